@@ -1,0 +1,1 @@
+"""How a ladder comes to be: search, certification, measurement."""

@@ -1,0 +1,1 @@
+"""What a network is here: segments, gates, precision, ladder, bundle."""

@@ -1,0 +1,105 @@
+"""The ladder: a model's operating points, from full to cheapest, as plain data. No torch, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Precision(StrEnum):
+    """How a layer's weights are kept and computed with."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+class Risk(StrEnum):
+    """What a certificate bounds."""
+
+    NEWLY_WRONG = "newly_wrong"
+    DISAGREEMENT = "disagreement"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """`risk` <= `alpha` with confidence 1 - `delta`, by an exact test with `failures` in `n` held-out inputs."""
+
+    risk: Risk
+    alpha: float
+    delta: float
+    n: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured for one operating point; shares are 0..1 on `n` report-only inputs. None: not measured."""
+
+    n: int
+    accuracy: float | None
+    newly_wrong: float | None
+    disagreement: float
+    skip_ratio: float
+    flops_ratio: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    weights_resident_bytes: int
+    energy_mj: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """One full setting of all knobs.
+
+    A block in `skip` never runs; one in `thresholds` runs when its activity exceeds tau; the others always
+    run. `precision` is the default, `layer_precision` overrides it per layer.
+    """
+
+    name: str
+    engine: str
+    figures: Figures
+    certificate: Certificate | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()
+    precision: Precision = Precision.FP32
+    layer_precision: Mapping[str, Precision] = field(default_factory=dict)
+    threads: int = 1
+
+    @property
+    def certified_risk(self) -> float | None:
+        """The certified bound on the loss, 0 for the full point's own certificate; None when not certified."""
+        return None if self.certificate is None else self.certificate.alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Operating points from full (first) to cheapest (last); never empty, names unique.
+
+    The full point loses nothing against itself, so its certificate has alpha 0.
+    """
+
+    points: tuple[OperatingPoint, ...]
+
+    def __post_init__(self) -> None:
+        names = [point.name for point in self.points]
+        if not names:
+            raise ValueError("a ladder has at least the full point")
+        if len(set(names)) != len(names):
+            raise ValueError(f"operating points share a name: {sorted(names)}")
+
+    @property
+    def full(self) -> OperatingPoint:
+        """The point all others are compared with."""
+        return self.points[0]
+
+    @property
+    def cheapest(self) -> OperatingPoint:
+        """The last rung."""
+        return self.points[-1]
+
+    def rung(self, name: str) -> int:
+        """The index of a point, 0 being full. Raises KeyError for a name that is not on the ladder."""
+        for index, point in enumerate(self.points):
+            if point.name == name:
+                return index
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""Policies: documents, decisions, storage."""

@@ -1,0 +1,43 @@
+"""What a policy chose and why, as data; and what the control loop remembers between two decisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """What `decide` needs to know of the past; carried from one decision to the next, never mutated.
+
+    `point` is the operating point now in force, `switched_at` when it came into force (snapshot clock,
+    seconds; None before the first switch). `holding` names the conditions that entered and have not reached
+    their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
+    `since` says since when a condition has been true, for `for:` durations.
+    """
+
+    point: str
+    switched_at: float | None = None
+    holding: frozenset[str] = frozenset()
+    since: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The operating point to be at now, why, and the state to decide from next time.
+
+    `rule` is the name of the rule that held, None for the default. `wanted` is the point the rule asks for;
+    `point` differs from it while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
+    `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
+    """
+
+    point: str
+    wanted: str
+    rule: str | None
+    urgent: bool
+    fits: bool
+    reason: str
+    held_back: tuple[str, ...]
+    state: ControlState
+
+    def changes(self, before: ControlState) -> bool:
+        """Whether acting on this decision means a switch."""
+        return self.point != before.point

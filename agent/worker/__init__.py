@@ -1,0 +1,1 @@
+"""The second process: the model and its inference endpoint."""

@@ -1,0 +1,1 @@
+"""Linux: sysfs, procfs, PSI."""
