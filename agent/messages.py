@@ -1,6 +1,7 @@
 """What the supervisor and the worker say to each other: the only thing the two processes share.
 
-One JSON object a line over a socket pair. Every message is a frozen dataclass whose `kind` names it.
+One JSON object a line over a socket pair. Every message is a frozen dataclass whose `kind` names it; an `id`
+ties an answer to its question.
 """
 
 import json
@@ -12,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Supervisor: prepare this operating point, switch between two requests, verify on the canaries."""
+    """Supervisor asks: prepare this operating point, verify it on the canaries, switch between two requests."""
 
     id: int
     point: str
@@ -21,46 +22,70 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Supervisor: say that requests are still being answered (goes through the inference lane)."""
+    """Supervisor asks whether requests still get answered; goes through the inference lane."""
 
     id: int
     kind: Literal["ping"] = "ping"
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Supervisor asks what was served since the last report."""
+
+    id: int
+    kind: Literal["report"] = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Supervisor says whether a certified point satisfies the policy; every reply carries it.
+
+    With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer.
+    """
+
+    fits: bool
+    refuse: bool
+    reason: str
+    kind: Literal["standing"] = "standing"
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """Supervisor: answer what is in flight, then end."""
+    """Supervisor says: answer what is in flight, then end."""
 
     kind: Literal["stop"] = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker: the engine is up and requests are answered at `point`."""
+    """Worker says: the engine is up and requests are answered at `point`."""
 
     pid: int
     point: str
-    model: str
+    engine: str
     kind: Literal["ready"] = "ready"
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """Worker: the switch happened, or it was taken back (`ok` False) and `point` is what serves now."""
+    """Worker answers Switch: it happened, or (`ok` False) it did not and `point` is what goes on serving.
+
+    `canary_agreement` is the share of canaries answered as recorded at calibration, None when none could run.
+    """
 
     id: int
     ok: bool
     point: str
     prepare_ms: float
     switch_ms: float
-    canary_agreement: float
+    canary_agreement: float | None
     reason: str = ""
     kind: Literal["switched"] = "switched"
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Worker: the inference lane is alive."""
+    """Worker answers Ping."""
 
     id: int
     kind: Literal["pong"] = "pong"
@@ -68,8 +93,9 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Worker: what was answered since the last report. Latencies are of inference alone, None without any."""
+    """Worker answers Report. Latencies are of inference alone; None where nothing was served."""
 
+    id: int
     window_s: float
     requests: int
     failed: int
@@ -81,7 +107,7 @@ class Served:
     kind: Literal["served"] = "served"
 
 
-ToWorker = Switch | Ping | Stop
+ToWorker = Switch | Ping | Report | Standing | Stop
 FromWorker = Ready | Switched | Pong | Served
 
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])

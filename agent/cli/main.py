@@ -1,0 +1,39 @@
+"""`tidegate`: the command line."""
+
+import typer
+
+from agent import __version__
+from agent.cli import bench, bundle, demo, doctor, policy, run, status
+from agent.cli.console import out
+
+app = typer.Typer(
+    name="tidegate",
+    help="Keeps neural networks answering on devices that run on batteries and get hot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
+app.add_typer(policy.app, name="policy")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(bench.app, name="bench")
+
+
+@app.callback(invoke_without_command=True)
+def top(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+    """Keeps neural networks answering on devices that run on batteries and get hot."""
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the `tidegate` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""`tidegate status`: what the running agent says of itself."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.configuration import DEFAULT_CONFIG, read_config
+from agent.cli.console import EX_UNAVAILABLE, fail, out
+from agent.cli.view import render
+from agent.supervisor.status import FILE_NAME, StatusError, fetch_status, to_json
+
+
+def status(
+    config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG,
+    state_dir: Annotated[Path | None, typer.Option(help="The agent's state directory, instead of --config.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show the running agent's device, ladder, policy, decision and telemetry."""
+    directory = state_dir if state_dir is not None else read_config(config).state_dir
+    try:
+        found = asyncio.run(fetch_status(directory / FILE_NAME))
+    except StatusError as error:
+        fail(str(error), EX_UNAVAILABLE)
+    if as_json:
+        sys.stdout.write(to_json(found) + "\n")
+    else:
+        out.print(render(found))

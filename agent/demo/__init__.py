@@ -1,0 +1,1 @@
+"""The demo: a whole agent, its broker, its client and its operator on one machine."""

@@ -1,0 +1,289 @@
+"""The demo's course: broker, agent, a client that asks, a policy push, and an honest account at the end."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent import config as configuration
+from agent.config import AgentConfig
+from agent.fleet.broker import LocalBroker, find_mosquitto
+from agent.fleet.watch import Watch, WatchError
+from agent.paths import profiles_directory
+from agent.supervisor.events import Event
+from agent.supervisor.main import run_agent
+from agent.supervisor.service import Supervisor
+from agent.supervisor.status import Status
+from agent.telemetry.broker import Broker
+from agent.telemetry.spool import Spool, SpoolCounters
+
+REQUESTS_PER_SECOND = 25.0
+DAY_S = 60.0
+"""A day is played in this long, or in the time the demo is given."""
+PUSH_AFTER_SHARE = 0.3
+PUSHED_POLICY = Path("policies/demo-careful.yaml")
+LOAD_ENDS_S = 40.0
+WITNESS_S = 5.0
+
+
+class DemoError(Exception):
+    """A part of the demo besides the agent broke; the message says which."""
+
+
+class View(Protocol):
+    """Who is told what happens."""
+
+    interval_s: float
+
+    def status(self, status: Status) -> None:
+        """The status, every `interval_s`."""
+
+    def event(self, event: Event) -> None:
+        """An event, at once."""
+
+    def note(self, text: str) -> None:
+        """Something to know about this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to; counts are of the client and of an independent subscriber where there is one.
+
+    `telemetry_lost` is rows that left the spool (acknowledged or dropped) and that the independent subscriber
+    never saw; without a broker, the dropped ones. None stands for what could not be counted.
+    """
+
+    seconds: float
+    broker: str | None
+    requests_served: int
+    requests_failed: int
+    requests_retried: int
+    accuracy: float | None
+    switches: int
+    points_visited: tuple[str, ...]
+    worker_restarts: int
+    policy_pushes_applied: int
+    telemetry_spooled: int | None
+    telemetry_published: int | None
+    telemetry_waiting: int | None
+    telemetry_lost: int | None
+    replayed: tuple[str, ...]
+
+
+class Demo:
+    """One run in a directory of its own, which may be removed afterwards."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        directory: Path,
+        *,
+        seconds: float | None,
+        replay_all: bool,
+        broker: Broker | None,
+        view: View,
+    ) -> None:
+        self._directory = directory
+        self._seconds = seconds
+        self._broker = broker
+        self._view = view
+        self._end = asyncio.Event()
+        self._visited: list[str] = []
+        self._base = config
+        self._replay_all = replay_all
+
+    async def run(self) -> Summary:
+        """Run until the time is up or a signal comes. Raises StartError, DocumentError or DemoError."""
+        async with AsyncExitStack() as closing:
+            broker = self._open_broker(closing)
+            config = self._config(broker)
+            witness = None if broker is None else self._open_witness(broker, config.device, closing)
+            supervisor, stop, agent = await self._start_agent(config, closing)
+            started = time.monotonic()
+            load = await self._start_load(config, supervisor)
+            company = [asyncio.create_task(self._watch(supervisor))]
+            if broker is not None:
+                company.append(asyncio.create_task(self._push(broker, config.device)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await asyncio.wait([agent, asyncio.create_task(self._end.wait())], return_when="FIRST_COMPLETED")
+            seconds = time.monotonic() - started
+            served = await _finish_load(load)
+            for task in company:
+                task.cancel()
+            await asyncio.gather(*company, return_exceptions=True)
+            last = supervisor.status()
+            stop.set()
+            await agent
+            account = _spool_account(config)
+            return Summary(
+                seconds=round(seconds, 1),
+                broker=None if broker is None else str(broker),
+                requests_served=served["served"],
+                requests_failed=served["failed"],
+                requests_retried=served["retried"],
+                accuracy=served["accuracy"],
+                switches=last.switches,
+                points_visited=tuple(self._visited),
+                worker_restarts=last.worker.restarts,
+                policy_pushes_applied=last.policy_pushes_applied,
+                telemetry_spooled=account and account.counters.put,
+                telemetry_published=account and account.counters.acknowledged,
+                telemetry_waiting=account and account.counters.waiting,
+                telemetry_lost=await asyncio.to_thread(_lost, account, witness),
+                replayed=tuple(n for n, r in last.readings.items() if r.source.startswith("replay/")),
+            )
+
+    def _open_broker(self, closing: AsyncExitStack) -> Broker | None:
+        if self._broker is not None:
+            return self._broker
+        if find_mosquitto() is None:
+            self._view.note("no mosquitto here: telemetry stays in the spool (apt install mosquitto to see MQTT)")
+            return None
+        local = LocalBroker(self._directory / "broker")
+        local.start()
+        closing.callback(local.stop)
+        return local.address
+
+    def _open_witness(self, broker: Broker, device: str, closing: AsyncExitStack) -> Watch:
+        try:
+            return closing.enter_context(Watch(broker, device))
+        except WatchError as error:
+            raise DemoError(str(error)) from error
+
+    def _config(self, broker: Broker | None) -> AgentConfig:
+        base = self._base
+        replay = base.replay
+        if replay is not None:
+            span = self._seconds or DAY_S
+            replay = replay.model_copy(update={"span": span, "fill_missing": not self._replay_all})
+        return base.model_copy(
+            update={
+                "state_dir": self._directory / "state",
+                "listen": configuration.Listen.model_construct(unix=self._directory / "tidegate.sock", tcp=0),
+                "broker": broker
+                and configuration.Broker.model_construct(
+                    host=broker.host, port=broker.port, username=None, password_file=None, tls=None
+                ),
+                "replay": replay,
+            }
+        )
+
+    async def _start_agent(
+        self, config: AgentConfig, closing: AsyncExitStack
+    ) -> tuple[Supervisor, asyncio.Event, "asyncio.Task[None]"]:
+        up: asyncio.Future[tuple[Supervisor, asyncio.Event]] = asyncio.get_running_loop().create_future()
+        worker_log = closing.enter_context((self._directory / "worker.log").open("wb"))
+
+        def started(supervisor: Supervisor, stop: asyncio.Event) -> None:
+            # The client is to stop asking before the agent stops answering, so signals are ours first.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._end.set)
+            up.set_result((supervisor, stop))
+
+        agent = asyncio.create_task(
+            run_agent(config, observers=[self._observe], worker_log=worker_log, started=started)
+        )
+        await asyncio.wait([agent, up], return_when="FIRST_COMPLETED")
+        if agent.done():
+            agent.result()
+            raise DemoError("the agent ended before it served")
+        supervisor, stop = up.result()
+        ready = asyncio.create_task(supervisor.wait_ready())
+        await asyncio.wait([agent, ready], return_when="FIRST_COMPLETED")
+        self._visited.append(supervisor.status().point)
+        return supervisor, stop, agent
+
+    def _observe(self, event: Event) -> None:
+        if event.kind == "switch" and (point := str(event.details["to"])) not in self._visited:
+            self._visited.append(point)
+        self._view.event(event)
+
+    async def _watch(self, supervisor: Supervisor) -> None:
+        while True:
+            self._view.status(supervisor.status())
+            await asyncio.sleep(self._view.interval_s)
+
+    async def _start_load(self, config: AgentConfig, supervisor: Supervisor) -> asyncio.subprocess.Process:
+        arguments = ["--bundle", str(config.bundle), "--rate", str(REQUESTS_PER_SECOND)]
+        arguments += ["--unix", str(supervisor.listeners.unix_path), "--tcp-port", str(supervisor.listeners.tcp_port)]
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agent.bench.load",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the demo, which then tells the client
+        )
+
+    async def _push(self, broker: Broker, device: str) -> None:
+        """What an operator does: `tidegate policy push`, as a command of its own."""
+        await asyncio.sleep((self._seconds or DAY_S) * PUSH_AFTER_SHARE)
+        command = ["policy", "push", str(profiles_directory() / PUSHED_POLICY), "--device", device]
+        operator = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agent.cli.main",
+            *command,
+            "--broker",
+            str(broker),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "TERM": "dumb"},
+        )
+        said, _ = await operator.communicate()
+        self._view.note(f"$ tidegate {' '.join(command[:2])} {PUSHED_POLICY.name}: {said.decode().strip()}")
+
+
+async def _finish_load(load: asyncio.subprocess.Process) -> dict[str, int]:
+    with suppress(ProcessLookupError):
+        load.terminate()
+    try:
+        async with asyncio.timeout(LOAD_ENDS_S):
+            said, _ = await load.communicate()
+    except TimeoutError:
+        load.kill()
+        raise DemoError("the client did not end; its counts are lost") from None
+    try:
+        summary: dict[str, int] = json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise DemoError(f"the client ended with code {load.returncode} and without its counts") from None
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolAccount:
+    """The totals that the agent left on disk, and which rows still wait there."""
+
+    counters: SpoolCounters
+    waiting: frozenset[int]
+
+
+def _spool_account(config: AgentConfig) -> SpoolAccount | None:
+    spool = Spool(config.state_dir / "spool.db", int(config.spool.max_size), config.spool.max_age)
+    try:
+        counters = spool.counters
+        if counters is None:
+            return None
+        return SpoolAccount(counters, frozenset(row.seq for row in spool.after(0, counters.waiting)))
+    finally:
+        spool.close()
+
+
+def _lost(account: SpoolAccount | None, witness: Watch | None) -> int | None:
+    """Rows that are neither in the spool nor with the witness; None when the spool can't be read."""
+    if account is None:
+        return None
+    if witness is None:
+        return sum(account.counters.dropped.values())
+    left_the_spool = set(range(1, account.counters.put + 1)) - account.waiting
+    witness.wait_for(left_the_spool, WITNESS_S)
+    return len(witness.lost(left_the_spool))

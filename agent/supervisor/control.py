@@ -1,0 +1,138 @@
+"""The control loop's step: snapshot, decide, switch the worker, record why."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from agent.messages import Standing, Switched
+from agent.models.ladder import Ladder
+from agent.policy.decide import decide
+from agent.policy.decision import ControlState, Decision
+from agent.policy.policy import NoFit, Policy
+from agent.supervisor.events import Event, EventKind
+from agent.supervisor.keeper import WorkerDown, WorkerKeeper
+from drivers.sampler import Sampler
+
+QUARANTINE_S = 60.0
+"""How long a point that failed its canaries is left alone; the next failure doubles it."""
+
+
+class Control:
+    """Holds the policy in force and the state between decisions; `step` is the only thing that moves the worker."""
+
+    def __init__(
+        self,
+        *,
+        ladder: Ladder,
+        policy: Policy,
+        keeper: WorkerKeeper,
+        sampler: Sampler,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy = policy
+        self.decision: Decision | None = None
+        self.switches = 0
+        self._ladder = ladder
+        self._keeper = keeper
+        self._sampler = sampler
+        self._emit = emit
+        self._clock = clock
+        self._state = ControlState(keeper.point)
+        self._stepping = asyncio.Lock()
+        self._quarantine: dict[str, tuple[float, int]] = {}
+
+    async def adopt(self, policy: Policy) -> None:
+        """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
+        async with self._stepping:
+            self.policy = policy
+            self._state = ControlState(self._state.point, self._state.switched_at)
+
+    async def step(self) -> bool:
+        """Decide once and act on it; False when the worker did not follow the decision."""
+        async with self._stepping:
+            return await self._step()
+
+    async def _step(self) -> bool:
+        before = replace(self._state, point=self._keeper.point)
+        now = datetime.now().astimezone()
+        decision = decide(self._sampler.snapshot(), self.policy, self._usable(), before, now)
+        self._announce(decision)
+        self.decision = decision
+        self._keeper.stand(_standing(decision, self.policy))
+        if not decision.changes(before):
+            self._state = decision.state
+            return True
+        followed = await self._switch(decision, before)
+        # What did not happen must not start a dwell; conditions that entered stay entered.
+        self._state = (
+            decision.state
+            if followed
+            else replace(decision.state, point=before.point, switched_at=before.switched_at)
+        )
+        return followed
+
+    async def _switch(self, decision: Decision, before: ControlState) -> bool:
+        try:
+            switched = await self._keeper.switch(decision.point)
+        except WorkerDown:
+            return False  # the keeper reports the worker's end; the next step decides again
+        if not switched.ok:
+            self._isolate(decision.point)
+            text = f"stays at {switched.point}: {switched.reason}"
+            self._emit(Event(EventKind.ROLLBACK, text, _particulars(before.point, decision, switched)))
+            return False
+        self.switches += 1
+        self._quarantine.pop(decision.point, None)
+        text = f"{before.point} → {decision.point}: {decision.reason}"
+        self._emit(Event(EventKind.SWITCH, text, _particulars(before.point, decision, switched)))
+        return True
+
+    def _announce(self, decision: Decision) -> None:
+        """Emit a decision when it says something new, not at every step."""
+        last = self.decision
+        if last is None or (last.rule, last.wanted, last.fits) != (decision.rule, decision.wanted, decision.fits):
+            text = f"wants {decision.wanted}: {decision.reason}"
+            details: dict[str, object] = {
+                "rule": decision.rule,
+                "wanted": decision.wanted,
+                "point": decision.point,
+                "urgent": decision.urgent,
+                "fits": decision.fits,
+                "held_back": list(decision.held_back),
+            }
+            self._emit(Event(EventKind.DECISION, text, details))
+
+    def _usable(self) -> Ladder:
+        """The ladder without points in quarantine; the point in force and the full one always stay."""
+        now = self._clock()
+        kept = tuple(
+            point
+            for rung, point in enumerate(self._ladder.points)
+            if rung == 0 or point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now
+        )
+        return Ladder(kept)
+
+    def _isolate(self, point: str) -> None:
+        _, failures = self._quarantine.get(point, (0.0, 0))
+        self._quarantine[point] = (self._clock() + QUARANTINE_S * 2**failures, failures + 1)
+
+
+def _standing(decision: Decision, policy: Policy) -> Standing:
+    refuse = not decision.fits and policy.no_fit is NoFit.REFUSE
+    return Standing(fits=decision.fits, refuse=refuse, reason="" if decision.fits else decision.reason)
+
+
+def _particulars(before: str, decision: Decision, switched: Switched) -> dict[str, object]:
+    return {
+        "from": before,
+        "to": decision.point,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "urgent": decision.urgent,
+        "prepare_ms": round(switched.prepare_ms, 3),
+        "switch_ms": round(switched.switch_ms, 3),
+        "canary_agreement": switched.canary_agreement,
+    }

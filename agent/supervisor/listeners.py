@@ -1,0 +1,109 @@
+"""The listening sockets: the supervisor opens them once, every worker inherits them.
+
+While no worker is up, connections wait in the kernel's backlog instead of being refused.
+"""
+
+import socket
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKLOG = 128
+"""Connections that may wait while a worker is replaced."""
+
+ORPHAN_ENDS_S = 8.0
+"""The worker of a killed supervisor still holds the sockets until it has answered what it was asked."""
+
+
+class ListenerError(Exception):
+    """A listening address can't be had; the message says who has it or what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Open listening sockets and where to reach them."""
+
+    sockets: tuple[socket.socket, ...]
+    unix_path: Path | None
+    tcp_port: int | None
+
+    def close(self) -> None:
+        """Close the sockets and take the Unix socket's file away."""
+        for listening in self.sockets:
+            listening.close()
+        if self.unix_path is not None:
+            self.unix_path.unlink(missing_ok=True)
+
+
+def open_listeners(unix_path: Path | None, tcp_port: int | None) -> Listeners:
+    """Listen on a Unix socket and on 127.0.0.1; port 0 takes a free one. Raises ListenerError."""
+    sockets: list[socket.socket] = []
+    try:
+        if unix_path is not None:
+            sockets.append(_patiently(lambda: _listen_unix(unix_path)))
+        if tcp_port is not None:
+            sockets.append(_patiently(lambda: _listen_tcp(tcp_port)))
+            tcp_port = sockets[-1].getsockname()[1]
+    except ListenerError:
+        for listening in sockets:
+            listening.close()
+        raise
+    return Listeners(tuple(sockets), unix_path, tcp_port)
+
+
+def _patiently(listen: Callable[[], socket.socket]) -> socket.socket:
+    deadline = time.monotonic() + ORPHAN_ENDS_S
+    while True:
+        try:
+            return listen()
+        except ListenerError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    _clear_stale(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        listening.bind(str(path))
+        path.chmod(0o660)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ListenerError(f"{path}: {error.strerror or error}; set another listeners.unix in agent.yaml") from None
+    return listening
+
+
+def _listen_tcp(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        where = f"127.0.0.1:{port}"
+        raise ListenerError(f"{where}: {error.strerror}; set another listeners.tcp_port in agent.yaml") from None
+    return listening
+
+
+def _clear_stale(path: Path) -> None:
+    """Take away the file a killed supervisor left, but never one that somebody answers on."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise ListenerError(f"{path}: exists and is not a socket; set another listeners.unix in agent.yaml")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+                return
+            except OSError:
+                pass
+        raise ListenerError(f"{path}: another tidegate is running here; stop it or set another listeners.unix")

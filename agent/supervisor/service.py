@@ -1,0 +1,254 @@
+"""The supervisor: owns sockets, drivers, policy, spool and MQTT, keeps the worker, and runs the control loop."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from typing import IO
+
+from agent import __version__
+from agent.config import AgentConfig
+from agent.messages import Served
+from agent.models.bundle import Bundle
+from agent.models.ladder import OperatingPoint
+from agent.policy.store import PolicyStore
+from agent.supervisor.control import Control
+from agent.supervisor.events import Event, EventKind
+from agent.supervisor.journal import Journal, Observer
+from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from agent.supervisor.last_point import read_last_point, write_last_point
+from agent.supervisor.listeners import Listeners
+from agent.supervisor.pushes import Pushes, Running
+from agent.supervisor.sd_notify import notify
+from agent.supervisor.status import (
+    FILE_NAME,
+    DecisionStatus,
+    PolicyStatus,
+    RungStatus,
+    Status,
+    TelemetryStatus,
+    WorkerStatus,
+    serve_status,
+    show_readings,
+)
+from agent.telemetry.broker import Broker
+from agent.telemetry.device import Device
+from agent.telemetry.link import Link
+from agent.telemetry.reported import PolicyState, Reported
+from agent.telemetry.spool import Spool
+from drivers.sampler import Sampler
+
+TICK_S = 0.5
+"""How often the policy is consulted; a decision costs well under a millisecond."""
+FIRST_READINGS_S = 1.0
+"""Given to the drivers before the first decision, so that it isn't made blind."""
+DRAIN_S = 5.0
+TASK_END_S = 6.0
+
+
+class Supervisor:
+    """One agent. `run` serves until `stop` is set; `status` may be asked at any time in between."""
+
+    def __init__(  # noqa: PLR0913 - the parts that can fail to open are opened by the caller, one error each
+        self,
+        config: AgentConfig,
+        *,
+        bundle: Bundle,
+        running: Running,
+        store: PolicyStore,
+        sampler: Sampler,
+        spool: Spool,
+        listeners: Listeners,
+        broker: Broker | None,
+        session: int,
+        observers: Sequence[Observer] = (),
+        worker_log: IO[bytes] | None = None,
+    ) -> None:
+        self.listeners = listeners
+        self._config = config
+        self._bundle = bundle
+        self._sampler = sampler
+        self._spool = spool
+        self._broker = broker
+        self._started_at = time.monotonic()
+        self._served: Served | None = None
+        self._reported: Reported | None = None
+        self._link: Link | None = None
+        device = Device(config.device, config.groups, session)
+        self._journal = Journal(device.topics, spool, self._wake_link, observers)
+        memory_limit = config.worker.memory_limit
+        spec = WorkerSpec(
+            bundle=config.bundle,
+            engine=bundle.ladder.full.engine,
+            listening=listeners.sockets,
+            memory_limit_bytes=None if memory_limit is None else int(memory_limit),
+            log_file=worker_log,
+        )
+        first = read_last_point(config.state_dir, bundle.ladder)
+        self._keeper = WorkerKeeper(spec, first, self._worker_ended)
+        self._control = Control(
+            ladder=bundle.ladder,
+            policy=running.policy,
+            keeper=self._keeper,
+            sampler=sampler,
+            emit=self._journal.emit,
+        )
+        self._pushes = Pushes(
+            store=store,
+            running=running,
+            control=self._control,
+            keeper=self._keeper,
+            allow_unsigned=config.allow_unsigned,
+            emit=self._journal.emit,
+        )
+        if broker is not None:
+            self._link = Link(broker, device, spool, on_policy=self._pushes.receive)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`; then let the worker finish, drain the spool, and leave nothing behind."""
+        async with AsyncExitStack() as closing:
+            status_server = await serve_status(self._config.state_dir / FILE_NAME, self.status)
+            closing.push_async_callback(_close, status_server)
+            self._sampler.start()
+            closing.callback(self._sampler.stop)
+            if self._link is not None:
+                self._link.start()
+                # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
+                closing.push_async_callback(asyncio.to_thread, self._link.stop, DRAIN_S)
+            tasks = [
+                asyncio.create_task(coroutine)
+                for coroutine in (self._keeper.run(), self._control_loop(), self._telemetry_loop())
+            ]
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            notify(STOPPING=1)
+            await self._send_telemetry()
+            await self._keeper.stop()
+            for task in (*tasks[1:], stopping):
+                task.cancel()
+            _, late = await asyncio.wait(tasks, timeout=TASK_END_S)
+            for task in late:
+                task.cancel()
+            for task in tasks:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+
+    def status(self) -> Status:
+        """Everything there is to show."""
+        keeper, control = self._keeper, self._control
+        decision = control.decision
+        running = self._pushes.running
+        point = self._point(keeper.point)
+        return Status(
+            device=self._config.device,
+            version=__version__,
+            uptime_s=round(time.monotonic() - self._started_at, 1),
+            model=self._bundle.model,
+            engine=self._bundle.ladder.full.engine,
+            point=point.name,
+            certified_risk=point.certified_risk,
+            switches=control.switches,
+            policy_pushes_applied=self._pushes.applied,
+            policy=PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin),
+            decision=decision
+            and DecisionStatus(
+                decision.wanted, decision.rule, decision.reason, decision.fits, decision.held_back
+            ),
+            ladder=tuple(_rung(each) for each in self._bundle.ladder.points),
+            readings=show_readings(self._sampler.snapshot()),
+            worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
+            telemetry=self._telemetry_status(),
+            served=self._served,
+            recent=tuple(event.document() for event in self._journal.recent),
+        )
+
+    async def wait_ready(self) -> None:
+        """Return once requests are answered."""
+        await self._keeper.wait_ready()
+
+    async def _control_loop(self) -> None:
+        await asyncio.sleep(FIRST_READINGS_S)
+        await self._keeper.wait_ready()
+        notify(READY=1)
+        while True:
+            await self._control.step()
+            write_last_point(self._config.state_dir, self._keeper.point)
+            self._report()
+            # Fed by the loop's own progress: a loop that hangs is a service that hangs.
+            notify(WATCHDOG=1, STATUS=f"{self._keeper.point}, worker {self._keeper.state}")
+            await asyncio.sleep(TICK_S)
+
+    async def _telemetry_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.telemetry.window)
+            await self._send_telemetry()
+
+    async def _send_telemetry(self) -> None:
+        self._served = await self._keeper.report()
+        status = self.status()
+        document: dict[str, object] = {
+            "at": time.time(),
+            "operating_point": status.point,
+            "certified_risk": status.certified_risk,
+            "policy": asdict(status.policy),
+            "readings": {name: asdict(reading) for name, reading in status.readings.items()},
+            "served": None if status.served is None else asdict(status.served),
+            "worker": asdict(status.worker),
+        }
+        self._journal.telemetry(document, time.time())
+
+    def _report(self) -> None:
+        """Retain what runs now on the `reported` topic, when it has changed."""
+        if self._link is None:
+            return
+        running = self._pushes.running
+        policy = running.policy
+        reported = Reported(
+            agent_version=__version__,
+            policy=PolicyState(policy.version, running.digest, "accepted", "", policy.name),
+            refused=self._pushes.refused,
+            bundle=self._bundle.sha256,
+            operating_point=self._keeper.point,
+            certified_risk=self._point(self._keeper.point).certified_risk,
+        )
+        if reported != self._reported:
+            self._reported = reported
+            self._link.report(reported.to_document())
+
+    def _worker_ended(self, ended: WorkerEnded) -> None:
+        then = f"the next one starts at {ended.next_point}"
+        text = f"worker {ended.pid} ended at {ended.point}: {ended.reason}; {then}"
+        self._journal.emit(Event(EventKind.WORKER, text, asdict(ended)))
+
+    def _wake_link(self) -> None:
+        if self._link is not None:
+            self._link.wake()
+
+    def _point(self, name: str) -> OperatingPoint:
+        return self._bundle.ladder.points[self._bundle.ladder.rung(name)]
+
+    def _telemetry_status(self) -> TelemetryStatus:
+        counters = self._spool.counters
+        link = "no broker configured" if self._link is None else self._link.counters.state.state
+        return TelemetryStatus(
+            link=link,
+            broker=None if self._broker is None else str(self._broker),
+            spooled=None if counters is None else counters.put,
+            published=None if counters is None else counters.acknowledged,
+            waiting=None if counters is None else counters.waiting,
+            dropped=None if counters is None else dict(counters.dropped),
+        )
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await server.wait_closed()
+
+
+def _rung(point: OperatingPoint) -> RungStatus:
+    return RungStatus(
+        point.name, point.certified_risk, point.figures.accuracy, point.figures.latency_p50_ms
+    )

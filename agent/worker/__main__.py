@@ -1,0 +1,96 @@
+"""The worker process: opens the bundle, starts the engine at one operating point, serves on inherited sockets."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from agent.engines.catalog import open_engine
+from agent.messages import Ready, encode
+from agent.models.bundle import open_bundle
+from agent.worker.control import ControlChannel
+from agent.worker.endpoint import Endpoint, ModelCard
+from agent.worker.lane import Lane
+
+log = logging.getLogger("agent.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the supervisor says on the command line."""
+
+    bundle: Path
+    point: str
+    engine: str
+    control_fd: int
+    listen_fds: tuple[int, ...]
+
+
+def parse_arguments() -> Arguments:
+    """The command line; it is the supervisor's, not a user's."""
+    parser = argparse.ArgumentParser(prog="tidegate-worker")
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--point", required=True)
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--control-fd", type=int, required=True)
+    parser.add_argument("--listen-fd", type=int, action="append", required=True)
+    parsed = parser.parse_args()
+    return Arguments(parsed.bundle, parsed.point, parsed.engine, parsed.control_fd, tuple(parsed.listen_fd))
+
+
+async def serve(arguments: Arguments) -> None:
+    """Serve until the supervisor says stop or is gone."""
+    bundle = open_bundle(arguments.bundle)
+    engine = open_engine(arguments.engine, bundle)
+    variant = engine.prepare(bundle.ladder.points[bundle.ladder.rung(arguments.point)])
+    lane = Lane(variant)
+    endpoint = Endpoint(
+        ModelCard(
+            name=bundle.model,
+            input_name=bundle.input.name,
+            input_shape=bundle.input.shape,
+            input_scale=bundle.input.scale,
+            output_name="logits",
+            output_shape=(len(bundle.labels),),
+        ),
+        lane,
+    )
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
+    control = ControlChannel(
+        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            endpoint.app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=3,
+        )
+    )
+    serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
+    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name)))
+    await writer.drain()
+    commanded = asyncio.create_task(control.serve())
+    await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    lane.close()
+    if commanded.done():
+        commanded.result()
+
+
+def main() -> None:
+    """Entry point of `python -m agent.worker`."""
+    logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO)
+    asyncio.run(serve(parse_arguments()))
+
+
+if __name__ == "__main__":
+    main()

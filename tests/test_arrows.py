@@ -1,0 +1,68 @@
+"""The import arrows of the design: who may know whom, and which processes stay free of torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FORBIDDEN = {
+    "drivers": ("agent", "torch"),
+    "agent/policy": ("agent.supervisor", "agent.worker", "agent.engines", "agent.telemetry", "agent.cli", "torch"),
+    "agent/models/ladder.py": ("agent", "torch", "numpy", "pathlib", "socket", "os"),
+    "agent/telemetry": ("agent.supervisor", "agent.worker", "agent.engines", "agent.models", "agent.cli", "torch"),
+    "agent/supervisor": ("agent.worker", "agent.engines", "agent.calibration", "agent.cli", "torch"),
+    "agent/worker": ("agent.supervisor", "agent.policy", "agent.telemetry", "agent.calibration", "agent.cli", "drivers"),
+    "agent/engines": ("agent.worker", "agent.supervisor", "agent.policy", "agent.calibration", "drivers"),
+    "agent/models": ("agent.engines", "agent.worker", "agent.supervisor", "agent.policy", "drivers"),
+    "agent/calibration": ("agent.worker", "agent.supervisor", "agent.policy", "agent.telemetry", "agent.cli"),
+    "agent/fleet": ("agent.supervisor", "agent.worker", "agent.engines", "torch"),
+}
+"""For each part, what it must not import; a package's name forbids what is in it too."""
+
+DECIDES = ("agent/policy/decide.py", "agent/policy/decision.py", "agent/policy/units.py")
+INPUT_OUTPUT = ("os", "pathlib", "socket", "time", "asyncio", "threading", "subprocess", "sqlite3")
+
+
+def sources(part: str) -> Iterator[Path]:
+    path = ROOT / part
+    yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imported(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def offenders(part: str, forbidden: tuple[str, ...]) -> list[str]:
+    return [
+        f"{source.relative_to(ROOT)} imports {name}"
+        for source in sources(part)
+        for name in imported(source)
+        if any(name == banned or name.startswith(banned + ".") for banned in forbidden)
+    ]
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_arrows_run_one_way(part: str) -> None:
+    assert list(sources(part)), f"{part} is gone; take it out of the map"
+    assert offenders(part, FORBIDDEN[part]) == []
+
+
+@pytest.mark.parametrize("source", DECIDES)
+def test_deciding_does_no_input_or_output(source: str) -> None:
+    assert offenders(source, INPUT_OUTPUT) == []
+
+
+@pytest.mark.parametrize("module", ["agent.supervisor.main", "agent.cli.main", "agent.models.bundle", "drivers.catalog"])
+def test_torch_stays_out(module: str) -> None:
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0
