@@ -23,6 +23,8 @@ _TYPES: Mapping[str, tuple[str, str]] = {
     "bool_type": ("expected true or false", "true, false"),
     "list_type": ("expected a list", "[...] or lines that begin with `- `"),
     "dict_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
+    "too_short": ("nothing in it", "at least one"),
+    "string_too_short": ("empty", "at least one character"),
     "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
 }
 
@@ -91,10 +93,11 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         nearest = _nearest(str(details["input"]), allowed)
         return Problem(**place_of, message="not one of the allowed words", found=found, allowed=", ".join(allowed),
                        nearest=nearest, hint=hint)
-    message, allowed_text = _TYPES.get(kind, ("", ""))
-    if not message:
-        message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return Problem(**place_of, message=message, found=found, allowed=allowed_text, hint=hint)
+    if kind in _TYPES:
+        message, form = _TYPES[kind]
+        return Problem(**place_of, message=message, found=found, allowed=hint or form)
+    message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return Problem(**place_of, message=message, found=found, hint=hint)
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

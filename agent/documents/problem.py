@@ -10,7 +10,7 @@ Path = tuple[str | int, ...]
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_PRINTED = 20
-_SHOWN_WIDTH = 100
+_SHOWN_WIDTH = 115
 
 
 @dataclass(frozen=True, slots=True)
