@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -16,12 +17,13 @@ from agent.documents.problem import DocumentError, Mark, Path, Problem, place, s
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_TYPES: Mapping[str, tuple[str, str]] = {
+_FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("expected text", "text; put numbers in quotes"),
     "int_type": ("expected a whole number", "a whole number, without quotes"),
     "float_type": ("expected a number", "a number, without quotes"),
     "bool_type": ("expected true or false", "true, false"),
     "list_type": ("expected a list", "[...] or lines that begin with `- `"),
+    "tuple_type": ("expected a list", "[...] or lines that begin with `- `"),
     "dict_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
     "too_short": ("nothing in it", "at least one"),
     "string_too_short": ("empty", "at least one character"),
@@ -56,7 +58,9 @@ def load(text: str, name: str, model: type[Model], context: Mapping[str, object]
         raise DocumentError(name, text, problems) from None
 
 
-def refuse(message: str, *, allowed: str = "", hint: str = "", nearest: str = "", at: Path = ()) -> PydanticCustomError:
+def refuse(
+    message: str, *, allowed: str = "", hint: str = "", nearest: str = "", at: Path = ()
+) -> PydanticCustomError:
     """The error a model's validator raises to be printed as a Problem; `at` leads from the model to the value."""
     context = {"message": message, "allowed": allowed, "hint": hint, "nearest": nearest, "at": at}
     return PydanticCustomError("refused", "{message}", context)
@@ -66,38 +70,30 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     kind, context = details["type"], details.get("ctx", {})
     # Pydantic puts the chosen branch of a union into the location; ours are named in angle brackets.
     path = tuple(part for part in details["loc"] if not str(part).startswith("<")) + tuple(context.get("at", ()))
-    place_of = {"mark": _nearest_mark(document, path), "path": written(path)}
-    if kind == "extra_forbidden":
-        keys = sorted({key for owner in _models_at(model, path[:-1]) for key in _fields(owner)})
-        key = str(path[-1])
-        mark = document.key_marks.get(path, place_of["mark"])
-        return Problem(
-            mark, written(path), "unknown key", shown(key), ", ".join(keys), _nearest(key, keys)
-        )
     hint = _description(model, path)
-    if kind == "missing":
-        return Problem(**place_of, message=f"missing key `{path[-1]}`", hint=hint)
-    found = _found(document, path)
-    if kind == "refused":
-        return Problem(
-            **place_of,
-            message=context["message"],
-            found=found,
-            allowed=context["allowed"],
-            nearest=context["nearest"],
-            hint=context["hint"],
-        )
-    if kind == "literal_error":
-        words = re.findall(r"'([^']*)'|(\d+)", context["expected"])
-        allowed = [word or number for word, number in words]
-        nearest = _nearest(str(details["input"]), allowed)
-        return Problem(**place_of, message="not one of the allowed words", found=found, allowed=", ".join(allowed),
-                       nearest=nearest, hint=hint)
-    if kind in _TYPES:
-        message, form = _TYPES[kind]
-        return Problem(**place_of, message=message, found=found, allowed=hint or form)
-    message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
-    return Problem(**place_of, message=message, found=found, hint=hint)
+    bare = Problem(_nearest_mark(document, path), written(path), "", _found(document, path))
+    match kind:
+        case "extra_forbidden":
+            keys = sorted({key for owner in _models_at(model, path[:-1]) for key in _fields(owner)})
+            key = str(path[-1])
+            mark = document.key_marks.get(path, bare.mark)
+            return Problem(mark, bare.path, "unknown key", shown(key), ", ".join(keys), _nearest(key, keys))
+        case "missing":
+            return replace(bare, message=f"missing key `{path[-1]}`", found="", hint=hint)
+        case "refused":
+            facts = {name: context[name] for name in ("message", "allowed", "nearest", "hint")}
+            return replace(bare, **facts)
+        case "literal_error":
+            words = [word or number for word, number in re.findall(r"'([^']*)'|(\d+)", context["expected"])]
+            near = _nearest(str(details["input"]), words)
+            said = "not one of the allowed words"
+            return replace(bare, message=said, allowed=", ".join(words), nearest=near, hint=hint)
+        case _ if kind in _FORMS:
+            message, form = _FORMS[kind]
+            return replace(bare, message=message, allowed=hint or form)
+        case _:
+            message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
+            return replace(bare, message=message, hint=hint)
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

@@ -50,7 +50,9 @@ class Document:
 def parse(text: str, name: str) -> Document:
     """Parse one YAML document. Raises DocumentError for anything that is not one, within the bounds."""
     if len(text) > MAX_CHARACTERS:
-        problem = Problem(Mark(1, 1), "", "the document is too long", f"{len(text)} characters", f"{MAX_CHARACTERS}")
+        problem = Problem(
+            Mark(1, 1), "", "the document is too long", f"{len(text)} characters", f"{MAX_CHARACTERS}"
+        )
         raise DocumentError(name, text, [problem])
     try:
         loader = _CoreLoader(text)
@@ -93,7 +95,7 @@ class _CoreLoader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs left it bare
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             self._refuse(event, "anchors and aliases are not allowed", "write the value out at each place")
         if event.tag is not None and event.tag != "!":
@@ -153,7 +155,9 @@ class _Builder:
             if here in self.key_marks:
                 first = self.key_marks[here].line
                 hint = "keep one of the two"
-                self.problems.append(Problem(mark, written(here), f"key given twice, first in line {first}", hint=hint))
+                self.problems.append(
+                    Problem(mark, written(here), f"key given twice, first in line {first}", hint=hint)
+                )
                 continue
             self.key_marks[here] = mark
             value = self.build(value_node, here)
@@ -188,7 +192,8 @@ class _Builder:
                 return text
 
 
-def _mark(start: yaml.Mark, end: yaml.Mark | None = None) -> Mark:
+def _mark(start: Any, end: Any = None) -> Mark:
+    # Any: PyYAML's stubs call every mark optional, although none is for text.
     width = end.column - start.column if end is not None and end.line == start.line else 1
     return Mark(start.line + 1, start.column + 1, max(1, width))
 

@@ -68,7 +68,9 @@ def written(path: Path) -> str:
 
 def shown(text: str, width: int = 60) -> str:
     """Text fit for a terminal: unprintable characters replaced one by one, cut to `width`."""
-    clean = "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text[: width + 1])
+    clean = "".join(
+        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text[: width + 1]
+    )
     return clean if len(clean) <= width else clean[: width - 3] + "..."
 
 
@@ -84,7 +86,12 @@ def _block(name: str, problem: Problem, lines: Sequence[str]) -> str:
     out = [where + (f"{problem.path}: " if problem.path else "") + problem.message]
     if mark.line <= len(lines) and lines[mark.line - 1].strip():
         out += _excerpt(lines[mark.line - 1], mark)
-    facts = (("found", problem.found), ("allowed", problem.allowed), ("nearest", problem.nearest), ("hint", problem.hint))
+    facts = (
+        ("found", problem.found),
+        ("allowed", problem.allowed),
+        ("nearest", problem.nearest),
+        ("hint", problem.hint),
+    )
     out += [f"     {label}: {fact}" for label, fact in facts if fact]
     return "\n".join(out)
 

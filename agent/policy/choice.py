@@ -38,7 +38,9 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
                 return Choice(name)
             known = name in {point.name for point in ladder.points}
             ceiling = f"is not certified within {policy.max_accuracy_loss * 100:g} %"
-            return _no_fit(f"point '{name}' {ceiling if known else 'is not on the ladder'}", points, ladder, policy)
+            return _no_fit(
+                f"point '{name}' {ceiling if known else 'is not on the ladder'}", points, ladder, policy
+            )
         case Bounds():
             fitting = [point for point in points if _within(point, use, ladder)]
             if not fitting:

@@ -5,7 +5,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.policy.decision import ControlState
-from agent.policy.policy import AllOf, AnyOf, Assumption, Condition, Equals, Leaf, Level, Not, Policy, Side, Threshold
+from agent.policy.policy import (
+    AllOf,
+    AnyOf,
+    Assumption,
+    Condition,
+    Equals,
+    Leaf,
+    Level,
+    Not,
+    Policy,
+    Side,
+    Threshold,
+)
 from drivers.reading import UNITS, Freshness, Snapshot, Unit
 
 Truth = bool | None
@@ -31,7 +43,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, policy: Policy, snapshot: Snapshot, before: ControlState) -> "Evaluation":
-        """Evaluate every condition of every rule, so that leave values are watched also where a rule is not in force."""
+        """Evaluate every condition of every rule: leave values are watched also where a rule is not in force."""
         evaluation = cls(snapshot, policy.on_missing, before)
         for rule in policy.rules:
             if rule.when is not None:
@@ -40,7 +52,7 @@ class Evaluation:
         return evaluation
 
     def truth(self, condition: Condition) -> Truth:
-        """Whether a condition holds (Kleene's three-valued logic: unknown stays unknown unless it can't matter)."""
+        """Whether a condition holds, in Kleene's logic: unknown stays unknown unless it can't matter."""
         match condition:
             case AnyOf(parts):
                 truths = [self.truth(part) for part in parts]

@@ -6,7 +6,7 @@ from agent.models.ladder import Ladder
 from agent.policy.choice import Choice, choose
 from agent.policy.conditions import Evaluation, leaves
 from agent.policy.decision import ControlState, Decision
-from agent.policy.pace import step
+from agent.policy.pace import Goal, step
 from agent.policy.policy import Policy, Rule
 from drivers.reading import Freshness, Snapshot
 
@@ -22,7 +22,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     choice = choose(policy.default if rule is None else rule.use, ladder, policy)
     urgent = rule is not None and rule.urgent
     before = _unwound(state, snapshot.at)
-    taken = step(choice.point, urgent, policy, ladder, before, snapshot.at)
+    taken = step(Goal(choice.point, urgent), policy, ladder, before, snapshot.at)
     after = ControlState(
         point=taken.point,
         switched_at=before.switched_at if taken.point == state.point else snapshot.at,

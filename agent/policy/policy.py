@@ -34,7 +34,7 @@ class NoFit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A number beyond `enter` makes it true, at `leave` or past it false; `enter` and `leave` in the reading's unit.
+    """A number beyond `enter` makes it true, at `leave` or past it false; both in the reading's unit.
 
     `for_s` is how long the number must stay beyond `enter` first. `path` names the condition in the document.
     """

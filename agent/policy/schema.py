@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from datetime import time
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from agent.documents import load, refuse
 from agent.policy import policy as data
@@ -30,20 +39,29 @@ class ThresholdPart(_Part, Generic[Number]):
 
     above: Number | None = None
     below: Number | None = None
-    until: Number = Field(description="`until` is the leave value: once true, the condition holds until it is reached")
+    until: Number = Field(
+        description="`until` is the leave value: once true, the condition holds until it is reached"
+    )
     for_: Duration = Field(0.0, alias="for")
 
     @model_validator(mode="after")
     def _sides(self) -> Self:
         if (self.above is None) == (self.below is None):
-            raise refuse("needs one of `above` and `below`", allowed="{above: ..., until: ...}, {below: ..., until: ...}")
+            raise refuse(
+                "needs one of `above` and `below`", allowed="{above: ..., until: ...}, {below: ..., until: ...}"
+            )
         enter, leave = self._enter(), self._leave()
         wrong = leave > enter if self.above is not None else leave < enter
         if wrong:
             side = "above" if self.above is not None else "below"
             good = "at or below" if self.above is not None else "at or above"
             hint = f"`{side}` begins the condition, `until` ends it"
-            raise refuse("the leave value is on the wrong side", allowed=f"a value {good} `{side}`", hint=hint, at=("until",))
+            raise refuse(
+                "the leave value is on the wrong side",
+                allowed=f"a value {good} `{side}`",
+                hint=hint,
+                at=("until",),
+            )
         return self
 
     def _enter(self) -> float:
@@ -110,13 +128,9 @@ class ConditionPart(_Part):
         if self.negated is not None:
             return data.Not(self.negated.condition(f"{path}.not"))
         (reading,) = self.model_fields_set
-        value = getattr(self, reading)
+        part: str | LevelPart | ThresholdPart[float] = getattr(self, reading)
         here = f"{path}.{reading}"
-        return data.Equals(here, reading, value) if isinstance(value, str) else _leaf(value, here, reading)
-
-
-def _leaf(part: ThresholdPart[float] | LevelPart, path: str, reading: str) -> data.Condition:
-    return part.condition(path, reading)
+        return data.Equals(here, reading, part) if isinstance(part, str) else part.condition(here, reading)
 
 
 def _conditions(parts: list[ConditionPart], path: str) -> Iterator[data.Condition]:
@@ -212,8 +226,8 @@ class DefaultPart(_Part):
 class DwellPart(_Part):
     """The least time between two switches."""
 
-    down: Duration = data.Dwell.down_s
-    up: Duration = data.Dwell.up_s
+    down: Duration = data.Dwell().down_s
+    up: Duration = data.Dwell().up_s
 
 
 LevelMissing = Literal["assume_low", "assume_high", "ignore"]
@@ -296,4 +310,3 @@ class PolicyDocument(_Part):
             on_missing={name: data.Assumption(word) for name, word in self.on_missing.model_dump().items()},
             no_fit=data.NoFit(self.no_fit),
         )
-

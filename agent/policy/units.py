@@ -68,7 +68,9 @@ def quantity(value: object, dimension: Dimension) -> float:
     hint = f"for example `{dimension.example}`"
     if isinstance(value, int | float) and not isinstance(value, bool):
         unit = next(iter(dimension.units))
-        raise refuse(f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`")
+        raise refuse(
+            f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`"
+        )
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise refuse(f"expected a {dimension.noun}", allowed=dimension.allowed, hint=hint)
@@ -77,7 +79,9 @@ def quantity(value: object, dimension: Dimension) -> float:
         raise _wrong_unit(unit, dimension, hint)
     base = float(Decimal(number) * dimension.units[unit])
     if not dimension.least <= base <= dimension.most:
-        low, high = (f"{float(Decimal(bound) / dimension.units[unit]):.15g} {unit}" for bound in _bounds(dimension))
+        low, high = (
+            f"{float(Decimal(bound) / dimension.units[unit]):.15g} {unit}" for bound in _bounds(dimension)
+        )
         raise refuse(f"a {dimension.noun} out of range", allowed=f"{low} to {high}")
     return base
 
