@@ -95,7 +95,7 @@ class _CoreLoader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs left it bare
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # a bare stub
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             self._refuse(event, "anchors and aliases are not allowed", "write the value out at each place")
         if event.tag is not None and event.tag != "!":
