@@ -64,7 +64,7 @@ def _reason(rule: Rule | None, choice: Choice, policy: Policy, evaluation: Evalu
     else:
         because = "" if rule.when is None else evaluation.because(rule.when)
         window = "" if rule.between is None else f"between {rule.between.start:%H:%M} and {rule.between.end:%H:%M}"
-        clauses.append(" ".join(part for part in (because, window) if part))
+        clauses.append(" ".join(part for part in (because, window) if part) or "the rule always holds")
     if choice.note:
         clauses.append(choice.note)
     return "; ".join(clauses)
