@@ -67,7 +67,7 @@ def quantity(value: object, dimension: Dimension) -> float:
     """
     hint = f"for example `{dimension.example}`"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        unit = next(iter(dimension.units))
+        unit = dimension.example.split()[1]
         raise refuse(
             f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`"
         )
