@@ -1,0 +1,104 @@
+"""Problems: what is wrong in a document, where, and what to do; printed like a good compiler does."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+
+# The line breaks of YAML 1.1, which PyYAML's marks count; str.splitlines knows others.
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_MOST_PRINTED = 20
+_SHOWN_WIDTH = 115
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a text: line and column from 1, and how many characters of that line are meant."""
+
+    line: int
+    column: int
+    width: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: where, what was found, what is allowed, the nearest known word, what to do.
+
+    Empty strings stand for what does not apply. `path` is written as in `rules[1].when.all[0].battery`.
+    """
+
+    mark: Mark
+    path: str
+    message: str
+    found: str = ""
+    allowed: str = ""
+    nearest: str = ""
+    hint: str = ""
+
+
+class DocumentError(Exception):
+    """A document was refused. `problems` has at least one entry; `str()` prints them with their source lines."""
+
+    def __init__(self, name: str, text: str, problems: Sequence[Problem]) -> None:
+        super().__init__(name, text, tuple(problems))
+        self.name = name
+        self.text = text
+        self.problems = tuple(sorted(problems, key=lambda p: (p.mark.line, p.mark.column)))
+
+    def __str__(self) -> str:
+        lines = _LINE_BREAK.split(self.text)
+        blocks = [_block(self.name, problem, lines) for problem in self.problems[:_MOST_PRINTED]]
+        left = len(self.problems) - _MOST_PRINTED
+        return "\n".join(blocks) + (f"\nand {left} more problems" if left > 0 else "")
+
+
+def written(path: Path) -> str:
+    """A path as text: `rules[1].when`; empty for the document itself."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            key = part if _PLAIN_KEY.fullmatch(part) else shown(repr(part))
+            text += f".{key}" if text else key
+    return text
+
+
+def shown(text: str, width: int = 60) -> str:
+    """Text fit for a terminal: unprintable characters replaced one by one, cut to `width`."""
+    clean = "".join(
+        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text[: width + 1]
+    )
+    return clean if len(clean) <= width else clean[: width - 3] + "..."
+
+
+def place(text: str, index: int) -> Mark:
+    """The mark of a character index in a text."""
+    before = _LINE_BREAK.split(text[:index])
+    return Mark(len(before), len(before[-1]) + 1)
+
+
+def _block(name: str, problem: Problem, lines: Sequence[str]) -> str:
+    mark = problem.mark
+    where = f"{name}:{mark.line}:{mark.column}: "
+    out = [where + (f"{problem.path}: " if problem.path else "") + problem.message]
+    if mark.line <= len(lines) and lines[mark.line - 1].strip():
+        out += _excerpt(lines[mark.line - 1], mark)
+    facts = (
+        ("found", problem.found),
+        ("allowed", problem.allowed),
+        ("nearest", problem.nearest),
+        ("hint", problem.hint),
+    )
+    out += [f"     {label}: {fact}" for label, fact in facts if fact]
+    return "\n".join(out)
+
+
+def _excerpt(line: str, mark: Mark) -> list[str]:
+    start = max(0, mark.column - 1 - _SHOWN_WIDTH // 2) if len(line) > _SHOWN_WIDTH else 0
+    source = shown(line[start : start + _SHOWN_WIDTH], _SHOWN_WIDTH)
+    column = mark.column - 1 - start
+    carets = "^" * max(1, min(mark.width, len(source) - column))
+    return [f"{mark.line:>4} | {source}".rstrip(), f"     | {' ' * column}{carets}"]

@@ -1,0 +1,194 @@
+"""agent.yaml: what a valid one becomes, and what typical mistakes are answered with."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from agent.config import load_config
+from agent.documents import DocumentError
+
+LEAST = """\
+device: gate-7
+bundle: models/digits
+policy: policy.yaml
+listen: {tcp: 8700}
+"""
+
+WHOLE = (
+    LEAST.replace("{tcp: 8700}", "{unix: run/tidegate.sock, tcp: 0}")
+    + """\
+state_dir: state
+broker:
+  host: broker.local
+  port: 8883
+  username: gate-7
+  password_file: secret
+  tls: {ca: ca.pem}
+allow_unsigned: true
+groups: [north, cameras]
+telemetry: {window: 500 ms}
+spool: {max_size: 8 MiB, max_age: 2 d}
+replay: {trace: days/solar.csv, span: 60 s, fill_missing: true}
+worker: {memory_limit: 512 MiB}
+"""
+)
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    # Short and stable: socket paths and messages hold it.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc").mkdir()
+    return Path("etc")
+
+
+def loaded(directory, text):
+    path = directory / "agent.yaml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def refused(directory, text):
+    with pytest.raises(DocumentError) as caught:
+        loaded(directory, text)
+    return str(caught.value)
+
+
+def test_the_least_has_safe_defaults(directory):
+    config = loaded(directory, LEAST)
+    assert config.broker is None
+    assert config.replay is None
+    assert config.allow_unsigned is False
+    assert config.listen.unix is None
+    assert config.state_dir.is_absolute()
+    assert config.worker.memory_limit is None
+
+
+def test_units_become_numbers_and_paths_are_relative_to_the_file(directory):
+    config = loaded(directory, WHOLE)
+    base = directory.resolve()
+    assert config.bundle == base / "models" / "digits"
+    assert config.listen.unix == base / "run" / "tidegate.sock"
+    assert config.broker.password_file == base / "secret"
+    assert config.broker.tls.ca == base / "ca.pem"
+    assert config.replay.trace == base / "days" / "solar.csv"
+    assert (config.replay.span, config.telemetry.window) == (60.0, 0.5)
+    assert (config.spool.max_size, config.spool.max_age) == (8 << 20, 2 * 86400)
+    assert config.worker.memory_limit == 512 << 20
+    assert config.groups == ("north", "cameras")
+
+
+def test_absolute_and_home_paths_stay_what_they_are(directory, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/cam")
+    text = LEAST.replace("models/digits", "/srv/../srv/digits").replace("policy.yaml", "~/policy.yaml")
+    config = loaded(directory, text)
+    assert config.bundle == Path("/srv/digits")
+    assert config.policy == Path("/home/cam/policy.yaml")
+
+
+def test_the_configuration_is_frozen(directory):
+    with pytest.raises(ValidationError, match="frozen"):
+        loaded(directory, LEAST).device = "other"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "device: gate-7",
+            "device: gate/7",
+            """\
+etc/agent.yaml:1:9: device: not usable in an MQTT topic
+   1 | device: gate/7
+     |         ^^^^^^
+     found: gate/7
+     allowed: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit""",
+        ),
+        (
+            "device: gate-7",
+            "device: 7",
+            """\
+etc/agent.yaml:1:9: device: expected text
+   1 | device: 7
+     |         ^
+     found: 7
+     allowed: the device's name in MQTT topics, for example `gate-7`""",
+        ),
+        (
+            "{tcp: 8700}",
+            "{}",
+            """\
+etc/agent.yaml:4:9: listen: listens nowhere
+   4 | listen: {}
+     |         ^^
+     found: a mapping
+     allowed: unix, tcp
+     hint: for example {unix: tidegate.sock, tcp: 8700}""",
+        ),
+        (
+            "{tcp: 8700}",
+            "{tcp: 87000}",
+            """\
+etc/agent.yaml:4:15: listen.tcp: must be less than or equal to 65535
+   4 | listen: {tcp: 87000}
+     |               ^^^^^
+     found: 87000""",
+        ),
+        (
+            "listen:",
+            "spool: {max_size: 8 MB, max_age: 7}\nlisten:",
+            """\
+etc/agent.yaml:4:34: spool.max_age: a duration needs its unit
+   4 | spool: {max_size: 8 MB, max_age: 7}
+     |                                  ^
+     found: 7
+     allowed: a number followed by ms or s or min or h or d
+     hint: write `7 s`""",
+        ),
+        (
+            "listen:",
+            "broker: {host: b, pasword_file: x}\nlisten:",
+            """\
+etc/agent.yaml:4:19: broker.pasword_file: unknown key
+   4 | broker: {host: b, pasword_file: x}
+     |                   ^^^^^^^^^^^^
+     found: pasword_file
+     allowed: host, password_file, port, tls, username
+     nearest: password_file""",
+        ),
+        (
+            "listen:",
+            "broker: {host: b, password_file: x}\nlisten:",
+            """\
+etc/agent.yaml:4:34: broker.password_file: a password without a user name
+   4 | broker: {host: b, password_file: x}
+     |                                  ^
+     found: x
+     hint: add `username`""",
+        ),
+        (
+            "listen:",
+            "groups: north\nlisten:",
+            """\
+etc/agent.yaml:4:9: groups: expected a list
+   4 | groups: north
+     |         ^^^^^
+     found: north
+     allowed: [...] or lines that begin with `- `""",
+        ),
+    ],
+)
+def test_typical_mistakes(directory, right, wrong, message):
+    assert LEAST.count(right) == 1
+    assert refused(directory, LEAST.replace(right, wrong)) == message
+
+
+def test_a_socket_path_the_kernel_would_refuse_is_refused_here(directory):
+    message = refused(directory, LEAST.replace("tcp: 8700", f"unix: {'d' * 120}/s.sock"))
+    assert message.startswith("etc/agent.yaml:4:16: listen.unix: too long for a Unix socket")
+
+
+def test_a_file_that_is_not_there(directory):
+    with pytest.raises(DocumentError, match=r"gone\.yaml:1:1: can't be read: No such file or directory"):
+        load_config(directory / "gone.yaml")
