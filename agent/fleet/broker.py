@@ -108,7 +108,7 @@ class LocalBroker:
             "allow_anonymous true",
             "persistence true",
             f"persistence_location {self._directory}/",
-            # Save after every change: by default mosquitto saves twice an hour, and a kill loses what lies between.
+            # By default mosquitto saves twice an hour, and a kill loses what lies between.
             "autosave_on_changes true",
             "autosave_interval 1",
             *_stay_root(),

@@ -4,7 +4,6 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -45,16 +44,14 @@ def push(
     target: Target,
     policy: str,
     version: int,
-    *,
     wait_s: float = 30.0,
-    expires: datetime | None = None,
 ) -> PushResult:
     """Retain `policy` as the desired one of `target`, and wait up to `wait_s` for a device's verdict.
 
     Raises EnvelopeError for a policy or version that no device would open, PushError if the broker does not
     take it.
     """
-    envelope = seal_unsigned(policy, version, target, expires)
+    envelope = seal_unsigned(policy, version, target)
     with_answer = DeviceTopics(target.name) if target.kind == "device" and target.name is not None else None
     pusher = _Pusher(broker, version, policy_hash(policy), with_answer)
     try:

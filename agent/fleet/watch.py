@@ -34,8 +34,8 @@ class WatchError(Exception):
 class Watch:
     """Subscribes to a device's telemetry and events and counts every seq it sees.
 
-    Its session is persistent: what the broker accepts while the witness reconnects is delivered afterwards. Use as a
-    context manager, or call `start` (returns once subscribed; raises WatchError) and `stop`.
+    Its session is persistent: what the broker accepts while the witness reconnects is delivered afterwards.
+    Use as a context manager, or call `start` (returns once subscribed; raises WatchError) and `stop`.
     """
 
     def __init__(self, broker: Broker, device: str) -> None:

@@ -76,7 +76,10 @@ class Connection:
     def turn(self, wakeup: socket.socket, patience_s: float) -> None:
         """Publish what may go, wait for the socket or `wakeup`, read and write once. Sets `lost` at the end."""
         client, sock = self._client, self._opened
-        if client is None or sock is None or client.socket() != sock:
+        if client is None or sock is None:
+            return
+        replaced = client.socket() is not sock
+        if replaced:
             self.lost = self.lost or f"{self._broker}: connection closed"
             return
         if self.up_since is not None:
