@@ -1,7 +1,7 @@
 """How long to wait before the next attempt: exponential with full jitter."""
 
-import random
 from dataclasses import dataclass, field
+from random import Random
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class Backoff:
     base_s: float = 1.0
     cap_s: float = 60.0
     stable_s: float = 30.0
-    random: random.Random = field(default_factory=random.Random)
+    random: Random = field(default_factory=Random)
     _failures: int = 0
 
     def failed(self, lasted_s: float = 0.0) -> float:

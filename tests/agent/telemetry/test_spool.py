@@ -185,8 +185,7 @@ def test_threads_get_distinct_seqs(tmp_path: Path) -> None:
     seqs: list[int | None] = []
 
     def put_many() -> None:
-        for _ in range(50):
-            seqs.append(spool.put("t", {}, NOW))
+        seqs.extend(spool.put("t", {}, NOW) for _ in range(50))
 
     threads = [threading.Thread(target=put_many) for _ in range(4)]
     for thread in threads:
