@@ -1,0 +1,63 @@
+"""What a device reports about itself, retained on its `reported` topic."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+PolicyVerdict = Literal["accepted", "trial", "rolled_back", "refused"]
+
+# A newer agent may report more than this reader knows; an operator's older tool must still read the rest.
+_TOLERANT = ConfigDict(extra="ignore")
+
+
+class ReportedError(ValueError):
+    """Bytes that are no report of a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal."""
+
+    __pydantic_config__ = _TOLERANT
+
+    version: int
+    hash: str
+    state: PolicyVerdict
+    reason: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One device's report. `policy` runs; `refused` was pushed last and does not; None means unknown or none.
+
+    `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
+    """
+
+    __pydantic_config__ = _TOLERANT
+
+    agent_version: str
+    policy: PolicyState | None = None
+    refused: PolicyState | None = None
+    bundle: str | None = None
+    operating_point: str | None = None
+    certified_risk: float | None = None
+
+    def to_document(self) -> dict[str, object]:
+        """As a JSON object, for `Link.report`."""
+        return asdict(self)
+
+
+_reported: TypeAdapter[Reported] = TypeAdapter(Reported)
+
+
+def parse_reported(data: bytes) -> Reported:
+    """The report in an MQTT payload. Raises ReportedError for any other bytes."""
+    try:
+        return _reported.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "whole document"
+        msg = f"reported, at {where}: {first['msg']}"
+        raise ReportedError(msg) from error

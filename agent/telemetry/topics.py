@@ -1,0 +1,72 @@
+"""The MQTT topics of a device, a group and the fleet (docs/mqtt.md lists them)."""
+
+import re
+from dataclasses import dataclass
+
+ROOT = "tidegate"
+FLEET_POLICY = f"{ROOT}/fleet/policy"
+NAME_LIMIT = 64
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_LIMIT - 1}}}")
+_TAKEN = frozenset({"group", "fleet"})
+
+
+class TopicError(ValueError):
+    """A device id or group name that cannot be a topic level."""
+
+
+def checked_name(name: str, what: str) -> str:
+    """`name` itself if it can be one level of a topic; `what` names it in the TopicError raised otherwise."""
+    if not _NAME.fullmatch(name):
+        msg = (
+            f"{what}: found {name[:80]!r}; allowed are 1 to {NAME_LIMIT} letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit, because '/', '+' and '#' are syntax in MQTT topics"
+        )
+        raise TopicError(msg)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTopics:
+    """The topics of one device. Raises TopicError for an id that cannot be a topic level."""
+
+    device: str
+
+    def __post_init__(self) -> None:
+        checked_name(self.device, "device id")
+        if self.device in _TAKEN:
+            msg = (
+                f"device id: found {self.device!r}, whose topics would be those of all devices; "
+                f"allowed is any name but {', '.join(sorted(_TAKEN))}"
+            )
+            raise TopicError(msg)
+
+    @property
+    def status(self) -> str:
+        """Retained; also the Will."""
+        return f"{ROOT}/{self.device}/status"
+
+    @property
+    def telemetry(self) -> str:
+        """Windows of readings, from the spool."""
+        return f"{ROOT}/{self.device}/telemetry"
+
+    @property
+    def event(self) -> str:
+        """Decisions, switches, faults, from the spool."""
+        return f"{ROOT}/{self.device}/event"
+
+    @property
+    def reported(self) -> str:
+        """Retained: what the device runs now."""
+        return f"{ROOT}/{self.device}/reported"
+
+    @property
+    def policy(self) -> str:
+        """Retained: what the device should run."""
+        return f"{ROOT}/{self.device}/policy"
+
+
+def group_policy(group: str) -> str:
+    """The desired policy of every device in `group`. Raises TopicError for an impossible name."""
+    return f"{ROOT}/group/{checked_name(group, 'group name')}/policy"
