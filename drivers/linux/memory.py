@@ -1,4 +1,4 @@
-"""Memory from /proc/meminfo, and the time lost for want of it from /proc/pressure/memory (kernel: accounting/psi.rst)."""
+"""Memory from /proc/meminfo; time lost for want of it from /proc/pressure/memory (kernel: accounting/psi.rst)."""
 
 import math
 import re

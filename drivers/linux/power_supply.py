@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from drivers.linux.supply import Supply, host_batteries, host_chargers
-from drivers.linux.sysfs import UnreadableError, entries, grant_for
+from drivers.linux.sysfs import entries, grant_for
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -91,6 +91,16 @@ def read_draw_w(root: Path) -> float:
     return draw_w
 
 
+def read_outflow_w(battery: Supply) -> float:
+    """The power leaving one battery in W, negative while it charges. Raises SensorError."""
+    watts = battery.outflow_w()
+    if watts == 0.0 and battery.status() == "Discharging":
+        raise SensorError(
+            f"{battery.name} reports 0 W while discharging: it leaves the load to another, or is silent"
+        )
+    return watts
+
+
 def _present_batteries(root: Path) -> list[Supply]:
     # Listed anew at every read: batteries are swapped and dock batteries come and go.
     found = host_batteries([Supply(path) for path in entries(root)])
@@ -104,7 +114,7 @@ def _instance_sensors(battery: Supply) -> list[Sensor]:
     source = f"{_DRIVER}/{battery.name}"
     sensors = [
         _sensor(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, battery.charge_percent),
-        _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, battery.outflow_w),
+        _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
     ]
     if (battery.path / "temp").exists():
         sensors.append(_sensor(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))

@@ -51,6 +51,10 @@ class ImplausibleError(SensorError):
     """An attribute was read, and what it says can't be true."""
 
 
+class OutOfRangeError(ImplausibleError):
+    """A number was read that no such device can mean; drivers use these to say "nothing here"."""
+
+
 def read_text(path: Path) -> str:
     """The attribute's first page, stripped. Raises UnreadableError."""
     try:
@@ -78,17 +82,17 @@ def _read_page(path: Path) -> str:
 
 
 def read_int(path: Path, low: int, high: int, unit: str) -> int:
-    """The attribute as an integer of low..high. Raises UnreadableError, ImplausibleError."""
+    """The attribute as an integer of low..high. Raises UnreadableError, ImplausibleError, OutOfRangeError."""
     return parse_int(read_text(path), low, high, unit, str(path))
 
 
 def parse_int(text: str, low: int, high: int, unit: str, where: str) -> int:
-    """The text as an integer of low..high. Raises ImplausibleError, which says where the text came from."""
+    """The text, which came from `where`, as an integer of low..high. Raises ImplausibleError, OutOfRangeError."""
     if not _INTEGER.fullmatch(text):
         raise ImplausibleError(f"{where} says {text[:40]!r}, not a whole number of {unit}")
     value = int(text)
     if not low <= value <= high:
-        raise ImplausibleError(f"{where} says {value} {unit}, plausible is {low} to {high}")
+        raise OutOfRangeError(f"{where} says {value} {unit}, plausible is {low} to {high}")
     return value
 
 

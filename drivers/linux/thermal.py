@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from drivers.linux.supply import Supply
-from drivers.linux.sysfs import ImplausibleError, UnreadableError, entries, grant_for, read_int, read_text
+from drivers.linux.sysfs import OutOfRangeError, UnreadableError, entries, grant_for, read_int, read_text
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -50,10 +50,10 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """What the thermal zones tell: temperature, thermal_pressure and `temperature/<zone type>`."""
     root = sysroot / "sys/class/thermal"
     try:
-        zones = [_zone(path) for path in entries(root) if path.name.startswith("thermal_zone")]
+        paths = [path for path in entries(root) if path.name.startswith("thermal_zone")]
     except SensorError as error:
         return _nothing(str(error), grant_for(error))
-    zones = [zone for zone in zones if _is_of_host(zone, sysroot)]
+    zones = [zone for zone in map(_zone, paths) if zone is not None and _is_of_host(zone, sysroot)]
     if not zones:
         return _nothing("the kernel has no thermal zone of this machine (usual in virtual machines)")
 
@@ -112,11 +112,14 @@ def _answers(zones: Sequence[Zone]) -> list[tuple[Zone, float]]:
 
 
 def _says_nothing(error: SensorError) -> bool:
-    return isinstance(error, ImplausibleError) or (isinstance(error, UnreadableError) and error.gone)
+    return isinstance(error, OutOfRangeError) or (isinstance(error, UnreadableError) and error.gone)
 
 
-def _zone(path: Path) -> Zone:
-    return Zone(path, read_text(path / "type"), _trips(path))
+def _zone(path: Path) -> Zone | None:
+    try:
+        return Zone(path, read_text(path / "type"), _trips(path))
+    except UnreadableError:
+        return None  # half-registered zones exist; without a type nobody can say what it would measure
 
 
 def _trips(path: Path) -> tuple[Trip, ...]:
