@@ -1,6 +1,7 @@
 """One entry of /sys/class/power_supply: its properties, checked, whatever its driver's habits."""
 
 import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ _ENERGY_FULL_UWH = (100_000, 10_000_000_000)
 _CHARGE_FULL_UAH = (100_000, 1_000_000_000)
 # A worn battery's "full" is an estimate that the charge may pass a little.
 _OVERFULL = 1.1
+
+# Types are open-ended (new kernels add some), so their shape is what can be checked; scopes are three.
+_TYPE = re.compile(r"[A-Z][A-Za-z_]{2,31}")
+_SCOPE = re.compile("System|Device|Unknown")
 
 # Negotiated USB-PD contracts, not what feeds the machine.
 _CONTRACTS = ("ucsi-source-psy", "tcpm-source-psy")
@@ -50,7 +55,7 @@ class Supply:
 
     def kind(self) -> str:
         """`type`, for example Battery or Mains; empty when there is none. Raises SensorError."""
-        return self._word_or_empty("type")
+        return self._checked("type", _TYPE)
 
     def describe(self) -> str:
         """What it is, for messages: its type, and its scope when that is what rules it out."""
@@ -59,17 +64,14 @@ class Supply:
 
     def is_peripheral(self) -> bool:
         """Whether it feeds a mouse, headset or the like, not the machine. Raises SensorError."""
-        return self._word_or_empty("scope") == "Device"
+        return self._checked("scope", _SCOPE) == "Device"
 
     def status(self) -> str:
         """Charging, Discharging, Full, Not charging or Unknown."""
-        try:
-            return self._word_or_empty("status") or "Unknown"
-        except SensorError:
-            return "Unknown"
+        return self._word_or_empty("status") or "Unknown"
 
     def present(self) -> bool:
-        """False only when the driver says that the bay is empty. Raises SensorError."""
+        """False only when the driver says that the bay is empty."""
         return self._word_or_empty("present") != "0"
 
     def online(self) -> bool:
@@ -168,14 +170,23 @@ class Supply:
         except SensorError:
             return self.number("voltage_now", *_VOLTAGE_UV, "uV") / 1e6
 
-    def _word_or_empty(self, key: str) -> str:
-        # Only "not there" is an answer. A battery whose type or scope fails must not silently drop out of the
-        # sum, nor a mouse slip in.
+    def _checked(self, key: str, allowed: re.Pattern[str]) -> str:
         try:
-            return self.word(key)
+            word = self.word(key)
         except UnreadableError as error:
+            # Only "not there" is an answer. A battery whose type or scope fails must not silently drop out of
+            # the sum, nor a mouse slip in.
             if error.code != errno.ENOENT:
                 raise
+            return ""
+        if not allowed.fullmatch(word):
+            raise ImplausibleError(f"{self.name}/{key} says {word[:40]!r}, which is no {key} of a power supply")
+        return word
+
+    def _word_or_empty(self, key: str) -> str:
+        try:
+            return self.word(key)
+        except SensorError:
             return ""
 
     def _uevent(self) -> dict[str, str]:

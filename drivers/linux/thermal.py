@@ -3,6 +3,7 @@
 Zones are known by `type`: indices change from boot to boot. Zones of the same type are read as one, the hottest.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,6 +19,7 @@ _DRIVER = "thermal"
 _PLAUSIBLE_MILLIDEGREES = (-40_000, 150_000)
 _TRIP_MILLIDEGREES = (1, 150_000)
 _PRESSURE_OF_TRIP = {"active": "fair", "passive": "serious", "hot": "critical", "critical": "critical"}
+_TYPE = re.compile(r"[!-~][ -~]{0,30}")
 # int3400_thermal registers a policy interface as a zone that always says 20 C.
 _NOT_A_SENSOR = frozenset({"INT3400 Thermal"})
 
@@ -117,9 +119,11 @@ def _says_nothing(error: SensorError) -> bool:
 
 def _zone(path: Path) -> Zone | None:
     try:
-        return Zone(path, read_text(path / "type"), _trips(path))
+        kind = read_text(path / "type")
     except UnreadableError:
-        return None  # half-registered zones exist; without a type nobody can say what it would measure
+        kind = ""
+    # Half-registered zones exist; without a type nobody can say what they would measure.
+    return Zone(path, kind, _trips(path)) if _TYPE.fullmatch(kind) else None
 
 
 def _trips(path: Path) -> tuple[Trip, ...]:

@@ -159,8 +159,8 @@ def test_failures_are_retried_ever_less_often() -> None:
 
     with running(discovery(sensor(BATTERY, read, interval_s=1e-3)), clock=lambda: now) as sampler:
         slot = sampler._slots[0]
-        while len(asked_at) < 7:
-            wait_for(sampler, lambda _: slot.due > now)
+        for count in range(1, 8):
+            wait_for(sampler, lambda _, count=count: len(asked_at) == count and slot.due > asked_at[-1])
             now = slot.due
     gaps = [later - earlier for earlier, later in pairwise(asked_at)]
     assert gaps[:6] == pytest.approx([1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3])
