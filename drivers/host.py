@@ -1,0 +1,50 @@
+"""What psutil tells alike everywhere: memory and CPU, for machines that have no driver of their own yet.
+
+psutil's sensor calls (battery, temperatures) are left alone: they fail or mislead (psutil#2477).
+"""
+
+import platform
+
+import psutil
+
+from drivers.cpu_time import CpuTime
+from drivers.reading import (
+    BATTERY,
+    CPU,
+    MEMORY_AVAILABLE,
+    MEMORY_PRESSURE,
+    POWER,
+    POWER_SOURCE,
+    TEMPERATURE,
+    THERMAL_PRESSURE,
+    Provenance,
+    Unit,
+)
+from drivers.sensor import Discovery, Refusal, Sensor
+
+_DRIVER = "host"
+_SOURCE = "psutil"
+_MISSING = (BATTERY, POWER_SOURCE, POWER, TEMPERATURE, THERMAL_PRESSURE, MEMORY_PRESSURE)
+
+
+def discover() -> Discovery:
+    """memory_available and cpu; refuses the rest by name."""
+    cpu_time = CpuTime()
+    sensors = (
+        Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, _SOURCE, read_available_bytes, interval_s=1.0),
+        Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, lambda: read_percent(cpu_time), interval_s=1.0),
+    )
+    reason = f"this release has no driver for it on {platform.system() or 'this system'}"
+    return Discovery(_DRIVER, sensors, tuple(Refusal(name, _DRIVER, reason) for name in _MISSING))
+
+
+def read_available_bytes() -> float:
+    """Memory that can be had without swapping, in bytes."""
+    return float(psutil.virtual_memory().available)
+
+
+def read_percent(cpu_time: CpuTime) -> float:
+    """Utilisation of all cores since `cpu_time` was last told, in %. Raises SensorError, always at first."""
+    # Not psutil.cpu_percent(): its first call in each thread answers 0.0, which is no measurement.
+    times = psutil.cpu_times()
+    return cpu_time.percent_since_last(times.idle, times.user + times.nice + times.system + times.idle)

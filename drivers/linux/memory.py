@@ -1,0 +1,65 @@
+"""Memory from /proc/meminfo; time lost for want of it from /proc/pressure/memory (kernel: accounting/psi.rst)."""
+
+import math
+import re
+from functools import partial
+from pathlib import Path
+
+from drivers.linux.sysfs import ImplausibleError, UnreadableError, grant_for, parse_int, read_text
+from drivers.reading import MEMORY_AVAILABLE, MEMORY_PRESSURE, Provenance, Unit
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+
+_DRIVER = "memory"
+_MEMINFO = re.compile(r"^(\w+):\s+(\S+) kB$", re.MULTILINE)
+_SOME_AVG10 = re.compile(r"^some avg10=([0-9.]+) ", re.MULTILINE)
+_MOST_KB = 1 << 44
+
+
+def discover(sysroot: Path = Path("/")) -> Discovery:
+    """memory_available and memory_pressure, or why not."""
+    meminfo, psi = sysroot / "proc/meminfo", sysroot / "proc/pressure/memory"
+    sensors: list[Sensor] = []
+    refusals: list[Refusal] = []
+    try:
+        read_available_bytes(meminfo)
+        read = partial(read_available_bytes, meminfo)
+        sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, "meminfo", read, interval_s=1.0))
+    except SensorError as error:
+        refusals.append(Refusal(MEMORY_AVAILABLE, "meminfo", str(error), grant_for(error)))
+    try:
+        read_pressure_percent(psi)
+        read = partial(read_pressure_percent, psi)
+        sensors.append(Sensor(MEMORY_PRESSURE, Unit.PERCENT, Provenance.MEASURED, "psi/memory", read))
+    except SensorError as error:
+        refusals.append(Refusal(MEMORY_PRESSURE, "psi/memory", *_why_no_psi(error)))
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals))
+
+
+def read_available_bytes(meminfo: Path) -> float:
+    """MemAvailable in bytes. Raises SensorError."""
+    fields = dict(_MEMINFO.findall(read_text(meminfo)))
+    missing = {"MemTotal", "MemAvailable"} - fields.keys()
+    if missing:
+        raise ImplausibleError(f"{meminfo} has no {' and no '.join(sorted(missing))}")
+    total_kb = parse_int(fields["MemTotal"], 1, _MOST_KB, "kB", f"{meminfo}, MemTotal,")
+    return 1024.0 * parse_int(fields["MemAvailable"], 0, total_kb, "kB", f"{meminfo}, MemAvailable,")
+
+
+def read_pressure_percent(psi: Path) -> float:
+    """The share of the last 10 s in which some task waited for memory, in %. Raises SensorError."""
+    text = read_text(psi)
+    found = _SOME_AVG10.search(text)
+    try:
+        percent = float(found[1]) if found else math.nan
+    except ValueError:
+        percent = math.nan
+    if not 0 <= percent <= 100:
+        raise ImplausibleError(f"{psi} has no `some avg10=` of 0 to 100 but {text[:60]!r}")
+    return percent
+
+
+def _why_no_psi(error: SensorError) -> tuple[str, str]:
+    if isinstance(error, UnreadableError) and not error.denied:
+        reason = f"{error}: PSI is off in this kernel, or a sandbox hides it (systemd's ProcSubset=pid)"
+        return reason, "add psi=1 to the kernel's command line and reboot"
+    return str(error), grant_for(error)

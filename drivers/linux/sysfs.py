@@ -1,0 +1,109 @@
+"""Attributes of sysfs and procfs: one system call a read, failures in words, numbers within a range."""
+
+import errno
+import os
+import re
+import time
+from pathlib import Path
+
+from drivers.sensor import SensorError
+
+_PAGE = 4096
+_RETRY_AFTER_S = 0.01
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+
+_WORDS = {
+    errno.ENOENT: "is not there",
+    errno.EACCES: "may not be read by this user",
+    errno.EPERM: "may not be read by this user",
+    errno.EAGAIN: "is busy and gave no value",
+    errno.EIO: "failed: the device did not answer the kernel",
+    errno.ENODATA: "has no data now",
+    errno.ENODEV: "belongs to a device that is gone",
+    errno.ENXIO: "belongs to a device that is gone",
+    errno.EOPNOTSUPP: "is switched off in this kernel",
+}
+
+_GONE = frozenset({errno.ENOENT, errno.ENODATA, errno.ENODEV, errno.ENXIO})
+
+
+class UnreadableError(SensorError):
+    """An attribute could not be read; `code` is the errno."""
+
+    def __init__(self, path: Path, code: int) -> None:
+        words = _WORDS.get(code) or f"failed: {os.strerror(code)}"
+        super().__init__(f"{path} {words} ({errno.errorcode.get(code, code)})")
+        self.path = path
+        self.code = code
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is nothing to read, rather than something that failed."""
+        return self.code in _GONE
+
+    @property
+    def denied(self) -> bool:
+        """Whether a permission is what is missing."""
+        return self.code in (errno.EACCES, errno.EPERM)
+
+
+class ImplausibleError(SensorError):
+    """An attribute was read, and what it says can't be true."""
+
+
+class OutOfRangeError(ImplausibleError):
+    """A number was read that no such device can mean; drivers use these to say "nothing here"."""
+
+
+def read_text(path: Path) -> str:
+    """The attribute's first page, stripped. Raises UnreadableError."""
+    try:
+        return _read_page(path)
+    except BlockingIOError:
+        # EAGAIN: a conversion is under way. A moment later there is mostly a value, and without this a
+        # single busy moment would count as a lost sensor.
+        time.sleep(_RETRY_AFTER_S)
+    except OSError as error:
+        raise UnreadableError(path, error.errno or errno.EIO) from error
+    try:
+        return _read_page(path)
+    except OSError as error:
+        raise UnreadableError(path, error.errno or errno.EIO) from error
+
+
+def _read_page(path: Path) -> str:
+    # One os.read, no file object: a buffered reader turns EAGAIN into None and fails with TypeError
+    # (psutil#2477), and an attribute must be taken in one call to be of one moment.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, _PAGE).decode("utf-8", "replace").strip()
+    finally:
+        os.close(descriptor)
+
+
+def read_int(path: Path, low: int, high: int, unit: str) -> int:
+    """The attribute as an integer of low..high. Raises UnreadableError, ImplausibleError, OutOfRangeError."""
+    return parse_int(read_text(path), low, high, unit, str(path))
+
+
+def parse_int(text: str, low: int, high: int, unit: str, where: str) -> int:
+    """The text, which came from `where`, as an integer of low..high. Raises ImplausibleError, OutOfRangeError."""
+    if not _INTEGER.fullmatch(text):
+        raise ImplausibleError(f"{where} says {text[:40]!r}, not a whole number of {unit}")
+    value = int(text)
+    if not low <= value <= high:
+        raise OutOfRangeError(f"{where} says {value} {unit}, plausible is {low} to {high}")
+    return value
+
+
+def entries(directory: Path) -> list[Path]:
+    """The directory's entries in name order. Raises UnreadableError."""
+    try:
+        return sorted(directory.iterdir())
+    except OSError as error:
+        raise UnreadableError(directory, error.errno or errno.EIO) from error
+
+
+def grant_for(error: SensorError) -> str:
+    """The command that lets this user read the path (until the next boot), if a permission is what is missing."""
+    return f"sudo chmod a+r {error.path}" if isinstance(error, UnreadableError) and error.denied else ""

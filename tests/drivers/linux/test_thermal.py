@@ -1,0 +1,128 @@
+"""Thermal zones from trees with the oddities of real machines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivers.linux.thermal import discover
+from drivers.reading import Provenance, Value
+from drivers.sensor import SensorError
+
+WriteTree = Callable[[str], Path]
+
+CLASS = "sys/class/thermal"
+
+BOARD = f"""
+    {CLASS}/thermal_zone0/type: soc-thermal
+    {CLASS}/thermal_zone0/temp: 51500
+    {CLASS}/thermal_zone0/trip_point_0_type: active
+    {CLASS}/thermal_zone0/trip_point_0_temp: 60000
+    {CLASS}/thermal_zone0/trip_point_1_type: passive
+    {CLASS}/thermal_zone0/trip_point_1_temp: 75000
+    {CLASS}/thermal_zone0/trip_point_2_type: critical
+    {CLASS}/thermal_zone0/trip_point_2_temp: 95000
+    {CLASS}/thermal_zone1/type: gpu-thermal
+    {CLASS}/thermal_zone1/temp: 49000
+    {CLASS}/cooling_device0/type: Processor
+    {CLASS}/cooling_device0/cur_state: -1
+"""
+
+
+def read(root: Path, name: str) -> Value:
+    return {sensor.name: sensor for sensor in discover(root).sensors}[name].read()
+
+
+def test_hottest_zone_and_each_by_its_type(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD)
+    assert read(root, "temperature") == 51.5
+    assert read(root, "temperature/gpu-thermal") == 49.0
+
+
+def test_zones_of_one_type_are_one_reading(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone7/type: gpu-thermal\n    {CLASS}/thermal_zone7/temp: 50000")
+    assert read(root, "temperature/gpu-thermal") == 50.0
+
+
+@pytest.mark.parametrize("nonsense", ["-44000", "-256000", "-274000", "2147483647", "65261800"])
+def test_impossible_temperatures_are_left_out(write_tree: WriteTree, nonsense: str) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone0/temp: {nonsense}")
+    assert read(root, "temperature") == 49.0
+    with pytest.raises(SensorError, match=nonsense):
+        read(root, "temperature/soc-thermal")
+
+
+def test_no_plausible_zone_gives_every_reason(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone0/temp: -44000\n    {CLASS}/thermal_zone1/temp: off")
+    with pytest.raises(SensorError, match=r"soc-thermal: .*-44000.*gpu-thermal: .*'off'"):
+        read(root, "temperature")
+
+
+def test_frost_is_a_temperature(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CLASS}/thermal_zone0/type: box\n    {CLASS}/thermal_zone0/temp: -12500")
+    assert read(root, "temperature") == -12.5
+
+
+def test_the_hottest_zone_failing_does_not_cool_the_machine(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD)
+    temperature = next(sensor for sensor in discover(root).sensors if sensor.name == "temperature")
+    assert temperature.read() == 51.5
+    file = root / CLASS / "thermal_zone0/temp"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # a real EIO
+    with pytest.raises(SensorError, match="soc-thermal may be the hottest zone"):
+        temperature.read()
+    file.unlink()
+    assert temperature.read() == 49.0  # the zone is gone, not failing
+    write_tree(BOARD)
+    assert temperature.read() == 51.5
+
+
+def test_a_zone_that_never_worked_does_not_take_the_others_down(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD)
+    file = root / CLASS / "thermal_zone1/temp"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    assert read(root, "temperature") == 51.5
+
+
+def test_zone_of_a_mouse_battery_is_not_the_machines(write_tree: WriteTree) -> None:
+    root = write_tree(
+        BOARD
+        + f"""
+        {CLASS}/thermal_zone8/type: hidpp_battery_0
+        {CLASS}/thermal_zone8/temp: 90000
+        sys/class/power_supply/hidpp_battery_0/type: Battery
+        sys/class/power_supply/hidpp_battery_0/scope: Device
+        """
+    )
+    assert read(root, "temperature") == 51.5
+
+
+def test_zone_without_type_is_left_out(write_tree: WriteTree) -> None:
+    assert read(write_tree(BOARD + f"{CLASS}/thermal_zone3/temp: 90000"), "temperature") == 51.5
+
+
+@pytest.mark.parametrize(
+    ("millidegrees", "pressure"),
+    [(59_999, "nominal"), (60_000, "fair"), (75_000, "serious"), (94_999, "serious"), (95_000, "critical")],
+)
+def test_pressure_is_the_worst_trip_point_reached(write_tree: WriteTree, millidegrees: int, pressure: str) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone0/temp: {millidegrees}")
+    sensor = next(sensor for sensor in discover(root).sensors if sensor.name == "thermal_pressure")
+    assert sensor.read() == pressure
+    assert sensor.provenance is Provenance.ESTIMATED
+
+
+@pytest.mark.parametrize("switched_off", ["0", "-274000", "-1"])
+def test_pressure_is_refused_where_no_trip_says_when_throttling_begins(
+    write_tree: WriteTree, switched_off: str
+) -> None:
+    found = discover(write_tree(BOARD + f"{CLASS}/thermal_zone0/trip_point_1_temp: {switched_off}"))
+    assert [refusal.name for refusal in found.refusals] == ["thermal_pressure"]
+    assert "soc-thermal has a passive trip point" in found.refusals[0].reason
+
+
+def test_no_zone_is_refused(write_tree: WriteTree) -> None:
+    found = discover(write_tree(f"{CLASS}/cooling_device0/type: Processor"))
+    assert {refusal.name for refusal in found.refusals} == {"temperature", "thermal_pressure"}
