@@ -1,0 +1,48 @@
+"""Training the digits net: seeded, on a fixed number of threads, so that it repeats on the same machine."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from agent.calibration.digits.data import SCALE
+from agent.calibration.digits.net import DigitsNet
+from agent.calibration.split import Part
+
+EPOCHS = 60
+BATCH = 50
+THREADS = 2
+"""Sums depend on how work is cut over threads, so the number is part of what makes a build repeatable."""
+
+
+def train(part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None) -> DigitsNet:
+    """A trained net. Sets torch's seed and thread count for this process."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(seed)
+    net = DigitsNet()
+    inputs = torch.from_numpy(part.inputs).float() * SCALE
+    labels = torch.from_numpy(part.labels)
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
+    steps = epochs * -(-len(part) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
+    net.train()
+    for epoch in range(epochs):
+        total = 0.0
+        for index in torch.randperm(len(part)).split(BATCH):
+            loss = loss_of(net(_shifted(inputs[index])), labels[index])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach()) * len(index)
+        progress(f"epoch {epoch + 1} of {epochs}: loss {total / len(part):.3f}")
+    return net.eval()
+
+
+def _shifted(images: Tensor) -> Tensor:
+    """Each image moved by up to one pixel in both directions, zeros moving in."""
+    padded = nn.functional.pad(images, (1, 1, 1, 1))
+    offsets = torch.randint(0, 3, (len(images), 2)).tolist()
+    height, width = images.shape[2:]
+    return torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)])
