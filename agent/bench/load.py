@@ -72,7 +72,9 @@ class LoadClient:
             self._connections.append(http.client.HTTPConnection("127.0.0.1", tcp_port, timeout=TIMEOUT_S))
         self._latencies_ms: list[float] = []
 
-    def run(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rate_hz: float, until: float) -> None:
+    def run(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rate_hz: float, until: float
+    ) -> None:
         """Ask for each image in turn, over and over, until `until` (monotonic seconds) or `stopping`."""
         due = time.monotonic()
         for index in itertools.cycle(range(len(images))):
@@ -86,7 +88,12 @@ class LoadClient:
             self.summary.latency_p50_ms, self.summary.latency_p99_ms = float(p50), float(p99)
 
     def _ask(self, image: npt.NDArray[np.uint8], label: int) -> None:
-        tensor = {"name": self._input_name, "shape": [1, *image.shape], "datatype": "UINT8", "data": image.ravel().tolist()}
+        tensor = {
+            "name": self._input_name,
+            "shape": [1, *image.shape],
+            "datatype": "UINT8",
+            "data": image.ravel().tolist(),
+        }
         body = json.dumps({"inputs": [tensor]})
         connection = self._connections[(self.summary.served + self.summary.failed) % len(self._connections)]
         started = time.perf_counter()

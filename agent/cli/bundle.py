@@ -1,6 +1,5 @@
 """`tidegate bundle`: look into a bundle, verify one, rebuild the demo's."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +7,100 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
-from agent.cli.view import format_risk
+from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
+from agent.cli.view import format_risk, format_share
+from agent.engines.canaries import canary_agreements
+from agent.engines.catalog import UnknownEngine
 from agent.models.bundle import Bundle, open_bundle
+from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
 
 app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=True)
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's directory.")]
+
+COLUMNS = (
+    "operating point",
+    "certified risk",
+    "accuracy",
+    "newly wrong",
+    "blocks skipped",
+    "FLOPs",
+    "p50",
+    "weights",
+)
+
+
+@app.command()
+def inspect(
+    bundle: BundlePath,
+    as_json: Annotated[bool, typer.Option("--json", help="The ladder file as it is.")] = False,
+) -> None:
+    """Show a bundle's model, how it was built, and its ladder."""
+    opened = _open(bundle)
+    if as_json:
+        sys.stdout.write((bundle / LADDER).read_text())
+        return
+    _print_summary(opened)
+    out.print(_ladder_table(opened))
+
+
+@app.command()
+def verify(bundle: BundlePath) -> None:
+    """Check a bundle's hashes, graphs and ladder, and run its canaries at every operating point."""
+    opened = _open(bundle)
+    _print_summary(opened)
+    out.print("files, hashes, graphs and ladder: as they should be")
+    try:
+        agreements = canary_agreements(opened)
+    except UnknownEngine as error:
+        fail(f"canaries not run: {error}", EX_UNAVAILABLE)
+    failed = {point: share for point, share in agreements.items() if share < 1.0}
+    if failed:
+        shares = ", ".join(f"{point} {share:.0%}" for point, share in failed.items())
+        fail(f"canaries answered otherwise than at calibration: agreement {shares}", EX_DATAERR)
+    out.print(f"canaries: answered as at calibration at all {len(agreements)} operating points")
+
+
+@app.command()
+def build_demo(
+    out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes; must not exist.")],
+    seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = 0,
+) -> None:
+    """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
+    try:
+        from agent.calibration.build import build_digits_bundle  # noqa: PLC0415 - needs torch and scikit-learn
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    build_digits_bundle(out_directory, seed=seed, progress=lambda text: err.print(text, markup=False))
+    out.print(_ladder_table(_open(out_directory)))
+
+
+def _open(path: Path) -> Bundle:
+    try:
+        return open_bundle(path)
+    except BundleError as error:
+        fail(str(error), EX_DATAERR)
+
+
+def _print_summary(bundle: Bundle) -> None:
+    out.print(f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}")
+
+
+def _ladder_table(bundle: Bundle) -> Table:
+    table = Table(title=f"{bundle.model}: ladder of the {bundle.ladder.full.engine} engine", title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column)
+    for point in bundle.ladder.points:
+        figures = point.figures
+        table.add_row(
+            point.name,
+            format_risk(point.certified_risk),
+            format_share(figures.accuracy),
+            format_share(figures.newly_wrong),
+            f"{figures.skip_ratio:.0%}",
+            f"{figures.flops_ratio:.0%}",
+            f"{figures.latency_p50_ms:.2f} ms",
+            f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
+        )
+    return table

@@ -34,7 +34,9 @@ def doctor(
 def _document(report: DriverReport) -> dict[str, object]:
     return {
         "readings": {
-            name: asdict(show_reading(reading, Freshness.UNAVAILABLE if reading.value is None else Freshness.FRESH))
+            name: asdict(
+                show_reading(reading, Freshness.UNAVAILABLE if reading.value is None else Freshness.FRESH)
+            )
             for name, reading in report.readings.items()
         },
         "refusals": [asdict(refusal) for refusal in report.refusals],

@@ -32,7 +32,7 @@ def check(file: PolicyFile) -> None:
 
 
 @app.command()
-def push(  # noqa: PLR0913 - one parameter per option
+def push(
     file: PolicyFile,
     device: Annotated[str | None, typer.Option(help="The device's id.")] = None,
     group: Annotated[str | None, typer.Option(help="All devices of a group.")] = None,
@@ -41,7 +41,9 @@ def push(  # noqa: PLR0913 - one parameter per option
     username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File with the password.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Certificate authority (PEM); turns TLS on.")] = None,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the device's verdict.")] = 30.0,
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for the device's verdict.")
+    ] = 30.0,
 ) -> None:
     """Push a policy to a device, a group or the fleet, and say what the device made of it."""
     if sum((device is not None, group is not None, fleet)) != 1:
@@ -51,20 +53,19 @@ def push(  # noqa: PLR0913 - one parameter per option
         policy = load_policy(text, str(file))
     except DocumentError as error:
         fail(str(error), EX_CONFIG)
-    credentials = {
-        "username": username,
-        "password": None if password_file is None else read_document(password_file).strip(),
-        "tls_ca": ca,
-    }
+    password = None if password_file is None else read_document(password_file).strip()
+    address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
     kind: Literal["device", "group", "fleet"] = "device" if device else "group" if group else "fleet"
     try:
         target = Target(kind, device or group)
-        result = push_policy(replace(parse_broker(broker), **credentials), target, text, policy.version, wait_s)
+        result = push_policy(address, target, text, policy.version, wait_s)
     except (TopicError, EnvelopeError) as error:
         fail(str(error), EX_USAGE)
     except PushError as error:
         fail(str(error), EX_UNAVAILABLE)
-    said = f"{policy.name} version {policy.version} {result.outcome.replace('_', ' ')} after {result.waited_s:.1f} s"
+    said = (
+        f"{policy.name} version {policy.version} {result.outcome.replace('_', ' ')} after {result.waited_s:.1f} s"
+    )
     said += f": {result.reason}" if result.reason else ""
     if result.outcome == "no_answer":
         fail(said, EX_TEMPFAIL)

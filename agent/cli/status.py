@@ -15,7 +15,9 @@ from agent.supervisor.status import FILE_NAME, StatusError, fetch_status, to_jso
 
 def status(
     config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG,
-    state_dir: Annotated[Path | None, typer.Option(help="The agent's state directory, instead of --config.")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The agent's state directory, instead of --config.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show the running agent's device, ladder, policy, decision and telemetry."""

@@ -5,7 +5,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agent.supervisor.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from agent.supervisor.status import ReadingStatus, Status, TelemetryStatus
 from drivers.reading import (
     BATTERY,
     CPU,
@@ -60,7 +60,9 @@ def _device(status: Status) -> Table:
         style = "bold" if reading.freshness is Freshness.FRESH else "yellow"
         origin = reading.reason if reading.value is None else f"{reading.provenance}, {reading.source}"
         stale = " (stale)" if reading.freshness is Freshness.STALE else ""
-        table.add_row(name.replace("_", " "), Text(format_value(reading) + stale, style=style), Text(origin, "dim"))
+        table.add_row(
+            name.replace("_", " "), Text(format_value(reading) + stale, style=style), Text(origin, "dim")
+        )
     return table
 
 
@@ -73,17 +75,22 @@ def _ladder(status: Status) -> Table:
         table.add_row(
             "▶" if here else " ",
             rung.name,
-            format_risk(rung),
-            "not measured" if rung.accuracy is None else f"{rung.accuracy:.1%}",
+            format_risk(rung.certified_risk),
+            format_share(rung.accuracy),
             f"{rung.latency_p50_ms:.2f} ms",
             style="bold green" if here else "",
         )
     return table
 
 
-def format_risk(rung: RungStatus) -> str:
+def format_risk(certified_risk: float | None) -> str:
     """The certified bound as a share, or that there is none."""
-    return "not certified" if rung.certified_risk is None else f"≤ {rung.certified_risk:.1%}"
+    return "not certified" if certified_risk is None else f"≤ {certified_risk:.1%}"
+
+
+def format_share(share: float | None) -> str:
+    """A share in percent, or that it was not measured."""
+    return "not measured" if share is None else f"{share:.1%}"
 
 
 def _service(status: Status) -> Table:
@@ -112,11 +119,15 @@ def _telemetry(telemetry: TelemetryStatus) -> str:
     if telemetry.dropped is None:
         return f"{telemetry.link}{where}: the spool can't be read"
     dropped = sum(telemetry.dropped.values())
-    return f"{telemetry.link}{where}: {telemetry.published} published, {telemetry.waiting} waiting, {dropped} dropped"
+    return (
+        f"{telemetry.link}{where}: {telemetry.published} published, {telemetry.waiting} waiting, {dropped} dropped"
+    )
 
 
 def _events(status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     for event in status.recent[-DECISIONS_SHOWN:]:
-        table.add_row(Text(str(event["at"])[11:19], "dim"), Text(str(event["kind"]), "cyan"), Text(str(event["text"])))
+        table.add_row(
+            Text(str(event["at"])[11:19], "dim"), Text(str(event["kind"]), "cyan"), Text(str(event["text"]))
+        )
     return table

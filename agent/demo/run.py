@@ -112,7 +112,9 @@ class Demo:
                 company.append(asyncio.create_task(self._push(broker, config.device)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
-                    await asyncio.wait([agent, asyncio.create_task(self._end.wait())], return_when="FIRST_COMPLETED")
+                    await asyncio.wait(
+                        [agent, asyncio.create_task(self._end.wait())], return_when="FIRST_COMPLETED"
+                    )
             seconds = time.monotonic() - started
             served = await _finish_load(load)
             for task in company:
@@ -133,9 +135,9 @@ class Demo:
                 points_visited=tuple(self._visited),
                 worker_restarts=last.worker.restarts,
                 policy_pushes_applied=last.policy_pushes_applied,
-                telemetry_spooled=account and account.counters.put,
-                telemetry_published=account and account.counters.acknowledged,
-                telemetry_waiting=account and account.counters.waiting,
+                telemetry_spooled=None if account is None else account.counters.put,
+                telemetry_published=None if account is None else account.counters.acknowledged,
+                telemetry_waiting=None if account is None else account.counters.waiting,
                 telemetry_lost=await asyncio.to_thread(_lost, account, witness),
                 replayed=tuple(n for n, r in last.readings.items() if r.source.startswith("replay/")),
             )
@@ -190,8 +192,9 @@ class Demo:
         agent = asyncio.create_task(
             run_agent(config, observers=[self._observe], worker_log=worker_log, started=started)
         )
-        await asyncio.wait([agent, up], return_when="FIRST_COMPLETED")
-        if agent.done():
+        agent.add_done_callback(lambda _ended: None if up.done() else up.cancel())
+        await asyncio.wait([up])
+        if up.cancelled():
             agent.result()
             raise DemoError("the agent ended before it served")
         supervisor, stop = up.result()
@@ -212,7 +215,12 @@ class Demo:
 
     async def _start_load(self, config: AgentConfig, supervisor: Supervisor) -> asyncio.subprocess.Process:
         arguments = ["--bundle", str(config.bundle), "--rate", str(REQUESTS_PER_SECOND)]
-        arguments += ["--unix", str(supervisor.listeners.unix_path), "--tcp-port", str(supervisor.listeners.tcp_port)]
+        arguments += [
+            "--unix",
+            str(supervisor.listeners.unix_path),
+            "--tcp-port",
+            str(supervisor.listeners.tcp_port),
+        ]
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -20,7 +20,7 @@ QUARANTINE_S = 60.0
 
 
 class Control:
-    """Holds the policy in force and the state between decisions; `step` is the only thing that moves the worker."""
+    """Holds the policy in force and the state between decisions; only `step` moves the worker."""
 
     def __init__(
         self,
@@ -111,7 +111,9 @@ class Control:
         kept = tuple(
             point
             for rung, point in enumerate(self._ladder.points)
-            if rung == 0 or point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now
+            if rung == 0
+            or point.name == self._keeper.point
+            or self._quarantine.get(point.name, (now, 0))[0] <= now
         )
         return Ladder(kept)
 

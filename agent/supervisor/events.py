@@ -27,4 +27,9 @@ class Event:
 
     def document(self) -> dict[str, object]:
         """The event as it travels over MQTT and in JSON lines."""
-        return {"at": self.at.isoformat(timespec="milliseconds"), "kind": self.kind, "text": self.text, **self.details}
+        return {
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "kind": self.kind,
+            "text": self.text,
+            **self.details,
+        }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 BACKLOG = 128
@@ -43,9 +44,9 @@ def open_listeners(unix_path: Path | None, tcp_port: int | None) -> Listeners:
     sockets: list[socket.socket] = []
     try:
         if unix_path is not None:
-            sockets.append(_patiently(lambda: _listen_unix(unix_path)))
+            sockets.append(_patiently(partial(_listen_unix, unix_path)))
         if tcp_port is not None:
-            sockets.append(_patiently(lambda: _listen_tcp(tcp_port)))
+            sockets.append(_patiently(partial(_listen_tcp, tcp_port)))
             tcp_port = sockets[-1].getsockname()[1]
     except ListenerError:
         for listening in sockets:
@@ -75,7 +76,9 @@ def _listen_unix(path: Path) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ListenerError(f"{path}: {error.strerror or error}; set another listeners.unix in agent.yaml") from None
+        raise ListenerError(
+            f"{path}: {error.strerror or error}; set another listeners.unix in agent.yaml"
+        ) from None
     return listening
 
 

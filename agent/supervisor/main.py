@@ -84,7 +84,9 @@ def _open(
     except (BundleError, StoreError, ListenerError, TraceError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
-        raise StartError(f"{error.filename or config.state_dir}: {error.strerror}; set another state_dir") from error
+        raise StartError(
+            f"{error.filename or config.state_dir}: {error.strerror}; set another state_dir"
+        ) from error
 
 
 @contextmanager
@@ -95,7 +97,9 @@ def _only_one(state_dir: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise StartError(f"{state_dir}: another agent is using it; stop that one or set another state_dir") from None
+        raise StartError(
+            f"{state_dir}: another agent is using it; stop that one or set another state_dir"
+        ) from None
     try:
         yield
     finally:

@@ -104,13 +104,10 @@ class Pushes:
     async def _try(self, push: PolicyPush) -> None:
         """Validate, run under the policy, and keep it only when the worker still answers as it should."""
         async with self._one_at_a_time:
-            try:
-                policy = load_policy(push.policy, f"pushed policy version {push.version}")
-                if policy.version != push.version:
-                    raise PushError(f"its text says version {policy.version}, it was pushed as {push.version}")
-            except (DocumentError, PushError) as error:
-                self._store.roll_back(str(error))
-                self._refuse(PolicyState(push.version, push.hash, "refused", str(error)))
+            policy = _policy_in(push)
+            if isinstance(policy, str):
+                self._store.roll_back(policy)
+                self._refuse(PolicyState(push.version, push.hash, "refused", policy))
                 return
             self._store.begin_trial(push.policy)
             before = self.running
@@ -149,5 +146,12 @@ class Pushes:
         self._emit(Event(EventKind.POLICY, text, {"version": state.version, "state": state.state}))
 
 
-class PushError(Exception):
-    """A pushed policy contradicts its envelope."""
+def _policy_in(push: PolicyPush) -> Policy | str:
+    """The policy of a push, or what is wrong with it."""
+    try:
+        policy = load_policy(push.policy, f"pushed policy version {push.version}")
+    except DocumentError as error:
+        return str(error)
+    if policy.version != push.version:
+        return f"its text says version {policy.version}, it was pushed as version {push.version}"
+    return policy

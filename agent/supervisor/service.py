@@ -12,6 +12,7 @@ from agent.config import AgentConfig
 from agent.messages import Served
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
+from agent.policy.decision import Decision
 from agent.policy.store import PolicyStore
 from agent.supervisor.control import Control
 from agent.supervisor.events import Event, EventKind
@@ -50,7 +51,7 @@ TASK_END_S = 6.0
 class Supervisor:
     """One agent. `run` serves until `stop` is set; `status` may be asked at any time in between."""
 
-    def __init__(  # noqa: PLR0913 - the parts that can fail to open are opened by the caller, one error each
+    def __init__(
         self,
         config: AgentConfig,
         *,
@@ -151,10 +152,7 @@ class Supervisor:
             switches=control.switches,
             policy_pushes_applied=self._pushes.applied,
             policy=PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin),
-            decision=decision
-            and DecisionStatus(
-                decision.wanted, decision.rule, decision.reason, decision.fits, decision.held_back
-            ),
+            decision=None if decision is None else _shown(decision),
             ladder=tuple(_rung(each) for each in self._bundle.ladder.points),
             readings=show_readings(self._sampler.snapshot()),
             worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
@@ -248,7 +246,9 @@ async def _close(server: asyncio.Server) -> None:
             await server.wait_closed()
 
 
+def _shown(decision: Decision) -> DecisionStatus:
+    return DecisionStatus(decision.wanted, decision.rule, decision.reason, decision.fits, decision.held_back)
+
+
 def _rung(point: OperatingPoint) -> RungStatus:
-    return RungStatus(
-        point.name, point.certified_risk, point.figures.accuracy, point.figures.latency_p50_ms
-    )
+    return RungStatus(point.name, point.certified_risk, point.figures.accuracy, point.figures.latency_p50_ms)

@@ -135,9 +135,9 @@ async def serve_status(path: Path, status: Callable[[], Status]) -> asyncio.Serv
             await writer.drain()
         writer.close()
 
-    path.unlink(missing_ok=True)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
     server = await asyncio.start_unix_server(answer, path)
-    path.chmod(0o660)
+    await asyncio.to_thread(path.chmod, 0o660)
     return server
 
 

@@ -61,9 +61,7 @@ async def serve(arguments: Arguments) -> None:
         lane,
     )
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
-    control = ControlChannel(
-        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint
-    )
+    control = ControlChannel(reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint)
     server = uvicorn.Server(
         uvicorn.Config(
             endpoint.app,

@@ -54,12 +54,12 @@ class Endpoint:
     async def _healthy(self, _request: Request) -> Response:
         return JSONResponse({"live": True, "ready": True})
 
-    async def _not_found(self, request: Request, _error: Exception) -> Response:
+    async def _not_found(self, request: Request, _missing: Exception) -> Response:
         known = f"/v2/models/{self._card.name}"
         return _error(404, f"{request.url.path}: nothing here; this server's only model is at {known}")
 
-    async def _broken(self, _request: Request, error: Exception) -> Response:
-        return _error(500, f"inference failed: {error}")
+    async def _broken(self, _request: Request, broken: Exception) -> Response:
+        return _error(500, f"inference failed: {broken}")
 
     async def _model(self, _request: Request) -> Response:
         card = self._card
