@@ -1,10 +1,9 @@
 """Reads sensors in the background and always has a snapshot ready: a hanging or failing one costs only itself."""
 
-import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from drivers.reading import UNITS, Freshness, Provenance, Reading, Snapshot, Unit
 from drivers.sensor import Discovery, Sensor, SensorError
@@ -44,11 +43,12 @@ class Sampler:
     def __init__(self, discoveries: Sequence[Discovery], clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._refusals = [refusal for discovery in discoveries for refusal in discovery.refusals]
-        self._slots = [_Slot(sensor, clock()) for discovery in discoveries for sensor in discovery.sensors]
-        self._lanes = [
-            _Lane("sensors", [slot for slot in self._slots if not slot.sensor.may_block], clock),
-            *(_Lane(f"sensors-{found.driver}", slots, clock) for found, slots in self._blocking(discoveries)),
-        ]
+        slots_of = [[_Slot(sensor, clock()) for sensor in found.sensors] for found in discoveries]
+        self._slots = [slot for slots in slots_of for slot in slots]
+        self._lanes = [_Lane("sensors", [slot for slot in self._slots if not slot.sensor.may_block], clock)]
+        for found, slots in zip(discoveries, slots_of, strict=True):
+            blocking = [slot for slot in slots if slot.sensor.may_block]
+            self._lanes.append(_Lane(f"sensors-{found.driver}", blocking, clock))
 
     def start(self) -> None:
         """Begin reading; returns at once."""
@@ -74,12 +74,6 @@ class Sampler:
             reading = Reading.unavailable(unit, now, refusal.source, refusal.reason)
             candidates.setdefault(refusal.name, []).append(reading)
         return Snapshot(now, {name: _best(name, readings, now) for name, readings in candidates.items()})
-
-    def _blocking(self, discoveries: Sequence[Discovery]) -> Iterable[tuple[Discovery, "list[_Slot]"]]:
-        slots = iter(self._slots)
-        for discovery in discoveries:
-            own = [next(slots) for _ in discovery.sensors]
-            yield discovery, [slot for slot in own if slot.sensor.may_block]
 
 
 class _Slot:
@@ -129,7 +123,7 @@ class _Lane:
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
-        with contextlib.suppress(RuntimeError):  # never started
+        if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def _run(self) -> None:

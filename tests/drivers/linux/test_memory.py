@@ -1,5 +1,6 @@
 """meminfo and PSI from text and from this machine."""
 
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -62,3 +63,22 @@ def test_this_machine() -> None:
     available = sensors["memory_available"].read()
     assert isinstance(available, float)
     assert available > 1 << 20
+
+
+def test_denied_file_is_refused_with_the_command_that_grants_it(write_tree: WriteTree) -> None:
+    root = write_tree(TREE)
+    (root / "proc").chmod(0)
+    am_root = os.geteuid() == 0  # whom no mode stops: read as nobody
+    if am_root:
+        os.seteuid(65534)
+    try:
+        refusals = discover(root).refusals
+    finally:
+        if am_root:
+            os.seteuid(0)
+        (root / "proc").chmod(0o755)
+    assert {refusal.name: refusal.grant for refusal in refusals} == {
+        "memory_available": f"sudo chmod a+r {root}/proc/meminfo",
+        "memory_pressure": f"sudo chmod a+r {root}/proc/pressure/memory",
+    }
+    assert all("may not be read by this user (EACCES)" in refusal.reason for refusal in refusals)
