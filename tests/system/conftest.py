@@ -1,0 +1,25 @@
+"""Real agents for the system tests: a process of their own, the shipped bundle, a real broker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from agent_process import AgentProcess
+
+from agent.fleet.broker import LocalBroker
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
+    """Starts agents that end with the test; keyword arguments become keys of agent.yaml."""
+    started: list[AgentProcess] = []
+
+    def start(broker: LocalBroker | None = None, **settings: object) -> AgentProcess:
+        agent = AgentProcess(tmp_path, broker, settings)
+        started.append(agent)
+        agent.start()
+        return agent
+
+    yield start
+    for agent in started:
+        agent.end()

@@ -1,0 +1,99 @@
+"""Commands as a user types them: what they print, and the exit code that a script reads."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from agent_process import BUNDLE, AgentProcess
+
+from agent.paths import profiles_directory
+
+
+def tidegate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+
+
+def test_policy_check_accepts_every_shipped_policy() -> None:
+    for policy in sorted((profiles_directory() / "policies").glob("*.yaml")):
+        checked = tidegate("policy", "check", policy)
+        assert (checked.returncode, checked.stderr) == (0, ""), policy
+
+
+def test_policy_check_says_where_what_and_what_is_allowed(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    text = (profiles_directory() / "policies" / "demo.yaml").read_text()
+    wrong.write_text(text.replace("urgent: true", "urgnet: true"))
+    checked = tidegate("policy", "check", wrong)
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if "urgent: true" in line)
+    assert checked.returncode == 78
+    assert f"{wrong}:{line}:5" in checked.stderr
+    assert "urgnet" in checked.stderr
+    assert "urgent" in checked.stderr
+
+
+def test_doctor_tells_readings_and_refusals_as_json() -> None:
+    told = tidegate("doctor", "--json")
+    assert told.returncode == 0
+    drivers = json.loads(told.stdout)
+    readings = {name: reading for driver in drivers.values() for name, reading in driver["readings"].items()}
+    assert readings["memory_available"]["value"] > 0
+    assert all((reading["value"] is None) == bool(reading["reason"]) for reading in readings.values())
+    refusals = [refusal for driver in drivers.values() for refusal in driver["refusals"]]
+    assert all(refusal["reason"] for refusal in refusals)
+
+
+def test_bundle_inspect_and_verify_the_shipped_bundle() -> None:
+    ladder = json.loads(tidegate("bundle", "inspect", BUNDLE, "--json").stdout)
+    assert len(ladder["points"]) >= 5
+    verified = tidegate("bundle", "verify", BUNDLE)
+    assert verified.returncode == 0, verified.stderr
+    assert "canaries: answered as at calibration" in verified.stdout
+
+
+def test_bundle_verify_refuses_a_changed_file(tmp_path: Path) -> None:
+    copy = tmp_path / "digits"
+    copy.mkdir()
+    for file in BUNDLE.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    weights = copy / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    verified = tidegate("bundle", "verify", copy)
+    assert verified.returncode == 65
+    assert "weights.safetensors: sha256" in verified.stderr
+
+
+def test_status_without_an_agent_says_what_to_do(tmp_path: Path) -> None:
+    told = tidegate("status", "--state-dir", tmp_path)
+    assert told.returncode == 69
+    assert "no agent is running here" in told.stderr
+
+
+def test_run_serves_tells_its_status_and_ends_on_sigterm(start_agent: Callable[..., AgentProcess]) -> None:
+    agent = start_agent()
+    told = tidegate("status", "--config", agent.config)
+    assert told.returncode == 0, told.stderr
+    assert "full" in told.stdout
+    second = tidegate("run", "--config", agent.config)
+    assert second.returncode == 69
+    assert "another agent is using it" in second.stderr
+    assert agent.end() == 0
+    agent.start()
+
+
+def test_run_refuses_a_wrong_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text("device: a/b\nbundle: nowhere\npolicy: none.yaml\nlisten: {tcp: 0}\n")
+    refused = tidegate("run", "--config", config)
+    assert refused.returncode == 78
+    assert f"{config}:1:9" in refused.stderr
+
+
+def test_run_says_when_the_bundle_is_missing(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"device: a\nbundle: nowhere\npolicy: none.yaml\nlisten: {{tcp: 0}}\nstate_dir: {tmp_path}\n")
+    refused = tidegate("run", "--config", config)
+    assert refused.returncode == 69
+    assert "nowhere: is no directory" in refused.stderr

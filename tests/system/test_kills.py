@@ -1,0 +1,67 @@
+"""SIGKILL for the worker, the broker and the supervisor, under load: nothing acknowledged is lost."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from agent_process import AgentProcess, Load, pinned
+
+from agent.fleet.broker import LocalBroker
+from agent.fleet.push import push
+from agent.fleet.watch import Watch
+from agent.telemetry.envelope import Target
+
+StartAgent = Callable[..., AgentProcess]
+
+pytestmark = pytest.mark.broker
+
+
+def test_killed_worker_is_replaced_at_its_point_and_no_connection_is_refused(
+    start_agent: StartAgent, broker: LocalBroker
+) -> None:
+    agent = start_agent(broker, allow_unsigned=True)
+    point = agent.status().ladder[2].name
+    assert push(broker.address, Target("device", agent.device), pinned(point, 2), 2).outcome == "accepted"
+    with Load(agent) as load:
+        load.wait_served(20)
+        killed = agent.kill_worker()
+        load.wait_served(40)
+        after = agent.wait_until(lambda status: status.worker.state == "serving")
+    assert after.worker.pid != killed
+    assert after.worker.restarts == 1
+    assert after.point == point
+    assert (load.summary.failed, load.summary.refused) == (0, 0)
+
+
+def test_killed_broker_costs_no_telemetry(start_agent: StartAgent, broker: LocalBroker) -> None:
+    agent = start_agent(broker)
+    with Watch(broker.address, agent.device) as witness:
+        agent.wait_until(lambda status: (status.telemetry.published or 0) >= 4)
+        broker.kill()
+        agent.wait_until(lambda status: (status.telemetry.waiting or 0) >= 4)
+        broker.start()
+        drained = agent.wait_until(lambda status: status.telemetry.waiting == 0, 30)
+        expected = range(1, (drained.telemetry.spooled or 0) + 1)
+        # What a killed broker had acknowledged and not yet saved is the broker's loss; it saves each second.
+        agent.end()
+        assert witness.wait_for(expected, 10), f"never seen: {sorted(witness.lost(expected))}"
+
+
+def test_killed_supervisor_goes_on_where_it_was(start_agent: StartAgent, broker: LocalBroker) -> None:
+    agent = start_agent(broker, allow_unsigned=True)
+    point = agent.status().ladder[-1].name
+    target = Target("device", agent.device)
+    with Watch(broker.address, agent.device) as witness, Load(agent) as load:
+        assert push(broker.address, target, pinned(point, 2), 2).outcome == "accepted"
+        load.wait_served(20)
+        before = agent.wait_until(lambda status: (status.telemetry.published or 0) >= 4)
+        agent.kill()
+        time.sleep(0.5)
+        agent.start()
+        after = agent.wait_until(lambda status: (status.telemetry.waiting, status.point) == (0, point), 30)
+        load.wait_served(20)
+        expected = range(1, (after.telemetry.spooled or 0) + 1)
+        assert witness.wait_for(expected, 10), f"never seen: {sorted(witness.lost(expected))}"
+    assert (after.telemetry.spooled or 0) > (before.telemetry.spooled or 0)
+    assert (after.policy.name, after.policy.version, after.policy.origin) == (f"pinned-{point}", 2, "pushed")
+    assert load.summary.failed == 0

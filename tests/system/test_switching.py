@@ -1,0 +1,127 @@
+"""Switching under load, through the keeper and a real worker: no failed request, full comes back bit-identical."""
+
+import asyncio
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_process import BUNDLE
+
+from agent.bench.load import LoadClient, UnixConnection
+from agent.models.bundle import open_bundle
+from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from agent.supervisor.listeners import Listeners, open_listeners
+
+ROUNDS = 4
+
+
+@pytest.fixture
+def listeners(tmp_path: Path) -> Iterator[Listeners]:
+    opened = open_listeners(tmp_path / "tidegate.sock", 0)
+    yield opened
+    opened.close()
+
+
+def ask(listeners: Listeners) -> dict[str, object]:
+    """One request with the first canary; the whole reply."""
+    bundle = open_bundle(BUNDLE)
+    image = bundle.canaries().inputs[:1]
+    tensor = {"name": bundle.input.name, "shape": list(image.shape), "datatype": "FP32", "data": image.ravel().tolist()}
+    connection = UnixConnection(str(listeners.unix_path), 30)
+    connection.request("POST", f"/v2/models/{bundle.model}/infer", json.dumps({"id": "a", "inputs": [tensor]}))
+    reply: dict[str, object] = json.loads(connection.getresponse().read())
+    connection.close()
+    return reply
+
+
+async def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
+    bundle = open_bundle(BUNDLE)
+    samples = bundle.samples()
+    ended: list[WorkerEnded] = []
+    keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", ended.append)
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(100):
+        await keeper.wait_ready()
+        before = await asyncio.to_thread(ask, listeners)
+        client = LoadClient(bundle.model, bundle.input.name, listeners.unix_path, listeners.tcp_port)
+        load = asyncio.create_task(asyncio.to_thread(client.run, samples.raw, samples.labels, 200.0, 1e12))
+        names = [point.name for point in bundle.ladder.points]
+        for name in [*names[::-1], *names[::2], names[-1]] * ROUNDS:
+            switched = await keeper.switch(name)
+            assert (switched.ok, switched.point, switched.canary_agreement) == (True, name, 1.0)
+        unknown = await keeper.switch("no-such-point")
+        assert not unknown.ok
+        assert unknown.point == names[-1]
+        assert (await keeper.switch("full")).ok
+        client.stopping = True
+        await load
+        after = await asyncio.to_thread(ask, listeners)
+        await keeper.stop()
+        await running
+    assert client.summary.served > 100
+    assert (client.summary.failed, client.summary.retried) == (0, 0)
+    assert after == before, "the full point answers to the last bit as it did before any switch"
+    assert before["parameters"] == {
+        "operating_point": "full",
+        "skip_ratio": 0.0,
+        "policy_fits": True,
+        "certified_risk": 0.0,
+    }
+    assert ended == []
+
+
+async def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None:
+    keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", lambda _: None)
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(60):
+        await keeper.wait_ready()
+        answers = await asyncio.to_thread(send_bad_requests, listeners)
+        good = await asyncio.to_thread(ask, listeners)
+        served = await keeper.report()
+        await keeper.stop()
+        await running
+    for (status, body), words in zip(answers, BAD_ANSWERS, strict=True):
+        assert status == words[0]
+        assert words[1] in body
+    assert "outputs" in good
+    assert served is not None
+    assert (served.requests, served.failed) == (1, 0)
+
+
+BAD_ANSWERS = [
+    (400, "body"),
+    (400, "inputs"),
+    (400, "the model's input is"),
+    (400, "allowed is [1..64, 1, 8, 8]"),
+    (400, "found 3 values"),
+    (400, "NaN"),
+    (400, "whole numbers from 0 to 255"),
+    (404, "/v2/models/digits"),
+]
+
+
+def send_bad_requests(listeners: Listeners) -> list[tuple[int, str]]:
+    """What the endpoint says to each mistake."""
+    good = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": [0.0] * 64}
+    name = open_bundle(BUNDLE).input.name
+    good["name"] = name
+    bodies = [
+        ("digits", "not json"),
+        ("digits", json.dumps({"inputs": []})),
+        ("digits", json.dumps({"inputs": [{**good, "name": "other"}]})),
+        ("digits", json.dumps({"inputs": [{**good, "shape": [1, 3, 8, 8]}]})),
+        ("digits", json.dumps({"inputs": [{**good, "data": [1, 2, 3]}]})),
+        ("digits", json.dumps({"inputs": [{**good, "data": [float("nan")] * 64}]})),
+        ("digits", json.dumps({"inputs": [{**good, "datatype": "UINT8", "data": [0.5] * 64}]})),
+        ("other", json.dumps({"inputs": [good]})),
+    ]
+    answers = []
+    for model, body in bodies:
+        connection = http.client.HTTPConnection("127.0.0.1", listeners.tcp_port or 0, timeout=30)
+        connection.request("POST", f"/v2/models/{model}/infer", body)
+        response = connection.getresponse()
+        answers.append((response.status, response.read().decode()))
+        connection.close()
+    return answers
