@@ -39,7 +39,7 @@ class _Stage:
 
 
 class EagerNetwork:
-    """A network at one setting of the knobs. Its weights are its own: nothing another setting does changes them."""
+    """A network at one setting of the knobs. Its weights are its own: no other setting touches them."""
 
     def __init__(self, stages: tuple[_Stage, ...]) -> None:
         self._stages = stages
@@ -114,7 +114,7 @@ class EagerEngine:
         return NAME
 
     def prepare(self, point: OperatingPoint) -> EagerVariant:
-        """The variant of a point. Raises UnsupportedPoint for another engine's, or for unknown blocks or layers."""
+        """Raises UnsupportedPoint for another engine's point, or for unknown blocks or layers."""
         if point.engine != NAME:
             raise UnsupportedPoint(f"{point.name}: made for engine {point.engine!r}, this one is {NAME!r}")
         return EagerVariant(point, self.build(point))
@@ -124,9 +124,9 @@ class EagerEngine:
         unknown = (knobs.skip | knobs.thresholds.keys()) - self._blocks
         if unknown:
             raise UnsupportedPoint(f"{sorted(unknown)} are no blocks; blocks are {sorted(self._blocks)}")
-        unknown = knobs.layer_precision.keys() - self._layers
-        if unknown:
-            raise UnsupportedPoint(f"{sorted(unknown)} are no layers; layers are {sorted(self._layers)}")
+        strange = knobs.layer_precision.keys() - self._layers
+        if strange:
+            raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(self._layers)}")
         return EagerNetwork(tuple(self._stage(segment, knobs) for segment in self._model.segments))
 
     def _stage(self, segment: Segment, knobs: Knobs) -> _Stage:

@@ -81,8 +81,8 @@ class _Reader:
         raise ExportError(f"{self._segment}: an argument of type {type(argument).__name__} can't be kept as data")
 
     def _check_output(self, node: fx.Node, nodes: list[Node]) -> None:
-        outputs = node.args[0]
-        if not nodes or not isinstance(outputs, tuple) or len(outputs) != 1 or outputs[0].name != nodes[-1].name:
+        outputs = [value.name for value in node.all_input_nodes]
+        if not nodes or outputs != [nodes[-1].name]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
 
