@@ -50,6 +50,14 @@ class LocalBroker:
         """How clients reach it."""
         return Broker("127.0.0.1", self.port)
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running mosquitto. Raises LocalBrokerError when it does not run."""
+        if self._process is None:
+            msg = "the broker is not running; call start()"
+            raise LocalBrokerError(msg)
+        return self._process
+
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         program = find_mosquitto()
