@@ -13,8 +13,8 @@ from agent.models.bundle import Bundle, open_bundle
 from agent.models.errors import BundleError
 
 OUTPUT_TOLERANCE = 1e-3
-"""Largest relative difference of the full point's outputs: other processors sum in other orders (about 1e-5 seen),
-a wrong weight or operator shows in the first digits."""
+"""Largest relative difference of the full point's outputs: other processors sum in other orders (about 1e-5
+seen), a wrong weight or operator shows in the first digits."""
 
 
 @dataclass(frozen=True, slots=True)

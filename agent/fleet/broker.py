@@ -69,7 +69,11 @@ class LocalBroker:
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [program, "-c", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for whoever started it, who may still have to say goodbye
             )
         self._wait_until_it_accepts(self._process)
 
