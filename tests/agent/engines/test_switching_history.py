@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, inv
 
 from agent.engines.eager import EagerEngine, EagerVariant
 from agent.models.bundle import open_bundle
+from agent.models.ladder import OperatingPoint
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 POINTS = st.sampled_from(BUNDLE.ladder.points)
@@ -31,7 +32,7 @@ class Switching(RuleBasedStateMachine):
         self.weights = hash_of_weights()
 
     @rule(target=variants, point=POINTS)
-    def prepare(self, point):  # type: ignore[no-untyped-def]  # hypothesis gives rules no useful types
+    def prepare(self, point: OperatingPoint) -> EagerVariant:
         return self.engine.prepare(point)
 
     @rule(variant=variants, samples=BATCHES)
@@ -69,7 +70,7 @@ def test_a_variant_that_runs_in_place_would_be_noticed() -> None:
     """The check above can fail: a weight changed behind the engine's back changes the answer's bytes."""
     variant = EagerEngine(BUNDLE).prepare(BUNDLE.ladder.full)
     before = variant.run(INPUTS).outputs.copy()
-    weights = variant._network._stages[0].compute._weights  # type: ignore[union-attr]
+    weights = variant._network._stages[0].compute._weights
     with torch.no_grad():
-        weights["stem.conv.weight"].values.mul_(1.001)  # type: ignore[attr-defined]
+        weights["stem.conv.weight"].values.mul_(1.001)
     assert not np.array_equal(variant.run(INPUTS).outputs, before)

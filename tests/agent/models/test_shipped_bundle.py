@@ -127,6 +127,7 @@ def test_certified_risk_loosens_and_cost_falls_down_the_ladder(bundle: Bundle) -
     ],
 )
 def test_torch_stays_out_of(module: str) -> None:
-    opened = f"from pathlib import Path; from agent.models.bundle import open_bundle; open_bundle(Path({str(SHIPPED)!r}))"
-    code = f"import sys, {module}; {opened}; sys.exit('torch' in sys.modules)"
+    opened = f"open_bundle(pathlib.Path({str(SHIPPED)!r}))"
+    code = f"import pathlib, sys, {module}; from agent.models.bundle import open_bundle; {opened}"
+    code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0
