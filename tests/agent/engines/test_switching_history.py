@@ -1,5 +1,6 @@
 """Whatever was prepared, run and released before, the full point answers bit by bit as at the start."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -64,6 +65,19 @@ def hash_of_weights() -> int:
 
 Switching.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
 TestSwitching = Switching.TestCase
+
+
+def test_preparing_in_another_thread_leaves_the_answers_alone() -> None:
+    engine = EagerEngine(BUNDLE)
+    full = engine.prepare(BUNDLE.ladder.full)
+    first = full.run(INPUTS).outputs.tobytes()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        prepared = [pool.submit(engine.prepare, point) for point in BUNDLE.ladder.points * 3]
+        while not all(future.done() for future in prepared):
+            assert full.run(INPUTS).outputs.tobytes() == first
+    for future in prepared:
+        variant = future.result()
+        assert BUNDLE.canaries().agreement(variant.point.name, variant.run(INPUTS).outputs) == 1
 
 
 def test_a_variant_that_runs_in_place_would_be_noticed() -> None:
