@@ -27,7 +27,7 @@ class Check:
 
 
 def verify(path: Path) -> tuple[Check, ...]:
-    """What holds of a bundle directory: its contents, then the canaries at each point. A fault is a failed check."""
+    """What holds of a bundle directory: its contents, then its canaries at each point. Faults fail a check."""
     try:
         bundle = open_bundle(path)
         bundle.canaries()
