@@ -12,7 +12,8 @@ def shortcut_of(segment: Segment) -> Segment | None:
     """The shorter of the two paths that meet in the last addition, with the ReLU behind it if there is one.
 
     Both must come from the segment's input, and the shortcut must compute something: where it is the input
-    itself, identity stands in. None for anything else, and where both are equally long. Its weights are the block's own.
+    itself, identity stands in. None for anything else, and where both are equally long. Its weights are the
+    block's own.
     """
     by_name = {node.name: node for node in segment.nodes}
     *_, last = segment.nodes
