@@ -13,7 +13,7 @@ from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.evidence import Samples
 from agent.models.export import export_segment
-from agent.models.network import TrainedNetwork
+from agent.models.network import TrainedNetwork, WeightArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def build_digits_bundle(
 def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:
     """Named modules, run one after the other, as a network; `example` is a batch (2 or more, *input shape)."""
     exported = []
-    arrays = {}
+    arrays: dict[str, WeightArray] = {}
     x = example
     for name, module in segments:
         segment, weights = export_segment(name, module, x)

@@ -7,7 +7,7 @@ import typer
 
 from agent.bench import demo as demo_bench
 from agent.bench.figures import Figures
-from agent.cli.console import fail, out
+from agent.cli.console import EX_UNAVAILABLE, err, fail, out
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 
@@ -20,6 +20,16 @@ def show(figures: Figures, as_json: bool) -> None:
     if not as_json:
         figures.print_tables(out)
     sys.stdout.write(figures.to_json() + "\n")
+
+
+@app.command("ladder")
+def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
+    """Gating rules at equal operations on four small nets, and what is certified of the ladder."""
+    try:
+        from agent.bench import ladder as ladder_bench  # noqa: PLC0415 - needs torch and scikit-learn
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    show(ladder_bench.run(quick=quick, progress=lambda text: err.print(text, markup=False)), as_json)
 
 
 @app.command("demo")
