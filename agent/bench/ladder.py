@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.ladder_gates import BASELINES, RULES, Bench
 from agent.bench.ladder_nets import NETS
 from agent.calibration.batches import run as run_all
-from agent.calibration.calibrate import calibrate, fitted
+from agent.calibration.calibrate import Progress, calibrate, fitted, silent
 from agent.calibration.certification import certify
 from agent.calibration.digits.data import SCALE, load_split
 from agent.calibration.digits.training import fit, set_up, train
@@ -37,15 +37,13 @@ ALPHA, DELTA = 0.015, 0.05
 CALIBRATION_SECONDS = 180
 FLOPS_GOALS = {"residual": 0.40, "residual, stochastic depth": 0.30}
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much is run."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    epochs: int = 20
+    epochs: int = 16
     nets: tuple[str, ...] = tuple(NETS)
 
 
@@ -72,7 +70,7 @@ class Trial:
     certify: int
 
 
-def run(*, quick: bool, progress: Progress = lambda _: None) -> Figures:
+def run(*, quick: bool, progress: Progress = silent) -> Figures:
     """Train, gate, measure. Sets torch's seed and thread count for this process."""
     extent = QUICK if quick else Extent()
     trials = [_trial(net, seed, extent, progress) for net in extent.nets for seed in extent.seeds]

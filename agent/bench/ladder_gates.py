@@ -21,8 +21,8 @@ AIM = Aim(flops_share=1.0, count_decisions=False, max_disagreement=0.5, lookahea
 """Operations alone, so that all rules are compared at equal ones; on to where the answers fall apart."""
 
 RANDOM_DRAWS = 5
-QUANTILES = tuple(np.linspace(0.1, 0.9, 9))
-PRICES = (0.3, 1.0, 3.0, 6.0, 12.0)
+QUANTILES = tuple(np.linspace(0.05, 0.95, 19))
+PRICES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agent.calibration.calibrate import Progress, calibrate
+from agent.calibration.calibrate import Progress, calibrate, silent
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
 from agent.calibration.digits.training import EPOCHS, train
 from agent.models.bundle_file import InputSpec, Provenance
@@ -24,9 +24,7 @@ class Recipe:
     epochs: int = EPOCHS
 
 
-def build_digits_bundle(
-    out: Path, seed: int = 0, progress: Progress = lambda _: None, recipe: Recipe = Recipe()
-) -> None:
+def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, recipe: Recipe = Recipe()) -> None:
     """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
 
     Twice on one machine gives the same bytes but for the measured latencies in ladder.json and, through its

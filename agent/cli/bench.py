@@ -7,7 +7,8 @@ import typer
 
 from agent.bench import demo as demo_bench
 from agent.bench.figures import Figures
-from agent.cli.console import EX_UNAVAILABLE, err, fail, out
+from agent.cli.build_progress import BuildProgress
+from agent.cli.console import EX_UNAVAILABLE, fail, out
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 
@@ -29,7 +30,9 @@ def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
         from agent.bench import ladder as ladder_bench  # noqa: PLC0415 - needs torch and scikit-learn
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
-    show(ladder_bench.run(quick=quick, progress=lambda text: err.print(text, markup=False)), as_json)
+    with BuildProgress() as progress:
+        figures = ladder_bench.run(quick=quick, progress=progress)
+    show(figures, as_json)
 
 
 @app.command("demo")
