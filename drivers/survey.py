@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.reading import Reading
-from drivers.sampler import Clock, take
+from drivers.take import Clock, take
 from drivers.sensor import Discovery, Refusal, Sensor
 
 # Long enough for a second look at counters to have moved, short enough not to be noticed.

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from drivers.cpu_time import CpuTime
-from drivers.linux.sysfs import ImplausibleError, grant_for, parse_int, read_text
+from drivers.linux.sysfs import ImplausibleError, parse_int, read_text
 from drivers.reading import CPU, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -22,7 +22,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     try:
         read_idle_and_total(stat)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(CPU, _SOURCE, str(error), grant_for(error)),))
+        return Discovery(_DRIVER, refusals=(Refusal(CPU, _SOURCE, str(error), error.grant),))
     read = partial(read_percent, stat, CpuTime())
     return Discovery(_DRIVER, (Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, interval_s=1.0),))
 

@@ -93,7 +93,9 @@ def test_run_refuses_a_wrong_configuration(tmp_path: Path) -> None:
 
 def test_run_says_when_the_bundle_is_missing(tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
-    config.write_text(f"device: a\nbundle: nowhere\npolicy: none.yaml\nlisten: {{tcp: 0}}\nstate_dir: {tmp_path}\n")
+    config.write_text(
+        f"device: a\nbundle: nowhere\npolicy: none.yaml\nlisten: {{tcp: 0}}\nstate_dir: {tmp_path}\n"
+    )
     refused = tidegate("run", "--config", config)
     assert refused.returncode == 69
     assert "nowhere: is no directory" in refused.stderr

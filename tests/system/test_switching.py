@@ -28,7 +28,12 @@ def ask(listeners: Listeners) -> dict[str, object]:
     """One request with the first canary; the whole reply."""
     bundle = open_bundle(BUNDLE)
     image = bundle.canaries().inputs[:1]
-    tensor = {"name": bundle.input.name, "shape": list(image.shape), "datatype": "FP32", "data": image.ravel().tolist()}
+    tensor = {
+        "name": bundle.input.name,
+        "shape": list(image.shape),
+        "datatype": "FP32",
+        "data": image.ravel().tolist(),
+    }
     connection = UnixConnection(str(listeners.unix_path), 30)
     connection.request("POST", f"/v2/models/{bundle.model}/infer", json.dumps({"id": "a", "inputs": [tensor]}))
     reply: dict[str, object] = json.loads(connection.getresponse().read())

@@ -79,7 +79,11 @@ class DigitsNet(nn.Module):
         count = sum(blocks)
         # Later blocks are dropped more often: the linear rule of the stochastic depth paper, section 3.
         stages = [
-            Residual(wide if i < blocks[0] else deep, wide if i < blocks[0] else deep, drop=2 * drop * (i + 1) / (count + 1))
+            Residual(
+                wide if i < blocks[0] else deep,
+                wide if i < blocks[0] else deep,
+                drop=2 * drop * (i + 1) / (count + 1),
+            )
             for i in range(count)
         ]
         names = [f"block_{i + 1}" for i in range(count)]

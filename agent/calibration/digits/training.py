@@ -15,7 +15,9 @@ THREADS = 2
 """Sums depend on how work is cut over threads, so the number is part of what makes a build repeatable."""
 
 
-def train(part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None) -> DigitsNet:
+def train(
+    part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None
+) -> DigitsNet:
     """A trained net. Sets torch's seed and thread count for this process."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
@@ -45,4 +47,6 @@ def _shifted(images: Tensor) -> Tensor:
     padded = nn.functional.pad(images, (1, 1, 1, 1))
     offsets = torch.randint(0, 3, (len(images), 2)).tolist()
     height, width = images.shape[2:]
-    return torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)])
+    return torch.stack(
+        [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)]
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.catalog import discover_all
 from drivers.reading import Value
-from drivers.sampler import take
+from drivers.take import take
 from drivers.sensor import Sensor
 
 WriteTree = Callable[[str], Path]
