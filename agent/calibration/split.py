@@ -35,6 +35,7 @@ class Split:
     """One data set cut once: to train, to search (S), to certify (C), and to report only (V)."""
 
     name: str
+    seed: int
     train: Part
     search: Part
     certify: Part
@@ -62,4 +63,4 @@ def split_data(
     order = np.random.default_rng(seed).permutation(len(labels))
     chunks = np.split(order, np.cumsum(sizes))[:4]
     parts = [Part(inputs[index], labels[index], index) for index in map(np.sort, chunks)]
-    return Split(name, *parts)
+    return Split(name, seed, *parts)

@@ -26,8 +26,7 @@ OPERATORS = frozenset(
         "aten.view.default",
     }
 )
-"""Every one is a pure function whose output is no larger than its arguments say: none runs code, reads a file,
-or makes a tensor out of numbers alone."""
+"""Every one is a pure function of tensors: none runs code, reads files, or makes tensors out of numbers alone."""
 
 MAX_NODES = 4096
 MAX_ELEMENTS_PER_SAMPLE = 2**28
@@ -55,8 +54,8 @@ class BatchSize:
     batch: bool = True
 
 
-Literal = str | bool | int | float | None
-Argument = Ref | Weight | BatchSize | Literal | tuple["Argument", ...]
+Plain = str | bool | int | float | None
+Argument = Ref | Weight | BatchSize | Plain | tuple["Argument", ...]
 
 INPUT = "input"
 """The name under which nodes refer to the segment's input."""
@@ -74,9 +73,8 @@ class Node:
 
     def __post_init__(self) -> None:
         if self.operator not in OPERATORS:
-            raise BundleError(
-                f"node {self.name}: operator {self.operator!r} is not allowed; allowed are {', '.join(sorted(OPERATORS))}"
-            )
+            allowed = ", ".join(sorted(OPERATORS))
+            raise BundleError(f"node {self.name}: operator {self.operator!r} is not among the allowed: {allowed}")
         if _elements(self.shape, self.name) > MAX_ELEMENTS_PER_SAMPLE:
             raise BundleError(f"node {self.name}: shape {self.shape} exceeds {MAX_ELEMENTS_PER_SAMPLE} elements")
 

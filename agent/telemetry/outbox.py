@@ -113,7 +113,10 @@ class Outbox:
         if session_present and fits and not self._suspect:
             return True
         self._suspect = False
-        self._rewind(min((m.seq for m in self._outstanding.values() if m.seq is not None), default=None))
+        for message in self._outstanding.values():
+            self._rewind(message.seq)
+            if message.topic in self._pauses:
+                self._hold(message)
         self._outstanding.clear()
         return False
 

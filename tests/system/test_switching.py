@@ -41,7 +41,11 @@ def ask(listeners: Listeners) -> dict[str, object]:
     return reply
 
 
-async def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
+def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
+    asyncio.run(switch_through_the_ladder(listeners))
+
+
+async def switch_through_the_ladder(listeners: Listeners) -> None:
     bundle = open_bundle(BUNDLE)
     samples = bundle.samples()
     ended: list[WorkerEnded] = []
@@ -77,7 +81,11 @@ async def test_every_switch_falls_between_two_requests(listeners: Listeners) -> 
     assert ended == []
 
 
-async def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None:
+def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None:
+    asyncio.run(make_every_mistake(listeners))
+
+
+async def make_every_mistake(listeners: Listeners) -> None:
     keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", lambda _: None)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(60):

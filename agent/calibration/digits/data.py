@@ -1,7 +1,7 @@
 """Scikit-learn's scanned digits (1,797 images of 8x8, values 0..16), split once."""
 
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # scikit-learn ships no types
 
 from agent.calibration.split import Split, split_data
 

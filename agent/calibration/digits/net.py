@@ -1,7 +1,5 @@
 """A residual CNN with nine skippable blocks, as a sequence of segments."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -15,12 +13,13 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(outputs))
+        norm = nn.BatchNorm2d(outputs)
+        super().__init__(conv, norm)
+        self._parts = (conv, norm)
 
     def folded(self) -> nn.Conv2d:
         """The same function at inference, without the norm."""
-        conv: nn.Conv2d = fuse_conv_bn_eval(self[0], self[1])
-        return conv
+        return fuse_conv_bn_eval(*self._parts)
 
 
 class Stem(nn.Module):
@@ -69,29 +68,28 @@ class Head(nn.Module):
 
 
 class DigitsNet(nn.Module):
-    """Stem, five blocks at 8x8, downsample, four blocks at 4x4, head; `segments` names them in order."""
+    """Stem, blocks at 8x8, downsample, blocks at 4x4, head; `drop` is the mean chance of losing a branch."""
 
     def __init__(
         self, widths: tuple[int, int] = WIDTHS, blocks: tuple[int, int] = BLOCKS, drop: float = 0.3
     ) -> None:
         super().__init__()
         wide, deep = widths
-        count = sum(blocks)
+        early, count = blocks[0], sum(blocks)
         # Later blocks are dropped more often: the linear rule of the stochastic depth paper, section 3.
         stages = [
-            Residual(
-                wide if i < blocks[0] else deep,
-                wide if i < blocks[0] else deep,
-                drop=2 * drop * (i + 1) / (count + 1),
-            )
-            for i in range(count)
+            (f"block_{i + 1}", Residual(width, width, drop=2 * drop * (i + 1) / (count + 1)))
+            for i, width in enumerate([wide] * early + [deep] * blocks[1])
         ]
-        names = [f"block_{i + 1}" for i in range(count)]
-        self.segments = nn.ModuleDict({"stem": Stem(wide)})
-        self.segments.update(dict(zip(names[: blocks[0]], stages[: blocks[0]], strict=True)))
-        self.segments["downsample"] = Residual(wide, deep, stride=2)
-        self.segments.update(dict(zip(names[blocks[0] :], stages[blocks[0] :], strict=True)))
-        self.segments["head"] = Head(deep, 10)
+        self.segments = nn.ModuleDict(
+            {
+                "stem": Stem(wide),
+                **dict(stages[:early]),
+                "downsample": Residual(wide, deep, stride=2),
+                **dict(stages[early:]),
+                "head": Head(deep, 10),
+            }
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 1, 8, 8) inputs in 0..1 to (n, 10) logits."""
@@ -99,7 +97,7 @@ class DigitsNet(nn.Module):
             x = segment(x)
         return x
 
-    def inference_segments(self) -> Sequence[tuple[str, nn.Module]]:
+    def inference_segments(self) -> list[tuple[str, nn.Module]]:
         """The named segments in inference form: evaluation mode, batch norms folded into their convolutions."""
         self.eval()
         for segment in self.segments.values():

@@ -31,7 +31,7 @@ def train(
     net.train()
     for epoch in range(epochs):
         total = 0.0
-        for index in torch.randperm(len(part)).split(BATCH):
+        for index in torch.split(torch.randperm(len(part)), BATCH):
             loss = loss_of(net(_shifted(inputs[index])), labels[index])
             optimiser.zero_grad()
             loss.backward()

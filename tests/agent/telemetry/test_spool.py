@@ -56,10 +56,13 @@ def test_seq_continues_after_restart_of_an_empty_spool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, b""])
-def test_seq_continues_after_loss_of_the_database(tmp_path: Path, damage: bytes) -> None:
+def test_seq_continues_after_loss_of_the_database(
+    tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.telemetry.spool_file.RESERVED_SEQS", 10)
     path = tmp_path / "spool.db"
     spool = spool_at(path)
-    before = [spool.put("t", {}, NOW) for _ in range(1500)]
+    before = [spool.put("t", {}, NOW) for _ in range(35)]
     spool.close()
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""The demo bundle from scratch: train on scanned digits, export, calibrate, write."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from agent.calibration.calibrate import Progress, calibrate
+from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
+from agent.calibration.digits.net import BLOCKS
+from agent.calibration.digits.training import EPOCHS, train
+from agent.calibration.setting import Group
+from agent.models.bundle_file import InputSpec, Provenance
+from agent.models.bundle_writer import Contents, write_bundle
+from agent.models.evidence import Samples
+from agent.models.export import export_segment
+from agent.models.network import TrainedNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How much of everything; the defaults are the shipped bundle's, tests use less."""
+
+    sizes: tuple[int, int, int, int] = SIZES
+    epochs: int = EPOCHS
+
+
+def build_digits_bundle(
+    out: Path, seed: int = 0, progress: Progress = lambda _: None, recipe: Recipe = Recipe()
+) -> None:
+    """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
+
+    Twice on one machine gives the same bytes but for the measured latencies in ladder.json and, through its
+    hash, one line of bundle.json. On another machine the weights may differ in their last bits, as float sums
+    are ordered otherwise, and with them all that follows.
+    """
+    split = load_split(seed, recipe.sizes)
+    net = train(split.train, seed, recipe.epochs, progress)
+    progress("exporting")
+    network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
+    found = calibrate(network, _groups(network), split, SCALE, progress)
+    contents = Contents(
+        model="digits",
+        input=InputSpec("image", split.train.inputs.shape[1:], SCALE),
+        labels=LABELS,
+        built=Provenance(
+            command=f"tidegate bundle build-demo --out DIR --seed {seed}",
+            seed=seed,
+            data=split.name,
+            parts={name: len(part) for name, part in split.parts.items()},
+            torch=str(torch.__version__),
+        ),
+        network=network,
+        ladder=found.ladder,
+        calibration=found.calibration,
+        canaries=found.canaries,
+        samples=Samples(split.report.inputs, split.report.labels, SCALE),
+    )
+    write_bundle(out, contents)
+    progress(f"wrote {out}")
+
+
+def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:
+    """Named modules, run one after the other, as a network; `example` is a batch (2 or more, *input shape)."""
+    exported = []
+    arrays = {}
+    x = example
+    for name, module in segments:
+        segment, weights = export_segment(name, module, x)
+        exported.append(segment)
+        arrays.update(weights)
+        with torch.no_grad():
+            x = module(x)
+    return TrainedNetwork(tuple(exported), arrays)
+
+
+def _groups(network: TrainedNetwork) -> tuple[Group, ...]:
+    """Layers by stage: the blocks before the downsampling, those after it, and what always runs."""
+    early = {f"block_{i + 1}" for i in range(BLOCKS[0])}
+    layers: dict[str, list[str]] = {"always": [], "stage_1": [], "stage_2": []}
+    for segment in network.segments:
+        stage = "always" if not segment.skippable else "stage_1" if segment.name in early else "stage_2"
+        layers[stage].extend(segment.layers)
+    return tuple(Group(name, tuple(members)) for name, members in layers.items())

@@ -1,0 +1,40 @@
+"""Choosing the inputs by which a device later proves that it computes what calibration computed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Array
+from agent.models.evidence import Canaries
+from agent.models.ladder import OperatingPoint
+
+PER_CLASS = 2
+
+
+def choose_canaries(engine: EagerEngine, points: Sequence[OperatingPoint], inputs: Array) -> Canaries:
+    """From part S: per class of the full model's answers the inputs with the widest margin at every point.
+
+    A wide margin keeps another machine's rounding from being taken for a fault.
+    """
+    outputs = [engine.build(point).forward(inputs).outputs for point in points]
+    narrowest = np.min([_margins(values) for values in outputs], axis=0)
+    answers = outputs[0].argmax(1)
+    chosen = np.concatenate(
+        [_widest(narrowest, np.flatnonzero(answers == answer)) for answer in np.unique(answers)]
+    )
+    top1 = {point.name: values[chosen].argmax(1) for point, values in zip(points, outputs, strict=True)}
+    return Canaries(inputs[chosen], outputs[0][chosen], top1)
+
+
+def _margins(outputs: Array) -> Array:
+    """Top-1 minus top-2 of each row, in units of the rows' spread, so that points compare."""
+    ordered = np.sort(outputs, axis=1)
+    margins: Array = (ordered[:, -1] - ordered[:, -2]) / outputs.std(axis=1)
+    return margins
+
+
+def _widest(
+    margins: Array, candidates: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    return candidates[np.argsort(-margins[candidates], kind="stable")[:PER_CLASS]]

@@ -1,0 +1,243 @@
+"""Opening a bundle: a directory of plain data, believed only as far as its hashes, shapes and limits hold.
+
+Nothing in a bundle is code and nothing is unpickled. No torch here: the supervisor opens bundles too.
+"""
+
+import hashlib
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
+
+from agent.models.bundle_file import (
+    CANARIES,
+    FILES,
+    LADDER,
+    MANIFEST,
+    SAMPLES,
+    WEIGHTS,
+    InputSpec,
+    ManifestModel,
+    Provenance,
+)
+from agent.models.errors import BundleError
+from agent.models.evidence import Canaries, Samples
+from agent.models.graph import Segment
+from agent.models.ladder import Ladder, OperatingPoint
+from agent.models.ladder_file import Calibration, describe, read_ladder
+from agent.models.network import Shape, WeightArray, blocks_of
+
+MAX_MANIFEST_BYTES = 16 * 2**20
+MAX_BUNDLE_BYTES = 4 * 2**30
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model with its ladder, checked when it was opened; tensors are read when asked for, and checked again."""
+
+    path: Path
+    sha256: str
+    model: str
+    input: InputSpec
+    labels: tuple[str, ...]
+    built: Provenance
+    segments: tuple[Segment, ...]
+    weight_shapes: Mapping[str, Shape]
+    ladder: Ladder
+    calibration: Calibration
+    hashes: Mapping[str, str]
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the skippable segments, in order."""
+        return tuple(segment.name for segment in blocks_of(self))
+
+    def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
+        """The named fp32 master weights, read-only. Raises BundleError when the file has changed since."""
+        arrays = self._tensors(WEIGHTS)
+        return {name: arrays[name].view(np.float32) for name in names}
+
+    def canaries(self) -> Canaries:
+        """Inputs with their expected answers. Raises BundleError when they don't fit the model."""
+        arrays = self._tensors(CANARIES)
+        inputs = _expect(arrays, "inputs", (None, *self.input.shape), np.float32, CANARIES)
+        count = len(inputs)
+        outputs = _expect(arrays, "outputs", (count, len(self.labels)), np.float32, CANARIES)
+        top1 = _expect(arrays, "top1", (len(self.ladder.points), count), np.int64, CANARIES)
+        names = [point.name for point in self.ladder.points]
+        return Canaries(inputs, outputs, dict(zip(names, top1, strict=True)))
+
+    def samples(self) -> Samples:
+        """The report-only inputs with labels. Raises BundleError when they don't fit the model."""
+        arrays = self._tensors(SAMPLES)
+        raw = _expect(arrays, "inputs", (None, *self.input.shape), np.uint8, SAMPLES)
+        labels = _expect(arrays, "labels", (len(raw),), np.int64, SAMPLES)
+        return Samples(raw, labels, self.input.scale)
+
+    def _tensors(self, name: str) -> dict[str, npt.NDArray[np.generic]]:
+        data = (self.path / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.hashes[name]:
+            raise BundleError(f"{self.path / name}: changed since the bundle was opened")
+        return load(data)
+
+
+def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
+    """Read and check a bundle directory. Raises BundleError saying what is wrong and where.
+
+    Checked: the set of files, their sizes and hashes, the graphs against the operator allowlist and the weights,
+    and the ladder against the blocks and layers. Not checked: who made it.
+    """
+    text = _manifest_text(path)
+    try:
+        manifest = ManifestModel.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{path / MANIFEST}: {describe(error)}") from error
+    _check_files(path, manifest, max_bytes)
+    ladder, calibration = read_ladder((path / LADDER).read_bytes())
+    segments = tuple(segment.segment() for segment in manifest.segments)
+    bundle = Bundle(
+        path=path.absolute(),
+        sha256=hashlib.sha256(text).hexdigest(),
+        model=manifest.model,
+        input=InputSpec(manifest.input.name, manifest.input.shape, manifest.input.scale),
+        labels=tuple(manifest.labels),
+        built=Provenance(**manifest.built.model_dump()),
+        segments=segments,
+        weight_shapes=_weight_shapes(path / WEIGHTS),
+        ladder=ladder,
+        calibration=calibration,
+        hashes={name: file.sha256 for name, file in manifest.files.items()},
+    )
+    _check_segments(bundle)
+    _check_ladder(bundle)
+    return bundle
+
+
+def _manifest_text(path: Path) -> bytes:
+    if not path.is_dir():
+        raise BundleError(f"{path}: is no directory; a bundle is a directory with {MANIFEST} in it")
+    _check_regular(path / MANIFEST)
+    size = (path / MANIFEST).stat().st_size
+    if size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path / MANIFEST}: {size} bytes, allowed are {MAX_MANIFEST_BYTES}")
+    return (path / MANIFEST).read_bytes()
+
+
+def _check_files(path: Path, manifest: ManifestModel, max_bytes: int) -> None:
+    expected = {MANIFEST, *FILES}
+    found = {entry.name for entry in path.iterdir()}
+    if found != expected or set(manifest.files) != set(FILES):
+        odd = sorted(found ^ expected) or sorted(set(FILES) - set(manifest.files))
+        raise BundleError(f"{path}: a bundle holds exactly {sorted(expected)}; missing or too much: {odd}")
+    total = sum(file.bytes for file in manifest.files.values())
+    if total > max_bytes:
+        raise BundleError(f"{path}: {total} bytes in all, allowed are {max_bytes}")
+    for name, file in manifest.files.items():
+        _check_regular(path / name)
+        size = (path / name).stat().st_size
+        if size != file.bytes:
+            raise BundleError(f"{path / name}: {size} bytes, {MANIFEST} says {file.bytes}")
+        with (path / name).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != file.sha256:
+            raise BundleError(f"{path / name}: sha256 is {digest}, {MANIFEST} says {file.sha256}")
+        if name != LADDER:
+            _check_tensors_file(path / name)
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise BundleError(f"{path}: is no regular file (links are not followed)")
+
+
+def _check_tensors_file(path: Path) -> None:
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise BundleError(f"{path}: is no safetensors file: {error}") from error
+
+
+def _weight_shapes(path: Path) -> dict[str, Shape]:
+    shapes = {}
+    with safe_open(path, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118 - the file object is no mapping
+            tensor = file.get_slice(name)
+            if tensor.get_dtype() != "F32":
+                raise BundleError(f"{path}: {name} is {tensor.get_dtype()}, master weights are F32")
+            shapes[name] = tuple(tensor.get_shape())
+    return shapes
+
+
+def _check_segments(bundle: Bundle) -> None:
+    names = [segment.name for segment in bundle.segments]
+    if len(set(names)) != len(names):
+        raise BundleError(f"{bundle.path}: segments share a name: {names}")
+    expected = bundle.input.shape
+    for segment in bundle.segments:
+        if segment.input_shape != expected:
+            raise BundleError(f"segment {segment.name}: takes {segment.input_shape}, what comes in is {expected}")
+        expected = segment.output_shape
+    if expected != (len(bundle.labels),):
+        raise BundleError(f"{bundle.path}: output shape {expected} for {len(bundle.labels)} labels")
+    used = {name for segment in bundle.segments for name in segment.weights}
+    if used != bundle.weight_shapes.keys():
+        raise BundleError(
+            f"{bundle.path / WEIGHTS}: missing or unused tensors: {sorted(used ^ bundle.weight_shapes.keys())}"
+        )
+
+
+def _check_ladder(bundle: Bundle) -> None:
+    if bundle.calibration.weights_sha256 != bundle.hashes[WEIGHTS]:
+        raise BundleError(
+            f"{bundle.path / LADDER}: was made for other weights ({bundle.calibration.weights_sha256})"
+        )
+    layers = {layer for segment in bundle.segments for layer in segment.layers}
+    for point in bundle.ladder.points:
+        _check_point(bundle, point, layers)
+
+
+def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> None:
+    where = f"{bundle.path / LADDER}: point {point.name}"
+    unknown = (point.skip | point.thresholds.keys()) - set(bundle.blocks)
+    if unknown:
+        raise BundleError(f"{where}: {sorted(unknown)} are no blocks; blocks are {', '.join(bundle.blocks)}")
+    both = point.skip & point.thresholds.keys()
+    if both:
+        raise BundleError(f"{where}: {sorted(both)} are both skipped and gated")
+    strange = point.layer_precision.keys() - layers
+    if strange:
+        raise BundleError(f"{where}: {sorted(strange)} are no layers of this model")
+
+
+def _expect(
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    name: str,
+    shape: tuple[int | None, ...],
+    dtype: type[_T],
+    file: str,
+) -> npt.NDArray[_T]:
+    array = arrays.get(name)
+    if array is None:
+        raise BundleError(f"{file}: has no tensor {name!r}, found {sorted(arrays)}")
+    fits = len(array.shape) == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise BundleError(
+            f"{file}: {name} is {array.dtype} {array.shape}, expected {dtype.__name__} {shape} (None: any size)"
+        )
+    return array.view(dtype)

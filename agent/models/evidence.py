@@ -1,0 +1,46 @@
+"""The data a bundle carries beside its weights: canaries to verify a switch, samples to show it at work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """Inputs (n, *input shape) with the answers they got at calibration.
+
+    `outputs` (n, *output shape) are the full point's; `top1` holds each operating point's answers (n,) by name.
+    They come from the search part and are chosen for clear margins: they tell a broken device or a broken
+    switch, not an accuracy.
+    """
+
+    inputs: Floats
+    outputs: Floats
+    top1: Mapping[str, Indices]
+
+    def agreement(self, point: str, outputs: Floats) -> float:
+        """Share of canaries on which a point's outputs (n, classes) give the answers they gave at calibration."""
+        return float((outputs.argmax(1) == self.top1[point]).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Report-only inputs, raw (n, *input shape) uint8, with labels (n,): no part of training or calibration."""
+
+    raw: npt.NDArray[np.uint8]
+    labels: Indices
+    scale: float
+
+    def inputs(self) -> Floats:
+        """The model's inputs (n, *input shape)."""
+        return scaled(self.raw, self.scale)
+
+
+def scaled(raw: npt.NDArray[np.uint8], scale: float) -> Floats:
+    """Raw values as the model's float32 input."""
+    return raw.astype(np.float32) * np.float32(scale)

@@ -1,0 +1,176 @@
+"""ladder.json: the ladder with what it holds for (weights, data, settings), and which of it was only measured."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.models.errors import BundleError
+from agent.models.graph_file import Name
+from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Precision, Risk
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a ladder's certificates and figures hold for; a change in any of it makes another ladder.
+
+    `parts` maps train, search, certify and report to their hashes. `delta` is the chance that any of the
+    certificates is wrong, over all alphas together. `measured_on` says where latencies were taken: they and it
+    are the only fields that differ when the same build runs twice on one machine.
+    """
+
+    weights_sha256: str
+    data: str
+    parts: Mapping[str, str]
+    alphas: tuple[float, ...]
+    delta: float
+    seed: int
+    torch: str
+    measured_on: str
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CertificateModel(_Model):
+    """A certificate in the file."""
+
+    risk: Risk
+    alpha: Share
+    delta: Share
+    n: Annotated[int, Field(ge=1)]
+    failures: Count
+
+
+class FiguresModel(_Model):
+    """Figures in the file."""
+
+    n: Annotated[int, Field(ge=1)]
+    accuracy: Share | None
+    newly_wrong: Share | None
+    disagreement: Share
+    skip_ratio: Share
+    flops_ratio: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    latency_p50_ms: Positive
+    latency_p95_ms: Positive
+    weights_resident_bytes: Count
+    energy_mj: Positive | None
+
+
+class PointModel(_Model):
+    """An operating point in the file."""
+
+    name: Name
+    engine: Name
+    figures: FiguresModel
+    certificate: CertificateModel | None
+    thresholds: dict[Name, Annotated[float, Field(allow_inf_nan=False)]]
+    skip: list[Name]
+    precision: Precision
+    layer_precision: dict[Name, Precision]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+
+    @classmethod
+    def of(cls, point: OperatingPoint) -> "PointModel":
+        """For writing; the skip set sorted, so that the file repeats."""
+        return cls.model_validate(asdict(point) | {"skip": sorted(point.skip)})
+
+    def point(self) -> OperatingPoint:
+        """The operating point."""
+        return OperatingPoint(
+            name=self.name,
+            engine=self.engine,
+            figures=Figures(**self.figures.model_dump()),
+            certificate=None if self.certificate is None else Certificate(**self.certificate.model_dump()),
+            thresholds=self.thresholds,
+            skip=frozenset(self.skip),
+            precision=self.precision,
+            layer_precision=self.layer_precision,
+            threads=self.threads,
+        )
+
+
+class CalibrationModel(_Model):
+    """What the ladder holds for, in the file."""
+
+    weights_sha256: Sha256
+    data: str
+    parts: dict[Name, Sha256]
+    alphas: list[Share]
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    seed: int
+    torch: str
+    measured_on: str
+
+    def calibration(self) -> Calibration:
+        """The record."""
+        return Calibration(**self.model_dump(exclude={"alphas"}), alphas=tuple(self.alphas))
+
+
+class LadderModel(_Model):
+    """The whole file."""
+
+    calibration: CalibrationModel
+    points: Annotated[list[PointModel], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _full_is_full(self) -> Self:
+        full = self.points[0]
+        if full.thresholds or full.skip or full.layer_precision or full.precision is not Precision.FP32:
+            raise ValueError(f"the first point, {full.name}, must be the full net in fp32 with nothing skipped")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_belong(self) -> Self:
+        allowed = {0.0, *self.calibration.alphas}
+        for index, point in enumerate(self.points):
+            certificate = point.certificate
+            if certificate is None:
+                continue
+            if certificate.alpha not in allowed or (certificate.alpha == 0) != (index == 0):
+                raise ValueError(
+                    f"{point.name}: certified at {certificate.alpha}; allowed are 0 for the first point alone, "
+                    f"and {self.calibration.alphas} for the others"
+                )
+            if certificate.delta != self.calibration.delta:
+                raise ValueError(
+                    f"{point.name}: delta {certificate.delta} is not the ladder's {self.calibration.delta}"
+                )
+        return self
+
+
+def read_ladder(text: bytes) -> tuple[Ladder, Calibration]:
+    """The ladder in a file's text and what it holds for. Raises BundleError naming the field that is wrong."""
+    try:
+        model = LadderModel.model_validate_json(text)
+        ladder = Ladder(tuple(point.point() for point in model.points))
+    except ValidationError as error:
+        raise BundleError(f"ladder.json: {describe(error)}") from error
+    except ValueError as error:
+        raise BundleError(f"ladder.json: {error}") from error
+    return ladder, model.calibration.calibration()
+
+
+def write_ladder(ladder: Ladder, calibration: Calibration) -> bytes:
+    """A file's text; the same ladder gives the same bytes."""
+    model = LadderModel(
+        calibration=CalibrationModel.model_validate(asdict(calibration)),
+        points=[PointModel.of(point) for point in ladder.points],
+    )
+    return model.model_dump_json(indent=1).encode() + b"\n"
+
+
+def describe(error: ValidationError) -> str:
+    """The first thing wrong, with its place, and how many more there are."""
+    first, *more = error.errors(include_url=False)
+    place = ".".join(str(part) for part in first["loc"]) or "the whole document"
+    found = repr(first["input"])
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"at {place}: {first['msg']}, found {found if len(found) < 80 else found[:80] + '...'}{rest}"
