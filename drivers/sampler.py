@@ -36,8 +36,9 @@ class Sampler:
         for lane in self._lanes:
             lane.request_stop()
         deadline = time.monotonic() + timeout_s
-        for worker in (self._watch, *self._lanes):
-            worker.join(max(0.0, deadline - time.monotonic()))
+        self._watch.join(timeout_s)
+        for lane in self._lanes:
+            lane.join(max(0.0, deadline - time.monotonic()))
 
     def snapshot(self) -> Snapshot:
         """The latest reading of every name. Never blocks, never raises."""

@@ -25,7 +25,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="driver-watch", daemon=True)
 
     def start(self) -> None:
-        """Open the sources of events and begin; a source that can't be opened leaves its drivers to their polls."""
+        """Open the sources of events and begin; where one can't be opened, its drivers' polls remain."""
         opened: dict[Callable[[], Wake], Wake] = {}
         for lane in self._lanes:
             for wake_on in lane.found.wake_on:

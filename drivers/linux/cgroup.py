@@ -1,4 +1,4 @@
-"""Memory limits of the control groups this process is in (kernel: admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst).
+"""Memory limits of this process's control groups (kernel: admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst).
 
 A container or a unit with MemoryMax is killed for memory that the machine still has plenty of.
 """

@@ -103,7 +103,7 @@ class Channel:
 
 
 def refuse_nothing_here(millidegrees: int, path: Path) -> None:
-    """Raise OutOfRangeError for what unconnected and wrongly scaled sensors say: 0, and degrees for millidegrees."""
+    """Raise OutOfRangeError for what sensors say that are unconnected (0) or in whole degrees."""
     if 0 <= millidegrees <= 150:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 

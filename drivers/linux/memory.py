@@ -43,7 +43,7 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
 
 
 def read_available_bytes(meminfo: Path, limits: Sequence[Group] = ()) -> float:
-    """Memory that can be had: the machine's or, if less, what a control group leaves, in bytes. Raises SensorError."""
+    """What the machine or, if less, a control group has left, in bytes. Raises SensorError."""
     left = (group.available_bytes() for group in limits)
     return min(read_machine_bytes(meminfo), *(each for each in left if each is not None), math.inf)
 

@@ -47,7 +47,7 @@ class PsiTrigger:
 
 
 def open_memory_trigger(environment: Mapping[str, str] = os.environ) -> PsiTrigger:
-    """The trigger that systemd asks services to use (MEMORY_PRESSURE_WATCH), else the machine's. Raises OSError."""
+    """The trigger that systemd asks for (MEMORY_PRESSURE_WATCH), else the machine's. Raises OSError."""
     watch = environment.get("MEMORY_PRESSURE_WATCH", "")
     if watch == "/dev/null":
         raise OSError("the service manager switched memory pressure notices off")

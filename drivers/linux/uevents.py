@@ -17,7 +17,7 @@ _MOST_AT_ONCE = 2000
 
 
 class Uevents:
-    """A listener in this network namespace (a sandbox with PrivateNetwork hears nothing). Topics are subsystems."""
+    """A listener in this network namespace (with PrivateNetwork it hears nothing). Topics are subsystems."""
 
     poll_mask = select.POLLIN
 

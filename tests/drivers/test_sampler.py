@@ -11,8 +11,8 @@ import pytest
 
 from drivers.reading import BATTERY, POWER_SOURCE, TEMPERATURE, UNITS, Freshness, Provenance, Snapshot, Value
 from drivers.sampler import Sampler
-from drivers.take import take
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.take import take
 
 BOUND_S = 20.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from drivers.catalog import discover_all
 from drivers.reading import Value
-from drivers.take import take
 from drivers.sensor import Sensor
+from drivers.take import take
 
 WriteTree = Callable[[str], Path]
 
