@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from agent.bench import demo as demo_bench
+from agent.bench import driver_cost, driver_faults
+from agent.bench.fault_mount import FaultMountError
 from agent.bench.figures import Figures
 from agent.cli.console import fail, out
 
@@ -28,4 +30,22 @@ def demo(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     try:
         show(demo_bench.run(quick=quick), as_json)
     except demo_bench.BenchError as error:
+        fail(str(error), 1)
+
+
+@app.command("driver-faults")
+def driver_faults_command(as_json: JsonOption = False, quick: QuickOption = False) -> None:
+    """Every driver under every fault of every file it reads, through FUSE."""
+    try:
+        show(driver_faults.run(quick=quick), as_json)
+    except FaultMountError as error:
+        fail(f"driver-faults can't run here: {error}", 1)
+
+
+@app.command("driver-cost")
+def driver_cost_command(as_json: JsonOption = False, quick: QuickOption = False) -> None:
+    """The CPU that watching a device takes, also in a storm of 1,000 events a second."""
+    try:
+        show(driver_cost.run(quick=quick), as_json)
+    except driver_cost.CostError as error:
         fail(str(error), 1)

@@ -83,11 +83,13 @@ def total_w(rails: Sequence[Rail]) -> float:
 def _hwmon_rails(sysroot: Path) -> list[Rail]:
     rails: list[Rail] = []
     try:
-        found = chips(sysroot)
+        found, faults = chips(sysroot)
     except UnreadableError as error:
         if error.gone:
             return rails
         raise
+    if faults:
+        raise faults[0]  # it may be one of the meters
     for chip in found:
         if chip.name == "ina3221":
             rails += [rail for number in _CHANNELS if (rail := _ina3221_rail(chip, number)) is not None]
@@ -155,7 +157,7 @@ def _microwatts(path: Path) -> float:
 
 def _over_current(sysroot: Path) -> list[Sensor]:
     try:
-        found = [chip for chip in chips(sysroot) if chip.name == "soctherm_oc"]
+        found = [chip for chip in chips(sysroot)[0] if chip.name == "soctherm_oc"]
     except SensorError:
         return []
     return [

@@ -45,11 +45,13 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None) -> Discovery:
 def _by_hwmon(sysroot: Path) -> Sensor | Refusal:
     source = "hwmon/rpi_volt"
     try:
-        found = [chip for chip in chips(sysroot) if chip.name == "rpi_volt"]
+        registered, faults = chips(sysroot)
     except SensorError as error:
         return Refusal(UNDER_VOLTAGE, source, str(error), error.grant)
+    found = [chip for chip in registered if chip.name == "rpi_volt"]
     if not found:
-        return Refusal(UNDER_VOLTAGE, source, "the driver raspberrypi-hwmon is not loaded")
+        reason = "; ".join(map(str, faults)) or "the driver raspberrypi-hwmon is not loaded"
+        return Refusal(UNDER_VOLTAGE, source, reason)
     read = partial(_alarm, found[0].path / "in0_lcrit_alarm")
     return Sensor(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, source, read)
 

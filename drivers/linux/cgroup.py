@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.linux.sysfs import UnreadableError, parse_int, read_text
-from drivers.sensor import SensorError
+from drivers.linux.sysfs import ImplausibleError, UnreadableError, parse_int, read_text
 
 _MOST_BYTES = 1 << 63
 # "No limit" in v1 is the largest page-aligned number; nothing of that size exists either.
 _UNLIMITED_BYTES = 1 << 60
+_LINE = re.compile(r"([0-9]+):([^:]*):(/.*)")
 _INACTIVE_FILE = re.compile(r"^(?:total_)?inactive_file ([0-9]+)$", re.MULTILINE)
 
 
@@ -63,12 +63,17 @@ class Group:
         return limit if limit < _UNLIMITED_BYTES else None
 
     def _inactive_file_bytes(self) -> int:
+        path = self.directory / "memory.stat"
         try:
-            found = _INACTIVE_FILE.findall(read_text(self.directory / "memory.stat"))
-        except SensorError:
-            return 0
+            found = _INACTIVE_FILE.findall(read_text(path))
+        except UnreadableError as error:
+            if error.gone:
+                return 0
+            raise
+        if not found:
+            raise ImplausibleError(f"{path} names no inactive_file")
         # v1 lists the group's own pages first and those of its whole subtree (total_) after them.
-        return int(found[-1]) if found else 0
+        return int(found[-1])
 
     def _where(self) -> str:
         return str(self.directory / self.layout.usage)
@@ -83,9 +88,14 @@ def groups(sysroot: Path) -> tuple[Group, ...]:
             return ()
         raise
     found: list[Group] = []
-    for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+    # Every process is in some group: a file without one line is no answer.
+    for line in text.splitlines() or [text]:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise ImplausibleError(
+                f"{sysroot / 'proc/self/cgroup'} says {line[:40]!r}, not hierarchy:controllers:path"
+            )
+        number, controllers, path = match.groups()
         if number == "0" and not controllers:
             found += _ancestors(sysroot, V2, path)
         elif "memory" in controllers.split(","):

@@ -32,13 +32,15 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             continue
         if kind:
             by_type.setdefault(kind, []).append(path)
+    # A device without a type may be the busiest of any.
+    provenance = Provenance.MEASURED_PARTIAL if refusals else Provenance.MEASURED
     if not by_type and not refusals:
         refusals.append(Refusal(COOLING, _DRIVER, "the kernel has no cooling device here"))
     sensors = tuple(
         Sensor(
             f"{COOLING}/{kind}",
             Unit.PERCENT,
-            Provenance.MEASURED,
+            provenance,
             f"{_DRIVER}/{kind}",
             partial(busiest_percent, alike),
             _INTERVAL_S,

@@ -28,19 +28,22 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """`frequency/<policy>` and `frequency_limit/<policy>`, one a kind of core, named by its first policy."""
     again = partial(discover, sysroot)
     try:
-        clusters = _clusters(policies(sysroot))
+        clusters, unknown = _clusters(policies(sysroot))
     except SensorError as error:
         return _nothing(f"{error}; a virtual machine, or a board without frequency scaling", error.grant, again)
-    if not clusters:
+    if not clusters and not unknown:
         return _nothing("no frequency policy is registered", "", again)
+    refusals = [Refusal(f"{FREQUENCY}/{policy.name}", _DRIVER, reason) for policy, reason in unknown.items()]
+    # A policy that can't be placed may be the fastest of any kind of core.
+    provenance = Provenance.MEASURED_PARTIAL if unknown else Provenance.MEASURED
     sensors: list[Sensor] = []
     for cluster in clusters:
         source = f"{_DRIVER}/{cluster[0].name}"
         for name, file in ((FREQUENCY, "scaling_cur_freq"), (FREQUENCY_LIMIT, "scaling_max_freq")):
             read = partial(fastest_hz, cluster, file)
             reading = f"{name}/{cluster[0].name}"
-            sensors.append(Sensor(reading, Unit.HERTZ, Provenance.MEASURED, source, read, _INTERVAL_S))
-    return Discovery(_DRIVER, tuple(sensors), again=again)
+            sensors.append(Sensor(reading, Unit.HERTZ, provenance, source, read, _INTERVAL_S))
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
 
 
 def fastest_hz(cluster: Sequence[Path], file: str) -> float:
@@ -48,16 +51,21 @@ def fastest_hz(cluster: Sequence[Path], file: str) -> float:
     return max(read_int(policy / file, *_LIMITS_KHZ) for policy in cluster) * 1000.0
 
 
-def _clusters(found: Sequence[Path]) -> list[list[Path]]:
-    """Policies of one top frequency together: a server has a hundred alike, a phone chip three kinds."""
+def _clusters(found: Sequence[Path]) -> tuple[list[list[Path]], dict[Path, str]]:
+    """Policies of one top frequency together (a server has a hundred alike, a phone chip three kinds of core).
+
+    Also says why some can't be placed.
+    """
+    unknown: dict[Path, str] = {}
     clusters: dict[int, list[Path]] = {}
     for policy in found:
         try:
             top_khz = read_int(policy / "cpuinfo_max_freq", *_LIMITS_KHZ)
-        except SensorError:
-            top_khz = 0
+        except SensorError as error:
+            unknown[policy] = str(error)
+            continue
         clusters.setdefault(top_khz, []).append(policy)
-    return list(clusters.values())
+    return list(clusters.values()), unknown
 
 
 def _nothing(reason: str, grant: str, again: partial[Discovery]) -> Discovery:

@@ -4,7 +4,7 @@ Chips are known by `name` and label, since their numbers change from boot to boo
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,6 @@ from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 _DRIVER = "hwmon"
 # Nothing is decided by these; what policies know is read more often by the drivers that own it.
 _INTERVAL_S = 10.0
-_CHIP = re.compile(r"[!-.0-~]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +111,24 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """Readings `temperature|voltage|current|power|fan/<chip>/<label>`; `power` where a server has a meter."""
     again = partial(discover, sysroot)
     try:
-        found = [chip for chip in chips(sysroot) if not _is_read_elsewhere(chip, sysroot)]
+        found, faults = chips(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(_DRIVER, _DRIVER, str(error), error.grant),), again=again)
+        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again)
     sensors: list[Sensor] = []
-    refusals: list[Refusal] = []
+    refusals = [_refused("", fault) for fault in faults]
+    elsewhere = _read_elsewhere(sysroot)
     for chip in found:
+        if chip.name.replace("-", "_") in elsewhere:
+            continue
         try:
             measured = channels(chip)
         except SensorError as error:
-            refusals.append(Refusal(f"{_DRIVER}/{chip.key}", _DRIVER, str(error), error.grant))
+            refusals.append(_refused(f"/{chip.key}", error))
             continue
         if _SUPER_IO.match(chip.name) and any(channel.prefix.startswith("in") for channel in measured):
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
             refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
-        sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel)]
+        sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
         if chip.name in _METER_OF_THE_MACHINE:
             sensors += [_total(channel) for channel in measured if channel.prefix == "power1"]
     if not found and not refusals:
@@ -134,24 +136,32 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
 
 
-def chips(sysroot: Path) -> list[Chip]:
-    """All chips with a readable name. Raises SensorError when the class itself can't be listed."""
+def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
+    """All chips with a name, and why others could not be told. Raises SensorError when there is no list."""
     named: list[tuple[Path, str]] = []
+    faults: list[SensorError] = []
     for path in entries(sysroot / "sys/class/hwmon"):
-        # Before 3.13 the attributes sat in the parent device.
-        for directory in (path, path / "device"):
-            try:
-                name = read_text(directory / "name")
-            except SensorError:
-                continue
-            if _CHIP.fullmatch(name):
-                named.append((directory, name))
-                break
+        try:
+            # Before 3.13 the attributes sat in the parent device.
+            directory, name = next(
+                (directory, name)
+                for directory in (path, path / "device")
+                if (name := read_word(directory / "name"))
+            )
+        except StopIteration:
+            continue  # half registered: nobody can say what it would measure
+        except SensorError as error:
+            faults.append(error)
+            continue
+        # Without a name it is half registered: nobody can say what it would measure.
+        if name:
+            named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
+    keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
     return [
-        Chip(path, name, name if names.count(name) == 1 else f"{name}@{_device(path, index)}")
-        for index, (path, name) in enumerate(named)
-    ]
+        Chip(path, name, key if keys.count(key) == 1 else f"{key}@{index}")
+        for index, ((path, name), key) in enumerate(zip(named, keys, strict=True))
+    ], faults
 
 
 def channels(chip: Chip) -> list[Channel]:
@@ -176,33 +186,32 @@ def channels(chip: Chip) -> list[Channel]:
 
 
 def label_of(chip: Chip, prefix: str) -> str:
-    """The channel's label, else the channel's name, as in `temp1`."""
-    try:
-        label = read_word(chip.path / f"{prefix}_label")
-    except SensorError:
-        label = ""
+    """The channel's label, else the channel's name, as in `temp1`. Raises SensorError."""
+    label = read_word(chip.path / f"{prefix}_label")
+    if not label and chip.name == "ina3221" and prefix.startswith("curr"):
+        # This driver labels each channel once, at its voltage.
+        label = read_word(chip.path / f"in{prefix[4:]}_label")
     return label.replace("/", "_") or prefix
 
 
-def _device(path: Path, index: int) -> str:
+def _refused(suffix: str, error: SensorError) -> Refusal:
+    return Refusal(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
+
+
+def _device(path: Path) -> str:
     try:
         return (path / "device").readlink().name
     except OSError:
-        return str(index)
+        return path.name
 
 
-def _is_read_elsewhere(chip: Chip, sysroot: Path) -> bool:
-    """Batteries (a mouse's too) and thermal zones register a chip of the same values."""
-    # hwmon names know no dash.
-    plain = chip.name.replace("-", "_")
-    return plain in _plain_names(sysroot / "sys/class/power_supply") or plain in set(_zone_types(sysroot))
-
-
-def _plain_names(directory: Path) -> set[str]:
+def _read_elsewhere(sysroot: Path) -> frozenset[str]:
+    """Batteries (a mouse's too) and thermal zones register a chip of the same values; hwmon names know no dash."""
     try:
-        return {path.name.replace("-", "_") for path in entries(directory)}
+        supplies = [path.name for path in entries(sysroot / "sys/class/power_supply")]
     except SensorError:
-        return set()
+        supplies = []
+    return frozenset(name.replace("-", "_") for name in (*supplies, *_zone_types(sysroot)))
 
 
 def _zone_types(sysroot: Path) -> Iterable[str]:
@@ -213,12 +222,14 @@ def _zone_types(sysroot: Path) -> Iterable[str]:
     for path in paths:
         if path.name.startswith("thermal_zone"):
             try:
-                yield read_text(path / "type").replace("-", "_")
+                yield read_text(path / "type")
             except SensorError:
                 continue
 
 
-def _is_left_out(channel: Channel) -> bool:
+def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
+    if channel.label == "Tctl" and any(sibling.label == "Tdie" for sibling in siblings):
+        return True  # the same with an offset of up to 27 degrees, to drive fans by
     if _SUPER_IO.match(channel.chip.name) and (
         channel.prefix.startswith("in") or (channel.prefix.startswith("temp") and not _WIRED.match(channel.label))
     ):

@@ -100,14 +100,14 @@ def discover(sysroot: Path = Path("/"), meters: dict[str, Meter] | None = None) 
     meters = {} if meters is None else meters
     again = partial(discover, sysroot, meters)
     try:
-        found = domains(sysroot)
+        found, nameless = domains(sysroot)
     except SensorError as error:
         return Discovery(_DRIVER, refusals=_refused(str(error), error.grant), again=again)
-    if not found:
+    if not found and not nameless:
         reason = "no energy counters are registered (another processor, a virtual machine, or no driver loaded)"
         return Discovery(_DRIVER, refusals=_refused(reason), again=again)
     readable: list[Domain] = []
-    refusals: list[Refusal] = []
+    refusals = [Refusal(f"{POWER}/unnamed", _DRIVER, reason) for reason in nameless]
     for domain in found:
         try:
             domain.read_j()
@@ -117,7 +117,10 @@ def discover(sysroot: Path = Path("/"), meters: dict[str, Meter] | None = None) 
             refusals.append(Refusal(f"{POWER}/{domain.name}", f"{_DRIVER}/{domain.name}", str(error), grant))
     sensors: list[Sensor] = []
     total = total_of(found)
-    if total and all(domain in readable for domain in total):
+    unread = [
+        refusal for refusal in refusals if refusal.name.endswith((*(each.name for each in total), "unnamed"))
+    ]
+    if total and not unread:
         source = f"{_DRIVER}/{'+'.join(domain.name for domain in total)}"
         meter = _meter(meters, total)
         # Processors alone, or what the vendor calls the platform: never surely the whole machine.
@@ -125,7 +128,6 @@ def discover(sysroot: Path = Path("/"), meters: dict[str, Meter] | None = None) 
         sensors.append(Sensor(POWER, Unit.WATT, partly, source, meter.power_w, _INTERVAL_S))
         sensors.append(Sensor(ENERGY, Unit.JOULE, partly, source, meter.energy_j, _INTERVAL_S))
     else:
-        unread = [refusal for refusal in refusals if refusal.name.endswith(tuple(domain.name for domain in total))]
         reason = unread[0].reason if unread else "no counter of a package or of the platform is among them"
         refusals += _refused(reason, unread[0].grant if unread else "")
     for domain in readable:
@@ -133,27 +135,29 @@ def discover(sysroot: Path = Path("/"), meters: dict[str, Meter] | None = None) 
     return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
 
 
-def domains(sysroot: Path) -> list[Domain]:
-    """All counters, each once. Raises SensorError when the class can't be listed."""
+def domains(sysroot: Path) -> tuple[list[Domain], list[str]]:
+    """All counters, each once, and why some can't be told. Raises SensorError when the class can't be listed."""
     found: dict[str, Domain] = {}
     names: dict[str, str] = {}
+    nameless: list[str] = []
     # intel-rapl sorts before intel-rapl-mmio by key, and a package before its parts.
     matches = (_DIRECTORY.fullmatch(path.name) for path in entries(sysroot / "sys/class/powercap"))
     for match in sorted(filter(None, matches), key=lambda match: (match[1], len(match[0]), match[0])):
         path = sysroot / "sys/class/powercap" / match[0]
         try:
             own = read_word(path / "name").replace("/", "_")
-        except SensorError:
+        except SensorError as error:
+            nameless.append(str(error))
             continue
         parent = names.get(match[0].rpartition(":")[0])
         name = f"{parent}/{own}" if match[3] and parent else own
         # The same package is counted by MSR and by MMIO: the first, the MSR, is kept.
-        if not own or (name in found and match[1] == "intel-rapl-mmio"):
+        if not own or (match[1] == "intel-rapl-mmio" and (name in found or nameless)):
             continue
         names[match[0]] = name
         unique = name if name not in found else f"{name}@{match[0].partition(':')[2].replace(':', '.')}"
         found[unique] = Domain(path, unique, top=not match[3])
-    return list(found.values())
+    return list(found.values()), nameless
 
 
 def total_of(found: Sequence[Domain]) -> list[Domain]:

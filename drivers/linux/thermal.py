@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.hwmon import chips
 from drivers.linux.supply import Supply
 from drivers.linux.sysfs import UnreadableError, entries, read_text
 from drivers.linux.uevents import Uevents
@@ -19,8 +18,9 @@ from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 _DRIVER = "thermal"
 _LIVE = Path("/")
 _TYPE = re.compile(r"[!-~][ -~]{0,30}")
-# int3400_thermal registers a policy interface as a zone that always says 20 C.
-_NOT_A_SENSOR = frozenset({"INT3400 Thermal"})
+# int3400_thermal registers a policy interface as a zone that always says 20 C, and on a Jetson up to JetPack 4 the
+# power chip's zone always says 100 C.
+_NOT_A_SENSOR = frozenset({"INT3400 Thermal", "PMIC-Die"})
 
 
 def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery:
@@ -50,11 +50,9 @@ def pressure(zones: Sequence[Zone]) -> str:
 def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
     zones, hidden, refusals = _class_zones(sysroot, alive)
     kinds = sorted({zone.kind for zone in zones})
-    try:
-        processors = processor_zones(chips(sysroot), kinds, alive)
-    except SensorError:
-        processors = []  # no hwmon here, as that driver says
+    processors, untold = processor_zones(sysroot, kinds, alive)
     machine = zones + processors
+    hidden += untold
     if not machine:
         reasons = [*hidden, *(refusal.reason for refusal in refusals)]
         reason = "; ".join(reasons) or "the kernel has no thermal zone of this machine (usual in virtual machines)"
@@ -91,14 +89,14 @@ def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str]
     for path in paths:
         try:
             kind = read_text(path / "type")
-            # Half-registered zones exist; without a type nobody can say what they would measure.
-            if _TYPE.fullmatch(kind) and _is_of_host(kind, sysroot):
+            if not _TYPE.fullmatch(kind):
+                hidden.append(f"{path / 'type'} says {kind[:40]!r}, which is no type of a zone")
+            elif _is_of_host(kind, sysroot):
                 zones.append(Zone(path / "temp", kind, alive, trips_of(path, kind)))
-        except UnreadableError as error:
-            if not error.gone:
-                hidden.append(str(error))
         except SensorError as error:
-            hidden.append(str(error))
+            # Half-registered zones exist; without a type nobody can say what they would measure.
+            if not (isinstance(error, UnreadableError) and error.gone):
+                hidden.append(str(error))
     return zones, hidden, []
 
 

@@ -78,6 +78,8 @@ def _counters(cpus: Sequence[Path], file: str, owned_by: tuple[str, ...]) -> lis
 
 def _owner(cpu: Path, owned_by: tuple[str, ...]) -> str:
     try:
-        return "/".join(read_text(cpu / "topology" / part) for part in owned_by)
-    except SensorError:
-        return cpu.name
+        return "/".join(str(read_int(cpu / "topology" / part, -1, _MOST, "(a number)")) for part in owned_by)
+    except UnreadableError as error:
+        if error.gone:
+            return cpu.name
+        raise

@@ -1,12 +1,12 @@
 """One source of a temperature of the machine: a thermal zone, or a processor's own sensor in hwmon."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from drivers.linux.hwmon import TEMPERATURE_MILLIDEGREES, Chip, channels, refuse_nothing_here
+from drivers.linux.hwmon import TEMPERATURE_MILLIDEGREES, channels, chips, refuse_nothing_here
 from drivers.linux.sysfs import OutOfRangeError, UnreadableError, read_int, read_text
 from drivers.sensor import SensorError
 
@@ -70,22 +70,31 @@ def trips_of(directory: Path, kind: str) -> tuple[Trip, ...]:
     return tuple(trips)
 
 
-def processor_zones(chips: Iterable[Chip], zone_types: Sequence[str], alive: set[Path]) -> list[Zone]:
-    """The processors' own sensors that are no thermal zones as well (AMD's k10temp beside an idle acpitz)."""
+def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) -> tuple[list[Zone], list[str]]:
+    """The processors' own sensors that are no thermal zones as well (AMD's k10temp beside an idle acpitz).
+
+    Also says why some that may be such sensors can't be told.
+    """
+    try:
+        found, faults = chips(sysroot)
+    except UnreadableError as error:
+        return [], [] if error.gone else [str(error)]
+    hidden = [str(fault) for fault in faults]
     mirrored = {kind.replace("-", "_") for kind in zone_types}
-    found: list[Zone] = []
-    for chip in chips:
+    zones: list[Zone] = []
+    for chip in found:
         if not _PROCESSOR.match(chip.name) or chip.name.replace("-", "_") in mirrored:
             continue
         try:
             temperatures = [channel for channel in channels(chip) if channel.prefix.startswith("temp")]
-        except SensorError:
+        except SensorError as error:
+            hidden.append(str(error))
             continue
         labels = {channel.label for channel in temperatures}
-        found += [
+        zones += [
             Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive)
             for channel in temperatures
             # Tctl is Tdie plus an offset of up to 27 degrees that only serves to drive fans.
             if not (channel.label == "Tctl" and "Tdie" in labels)
         ]
-    return found
+    return zones, hidden
