@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-import mfusepy
+import mfusepy  # type: ignore[import-untyped]  # it has none
 
 from agent.bench.faults import CONTENTS, CONTROL, ERRORS, HANG, HANG_S, SLOW, SLOW_S, VANISHED
 
 
-class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no types
+class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
     """The tree's files, without caches, so that every read reaches this process."""
 
     use_ns = True
@@ -50,8 +50,11 @@ class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no typ
         """All names, those of vanished files too."""
         inside = path.strip("/")
         prefix = f"{inside}/" if inside else ""
-        names = {name.removeprefix(prefix).split("/")[0] for name in (*self._files, *self._directories)
-                 if name.startswith(prefix) and name != inside}
+        names = {
+            name.removeprefix(prefix).split("/")[0]
+            for name in (*self._files, *self._directories)
+            if name.startswith(prefix) and name != inside
+        }
         return [".", "..", *sorted(filter(None, names))]
 
     def open(self, path: str, flags: int) -> int:  # noqa: ARG002  mfusepy's signature
@@ -94,8 +97,14 @@ def main() -> None:
     encoded = json.loads(Path(tree_file).read_text())
     tree = {name: base64.b64decode(content) for name, content in encoded.items()}
     mfusepy.FUSE(
-        FaultTree(tree), mountpoint, foreground=True, nothreads=False,
-        direct_io=True, attr_timeout=0, entry_timeout=0, negative_timeout=0,
+        FaultTree(tree),
+        mountpoint,
+        foreground=True,
+        nothreads=False,
+        direct_io=True,
+        attr_timeout=0,
+        entry_timeout=0,
+        negative_timeout=0,
     )
 
 

@@ -15,7 +15,7 @@ CONTENTS = {
     "empty": b"",
     "newline": b"\n",
     "garbage": b"\xff\x00#!?\n",
-    "words": b"not a number\n",
+    "words": b"not a number\nat all\n",
     "huge": b"9" * 1_000_000,
 }
 VANISHED = "vanished"
