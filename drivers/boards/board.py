@@ -6,7 +6,7 @@ from pathlib import Path
 from drivers.linux.sysfs import read_text
 from drivers.sensor import SensorError
 
-_DIRECTORIES = ("proc/device-tree", "sys/firmware/devicetree/base")
+_DIRECTORIES = ("sys/firmware/devicetree/base", "proc/device-tree")
 
 
 @dataclass(frozen=True, slots=True)

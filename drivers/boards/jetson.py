@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from drivers.boards.board import Board, read_board
+from drivers.boards.board import read_board
 from drivers.linux.hwmon import Chip, chips, label_of
 from drivers.linux.sysfs import UnreadableError, entries, read_int, read_word
 from drivers.reading import POWER, Provenance, Unit
@@ -26,6 +26,7 @@ _MILLIWATTS = (0, 1_000_000, "mW")
 _MICROWATTS = (0, 1_000_000_000, "uW")
 # What feeds the whole module or board; all other rails are parts of it.
 _INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
+_NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_")
 _MOST_EVENTS = 1 << 63
 # in4 to in6 are voltages over the shunts and in7 is their sum.
 _CHANNELS = (1, 2, 3)
@@ -40,26 +41,26 @@ class Rail:
     read_w: Callable[[], float]
 
 
-def is_jetson(board: Board | None) -> bool:
-    """Whether this board carries a Tegra."""
-    return board is not None and board.is_any("nvidia,tegra", "nvidia,p3", "nvidia,jetson")
-
-
 def discover(sysroot: Path = Path("/")) -> Discovery:
     """`power` of the board, `power/<rail>`, `throttle_count/<oc>`; nothing on other boards."""
     again = partial(discover, sysroot)
     board = read_board(sysroot)
-    if not is_jetson(board):
+    if board is not None and not board.is_any("nvidia,tegra", "nvidia,p3", "nvidia,jetson"):
         return Discovery(_DRIVER, again=again)
     try:
         # Later releases first: an empty ina3221x directory can be left beside them.
         rails = _hwmon_rails(sysroot) or _iio_rails(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(POWER, _DRIVER, str(error), error.grant),), again=again)
+        rails, fault = [], error
+    else:
+        fault = SensorError("no INA3221 or INA238 power meter is registered; this carrier board may have none")
+    # Without a device tree (a container, a partial capture) only NVIDIA's names of rails tell.
+    if board is None and not any(rail.name.startswith(_NVIDIA_NAMES) for rail in rails):
+        return Discovery(_DRIVER, again=again)
     sensors = [*_over_current(sysroot)]
     if not rails:
-        reason = "no INA3221 or INA238 power meter is registered; this carrier board may have none"
-        return Discovery(_DRIVER, tuple(sensors), (Refusal(POWER, _DRIVER, reason),), again)
+        refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
+        return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
     inputs = [rail for rail in rails if rail.name in _INPUTS]
     total = inputs[:1] or rails
     # Without an input rail the sum leaves out what is fed straight from the connector.

@@ -34,12 +34,20 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None) -> Discovery:
     """
     again = partial(discover, sysroot, ask)
     board = read_board(sysroot)
-    if board is None or not (board.is_any("raspberrypi,") or board.is_any("brcm,bcm27", "brcm,bcm28")):
+    # Without a device tree (a container, a partial capture) the board's own chip tells.
+    if not (board.is_any("raspberrypi,", "brcm,bcm27", "brcm,bcm28") if board else _has_chip(sysroot)):
         return Discovery(_DRIVER, again=again)
     offers = (_by_hwmon(sysroot), *_by_firmware(sysroot, ask))
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
     refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
     return Discovery(_DRIVER, sensors, refusals, again)
+
+
+def _has_chip(sysroot: Path) -> bool:
+    try:
+        return any(chip.name == "rpi_volt" for chip in chips(sysroot)[0])
+    except SensorError:
+        return False
 
 
 def _by_hwmon(sysroot: Path) -> Sensor | Refusal:

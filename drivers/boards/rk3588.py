@@ -22,7 +22,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """`npu` in %, refuses power; nothing on other boards."""
     again = partial(discover, sysroot)
     board = read_board(sysroot)
-    if board is None or not board.is_any("rockchip,rk3588"):
+    if not (board.is_any("rockchip,rk3588") if board else _has_npu(sysroot)):
         return Discovery(_DRIVER, again=again)
     no_meter = Refusal(POWER, _DRIVER, "RK3588 boards have no power meter; an external one can be read")
     read = partial(read_npu_percent, sysroot / _LOAD)
@@ -34,6 +34,15 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         return Discovery(_DRIVER, refusals=(no_meter, Refusal(NPU, _DRIVER, str(error), grant)), again=again)
     npu = Sensor(NPU, Unit.PERCENT, Provenance.MEASURED, "rknpu", read)
     return Discovery(_DRIVER, (npu,), (no_meter,), again)
+
+
+def _has_npu(sysroot: Path) -> bool:
+    # Without a device tree (a container, a partial capture) the NPU's own file tells.
+    try:
+        read_text(sysroot / _LOAD)
+    except SensorError:
+        return False
+    return True
 
 
 def read_npu_percent(load: Path) -> float:

@@ -15,13 +15,24 @@ FREQUENCY_LIMIT = "frequency_limit"
 _DRIVER = "cpufreq"
 _INTERVAL_S = 5.0
 _LIMITS_KHZ = (1_000, 20_000_000, "kHz")
-_POLICY = re.compile(r"policy([0-9]{1,4})")
+_NUMBER = re.compile(r"[0-9]{1,4}")
 
 
 def policies(sysroot: Path) -> list[Path]:
     """The directories of the frequency policies, by number. Raises SensorError."""
-    found = entries(sysroot / "sys/devices/system/cpu/cpufreq")
-    return sorted((path for path in found if _POLICY.fullmatch(path.name)), key=lambda path: int(path.name[6:]))
+    cpus = sysroot / "sys/devices/system/cpu"
+    found = _numbered(entries(cpus / "cpufreq"), "policy")
+    # Before 4.3 each processor had a directory of its own.
+    return found or [cpu / "cpufreq" for cpu in _numbered(entries(cpus), "cpu") if (cpu / "cpufreq").is_dir()]
+
+
+def _numbered(paths: Sequence[Path], prefix: str) -> list[Path]:
+    numbers = {path: path.name.removeprefix(prefix) for path in paths if path.name.startswith(prefix)}
+    return sorted((path for path, number in numbers.items() if _NUMBER.fullmatch(number)), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 def discover(sysroot: Path = Path("/")) -> Discovery:

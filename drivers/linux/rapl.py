@@ -141,9 +141,10 @@ def domains(sysroot: Path) -> tuple[list[Domain], list[str]]:
     names: dict[str, str] = {}
     nameless: list[str] = []
     # intel-rapl sorts before intel-rapl-mmio by key, and a package before its parts.
-    matches = (_DIRECTORY.fullmatch(path.name) for path in entries(sysroot / "sys/class/powercap"))
+    paths = {path.name: path for path in _directories(sysroot / "sys/class/powercap")}
+    matches = (_DIRECTORY.fullmatch(name) for name in paths)
     for match in sorted(filter(None, matches), key=lambda match: (match[1], len(match[0]), match[0])):
-        path = sysroot / "sys/class/powercap" / match[0]
+        path = paths[match[0]]
         try:
             own = read_word(path / "name").replace("/", "_")
         except SensorError as error:
@@ -158,6 +159,26 @@ def domains(sysroot: Path) -> tuple[list[Domain], list[str]]:
         unique = name if name not in found else f"{name}@{match[0].partition(':')[2].replace(':', '.')}"
         found[unique] = Domain(path, unique, top=not match[3])
     return list(found.values()), nameless
+
+
+def _directories(root: Path) -> list[Path]:
+    """Control types, zones and the zones within, as the class lists them or as they lie in each other."""
+    found = [path for path in entries(root) if path.name.startswith("intel-rapl")]
+    listed = {path.name for path in found}
+    for path in found:  # grows while it is gone through: zones lie in zones
+        # Bounded: a zone's own name begins with its parent's.
+        inner = (each for each in _list(path) if each.name.startswith(f"{path.name}:") and each.name not in listed)
+        for each in inner:
+            listed.add(each.name)
+            found.append(each)
+    return found
+
+
+def _list(directory: Path) -> list[Path]:
+    try:
+        return entries(directory)
+    except SensorError:
+        return []
 
 
 def total_of(found: Sequence[Domain]) -> list[Domain]:

@@ -18,9 +18,13 @@ from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 _DRIVER = "thermal"
 _LIVE = Path("/")
 _TYPE = re.compile(r"[!-~][ -~]{0,30}")
+# Informational; policies know the hottest.
+_SINGLE_INTERVAL_S = 10.0
 # int3400_thermal registers a policy interface as a zone that always says 20 C, and on a Jetson up to JetPack 4 the
 # power chip's zone always says 100 C.
 _NOT_A_SENSOR = frozenset({"INT3400 Thermal", "PMIC-Die"})
+# Qualcomm's vendor kernels register charge, voltage and current of the battery as zones.
+_NOT_A_TEMPERATURE = re.compile(r"soc|.*(vbat|ibat|bcl).*")
 
 
 def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery:
@@ -131,10 +135,13 @@ def _answers(zones: Sequence[Zone]) -> list[tuple[Zone, float]]:
 def _is_of_host(kind: str, sysroot: Path) -> bool:
     # Every power supply with a temperature registers a zone named after itself, a mouse's battery too.
     supply = Supply(sysroot / "sys/class/power_supply" / kind.replace("/", "_"))
-    return kind not in _NOT_A_SENSOR and not supply.is_peripheral()
+    if kind in _NOT_A_SENSOR or _NOT_A_TEMPERATURE.fullmatch(kind):
+        return False
+    return not supply.is_peripheral()
 
 
 def _celsius(
     name: str, source: str, zones: Sequence[Zone], provenance: Provenance = Provenance.MEASURED
 ) -> Sensor:
-    return Sensor(name, Unit.CELSIUS, provenance, source, partial(hottest_celsius, zones))
+    interval_s = 2.0 if name == TEMPERATURE else _SINGLE_INTERVAL_S
+    return Sensor(name, Unit.CELSIUS, provenance, source, partial(hottest_celsius, zones), interval_s)

@@ -44,7 +44,12 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
 }
 
 ABSENT = {
-    "laptop": ("battery/hidpp_battery_0", "temperature/nct6798/AUXTIN0", "voltage/nct6798/in0", "voltage/BAT0/in0"),
+    "laptop": (
+        "battery/hidpp_battery_0",
+        "temperature/nct6798/AUXTIN0",
+        "voltage/nct6798/in0",
+        "voltage/BAT0/in0",
+    ),
     "server": ("temperature/k10temp@hwmon0/Tctl",),
     "jetson-jetpack-4": ("temperature/PMIC-Die",),
     "jetson-jetpack-6": ("voltage/ina3221/in4", "voltage/ina3221/sum of shunt voltages"),
