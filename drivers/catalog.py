@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from drivers import host
+from drivers import host, nvidia
+from drivers.apple import counters, powermetrics, state
+from drivers.apple.system import MacSystem
 from drivers.boards import jetson, raspberry_pi, rk3588
 from drivers.linux import (
     cooling,
@@ -22,6 +24,7 @@ from drivers.linux import (
     thermal,
     throttle,
 )
+from drivers.meters import meter
 from drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE
 from drivers.sensor import Discovery, Refusal
 
@@ -56,6 +59,20 @@ LINUX = (
     Driver("platform_profile", platform_profile.discover, ("platform_profile",)),
 )
 
+_TOLD_BY_MACOS = (BATTERY, "power_source", POWER, TEMPERATURE, "thermal_pressure", MEMORY_PRESSURE)
+# These ask the running system, never a captured tree.
+LIVE = (
+    Driver("meter", lambda _sysroot: meter.discover(), (POWER,)),
+    Driver("nvidia", lambda _sysroot: nvidia.discover(), ("gpu",)),
+)
+HOST = Driver("host", lambda _sysroot: host.discover(), (MEMORY_AVAILABLE, CPU))
+MACOS = (
+    Driver("macos", lambda _sysroot: state.discover(MacSystem()), _TOLD_BY_MACOS),
+    Driver("powermetrics", lambda _sysroot: powermetrics.discover(), (POWER,)),
+    Driver("apple_counters", lambda _sysroot: counters.discover(), (POWER, "energy")),
+    HOST,
+)
+
 
 def discover_all(sysroot: Path = _LIVE, deadline_s: float = DISCOVERY_DEADLINE_S) -> tuple[Discovery, ...]:
     """What every driver finds here; a `sysroot` holds a captured Linux tree, read the same on any platform.
@@ -63,10 +80,14 @@ def discover_all(sysroot: Path = _LIVE, deadline_s: float = DISCOVERY_DEADLINE_S
     Back within about `deadline_s`, whatever the devices do. Drivers of other boards, which have nothing to say,
     are left out.
     """
-    if platform.system() != "Linux" and sysroot == _LIVE:
-        return (host.discover(),)
-    found = discover_each(LINUX, sysroot, deadline_s)
+    found = discover_each(_drivers_for(sysroot), sysroot, deadline_s)
     return tuple(each for each in found if each.sensors or each.refusals)
+
+
+def _drivers_for(sysroot: Path) -> Sequence[Driver]:
+    if sysroot != _LIVE:
+        return LINUX
+    return (*LIVE, *{"Linux": LINUX, "Darwin": MACOS}.get(platform.system(), (HOST,)))
 
 
 def discover_each(drivers: Sequence[Driver], sysroot: Path, deadline_s: float) -> tuple[Discovery, ...]:
@@ -94,6 +115,8 @@ def _discover_into(found: list[Discovery | None], index: int, driver: Driver, sy
 def _discover_safely(driver: Driver, sysroot: Path) -> Discovery:
     try:
         return driver.discover(sysroot)
+    except OSError as error:
+        return _refused(driver, sysroot, str(error))
     except Exception as error:  # noqa: BLE001  a driver's defect must cost its own readings, not the others'
         return _refused(driver, sysroot, f"defect in the driver: {error!r}")
 

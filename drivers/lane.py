@@ -100,6 +100,8 @@ class Lane:
         """End soon; `join` waits for it."""
         self._stopping = True
         self._news.set()
+        if self.found.stop is not None:
+            self.found.stop()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread that is at work; one that hangs is left behind."""

@@ -59,6 +59,7 @@ class Discovery:
     """What one driver found: sensors that work and refusals that say why not.
 
     `again` looks anew, for devices that come and go; None where nothing can. It may block as long as a read.
+    `stop` gives back what reading holds (a child process, a connection); reading ends with it.
     """
 
     driver: str
@@ -66,3 +67,4 @@ class Discovery:
     refusals: tuple[Refusal, ...] = ()
     again: Callable[[], "Discovery"] | None = None
     wake_on: tuple[WakeOn, ...] = ()
+    stop: Callable[[], None] | None = None
