@@ -77,7 +77,7 @@ class LiveView:
 
     def status(self, status: Status) -> None:
         """Draw the status."""
-        self._live.update(render(status), refresh=True)
+        self._live.update(render(status, out.width), refresh=True)
 
     def event(self, _event: Event) -> None:
         """Nothing: the status holds the recent events."""
