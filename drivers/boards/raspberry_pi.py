@@ -18,6 +18,7 @@ UNDER_VOLTAGE = "under_voltage"
 INPUT_VOLTAGE = "voltage/EXT5V"
 
 _DRIVER = "raspberry_pi"
+_SOURCE = f"{_DRIVER}/firmware"
 _LIVE = Path("/")
 _FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 _FIRMWARE_PI5 = "sys/devices/platform/axi/axi:firmware/get_throttled"
@@ -76,7 +77,7 @@ def _by_firmware(sysroot: Path, ask: Ask | None) -> list[Sensor | Refusal]:
         throttled = partial(_throttled_by_asking, ask)
     if throttled is None:
         reason = "only the running firmware knows, and this is a captured tree"
-        return [Refusal(name, "vcio", reason) for name in (THERMAL_PRESSURE, POWER)]
+        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
     if ask is not None:
         offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))
@@ -88,8 +89,8 @@ def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Val
     try:
         read()
     except SensorError as error:
-        return Refusal(name, "vcio", str(error), error.grant)
-    return Sensor(name, unit, provenance, "vcio", read)
+        return Refusal(name, _SOURCE, str(error), error.grant)
+    return Sensor(name, unit, provenance, _SOURCE, read)
 
 
 def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:

@@ -1,5 +1,6 @@
 """The throttled word of a Raspberry Pi's firmware (documentation: raspberrypi.com, `vcgencmd get_throttled`)."""
 
+import re
 from dataclasses import dataclass
 
 UNDER_VOLTAGE = 1 << 0
@@ -9,6 +10,7 @@ SOFT_LIMIT = 1 << 3
 # 16 to 19 say that the same "has occurred". Anybody's `get_throttled <mask>` clears them for everybody, so that
 # only the present bits can be relied on.
 _KNOWN = 0xF000F
+_HEX = re.compile(r"[0-9a-fA-F]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,8 @@ class Throttled:
     def parse(cls, text: str) -> "Throttled":
         """From `throttled=0x50005`, `0x50005` or `50005`. Raises ValueError for anything else."""
         digits = text.strip().removeprefix("throttled=").removeprefix("0x")
-        word = int(digits, 16) if digits.isalnum() else -1
-        if word < 0 or word & ~_KNOWN:
+        word = int(digits, 16) if _HEX.fullmatch(digits) else None
+        if word is None or word & ~_KNOWN:
             raise ValueError(f"not a throttled word: {text[:40]!r}")
         return cls(word)
 
