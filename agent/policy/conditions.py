@@ -1,7 +1,7 @@
 """Conditions on a snapshot: whether they hold, and in words why; missing readings make a third truth value."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.policy.decision import ControlState
@@ -45,10 +45,8 @@ class Evaluation:
     def of(cls, policy: Policy, snapshot: Snapshot, before: ControlState) -> "Evaluation":
         """Evaluate every condition of every rule: leave values are watched also where a rule is not in force."""
         evaluation = cls(snapshot, policy.on_missing, before)
-        for rule in policy.rules:
-            if rule.when is not None:
-                for leaf in leaves(rule.when):
-                    evaluation.truths[leaf.path] = evaluation._leaf(leaf)
+        for leaf in policy.leaves:
+            evaluation.truths[leaf.path] = evaluation._leaf(leaf)
         return evaluation
 
     def truth(self, condition: Condition) -> Truth:
@@ -178,18 +176,6 @@ _EXTREMES: Mapping[Assumption, int] = {
     Assumption.HIGH: 1,
     Assumption.HOT: 1,
 }
-
-
-def leaves(condition: Condition) -> Iterable[Leaf]:
-    """The conditions on single readings within a condition."""
-    match condition:
-        case AnyOf(parts) | AllOf(parts):
-            for part in parts:
-                yield from leaves(part)
-        case Not(part):
-            yield from leaves(part)
-        case _:
-            yield condition
 
 
 def number(snapshot: Snapshot, reading: str) -> float | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from agent.models.ladder import Ladder
 from agent.policy.choice import Choice, choose
-from agent.policy.conditions import Evaluation, leaves
+from agent.policy.conditions import Evaluation
 from agent.policy.decision import ControlState, Decision
 from agent.policy.pace import Goal, step
 from agent.policy.policy import Policy, Rule
@@ -72,6 +72,6 @@ def _reason(rule: Rule | None, choice: Choice, policy: Policy, evaluation: Evalu
 
 def _unknown(policy: Policy, evaluation: Evaluation) -> list[str]:
     """The readings without which no rule could be found to hold."""
-    readings = {leaf.reading: None for rule in policy.rules if rule.when is not None for leaf in leaves(rule.when)}
+    readings = dict.fromkeys(leaf.reading for leaf in policy.leaves)
     snapshot = evaluation.snapshot
     return [evaluation.missing(name) for name in readings if snapshot.freshness(name) is not Freshness.FRESH]

@@ -1,6 +1,6 @@
 """A policy as frozen data: what `decide` reads. `schema` makes it from YAML, and only valid ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
@@ -160,7 +160,10 @@ class Dwell:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1."""
+    """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1.
+
+    `leaves` are the conditions on single readings in all its rules, gathered once since every decision needs them.
+    """
 
     name: str
     version: int
@@ -170,3 +173,19 @@ class Policy:
     dwell: Dwell = field(default_factory=Dwell)
     on_missing: Mapping[str, Assumption] = field(default_factory=dict)
     no_fit: NoFit = NoFit.REFUSE
+    leaves: tuple[Leaf, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = (leaf for rule in self.rules if rule.when is not None for leaf in _leaves(rule.when))
+        object.__setattr__(self, "leaves", tuple(found))
+
+
+def _leaves(condition: Condition) -> Iterator[Leaf]:
+    match condition:
+        case AnyOf(parts) | AllOf(parts):
+            for part in parts:
+                yield from _leaves(part)
+        case Not(part):
+            yield from _leaves(part)
+        case _:
+            yield condition
