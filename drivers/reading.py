@@ -16,6 +16,7 @@ class Unit(StrEnum):
     BYTE = "B"
     HERTZ = "Hz"
     COUNT = "count"
+    MILLISECOND = "ms"
     NAME = ""
 
 
