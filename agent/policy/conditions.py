@@ -37,6 +37,9 @@ _EXTREMES: Mapping[Assumption, int] = {
 }
 
 
+_LEAVES = frozenset({Threshold, Level, Equals})
+
+
 class Evaluation:
     """One pass over a policy's conditions: what holds now, and what to remember for the next pass.
 
@@ -52,27 +55,32 @@ class Evaluation:
         self.moment = now if policy.time_zone is None else now.astimezone(policy.time_zone)
         self.holding: set[str] = set()
         self.since: dict[str, float] = {}
-        self.numbers = {reading: number(snapshot, reading) for reading in policy.readings}
-        self.truths: dict[str, Truth] = {leaf.path: self._leaf(leaf) for leaf in policy.leaves}
+        self.truths: dict[str, Truth] = {}
+        self._thresholds(policy)
+        self._others(policy)
 
     def truth(self, condition: Condition) -> Truth:
         """Whether a condition holds, in Kleene's logic: unknown stays unknown unless it can't matter."""
-        if isinstance(condition, AnyOf | AllOf):
-            decisive = isinstance(condition, AnyOf)
-            found: Truth = not decisive
-            for part in condition.conditions:
-                truth = self.truth(part)
-                if truth is decisive:
-                    return decisive
-                if truth is None:
-                    found = None
-            return found
+        kind = type(condition)
+        if kind is AnyOf or kind is AllOf:
+            return self._several(condition.conditions, decisive=kind is AnyOf)  # type: ignore[union-attr]  # by kind
         if isinstance(condition, Not):
             inner = self.truth(condition.condition)
             return None if inner is None else not inner
         if isinstance(condition, Window):
             return condition.between.holds(self.moment)
-        return self.truths[condition.path]
+        return self.truths[condition.path]  # type: ignore[union-attr]  # any and all are dealt with above
+
+    def _several(self, parts: tuple[Condition, ...], *, decisive: bool) -> Truth:
+        found: Truth = not decisive
+        truths = self.truths
+        for part in parts:
+            truth = truths[part.path] if type(part) in _LEAVES else self.truth(part)  # type: ignore[union-attr]
+            if truth is decisive:
+                return decisive
+            if truth is None:
+                found = None
+        return found
 
     def assumption(self, reading: str) -> Assumption:
         """What a reading counts as while it is missing; one zone or input like all of its kind."""
@@ -90,26 +98,30 @@ class Evaluation:
         lost = self.since.get(leaf.path + _LOST)
         return None if lost is None or lost == self.snapshot.at else SETTLED_S - (self.snapshot.at - lost)
 
-    def _leaf(self, leaf: Leaf) -> Truth:
-        if isinstance(leaf, Threshold):
-            value = self.numbers[leaf.reading]
-            return self._missing(leaf) if value is None else self._threshold(leaf, value)
-        if isinstance(leaf, Level):
-            return self._level(leaf)
-        word = self.snapshot.word(leaf.reading)
-        return word == leaf.word if word is not None else self._assumed_word(leaf)
+    def _thresholds(self, policy: Policy) -> None:
+        # The one loop that runs for each condition of each decision; what is usual takes no call.
+        values = {reading: number(self.snapshot, reading) for reading in policy.readings}
+        held, since, truths = self.before.holding, self.before.since, self.truths
+        for leaf, path, reading, above, enter, leave in policy.thresholds:
+            value = values[reading]
+            if value is None:
+                truths[path] = self._missing(leaf)
+                continue
+            stays = path in held and (value > leave if above else value < leave)
+            if stays or ((value > enter if above else value < enter) and self._lasting(leaf)):
+                self.holding.add(path)
+                truths[path] = True
+            else:
+                truths[path] = bool(since) and self._unsettled(path)
 
-    def _threshold(self, leaf: Threshold, value: float) -> Truth:
-        path = leaf.path
-        above = leaf.side is Side.ABOVE
-        if path in self.before.holding and (value > leaf.leave if above else value < leaf.leave):
-            self.holding.add(path)
-            return True
-        beyond = value > leaf.enter if above else value < leaf.enter
-        if beyond and self._lasting(leaf):
-            self.holding.add(path)
-            return True
-        return self._unsettled(path)
+    def _others(self, policy: Policy) -> None:
+        words = {reading: self.snapshot.word(reading) for reading in policy.readings}
+        for leaf in policy.others:
+            if isinstance(leaf, Level):
+                self.truths[leaf.path] = self._level(leaf)
+            else:
+                word = words[leaf.reading]
+                self.truths[leaf.path] = word == leaf.word if word is not None else self._assumed_word(leaf)
 
     def _missing(self, leaf: Threshold | Level) -> Truth:
         if leaf.path in self.before.holding:
@@ -125,7 +137,7 @@ class Evaluation:
 
     def _unsettled(self, path: str) -> bool:
         """Whether a condition that does not hold by its reading still holds by what was assumed without it."""
-        lost = self.before.since.get(path + _LOST) if self.before.since else None
+        lost = self.before.since.get(path + _LOST)
         if lost is None or not 0 <= self.snapshot.at - lost < SETTLED_S:
             return False
         self.since[path + _LOST] = lost

@@ -68,9 +68,8 @@ def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
 
 def _from(name: str, ladder: Ladder, policy: Policy) -> tuple[OperatingPoint, ...]:
     """The allowed points from this one downwards."""
-    start = ladder.rung(name)
     points = allowed(ladder, policy.max_accuracy_loss)
-    return tuple(point for point in points if ladder.rung(point.name) >= start)
+    return points[next(index for index, point in enumerate(points) if point.name == name) :]
 
 
 def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:

@@ -229,8 +229,8 @@ class DriftGuard:
 class Policy:
     """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1.
 
-    `time_zone` None is the device's own. `leaves` are the conditions on single readings in all its rules, gathered
-    once since every decision needs them.
+    `time_zone` None is the device's own. The fields without a parameter are the conditions on single readings in
+    all its rules, gathered once since every decision needs them.
     """
 
     name: str
@@ -246,10 +246,22 @@ class Policy:
     drift_guard: DriftGuard | None = None
     leaves: tuple[Leaf, ...] = field(init=False, repr=False, compare=False)
     readings: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    thresholds: tuple[tuple[Threshold, str, str, bool, float, float], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    others: tuple[Level | Equals, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = tuple(leaf for rule in self.rules if rule.when is not None for leaf in leaves_of(rule.when))
         object.__setattr__(self, "leaves", found)
+        # Unpacked, since reading five attributes of each threshold is most of what a decision costs.
+        thresholds = tuple(
+            (leaf, leaf.path, leaf.reading, leaf.side is Side.ABOVE, leaf.enter, leaf.leave)
+            for leaf in found
+            if isinstance(leaf, Threshold)
+        )
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "others", tuple(leaf for leaf in found if not isinstance(leaf, Threshold)))
         object.__setattr__(self, "readings", tuple(dict.fromkeys(leaf.reading for leaf in found)))
 
 
