@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from agent.policy.learned import Learned
-from agent.policy.policy import Goals
+from agent.policy.policy import Goals, Panel
 
 SUPPLY_HORIZON_S = 7200.0
 """How long a supply is counted on to go on as it is; clouds and unplugging make anything longer a hope."""
 RECKONING_S = 4 * 3600.0
 """How long a charge is reckoned on without its gauge before it counts as unknown."""
 FULL_PERCENT = 97.0
+CLOUDS = 0.6
+"""The share of a cloudless day's sun that is counted on."""
 _LEAST_SPAN_S = 60.0
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,30 @@ def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budg
     left_s = max(_LEAST_SPAN_S, _until(until, now))
     left_j = max(0.0, percent - goals.reserve_percent) * per_percent
     coming_j = learned.supply_w * min(left_s, SUPPLY_HORIZON_S)
+    if goals.panel is not None:
+        coming_j = max(coming_j, _harvest_j(goals.panel, now, left_s))
     allowed_w = (left_j + coming_j) / left_s
     return Budget(allowed_w, f"{percent:.0f} % of battery until {until:%H:%M} allow {allowed_w:.3g} W")
+
+
+def _harvest_j(panel: Panel, now: datetime, span_s: float) -> float:
+    """What the panel is counted on to give from now on: half a sine from rise to set, less CLOUDS."""
+    rise_s, set_s, now_s = (_since_midnight(clock) for clock in (panel.rise, panel.set, now.time()))
+    day_s = (set_s - rise_s) % _DAY_S or _DAY_S
+    begins_s = (now_s - rise_s) % _DAY_S
+    ends_s = begins_s + span_s
+    # The share of a day's sun before a moment is (1 - cos) / 2; whole days follow one another.
+    days = _sun_before(ends_s, day_s) - _sun_before(begins_s, day_s)
+    return CLOUDS * panel.peak_w * day_s * 2 / math.pi * days
+
+
+def _sun_before(at_s: float, day_s: float) -> float:
+    whole, within_s = divmod(at_s, _DAY_S)
+    return whole + (1 - math.cos(math.pi * min(1.0, within_s / day_s))) / 2
+
+
+def _since_midnight(clock: time) -> float:
+    return clock.hour * 3600.0 + clock.minute * 60.0 + clock.second
 
 
 def _until(clock: time, now: datetime) -> float:

@@ -16,6 +16,8 @@ LONGEST_STEP_S = 60.0
 """A longer gap between two decisions is a sleep or a stopped clock; nothing is learned across it."""
 RATE_SPAN_S = 3600.0
 SUPPLY_SPAN_S = 600.0
+ACCOUNT_PERCENT = 3.0
+"""The change of charge over which energy is accounted: gauges say whole percents."""
 _MOST_SLOWDOWN = 100.0
 
 
@@ -191,7 +193,9 @@ def _battery(
         mark.answered_j + answer_w * step_s,
         mark.measured and measured,
     )
-    if abs(mark.percent - percent) < 2.0 and snapshot.at - mark.at < SUPPLY_SPAN_S * (1.0 if external else 6.0):
+    if abs(mark.percent - percent) < ACCOUNT_PERCENT and snapshot.at - mark.at < SUPPLY_SPAN_S * (
+        1.0 if external else 6.0
+    ):
         return replace(learned, mark=mark)
     closed = _closed(learned, mark, mark.percent - percent, snapshot.at - mark.at)
     return replace(closed, mark=Mark(percent, snapshot.at))
@@ -211,7 +215,7 @@ def _closed(learned: Learned, mark: Mark, fallen: float, span_s: float) -> Learn
             return learned
         supply_w = max(0.0, (mark.drawn_j - fallen * per_percent) / span_s)
         return replace(learned, supply_w=supply_w)
-    if fallen < 2.0:
+    if fallen < ACCOUNT_PERCENT:
         return learned
     if mark.measured:
         seen = mark.drawn_j / fallen

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.models.ladder import Ladder, OperatingPoint
-from agent.policy.budget import budget
+from agent.policy.budget import Budget, budget
 from agent.policy.choice import accuracy, loss
 from agent.policy.learned import Learned, finite
 from agent.policy.policy import Policy
@@ -15,6 +15,8 @@ from drivers.reading import TEMPERATURE, Snapshot
 HEAT_HORIZON_S = 90.0
 """How far ahead heat is looked at: past the dwell, so that a step down is done before the ceiling is reached."""
 HEAT_MARGIN_C = 1.0
+SHED_FROM, SHED_BELOW = 0.94, 1.05
+"""The budgets, in draws of the idle device, within which load is shed: above it is early, below it is in vain."""
 STAY = 1.03
 """How far over its budget the point in force may draw before it is left; at 1, two points would alternate."""
 
@@ -100,9 +102,21 @@ def _within_budget(
         point = max(affordable, key=lambda each: _value(each, ladder, learned, mean_hz))
         return Plan(point, spend.because, unlimited.hurry)
     point = min(fitting, key=lambda each: learned.draw_w(each, mean_hz))
-    answer_j = learned.answer_j(point) * max(1e-6, learned.power.slope)
-    rate_hz = max(0.0, spend.allowed_w - learned.power.offset) / answer_j if answer_j > 0 else None
-    return Plan(point, f"{spend.because}, less than any point draws", unlimited.hurry, rate_hz)
+    because = f"{spend.because}, less than any point draws"
+    return Plan(point, because, unlimited.hurry, _last_resort(spend, point, learned))
+
+
+def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> float | None:
+    """The rate that still reaches the horizon, Hz; None as long as it can be reached by answering less later on.
+
+    An answer costs the same now and later, but later more is known: a supply may have come. So load is shed
+    only when all that is left is what the device draws without answering, and not when even that is too much.
+    """
+    idle_w = learned.power.offset
+    if not SHED_FROM * idle_w <= spend.allowed_w <= SHED_BELOW * idle_w:
+        return None
+    answer_j = learned.answer_j(point) * learned.power.slope
+    return max(0.0, spend.allowed_w - idle_w) / answer_j if answer_j > 0 else None
 
 
 def _value(point: OperatingPoint, ladder: Ladder, learned: Learned, rate_hz: float) -> tuple[float, float]:

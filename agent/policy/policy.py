@@ -198,11 +198,21 @@ class Dwell:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """A solar panel that is to be counted on: its peak, W, and when the sun is on it."""
+
+    peak_w: float
+    rise: time = time(6)
+    set: time = time(19)
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """What to spend the budgets on: the most correct answers that meet all of them; None for goals not set.
 
     Battery: down to `reserve_percent` at the time of day and not before. Energy: of the whole device from
-    midnight to midnight, J. Latency: of inference, ms. Temperature: of the hottest zone, C.
+    midnight to midnight, J. Latency: of inference, ms. Temperature: of the hottest zone, C. The
+    panel is no goal but what the battery's may count on.
     """
 
     battery_until: time | None = None
@@ -210,11 +220,12 @@ class Goals:
     energy_per_day_j: float | None = None
     latency_p95_ms: float | None = None
     temperature_ceiling_c: float | None = None
+    panel: Panel | None = None
 
     @property
     def any(self) -> bool:
         """Whether at least one is set."""
-        return self != Goals(reserve_percent=self.reserve_percent)
+        return self != Goals(reserve_percent=self.reserve_percent, panel=self.panel)
 
 
 @dataclass(frozen=True, slots=True)

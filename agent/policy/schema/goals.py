@@ -8,7 +8,7 @@ from agent.documents import refuse
 from agent.policy import policy as data
 from agent.policy.schema.part import Part
 from agent.policy.schema.times import TimeOfDay
-from agent.policy.units import Energy, Latency, Percent, Share, Temperature
+from agent.policy.units import Energy, Latency, Percent, Power, Share, Temperature
 
 
 class UntilPart(Part):
@@ -29,6 +29,14 @@ BatteryUntil = Annotated[
 ]
 
 
+class PanelPart(Part):
+    """`{peak: 10 W, rise: "06:00", set: "19:00"}`: a solar panel that the battery's goal may count on."""
+
+    peak: Power
+    rise: TimeOfDay = data.Panel(0.0).rise
+    set: TimeOfDay = data.Panel(0.0).set
+
+
 class GoalsPart(Part):
     """What the controller spends its budgets on: as many correct answers as meet all of these."""
 
@@ -36,6 +44,7 @@ class GoalsPart(Part):
     energy_per_day: Energy | None = None
     latency_p95: Latency | None = None
     temperature_ceiling: Temperature | None = None
+    panel: PanelPart | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -56,6 +65,7 @@ class GoalsPart(Part):
             energy_per_day_j=self.energy_per_day,
             latency_p95_ms=self.latency_p95,
             temperature_ceiling_c=self.temperature_ceiling,
+            panel=None if self.panel is None else data.Panel(self.panel.peak, self.panel.rise, self.panel.set),
         )
 
 
