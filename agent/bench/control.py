@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from agent.bench.control_scenarios import SCRIPTED, Scenario, fresh, of_file, scripted
+from agent.bench.control_scenarios import SCRIPTED, Scenario, fresh, of_file, reference_ladder, scripted
 from agent.bench.figures import Cell, Figures, Goal
 from agent.models.ladder import Ladder
-from agent.paths import profiles_directory
 from agent.policy.policy import (
     AllOf,
     Assumption,
@@ -30,7 +29,6 @@ from agent.policy.policy import (
     Threshold,
     Use,
 )
-from agent.simulation.ladder_document import load_ladder
 from agent.simulation.optimum import by_plan, optimum
 from agent.simulation.run import Run, by_policy, simulate
 
@@ -76,12 +74,6 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
         goal for group in groups for goal in _goals(group, [result for result in results if result.group == group])
     ]
     return Figures("control", rows, goals)
-
-
-def reference_ladder() -> Ladder:
-    """The assumed ladder that the benchmark is played with."""
-    path = profiles_directory() / "ladders" / "camera.yaml"
-    return load_ladder(path.read_text(), path.name)
 
 
 def compare(scenario: Scenario, group: str, ladder: Ladder) -> Result:

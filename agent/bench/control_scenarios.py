@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 
+from agent.models.ladder import Ladder
 from agent.paths import profiles_directory
 from agent.policy.policy import Goals, Panel
 from agent.simulation.course import Course
 from agent.simulation.device import Device
+from agent.simulation.ladder_document import load_ladder
+from agent.simulation.run import Act, simulate
 from drivers.trace import ReplayTrace
 
 CAMERA = Device("camera", idle_w=1.6, active_w=3.2, battery_wh=75.0, heat_k_per_w=6.5, heat_span_s=420.0)
@@ -53,7 +56,7 @@ def fresh(seed: int, index: int) -> Scenario:
     )
     ambient_c = _walk(chance, chance.uniform(0, 38), 6.0, (-15.0, 48.0))
     loads_hz = _levels(chance, [0.5, 2.0, 5.0, 8.0, 12.0, 20.0, 35.0], 300, 7200)
-    rivals = [value * chance.uniform(0.0, 0.5) for value in _levels(chance, [0.0, 0.0, 0.3, 1.0], 600, 7200)]
+    rivals = _levels(chance, [0.0, 0.0, 0.15, 0.4], 600, 7200)
     if not has_battery:
         supply_w = [30.0] * _DAY_S
         goals = Goals(temperature_ceiling_c=chance.uniform(60, 75))
@@ -70,7 +73,28 @@ def fresh(seed: int, index: int) -> Scenario:
         lost[span] = [frozenset({chance.choice(["temperature", "battery", "power"])})] * len(lost[span])
     percent = float(chance.randint(40, 100))
     course = Course(f"fresh-{seed}-{index}", 0.0, ambient_c, supply_w, loads_hz, rivals, lost, percent)
-    return Scenario(course.name, course, stated, _off_profile(stated, chance), goals)
+    true = _off_profile(stated, chance)
+    if has_battery:
+        ends_s = _reach_s(course, true, chance)
+        # A day that goes on past its deadline would weigh answers against a goal that nobody stated.
+        course = course.until(ends_s)
+        goals = replace(goals, battery_until=time(ends_s // 3600 % 24, ends_s % 3600 // 60))
+    return Scenario(course.name, course, stated, true, goals)
+
+
+def _reach_s(course: Course, device: Device, chance: random.Random) -> int:
+    """How long the battery lasts at some point of the ladder, full minutes: people want what can be had."""
+    point = chance.choice(reference_ladder().points[2:])
+    run = simulate("reach", lambda _: Act(point), course, device, Goals())
+    charges = ((each.second, each.battery_percent or 0.0) for each in run.diary)
+    empty_s = next((second for second, percent in charges if percent < 1), course.seconds)
+    return max(3600, empty_s // 60 * 60)
+
+
+def reference_ladder() -> Ladder:
+    """The assumed ladder that the benchmark is played with."""
+    path = profiles_directory() / "ladders" / "camera.yaml"
+    return load_ladder(path.read_text(), path.name)
 
 
 def _scenario(trace: ReplayTrace, device: Device, goals: Goals) -> Scenario:
@@ -96,9 +120,7 @@ def _walk(chance: random.Random, start: float, step: float, limits: tuple[float,
     for _ in range(_DAY_S // 7200):
         corners.append(min(limits[1], max(limits[0], corners[-1] + chance.uniform(-step, step))))
     shares = [second / 7200 for second in range(7200)]
-    return [
-        low + (high - low) * share for low, high in zip(corners, corners[1:], strict=False) for share in shares
-    ]
+    return [low + (high - low) * share for low, high in itertools.pairwise(corners) for share in shares]
 
 
 def _levels(chance: random.Random, levels: list[float], shortest_s: int, longest_s: int) -> list[float]:

@@ -20,10 +20,11 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A mean draw of the whole device that a goal allows from now on, W; `because` says so in words."""
+    """A mean draw of the whole device that a goal allows for `left_s` from now, W; `because` says so in words."""
 
     allowed_w: float
     because: str = ""
+    left_s: float = math.inf
 
 
 UNLIMITED = Budget(math.inf)
@@ -38,7 +39,8 @@ def budget(goals: Goals, learned: Learned, now: datetime) -> Budget:
         left_s = max(_LEAST_SPAN_S, _until(time(), now))
         left_j = max(0.0, goals.energy_per_day_j - learned.spent_j)
         allowed_w = left_j / left_s
-        budgets.append(Budget(allowed_w, f"{left_j / 3600:.3g} Wh of today's energy allow {allowed_w:.3g} W"))
+        because = f"{left_j / 3600:.3g} Wh of today's energy allow {allowed_w:.3g} W"
+        budgets.append(Budget(allowed_w, because, left_s))
     return min(budgets, key=lambda each: each.allowed_w)
 
 
@@ -57,7 +59,8 @@ def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budg
     if goals.panel is not None:
         coming_j = max(coming_j, _harvest_j(goals.panel, now, left_s))
     allowed_w = (left_j + coming_j) / left_s
-    return Budget(allowed_w, f"{percent:.0f} % of battery until {until:%H:%M} allow {allowed_w:.3g} W")
+    because = f"{percent:.0f} % of battery until {until:%H:%M} allow {allowed_w:.3g} W"
+    return Budget(allowed_w, because, left_s)
 
 
 def _harvest_j(panel: Panel, now: datetime, span_s: float) -> float:

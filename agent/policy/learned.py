@@ -14,7 +14,9 @@ from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, Snapshot
 
 LONGEST_STEP_S = 60.0
 """A longer gap between two decisions is a sleep or a stopped clock; nothing is learned across it."""
-RATE_SPAN_S = 3600.0
+MEAN_SPAN_S = 4 * 3600.0
+"""Over how long load and other draw are averaged for what lies hours ahead; at first, over what there is."""
+_SLOPES = (0.3, 3.0)
 SUPPLY_SPAN_S = 600.0
 ACCOUNT_PERCENT = 3.0
 """The change of charge over which energy is accounted: gauges say whole percents."""
@@ -55,8 +57,9 @@ class Learned:
     """The model of the device.
 
     `power` maps the ladder's own estimate of inference power (W) to the device's draw (W); `heat` maps the draw,
-    smoothed over `prior.heat_span_s`, to the temperature. `joules_per_percent` is None until the capacity is
-    stated or seen. `spent_j` is what the device drew since midnight of `day`.
+    smoothed over `prior.heat_span_s`, to the temperature. `rate_hz` and `base_w`, the draw without answers, are
+    means over the last hours; `quiet_w` is the least of the latter. `joules_per_percent` is None until the
+    capacity is stated or seen. `spent_j` is what the device drew since midnight of `day`.
     """
 
     prior: Prior = GENERIC
@@ -66,6 +69,9 @@ class Learned:
     heat: Line = Line(GENERIC.ambient_c, GENERIC.heat_k_per_w, 100.0, 0.0, 4.0)  # noqa: RUF009 - frozen
     smooth_w: float | None = None
     rate_hz: float | None = None
+    base_w: float | None = None
+    quiet_w: float | None = None
+    seen_s: float = 0.0
     supply_w: float = 0.0
     joules_per_percent: float | None = None
     external: bool = False
@@ -101,11 +107,15 @@ class Learned:
         """The device's predicted draw at a point under a load, W."""
         return max(0.0, self.power.at(self.answer_j(point) * self.served_hz(point, asked_hz)))
 
-    def temperature_c(self, draw_w: float, within_s: float) -> float:
-        """The predicted temperature after drawing this for so long, C."""
-        now_w = draw_w if self.smooth_w is None else self.smooth_w
-        kept = math.exp(-within_s / self.prior.heat_span_s)
-        return self.heat.at(draw_w + (now_w - draw_w) * kept)
+    def mean_draw_w(self, point: OperatingPoint, asked_hz: float) -> float:
+        """The draw to expect over hours at a point under a load, W: other programs come and go."""
+        answers_w = self.power.slope * self.answer_j(point) * self.served_hz(point, asked_hz)
+        return self.mean_base_w + answers_w
+
+    @property
+    def mean_base_w(self) -> float:
+        """The draw without answers to expect over hours, W."""
+        return self.power.offset if self.base_w is None else self.base_w
 
 
 def finite(snapshot: Snapshot, reading: str) -> float | None:
@@ -128,7 +138,9 @@ def observe(learned: Learned, snapshot: Snapshot, ladder: Ladder, point: str, no
     power = learned.power
     if measured_w is not None and measured_w >= 0:
         noise = (0.05 * measured_w + 0.05) ** 2
-        power = power.observe(answer_w, measured_w, noise, 1e-5 * step_s, 1e-6 * step_s)
+        power = _bounded(power.observe(answer_w, measured_w, noise, 1e-5 * step_s, 1e-6 * step_s))
+    base_w = max(0.0, (measured_w or 0.0) - power.slope * answer_w)
+    span_s = min(MEAN_SPAN_S, max(LONGEST_STEP_S, learned.seen_s))
     draw_w = measured_w if measured_w is not None else max(0.0, power.at(answer_w))
     smooth_w, heat = _heat(learned, snapshot, draw_w, step_s)
     day = now.toordinal()
@@ -139,11 +151,19 @@ def observe(learned: Learned, snapshot: Snapshot, ladder: Ladder, point: str, no
         power=power,
         heat=heat,
         smooth_w=smooth_w,
-        rate_hz=_eased(learned.rate_hz, rate_hz, step_s, RATE_SPAN_S),
+        rate_hz=_eased(learned.rate_hz, rate_hz, step_s, span_s),
+        base_w=_eased(learned.base_w, None if measured_w is None else base_w, step_s, span_s),
+        quiet_w=power.offset if learned.quiet_w is None else min(learned.quiet_w, power.offset),
+        seen_s=learned.seen_s + step_s,
         day=day,
         spent_j=(learned.spent_j if day == learned.day else 0.0) + draw_w * step_s,
     )
     return _battery(fresh, snapshot, step_s, draw_w, answer_w, measured=measured_w is not None)
+
+
+def _bounded(power: Line) -> Line:
+    # An idle hour tells nothing about the cost of answers, and noise must not make them free.
+    return replace(power, slope=min(_SLOPES[1], max(_SLOPES[0], power.slope)))
 
 
 def _slowdown(learned: Learned, snapshot: Snapshot, point: OperatingPoint, step_s: float) -> Factor:
@@ -225,4 +245,4 @@ def _closed(learned: Learned, mark: Mark, fallen: float, span_s: float) -> Learn
         return learned
     drawn_w = fallen * per_percent / span_s
     power = learned.power.observe(mark.answered_j / span_s, drawn_w, (0.2 * drawn_w) ** 2, 0.01, 0.001)
-    return replace(learned, power=power)
+    return replace(learned, power=_bounded(power))

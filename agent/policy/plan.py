@@ -1,7 +1,8 @@
 """The best operating point within the goals: the most correct answers that budgets, heat and deadline allow."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agent.models.ladder import Ladder, OperatingPoint
@@ -15,6 +16,9 @@ from drivers.reading import TEMPERATURE, Snapshot
 HEAT_HORIZON_S = 90.0
 """How far ahead heat is looked at: past the dwell, so that a step down is done before the ceiling is reached."""
 HEAT_MARGIN_C = 1.0
+LAST_HOURS_S = 7200.0
+"""How long before the horizon other programs are taken to go on as they do."""
+_LEAST_SLOPE = 0.05
 SHED_FROM, SHED_BELOW = 0.94, 1.05
 """The budgets, in draws of the idle device, within which load is shed: above it is early, below it is in vain."""
 STAY = 1.03
@@ -49,36 +53,51 @@ def plan(
     rate_hz = reading_hz if reading_hz is not None else learned.rate_hz
     if rate_hz is None:
         return Plan(points[0])
-    fitting, why = list(points), ""
+    fitting, why, hurry, most_hz = list(points), "", False, None
     if goals.latency_p95_ms is not None:
         limit_ms = goals.latency_p95_ms
         slow = max(0.05, learned.slowdown.mean + learned.slowdown.variance**0.5)
         quick = [each for each in fitting if each.figures.latency_p95_ms * slow <= limit_ms]
         if len(quick) < len(fitting):
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
+            hurry = all(each.name != in_force for each in quick)
             fitting = quick or [min(fitting, key=lambda each: each.figures.latency_p95_ms)]
-    hurry = False
     celsius = finite(snapshot, TEMPERATURE)
     if goals.temperature_ceiling_c is not None and celsius is not None:
         ceiling_c = goals.temperature_ceiling_c - HEAT_MARGIN_C
-        # What the line does not explain of the present temperature is taken to stay.
-        offset_c = celsius - learned.heat.at(learned.smooth_w or 0.0) if learned.smooth_w is not None else 0.0
-        cool = [
-            each
-            for each in fitting
-            if learned.temperature_c(learned.draw_w(each, rate_hz), HEAT_HORIZON_S) + offset_c <= ceiling_c
-        ]
+        most_w = _coolest_w(learned, celsius, ceiling_c)
+        cool = [each for each in fitting if learned.draw_w(each, rate_hz) <= most_w]
         if len(cool) < len(fitting):
             why = f"temperature {celsius:.3g} C is to stay below {goals.temperature_ceiling_c:g} C"
-            hurry = celsius > ceiling_c
-            fitting = cool or [min(fitting, key=lambda each: learned.draw_w(each, rate_hz))]
+            hurry = hurry or celsius > ceiling_c
+        if not cool:
+            cool = [min(fitting, key=lambda each: learned.draw_w(each, rate_hz))]
+            if learned.heat.at(learned.power.offset) < ceiling_c:
+                most_hz = _rate_for(most_w - learned.power.offset, cool[0], learned)
+        fitting = cool
     best = max(fitting, key=lambda each: _value(each, ladder, learned, rate_hz))
-    return _within_budget(fitting, best, Plan(best, why, hurry), ladder, policy, learned, in_force, now)
+    return _within_budget(fitting, Plan(best, why, hurry, most_hz), ladder, policy, learned, in_force, now)
+
+
+def _coolest_w(learned: Learned, celsius: float, ceiling_c: float) -> float:
+    """The draw with which the ceiling is just not reached within HEAT_HORIZON_S, W."""
+    smooth_w = learned.smooth_w or 0.0
+    # What the line does not explain of the present temperature is taken to stay.
+    unexplained_c = celsius - learned.heat.at(smooth_w)
+    slope = max(_LEAST_SLOPE, learned.heat.slope)
+    end_w = (ceiling_c - unexplained_c - learned.heat.offset) / slope
+    kept = math.exp(-HEAT_HORIZON_S / learned.prior.heat_span_s)
+    return (end_w - smooth_w * kept) / (1.0 - kept)
+
+
+def _rate_for(answers_w: float, point: OperatingPoint, learned: Learned) -> float | None:
+    """The rate at which answers draw this much, Hz; None where they cost nothing."""
+    answer_j = learned.answer_j(point) * learned.power.slope
+    return max(0.0, answers_w) / answer_j if answer_j > 0 else None
 
 
 def _within_budget(
     fitting: Sequence[OperatingPoint],
-    best: OperatingPoint,
     unlimited: Plan,
     ladder: Ladder,
     policy: Policy,
@@ -94,29 +113,32 @@ def _within_budget(
     affordable = [
         each
         for each in fitting
-        if learned.draw_w(each, mean_hz) <= spend.allowed_w * (STAY if each.name == in_force else 1.0)
+        if learned.mean_draw_w(each, mean_hz) <= spend.allowed_w * (STAY if each.name == in_force else 1.0)
     ]
-    if best in affordable:
+    if unlimited.point in affordable:
         return unlimited
     if affordable:
         point = max(affordable, key=lambda each: _value(each, ladder, learned, mean_hz))
-        return Plan(point, spend.because, unlimited.hurry)
-    point = min(fitting, key=lambda each: learned.draw_w(each, mean_hz))
+        return replace(unlimited, point=point, because=spend.because)
+    point = min(fitting, key=lambda each: learned.mean_draw_w(each, mean_hz))
+    rates = [rate for rate in (unlimited.rate_hz, _last_resort(spend, point, learned)) if rate is not None]
     because = f"{spend.because}, less than any point draws"
-    return Plan(point, because, unlimited.hurry, _last_resort(spend, point, learned))
+    return Plan(point, because, unlimited.hurry, min(rates, default=None))
 
 
 def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> float | None:
     """The rate that still reaches the horizon, Hz; None as long as it can be reached by answering less later on.
 
-    An answer costs the same now and later, but later more is known: a supply may have come. So load is shed
-    only when all that is left is what the device draws without answering, and not when even that is too much.
+    An answer costs the same now and later, but later more is known: a supply may have come, or other programs
+    may have gone. So load is shed only when what is left is all that the device draws without answering, and
+    not when even that is too much.
     """
-    idle_w = learned.power.offset
+    idle_w = learned.mean_base_w
+    if spend.left_s > LAST_HOURS_S and learned.quiet_w is not None:
+        idle_w = learned.quiet_w
     if not SHED_FROM * idle_w <= spend.allowed_w <= SHED_BELOW * idle_w:
         return None
-    answer_j = learned.answer_j(point) * learned.power.slope
-    return max(0.0, spend.allowed_w - idle_w) / answer_j if answer_j > 0 else None
+    return _rate_for(spend.allowed_w - idle_w, point, learned)
 
 
 def _value(point: OperatingPoint, ladder: Ladder, learned: Learned, rate_hz: float) -> tuple[float, float]:

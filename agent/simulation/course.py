@@ -43,6 +43,15 @@ class Course:
         """How long it lasts."""
         return len(self.ambient_c)
 
+    def until(self, seconds: int) -> "Course":
+        """Its beginning."""
+        columns = (self.ambient_c, self.supply_w, self.requests_hz, self.competing)
+        ambient_c, supply_w, requests_hz, competing = (column[:seconds] for column in columns)
+        lost = self.lost[:seconds]
+        return Course(
+            self.name, self.clock_s, ambient_c, supply_w, requests_hz, competing, lost, self.charge_percent
+        )
+
     @classmethod
     def of(cls, trace: ReplayTrace, device: Device, requests_hz: float | None = None) -> "Course":
         """The course of a scripted or recorded day. Raises CourseError.
