@@ -45,7 +45,7 @@ def build_digits_bundle(
         input=InputSpec("image", split.train.inputs.shape[1:], SCALE),
         labels=LABELS,
         built=Provenance(
-            command=f"tidegate bundle build-demo --seed {seed}",
+            command=f"tidegate bundle build-demo --out DIR --seed {seed}",
             seed=seed,
             data=split.name,
             parts={name: len(part) for name, part in split.parts.items()},

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
 from agent.cli.view import format_risk, format_share
-from agent.engines.canaries import canary_agreements
-from agent.engines.catalog import UnknownEngine
+from agent.engines.bundle_check import verify as check_bundle
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
@@ -48,18 +47,14 @@ def inspect(
 @app.command()
 def verify(bundle: BundlePath) -> None:
     """Check a bundle's hashes, graphs and ladder, and run its canaries at every operating point."""
-    opened = _open(bundle)
-    _print_summary(opened)
-    out.print("files, hashes, graphs and ladder: as they should be")
-    try:
-        agreements = canary_agreements(opened)
-    except UnknownEngine as error:
-        fail(f"canaries not run: {error}", EX_UNAVAILABLE)
-    failed = {point: share for point, share in agreements.items() if share < 1.0}
-    if failed:
-        shares = ", ".join(f"{point} {share:.0%}" for point, share in failed.items())
-        fail(f"canaries answered otherwise than at calibration: agreement {shares}", EX_DATAERR)
-    out.print(f"canaries: answered as at calibration at all {len(agreements)} operating points")
+    checks = check_bundle(bundle)
+    for check in checks:
+        verdict = "not run" if check.ok is None else "ok" if check.ok else "FAILED"
+        out.print(f"{verdict}: {check.name}: {check.detail}", markup=False, soft_wrap=True)
+    if any(check.ok is False for check in checks):
+        fail(f"{bundle}: does not verify; do not serve it", EX_DATAERR)
+    if any(check.ok is None for check in checks):
+        fail(f"{bundle}: verified only in part; run this where torch is installed", EX_UNAVAILABLE)
 
 
 @app.command()

@@ -13,8 +13,8 @@ from agent.models.bundle import Bundle, open_bundle
 from agent.models.errors import BundleError
 
 OUTPUT_TOLERANCE = 1e-3
-"""Largest relative difference of the full point's outputs: other processors sum in other orders (about 1e-5 seen),
-a wrong weight or operator shows in the first digits."""
+"""Largest relative difference of the full point's outputs: other processors sum in other orders (about 1e-5
+seen), a wrong weight or operator shows in the first digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Check:
 
 
 def verify(path: Path) -> tuple[Check, ...]:
-    """What holds of a bundle directory: its contents, then the canaries at each point. A fault is a failed check."""
+    """What holds of a bundle directory: its contents, then its canaries at each point. Faults fail a check."""
     try:
         bundle = open_bundle(path)
         bundle.canaries()

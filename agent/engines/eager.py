@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from agent.engines.engine import Answer, Array, UnsupportedPoint
-from agent.engines.interpreter import Interpreter, check_shapes
-from agent.models.gates import AlwaysShut, Gate, gate_of
+from agent.engines.interpreter import Interpreter, check_runs
+from agent.models.gates import Gate, gate_of
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import OperatingPoint
 from agent.models.network import Network, blocks_of
-from agent.models.precision import store
+from agent.models.precision import StoredWeight, store
 
 NAME = "eager"
 
@@ -103,7 +103,7 @@ class EagerEngine:
 
     def __init__(self, network: Network) -> None:
         """Raises BundleError when the segments don't fit together."""
-        check_shapes(network)
+        check_runs(network)
         self._model = network
         self._blocks = frozenset(segment.name for segment in blocks_of(network))
         self._layers = frozenset(layer for segment in network.segments for layer in segment.layers)
@@ -127,17 +127,20 @@ class EagerEngine:
         strange = knobs.layer_precision.keys() - self._layers
         if strange:
             raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(self._layers)}")
-        return EagerNetwork(tuple(self._stage(segment, knobs) for segment in self._model.segments))
-
-    def _stage(self, segment: Segment, knobs: Knobs) -> _Stage:
-        gate = gate_of(knobs, segment.name) if segment.skippable else None
-        if isinstance(gate, AlwaysShut):
-            return _Stage(segment.name, Interpreter(segment, {}), gate)
-        weights = {
+        used = [
+            name for segment in self._model.segments if segment.name not in knobs.skip for name in segment.weights
+        ]
+        stored = {
             name: store(array, precision_of(knobs, layer_of(name)))
-            for name, array in self._model.weights(segment.weights).items()
+            for name, array in self._model.weights(used).items()
         }
-        return _Stage(segment.name, Interpreter(segment, weights), gate)
+        return EagerNetwork(tuple(_stage(segment, knobs, stored) for segment in self._model.segments))
+
+
+def _stage(segment: Segment, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> _Stage:
+    weights = {name: stored[name] for name in segment.weights if name in stored}
+    gate = gate_of(knobs, segment.name) if segment.skippable else None
+    return _Stage(segment.name, Interpreter(segment, weights), gate)
 
 
 def _gated(compute: Interpreter, is_open: Tensor | bool, x: Tensor) -> tuple[Tensor, int]:

@@ -54,24 +54,17 @@ class Interpreter:
                 return argument
 
 
-def check_shapes(network: Network) -> None:
-    """Run the network on tensors without data and compare every shape with the declared one.
+def check_runs(network: Network) -> None:
+    """Run every segment once before any request does. Raises BundleError naming the segment and the node.
 
-    A graph can ask for an absurd padding or multiply shapes that don't fit; this finds it before memory is
-    taken. Raises BundleError naming the node.
+    First on tensors without data, comparing every shape with the declared one: a graph can ask for an absurd
+    padding, and this finds it before memory is taken. Then on one sample of zeros with the real weights, because
+    torch's shape rules don't look at everything (a bias of the wrong length passes them).
     """
-    weights: dict[str, StoredWeight] = {
-        name: Fp32Weight(torch.empty(shape, device="meta")) for name, shape in network.weight_shapes.items()
-    }
+    shapes = {name: torch.empty(shape, device="meta") for name, shape in network.weight_shapes.items()}
     for segment in network.segments:
         for samples in (1, 3):
-            x = torch.empty((samples, *segment.input_shape), device="meta")
-            try:
-                values = Interpreter(segment, weights).values(x)
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                # torch's own words for operands that don't fit together; the first line says which.
-                reason = str(error).partition("\n")[0]
-                raise BundleError(f"segment {segment.name}: its operators don't fit together: {reason}") from error
+            values = _tried(segment, shapes, torch.empty((samples, *segment.input_shape), device="meta"))
             for node in segment.nodes:
                 found = tuple(values[node.name].shape)
                 if found != (samples, *node.shape):
@@ -79,3 +72,18 @@ def check_shapes(network: Network) -> None:
                         f"segment {segment.name}, node {node.name}: declares shape {node.shape} per sample, "
                         f"computes {found} for {samples} samples"
                     )
+    arrays = network.weights(network.weight_shapes)
+    for segment in network.segments:
+        weights = {name: torch.tensor(arrays[name]) for name in segment.weights}
+        _tried(segment, weights, torch.zeros((1, *segment.input_shape)))
+
+
+def _tried(segment: Segment, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    stored = {name: Fp32Weight(weights[name]) for name in segment.weights}
+    try:
+        return Interpreter(segment, stored).values(x)
+    # A graph is anybody's data, and torch raises whatever its arithmetic raises on it (a stride of 0:
+    # ZeroDivisionError). The first line says what didn't fit.
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise BundleError(f"segment {segment.name}: its operators don't fit together: {reason}") from error

@@ -50,6 +50,14 @@ class LocalBroker:
         """How clients reach it."""
         return Broker("127.0.0.1", self.port)
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running mosquitto. Raises LocalBrokerError when it does not run."""
+        if self._process is None:
+            msg = "the broker is not running; call start()"
+            raise LocalBrokerError(msg)
+        return self._process
+
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         program = find_mosquitto()
@@ -61,7 +69,11 @@ class LocalBroker:
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [program, "-c", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for whoever started it, who may still have to say goodbye
             )
         self._wait_until_it_accepts(self._process)
 

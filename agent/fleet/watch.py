@@ -45,6 +45,7 @@ class Watch:
         self._changed = threading.Condition()
         self._seen: Counter[int] = Counter()
         self._unnumbered = 0
+        self._redelivered = 0
         self._subscribed = threading.Event()
         self._refused = ""
         self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
@@ -97,6 +98,11 @@ class Watch:
             return {seq: times for seq, times in self._seen.items() if times > 1}
 
     @property
+    def redelivered(self) -> int:
+        """Messages the broker repeated to the witness (DUP flag): its doubles, not the sender's."""
+        return self._redelivered
+
+    @property
     def unnumbered(self) -> int:
         """Messages without a seq: never from the spool of this agent."""
         return self._unnumbered
@@ -142,5 +148,8 @@ class Watch:
             self._unnumbered += 1
             return
         with self._changed:
+            if message.dup and seq in self._seen:
+                self._redelivered += 1
+                return
             self._seen[seq] += 1
             self._changed.notify_all()

@@ -1,5 +1,7 @@
 """From a torch module to a segment: exported once at calibration, so that devices never run its code."""
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,7 +25,12 @@ def export_segment(
     say: an operator outside the allowlist, several inputs or outputs, a batch axis that is not the first.
     """
     batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},)).run_decompositions({})
+    with warnings.catch_warnings():
+        # torch 2.13's own code uses what it deprecates; nothing a user of this could change.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},)).run_decompositions(
+            {}
+        )
     signature = program.graph_signature
     tensors = {**program.state_dict, **program.constants}
     sources = {

@@ -54,8 +54,8 @@ class BatchSize:
     batch: bool = True
 
 
-Literal = str | bool | int | float | None
-Argument = Ref | Weight | BatchSize | Literal | tuple["Argument", ...]
+Plain = str | bool | int | float | None
+Argument = Ref | Weight | BatchSize | Plain | tuple["Argument", ...]
 
 INPUT = "input"
 """The name under which nodes refer to the segment's input."""

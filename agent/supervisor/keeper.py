@@ -164,9 +164,8 @@ class WorkerKeeper:
     async def _one_life(self) -> None:
         self.state = WorkerState.STARTING
         ours, theirs = socket.socketpair()
-        point = self.point
         inherited = [theirs.fileno(), *(listening.fileno() for listening in self._spec.listening)]
-        arguments = ["--bundle", str(self._spec.bundle), "--point", point, "--engine", self._spec.engine]
+        arguments = ["--bundle", str(self._spec.bundle), "--point", self.point, "--engine", self._spec.engine]
         arguments += ["--control-fd", str(theirs.fileno())]
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
@@ -194,7 +193,7 @@ class WorkerKeeper:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._part()
         if not self._stopping:
-            self._mourn(process.pid, returncode, time.monotonic() - started, point)
+            self._mourn(process.pid, returncode, time.monotonic() - started)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
@@ -270,9 +269,10 @@ class WorkerKeeper:
                 future.set_exception(WorkerDown("the worker ended"))
         self._answers.clear()
 
-    def _mourn(self, pid: int, returncode: int, lived_s: float, point: str) -> None:
+    def _mourn(self, pid: int, returncode: int, lived_s: float) -> None:
         """Decide where the next worker starts: the same point, unless that point keeps killing workers."""
         self.restarts += 1
+        point = self.point
         self._early_deaths = self._early_deaths + 1 if lived_s < STABLE_S else 0
         if self._early_deaths >= 2:
             self.point = self._proven_point

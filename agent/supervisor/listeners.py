@@ -41,18 +41,17 @@ class Listeners:
 
 def open_listeners(unix_path: Path | None, tcp_port: int | None) -> Listeners:
     """Listen on a Unix socket and on 127.0.0.1; port 0 takes a free one. Raises ListenerError."""
-    sockets: list[socket.socket] = []
+    opened = Listeners((), None, None)
     try:
         if unix_path is not None:
-            sockets.append(_patiently(partial(_listen_unix, unix_path)))
+            opened = Listeners((_patiently(partial(_listen_unix, unix_path)),), unix_path, None)
         if tcp_port is not None:
-            sockets.append(_patiently(partial(_listen_tcp, tcp_port)))
-            tcp_port = sockets[-1].getsockname()[1]
+            tcp = _patiently(partial(_listen_tcp, tcp_port))
+            opened = Listeners((*opened.sockets, tcp), unix_path, tcp.getsockname()[1])
     except ListenerError:
-        for listening in sockets:
-            listening.close()
+        opened.close()
         raise
-    return Listeners(tuple(sockets), unix_path, tcp_port)
+    return opened
 
 
 def _patiently(listen: Callable[[], socket.socket]) -> socket.socket:

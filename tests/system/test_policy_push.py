@@ -16,7 +16,16 @@ pytestmark = pytest.mark.broker
 
 
 def push(file: Path, broker: LocalBroker, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent.cli.main", "policy", "push", str(file), "--device", AgentProcess.device]
+    command = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "policy",
+        "push",
+        str(file),
+        "--device",
+        AgentProcess.device,
+    ]
     command += ["--broker", f"127.0.0.1:{broker.port}", "--wait", "20", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 

@@ -28,7 +28,12 @@ def ask(listeners: Listeners) -> dict[str, object]:
     """One request with the first canary; the whole reply."""
     bundle = open_bundle(BUNDLE)
     image = bundle.canaries().inputs[:1]
-    tensor = {"name": bundle.input.name, "shape": list(image.shape), "datatype": "FP32", "data": image.ravel().tolist()}
+    tensor = {
+        "name": bundle.input.name,
+        "shape": list(image.shape),
+        "datatype": "FP32",
+        "data": image.ravel().tolist(),
+    }
     connection = UnixConnection(str(listeners.unix_path), 30)
     connection.request("POST", f"/v2/models/{bundle.model}/infer", json.dumps({"id": "a", "inputs": [tensor]}))
     reply: dict[str, object] = json.loads(connection.getresponse().read())
@@ -36,7 +41,11 @@ def ask(listeners: Listeners) -> dict[str, object]:
     return reply
 
 
-async def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
+def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
+    asyncio.run(switch_through_the_ladder(listeners))
+
+
+async def switch_through_the_ladder(listeners: Listeners) -> None:
     bundle = open_bundle(BUNDLE)
     samples = bundle.samples()
     ended: list[WorkerEnded] = []
@@ -72,7 +81,11 @@ async def test_every_switch_falls_between_two_requests(listeners: Listeners) -> 
     assert ended == []
 
 
-async def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None:
+def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None:
+    asyncio.run(make_every_mistake(listeners))
+
+
+async def make_every_mistake(listeners: Listeners) -> None:
     keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", lambda _: None)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(60):

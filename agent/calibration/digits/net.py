@@ -68,29 +68,28 @@ class Head(nn.Module):
 
 
 class DigitsNet(nn.Module):
-    """Stem, five blocks at 8x8, downsample, four blocks at 4x4, head; `segments` names them in order."""
+    """Stem, blocks at 8x8, downsample, blocks at 4x4, head; `drop` is the mean chance of losing a branch."""
 
     def __init__(
         self, widths: tuple[int, int] = WIDTHS, blocks: tuple[int, int] = BLOCKS, drop: float = 0.3
     ) -> None:
         super().__init__()
         wide, deep = widths
-        count = sum(blocks)
+        early, count = blocks[0], sum(blocks)
         # Later blocks are dropped more often: the linear rule of the stochastic depth paper, section 3.
         stages = [
-            Residual(
-                wide if i < blocks[0] else deep,
-                wide if i < blocks[0] else deep,
-                drop=2 * drop * (i + 1) / (count + 1),
-            )
-            for i in range(count)
+            (f"block_{i + 1}", Residual(width, width, drop=2 * drop * (i + 1) / (count + 1)))
+            for i, width in enumerate([wide] * early + [deep] * blocks[1])
         ]
-        names = [f"block_{i + 1}" for i in range(count)]
-        self.segments = nn.ModuleDict({"stem": Stem(wide)})
-        self.segments.update(dict(zip(names[: blocks[0]], stages[: blocks[0]], strict=True)))
-        self.segments["downsample"] = Residual(wide, deep, stride=2)
-        self.segments.update(dict(zip(names[blocks[0] :], stages[blocks[0] :], strict=True)))
-        self.segments["head"] = Head(deep, 10)
+        self.segments = nn.ModuleDict(
+            {
+                "stem": Stem(wide),
+                **dict(stages[:early]),
+                "downsample": Residual(wide, deep, stride=2),
+                **dict(stages[early:]),
+                "head": Head(deep, 10),
+            }
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 1, 8, 8) inputs in 0..1 to (n, 10) logits."""

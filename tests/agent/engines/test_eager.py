@@ -27,7 +27,7 @@ class Turned:
 
 
 def point(name: str = "p", **knobs: object) -> OperatingPoint:
-    return OperatingPoint(name, "eager", FIGURES, **knobs)  # type: ignore[arg-type]
+    return OperatingPoint(name, "eager", FIGURES, **knobs)
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,14 @@ def test_ladders_that_lie_are_refused(bundle: Path, change: Callable[[Manifest],
     refused(bundle, words)
 
 
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(bundle: Path) -> None:
+    header = json.dumps(
+        {"stem.conv.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+    ).encode()
+    replace(bundle, "weights.safetensors", len(header).to_bytes(8, "little") + header)
+    refused(bundle, "is no safetensors file")
+
+
 def test_weights_of_another_shape_are_refused(bundle: Path) -> None:
     arrays = load_file(bundle / "weights.safetensors")
     replace_weights(bundle, arrays | {"stem.conv.weight": np.zeros((24, 2, 3, 3), np.float32)})

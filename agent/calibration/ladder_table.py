@@ -1,0 +1,75 @@
+"""A ladder as a Markdown table, and the page that shows the shipped one kept current.
+
+`python -m agent.calibration.ladder_table docs/ladder.md profiles/bundles/digits` writes the page anew.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.models.bundle import open_bundle
+from agent.models.ladder import Ladder, OperatingPoint
+
+BEGIN = "<!-- ladder: written by agent/calibration/ladder_table.py -->"
+END = "<!-- /ladder -->"
+
+COLUMNS = (
+    "point",
+    "certified loss",
+    "failures in C",
+    "accuracy",
+    "newly wrong",
+    "disagreement",
+    "blocks skipped",
+    "operations",
+    "weights",
+    "p50",
+    "p95",
+)
+
+
+def ladder_table(ladder: Ladder) -> str:
+    """Markdown, one row per operating point, full first."""
+    return "\n".join((_line(COLUMNS), "|" + "---|" * len(COLUMNS), *map(_row, ladder.points)))
+
+
+def with_table(page: str, ladder: Ladder) -> str:
+    """The page's text with the table between its two marks replaced. Raises ValueError for a page without them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN!r} followed by {END!r}")
+    return f"{before}{BEGIN}\n{ladder_table(ladder)}\n{END}{after}"
+
+
+def _row(point: OperatingPoint) -> str:
+    figures, certificate = point.figures, point.certificate
+    certified = "none" if certificate is None else f"{certificate.alpha:.1%}"
+    failures = "" if certificate is None else f"{certificate.failures} of {certificate.n}"
+    cells = (
+        f"`{point.name}`",
+        certified,
+        failures,
+        _share(figures.accuracy),
+        _share(figures.newly_wrong),
+        _share(figures.disagreement),
+        _share(figures.skip_ratio),
+        _share(figures.flops_ratio),
+        f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
+        f"{figures.latency_p50_ms:.2f} ms",
+        f"{figures.latency_p95_ms:.2f} ms",
+    )
+    return _line(cells)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.1%}"
+
+
+if __name__ == "__main__":
+    target, bundle = map(Path, sys.argv[1:])
+    target.write_text(with_table(target.read_text(), open_bundle(bundle).ladder))

@@ -1,0 +1,121 @@
+"""The greedy chain on a tiny net, and the costs it is driven by."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agent.calibration.build import export_network
+from agent.calibration.cost import CostModel
+from agent.calibration.search import Search, mean_kl
+from agent.calibration.setting import Group, Setting
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Array
+from agent.models.flops import gate_flops, segment_flops
+from agent.models.ladder import Precision
+from agent.models.network import TrainedNetwork
+
+
+class Residual(nn.Module):
+    """x + scale * f(x): the smaller the scale, the less a skip costs."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * torch.relu(self.linear(x))
+
+
+@pytest.fixture(scope="module")
+def network() -> TrainedNetwork:
+    torch.manual_seed(0)
+    parts = [("vital", Residual(5.0)), ("idle", Residual(0.001)), ("head", nn.Linear(8, 3))]
+    return export_network(parts, torch.zeros(2, 8))
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Array:
+    return np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+
+
+GROUPS = (Group("blocks", ("vital.linear", "idle.linear")), Group("head", ("head",)))
+
+
+def test_the_chain_starts_full_and_every_step_is_cheaper(network: TrainedNetwork, inputs: Array) -> None:
+    chain = Search(network, GROUPS, inputs).chain()
+    assert chain[0].setting == Setting()
+    assert chain[0].kl == 0
+    costs = [step.cost.total for step in chain]
+    assert costs[0] == 1
+    assert all(below < above for above, below in itertools.pairwise(costs))
+
+
+def test_the_block_that_does_little_goes_first(network: TrainedNetwork, inputs: Array) -> None:
+    chain = Search(network, GROUPS, inputs).chain()
+    turned = [step.move.target for step in chain if step.move is not None]
+    blocks = [target for target in turned if target in {"vital", "idle"}]
+    assert blocks[:4] == ["idle"] * 4
+    assert chain[-1].disagreement <= 0.2
+
+
+def test_each_step_turns_one_knob(network: TrainedNetwork, inputs: Array) -> None:
+    chain = Search(network, GROUPS, inputs).chain()
+    for above, below in itertools.pairwise(chain):
+        rates = {b for b in ("vital", "idle") if above.setting.rates.get(b) != below.setting.rates.get(b)}
+        precisions = {
+            group.name
+            for group in GROUPS
+            if precision(above.setting, group.layers[0]) != precision(below.setting, group.layers[0])
+        }
+        assert len(rates) + len(precisions) == 1
+
+
+def precision(setting: Setting, layer: str) -> Precision:
+    return setting.layer_precision.get(layer, setting.precision)
+
+
+def test_a_threshold_skips_the_share_it_was_made_for(network: TrainedNetwork, inputs: Array) -> None:
+    chain = Search(network, (), inputs).chain()
+    quarter = next(step for step in chain if step.setting.rates.get("idle") == 0.25)
+    done = EagerEngine(network).build(quarter.setting).forward(inputs)
+    assert done.executed["idle"] == pytest.approx(0.75 * len(inputs), abs=1)
+
+
+def test_costs_count_what_ran_and_every_score(network: TrainedNetwork, inputs: Array) -> None:
+    engine = EagerEngine(network)
+    full = engine.build(Setting())
+    model = CostModel(network, full.weights_resident_bytes)
+    block, head = 2 * 8 * 8, 2 * 8 * 3
+    everything = 2 * block + head
+
+    skipping = Setting(skip=frozenset({"idle"}))
+    built = engine.build(skipping)
+    cost = model.cost(skipping, built, built.forward(inputs))
+    assert cost.flops_ratio == pytest.approx((block + head) / everything)
+    assert cost.resident_ratio == pytest.approx((8 * 8 + 8 + 8 * 3 + 3) / (2 * (8 * 8 + 8) + 8 * 3 + 3))
+
+    never_open = Setting(thresholds={"idle": 1e9})
+    built = engine.build(never_open)
+    cost = model.cost(never_open, built, built.forward(inputs))
+    assert cost.flops_ratio == pytest.approx((block + head + 2 * 8) / everything)
+    assert cost.resident_ratio == 1
+
+
+def test_operations_of_a_convolution_are_counted_from_its_shapes() -> None:
+    conv = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
+    network = export_network([("conv", conv)], torch.zeros(2, 4, 8, 8))
+    segment = network.segments[0]
+    assert segment_flops(segment, network.weight_shapes) == 2 * 6 * (4 // 2) * 9 * 4 * 4
+    assert gate_flops(segment) == 2 * 4 * 8 * 8
+
+
+def test_kl_is_zero_for_equal_logits_and_grows_with_their_distance() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
+    assert mean_kl(logits, logits + 3) == pytest.approx(0, abs=1e-7)
+    assert mean_kl(np.zeros((1, 2), np.float32), np.array([[np.log(3), 0.0]], np.float32)) == pytest.approx(
+        0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    )

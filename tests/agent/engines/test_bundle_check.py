@@ -1,0 +1,73 @@
+"""`verify` tells a bundle whose files agree with each other but whose model answers otherwise."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save
+
+from agent.engines import bundle_check
+from agent.engines.bundle_check import Check, verify
+
+SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+
+
+def vouch(bundle: Path, name: str, data: bytes) -> None:
+    """Replace a file and make the manifest agree."""
+    (bundle / name).write_bytes(data)
+    manifest = json.loads((bundle / "bundle.json").read_bytes())
+    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def swap_weights(bundle: Path, arrays: dict[str, np.ndarray]) -> None:
+    data = save(arrays)
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    ladder["calibration"]["weights_sha256"] = hashlib.sha256(data).hexdigest()
+    vouch(bundle, "weights.safetensors", data)
+    vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+
+
+def failed(checks: tuple[Check, ...]) -> list[str]:
+    return [check.name for check in checks if check.ok is False]
+
+
+def test_slightly_other_weights_fail_the_outputs(bundle: Path) -> None:
+    arrays = load_file(bundle / "weights.safetensors")
+    swap_weights(bundle, arrays | {"head.linear.bias": arrays["head.linear.bias"] + np.float32(0.1)})
+    assert "outputs at full" in failed(verify(bundle))
+
+
+def test_ruined_weights_fail_the_canaries(bundle: Path) -> None:
+    arrays = load_file(bundle / "weights.safetensors")
+    swap_weights(bundle, arrays | {"head.linear.weight": -arrays["head.linear.weight"]})
+    assert {"canaries at full", "canaries at int8", "outputs at full"} <= set(failed(verify(bundle)))
+
+
+def test_a_broken_file_is_a_failed_check_with_its_reason(bundle: Path) -> None:
+    (bundle / "ladder.json").write_bytes(b"{}")
+    (check,) = verify(bundle)
+    assert check.ok is False
+    assert "ladder.json" in check.detail
+
+
+def test_graphs_that_do_not_fit_are_a_failed_check(bundle: Path) -> None:
+    arrays = load_file(bundle / "weights.safetensors")
+    swap_weights(bundle, arrays | {"stem.conv.bias": np.zeros(7, np.float32)})
+    assert failed(verify(bundle)) == ["canaries"]
+
+
+def test_without_torch_it_says_that_nothing_was_run(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_check.importlib.util, "find_spec", lambda name: None)
+    contents, canaries = verify(bundle)
+    assert contents.ok is True
+    assert canaries.ok is None
+    assert "not installed" in canaries.detail

@@ -1,0 +1,133 @@
+"""The digits bundle in profiles/: what the ladder says of it is what one finds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.calibration.calibrate import ALPHAS, DELTA
+from agent.calibration.certification import binomial_cdf
+from agent.calibration.digits.data import load_split
+from agent.engines.bundle_check import verify
+from agent.engines.eager import EagerEngine
+from agent.models.bundle import Bundle, open_bundle
+from agent.models.ladder import OperatingPoint
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "profiles" / "bundles" / "digits"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return open_bundle(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> EagerEngine:
+    return EagerEngine(bundle)
+
+
+def points() -> list[OperatingPoint]:
+    return list(open_bundle(SHIPPED).ladder.points)
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 2_000_000
+
+
+def test_every_check_passes() -> None:
+    checks = verify(SHIPPED)
+    assert [check.name for check in checks if not check.ok] == []
+    assert len(checks) == 2 + len(points())
+
+
+def test_its_ladder_mixes_skips_thresholds_and_precisions(bundle: Bundle) -> None:
+    assert len(bundle.ladder.points) >= 5
+    assert len(bundle.blocks) == 9
+    assert any(point.thresholds for point in bundle.ladder.points)
+    assert any(point.skip for point in bundle.ladder.points)
+    assert len({point.precision for point in bundle.ladder.points}) > 1
+
+
+@pytest.mark.parametrize("point", points(), ids=lambda point: point.name)
+def test_figures_are_what_the_report_part_shows(
+    bundle: Bundle, engine: EagerEngine, point: OperatingPoint
+) -> None:
+    """One sample of slack: another processor's rounding may tip one answer or one gate."""
+    samples = bundle.samples()
+    full = engine.prepare(bundle.ladder.full).run(samples.inputs()).outputs.argmax(1)
+    variant = engine.prepare(point)
+    answer = variant.run(samples.inputs())
+    given = answer.outputs.argmax(1)
+    one = 1.01 / len(samples.labels)
+    figures = point.figures
+    assert figures.n == len(samples.labels)
+    assert (given == samples.labels).mean() == pytest.approx(figures.accuracy, abs=one)
+    assert ((full == samples.labels) & (given != samples.labels)).mean() == pytest.approx(
+        figures.newly_wrong, abs=one
+    )
+    assert (full != given).mean() == pytest.approx(figures.disagreement, abs=one)
+    assert answer.skip_ratio == pytest.approx(figures.skip_ratio, abs=one)
+    assert variant.weights_resident_bytes == figures.weights_resident_bytes
+
+
+@pytest.mark.parametrize("point", points()[1:], ids=lambda point: point.name)
+def test_certificates_follow_from_the_certify_part(
+    bundle: Bundle, engine: EagerEngine, point: OperatingPoint
+) -> None:
+    part = load_split(bundle.built.seed).certify
+    assert part.sha256 == bundle.calibration.parts["certify"]
+    inputs = part.inputs.astype(np.float32) * np.float32(bundle.input.scale)
+    full = engine.prepare(bundle.ladder.full).run(inputs).outputs.argmax(1)
+    given = engine.prepare(point).run(inputs).outputs.argmax(1)
+    failures = int(((full == part.labels) & (given != part.labels)).sum())
+    certificate = point.certificate
+    assert certificate is not None
+    assert certificate.n == len(part)
+    assert abs(failures - certificate.failures) <= 1
+    assert binomial_cdf(certificate.failures, certificate.n, certificate.alpha) <= DELTA / len(ALPHAS)
+
+
+def test_samples_are_the_report_part_and_nothing_else(bundle: Bundle) -> None:
+    split = load_split(bundle.built.seed)
+    assert {name: part.sha256 for name, part in split.parts.items()} == dict(bundle.calibration.parts)
+    assert np.array_equal(bundle.samples().raw, split.report.inputs)
+    assert np.array_equal(bundle.samples().labels, split.report.labels)
+
+
+def test_canaries_come_from_the_search_part(bundle: Bundle) -> None:
+    searched = {row.tobytes() for row in load_split(bundle.built.seed).search.inputs}
+    raw = np.rint(bundle.canaries().inputs / bundle.input.scale).astype(np.uint8)
+    assert all(row.tobytes() in searched for row in raw)
+
+
+def test_int8_weights_take_a_quarter(bundle: Bundle) -> None:
+    held = {point.name: point.figures.weights_resident_bytes for point in bundle.ladder.points}
+    assert held["int8"] / held["full"] < 0.26
+
+
+def test_certified_risk_loosens_and_cost_falls_down_the_ladder(bundle: Bundle) -> None:
+    risks = [point.certified_risk for point in bundle.ladder.points]
+    assert all(risk is not None for risk in risks)
+    assert risks == sorted(risks, key=float)
+    assert risks[0] == 0
+    flops = [point.figures.flops_ratio for point in bundle.ladder.points]
+    assert flops == sorted(flops, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "agent.models.bundle",
+        "agent.models.ladder_file",
+        "agent.calibration.certification",
+        "agent.engines.bundle_check",
+    ],
+)
+def test_torch_stays_out_of(module: str) -> None:
+    opened = f"open_bundle(pathlib.Path({str(SHIPPED)!r}))"
+    code = f"import pathlib, sys, {module}; from agent.models.bundle import open_bundle; {opened}"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0

@@ -1,0 +1,100 @@
+"""Why and where a worker is replaced: it hangs, outgrows its memory, or dies young again and again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from agent_process import BUNDLE
+
+from agent.supervisor import keeper as keeping
+from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from agent.supervisor.listeners import Listeners, open_listeners
+
+
+@pytest.fixture
+def listeners(tmp_path: Path) -> Iterator[Listeners]:
+    opened = open_listeners(tmp_path / "tidegate.sock", None)
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def kept(
+    listeners: Listeners, ended: "asyncio.Queue[WorkerEnded]", memory_limit_bytes: int | None = None
+) -> AsyncIterator[WorkerKeeper]:
+    """A keeper with its worker, and an end to both."""
+    spec = WorkerSpec(BUNDLE, "eager", listeners.sockets, memory_limit_bytes)
+    keeper = WorkerKeeper(spec, "full", ended.put_nowait)
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(60):
+        await keeper.wait_ready()
+        yield keeper
+        await keeper.stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def pid_of(keeper: WorkerKeeper) -> int:
+    assert keeper.pid is not None
+    return keeper.pid
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(keeping, "PONG_DEADLINE_S", 1.0)
+
+    async def hang() -> WorkerEnded:
+        ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
+        async with kept(listeners, ended) as keeper:
+            os.kill(pid_of(keeper), signal.SIGSTOP)
+            end = await ended.get()
+            await keeper.wait_ready()
+            await keeper.ping(20)
+            return end
+
+    end = asyncio.run(hang())
+    assert "did not answer" in end.reason
+    assert (end.point, end.next_point) == ("full", "full")
+
+
+def test_a_worker_over_its_memory_limit_is_killed(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "PING_EVERY_S", 0.2)
+
+    async def outgrow() -> WorkerEnded:
+        ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
+        async with kept(listeners, ended, memory_limit_bytes=1 << 20):
+            return await ended.get()
+
+    assert "its limit is 1 MiB" in asyncio.run(outgrow()).reason
+
+
+def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -> None:
+    async def die_twice() -> list[WorkerEnded]:
+        ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
+        async with kept(listeners, ended) as keeper:
+            assert (await keeper.switch("int8")).ok
+            ends = []
+            for _ in range(2):
+                os.kill(pid_of(keeper), signal.SIGKILL)
+                ends.append(await ended.get())
+                await keeper.wait_ready()
+            return ends
+
+    first, second = asyncio.run(die_twice())
+    assert (first.point, first.next_point, first.reason) == ("int8", "int8", "killed by signal 9")
+    assert (second.point, second.next_point, second.restarts) == ("int8", "full", 2)
+
+
+def test_a_worker_ends_when_its_supervisor_is_gone(listeners: Listeners) -> None:
+    async def orphan() -> None:
+        ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
+        async with kept(listeners, ended) as keeper:
+            assert keeper._writer is not None
+            keeper._writer.close()
+            assert (await ended.get()).reason == "it ended with code 0"
+
+    asyncio.run(orphan())
