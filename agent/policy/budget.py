@@ -45,17 +45,17 @@ def budget(goals: Goals, learned: Learned, now: datetime) -> Budget:
 
 
 def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budget:
-    percent, per_percent = learned.charge_percent, learned.joules_per_percent
-    seen_at = learned.charge_seen_at
-    if percent is None or per_percent is None or seen_at is None:
+    charge = learned.charge
+    percent, per_percent = charge.percent, charge.joules_per_percent
+    if percent is None or per_percent is None or charge.seen_at is None:
         return UNLIMITED
-    if learned.at is not None and learned.at - seen_at > RECKONING_S:
+    if learned.at is not None and learned.at - charge.seen_at > RECKONING_S:
         return Budget(0.0, "the charge is unknown for too long to reckon on")
-    if learned.external and percent >= FULL_PERCENT:
+    if charge.external and percent >= FULL_PERCENT:
         return UNLIMITED
     left_s = max(_LEAST_SPAN_S, _until(until, now))
     left_j = max(0.0, percent - goals.reserve_percent) * per_percent
-    coming_j = learned.supply_w * min(left_s, SUPPLY_HORIZON_S)
+    coming_j = charge.supply_w * min(left_s, SUPPLY_HORIZON_S)
     if goals.panel is not None:
         coming_j = max(coming_j, _harvest_j(goals.panel, now, left_s))
     allowed_w = (left_j + coming_j) / left_s

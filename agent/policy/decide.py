@@ -26,12 +26,12 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     use = policy.default if rule is None else rule.use
     choice = choose(use, ladder, policy)
     urgent = rule is not None and rule.urgent
-    learned, goal = None, Plan(ladder.points[ladder.rung(choice.point)])
+    learned, goal = state.learned, Plan(ladder.points[ladder.rung(choice.point)])
     if policy.goals.any:
-        learned = observe(state.learned or Learned(), snapshot, ladder, state.point, now)
+        learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
         if choice.fits and not urgent and not isinstance(use, Pause):
             points = _from(choice.point, ladder, policy)
-            goal = plan(points, ladder, policy, snapshot, learned, state.point, evaluation.moment)
+            goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
     wanted = goal.point.name
     before = _unwound(state, snapshot.at)
     taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.models.ladder import Ladder, OperatingPoint
+from agent.models.ladder import OperatingPoint
 from agent.policy.budget import Budget, budget
-from agent.policy.choice import accuracy, loss
-from agent.policy.learned import Learned, finite
+from agent.policy.learned import Learned, Offer, finite
 from agent.policy.policy import Policy
 from agent.policy.readings import REQUEST_RATE
 from drivers.reading import TEMPERATURE, Snapshot
@@ -40,7 +39,6 @@ class Plan:
 
 def plan(
     points: Sequence[OperatingPoint],
-    ladder: Ladder,
     policy: Policy,
     snapshot: Snapshot,
     learned: Learned,
@@ -62,21 +60,23 @@ def plan(
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
             hurry = all(each.name != in_force for each in quick)
             fitting = quick or [min(fitting, key=lambda each: each.figures.latency_p95_ms)]
+    offers = learned.offers(fitting, rate_hz, learned.power.offset)
     celsius = finite(snapshot, TEMPERATURE)
     if goals.temperature_ceiling_c is not None and celsius is not None:
         ceiling_c = goals.temperature_ceiling_c - HEAT_MARGIN_C
         most_w = _coolest_w(learned, celsius, ceiling_c)
-        cool = [each for each in fitting if learned.draw_w(each, rate_hz) <= most_w]
-        if len(cool) < len(fitting):
+        cool = [each for each in offers if each.draw_w <= most_w]
+        if len(cool) < len(offers):
             why = f"temperature {celsius:.3g} C is to stay below {goals.temperature_ceiling_c:g} C"
             hurry = hurry or celsius > ceiling_c
         if not cool:
-            cool = [min(fitting, key=lambda each: learned.draw_w(each, rate_hz))]
+            cool = [min(offers, key=_draw)]
             if learned.heat.at(learned.power.offset) < ceiling_c:
-                most_hz = _rate_for(most_w - learned.power.offset, cool[0], learned)
-        fitting = cool
-    best = max(fitting, key=lambda each: _value(each, ladder, learned, rate_hz))
-    return _within_budget(fitting, Plan(best, why, hurry, most_hz), ladder, policy, learned, in_force, now)
+                most_hz = _rate_for(most_w - learned.power.offset, cool[0].point, learned)
+        offers = cool
+    best = max(offers, key=_worth)
+    fitting = [each.point for each in offers]
+    return _within_budget(fitting, Plan(best.point, why, hurry, most_hz), policy, learned, in_force, now)
 
 
 def _coolest_w(learned: Learned, celsius: float, ceiling_c: float) -> float:
@@ -99,7 +99,6 @@ def _rate_for(answers_w: float, point: OperatingPoint, learned: Learned) -> floa
 def _within_budget(
     fitting: Sequence[OperatingPoint],
     unlimited: Plan,
-    ladder: Ladder,
     policy: Policy,
     learned: Learned,
     in_force: str,
@@ -110,17 +109,15 @@ def _within_budget(
     if mean_hz is None or not spend.because:
         return unlimited
     # The load of the next hours is what counts: in a burst an answer costs no more than at any other time.
+    offers = learned.offers(fitting, mean_hz, learned.mean_base_w)
     affordable = [
-        each
-        for each in fitting
-        if learned.mean_draw_w(each, mean_hz) <= spend.allowed_w * (STAY if each.name == in_force else 1.0)
+        each for each in offers if each.draw_w <= spend.allowed_w * (STAY if each.point.name == in_force else 1.0)
     ]
-    if unlimited.point in affordable:
+    if any(each.point is unlimited.point for each in affordable):
         return unlimited
     if affordable:
-        point = max(affordable, key=lambda each: _value(each, ladder, learned, mean_hz))
-        return replace(unlimited, point=point, because=spend.because)
-    point = min(fitting, key=lambda each: learned.mean_draw_w(each, mean_hz))
+        return replace(unlimited, point=max(affordable, key=_worth).point, because=spend.because)
+    point = min(offers, key=_draw).point
     rates = [rate for rate in (unlimited.rate_hz, _last_resort(spend, point, learned)) if rate is not None]
     because = f"{spend.because}, less than any point draws"
     return Plan(point, because, unlimited.hurry, min(rates, default=None))
@@ -141,7 +138,10 @@ def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> floa
     return _rate_for(spend.allowed_w - idle_w, point, learned)
 
 
-def _value(point: OperatingPoint, ladder: Ladder, learned: Learned, rate_hz: float) -> tuple[float, float]:
-    """Correct answers a second, and between equals the one that loses less by its certificate."""
-    risk = loss(point, ladder)
-    return accuracy(point) * learned.served_hz(point, rate_hz), -(1.0 if risk is None else risk)
+def _worth(offer: Offer) -> tuple[float, float]:
+    """Right answers a second; between equals the one that draws less."""
+    return offer.right_hz, -offer.draw_w
+
+
+def _draw(offer: Offer) -> float:
+    return offer.draw_w

@@ -1,6 +1,9 @@
 """What a day does to a device: ambient, supply, load, other programs and lost sensors, second by second."""
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from agent.simulation.device import Device
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
@@ -63,7 +66,7 @@ class Course:
         if "requests" not in tracks and requests_hz is None:
             raise CourseError(f"{trace.name}: the trace has no column requests_hz; say how many with --requests")
         charge = tracks[BATTERY].values[0] if BATTERY in tracks else None
-        source = [_word(tracks.get(POWER_SOURCE), trace.starts_s + at) for at in range(seconds)]
+        source = _words(tracks.get(POWER_SOURCE), trace, seconds)
         plugged = [device.supply_w if word == "external" else 0.0 for word in source]
         return cls(
             name=trace.name,
@@ -72,23 +75,32 @@ class Course:
             supply_w=_numbers(tracks["supply"], trace, seconds, 0.0) if "supply" in tracks else plugged,
             requests_hz=_numbers(tracks.get("requests"), trace, seconds, requests_hz or 0.0),
             competing=[share / 100.0 for share in _numbers(tracks.get("competing"), trace, seconds, 0.0)],
-            lost=[_LOST.get(_word(tracks.get("lost"), trace.starts_s + at), _NONE) for at in range(seconds)],
+            lost=[_LOST.get(word, _NONE) for word in _words(tracks.get("lost"), trace, seconds)],
             charge_percent=charge if isinstance(charge, float) else 100.0,
         )
 
 
 def _numbers(track: Track | None, trace: ReplayTrace, seconds: int, default: float) -> Seconds:
+    """One value a second; where the track is silent the last value holds."""
     if track is None:
         return [default] * seconds
-    values: Seconds = []
-    last = default
-    for at in range(seconds):
-        value = track.at(trace.starts_s + at)
-        last = value if isinstance(value, float) else last
-        values.append(last)
-    return values
+    known = [
+        (at, value) for at, value in zip(track.times_s, track.values, strict=True) if isinstance(value, float)
+    ]
+    if not known:
+        return [default] * seconds
+    times, values = zip(*known, strict=True)
+    wanted = np.arange(seconds) + trace.starts_s
+    numbers: Seconds = np.interp(wanted, times, values).tolist()
+    return numbers
 
 
-def _word(track: Track | None, time_s: float) -> str:
-    value = None if track is None else track.at(time_s)
-    return value if isinstance(value, str) else ""
+def _words(track: Track | None, trace: ReplayTrace, seconds: int) -> list[str]:
+    """One word a second, each from its row on."""
+    if track is None:
+        return [""] * seconds
+    words: list[str] = []
+    for at, value in zip(track.times_s, track.values, strict=True):
+        words += words[-1:] * (min(seconds, math.ceil(at - trace.starts_s)) - len(words))
+        words += [value if isinstance(value, str) else ""] * (len(words) < seconds)
+    return (words + words[-1:] * seconds)[:seconds]
