@@ -92,7 +92,7 @@ class BoardDocument(Part):
     tidegate_board: Literal[1] = Field(description="the version of this form: `tidegate_board: 1`")
     name: Name
     title: str = Field(min_length=1)
-    facts: Annotated[tuple[FactPart, ...], Field(strict=False, min_length=1)]
+    facts: Annotated[list[FactPart], Field(min_length=1)]
     limits: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], Quantity] = Field(default_factory=dict)
     zones: dict[Name, Name] = Field(default_factory=dict)
     policy: dict[str, Any] = Field(

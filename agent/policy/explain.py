@@ -81,11 +81,12 @@ def _rule(rule: Rule, evaluation: Evaluation, in_force: Rule | None) -> RuleExpl
     if not in_time and rule.between is not None:
         why, opens = window_clause(rule.between, truth=False), _window_change(rule.between, to=True)
         return RuleExplained(rule.name, RuleState.NOT_HOLDING, why, (opens,))
+    standing = RuleState.IN_FORCE if rule is in_force else RuleState.BEHIND_ANOTHER
     if rule.when is None:
-        assert rule.between is not None  # noqa: S101 - a rule has one of the two
-        state = RuleState.IN_FORCE if rule is in_force else RuleState.BEHIND_ANOTHER
+        if rule.between is None:
+            return RuleExplained(rule.name, standing, "the rule always holds", ())
         closes = _window_change(rule.between, to=False)
-        return RuleExplained(rule.name, state, window_clause(rule.between), (closes,))
+        return RuleExplained(rule.name, standing, window_clause(rule.between), (closes,))
     if truth is None:
         unknown = dict.fromkeys(leaf.reading for leaf in _leaves_unknown(rule.when, evaluation))
         why = " and ".join(missing(evaluation, reading) for reading in unknown)
@@ -93,9 +94,8 @@ def _rule(rule: Rule, evaluation: Evaluation, in_force: Rule | None) -> RuleExpl
         return RuleExplained(rule.name, RuleState.UNKNOWN, why, back)
     changes = tuple(_changes(rule.when, evaluation, to=not truth))
     if truth:
-        state = RuleState.IN_FORCE if rule is in_force else RuleState.BEHIND_ANOTHER
-        if rule is in_force and _only_held(rule.when, evaluation):
-            state = RuleState.HELD_BY_LEAVE_VALUE
+        held = rule is in_force and _only_held(rule.when, evaluation)
+        state = RuleState.HELD_BY_LEAVE_VALUE if held else standing
         return RuleExplained(rule.name, state, because(evaluation, rule.when), changes)
     waits = [wait for leaf in leaves_of(rule.when) if (wait := evaluation.waiting_s(leaf)) is not None]
     state = RuleState.WAITING if waits else RuleState.NOT_HOLDING
@@ -179,7 +179,7 @@ def _sentences(explanation: Explanation) -> list[str]:
                 reached = True
                 if rule.state is RuleState.HELD_BY_LEAVE_VALUE:
                     said.append(f"'{rule.name}' would not begin now; its leave value is not reached yet.")
-                said.append(f"It ends when {change}.")
+                said.append(f"It ends when {change}." if change else "It does not end by itself.")
             case RuleState.BEHIND_ANOTHER:
                 said.append(f"'{rule.name}' holds too, behind it: {rule.because}.")
             case RuleState.UNKNOWN:

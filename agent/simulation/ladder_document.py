@@ -1,6 +1,6 @@
 """Ladders to simulate with: assumed figures in YAML, where no bundle is at hand."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,7 @@ class LadderDocument(Part):
 
     tidegate_ladder: Literal[1] = Field(description="the version of this form: `tidegate_ladder: 1`")
     name: Name
-    points: tuple[PointPart, ...] = Field(strict=False, min_length=1)
+    points: Annotated[list[PointPart], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

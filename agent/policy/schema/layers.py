@@ -95,7 +95,7 @@ class _Merge:
 
     def in_its_layer(self, error: DocumentError) -> DocumentError:
         """The error with the problems of one document, and that document's name and text."""
-        owners = {problem: self.owner((re.split(r"[.\[]", problem.path)[0],)) for problem in error.problems}
+        owners = {each: self.owner(tuple(re.split(r"[.\[]", each.path)[:2])) for each in error.problems}
         owner = owners[error.problems[0]]
         return DocumentError(owner.name, owner.text, [each for each in error.problems if owners[each] is owner])
 
