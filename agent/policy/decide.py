@@ -35,6 +35,9 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     wanted = goal.point.name
     before = _unwound(state, snapshot.at)
     taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)
+    limit = _limit(rule, choice, goal, policy)
+    if learned is not None and learned.limit_hz != limit.rate_hz:
+        learned = replace(learned, limit_hz=limit.rate_hz)
     after = ControlState(
         point=taken.point,
         switched_at=before.switched_at if taken.point == state.point else snapshot.at,
@@ -51,7 +54,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         reason=_reason(rule, choice, goal, policy, evaluation),
         held_back=taken.held_back,
         state=after,
-        limit=_limit(rule, choice, goal, policy),
+        limit=limit,
         paused=isinstance(use, Pause),
     )
 

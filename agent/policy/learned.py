@@ -58,7 +58,7 @@ class Learned:
     `power` maps the ladder's own estimate of inference power (W) to the device's draw (W); `heat` maps the draw,
     smoothed over `prior.heat_span_s`, to the temperature. `rate_hz` and `base_w`, the draw without answers, are
     means over the last hours; `quiet_w` is the least of the latter. `spent_j` is what the device drew since
-    midnight of `day`.
+    midnight of `day`; `limit_hz` is the rate that the last decision let in.
     """
 
     prior: Prior
@@ -71,6 +71,7 @@ class Learned:
     rate_hz: float | None = None
     base_w: float | None = None
     quiet_w: float | None = None
+    limit_hz: float | None = None
     seen_s: float = 0.0
     day: int = 0
     spent_j: float = 0.0
@@ -90,6 +91,10 @@ class Learned:
     def mean_base_w(self) -> float:
         """The draw without answers to expect over hours, W: other programs come and go."""
         return self.power.offset if self.base_w is None else self.base_w
+
+    def heat_w(self, celsius: float) -> float:
+        """The steady draw that a temperature stands for, W."""
+        return (celsius - self.heat.offset) / self.heat.slope if self.heat.slope > 0 else 0.0
 
     def answer_j(self, point: OperatingPoint) -> float:
         """The energy of one answer before anything was learned, J: measured at calibration, else estimated."""
@@ -128,7 +133,8 @@ def observe(learned: Learned, snapshot: Snapshot, ladder: Ladder, point: str, no
     current = next((each for each in ladder.points if each.name == point), ladder.full)
     rate_hz = finite(snapshot, REQUEST_RATE)
     load_hz = rate_hz if rate_hz is not None else learned.rate_hz or 0.0
-    answers_w = learned.answer_j(current) * learned.served_hz(current, load_hz)
+    let_in_hz = load_hz if learned.limit_hz is None else min(load_hz, learned.limit_hz)
+    answers_w = learned.answer_j(current) * learned.served_hz(current, let_in_hz)
     measured_w = finite(snapshot, POWER)
     power, base_w = learned.power, None
     if measured_w is not None and measured_w >= 0:
@@ -180,8 +186,13 @@ def _slowdown(learned: Learned, snapshot: Snapshot, point: OperatingPoint, step_
 
 def _heat(learned: Learned, snapshot: Snapshot, draw_w: float, step_s: float) -> tuple[float, Line]:
     kept = math.exp(-step_s / learned.prior.heat_span_s)
-    smooth_w = draw_w if learned.smooth_w is None else draw_w + (learned.smooth_w - draw_w) * kept
     celsius = finite(snapshot, TEMPERATURE)
+    before_w = learned.smooth_w
+    if before_w is None:
+        # At a start the past is unknown; the present temperature tells more of it than the present draw.
+        warmed_w = draw_w if celsius is None else learned.heat_w(celsius)
+        before_w = min(draw_w, max(learned.prior.idle_w, warmed_w))
+    smooth_w = draw_w + (before_w - draw_w) * kept
     if celsius is None:
         return smooth_w, learned.heat
     return smooth_w, learned.heat.observe(smooth_w, celsius, 0.25, 0.003 * step_s, 1e-5 * step_s)
