@@ -132,7 +132,7 @@ def simulated(weight: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.floa
     """
     if not 2 <= bits <= 8:
         raise ValueError(f"{bits} bits: allowed are 2 to 8")
-    if weight.ndim < 2:
+    if weight.size == len(weight):
         return weight
     levels = 2 ** (bits - 1) - 1
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
@@ -141,9 +141,12 @@ def simulated(weight: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.floa
 
 
 def store(weight: npt.NDArray[np.float32], precision: Precision) -> StoredWeight:
-    """A copy of the weight in the precision; vectors (biases, norms) stay fp32, where rounding gains nothing."""
+    """A copy of the weight in the precision.
+
+    With one value per channel (biases, norms) it stays fp32: a scale for each would be longer than the value.
+    """
     values = torch.tensor(weight)
-    if precision is Precision.FP32 or values.ndim < 2:
+    if precision is Precision.FP32 or values.numel() == len(values):
         return Fp32Weight(values)
     if precision is Precision.BF16:
         return Bf16Weight(values.bfloat16())

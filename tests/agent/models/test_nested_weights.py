@@ -20,7 +20,7 @@ from agent.models.precision import (
 
 WEIGHTS = hnp.arrays(
     np.float32,
-    hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
+    hnp.array_shapes(min_dims=2, max_dims=4, min_side=2, max_side=5),
     elements=st.floats(-1e4, 1e4, width=32, allow_subnormal=False),
 )
 
