@@ -42,6 +42,11 @@ def memory_cost(_choice: Choice, trace: Trace) -> float:
     return float(trace.model_bytes)
 
 
+def activation_cost(_choice: Choice, trace: Trace) -> float:
+    """Bytes of encoded live activations alone."""
+    return float(trace.peak_live_encoded_bytes)
+
+
 class Adaptive:
     """A `selection.Problem`. What was measured is kept, so that asking again is free."""
 
@@ -112,7 +117,7 @@ class Adaptive:
     def _saving(self, index: int, positions: Positions, peak: str, alone: float) -> float:
         """Bytes that a stored value loses if it is alive at the peak; for other knobs what they save alone."""
         knob = self._knobs[index]
-        if self._cost is not memory_cost or not isinstance(knob, BitsKnob | ZerosKnob):
+        if self._cost not in {memory_cost, activation_cost} or not isinstance(knob, BitsKnob | ZerosKnob):
             return alone
         site = knob.found.site
         if peak not in {site.segment, self._reader.get(site.segment)}:

@@ -166,8 +166,12 @@ def uniform_int8(ranges: Mapping[str, SiteRange]) -> Setting:
 def memory_knobs(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:
     """Everything that cuts memory from uniform int8 on, in the order of the network."""
     layers = [layer for segment in segments for layer in segment.layers]
+    return (*(WeightKnob(layer) for layer in layers), *activation_knobs(ranges))
+
+
+def activation_knobs(ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:
+    """Bits of every stored value, thresholds behind every activation function."""
     return (
-        *(WeightKnob(layer) for layer in layers),
         *(BitsKnob(found) for found in ranges.values()),
         *(ZerosKnob(found) for found in ranges.values() if found.site.is_activation),
     )

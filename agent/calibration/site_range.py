@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ from agent.models.aa_relu import adapted
 from agent.models.encoding import dense_bytes, encoded_bytes
 from agent.models.ladder import Activation
 from agent.models.sites import Site
+
+_T = TypeVar("_T", bound=np.generic)
 
 _KEPT_VALUES = 20_000
 """Per stored value: quantiles of so many are good to about a percent of the values."""
@@ -56,11 +60,11 @@ def observe_ranges(tracer: Tracer, inputs: Array, seed: int = 0) -> Mapping[str,
     samples: dict[str, list[Tensor]] = {}
     generator = torch.Generator().manual_seed(seed)
     sites = {site.name: site for site in tracer.sites}
-    per_chunk = max(1, _KEPT_VALUES * 64 // max(64, len(inputs)))
+    per_input = max(1, _KEPT_VALUES // len(inputs))
 
     def keep(site: Site, values: Tensor) -> None:
         flat = values.flatten()
-        chosen = torch.randint(len(flat), (min(per_chunk, len(flat)),), generator=generator)
+        chosen = torch.randint(len(flat), (min(per_input * len(values), len(flat)),), generator=generator)
         samples.setdefault(site.name, []).append(flat[chosen])
 
     tracer.trace(Setting(), inputs, keep)
@@ -75,9 +79,9 @@ def uniform(ranges: Mapping[str, SiteRange], bits: int, zero_share: float = 0.0)
     }
 
 
-def sampled(inputs: Array, count: int) -> Array:
-    """At most `count` of the inputs, evenly spaced."""
-    if len(inputs) <= count:
-        return inputs
-    chosen: Array = inputs[np.linspace(0, len(inputs) - 1, count).astype(int)]
+def sampled(values: npt.NDArray[_T], count: int) -> npt.NDArray[_T]:
+    """At most `count` of the inputs or labels, evenly spaced: the same ones of both."""
+    if len(values) <= count:
+        return values
+    chosen: npt.NDArray[_T] = values[np.linspace(0, len(values) - 1, count).astype(int)]
     return chosen

@@ -27,8 +27,8 @@ FP32_BITS = 32
 IMAGE_BITS = 8
 """What an input image takes once activations are 8 bits or less: images arrive as bytes."""
 
-_CHUNK = 64
-"""Samples at once: bounds the memory of values that are all kept until their segment is done."""
+_CHUNK_ELEMENTS = 2**19
+"""Input elements at once: bounds the memory of values that are all kept until their segment is done."""
 
 Observe = Callable[[Site, Tensor], None]
 
@@ -90,9 +90,10 @@ class Tracer:
         segments = [segment for segment in self._segments if segment.name not in knobs.skip]
         weights = {segment.name: self._weights(segment, knobs) for segment in segments}
         outputs: list[Tensor] = []
+        samples = max(1, _CHUNK_ELEMENTS // max(1, inputs[0].size))
         peaks: dict[str, list[tuple[Sizes, Sizes]]] = {segment.name: [] for segment in segments}
         with torch.inference_mode():
-            for chunk in torch.split(torch.from_numpy(np.require(inputs, np.float32, ["C", "W"])), _CHUNK):
+            for chunk in torch.split(torch.from_numpy(np.require(inputs, np.float32, ["C", "W"])), samples):
                 flow = _entering(chunk, knobs)
                 for segment in segments:
                     flow, peak = self._through(segment, weights[segment.name], knobs, flow, observe)
