@@ -10,13 +10,15 @@ from torch import Tensor
 from agent.engines.engine import Answer, Array, UnsupportedPoint
 from agent.engines.flight import Flight
 from agent.engines.interpreter import Interpreter, check_runs
+from agent.engines.resolution import resized, runs_at
 from agent.models.flops import segment_flops
 from agent.models.gates import Gate, Seen, Site, gates_for
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of, stand_in_of
-from agent.models.ladder import OperatingPoint, StandIn
+from agent.models.ladder import Activation, OperatingPoint, StandIn
 from agent.models.network import Network, all_segments, blocks_of
 from agent.models.precision import StoredWeight, store
+from agent.models.sites import sites_of
 
 NAME = "eager"
 
@@ -105,10 +107,16 @@ class _Stage:
 class EagerNetwork:
     """A network at one setting of the knobs. Its weights are its own: no other setting touches them."""
 
-    def __init__(self, stages: tuple[_Stage, ...], weights: Mapping[str, StoredWeight]) -> None:
+    def __init__(
+        self,
+        stages: tuple[_Stage, ...],
+        weights: Mapping[str, StoredWeight],
+        resolution: tuple[int, int] | None = None,
+    ) -> None:
         self._stages = stages
         self._blocks = tuple(stage.name for stage in stages if stage.is_block)
         self._weights_resident_bytes = sum(weight.nbytes for weight in weights.values())
+        self._resolution = resolution
 
     @property
     def weights_resident_bytes(self) -> int:
@@ -118,8 +126,9 @@ class EagerNetwork:
     def forward(self, batch: Array, watch: Watch | None = None) -> Pass:
         """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
-        flight = Flight(torch.from_numpy(np.require(batch, np.float32, ["C", "W"])), self._blocks)
+        x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
         with torch.inference_mode():
+            flight = Flight(x if self._resolution is None else resized(x, self._resolution), self._blocks)
             for stage in self._stages:
                 if len(flight.x) == 0:
                     break
@@ -171,6 +180,7 @@ class EagerEngine:
         self._model = network
         self._blocks = {segment.name: segment for segment in blocks_of(network)}
         self._layers = frozenset(layer for segment in all_segments(network) for layer in segment.layers)
+        self._sites = frozenset(site.name for segment in network.segments for site in sites_of(segment))
 
     @property
     def name(self) -> str:
@@ -191,7 +201,8 @@ class EagerEngine:
             name: store(array, precision_of(knobs, layer_of(name)))
             for name, array in self._model.weights(used).items()
         }
-        return EagerNetwork(tuple(self._stage(segment, knobs, stored) for segment in self._model.segments), stored)
+        stages = tuple(self._stage(segment, knobs, stored) for segment in self._model.segments)
+        return EagerNetwork(stages, stored, knobs.resolution)
 
     def _check(self, knobs: Knobs) -> None:
         unknown = (knobs.skip | knobs.thresholds.keys() | knobs.stand_ins.keys()) - self._blocks.keys()
@@ -200,6 +211,13 @@ class EagerEngine:
         strange = knobs.layer_precision.keys() - self._layers
         if strange:
             raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(self._layers)}")
+        lost = knobs.activations.keys() - self._sites
+        if lost:
+            raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(self._sites)}")
+        if knobs.resolution is not None:
+            reason = runs_at(self._model, knobs.resolution)
+            if reason is not None:
+                raise UnsupportedPoint(f"resolution {knobs.resolution}: {reason}")
         headless = knobs.exits.keys() - self._model.exit_heads.keys()
         if headless:
             raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(self._model.exit_heads)} have one")
@@ -224,7 +242,7 @@ class EagerEngine:
         return self._model.stand_ins[block][kind]
 
     def _stage(self, segment: Segment, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> _Stage:
-        part = self._part(segment, stored)
+        part = self._part(segment, stored, knobs.activations)
         if segment.name not in self._blocks:
             return _Stage(segment.name, part, is_block=False)
         exit_head = self._model.exit_heads.get(segment.name)
@@ -241,6 +259,12 @@ class EagerEngine:
             stand_in=None if stand_in is None else self._part(stand_in, stored),
         )
 
-    def _part(self, segment: Segment, stored: Mapping[str, StoredWeight]) -> _Part:
+    def _part(
+        self,
+        segment: Segment,
+        stored: Mapping[str, StoredWeight],
+        activations: Mapping[str, Activation] | None = None,
+    ) -> _Part:
         weights = {name: stored[name] for name in segment.weights if name in stored}
-        return _Part(Interpreter(segment, weights), segment_flops(segment, self._model.weight_shapes))
+        compute = Interpreter(segment, weights, activations)
+        return _Part(compute, segment_flops(segment, self._model.weight_shapes))
