@@ -18,10 +18,12 @@ from drivers.linux.sysfs import (
     read_text,
     read_word,
 )
+from drivers.linux.uevents import Uevents
 from drivers.reading import POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "hwmon"
+_LIVE = Path("/")
 # Nothing is decided by these; what policies know is read more often by the drivers that own it.
 _INTERVAL_S = 10.0
 
@@ -107,13 +109,14 @@ def refuse_nothing_here(millidegrees: int, path: Path) -> None:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 
-def discover(sysroot: Path = Path("/")) -> Discovery:
+def discover(sysroot: Path = _LIVE) -> Discovery:
     """Readings `temperature|voltage|current|power|fan/<chip>/<label>`; `power` where a server has a meter."""
     again = partial(discover, sysroot)
+    wake_on = (WakeOn(Uevents, frozenset({"hwmon"})),) if sysroot == _LIVE else ()
     try:
         found, faults = chips(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again)
+        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again, wake_on=wake_on)
     sensors: list[Sensor] = []
     refusals = [_refused("", fault) for fault in faults]
     elsewhere = _read_elsewhere(sysroot)
@@ -133,7 +136,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             sensors += [_total(channel) for channel in measured if channel.prefix == "power1"]
     if not found and not refusals:
         refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again, wake_on)
 
 
 def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
