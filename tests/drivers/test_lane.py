@@ -137,3 +137,13 @@ def test_discovery_that_breaks_later_costs_nothing_found() -> None:
         pipe.tell("x")
         before = sampler.snapshot().number(TEMPERATURE) or 0
         wait_for(sampler, lambda now: (now.number(TEMPERATURE) or 0) > before + 20)
+
+
+def test_value_that_is_lost_makes_the_driver_look_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.lane._LOOK_AFTER_LOSS_S", 0.0)
+    moved = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon5", lambda: 60.0)
+    values = iter([50.0])
+    before = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon3", lambda: next(values), 0.02)
+    with running(Discovery("test", (before,), again=lambda: Discovery("test", (moved,)))) as sampler:
+        snapshot = wait_for(sampler, lambda now: now.number(TEMPERATURE) == 60.0)
+        assert snapshot.readings[TEMPERATURE].source == "hwmon5"
