@@ -55,7 +55,8 @@ _SUPER_IO = re.compile(r"nct[0-9]|it8[0-9]|it9[0-9]|f71|f81|w83|asus?wmisensors|
 _WIRED = re.compile(r"SYSTIN|CPUTIN|PECI|TSI|SMBUSMASTER|CPU|MB|System")
 # What is measured here again is read, with its traps, by drivers of their own.
 _JETSON_METERS = frozenset({"ina3221", "ina238", "ina2xx", "ina226", "ina219"})
-_METER_OF_THE_MACHINE = frozenset({"power_meter"})  # ACPI000D: what the power supplies of a server deliver
+# ACPI000D, which measures what the power supplies of a server deliver, and the SMC of a Mac under Linux.
+_METERS_OF_THE_MACHINE = frozenset({("power_meter", "power1"), ("macsmc_hwmon", "Total System Power")})
 # Cores are parts of their package's reading, and a server has a hundred of them.
 _PART_OF_PACKAGE = re.compile(r"Core [0-9]+")
 
@@ -132,8 +133,7 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
             refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
         sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
-        if chip.name in _METER_OF_THE_MACHINE:
-            sensors += [_total(channel) for channel in measured if channel.prefix == "power1"]
+        sensors += [_total(channel) for channel in measured if _measures_the_machine(channel)]
     if not found and not refusals:
         refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
     return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again, wake_on)
@@ -141,9 +141,14 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
 
 def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
     """All chips with a name, and why others could not be told. Raises SensorError when there is no list."""
+    return chips_of(entries(sysroot / "sys/class/hwmon"))
+
+
+def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
+    """The chips of these directories, and why some could not be told."""
     named: list[tuple[Path, str]] = []
     faults: list[SensorError] = []
-    for path in entries(sysroot / "sys/class/hwmon"):
+    for path in paths:
         try:
             # Before 3.13 the attributes sat in the parent device.
             directory, name = next(
@@ -242,6 +247,11 @@ def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
     if channel.chip.name in _JETSON_METERS and "NC" in channel.label.split():
         return True  # a channel that the board leaves unconnected
     return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None
+
+
+def _measures_the_machine(channel: Channel) -> bool:
+    meant = {(channel.chip.name, channel.label), (channel.chip.name, channel.prefix)}
+    return channel.quantity.name == "power" and bool(meant & _METERS_OF_THE_MACHINE)
 
 
 def _sensor(channel: Channel) -> Sensor:
