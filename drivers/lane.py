@@ -76,7 +76,7 @@ class Lane:
         self._looks_owed = 0
         self._look_due = clock() + _LOOK_EVERY_S
         self._looked_at = clock()
-        self._slots: tuple[Slot, ...] = tuple(Slot(sensor, clock()) for sensor in found.sensors)
+        self._slots: tuple[Slot, ...] = tuple(Slot(sensor, clock()) for sensor in _cheap_first(found))
 
     def start(self) -> None:
         """Begin in a thread of its own; returns at once."""
@@ -193,7 +193,7 @@ class Lane:
         with self._lock:
             known = {(slot.sensor.name, slot.sensor.source): slot for slot in self._slots}
             slots: list[Slot] = []
-            for sensor in found.sensors:
+            for sensor in _cheap_first(found):
                 slot = known.get((sensor.name, sensor.source))
                 if slot is None:
                     slot = Slot(sensor, now)
@@ -201,6 +201,11 @@ class Lane:
                     slot.follow(sensor)
                 slots.append(slot)
             self._slots, self.found = tuple(slots), found
+
+
+def _cheap_first(found: Discovery) -> list[Sensor]:
+    # Stable, so that sensors of one cost keep the driver's order.
+    return sorted(found.sensors, key=lambda sensor: sensor.cost)
 
 
 def _refused(refusal: Refusal, now: float) -> Reading:

@@ -18,7 +18,7 @@ from drivers.reading import (
     Unit,
     Value,
 )
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 from drivers.wake import Wake
 
 LOW_POWER_MODE = "low_power_mode"
@@ -99,7 +99,8 @@ def discover(system: System) -> Discovery:
         Refusal(MEMORY_PRESSURE, _DRIVER, f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}"),
     ]
     for name, unit, source, read, interval_s in offers:
-        sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s)
+        cost = Cost.PROCESS if source == "AppleSmartBattery" else Cost.KERNEL
+        sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s, cost)
         try:
             sensor.read()
         except SensorError as error:

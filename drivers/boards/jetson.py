@@ -14,7 +14,7 @@ from drivers.boards.board import read_board
 from drivers.linux.hwmon import Chip, chips, chips_of, label_of
 from drivers.linux.sysfs import UnreadableError, entries, read_int, read_word
 from drivers.reading import POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 _DRIVER = "jetson"
 _INTERVAL_S = 2.0
@@ -66,10 +66,14 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     # Without an input rail the sum leaves out what is fed straight from the connector.
     provenance = Provenance.MEASURED if inputs else Provenance.MEASURED_PARTIAL
     source = f"{_DRIVER}/{'+'.join(rail.name for rail in total)}"
-    sensors.insert(0, Sensor(POWER, Unit.WATT, provenance, source, partial(total_w, total), _INTERVAL_S))
+    sensors.insert(
+        0, Sensor(POWER, Unit.WATT, provenance, source, partial(total_w, total), _INTERVAL_S, Cost.DEVICE)
+    )
     for rail in rails:
         name, source = f"{POWER}/{rail.name}", f"{_DRIVER}/{rail.name}"
-        sensors.append(Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S))
+        sensors.append(
+            Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S, Cost.DEVICE)
+        )
     return Discovery(_DRIVER, tuple(sensors), again=again)
 
 

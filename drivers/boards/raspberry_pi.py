@@ -12,7 +12,7 @@ from drivers.boards.throttled import Throttled
 from drivers.linux.hwmon import chips
 from drivers.linux.sysfs import UnreadableError, read_int, read_text
 from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 UNDER_VOLTAGE = "under_voltage"
 INPUT_VOLTAGE = "voltage/EXT5V"
@@ -90,7 +90,7 @@ def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Val
         read()
     except SensorError as error:
         return Refusal(name, _SOURCE, str(error), error.grant)
-    return Sensor(name, unit, provenance, _SOURCE, read)
+    return Sensor(name, unit, provenance, _SOURCE, read, cost=Cost.DEVICE)
 
 
 def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:

@@ -20,7 +20,7 @@ from drivers.linux.sysfs import (
 )
 from drivers.linux.uevents import Uevents
 from drivers.reading import POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "hwmon"
 _LIVE = Path("/")
@@ -263,6 +263,7 @@ def _sensor(channel: Channel) -> Sensor:
         f"{_DRIVER}/{channel.chip.key}",
         channel.read,
         _INTERVAL_S,
+        Cost.DEVICE,
     )
 
 
@@ -273,4 +274,4 @@ def _total(channel: Channel) -> Sensor:
             raise SensorError(f"{channel.chip.key} says 0 W, and yet this machine runs")
         return watts
 
-    return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"{_DRIVER}/{channel.chip.key}", read)
+    return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"{_DRIVER}/{channel.chip.key}", read, cost=Cost.DEVICE)
