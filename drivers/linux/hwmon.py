@@ -119,6 +119,7 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
     except SensorError as error:
         return Discovery(_DRIVER, refusals=(_refused("", error),), again=again, wake_on=wake_on)
     sensors: list[Sensor] = []
+    totals: list[Sensor] = []
     refusals = [_refused("", fault) for fault in faults]
     elsewhere = _read_elsewhere(sysroot)
     for chip in found:
@@ -133,7 +134,12 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
             refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
         sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
-        sensors += [_total(channel) for channel in measured if _measures_the_machine(channel)]
+        totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
+    if len(totals) > 1:
+        reason = f"{len(totals)} meters of the machine are registered; which of them is the whole can't be told"
+        refusals.append(Refusal(POWER, _DRIVER, reason))
+    else:
+        sensors += totals
     if not found and not refusals:
         refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
     return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again, wake_on)
