@@ -20,6 +20,7 @@ class Unit(StrEnum):
     JOULE = "J"
     RPM = "rpm"
     COUNT = "count"
+    MILLISECOND = "ms"
     NAME = ""
 
 
