@@ -40,14 +40,14 @@ FLOPS_GOALS = {"residual": 0.40, "residual, stochastic depth": 0.30}
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is run."""
+    """How much is run; `training` is the share of each net's epochs."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    epochs: int = 16
+    training: float = 1.0
     nets: tuple[str, ...] = tuple(NETS)
 
 
-QUICK = Extent(seeds=(0,), epochs=6, nets=("residual",))
+QUICK = Extent(seeds=(0,), training=0.4, nets=("residual",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def _trial(net: str, seed: int, extent: Extent, progress: Progress) -> Trial:
     progress(f"{net}, seed {seed}: training")
     split = load_split(seed)
     set_up(seed)
-    model = NETS[net]()
+    model = NETS[net].make()
     torch.set_num_threads(THREADS)
-    fit(model, split.train, extent.epochs)
+    fit(model, split.train, round(extent.training * NETS[net].epochs))
     inputs = scaled(split.search.inputs, SCALE)
     network = fitted(discover(model, torch.zeros(2, *inputs.shape[1:])).network, inputs)
     held = [split.certify, split.report]

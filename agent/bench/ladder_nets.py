@@ -1,6 +1,7 @@
 """The small nets of the ladder benchmark, each trained here from scratch on scikit-learn's scanned digits."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -72,9 +73,18 @@ class SmallTransformer(nn.Module):
 NARROW = (16, 32)
 """Two thirds of the demo's widths, which makes the benchmark twice as fast."""
 
-NETS: Mapping[str, Callable[[], nn.Module]] = {
-    "residual": lambda: DigitsNet(NARROW, drop=0.0),
-    "residual, stochastic depth": lambda: DigitsNet(NARROW),
-    "mobilenet": SmallMobileNet,
-    "transformer": SmallTransformer,
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A net and how long it is trained: until more epochs hardly help."""
+
+    make: Callable[[], nn.Module]
+    epochs: int
+
+
+NETS: Mapping[str, Recipe] = {
+    "residual": Recipe(lambda: DigitsNet(NARROW, drop=0.0), 16),
+    "residual, stochastic depth": Recipe(lambda: DigitsNet(NARROW), 40),
+    "mobilenet": Recipe(SmallMobileNet, 16),
+    "transformer": Recipe(SmallTransformer, 80),
 }
