@@ -37,7 +37,7 @@ def test_check_looks_points_up_on_a_ladder(named):
     output = said("policy", "check", named, "--ladder", LADDER, code=78)
     assert f"{named}:5:16: default.use: no such point on the ladder" in output
     assert "nearest: int8" in output
-    assert f"{named}:7:53: rules[0].use: the ceiling forbids this point" in output
+    assert f"{named}:7:49: rules[0].use: the ceiling forbids this point" in output
 
 
 @pytest.mark.parametrize("ladder", ["bundles/digits", "bundles/digits/ladder.json", "ladders/camera.yaml"])
