@@ -139,8 +139,9 @@ def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> floa
 
 
 def _worth(offer: Offer) -> tuple[float, float]:
-    """Right answers a second; between equals the one that draws less."""
-    return offer.right_hz, -offer.draw_w
+    """Right answers a second; between equals the one that promises more."""
+    risk = offer.point.certified_risk
+    return offer.right_hz, -1.0 if risk is None else -risk
 
 
 def _draw(offer: Offer) -> float:
