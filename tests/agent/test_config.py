@@ -197,6 +197,7 @@ def test_a_file_that_is_not_there(directory):
 def test_a_board_is_a_name_or_a_path_made_absolute(directory):
     assert loaded(directory, LEAST).board is None
     assert loaded(directory, LEAST + "board: raspberry-pi-5\n").board == "raspberry-pi-5"
-    assert loaded(directory, LEAST + "board: mine/box.yaml\n").board == str(directory.resolve() / "mine" / "box.yaml")
+    own = loaded(directory, LEAST + "board: mine/box.yaml\n").board
+    assert own == str(directory.resolve() / "mine" / "box.yaml")
     with pytest.raises(DocumentError, match="expected a board"):
         loaded(directory, LEAST + "board: ../etc/passwd\n")

@@ -19,7 +19,7 @@ numbers = st.none() | st.floats(0, 200) | st.just(math.inf)
 def noisy(draw):
     """Readings that jump about, and come and go, once every two seconds or with gaps."""
     at, taken = 0.0, []
-    for _ in range(draw(st.integers(5, 60))):
+    for _ in range(draw(st.integers(5, 25))):
         at += draw(st.sampled_from([2.0, 2.0, 2.0, 30.0, 500.0]))
         taken.append(
             snapshot(
