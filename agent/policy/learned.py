@@ -18,7 +18,7 @@ from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, Snapshot
 
 LONGEST_STEP_S = 60.0
 """A longer gap between two decisions is a sleep or a stopped clock; nothing is learned across it."""
-MEAN_SPAN_S = 4 * 3600.0
+MEAN_SPAN_S = 24 * 3600.0
 """Over how long load and other draw are averaged for what lies hours ahead; at first, over what there is."""
 _SLOPES = (0.3, 3.0)
 _MOST_SLOWDOWN = 100.0

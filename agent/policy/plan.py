@@ -133,9 +133,9 @@ def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> floa
     idle_w = learned.mean_base_w
     if spend.left_s > LAST_HOURS_S and learned.quiet_w is not None:
         idle_w = learned.quiet_w
-    if not SHED_FROM * idle_w <= spend.allowed_w <= SHED_BELOW * idle_w:
+    if not SHED_FROM * idle_w <= spend.most_w <= SHED_BELOW * idle_w:
         return None
-    return _rate_for(spend.allowed_w - idle_w, point, learned)
+    return _rate_for(spend.most_w - idle_w, point, learned)
 
 
 def _worth(offer: Offer) -> tuple[float, float]:
