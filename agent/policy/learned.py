@@ -57,7 +57,7 @@ class Learned:
 
     `power` maps the ladder's own estimate of inference power (W) to the device's draw (W); `heat` maps the draw,
     smoothed over `prior.heat_span_s`, to the temperature. `rate_hz` and `base_w`, the draw without answers, are
-    means over the last hours; `quiet_w` is the least of the latter. `spent_j` is what the device drew since
+    means over the last day; `quiet_w` is the least of the latter. `spent_j` is what the device drew since
     midnight of `day`; `limit_hz` is the rate that the last decision let in.
     """
 

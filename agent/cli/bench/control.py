@@ -1,6 +1,5 @@
-"""`tidegate bench NAME`: every published figure. A missed goal exits 0; only a broken benchmark does not."""
+"""`tidegate bench control` and `decide`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,35 +7,12 @@ import typer
 
 from agent.bench import control as control_bench
 from agent.bench import decide as decide_bench
-from agent.bench import demo as demo_bench
-from agent.bench.figures import Figures
-from agent.cli.console import EX_DATAERR, fail, out
+from agent.cli.bench.show import JsonOption, QuickOption, show
+from agent.cli.console import EX_DATAERR, fail
 from agent.simulation.course import CourseError
 from drivers.trace import TraceError
 
-app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Only the JSON line.")]
-QuickOption = Annotated[bool, typer.Option("--quick", help="A first look in under a minute.")]
-
-
-def show(figures: Figures, as_json: bool) -> None:
-    """Tables for a person, then the JSON line."""
-    if not as_json:
-        figures.print_tables(out)
-    sys.stdout.write(figures.to_json() + "\n")
-
-
-@app.command("demo")
-def demo(as_json: JsonOption = False, quick: QuickOption = False) -> None:
-    """The demo's summary, held against its goals."""
-    try:
-        show(demo_bench.run(quick=quick), as_json)
-    except demo_bench.BenchError as error:
-        fail(str(error), 1)
-
-
-@app.command("control")
 def control(
     as_json: JsonOption = False,
     quick: QuickOption = False,
@@ -51,7 +27,6 @@ def control(
         fail(str(error), EX_DATAERR)
 
 
-@app.command("decide")
 def decide(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """What one decision costs, and one simulated day."""
     show(decide_bench.run(quick=quick), as_json)
