@@ -123,7 +123,7 @@ def test_hotter_never_wants_a_costlier_point_under_a_ceiling(taken, one, other, 
 def test_the_battery_goal_takes_cheaper_points_the_less_there_is():
     policy = policy_with(Goals(battery_until=NOON.time().replace(hour=20)), Dwell(0.0, 0.0))
     rungs = []
-    for percent in (100.0, 40.0, 20.0):
+    for percent in (100.0, 60.0, 20.0):
         state = ControlState("full", learned=Learned.from_prior(Prior(idle_w=1.0, battery_j=150e3)))
         for step in range(40):
             point = LADDER.points[LADDER.rung(state.point)]
