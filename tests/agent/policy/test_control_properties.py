@@ -1,6 +1,7 @@
 """What holds of the controller with goals, whatever it has learned and whatever the sensors say."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from policy_cases import LADDER, NOON, goals, snapshot
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState
 from agent.policy.learned import Learned, Prior
-from agent.policy.policy import Cheapest, Dwell, Goals, NoFit, Policy, Rule, Side, Threshold
+from agent.policy.policy import Assumption, Cheapest, Dwell, Goals, NoFit, Policy, Rule, Side, Threshold
 
 temperatures = st.none() | st.floats(-40, 150)
 numbers = st.none() | st.floats(0, 200) | st.just(math.inf)
@@ -133,3 +134,13 @@ def test_the_battery_goal_takes_cheaper_points_the_less_there_is():
         rungs.append(LADDER.rung(state.point))
     assert rungs[0] == 0
     assert rungs[0] < rungs[1] < rungs[2]
+
+
+def test_a_missing_temperature_under_a_ceiling_is_what_on_missing_says():
+    rest = {"power": 3.0, "request_rate": 10.0, "battery": 90.0, "power_source": "external"}
+    for assumption, point in ((Assumption.HOT, "d"), (Assumption.COOL, "full"), (Assumption.IGNORE, "full")):
+        policy = replace(
+            policy_with(Goals(temperature_ceiling_c=70.0)), rules=(), on_missing={"temperature": assumption}
+        )
+        decision = decide(snapshot(0.0, **rest), policy, LADDER, ControlState("full"), NOON)
+        assert decision.wanted == point
