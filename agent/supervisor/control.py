@@ -148,6 +148,7 @@ class Control:
                 "urgent": decision.urgent,
                 "fits": decision.fits,
                 "held_back": list(decision.held_back),
+                "controls": dict(decision.controls),
             }
             self._emit(Event(EventKind.DECISION, text, details))
 

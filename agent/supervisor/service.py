@@ -25,6 +25,7 @@ from agent.supervisor.last_point import read_last_point, write_last_point
 from agent.supervisor.listeners import Listeners
 from agent.supervisor.pushes import Pushes, Running
 from agent.supervisor.sd_notify import notify
+from agent.supervisor.settings import Settings
 from agent.supervisor.status import (
     FILE_NAME,
     DecisionStatus,
@@ -41,6 +42,7 @@ from agent.telemetry.device import Device
 from agent.telemetry.link import Link
 from agent.telemetry.reported import PolicyState, Reported
 from agent.telemetry.spool import Spool
+from drivers.controls.controls import Controls
 from drivers.sampler import Sampler
 
 TICK_S = 0.5
@@ -62,6 +64,7 @@ class Supervisor:
         running: Running,
         store: PolicyStore,
         sampler: Sampler,
+        controls: Controls,
         spool: Spool,
         listeners: Listeners,
         broker: Broker | None,
@@ -101,6 +104,7 @@ class Supervisor:
             emit=self._journal.emit,
             prior=GENERIC if profile is None else profile.device.prior,
         )
+        self._settings = Settings(controls, self._journal.emit)
         self._pushes = Pushes(
             store=store,
             running=running,
@@ -121,6 +125,7 @@ class Supervisor:
             closing.push_async_callback(_close, status_server)
             self._sampler.start()
             closing.callback(self._sampler.stop)
+            await closing.enter_async_context(self._settings.kept())
             if self._link is not None:
                 self._link.start()
                 # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
@@ -180,6 +185,8 @@ class Supervisor:
         notify(READY=1)
         while True:
             await self._control.step()
+            if self._control.decision is not None:
+                self._settings.want(self._control.decision.controls)
             write_last_point(self._config.state_dir, self._keeper.point)
             self._report()
             # Fed by the loop's own progress: a loop that hangs is a service that hangs.
