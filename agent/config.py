@@ -70,7 +70,7 @@ def _meter(value: str) -> str:
         address.parse(value)
     except ValueError as error:
         hint = "for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower"
-        raise refuse(f"no meter: {error}", allowed=address.ALLOWED, hint=hint) from None
+        raise refuse(str(error), allowed=address.ALLOWED, hint=hint) from None
     return value
 
 

@@ -62,7 +62,7 @@ DURATION = Dimension("duration", "30 s", _SECOND, most=3.2e9)
 LATENCY = Dimension("duration", "50 ms", {unit: size * 1000 for unit, size in _SECOND.items()}, most=3.6e6)
 RATE = Dimension("rate", "5 Hz", {"Hz": Decimal(1), "/s": Decimal(1), "mHz": Decimal("0.001")}, most=1e6)
 FREQUENCY = Dimension(
-    "frequency", "1.2 GHz", {"GHz": Decimal(10**6), "MHz": Decimal(1000), "kHz": Decimal(1)}, least=1.0, most=2e7
+    "frequency", "1200 MHz", {"MHz": Decimal(1000), "GHz": Decimal(10**6), "kHz": Decimal(1)}, least=1.0, most=2e7
 )
 ENERGY = Dimension(
     "energy",

@@ -125,11 +125,11 @@ class Supervisor:
             closing.push_async_callback(_close, status_server)
             self._sampler.start()
             closing.callback(self._sampler.stop)
-            await closing.enter_async_context(self._settings.kept())
             if self._link is not None:
                 self._link.start()
                 # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
                 closing.push_async_callback(asyncio.to_thread, self._link.stop, DRAIN_S)
+            await closing.enter_async_context(self._settings.kept())
             tasks = [
                 asyncio.create_task(coroutine)
                 for coroutine in (self._keeper.run(), self._control_loop(), self._telemetry_loop())

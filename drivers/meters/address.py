@@ -34,4 +34,4 @@ def parse(named: str) -> FileMeter | TopicMeter:
     topic = parts.path.strip("/")
     if parts.scheme == "mqtt" and parts.hostname and topic:
         return TopicMeter(parts.hostname, parts.port or _MQTT_PORT, topic, parts.fragment)
-    raise ValueError("names no meter")
+    raise ValueError("no address of a meter")
