@@ -37,6 +37,70 @@ def progress(text: str) -> None:
     err.print(text, style="dim", markup=False)
 
 
+SamplesOption = Annotated[int, typer.Option(min=1)]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Write all rows here (CSV), and a picture beside it (needs tidegate[plot]).")
+]
+
+
+@app.command("routing-synthetic")
+def routing_synthetic(
+    samples: SamplesOption = 10_000,
+    dim: SamplesOption = 128,
+    layers: SamplesOption = 6,
+    threshold: float = 0.1,
+    batch_size: SamplesOption = 64,
+    runs: SamplesOption = 5,
+    seed: int = 42,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    quick: QuickOption = False,
+) -> None:
+    """The activity routing paper's synthetic experiment, with blocks counted as skipped only when not computed."""
+    # They import torch, which the other commands do without.
+    from agent.bench import routing_synthetic as bench  # noqa: PLC0415
+    from agent.bench.routing_output import PlotError  # noqa: PLC0415
+
+    samples, runs = (min(samples, 1000), min(runs, 2)) if quick else (samples, runs)
+    try:
+        show(bench.run(bench.Options(samples, dim, layers, threshold, batch_size, runs, seed, output)), as_json)
+    except PlotError as error:
+        fail(str(error), 1)
+
+
+@app.command("routing-classification")
+def routing_classification(
+    dataset: Annotated[
+        Literal["digits", "mnist", "fashion-mnist", "folder"], typer.Option(help="Digits come along.")
+    ] = "digits",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the other data sets: IDX files, or train/CLASS and test/CLASS."),
+    ] = None,
+    dim: SamplesOption = 128,
+    layers: SamplesOption = 6,
+    threshold: float = 0.1,
+    batch_size: SamplesOption = 64,
+    runs: SamplesOption = 5,
+    seed: int = 42,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    quick: QuickOption = False,
+) -> None:
+    """The activity routing paper's classification experiment, untrained as published and trained."""
+    # They import torch, which the other commands do without.
+    from agent.bench import routing_classification as bench  # noqa: PLC0415
+    from agent.bench.labelled_images import ImagesError  # noqa: PLC0415
+    from agent.bench.routing_output import PlotError  # noqa: PLC0415
+
+    runs = min(runs, 2) if quick else runs
+    options = bench.Options(dataset, data, dim, layers, threshold, batch_size, runs, seed, output)
+    try:
+        show(bench.run(options, progress), as_json)
+    except (ImagesError, PlotError) as error:
+        fail(str(error), 1)
+
+
 @app.command("adaptive-activation")
 def adaptive_activation(
     model: Annotated[
