@@ -42,8 +42,8 @@ class LabelledImages:
 def load_images(dataset: str, data: Path | None, seed: int) -> LabelledImages:
     """A data set by name. Raises ImagesError.
 
-    `digits` comes with scikit-learn; `mnist` and `fashion-mnist` are IDX files in the directory `data`; `folder` is
-    `data`/train/CLASS/* and `data`/test/CLASS/* of pictures that are all of one size.
+    `digits` comes with scikit-learn. `mnist` and `fashion-mnist` are IDX files in the directory `data`. `folder`
+    is `data`/train/CLASS/* and `data`/test/CLASS/*, pictures that are all of one size.
     """
     loaders: dict[str, Callable[[Path], LabelledImages]] = {
         "mnist": lambda path: _idx(path, "MNIST"),
