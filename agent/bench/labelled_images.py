@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from agent.calibration.digits.data import load_split
 from agent.engines.engine import Array
+from agent.models.evidence import Raw
 
 Labels = npt.NDArray[np.int64]
 
@@ -63,9 +64,9 @@ def _digits(seed: int) -> LabelledImages:
     split = load_split(seed)
     rest = (split.search, split.certify, split.report)
     test = np.concatenate([part.inputs for part in rest])
-    test_labels = np.concatenate([part.labels for part in rest])
+    test_labels = np.concatenate([part.known_labels for part in rest])
     train = _flat(split.train.inputs, 16)
-    return LabelledImages(split.name, train, split.train.labels, _flat(test, 16), test_labels, 10)
+    return LabelledImages(split.name, train, split.train.known_labels, _flat(test, 16), test_labels, 10)
 
 
 def _idx(path: Path, name: str) -> LabelledImages:
@@ -118,12 +119,11 @@ def _pictures(path: Path, classes: list[str]) -> tuple[npt.NDArray[np.uint8], La
                 raise ImagesError(f"{file}: is no picture: {error}") from error
             labels.append(label)
     if not arrays or len({array.shape for array in arrays}) != 1:
-        raise ImagesError(
-            f"{path}: {len(arrays)} pictures of sizes {sorted({a.shape for a in arrays})[:3]}, need one"
-        )
+        sizes = sorted({array.shape for array in arrays})[:3]
+        raise ImagesError(f"{path}: {len(arrays)} pictures of sizes {sizes}, must be some of one size")
     return np.stack(arrays), np.array(labels, np.int64)
 
 
-def _flat(values: npt.NDArray[np.uint8], largest: int) -> Array:
+def _flat(values: Raw, largest: int) -> Array:
     scaled: Array = (values.reshape(len(values), -1) / np.float32(largest)).astype(np.float32)
     return scaled

@@ -4,7 +4,8 @@ The paper's network was never trained (8.75 % accuracy on ten classes). Here it 
 without a shortcut beside each block, and against skipping the same number of blocks for every input.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,10 @@ from agent.bench.labelled_images import LabelledImages, load_images
 from agent.bench.routing_metrics import Measured, measure, summary
 from agent.bench.routing_net import PlainBlock, ResidualBlock, RoutingNet, routing_net
 from agent.bench.routing_output import write_csv, write_plot
+from agent.bench.routing_scores import ACTIVITIES, Scores, block_scores, quantile
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine, EagerNetwork
-from agent.engines.engine import Array
-from agent.models.gates.activity import mean_abs
+from agent.models.ladder import Activity
 
 _PAPERS_RULE = "one threshold on mean |x|"
 ABLATION = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
@@ -84,11 +85,11 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """One network of one run, ready to be gated, with the activity its blocks saw in training data."""
+    """One network of one run, ready to be gated, with what gates would see on training data."""
 
     net: RoutingNet
     engine: EagerEngine
-    activity: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
+    scores: Mapping[Activity, Mapping[str, Scores]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,9 @@ def _rules(options: Options) -> Iterator[_Rule]:
     yield _Rule("full", "-", lambda _: Setting())
     for tau in dict.fromkeys((options.threshold, *ABLATION)):
         yield _Rule(_PAPERS_RULE, tau, partial(_one_threshold, tau))
-    for rate in RATES:
-        yield _Rule(f"each block's own threshold, {rate:.0%}", "-", partial(_own_thresholds, rate))
+    for activity, rate in itertools.product(ACTIVITIES, RATES):
+        name = f"each block's own threshold on {activity}, {rate:.0%}"
+        yield _Rule(name, "-", partial(_own_thresholds, activity, rate))
     for count in range(1, options.layers):
         yield _Rule(f"last {count} of {options.layers} blocks skipped", "-", partial(_without_last, count))
 
@@ -137,10 +139,10 @@ def _one_threshold(tau: float, subject: _Subject) -> Setting:
     return Setting(thresholds=dict.fromkeys(subject.net.blocks, tau))
 
 
-def _own_thresholds(rate: float, subject: _Subject) -> Setting:
-    return Setting(
-        thresholds={block: float(np.quantile(scores, rate)) for block, scores in subject.activity.items()}
-    )
+def _own_thresholds(activity: Activity, rate: float, subject: _Subject) -> Setting:
+    found = {block: quantile([scores], rate) for block, scores in subject.scores[activity].items()}
+    thresholds = {block: tau for block, tau in found.items() if tau is not None}
+    return Setting(thresholds=thresholds, activity=activity)
 
 
 def _without_last(count: int, subject: _Subject) -> Setting:
@@ -153,19 +155,9 @@ def _made(kind: _Kind, options: Options, images: LabelledImages, seed: int) -> _
     net = routing_net(options.dim, options.layers, kind.block, size, images.classes)
     if kind.trained:
         _train(net, images)
-    return _Subject(net, EagerEngine(net.exported()), _activity(net, images.train))
-
-
-def _activity(net: RoutingNet, inputs: Array) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]:
-    """mean |x| of every block's input when nothing is skipped."""
-    scores = {}
-    x = torch.from_numpy(inputs)
-    with torch.no_grad():
-        for name, module in net.modules:
-            if name in net.blocks:
-                scores[name] = mean_abs(x).numpy()
-            x = module(x)
-    return scores
+    engine = EagerEngine(net.exported())
+    scores = {activity: block_scores(engine, images.train, activity) for activity in ACTIVITIES}
+    return _Subject(net, engine, scores)
 
 
 def _train(net: RoutingNet, images: LabelledImages) -> None:

@@ -11,13 +11,18 @@ from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.routing_metrics import Measured, measure, skip_ratio, summary
 from agent.bench.routing_net import PlainBlock, RoutingNet, routing_net
 from agent.bench.routing_output import write_csv, write_plot
+from agent.bench.routing_scores import ACTIVITIES, block_scores, quantile
 from agent.bench.routing_theory import cost_ratio, published_skip_probability, skip_probability
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
+from agent.models.ladder import Activity
 
 ABLATION = (0.05, 0.1, 0.2, 0.4, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Around the paper's 0.1, and around 0.798 where the corrected formula has its step."""
+
+RATES = (0.25, 0.5, 0.75)
+"""For every activity function: the threshold below which that share of all blocks' scores lies, ungated."""
 
 PREDICTION_TOLERANCE = 0.05
 
@@ -78,13 +83,18 @@ def run(options: Options) -> Figures:
         full = [measure(run.engine.build(Setting()), run.inputs, options.batch_size, meter) for run in runs]
         thresholds = dict.fromkeys((options.threshold, *ABLATION))
         gated = [_row(options, runs, tau, meter) for tau in thresholds]
+        others = [_ablation(options, runs, activity, rate, meter) for activity in ACTIVITIES for rate in RATES]
     finally:
         torch.set_num_threads(threads)
-    rows: list[dict[str, Cell]] = [{"rule": "full", "tau": "-", **summary(full)}, *(row.cells for row in gated)]
+    rows: list[dict[str, Cell]] = [
+        {"rule": "full", "tau": "-", **summary(full)},
+        *(row.cells for row in gated),
+        *others,
+    ]
     if options.output is not None:
         write_csv(options.output, rows)
         title = f"mean |x| gate, {options.layers} blocks of {options.dim}, inputs N(0, 1)"
-        write_plot(options.output.with_suffix(".png"), rows[1:], "rule", "skip_ratio", title)
+        write_plot(options.output.with_suffix(".png"), [row.cells for row in gated], "rule", "skip_ratio", title)
     error = max(row.prediction_error for row in gated)
     text = "corrected P(skip) of the first block, off by at most"
     return Figures("routing-synthetic", rows, [Goal(text, PREDICTION_TOLERANCE, error, at_least=False)], SHOWN)
@@ -117,3 +127,18 @@ def _row(options: Options, runs: list[_Run], tau: float, meter: Meter | None) ->
         **summary(measured),
     }
     return _Row(cells, abs(float(np.mean(first)) - predicted))
+
+
+def _ablation(
+    options: Options, runs: list[_Run], activity: Activity, rate: float, meter: Meter | None
+) -> dict[str, Cell]:
+    """One threshold for all blocks on another activity function."""
+    measured: list[Measured] = []
+    taus = []
+    for run in runs:
+        tau = quantile(block_scores(run.engine, run.inputs, activity).values(), rate)
+        setting = Setting(thresholds={} if tau is None else dict.fromkeys(run.net.blocks, tau), activity=activity)
+        measured.append(measure(run.engine.build(setting), run.inputs, options.batch_size, meter))
+        taus.extend([] if tau is None else [tau])
+    rule = f"{activity} below its {rate:.0%} quantile is skipped"
+    return {"rule": rule, "tau": float(np.mean(taus)) if taus else "-", **summary(measured)}

@@ -8,9 +8,7 @@ from torch import nn
 
 from agent.calibration.calibrate import Progress, calibrate
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
-from agent.calibration.digits.net import BLOCKS
 from agent.calibration.digits.training import EPOCHS, train
-from agent.calibration.setting import Group
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.evidence import Samples
@@ -39,7 +37,7 @@ def build_digits_bundle(
     net = train(split.train, seed, recipe.epochs, progress)
     progress("exporting")
     network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
-    found = calibrate(network, _groups(network), split, SCALE, progress)
+    found = calibrate(network, split, SCALE, progress)
     contents = Contents(
         model="digits",
         input=InputSpec("image", split.train.inputs.shape[1:], SCALE),
@@ -51,7 +49,7 @@ def build_digits_bundle(
             parts={name: len(part) for name, part in split.parts.items()},
             torch=str(torch.__version__),
         ),
-        network=network,
+        network=found.network,
         ladder=found.ladder,
         calibration=found.calibration,
         canaries=found.canaries,
@@ -73,13 +71,3 @@ def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor)
         with torch.no_grad():
             x = module(x)
     return TrainedNetwork(tuple(exported), arrays)
-
-
-def _groups(network: TrainedNetwork) -> tuple[Group, ...]:
-    """Layers by stage: the blocks before the downsampling, those after it, and what always runs."""
-    early = {f"block_{i + 1}" for i in range(BLOCKS[0])}
-    layers: dict[str, list[str]] = {"always": [], "stage_1": [], "stage_2": []}
-    for segment in network.segments:
-        stage = "always" if not segment.skippable else "stage_1" if segment.name in early else "stage_2"
-        layers[stage].extend(segment.layers)
-    return tuple(Group(name, tuple(members)) for name, members in layers.items())
