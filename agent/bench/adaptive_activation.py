@@ -50,7 +50,7 @@ class Options:
 
 
 def run(options: Options, progress: Callable[[str], None]) -> Figures:
-    """Train, search, certify, report. Raises WeightsError and HeldError. Sets torch's threads and seed."""
+    """Train, search, certify, report. Raises DataError, WeightsError and HeldError. Sets torch's seed."""
     threads = torch.get_num_threads()
     rows: list[Row] = []
     studies: dict[str, Study] = {}

@@ -102,7 +102,7 @@ class _Rule:
 
 
 def run(options: Options, progress: Callable[[str], None]) -> Figures:
-    """Every kind of network under every rule. Raises ImagesError and PlotError. Sets torch's seed."""
+    """Every kind of network under every rule. Raises DataError and PlotError. Sets torch's seed."""
     images = load_images(options.dataset, options.data, options.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,8 +12,8 @@ from agent.bench.routing_metrics import Measured, measure, skip_ratio, summary
 from agent.bench.routing_net import PlainBlock, RoutingNet, routing_net
 from agent.bench.routing_output import write_csv, write_plot
 from agent.bench.routing_scores import ACTIVITIES, block_scores, quantile
-from agent.bench.routing_theory import cost_ratio, published_skip_probability, skip_probability
 from agent.calibration.setting import Setting
+from agent.calibration.theory import gated_cost, paper_skip_probability, skip_probability
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.ladder import Activity
@@ -115,15 +115,15 @@ def _row(options: Options, runs: list[_Run], tau: float, meter: Meter | None) ->
         measured.append(measure(run.engine.build(setting), run.inputs, options.batch_size, meter))
         published.append(run.net.published_skip_ratio(torch.from_numpy(run.inputs), tau))
         first.append(float((np.abs(run.inputs).mean(1) <= tau).mean()))
-    predicted = skip_probability(options.dim, tau)
+    predicted = skip_probability(tau, 1.0, options.dim)
     cells = {
         "rule": "mean |x| <= tau is skipped",
         "tau": tau,
         "skip_ratio_as_the_paper_counts": float(np.mean(published)),
         "first_block_skipped": float(np.mean(first)),
         "first_block_predicted": predicted,
-        "first_block_by_the_papers_formula": published_skip_probability(options.dim, tau),
-        "cost_model_ratio": cost_ratio(options.dim, skip_ratio(measured)),
+        "first_block_by_the_papers_formula": paper_skip_probability(tau, 1.0, options.dim),
+        "cost_model_ratio": _cost_ratio(options, skip_ratio(measured)),
         **summary(measured),
     }
     return _Row(cells, abs(float(np.mean(first)) - predicted))
@@ -142,3 +142,8 @@ def _ablation(
         taus.extend([] if tau is None else [tau])
     rule = f"{activity} below its {rate:.0%} quantile is skipped"
     return {"rule": rule, "tau": float(np.mean(taus)) if taus else "-", **summary(measured)}
+
+
+def _cost_ratio(options: Options, skipped: float) -> float:
+    """The paper's expected cost against that of running every block without gates."""
+    return gated_cost(skipped, options.layers, options.dim) / (options.layers * options.dim**2)

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agent.calibration.calibrate import Progress, calibrate
+from agent.calibration.calibrate import Progress, calibrate, silent
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
 from agent.calibration.digits.training import EPOCHS, train
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.evidence import Samples
 from agent.models.export import export_segment
-from agent.models.network import TrainedNetwork
+from agent.models.network import TrainedNetwork, WeightArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,7 @@ class Recipe:
     epochs: int = EPOCHS
 
 
-def build_digits_bundle(
-    out: Path, seed: int = 0, progress: Progress = lambda _: None, recipe: Recipe = Recipe()
-) -> None:
+def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, recipe: Recipe = Recipe()) -> None:
     """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
 
     Twice on one machine gives the same bytes but for the measured latencies in ladder.json and, through its
@@ -62,7 +60,7 @@ def build_digits_bundle(
 def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:
     """Named modules, run one after the other, as a network; `example` is a batch (2 or more, *input shape)."""
     exported = []
-    arrays = {}
+    arrays: dict[str, WeightArray] = {}
     x = example
     for name, module in segments:
         segment, weights = export_segment(name, module, x)

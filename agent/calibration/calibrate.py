@@ -3,9 +3,10 @@
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,7 +38,15 @@ SEARCH_THREADS = 2
 
 PLAN = Plan()
 
-Progress = Callable[[str], None]
+
+class Progress(Protocol):
+    """Told what is going on; `share` is how far that is through, 0..1, where it can be told."""
+
+    def __call__(self, text: str, share: float | None = None) -> None: ...
+
+
+def silent(text: str, share: float | None = None) -> None:
+    """A progress that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,8 @@ def _chain(
             checkpoint.add(step)
         progress(
             f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
-            f"operations {step.cost.flops_ratio:.0%}, weights {step.cost.resident_ratio:.0%}"
+            f"operations {step.cost.flops_ratio:.0%}, weights {step.cost.resident_ratio:.0%}",
+            share=1 - plan.aim.cost(step.cost),
         )
 
     return Search(network, Menu.of(network, groups_of(network)), inputs, plan.aim).chain(report, found)

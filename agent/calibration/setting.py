@@ -27,12 +27,12 @@ class Setting:
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: Mapping[str, Precision] = field(default_factory=dict)
-    activations: Mapping[str, Activation] = field(default_factory=dict)
-    resolution: tuple[int, int] | None = None
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     exit_rates: Mapping[str, float] = field(default_factory=dict)
     exits: Mapping[str, float] = field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
+    activations: Mapping[str, Activation] = field(default_factory=dict)
+    resolution: tuple[int, int] | None = None
 
     def with_rate(self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY) -> "Setting":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""

@@ -15,7 +15,7 @@ from agent.models.flops import segment_flops
 from agent.models.gates import Gate, Seen, Site, gates_for
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of, stand_in_of
-from agent.models.ladder import OperatingPoint, StandIn
+from agent.models.ladder import Activation, OperatingPoint, StandIn
 from agent.models.network import Network, all_segments, blocks_of
 from agent.models.precision import StoredWeight, store
 from agent.models.sites import sites_of
@@ -114,9 +114,9 @@ class EagerNetwork:
         resolution: tuple[int, int] | None = None,
     ) -> None:
         self._stages = stages
-        self._resolution = resolution
         self._blocks = tuple(stage.name for stage in stages if stage.is_block)
         self._weights_resident_bytes = sum(weight.nbytes for weight in weights.values())
+        self._resolution = resolution
 
     @property
     def weights_resident_bytes(self) -> int:
@@ -127,8 +127,8 @@ class EagerNetwork:
         """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
         x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
-        flight = Flight(x if self._resolution is None else resized(x, self._resolution), self._blocks)
         with torch.inference_mode():
+            flight = Flight(x if self._resolution is None else resized(x, self._resolution), self._blocks)
             for stage in self._stages:
                 if len(flight.x) == 0:
                     break
@@ -214,9 +214,10 @@ class EagerEngine:
         lost = knobs.activations.keys() - self._sites
         if lost:
             raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(self._sites)}")
-        reason = None if knobs.resolution is None else runs_at(self._model, knobs.resolution)
-        if reason is not None:
-            raise UnsupportedPoint(f"resolution {knobs.resolution}: {reason}")
+        if knobs.resolution is not None:
+            reason = runs_at(self._model, knobs.resolution)
+            if reason is not None:
+                raise UnsupportedPoint(f"resolution {knobs.resolution}: {reason}")
         headless = knobs.exits.keys() - self._model.exit_heads.keys()
         if headless:
             raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(self._model.exit_heads)} have one")
@@ -241,13 +242,13 @@ class EagerEngine:
         return self._model.stand_ins[block][kind]
 
     def _stage(self, segment: Segment, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> _Stage:
-        part = self._part(segment, stored, knobs)
+        part = self._part(segment, stored, knobs.activations)
         if segment.name not in self._blocks:
             return _Stage(segment.name, part, is_block=False)
         exit_head = self._model.exit_heads.get(segment.name)
         site = Site(segment)
         if exit_head is not None and segment.name in knobs.exits:
-            head = self._part(exit_head, stored, knobs)
+            head = self._part(exit_head, stored)
             site = Site(segment, head.compute, head.flops)
         stand_in = self._stand_in(segment.name, knobs)
         return _Stage(
@@ -255,10 +256,15 @@ class EagerEngine:
             part,
             is_block=True,
             gates=gates_for(knobs, site),
-            stand_in=None if stand_in is None else self._part(stand_in, stored, knobs),
+            stand_in=None if stand_in is None else self._part(stand_in, stored),
         )
 
-    def _part(self, segment: Segment, stored: Mapping[str, StoredWeight], knobs: Knobs) -> _Part:
+    def _part(
+        self,
+        segment: Segment,
+        stored: Mapping[str, StoredWeight],
+        activations: Mapping[str, Activation] | None = None,
+    ) -> _Part:
         weights = {name: stored[name] for name in segment.weights if name in stored}
-        compute = Interpreter(segment, weights, knobs.activations)
+        compute = Interpreter(segment, weights, activations)
         return _Part(compute, segment_flops(segment, self._model.weight_shapes))

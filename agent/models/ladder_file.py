@@ -171,8 +171,8 @@ class LadderModel(_Model):
     def _full_is_full(self) -> Self:
         full = self.points[0]
         gated = full.thresholds or full.skip or full.exits
-        lowered = full.layer_precision or full.activations or full.resolution
-        if gated or lowered or full.precision is not Precision.FP32:
+        changed = gated or full.layer_precision or full.activations or full.resolution
+        if changed or full.precision is not Precision.FP32:
             raise ValueError(f"the first point, {full.name}, must be the full net in fp32 with nothing skipped")
         return self
 

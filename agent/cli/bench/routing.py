@@ -59,12 +59,12 @@ def classification(
     """The activity routing paper's classification experiment, untrained as published and trained."""
     # They import torch, which the other commands do without.
     from agent.bench import routing_classification as bench  # noqa: PLC0415
-    from agent.bench.labelled_images import ImagesError  # noqa: PLC0415
     from agent.bench.routing_output import PlotError  # noqa: PLC0415
+    from agent.calibration.datasets import DataError  # noqa: PLC0415
 
     runs = min(runs, 2) if quick else runs
     options = bench.Options(dataset, data, dim, layers, threshold, batch_size, runs, seed, output)
     try:
         show(bench.run(options, progress), as_json)
-    except (ImagesError, PlotError) as error:
+    except (DataError, PlotError) as error:
         fail(str(error), 1)

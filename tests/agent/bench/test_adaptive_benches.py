@@ -11,11 +11,12 @@ from agent.bench.adaptive_study import AdaptiveStudy
 from agent.bench.adaptive_targets import target_rows
 from agent.bench.energy import Meter, NoMeter, find_meter
 from agent.bench.held_memory import HeldError, measure
-from agent.bench.own_images import ImagesError, load_own
+from agent.bench.own_images import load_own
 from agent.bench.zoo_on_digits import Samples, Trained, train_small
 from agent.calibration.adaptive import memory_cost
 from agent.calibration.adaptive_costs import NotMeasurable, energy_cost
 from agent.calibration.adaptive_knobs import Choice
+from agent.calibration.datasets import DataError
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.tracing import Tracer
@@ -119,9 +120,10 @@ def test_own_weights_and_images_take_the_place_of_digits(tmp_path: Path) -> None
     for wrong, reason in (
         ({"inputs": inputs[:10], "labels": labels[:10]}, "at least 500"),
         ({"inputs": inputs, "labels": labels[:5]}, "labels are"),
-        ({"inputs": inputs.astype(np.float64), "labels": labels}, "must be float32"),
-        ({"inputs": inputs}, "labels"),
+        ({"inputs": inputs.astype(np.float64), "labels": labels}, "inputs are float64"),
+        ({"inputs": inputs}, "no labels"),
+        ({"inputs": inputs[:, :, :8], "labels": labels}, "lenet takes"),
     ):
         np.savez(images, **wrong)
-        with pytest.raises(ImagesError, match=reason):
+        with pytest.raises(DataError, match=reason):
             load_own("lenet", 32, weights, images, seed=0)

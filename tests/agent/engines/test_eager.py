@@ -24,11 +24,11 @@ class Turned:
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: dict[str, Precision] = field(default_factory=dict)
-    activations: dict[str, Activation] = field(default_factory=dict)
-    resolution: tuple[int, int] | None = None
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     exits: dict[str, float] = field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
+    activations: dict[str, Activation] = field(default_factory=dict)
+    resolution: tuple[int, int] | None = None
 
 
 def point(name: str = "p", **knobs: object) -> OperatingPoint:
