@@ -102,6 +102,10 @@ def test_a_process_of_its_own_holds_the_weights_it_says() -> None:
     held = measure("lenet", Precision.INT8, 32)
     assert held.weights_resident_bytes < 61_706 * 4 / 3.5
     assert held.rss_bytes > held.weights_resident_bytes
+
+
+@pytest.mark.slow
+def test_a_process_that_breaks_is_told_with_its_last_words() -> None:
     with pytest.raises(HeldError, match="nowhere"):
         measure("nowhere", Precision.FP32, 32)
 
