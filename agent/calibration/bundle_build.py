@@ -11,11 +11,13 @@ from torch import nn
 from agent.calibration.calibrate import Progress, calibrate
 from agent.calibration.datasets import DataError, Dataset, Picture, read_data
 from agent.calibration.plan import Plan
+from agent.calibration.risk import RiskError
 from agent.calibration.split import Split, split_data
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
-from agent.models.discovery import discover
+from agent.models.discovery import DiscoveryError, discover
 from agent.models.evidence import Samples, scaled
+from agent.models.export import ExportError
 from agent.models.ladder import Risk
 
 MAX_SEARCH, MAX_REPORT = 300, 300
@@ -26,6 +28,10 @@ SAMPLE_BYTES = 4 * 2**20
 
 class BuildError(Exception):
     """The model or the request is not one a bundle can be built from; the message says what to change."""
+
+
+REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, RiskError)
+"""All that a build refuses with words for its user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,7 @@ class Request:
 def build_bundle(request: Request, progress: Progress) -> None:
     """Build, or go on with a build that was interrupted. Sets torch's seed and thread count for this process.
 
-    What is under way is kept beside the bundle in `OUT.partial`. Raises BuildError, DataError, and the errors of
-    export and discovery.
+    What is under way is kept beside the bundle in `OUT.partial`. Raises one of REFUSALS.
     """
     torch.manual_seed(request.seed)
     model = load_model(request.model)

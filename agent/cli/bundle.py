@@ -82,7 +82,7 @@ def build(
     data: Annotated[Path, typer.Option(help="A folder of pictures, an .npz file, or IDX files.")],
     out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes.")],
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    block: Annotated[list[str], typer.Option(help="Skip only this submodule; may be given again.")] = [],  # noqa: B006 - typer's form
+    block: Annotated[list[str] | None, typer.Option(help="Skip only this submodule; may be given again.")] = None,
     risk: Annotated[
         str,
         typer.Option(
@@ -98,8 +98,8 @@ def build(
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
     try:
-        from agent.calibration import build_errors  # noqa: PLC0415 - needs torch
-        from agent.calibration.bundle_build import Request, build_bundle  # noqa: PLC0415
+        # They import torch, which the other commands do without.
+        from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
         from agent.calibration.datasets import Picture  # noqa: PLC0415
         from agent.calibration.plan import Plan  # noqa: PLC0415
         from agent.calibration.risk import risk_of  # noqa: PLC0415
@@ -109,10 +109,10 @@ def build(
     command = shlex.join(["tidegate", *sys.argv[1:]])
     try:
         plan = Plan(Aim(risk=risk_of(risk)), delta=delta)
-        request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block), plan, command)
+        request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
         with BuildProgress() as progress:
             build_bundle(request, progress)
-    except build_errors.ALL as error:
+    except REFUSALS as error:
         fail(str(error), EX_DATAERR)
     out.print(_ladder_table(_open(out_directory)))
 

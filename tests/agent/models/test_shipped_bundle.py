@@ -40,7 +40,7 @@ def test_it_is_small_enough_to_ship() -> None:
 def test_every_check_passes() -> None:
     checks = verify(SHIPPED)
     assert [check.name for check in checks if not check.ok] == []
-    assert len(checks) == 2 + len(points())
+    assert len(checks) == 3 + len(points())
 
 
 def test_its_ladder_mixes_skips_stand_ins_exits_and_precisions(bundle: Bundle) -> None:
