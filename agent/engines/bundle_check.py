@@ -42,6 +42,14 @@ def verify(path: Path) -> tuple[Check, ...]:
     return contents, *_canary_checks(bundle)
 
 
+def _torch_check(bundle: Bundle) -> Check:
+    """Certificates were counted with the arithmetic of one torch release; another may round otherwise."""
+    import torch  # noqa: PLC0415 - a device may not have it
+
+    found, made = (version.partition("+")[0] for version in (str(torch.__version__), bundle.calibration.torch))
+    return Check("torch", found == made, f"calibrated with {made}, here is {found}")
+
+
 def _canary_checks(bundle: Bundle) -> tuple[Check, ...]:
     from agent.engines.eager import EagerEngine  # noqa: PLC0415 - imports torch, which a device may not have
 
@@ -50,7 +58,7 @@ def _canary_checks(bundle: Bundle) -> tuple[Check, ...]:
     except BundleError as error:
         return (Check("canaries", False, str(error)),)
     canaries = bundle.canaries()
-    checks = []
+    checks = [_torch_check(bundle)]
     for point in bundle.ladder.points:
         outputs = engine.prepare(point).run(canaries.inputs).outputs
         agreement = canaries.agreement(point.name, outputs)

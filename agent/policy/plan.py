@@ -15,6 +15,8 @@ from drivers.reading import TEMPERATURE, Snapshot
 HEAT_HORIZON_S = 90.0
 """How far ahead heat is looked at: past the dwell, so that a step down is done before the ceiling is reached."""
 HEAT_MARGIN_C = 1.0
+IN_VAIN_C = 3.0
+"""How far over the margin an idle device must be reckoned to get before load is no longer shed for heat."""
 LAST_HOURS_S = 7200.0
 """How long before the horizon other programs are taken to go on as they do."""
 _LEAST_SLOPE = 0.05
@@ -74,7 +76,7 @@ def plan(
         if not cool:
             cool = [min(offers, key=_draw)]
             # Without a reading there is no saying how much less would be cool enough.
-            if math.isfinite(celsius) and learned.heat.at(learned.power.offset) < ceiling_c:
+            if math.isfinite(celsius) and learned.heat.at(learned.power.offset) < ceiling_c + IN_VAIN_C:
                 most_hz = _rate_for(most_w - learned.power.offset, cool[0].point, learned)
         offers = cool
     best = max(offers, key=_worth)

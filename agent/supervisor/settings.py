@@ -31,8 +31,10 @@ class Settings:
                 self._noted.add(name)
                 text = f"{name} is left alone: the policy wants it, agent.yaml does not list it under `controls`"
                 self._emit(Event(EventKind.CONTROL, text, {"control": name, "value": None}))
-        self._wanted = {name: value for name, value in wanted.items() if name in self._controls.enabled}
-        self._changed.set()
+        allowed = {name: value for name, value in wanted.items() if name in self._controls.enabled}
+        if allowed != self._wanted:
+            self._wanted = allowed
+            self._changed.set()
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -50,7 +52,7 @@ class Settings:
         while not self._ending:
             await self._changed.wait()
             self._changed.clear()
-            if not self._ending and self._wanted != self._taken:
+            if not self._ending:
                 wanted, before = self._wanted, self._taken
                 self._taken = wanted
                 self._report(await asyncio.to_thread(self._apply, wanted, before))

@@ -71,3 +71,10 @@ def test_without_torch_it_says_that_nothing_was_run(bundle: Path, monkeypatch: p
     assert contents.ok is True
     assert canaries.ok is None
     assert "not installed" in canaries.detail
+
+
+def test_another_release_of_torch_than_calibration_had_fails(bundle: Path) -> None:
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    ladder["calibration"]["torch"] = "1.0.0+cpu"
+    vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+    assert failed(verify(bundle)) == ["torch"]
