@@ -14,7 +14,7 @@ from rich.live import Live
 from agent.cli.broker_option import parse_broker
 from agent.cli.console import EX_CONFIG, EX_UNAVAILABLE, fail, out
 from agent.cli.view import render
-from agent.config import load_config
+from agent.config import Broker, load_config
 from agent.demo.run import Demo, DemoError
 from agent.documents import DocumentError
 from agent.paths import profiles_directory
@@ -44,7 +44,7 @@ def demo(
                 Path(directory),
                 seconds=seconds,
                 replay_all=replay_all,
-                broker=None if broker is None else parse_broker(broker),
+                broker=None if broker is None else _named(broker),
                 view=view,
             )
             summary = asyncio.run(run.run())
@@ -53,6 +53,11 @@ def demo(
         except (StartError, DemoError) as error:
             fail(str(error), EX_UNAVAILABLE)
     sys.stdout.write(json.dumps(asdict(summary)) + "\n")
+
+
+def _named(text: str) -> Broker:
+    address = parse_broker(text)
+    return Broker(host=address.host, port=address.port)
 
 
 class LiveView:
@@ -72,7 +77,7 @@ class LiveView:
 
     def status(self, status: Status) -> None:
         """Draw the status."""
-        self._live.update(render(status), refresh=True)
+        self._live.update(render(status, out.width), refresh=True)
 
     def event(self, _event: Event) -> None:
         """Nothing: the status holds the recent events."""

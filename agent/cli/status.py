@@ -29,4 +29,4 @@ def status(
     if as_json:
         sys.stdout.write(to_json(found) + "\n")
     else:
-        out.print(render(found))
+        out.print(render(found, out.width))

@@ -21,22 +21,26 @@ from drivers.reading import (
 
 SHOWN = (BATTERY, POWER_SOURCE, TEMPERATURE, THERMAL_PRESSURE, POWER, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE)
 DECISIONS_SHOWN = 8
+SIDE_BY_SIDE_FROM = 130
 
 
-def render(status: Status) -> RenderableType:
-    """The whole view."""
-    top = Table.grid(expand=True, padding=(0, 1))
-    top.add_column(ratio=1)
-    top.add_column(ratio=1)
-    top.add_row(
-        Panel(_device(status), title=f"device {status.device}", border_style="cyan"),
-        Panel(_ladder(status), title=f"model {status.model} ({status.engine})", border_style="cyan"),
-    )
-    return Group(
-        top,
-        Panel(_service(status), title="service", border_style="cyan"),
-        Panel(_events(status), title="decisions", border_style="cyan"),
-    )
+def render(status: Status, width: int) -> RenderableType:
+    """The whole view; device and ladder stand side by side where `width` (columns) allows."""
+    device = _panel(_device(status), f"device {status.device}")
+    ladder = _panel(_ladder(status), f"model {status.model} ({status.engine})")
+    if width >= SIDE_BY_SIDE_FROM:
+        both = Table.grid(expand=True, padding=(0, 1))
+        both.add_column(ratio=1)
+        both.add_column(ratio=1)
+        both.add_row(device, ladder)
+        top: tuple[RenderableType, ...] = (both,)
+    else:
+        top = (device, ladder)
+    return Group(*top, _panel(_service(status), "service"), _panel(_events(status), "decisions"))
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=title, border_style="cyan")
 
 
 def format_value(reading: ReadingStatus) -> str:
@@ -52,6 +56,10 @@ def format_value(reading: ReadingStatus) -> str:
 
 def _device(status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=16)
+    table.add_column(min_width=12)
+    # A long reason is cut here; `tidegate doctor` tells it whole.
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for name in SHOWN:
         reading = status.readings.get(name)
         if reading is None:
@@ -69,7 +77,7 @@ def _device(status: Status) -> Table:
 def _ladder(status: Status) -> Table:
     table = Table(box=None, pad_edge=False)
     for header in ("", "operating point", "certified risk", "accuracy", "p50"):
-        table.add_column(header)
+        table.add_column(header, no_wrap=True)
     for rung in status.ladder:
         here = rung.name == status.point
         table.add_row(
@@ -126,6 +134,9 @@ def _telemetry(telemetry: TelemetryStatus) -> str:
 
 def _events(status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=8)
+    table.add_column(min_width=8)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for event in status.recent[-DECISIONS_SHOWN:]:
         table.add_row(
             Text(str(event["at"])[11:19], "dim"), Text(str(event["kind"]), "cyan"), Text(str(event["text"]))

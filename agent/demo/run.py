@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from agent.fleet.broker import LocalBroker, find_mosquitto
 from agent.fleet.watch import Watch, WatchError
 from agent.paths import profiles_directory
 from agent.supervisor.events import Event
-from agent.supervisor.main import run_agent
+from agent.supervisor.main import broker_address, run_agent
 from agent.supervisor.service import Supervisor
 from agent.supervisor.status import Status
 from agent.telemetry.broker import Broker
@@ -86,7 +87,7 @@ class Demo:
         *,
         seconds: float | None,
         replay_all: bool,
-        broker: Broker | None,
+        broker: configuration.Broker | None,
         view: View,
     ) -> None:
         self._directory = directory
@@ -101,15 +102,15 @@ class Demo:
     async def run(self) -> Summary:
         """Run until the time is up or a signal comes. Raises StartError, DocumentError or DemoError."""
         async with AsyncExitStack() as closing:
-            broker = self._open_broker(closing)
-            config = self._config(broker)
+            config = self._config(self._open_broker(closing))
+            broker = broker_address(config.broker)
             witness = None if broker is None else self._open_witness(broker, config.device, closing)
             supervisor, stop, agent = await self._start_agent(config, closing)
             started = time.monotonic()
             load = await self._start_load(config, supervisor)
             company = [asyncio.create_task(self._watch(supervisor))]
-            if broker is not None:
-                company.append(asyncio.create_task(self._push(broker, config.device)))
+            if config.broker is not None:
+                company.append(asyncio.create_task(self._push(config.broker, config.device)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await asyncio.wait(
@@ -142,16 +143,19 @@ class Demo:
                 replayed=tuple(n for n, r in last.readings.items() if r.source.startswith("replay/")),
             )
 
-    def _open_broker(self, closing: AsyncExitStack) -> Broker | None:
+    def _open_broker(self, closing: AsyncExitStack) -> configuration.Broker | None:
+        """The broker that was named, else one of our own, else the profile's; None leaves the spool alone."""
         if self._broker is not None:
             return self._broker
         if find_mosquitto() is None:
+            if self._base.broker is not None:
+                return self._base.broker
             self._view.note("no mosquitto here: telemetry stays in the spool (apt install mosquitto to see MQTT)")
             return None
         local = LocalBroker(self._directory / "broker")
         local.start()
         closing.callback(local.stop)
-        return local.address
+        return configuration.Broker(host=local.address.host, port=local.address.port)
 
     def _open_witness(self, broker: Broker, device: str, closing: AsyncExitStack) -> Watch:
         try:
@@ -159,7 +163,7 @@ class Demo:
         except WatchError as error:
             raise DemoError(str(error)) from error
 
-    def _config(self, broker: Broker | None) -> AgentConfig:
+    def _config(self, broker: configuration.Broker | None) -> AgentConfig:
         base = self._base
         replay = base.replay
         if replay is not None:
@@ -169,10 +173,7 @@ class Demo:
             update={
                 "state_dir": self._directory / "state",
                 "listen": configuration.Listen.model_construct(unix=self._directory / "tidegate.sock", tcp=0),
-                "broker": broker
-                and configuration.Broker.model_construct(
-                    host=broker.host, port=broker.port, username=None, password_file=None, tls=None
-                ),
+                "broker": broker,
                 "replay": replay,
             }
         )
@@ -231,7 +232,7 @@ class Demo:
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the client
         )
 
-    async def _push(self, broker: Broker, device: str) -> None:
+    async def _push(self, broker: configuration.Broker, device: str) -> None:
         """What an operator does: `tidegate policy push`, as a command of its own."""
         await asyncio.sleep((self._seconds or DAY_S) * PUSH_AFTER_SHARE)
         command = ["policy", "push", str(profiles_directory() / PUSHED_POLICY), "--device", device]
@@ -240,8 +241,7 @@ class Demo:
             "-m",
             "agent.cli.main",
             *command,
-            "--broker",
-            str(broker),
+            *_address_options(broker),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -249,6 +249,18 @@ class Demo:
         )
         said, _ = await operator.communicate()
         self._view.note(f"$ tidegate {' '.join(command[:2])} {PUSHED_POLICY.name}: {said.decode().strip()}")
+
+
+def _address_options(broker: configuration.Broker) -> Iterator[str]:
+    """How `tidegate policy push` is told of the broker."""
+    host = f"[{broker.host}]" if ":" in broker.host else broker.host
+    yield from ("--broker", f"{host}:{broker.port}")
+    if broker.username is not None:
+        yield from ("--username", broker.username)
+    if broker.password_file is not None:
+        yield from ("--password-file", str(broker.password_file))
+    if broker.tls is not None and broker.tls.ca is not None:
+        yield from ("--ca", str(broker.tls.ca))
 
 
 async def _finish_load(load: asyncio.subprocess.Process) -> dict[str, int]:

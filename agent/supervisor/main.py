@@ -76,7 +76,7 @@ def _open(
             sampler=Sampler(_discoveries(config)),
             spool=spool,
             listeners=listeners,
-            broker=_broker(config.broker),
+            broker=broker_address(config.broker),
             session=next_session(config.state_dir / "session"),
             observers=observers,
             worker_log=worker_log,
@@ -126,7 +126,8 @@ def _discoveries(config: AgentConfig) -> tuple[Discovery, ...]:
     return (*found, played) if config.replay.fill_missing else (played, *found)
 
 
-def _broker(broker: configuration.Broker | None) -> Broker | None:
+def broker_address(broker: configuration.Broker | None) -> Broker | None:
+    """The configured broker with its password read. Raises DocumentError or StartError."""
     if broker is None:
         return None
     password = None

@@ -65,6 +65,12 @@ class AgentProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / "agent.log"
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""
         command = [sys.executable, "-m", "agent.cli.main", "run", "--config", str(self.config)]

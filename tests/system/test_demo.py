@@ -1,6 +1,8 @@
 """The demo as a user runs it, bounded and without a terminal."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -26,3 +28,21 @@ def test_demo_answers_switches_takes_a_push_and_loses_nothing() -> None:
     assert set(summary["replayed"]) >= {"battery", "temperature", "power_source"}
     replayed = [line["readings"]["battery"] for line in lines if line.get("type") == "status"]
     assert all(reading["source"].startswith("replay/") for reading in replayed)
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
+def test_interrupted_demo_ends_cleanly_with_its_summary() -> None:
+    command = [sys.executable, "-m", "agent.cli.main", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if json.loads(line).get("served"):
+                break
+        # To the whole group, as a terminal sends it.
+        os.killpg(run.pid, signal.SIGINT)
+        lines = run.stdout.read().splitlines()
+        assert run.wait(60) == 0
+    summary = json.loads(lines[-1])
+    assert summary["requests_served"] > 0
+    assert (summary["requests_failed"], summary["telemetry_lost"], summary["telemetry_waiting"]) == (0, 0, 0)

@@ -1,0 +1,70 @@
+"""The running service: what systemd hears, what stays out of the supervisor, replies when no point fits."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from agent_process import PLAIN_POLICY, AgentProcess
+
+from agent.bench.load import UnixConnection
+
+StartAgent = Callable[..., AgentProcess]
+
+
+def ask(agent: AgentProcess) -> tuple[int, dict[str, object]]:
+    tensor = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": [8] * 64}
+    connection = UnixConnection(str(agent.directory / "tidegate.sock"), 30)
+    connection.request("POST", "/v2/models/digits/infer", json.dumps({"inputs": [tensor]}))
+    response = connection.getresponse()
+    reply: dict[str, object] = json.loads(response.read())
+    connection.close()
+    return response.status, reply
+
+
+def test_systemd_hears_ready_the_loops_progress_and_stopping(
+    start_agent: StartAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        agent = start_agent()
+        heard = [systemd.recv(4096).decode() for _ in range(3)]
+        assert heard[0] == "READY=1"
+        assert heard[1].startswith("WATCHDOG=1\nSTATUS=full")
+        assert heard[2].startswith("WATCHDOG=1\n")
+        assert agent.end() == 0
+        while (last := systemd.recv(4096).decode()).startswith("WATCHDOG=1"):
+            pass
+        assert last == "STOPPING=1"
+        agent.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/maps, which Linux has")
+def test_the_supervisor_has_no_torch_and_its_worker_has(start_agent: StartAgent) -> None:
+    agent = start_agent()
+    worker = agent.status().worker.pid
+    assert "libtorch" not in Path(f"/proc/{agent.pid}/maps").read_text()
+    assert "libtorch" in Path(f"/proc/{worker}/maps").read_text()
+
+
+@pytest.mark.parametrize(("no_fit", "status"), [("refuse", 503), ("cheapest_uncertified", 200)])
+def test_replies_say_when_no_certified_point_fits(
+    start_agent: StartAgent, tmp_path: Path, no_fit: str, status: int
+) -> None:
+    # No point's energy was measured, so none can be shown to stay within a bound on power.
+    policy = PLAIN_POLICY.replace("{use: full}", "{use: {max_power: 1 W}}") + f"no_fit: {no_fit}\n"
+    (tmp_path / "policy.yaml").write_text(policy)
+    agent = start_agent()
+    answered, reply = ask(agent)
+    assert answered == status
+    if status == 503:
+        assert "no certified point" in str(reply["error"])
+    else:
+        parameters = reply["parameters"]
+        assert isinstance(parameters, dict)
+        assert parameters["policy_fits"] is False
+    assert not agent.status().decision.fits  # type: ignore[union-attr]  # start waits for a decision
