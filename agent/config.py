@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
@@ -130,8 +130,9 @@ class Replay(_Part):
 
 
 class Worker(_Part):
-    """Limits on the process that owns the model; `memory_limit` in bytes of resident memory."""
+    """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory."""
 
+    engine: Literal["auto", "onnx", "packed", "eager"] = "auto"
     memory_limit: Memory | None = None
 
 

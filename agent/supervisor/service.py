@@ -12,6 +12,7 @@ from agent.config import AgentConfig
 from agent.messages import Served
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
+from agent.paths import cache_directory
 from agent.policy.decision import Decision
 from agent.policy.store import PolicyStore
 from agent.supervisor.control import Control
@@ -81,8 +82,9 @@ class Supervisor:
         memory_limit = config.worker.memory_limit
         spec = WorkerSpec(
             bundle=config.bundle,
-            engine=bundle.ladder.full.engine,
+            engine=config.worker.engine,
             listening=listeners.sockets,
+            cache_dir=cache_directory(),
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )
@@ -146,7 +148,7 @@ class Supervisor:
             version=__version__,
             uptime_s=round(time.monotonic() - self._started_at, 1),
             model=self._bundle.model,
-            engine=self._bundle.ladder.full.engine,
+            engine=keeper.engine,
             point=point.name,
             certified_risk=point.certified_risk,
             switches=control.switches,

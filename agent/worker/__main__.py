@@ -27,6 +27,7 @@ class Arguments:
     bundle: Path
     point: str
     engine: str
+    cache: Path | None
     control_fd: int
     listen_fds: tuple[int, ...]
 
@@ -37,16 +38,19 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--point", required=True)
     parser.add_argument("--engine", required=True)
+    parser.add_argument("--cache", type=Path)
     parser.add_argument("--control-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parsed = parser.parse_args()
-    return Arguments(parsed.bundle, parsed.point, parsed.engine, parsed.control_fd, tuple(parsed.listen_fd))
+    return Arguments(
+        parsed.bundle, parsed.point, parsed.engine, parsed.cache, parsed.control_fd, tuple(parsed.listen_fd)
+    )
 
 
 async def serve(arguments: Arguments) -> None:
     """Serve until the supervisor says stop or is gone."""
     bundle = open_bundle(arguments.bundle)
-    engine = open_engine(arguments.engine, bundle)
+    engine = open_engine(arguments.engine, bundle, arguments.cache)
     variant = engine.prepare(bundle.ladder.points[bundle.ladder.rung(arguments.point)])
     lane = Lane(variant)
     endpoint = Endpoint(

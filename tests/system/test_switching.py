@@ -10,6 +10,7 @@ import pytest
 from agent_process import BUNDLE
 
 from agent.bench.load import LoadClient, UnixConnection
+from agent.engines.catalog import installed_engines
 from agent.models.bundle import open_bundle
 from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
 from agent.supervisor.listeners import Listeners, open_listeners
@@ -41,15 +42,16 @@ def ask(listeners: Listeners) -> dict[str, object]:
     return reply
 
 
-def test_every_switch_falls_between_two_requests(listeners: Listeners) -> None:
-    asyncio.run(switch_through_the_ladder(listeners))
+@pytest.mark.parametrize("engine", installed_engines())
+def test_every_switch_falls_between_two_requests(listeners: Listeners, engine: str) -> None:
+    asyncio.run(switch_through_the_ladder(listeners, engine))
 
 
-async def switch_through_the_ladder(listeners: Listeners) -> None:
+async def switch_through_the_ladder(listeners: Listeners, engine: str) -> None:
     bundle = open_bundle(BUNDLE)
     samples = bundle.samples()
     ended: list[WorkerEnded] = []
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", ended.append)
+    keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", ended.append)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(100):
         await keeper.wait_ready()

@@ -15,6 +15,7 @@ from torch import Tensor
 from agent.engines import eager
 from agent.engines.engine import Answer, Array, UnsupportedPoint
 from agent.engines.fusion import Call, Layer, fuse
+from agent.engines.interpreter import check_runs
 from agent.engines.packed import kernels
 from agent.engines.packed.forms import Arithmetic, Form, PlannedStep, Tie, choose_forms
 from agent.engines.packed.network import PackedNetwork, Stage
@@ -73,6 +74,8 @@ class PackedEngine:
         when an int8 layer is first prepared. Raises UnsupportedPoint when the probe offers nothing."""
         if not offer.precisions:
             raise UnsupportedPoint(f"engine {NAME} is not offered here: {offer.reason}")
+        # The kernels believe the shapes that a graph declares; this is where they are found to be true.
+        check_runs(network)
         self._network = network
         self._calibration = calibration
         self._offer = offer

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from agent.engines.engine import UnsupportedPoint
 from agent.engines.fusion import Activation, Layer, Window
 from agent.engines.quantization import Grid, QuantizedWeight
 
@@ -22,7 +23,7 @@ QUANTIZED_LINEAR_ACTIVATIONS = frozenset({None, "relu", "gelu"})
 _MAX_SIZE = 2**31 - 1
 
 
-class KernelRefused(Exception):  # noqa: N818 - reads as what it is at the call site
+class KernelRefused(UnsupportedPoint):
     """The layer is nothing this kernel may be called with; the message says why."""
 
 
