@@ -1,5 +1,6 @@
 """The form of every published figure: rows, goals met or missed, and the machine they were measured on."""
 
+import itertools
 import json
 import os
 import platform
@@ -51,13 +52,13 @@ class Figures:
 
     def print_tables(self, console: Console) -> None:
         """The rows and the goals, for a person."""
-        if self.rows:
+        # A row that lacks columns of the others gets a table of its own kind: no cells of "not measured" there.
+        for columns, rows in itertools.groupby(self.rows, key=tuple):
             table = Table(title=self.bench)
-            columns = list(dict.fromkeys(column for row in self.rows for column in row))
             for column in columns:
                 table.add_column(column.replace("_", " "))
-            for row in self.rows:
-                table.add_row(*(_cell(row.get(column)) for column in columns))
+            for row in rows:
+                table.add_row(*(_cell(row[column]) for column in columns))
             console.print(table)
         goals = Table(title="goals")
         for column in ("goal", "target", "measured", ""):

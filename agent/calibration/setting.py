@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.models.graph import Segment
-from agent.models.ladder import Precision
+from agent.models.ladder import Activation, Precision
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Share of samples that a block's threshold would skip; 1 is a static skip, with no gate to compute."""
@@ -40,6 +40,8 @@ class Setting:
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: Mapping[str, Precision] = field(default_factory=dict)
+    activations: Mapping[str, Activation] = field(default_factory=dict)
+    resolution: tuple[int, int] | None = None
 
     def with_rate(self, block: str, rate: float, tau: float) -> "Setting":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""

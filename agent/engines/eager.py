@@ -9,12 +9,14 @@ from torch import Tensor
 
 from agent.engines.engine import Answer, Array, UnsupportedPoint
 from agent.engines.interpreter import Interpreter, check_runs
+from agent.engines.resolution import resized, runs_at
 from agent.models.gates import Gate, gate_of
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import OperatingPoint
 from agent.models.network import Network, blocks_of
 from agent.models.precision import StoredWeight, store
+from agent.models.sites import sites_of
 
 NAME = "eager"
 
@@ -41,8 +43,9 @@ class _Stage:
 class EagerNetwork:
     """A network at one setting of the knobs. Its weights are its own: no other setting touches them."""
 
-    def __init__(self, stages: tuple[_Stage, ...]) -> None:
+    def __init__(self, stages: tuple[_Stage, ...], resolution: tuple[int, int] | None = None) -> None:
         self._stages = stages
+        self._resolution = resolution
 
     @property
     def weights_resident_bytes(self) -> int:
@@ -55,6 +58,7 @@ class EagerNetwork:
         x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
         executed: dict[str, int] = {}
         with torch.inference_mode():
+            x = x if self._resolution is None else resized(x, self._resolution)
             for stage in self._stages:
                 if stage.gate is None:
                     x = stage.compute(x)
@@ -107,6 +111,7 @@ class EagerEngine:
         self._model = network
         self._blocks = frozenset(segment.name for segment in blocks_of(network))
         self._layers = frozenset(layer for segment in network.segments for layer in segment.layers)
+        self._sites = frozenset(site.name for segment in network.segments for site in sites_of(segment))
 
     @property
     def name(self) -> str:
@@ -127,6 +132,9 @@ class EagerEngine:
         strange = knobs.layer_precision.keys() - self._layers
         if strange:
             raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(self._layers)}")
+        lost = knobs.activations.keys() - self._sites
+        if lost:
+            raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(self._sites)}")
         used = [
             name for segment in self._model.segments if segment.name not in knobs.skip for name in segment.weights
         ]
@@ -134,13 +142,22 @@ class EagerEngine:
             name: store(array, precision_of(knobs, layer_of(name)))
             for name, array in self._model.weights(used).items()
         }
-        return EagerNetwork(tuple(_stage(segment, knobs, stored) for segment in self._model.segments))
+        if knobs.resolution is not None:
+            _check_resolution(self._model, knobs.resolution)
+        stages = tuple(_stage(segment, knobs, stored) for segment in self._model.segments)
+        return EagerNetwork(stages, knobs.resolution)
+
+
+def _check_resolution(network: Network, resolution: tuple[int, int]) -> None:
+    reason = runs_at(network, resolution)
+    if reason is not None:
+        raise UnsupportedPoint(f"resolution {resolution}: {reason}")
 
 
 def _stage(segment: Segment, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> _Stage:
     weights = {name: stored[name] for name in segment.weights if name in stored}
     gate = gate_of(knobs, segment.name) if segment.skippable else None
-    return _Stage(segment.name, Interpreter(segment, weights), gate)
+    return _Stage(segment.name, Interpreter(segment, weights, knobs.activations), gate)
 
 
 def _gated(compute: Interpreter, is_open: Tensor | bool, x: Tensor) -> tuple[Tensor, int]:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from agent.models.aa_relu import adapted
 from agent.models.errors import BundleError
 from agent.models.graph import INPUT, OPERATORS, Argument, BatchSize, Ref, Segment, Weight
+from agent.models.ladder import Activation
 from agent.models.network import Network
 from agent.models.precision import Fp32Weight, StoredWeight
+from agent.models.sites import sites_of
 
 # `aten.conv2d.default` is torch.ops.aten.conv2d.default. Only names of the allowlist ever get here.
 _FUNCTIONS = {name: py_operator.attrgetter(name)(torch.ops) for name in OPERATORS}
@@ -18,9 +21,19 @@ _FUNCTIONS = {name: py_operator.attrgetter(name)(torch.ops) for name in OPERATOR
 class Interpreter:
     """A segment bound to its stored weights; holds no state between calls."""
 
-    def __init__(self, segment: Segment, weights: Mapping[str, StoredWeight]) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        weights: Mapping[str, StoredWeight],
+        activations: Mapping[str, Activation] | None = None,
+    ) -> None:
+        """`activations` holds AA-ReLU by stored value, `segment.node`; those of other segments are left out."""
         self._segment = segment
         self._weights = weights
+        chosen = activations or {}
+        self._adapted = {
+            site.node: (chosen[site.name], site.floor) for site in sites_of(segment) if site.name in chosen
+        }
 
     @property
     def weights_resident_bytes(self) -> int:
@@ -37,7 +50,8 @@ class Interpreter:
         for node in self._segment.nodes:
             args = [self._resolve(argument, values) for argument in node.args]
             kwargs = {key: self._resolve(argument, values) for key, argument in node.kwargs.items()}
-            values[node.name] = _FUNCTIONS[node.operator](*args, **kwargs)
+            value = _FUNCTIONS[node.operator](*args, **kwargs)
+            values[node.name] = adapted(value, *self._adapted[node.name]) if node.name in self._adapted else value
         return values
 
     def _resolve(self, argument: Argument, values: Mapping[str, Tensor]) -> object:

@@ -33,6 +33,7 @@ from agent.models.graph import Segment
 from agent.models.ladder import Ladder, OperatingPoint
 from agent.models.ladder_file import Calibration, describe, read_ladder
 from agent.models.network import Shape, WeightArray, blocks_of
+from agent.models.sites import sites_of
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_BUNDLE_BYTES = 4 * 2**30
@@ -221,6 +222,9 @@ def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> Non
     strange = point.layer_precision.keys() - layers
     if strange:
         raise BundleError(f"{where}: {sorted(strange)} are no layers of this model")
+    lost = point.activations.keys() - {site.name for segment in bundle.segments for site in sites_of(segment)}
+    if lost:
+        raise BundleError(f"{where}: {sorted(lost)} are no stored values of this model")
 
 
 def _expect(

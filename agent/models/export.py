@@ -10,6 +10,8 @@ from torch import Tensor, fx, nn
 from agent.models.graph import INPUT, OPERATORS, Argument, BatchSize, Node, Ref, Segment, Weight
 
 _BATCH_SIZE = "aten.sym_size.int"
+_COPY = "aten.clone.default"
+"""What dropout is at inference."""
 
 
 class ExportError(Exception):
@@ -63,6 +65,8 @@ class _Reader:
                 if node.args[1] != 0:
                     raise ExportError(f"{self._segment}: axis {node.args[1]} varies; only the batch axis 0 may")
                 self._values[node.name] = BatchSize()
+            elif node.op == "call_function" and str(node.target) == _COPY:
+                self._values[node.name] = self._argument(node.args[0])
             elif node.op == "call_function":
                 nodes.append(self._call(node))
                 self._values[node.name] = Ref(node.name)
@@ -88,8 +92,8 @@ class _Reader:
         raise ExportError(f"{self._segment}: an argument of type {type(argument).__name__} can't be kept as data")
 
     def _check_output(self, node: fx.Node, nodes: list[Node]) -> None:
-        outputs = [value.name for value in node.all_input_nodes]
-        if not nodes or outputs != [nodes[-1].name]:
+        outputs = [self._values[value.name] for value in node.all_input_nodes]
+        if not nodes or outputs != [Ref(nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
 

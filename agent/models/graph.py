@@ -11,6 +11,7 @@ OPERATORS = frozenset(
         "aten.adaptive_avg_pool2d.default",
         "aten.add.Tensor",
         "aten.avg_pool2d.default",
+        "aten.cat.default",
         "aten.conv2d.default",
         "aten.flatten.using_ints",
         "aten.gelu.default",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from agent.models.ladder import Precision
+from agent.models.ladder import Activation, Precision
 
 
 class Knobs(Protocol):
@@ -24,6 +24,14 @@ class Knobs(Protocol):
     @property
     def layer_precision(self) -> Mapping[str, Precision]:
         """Exceptions from the default, by layer."""
+
+    @property
+    def activations(self) -> Mapping[str, Activation]:
+        """AA-ReLU by stored value, `segment.node`; a value not named is left as it is."""
+
+    @property
+    def resolution(self) -> tuple[int, int] | None:
+        """Height and width that images are resized to; None leaves them as they come."""
 
 
 def precision_of(knobs: Knobs, layer: str) -> Precision:

@@ -1,5 +1,6 @@
 """The ladder: a model's operating points, from full to cheapest, as plain data. No torch, no I/O."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,28 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
+    INT4 = "int4"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """AA-ReLU of the AdaptiveActivation paper (arXiv:2309.01824) at one stored value, in our reconstruction.
+
+    Q_bits(clip(x * 1[|x| >= threshold], -clip, clip)): values below `threshold` become 0 (T as sparsity), values
+    beyond `clip` become it (T as range), and what is left is rounded to `bits` bits. The defaults change nothing.
+    """
+
+    threshold: float = 0.0
+    clip: float = math.inf
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.threshold < math.inf and self.clip > 0):
+            raise ValueError(f"threshold {self.threshold} must be in 0..inf, clip {self.clip} above 0")
+        if self.bits is not None and not (2 <= self.bits <= 8 and self.clip < math.inf):
+            raise ValueError(
+                f"{self.bits} bits with clip {self.clip}: allowed are 2 to 8 bits within a finite clip"
+            )
 
 
 class Risk(StrEnum):
@@ -52,7 +75,9 @@ class OperatingPoint:
     """One full setting of all knobs.
 
     A block in `skip` never runs; one in `thresholds` runs when its activity exceeds tau; the others always
-    run. `precision` is the default, `layer_precision` overrides it per layer.
+    run. `precision` is the default, `layer_precision` overrides it per layer. `activations` holds AA-ReLU by
+    stored value (`segment.node`). Images are resized to `resolution` (height, width) before anything runs;
+    None leaves them as they come.
     """
 
     name: str
@@ -63,6 +88,8 @@ class OperatingPoint:
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: Mapping[str, Precision] = field(default_factory=dict)
+    activations: Mapping[str, Activation] = field(default_factory=dict)
+    resolution: tuple[int, int] | None = None
     threads: int = 1
 
     @property

@@ -1,5 +1,6 @@
 """ladder.json: the ladder with what it holds for (weights, data, settings), and which of it was only measured."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Self
@@ -7,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.models.errors import BundleError
-from agent.models.graph_file import Name
-from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Precision, Risk
+from agent.models.graph_file import Name, Size
+from agent.models.ladder import Activation, Certificate, Figures, Ladder, OperatingPoint, Precision, Risk
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -64,6 +65,24 @@ class FiguresModel(_Model):
     energy_mj: Positive | None
 
 
+class ActivationModel(_Model):
+    """AA-ReLU at one value in the file; a clip of null is none, as JSON has no infinity."""
+
+    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    clip: Positive | None = None
+    bits: Annotated[int, Field(ge=2, le=8)] | None = None
+
+    @classmethod
+    def of(cls, activation: Activation) -> "ActivationModel":
+        """For writing."""
+        clip = None if activation.clip == math.inf else activation.clip
+        return cls(threshold=activation.threshold, clip=clip, bits=activation.bits)
+
+    def activation(self) -> Activation:
+        """The setting. Raises ValueError for bits without a clip."""
+        return Activation(self.threshold, math.inf if self.clip is None else self.clip, self.bits)
+
+
 class PointModel(_Model):
     """An operating point in the file."""
 
@@ -75,12 +94,15 @@ class PointModel(_Model):
     skip: list[Name]
     precision: Precision
     layer_precision: dict[Name, Precision]
+    activations: dict[Name, ActivationModel] = {}
+    resolution: tuple[Size, Size] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)]
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "PointModel":
         """For writing; the skip set sorted, so that the file repeats."""
-        return cls.model_validate(asdict(point) | {"skip": sorted(point.skip)})
+        activations = {name: ActivationModel.of(activation) for name, activation in point.activations.items()}
+        return cls.model_validate(asdict(point) | {"skip": sorted(point.skip), "activations": activations})
 
     def point(self) -> OperatingPoint:
         """The operating point."""
@@ -93,6 +115,8 @@ class PointModel(_Model):
             skip=frozenset(self.skip),
             precision=self.precision,
             layer_precision=self.layer_precision,
+            activations={name: model.activation() for name, model in self.activations.items()},
+            resolution=self.resolution,
             threads=self.threads,
         )
 
@@ -123,7 +147,8 @@ class LadderModel(_Model):
     @model_validator(mode="after")
     def _full_is_full(self) -> Self:
         full = self.points[0]
-        if full.thresholds or full.skip or full.layer_precision or full.precision is not Precision.FP32:
+        changed = full.thresholds or full.skip or full.layer_precision or full.activations or full.resolution
+        if changed or full.precision is not Precision.FP32:
             raise ValueError(f"the first point, {full.name}, must be the full net in fp32 with nothing skipped")
         return self
 

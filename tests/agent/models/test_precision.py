@@ -7,7 +7,7 @@ import torch
 from agent.models.ladder import Precision
 from agent.models.precision import INT8_LEVELS, Int8Weight, store
 
-SHAPES = [(8, 4, 3, 3), (10, 48), (1, 1)]
+SHAPES = [(8, 4, 3, 3), (10, 48), (1, 2)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
