@@ -312,5 +312,5 @@ def _lost(account: SpoolAccount | None, witness: Watch | None) -> int | None:
 
 
 def _engine() -> Literal["eager", "onnx"]:
-    """The engine that the demo's ladder was certified on, where torch is installed; measuring would take seconds."""
+    """The engine that the demo's ladder was certified on, where torch is installed; `auto` takes seconds."""
     return "eager" if "eager" in installed_engines() else "onnx"

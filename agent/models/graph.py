@@ -22,8 +22,10 @@ OPERATORS = frozenset(
         "aten.mean.dim",
         "aten.mul.Tensor",
         "aten.relu.default",
+        "aten.scaled_dot_product_attention.default",
         "aten.sigmoid.default",
         "aten.silu.default",
+        "aten.transpose.int",
         "aten.view.default",
     }
 )

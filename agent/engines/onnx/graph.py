@@ -19,6 +19,9 @@ GATED = "gated"
 RUN = "run"
 RAN = "ran"
 
+_MAX_BIAS_CODE = 2**30
+"""Half of what 32 bits hold: the products are added to it."""
+
 _LAYERS = frozenset({"aten.conv2d.default", "aten.linear.default"})
 _CUTS = frozenset({"aten.relu.default", "aten.hardtanh.default"})
 """Activations that only cut values off: a uint8 grid does the same, so ONNX Runtime drops them before one."""
@@ -53,7 +56,7 @@ class Sources:
 
     floats: Callable[[Iterable[str]], Sequence[TensorValue]]
     quantized: Callable[[str], QuantizedWeight]
-    bias: Callable[[str], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
+    array: Callable[[str], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
     ranges: Mapping[str, Range] = field(default_factory=dict)
 
 
@@ -208,25 +211,30 @@ class _Builder:
         scope.emit("DequantizeLinear", parts, widened, axis=1 if tall else 0)
         bias_argument = node.args[2] if len(node.args) > 2 else None
         inputs = [x, widened]
-        if isinstance(bias_argument, Weight) and not tall:
-            inputs.append(self._int32_bias(scope, bias_argument.weight, weight, source, output))
+        bias = bias_argument.weight if isinstance(bias_argument, Weight) else None
+        inside = None if tall or bias is None else self._int32_bias(scope, bias, weight, source, output)
+        if inside is not None:
+            inputs.append(inside)
+        product = output if inside is not None or bias is None else f"{output}/product"
         if node.operator == "aten.conv2d.default":
-            scope.emit("Conv", inputs, output, **convolution_attributes(node))
-        elif not tall:
-            scope.emit("Gemm", inputs, output, transB=1)
-        elif isinstance(bias_argument, Weight):
-            self._floats[bias_argument.weight] = None
-            product = scope.emit("MatMul", inputs, f"{output}/product")
-            scope.emit("Add", [product, bias_argument.weight], output)
+            scope.emit("Conv", inputs, product, **convolution_attributes(node))
+        elif tall:
+            scope.emit("MatMul", inputs, product)
         else:
-            scope.emit("MatMul", inputs, output)
+            scope.emit("Gemm", inputs, product, transB=1)
+        if bias is not None and product != output:
+            values = self._sources.array(bias).reshape(-1, *[1] * (0 if tall else len(node.shape) - 1))
+            scope.emit("Add", [product, self._scope.constant(f"{output}/bias/values", values)], output)
 
-    def _int32_bias(self, scope: Scope, name: str, weight: QuantizedWeight, source: str, output: str) -> str:
+    def _int32_bias(
+        self, scope: Scope, name: str, weight: QuantizedWeight, source: str, output: str
+    ) -> str | None:
+        """The bias in units of input scale x weight scale; None where those are too fine for 32 bits."""
         scales = (weight.scales.astype(np.float64) * self._grids[source].scale).astype(np.float32)
-        limit = np.float64(2**31 - 1)
-        codes = np.clip(np.rint(self._sources.bias(name) / scales.astype(np.float64)), -limit, limit).astype(
-            np.int32
-        )
+        exact = np.rint(self._sources.array(name) / scales.astype(np.float64))
+        if np.abs(exact).max() > _MAX_BIAS_CODE:
+            return None
+        codes = exact.astype(np.int32)
         top = self._scope
         parts = [
             top.constant(f"{output}/bias/codes", codes),

@@ -222,6 +222,29 @@ def _layer_norm(scope: Scope, node: Node, output: str) -> None:
     scope.emit("LayerNormalization", inputs, output, axis=-len(sizes), epsilon=_number(epsilon))
 
 
+def _transpose(scope: Scope, node: Node, output: str) -> None:
+    x, *axes = node.args
+    order = list(range(len(node.shape) + 1))
+    first, second = (axis % len(order) for axis in _numbers(tuple(axes)))
+    order[first], order[second] = order[second], order[first]
+    scope.emit("Transpose", [scope.operand(x, output)], output, perm=order)
+
+
+def _attention(scope: Scope, node: Node, output: str) -> None:
+    """softmax(q k^T / sqrt(d)) v over (samples, heads, tokens, d), without mask or dropout."""
+    if len(node.args) != 3 or node.kwargs:
+        raise Unconvertible("only query, key and value; no mask, dropout or scale of its own")
+    query, key, value = (scope.operand(argument, output) for argument in node.args)
+    shape = scope.shapes[node.args[1].ref] if isinstance(node.args[1], Ref) else ()
+    rank = len(shape) + 1
+    order = [*range(rank - 2), rank - 1, rank - 2]
+    turned = scope.emit("Transpose", [key], f"{output}/key", perm=order)
+    scores = scope.emit("MatMul", [query, turned], f"{output}/scores")
+    scale = scope.constant(f"{output}/scale", np.asarray(shape[-1] ** -0.5, np.float32))
+    scaled = scope.emit("Mul", [scores, scale], f"{output}/scaled")
+    scope.emit("MatMul", [scope.emit("Softmax", [scaled], f"{output}/softmax", axis=-1), value], output)
+
+
 def _concatenate(scope: Scope, node: Node, output: str) -> None:
     parts, axis = _filled(node.args, (None, 0))
     if not isinstance(parts, tuple) or not isinstance(axis, int):
@@ -244,8 +267,10 @@ _CONVERSIONS: Mapping[str, Convert] = {
     "aten.mean.dim": _mean,
     "aten.mul.Tensor": _binary("Mul"),
     "aten.relu.default": _unary("Relu"),
+    "aten.scaled_dot_product_attention.default": _attention,
     "aten.sigmoid.default": _unary("Sigmoid"),
     "aten.silu.default": _silu,
+    "aten.transpose.int": _transpose,
     "aten.view.default": _reshape,
 }
 

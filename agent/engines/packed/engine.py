@@ -6,7 +6,7 @@ computed with in fp32, because its certificate says nothing of rounded activatio
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import torch
@@ -114,10 +114,10 @@ class PackedEngine:
         """
         if self._inputs is None:
             self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
-            self._full_ranges = self._observed(_Exact())
+            self._full_ranges = self._observed(_exact(knobs, thresholds={}, skip=frozenset()))
         if not (knobs.skip or knobs.thresholds):
             return self._full_ranges
-        return {**self._full_ranges, **self._observed(_Exact(knobs.thresholds, knobs.skip))}
+        return {**self._full_ranges, **self._observed(_exact(knobs))}
 
     def _observed(self, knobs: Knobs) -> Mapping[str, Range]:
         seen: dict[str, Range] = {}
@@ -133,14 +133,11 @@ class PackedEngine:
         return seen
 
 
-@dataclass(frozen=True, slots=True)
-class _Exact:
-    """Gates and skips in fp32."""
-
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    skip: frozenset[str] = frozenset()
-    precision: Precision = Precision.FP32
-    layer_precision: Mapping[str, Precision] = field(default_factory=dict)
+def _exact(knobs: Knobs, **others: object) -> Knobs:
+    """The same gates in fp32, with `others` changed."""
+    # Knobs are dataclasses, a point's or a search's; the protocol can't say so.
+    exact: Knobs = replace(knobs, precision=Precision.FP32, layer_precision={}, **others)  # type: ignore[type-var]
+    return exact
 
 
 class _Builder:
