@@ -6,8 +6,9 @@ from pathlib import Path
 
 from agent.engines.auto import NAME as AUTO
 from agent.engines.auto import AutoEngine, make_choice
-from agent.engines.device import DeviceCache, installed_version
+from agent.engines.device import DeviceCache, fingerprint, installed_version
 from agent.engines.engine import Engine
+from agent.engines.network_cache import NetworkCache
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
@@ -69,13 +70,17 @@ def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
             offer = Offer(frozenset(Precision(each) for each in precisions), limit, reason)
         case _:
             offer = probe()
-    return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer)
+    return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))
 
 
-def _open_onnx(bundle: Bundle, _cache: DeviceCache) -> Engine:
+def _open_onnx(bundle: Bundle, cache: DeviceCache) -> Engine:
     from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - ONNX Runtime is an extra
 
-    return OnnxEngine(bundle, lambda: bundle.canaries().inputs)
+    return OnnxEngine(bundle, lambda: bundle.canaries().inputs, _network_cache(bundle, cache))
+
+
+def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
+    return NetworkCache(cache.directory and cache.directory / f"{bundle.sha256[:16]}-{fingerprint()[:16]}")
 
 
 _OPENERS: Mapping[str, Callable[[Bundle, DeviceCache], Engine]] = {

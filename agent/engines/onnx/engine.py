@@ -13,6 +13,8 @@ import numpy as np
 import onnxruntime
 
 from agent.engines.engine import Answer, Array, UnsupportedPoint
+from agent.engines.memory import return_freed
+from agent.engines.network_cache import NO_CACHE, NetworkCache
 from agent.engines.onnx.graph import GATED, RAN, RUN, TAU, GraphSetting, Sources, X, Y, build_graph, quantizable
 from agent.engines.onnx.protobuf import TensorValue, model_bytes
 from agent.engines.onnx.weights import float_constants, weights_folder
@@ -91,16 +93,18 @@ class OnnxVariant:
     def release(self) -> None:
         """Let go of the session; one that another variant shares stays."""
         self._session = None
+        return_freed()
 
 
 class OnnxEngine:
     """Builds sessions; variants that differ in gates alone share one."""
 
-    def __init__(self, network: Network, calibration: Callable[[], Array]) -> None:
+    def __init__(self, network: Network, calibration: Callable[[], Array], cache: NetworkCache = NO_CACHE) -> None:
         """`calibration` gives inputs (samples, *input shape) for the ranges of uint8 activations; asked for once,
         when an int8 layer is first prepared. Raises UnsupportedPoint for an operator without ONNX form."""
         self._network = network
         self._calibration = calibration
+        self._cache = cache
         self._inputs: Array | None = None
         self._full_ranges: Mapping[str, Range] | None = None
         self._sessions: WeakValueDictionary[_Key, _Session] = WeakValueDictionary()
@@ -138,12 +142,37 @@ class OnnxEngine:
     def _session(self, key: _Key, point: OperatingPoint) -> _Session:
         session = self._sessions.get(key)
         if session is None:
-            reader = _Reader(self._network, dict(key.rounding))
-            ranges = self._ranges_at(point) if key.setting.int8 else {}
-            graph = build_graph(self._network, key.setting, reader.sources(ranges))
-            session = _Session(_open(model_bytes(graph), self._network, key.threads), reader.bytes_used)
+            session = self._built(key, point)
             self._sessions[key] = session
+            return_freed()
         return session
+
+    def _built(self, key: _Key, point: OperatingPoint) -> _Session:
+        held = self._held_bytes(key)
+        if not key.setting.int8:
+            reader = _Reader(self._network, dict(key.rounding))
+            model = model_bytes(build_graph(self._network, key.setting, reader.sources({})))
+            return _Session(_open(model, self._network, key.threads), held)
+
+        def make() -> bytes:
+            reader = _Reader(self._network, dict(key.rounding))
+            return model_bytes(build_graph(self._network, key.setting, reader.sources(self._ranges_at(point))))
+
+        subject = f"{sorted(key.setting.int8)} {sorted(key.setting.skip)} {key.paths} {weight_limit()}"
+        return _Session(_open(self._cache.model(subject, make), self._network, key.threads), held)
+
+    def _held_bytes(self, key: _Key) -> int:
+        """Bytes of the weights that a session's graph uses."""
+        used = {
+            name
+            for segment in self._network.segments
+            if segment.name not in key.setting.skip
+            for name in segment.weights
+        }
+        shapes = self._network.weight_shapes
+        wide = {name for name in used if len(shapes[name]) < 2 or layer_of(name) not in key.setting.int8}
+        codes = sum(int(np.prod(shapes[name])) + 4 * shapes[name][0] for name in used - wide)
+        return codes + sum(4 * int(np.prod(shapes[name])) for name in wide)
 
     def _ranges_at(self, point: OperatingPoint) -> Mapping[str, Range]:
         """Range of every value by `segment/node` (the network's input is ""), over the calibration inputs.
@@ -202,12 +231,12 @@ def _gates(point: OperatingPoint, network: Network) -> dict[str, Array]:
 
 
 class _Reader:
-    """Reads a network's weights for one graph, rounded as asked, and counts what it gave."""
+    """Reads a network's weights for one graph, rounded as asked."""
 
     def __init__(self, network: Network, rounding: Mapping[str, Precision] | None) -> None:
         self._network = network
         self._rounding = rounding or {}
-        self.bytes_used = 0
+        self._arrays: Mapping[str, Array] | None = None
 
     def sources(self, ranges: Mapping[str, Range]) -> Sources:
         return Sources(self._floats, self._quantized, self._array, ranges)
@@ -221,17 +250,15 @@ class _Reader:
             if precision is not None:
                 array = rounded(self._array(name), precision)
                 constants.append(TensorValue(name, array.shape, array))
-        shapes = self._network.weight_shapes
-        self.bytes_used += sum(4 * int(np.prod(shapes[name])) for name in names)
         return constants
 
     def _quantized(self, name: str) -> QuantizedWeight:
-        weight = quantize_weight(self._array(name), weight_limit())
-        self.bytes_used += weight.nbytes
-        return weight
+        return quantize_weight(self._array(name), weight_limit())
 
     def _array(self, name: str) -> Array:
-        return self._network.weights([name])[name]
+        if self._arrays is None:
+            self._arrays = self._network.weights(self._network.weight_shapes)
+        return self._arrays[name]
 
 
 def _open(model: bytes, network: Network, threads: int) -> onnxruntime.InferenceSession:

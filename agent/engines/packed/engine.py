@@ -15,13 +15,16 @@ from torch import Tensor
 from agent.engines import eager
 from agent.engines.engine import Answer, Array, UnsupportedPoint
 from agent.engines.fusion import Call, Layer, fuse
+from agent.engines.int8_store import Int8Store
 from agent.engines.interpreter import check_runs
+from agent.engines.memory import return_freed
+from agent.engines.network_cache import NO_CACHE, NetworkCache
 from agent.engines.packed import kernels
 from agent.engines.packed.forms import Arithmetic, Form, PlannedStep, Tie, choose_forms
 from agent.engines.packed.network import PackedNetwork, Stage
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.plan import SegmentPlanner
-from agent.engines.quantization import Grid, QuantizedWeight, Range, quantize_weight
+from agent.engines.quantization import Grid, QuantizedWeight, Range
 from agent.engines.support import check_knobs
 from agent.models.graph import INPUT, Segment
 from agent.models.knobs import Knobs, precision_of
@@ -64,12 +67,15 @@ class PackedVariant:
     def release(self) -> None:
         """Let go of the weights; those that another variant shares stay."""
         self._network = None
+        return_freed()
 
 
 class PackedEngine:
     """Packs variants; layers packed alike are shared by the variants that are alive."""
 
-    def __init__(self, network: Network, calibration: Callable[[], Array], offer: Offer) -> None:
+    def __init__(
+        self, network: Network, calibration: Callable[[], Array], offer: Offer, cache: NetworkCache = NO_CACHE
+    ) -> None:
         """`calibration` gives inputs (samples, *input shape) for the ranges of uint8 activations; asked for once,
         when an int8 layer is first prepared. Raises UnsupportedPoint when the probe offers nothing."""
         if not offer.precisions:
@@ -82,6 +88,8 @@ class PackedEngine:
         self._steps = {segment.name: fuse(segment) for segment in network.segments}
         self._inputs: Array | None = None
         self._full_ranges: Mapping[str, Range] = {}
+        self._cache = cache
+        self._int8 = Int8Store(network, offer.weight_limit, cache.file(f"int8-{offer.weight_limit}.safetensors"))
         self._shared: WeakValueDictionary[object, kernels.Packed] = WeakValueDictionary()
 
     @property
@@ -95,7 +103,9 @@ class PackedEngine:
             raise UnsupportedPoint(
                 f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
             )
-        return PackedVariant(point, self.build(point, native=point.engine == NAME))
+        variant = PackedVariant(point, self.build(point, native=point.engine == NAME))
+        self._int8.drop_pages()
+        return variant
 
     def build(self, knobs: Knobs, native: bool = True) -> PackedNetwork:
         """The network at a setting of the knobs, in this engine's own arithmetic or (not native) in eager's.
@@ -112,6 +122,10 @@ class PackedEngine:
         On the paths that these knobs take: behind a skipped block values can be far larger than in the full net.
         What none of those paths computes has the full net's range.
         """
+        subject = f"packed {sorted(knobs.thresholds.items())} {sorted(knobs.skip)}"
+        return self._cache.ranges(subject, lambda: self._ranges_at(knobs))
+
+    def _ranges_at(self, knobs: Knobs) -> Mapping[str, Range]:
         if self._inputs is None:
             self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
             self._full_ranges = self._observed(_exact(knobs, thresholds={}, skip=frozenset()))
@@ -149,7 +163,8 @@ class _Builder:
         self._knobs = knobs
         self._native = native
         used = [segment for segment in self._network.segments if segment.name not in knobs.skip]
-        self._arrays = self._network.weights([name for segment in used for name in segment.weights])
+        self._used = [name for segment in used for name in segment.weights]
+        self._read: Mapping[str, Array] | None = None
 
     def build(self) -> PackedNetwork:
         running = [segment for segment in self._network.segments if segment.name not in self._knobs.skip]
@@ -212,7 +227,17 @@ class _Builder:
         return Arithmetic(precision)
 
     def _weight(self, name: str) -> Tensor:
-        return torch.tensor(self._arrays[name])
+        return torch.tensor(self._array(name))
+
+    def _array(self, name: str) -> Array:
+        """A weight in fp32. Vectors come with the first: layers in int8 want no more than their bias."""
+        if self._read is None or name not in self._read:
+            shapes = self._network.weight_shapes
+            wanted = (
+                self._used if len(shapes[name]) > 1 else [each for each in self._used if len(shapes[each]) < 2]
+            )
+            self._read = self._network.weights({*wanted, name})
+        return self._read[name]
 
     def _pack(self, layer: Layer, arithmetic: Arithmetic, form: kernels.QuantizedForm | None) -> kernels.Packed:
         precision = precision_of(self._knobs, layer.name)
@@ -233,11 +258,11 @@ class _Builder:
         if arithmetic is Arithmetic.BF16:
             return kernels.pack_float(layer, self._weight(layer.weight), bias, torch.bfloat16)
         kept = Precision.FP32 if self._native else precision
-        weight = store(self._arrays[layer.weight], kept).widened()
+        weight = store(self._array(layer.weight), kept).widened()
         return kernels.pack_float(layer, weight, bias, torch.float32)
 
     def _quantized(self, layer: Layer) -> QuantizedWeight:
-        return quantize_weight(self._arrays[layer.weight], self._engine._offer.weight_limit)  # noqa: SLF001
+        return self._engine._int8.weight(layer.weight)  # noqa: SLF001 - one class in two parts
 
 
 def _fuses_quantized(layer: Layer) -> bool:

@@ -99,7 +99,8 @@ def pack_quantized(layer: Layer, weight: QuantizedWeight, bias: Tensor | None, f
 
     Signed input is not offered: it takes oneDNN's reference path, thousands of times slower.
     """
-    codes = torch.from_numpy(weight.codes)
+    # A copy: the codes may be a view of a file, and what is packed must not follow the file.
+    codes = torch.tensor(weight.codes)
     scales = torch.from_numpy(weight.scales)
     _check(layer, codes, bias)
     check_quantized(layer)
