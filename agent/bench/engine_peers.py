@@ -15,6 +15,7 @@ import psutil
 
 from agent.bench.engine_store import inputs_for, open_network
 from agent.engines.engine import Array
+from agent.engines.network_cache import NetworkCache
 from agent.models.ladder import Figures, OperatingPoint, Precision
 from agent.models.network import TrainedNetwork, blocks_of
 
@@ -42,7 +43,7 @@ def _packed(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
         from agent.engines.packed.probe import probe  # noqa: PLC0415
 
         network = open_network(directory)
-        engine = PackedEngine(network, lambda: inputs_for(network), probe())
+        engine = PackedEngine(network, lambda: inputs_for(network), probe(), NetworkCache(directory / "packed"))
         variant = engine.prepare(_point("packed", precision, threads, _open_gates(network) if gated else None))
         return lambda batch: variant.run(batch).outputs
 
@@ -54,7 +55,7 @@ def _onnx(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
         from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415
 
         network = open_network(directory)
-        engine = OnnxEngine(network, lambda: inputs_for(network))
+        engine = OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"))
         variant = engine.prepare(_point("onnx", precision, threads, _open_gates(network) if gated else None))
         return lambda batch: variant.run(batch).outputs
 
