@@ -67,6 +67,7 @@ class WorkerSpec:
     engine: str
     listening: tuple[socket.socket, ...]
     cache_dir: Path | None = None
+    keep_bytes: int = 0
     memory_limit_bytes: int | None = None
     log_file: IO[bytes] | None = None
 
@@ -170,6 +171,7 @@ class WorkerKeeper:
         arguments = ["--bundle", str(self._spec.bundle), "--point", self.point, "--engine", self._spec.engine]
         if self._spec.cache_dir is not None:
             arguments += ["--cache", str(self._spec.cache_dir)]
+        arguments += ["--keep-bytes", str(self._spec.keep_bytes)]
         arguments += ["--control-fd", str(theirs.fileno())]
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]

@@ -85,6 +85,7 @@ class Supervisor:
             engine=config.worker.engine,
             listening=listeners.sockets,
             cache_dir=cache_directory(),
+            keep_bytes=int(config.worker.keep_resident),
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )
