@@ -3,6 +3,7 @@
 #
 #   ./install.sh demo [--seconds N] ...   the agent on a replayed day, in this terminal
 #   ./install.sh test [PYTEST ARGS]       ruff, mypy --strict and pytest, with what they need installed
+#   ./install.sh test --hardware          the checks for this very device, with a report to attach to an issue
 #   ./install.sh dev                      everything for developing and benchmarks
 #   ./install.sh run -- COMMAND ...       any tidegate command in the venv, for example: run -- doctor
 #
@@ -64,6 +65,8 @@ ensure_packages() {
   have mosquitto || missing+=(mosquitto)
   if [ "$(uname)" = Linux ]; then
     have umockdev-run || missing+=(umockdev)
+    have fusermount3 || missing+=(fuse3)
+    have unshare || missing+=(util-linux)
   fi
   [ ${#missing[@]} -eq 0 ] && return
   local as_root=()
@@ -110,6 +113,11 @@ case $verb in
     ensure_packages
     ensure_venv test
     cd "$here"
+    if [ "${1:-}" = --hardware ]; then
+      shift
+      # -s: some checks ask to pull a plug.
+      TIDEGATE_HARDWARE=1 exec "$venv/bin/python" -m pytest -s tests/hardware "$@"
+    fi
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"

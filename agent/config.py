@@ -52,6 +52,18 @@ SocketPath = Annotated[FilePath, AfterValidator(_fits_sun_path)]
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 
 
+def _board(value: object, info: ValidationInfo) -> str:
+    """A ready profile's name as it is; a path to a profile made absolute."""
+    if isinstance(value, str) and value.endswith(".yaml"):
+        return str(_absolute(value, info))
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", value):
+        raise refuse("expected a board", allowed="a ready profile's name, or a path that ends in .yaml")
+    return value
+
+
+BoardName = Annotated[str, BeforeValidator(_board)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -146,6 +158,7 @@ class AgentConfig(_Part):
     device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
     bundle: FilePath = Field(description="the model's bundle, a path relative to this file")
     policy: FilePath = Field(description="the local policy, a path relative to this file")
+    board: BoardName | None = None
     state_dir: FilePath = Field(default_factory=lambda: user_state_path("tidegate"))
     listen: Listen = Field(description="where to answer requests, for example {unix: tidegate.sock, tcp: 8700}")
     broker: Broker | None = None

@@ -40,12 +40,15 @@ class Report:
 class Standing:
     """Supervisor says whether a certified point satisfies the policy; every reply carries it.
 
-    With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer.
+    With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer. Beyond `rate_hz`
+    requests a second or `concurrency` at once they are turned away with 429 and `reason`; None for no limit.
     """
 
     fits: bool
     refuse: bool
     reason: str
+    rate_hz: float | None = None
+    concurrency: int | None = None
     kind: Literal["standing"] = "standing"
 
 

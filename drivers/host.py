@@ -1,41 +1,31 @@
-"""What psutil tells alike everywhere: memory and CPU, for machines that have no driver of their own yet.
+"""What psutil tells alike everywhere: memory and CPU, where no driver of the platform's own tells them.
 
 psutil's sensor calls (battery, temperatures) are left alone: they fail or mislead (psutil#2477).
 """
-
-import platform
 
 import psutil
 
 from drivers.cpu_time import CpuTime
 from drivers.reading import (
-    BATTERY,
     CPU,
     MEMORY_AVAILABLE,
-    MEMORY_PRESSURE,
-    POWER,
-    POWER_SOURCE,
-    TEMPERATURE,
-    THERMAL_PRESSURE,
     Provenance,
     Unit,
 )
-from drivers.sensor import Discovery, Refusal, Sensor
+from drivers.sensor import Discovery, Sensor
 
 _DRIVER = "host"
 _SOURCE = "psutil"
-_MISSING = (BATTERY, POWER_SOURCE, POWER, TEMPERATURE, THERMAL_PRESSURE, MEMORY_PRESSURE)
 
 
 def discover() -> Discovery:
-    """memory_available and cpu; refuses the rest by name."""
+    """memory_available and cpu."""
     cpu_time = CpuTime()
     sensors = (
         Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, _SOURCE, read_available_bytes, interval_s=1.0),
         Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, lambda: read_percent(cpu_time), interval_s=1.0),
     )
-    reason = f"this release has no driver for it on {platform.system() or 'this system'}"
-    return Discovery(_DRIVER, sensors, tuple(Refusal(name, _DRIVER, reason) for name in _MISSING))
+    return Discovery(_DRIVER, sensors)
 
 
 def read_available_bytes() -> float:

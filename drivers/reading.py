@@ -15,7 +15,12 @@ class Unit(StrEnum):
     WATT = "W"
     BYTE = "B"
     HERTZ = "Hz"
+    VOLT = "V"
+    AMPERE = "A"
+    JOULE = "J"
+    RPM = "rpm"
     COUNT = "count"
+    MILLISECOND = "ms"
     NAME = ""
 
 
@@ -44,6 +49,8 @@ THERMAL_PRESSURE = "thermal_pressure"
 MEMORY_AVAILABLE = "memory_available"
 MEMORY_PRESSURE = "memory_pressure"
 CPU = "cpu"
+ENERGY = "energy"
+"""Joules since the drivers started; a fact for telemetry, not one that policies know."""
 
 UNITS: Mapping[str, Unit] = {
     BATTERY: Unit.PERCENT,

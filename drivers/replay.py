@@ -42,11 +42,12 @@ def discover(
     sensors = tuple(
         Sensor(name, UNITS[name], Provenance.ESTIMATED, source, partial(_read, track, played_s), interval_s)
         for name, track in trace.tracks.items()
+        if name in UNITS
     )
     refusals = tuple(
         Refusal(column.reading, source, f"the trace has no column {key}")
         for key, column in COLUMNS.items()
-        if column.reading not in trace.tracks
+        if column.reading in UNITS and column.reading not in trace.tracks
     )
     return Discovery(_DRIVER, sensors, refusals)
 

@@ -4,10 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.reading import Provenance, Unit, Value
+from drivers.wake import Wake
 
 
 class SensorError(Exception):
-    """A sensor has no value now; the message says why in the user's words."""
+    """A sensor has no value now; the message says why in the user's words.
+
+    `grant` is the command that would give this user a missing permission, empty where none is missing.
+    """
+
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +21,8 @@ class Sensor:
     """How to take one reading.
 
     `read` returns a float in `unit`, or a word for Unit.NAME, and raises SensorError (or OSError) when the
-    facility has no value. `interval_s` is how often it is worth reading; `may_block` moves it to a thread of
-    its own, so that a hanging source makes only its own readings stale.
+    facility has no value. `interval_s` is how often it is worth reading. It may block: a hanging source makes
+    only its own readings stale.
     """
 
     name: str
@@ -25,7 +31,6 @@ class Sensor:
     source: str
     read: Callable[[], Value]
     interval_s: float = 2.0
-    may_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,27 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeOn:
+    """Where a driver hears at once that its readings changed; `topics` are those of the source that concern it.
+
+    `open` raises OSError where there is no such source: the polls remain.
+    """
+
+    open: Callable[[], Wake]
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Discovery:
-    """What one driver found: sensors that work and refusals that say why not."""
+    """What one driver found: sensors that work and refusals that say why not.
+
+    `again` looks anew, for devices that come and go; None where nothing can. It may block as long as a read.
+    `stop` gives back what reading holds (a child process, a connection); reading ends with it.
+    """
 
     driver: str
     sensors: tuple[Sensor, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    again: Callable[[], "Discovery"] | None = None
+    wake_on: tuple[WakeOn, ...] = ()
+    stop: Callable[[], None] | None = None

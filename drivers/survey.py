@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.reading import Reading
-from drivers.sampler import Clock, take
 from drivers.sensor import Discovery, Refusal, Sensor
+from drivers.take import Clock, take
 
 # Long enough for a second look at counters to have moved, short enough not to be noticed.
 _SECOND_LOOK_AFTER_S = 0.25

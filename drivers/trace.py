@@ -9,9 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.reading import BATTERY, POWER, POWER_SOURCE, POWER_SOURCES, TEMPERATURE, Value
+from drivers.reading import (
+    BATTERY,
+    CPU,
+    MEMORY_AVAILABLE,
+    MEMORY_PRESSURE,
+    POWER,
+    POWER_SOURCE,
+    POWER_SOURCES,
+    TEMPERATURE,
+    THERMAL_PRESSURE,
+    THERMAL_PRESSURES,
+    Value,
+)
 
 TIME = "time_s"
+_CLOCK = re.compile(r"#\s*clock:\s*([0-9]{2}):([0-9]{2})\s*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -36,7 +49,17 @@ COLUMNS: Mapping[str, Column] = {
     "power_source": Column(POWER_SOURCE, words=POWER_SOURCES),
     "temperature_c": Column(TEMPERATURE, (-40, 150)),
     "power_w": Column(POWER, (0, 10_000)),
+    "cpu_percent": Column(CPU, (0, 100)),
+    "memory_available_b": Column(MEMORY_AVAILABLE, (0, 1e15)),
+    "memory_pressure_percent": Column(MEMORY_PRESSURE, (0, 100)),
+    "thermal_pressure": Column(THERMAL_PRESSURE, words=THERMAL_PRESSURES),
+    "ambient_c": Column("ambient", (-60, 80)),
+    "supply_w": Column("supply", (0, 10_000)),
+    "requests_hz": Column("requests", (0, 1e6)),
+    "competing_percent": Column("competing", (0, 95)),
+    "lost": Column("lost", words=("none", "battery", "temperature", "power", "battery+temperature", "all")),
 }
+"""The last five are no readings but what happens to a device: left out by a replay, needed by a simulation."""
 
 
 class TraceError(ValueError):
@@ -73,12 +96,16 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class ReplayTrace:
-    """A named course of readings: one track per column of COLUMNS that the file has."""
+    """A named course of readings: one track per column of COLUMNS that the file has.
+
+    `clock_s` is the time of day at the first row, in seconds; a comment `# clock: 05:00` states it.
+    """
 
     name: str
     starts_s: float
     duration_s: float
     tracks: Mapping[str, Track]
+    clock_s: float = 0.0
 
     @classmethod
     def load(cls, path: Path) -> "ReplayTrace":
@@ -100,16 +127,30 @@ class ReplayTrace:
             for key in header
             if key != TIME
         }
-        return cls(path.stem, times_s[0], times_s[-1] - times_s[0], tracks)
+        return cls(path.stem, times_s[0], times_s[-1] - times_s[0], tracks, _clock(path))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _clock(path: Path) -> float:
+    for number, line in enumerate(_lines(path), start=1):
+        if match := _CLOCK.fullmatch(line):
+            hours, minutes = int(match[1]), int(match[2])
+            if hours > 23 or minutes > 59:
+                raise TraceError(path, number, "", f"{match[1]}:{match[2]}", "00:00 to 23:59")
+            return hours * 3600.0 + minutes * 60.0
+    return 0.0
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        return path.read_text("utf-8-sig").splitlines()
     except OSError as error:
         raise TraceError(path, 1, "", f"no readable file ({error.strerror})", "a CSV trace") from error
     except UnicodeDecodeError as error:
         raise TraceError(path, 1, "", f"a byte at {error.start} that is not UTF-8", "UTF-8 text") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    lines = _lines(path)
     comments = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("#"), lines))
     for number, line in enumerate(lines[comments:], start=comments + 1):
         if line.strip():

@@ -3,7 +3,7 @@
 import typer
 
 from agent import __version__
-from agent.cli import bench, bundle, demo, doctor, policy, run, status
+from agent.cli import bench, bundle, demo, doctor, policy, record, run, status
 from agent.cli.console import out
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("record")(record.record)
 app.add_typer(policy.app, name="policy")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(bench.app, name="bench")

@@ -1,39 +1,73 @@
-"""`tidegate policy`: check a policy on the desk, push one to a device."""
+"""`tidegate policy`: check, show, explain and simulate a policy on the desk, push one to a device."""
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from agent.cli import policy_explain, policy_simulate
 from agent.cli.broker_option import parse_broker
 from agent.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, fail, out
+from agent.cli.policy_options import BoardOption, LadderOption, PolicyFile, open_ladder, read_policy
 from agent.documents import DocumentError
 from agent.documents import read as read_document
 from agent.fleet.push import PushError
 from agent.fleet.push import push as push_policy
-from agent.policy.schema import load_policy
+from agent.policy.points import check_points
+from agent.policy.schema import PolicyDocument
 from agent.telemetry.envelope import EnvelopeError, Target
 from agent.telemetry.topics import TopicError
 
-app = typer.Typer(help="Check and push policies.", no_args_is_help=True)
-
-PolicyFile = Annotated[Path, typer.Argument(help="The policy, YAML.")]
+app = typer.Typer(help="Check, show, explain, simulate and push policies.", no_args_is_help=True)
+app.command("explain")(policy_explain.explain_command)
+app.command("simulate")(policy_simulate.simulate_command)
 
 
 @app.command()
-def check(file: PolicyFile) -> None:
-    """Say whether a policy is valid, and if not, where, what was found and what is allowed."""
-    try:
-        policy = load_policy(read_document(file), str(file))
-    except DocumentError as error:
-        fail(str(error), EX_CONFIG)
+def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = None) -> None:
+    """Say whether a policy is valid, and if not, where, what was found and what is allowed.
+
+    With --ladder the points that it names are looked up too.
+    """
+    document, layered = read_policy(file, board)
+    policy = layered.policy
+    if ladder is not None:
+        try:
+            check_points(document, policy, open_ladder(ladder))
+        except DocumentError as error:
+            fail(str(error), EX_CONFIG)
     out.print(f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules", markup=False)
+
+
+@app.command()
+def show(
+    file: PolicyFile,
+    board: BoardOption = None,
+    below: Annotated[Path | None, typer.Option(help="A policy that lies under it, as the local one does.")] = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Where each value comes from.")] = False,
+) -> None:
+    """Print every value of a policy with those it takes from the board's profile and from a policy below it."""
+    _, layered = read_policy(file, board, below)
+    width = max(len(f"{each.path}: {each.value}") for each in layered.origins)
+    for each in layered.origins:
+        said = f"{each.path}: {each.value}"
+        place = f"  # {each.file}:{each.mark.line}:{each.mark.column}" if origin else ""
+        out.print(f"{said:<{width}}{place}".rstrip(), markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policies, for editors; profiles/policy.schema.json is this."""
+    sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=1) + "\n")
 
 
 @app.command()
 def push(
     file: PolicyFile,
+    board: BoardOption = None,
     device: Annotated[str | None, typer.Option(help="The device's id.")] = None,
     group: Annotated[str | None, typer.Option(help="All devices of a group.")] = None,
     fleet: Annotated[bool, typer.Option("--fleet", help="All devices.")] = False,
@@ -48,11 +82,8 @@ def push(
     """Push a policy to a device, a group or the fleet, and say what the device made of it."""
     if sum((device is not None, group is not None, fleet)) != 1:
         raise typer.BadParameter("name exactly one of --device ID, --group NAME and --fleet")
-    try:
-        text = read_document(file)
-        policy = load_policy(text, str(file))
-    except DocumentError as error:
-        fail(str(error), EX_CONFIG)
+    document, layered = read_policy(file, board)
+    text, policy = document.text, layered.policy
     password = None if password_file is None else read_document(password_file).strip()
     address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
     kind: Literal["device", "group", "fleet"] = "device" if device else "group" if group else "fleet"

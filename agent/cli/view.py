@@ -51,6 +51,8 @@ def format_value(reading: ReadingStatus) -> str:
         return reading.value
     if reading.unit == Unit.BYTE:
         return f"{reading.value / 2**20:,.0f} MiB"
+    if reading.unit == Unit.HERTZ:
+        return f"{reading.value / 1e6:,.0f} MHz"
     return f"{reading.value:.1f} {reading.unit}"
 
 

@@ -50,12 +50,16 @@ def load(text: str, name: str, model: type[Model], context: Mapping[str, object]
 
     Raises DocumentError, with every problem found, and nothing else whatever the text.
     """
-    document = parse(text, name)
+    return validate(parse(text, name), model, context)
+
+
+def validate(document: Document, model: type[Model], context: Mapping[str, object] | None = None) -> Model:
+    """Validate a document that is parsed already. Raises DocumentError."""
     try:
         return model.model_validate(document.value, context=dict(context or {}))
     except ValidationError as error:
         problems = [_problem(details, document, model) for details in error.errors(include_url=False)]
-        raise DocumentError(name, text, problems) from None
+        raise DocumentError(document.name, document.text, problems) from None
 
 
 def refuse(
@@ -150,7 +154,7 @@ def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) in {Union, UnionType, list, dict}:
+    elif get_origin(annotation) in {Union, UnionType, list, tuple, dict}:
         for inner in get_args(annotation):
             yield from _models_in(inner)
     elif get_origin(annotation) is Annotated:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from agent.models.ladder import Ladder, OperatingPoint
-from agent.policy.policy import Bounds, Cheapest, Full, Named, NoFit, Policy, Use
+from agent.policy.policy import Bounds, Cheapest, Full, Named, NoFit, Pause, Policy, Use
+
+SLOW_DOWN_HZ = 1.0
+"""The rate that `no_fit: slow_down` leaves; a policy that wants another writes `limit` in its rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,12 @@ def loss(point: OperatingPoint, ladder: Ladder) -> float | None:
     return 0.0 if point is ladder.full else point.certified_risk
 
 
+def accuracy(point: OperatingPoint) -> float:
+    """The share of right answers to expect, 0..1; without labels the agreement with the full model stands in."""
+    figures = point.figures
+    return figures.accuracy if figures.accuracy is not None else 1.0 - figures.disagreement
+
+
 def allowed(ladder: Ladder, ceiling: float) -> tuple[OperatingPoint, ...]:
     """The certified points within the ceiling, full first; never empty, since full is always one of them."""
     return tuple(p for p in ladder.points if (risk := loss(p, ladder)) is not None and risk <= ceiling)
@@ -31,8 +40,8 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
     match use:
         case Full():
             return Choice(ladder.full.name)
-        case Cheapest():
-            return Choice(points[-1].name)
+        case Cheapest() | Pause():
+            return Choice(points[-1].name, note="answers are paused" if isinstance(use, Pause) else "")
         case Named(name):
             if any(point.name == name for point in points):
                 return Choice(name)
@@ -89,4 +98,8 @@ def _no_fit(why: str, points: tuple[OperatingPoint, ...], ladder: Ladder, policy
         point = ladder.cheapest
         state = "certified" if point in points else "not certified"
         return Choice(point.name, False, f"{why}; uses the cheapest point, '{point.name}' ({state})")
+    if policy.no_fit is NoFit.SLOW_DOWN:
+        return Choice(
+            points[-1].name, False, f"{why}; uses '{points[-1].name}' at {SLOW_DOWN_HZ:g} request a second"
+        )
     return Choice(points[-1].name, False, f"{why}; requests are to be refused")

@@ -1,8 +1,8 @@
-"""Conditions on a snapshot: whether they hold, and in words why; missing readings make a third truth value."""
+"""Conditions on a snapshot: whether they hold; missing readings make a third truth value."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from datetime import datetime
 
 from agent.policy.decision import ControlState
 from agent.policy.policy import (
@@ -17,160 +17,17 @@ from agent.policy.policy import (
     Policy,
     Side,
     Threshold,
+    Window,
 )
-from drivers.reading import UNITS, Freshness, Snapshot, Unit
+from drivers.reading import Snapshot
 
 Truth = bool | None
 """Whether a condition holds; None when a reading it needs is missing and on_missing says `ignore`."""
 
-_MEBIBYTE = 1 << 20
-
-
-@dataclass(slots=True)
-class Evaluation:
-    """One pass over a policy's conditions: what holds now, and what to remember for the next pass.
-
-    A condition that holds through its on_missing assumption is not remembered as entered: when the reading
-    comes back between the leave and the enter value, the last real crossing counts.
-    """
-
-    snapshot: Snapshot
-    on_missing: Mapping[str, Assumption]
-    before: ControlState
-    truths: dict[str, Truth] = field(default_factory=dict)
-    holding: set[str] = field(default_factory=set)
-    since: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, policy: Policy, snapshot: Snapshot, before: ControlState) -> "Evaluation":
-        """Evaluate every condition of every rule: leave values are watched also where a rule is not in force."""
-        evaluation = cls(snapshot, policy.on_missing, before)
-        for rule in policy.rules:
-            if rule.when is not None:
-                for leaf in leaves(rule.when):
-                    evaluation.truths[leaf.path] = evaluation._leaf(leaf)
-        return evaluation
-
-    def truth(self, condition: Condition) -> Truth:
-        """Whether a condition holds, in Kleene's logic: unknown stays unknown unless it can't matter."""
-        match condition:
-            case AnyOf(parts):
-                truths = [self.truth(part) for part in parts]
-                return True if True in truths else None if None in truths else False
-            case AllOf(parts):
-                truths = [self.truth(part) for part in parts]
-                return False if False in truths else None if None in truths else True
-            case Not(part):
-                inner = self.truth(part)
-                return None if inner is None else not inner
-            case _:
-                return self.truths[condition.path]
-
-    def _leaf(self, leaf: Leaf) -> Truth:
-        match leaf:
-            case Threshold():
-                return self._threshold(leaf)
-            case Level():
-                return self._level(leaf)
-            case Equals():
-                word = self.snapshot.word(leaf.reading)
-                return word == leaf.word if word is not None else self._assumed_word(leaf)
-
-    def _threshold(self, leaf: Threshold) -> Truth:
-        sign = 1 if leaf.side is Side.ABOVE else -1
-        value = number(self.snapshot, leaf.reading)
-        held = leaf.path in self.before.holding
-        if value is None:
-            if held:
-                self.holding.add(leaf.path)
-            extreme = _EXTREMES.get(self.on_missing.get(leaf.reading, Assumption.IGNORE))
-            return None if extreme is None else self._lasting(leaf, extreme * sign > 0)
-        if held and sign * value > sign * leaf.leave:
-            self.holding.add(leaf.path)
-            return True
-        entered = self._lasting(leaf, sign * value > sign * leaf.enter)
-        if entered:
-            self.holding.add(leaf.path)
-        return entered
-
-    def _lasting(self, leaf: Threshold, beyond: bool) -> bool:
-        if not beyond or not leaf.for_s:
-            return beyond
-        now = self.snapshot.at
-        # A start in the future is from before a restart of the clock; waiting begins anew.
-        since = min(self.before.since.get(leaf.path, now), now)
-        self.since[leaf.path] = since
-        return now - since >= leaf.for_s
-
-    def _level(self, leaf: Level) -> Truth:
-        rank = _rank(leaf, self.snapshot)
-        held = leaf.path in self.before.holding
-        if rank is None:
-            if held:
-                self.holding.add(leaf.path)
-            extreme = _EXTREMES.get(self.on_missing.get(leaf.reading, Assumption.IGNORE))
-            return None if extreme is None else extreme > 0
-        entered = rank >= leaf.scale.index(leaf.enter) or (held and rank > leaf.scale.index(leaf.leave))
-        if entered:
-            self.holding.add(leaf.path)
-        return entered
-
-    def _assumed_word(self, leaf: Equals) -> Truth:
-        assumption = self.on_missing.get(leaf.reading, Assumption.IGNORE)
-        return None if assumption is Assumption.IGNORE else assumption.value == f"assume_{leaf.word}"
-
-    def because(self, condition: Condition, truth: bool = True) -> str:
-        """Why a condition has this truth value, as a clause: `battery 18 % is below 20 % on battery power`."""
-        match condition:
-            case Not(part):
-                return self.because(part, not truth)
-            case AnyOf(parts) | AllOf(parts):
-                clauses = [self.because(part, truth) for part in parts if self.truth(part) is truth]
-                return _joined(clauses)
-            case Threshold():
-                return self._threshold_clause(condition, truth)
-            case Level():
-                return self._level_clause(condition, truth)
-            case Equals():
-                return self._word_clause(condition)
-
-    def _threshold_clause(self, leaf: Threshold, truth: bool) -> str:
-        value = number(self.snapshot, leaf.reading)
-        if value is None:
-            return self.missing(leaf.reading)
-        is_now = f"{_name(leaf.reading)} {amount(value, leaf.reading)}"
-        enter, leave = amount(leaf.enter, leaf.reading), amount(leaf.leave, leaf.reading)
-        beyond = value > leaf.enter if leaf.side is Side.ABOVE else value < leaf.enter
-        if truth and not beyond:
-            moved = "rose above" if leaf.side is Side.ABOVE else "fell below"
-            return f"{is_now} {moved} {enter} and is not back at {leave} yet"
-        if not truth and beyond:
-            return f"{is_now} is {leaf.side} {enter} but not for {leaf.for_s:g} s yet"
-        lasting = f" for {leaf.for_s:g} s" if truth and leaf.for_s else ""
-        return f"{is_now} is {'' if truth else 'not '}{leaf.side} {enter}{lasting}"
-
-    def _level_clause(self, leaf: Level, truth: bool) -> str:
-        rank = _rank(leaf, self.snapshot)
-        if rank is None:
-            return self.missing(leaf.reading)
-        is_now = f"{_name(leaf.reading)} is {leaf.scale[rank]}"
-        if not truth:
-            return f"{is_now}, below {leaf.enter}"
-        if rank < leaf.scale.index(leaf.enter):
-            return f"{is_now}, was {leaf.enter} or worse and is not back at {leaf.leave} yet"
-        return is_now if leaf.scale[rank] == leaf.enter else f"{is_now}, worse than {leaf.enter}"
-
-    def _word_clause(self, leaf: Equals) -> str:
-        word = self.snapshot.word(leaf.reading)
-        return self.missing(leaf.reading) if word is None else f"on {word} power"
-
-    def missing(self, reading: str) -> str:
-        """How a missing reading is put: `temperature is stale, assumed hot`."""
-        state = "stale" if self.snapshot.freshness(reading) is Freshness.STALE else "unavailable"
-        assumption = self.on_missing.get(reading, Assumption.IGNORE)
-        answer = "ignored" if assumption is Assumption.IGNORE else assumption.value.replace("assume_", "assumed ")
-        return f"{_name(reading)} is {state}, {answer}"
-
+SETTLED_S = 30.0
+"""How long a lost reading must be back before what was assumed of it is dropped: a sensor that comes and goes
+would otherwise send an urgent rule up and down with it."""
+_LOST = "?"
 
 _EXTREMES: Mapping[Assumption, int] = {
     Assumption.LOW: -1,
@@ -180,16 +37,134 @@ _EXTREMES: Mapping[Assumption, int] = {
 }
 
 
-def leaves(condition: Condition) -> Iterable[Leaf]:
-    """The conditions on single readings within a condition."""
-    match condition:
-        case AnyOf(parts) | AllOf(parts):
-            for part in parts:
-                yield from leaves(part)
-        case Not(part):
-            yield from leaves(part)
-        case _:
-            yield condition
+_LEAVES = frozenset({Threshold, Level, Equals})
+
+
+class Evaluation:
+    """One pass over a policy's conditions: what holds now, and what to remember for the next pass.
+
+    Every condition of every rule is evaluated: leave values are watched also where a rule is not in force. A
+    condition that holds through its on_missing assumption is not remembered as entered: when the reading comes
+    back between the leave and the enter value, the last real crossing counts.
+    """
+
+    def __init__(self, policy: Policy, snapshot: Snapshot, before: ControlState, now: datetime) -> None:
+        self.snapshot = snapshot
+        self.on_missing = policy.on_missing
+        self.before = before
+        self.moment = now if policy.time_zone is None else now.astimezone(policy.time_zone)
+        self.holding: set[str] = set()
+        self.since: dict[str, float] = {}
+        self.truths: dict[str, Truth] = {}
+        self._thresholds(policy)
+        self._others(policy)
+
+    def truth(self, condition: Condition) -> Truth:
+        """Whether a condition holds, in Kleene's logic: unknown stays unknown unless it can't matter."""
+        kind = type(condition)
+        if kind is AnyOf or kind is AllOf:
+            return self._several(condition.conditions, decisive=kind is AnyOf)  # type: ignore[union-attr]  # by kind
+        if isinstance(condition, Not):
+            inner = self.truth(condition.condition)
+            return None if inner is None else not inner
+        if isinstance(condition, Window):
+            return condition.between.holds(self.moment)
+        return self.truths[condition.path]  # type: ignore[union-attr]  # any and all are dealt with above
+
+    def _several(self, parts: tuple[Condition, ...], *, decisive: bool) -> Truth:
+        found: Truth = not decisive
+        truths = self.truths
+        for part in parts:
+            truth = truths[part.path] if type(part) in _LEAVES else self.truth(part)  # type: ignore[union-attr]
+            if truth is decisive:
+                return decisive
+            if truth is None:
+                found = None
+        return found
+
+    def assumption(self, reading: str) -> Assumption:
+        """What a reading counts as while it is missing; one zone or input like all of its kind."""
+        return self.on_missing.get(reading.partition("/")[0], Assumption.IGNORE)
+
+    def waiting_s(self, leaf: Leaf) -> float | None:
+        """How much longer a condition must be true before its `for:` lets it begin; None when it does not wait."""
+        since = self.since.get(leaf.path)
+        if since is None or self.truths[leaf.path] or not isinstance(leaf, Threshold):
+            return None
+        return leaf.for_s - (self.snapshot.at - since)
+
+    def settling_s(self, leaf: Leaf) -> float | None:
+        """How much longer an assumption is kept after its reading came back; None when none is kept."""
+        lost = self.since.get(leaf.path + _LOST)
+        return None if lost is None or lost == self.snapshot.at else SETTLED_S - (self.snapshot.at - lost)
+
+    def _thresholds(self, policy: Policy) -> None:
+        # The one loop that runs for each condition of each decision; what is usual takes no call.
+        values = {reading: number(self.snapshot, reading) for reading in policy.readings}
+        held, since, truths = self.before.holding, self.before.since, self.truths
+        for leaf, path, reading, above, enter, leave in policy.thresholds:
+            value = values[reading]
+            if value is None:
+                truths[path] = self._missing(leaf)
+                continue
+            stays = path in held and (value > leave if above else value < leave)
+            if stays or ((value > enter if above else value < enter) and self._lasting(leaf)):
+                self.holding.add(path)
+                truths[path] = True
+            else:
+                truths[path] = bool(since) and self._unsettled(path)
+
+    def _others(self, policy: Policy) -> None:
+        words = {reading: self.snapshot.word(reading) for reading in policy.readings}
+        for leaf in policy.others:
+            if isinstance(leaf, Level):
+                self.truths[leaf.path] = self._level(leaf)
+            else:
+                word = words[leaf.reading]
+                self.truths[leaf.path] = word == leaf.word if word is not None else self._assumed_word(leaf)
+
+    def _missing(self, leaf: Threshold | Level) -> Truth:
+        if leaf.path in self.before.holding:
+            self.holding.add(leaf.path)
+        extreme = _EXTREMES.get(self.assumption(leaf.reading))
+        if extreme is None:
+            return None
+        towards = 1 if isinstance(leaf, Level) or leaf.side is Side.ABOVE else -1
+        holds = extreme == towards and (isinstance(leaf, Level) or self._lasting(leaf))
+        if holds:
+            self.since[leaf.path + _LOST] = self.snapshot.at
+        return holds
+
+    def _unsettled(self, path: str) -> bool:
+        """Whether a condition that does not hold by its reading still holds by what was assumed without it."""
+        lost = self.before.since.get(path + _LOST)
+        if lost is None or not 0 <= self.snapshot.at - lost < SETTLED_S:
+            return False
+        self.since[path + _LOST] = lost
+        return True
+
+    def _lasting(self, leaf: Threshold) -> bool:
+        if not leaf.for_s:
+            return True
+        now = self.snapshot.at
+        # A start in the future is from before a restart of the clock; waiting begins anew.
+        since = min(self.before.since.get(leaf.path, now), now)
+        self.since[leaf.path] = since
+        return now - since >= leaf.for_s
+
+    def _level(self, leaf: Level) -> Truth:
+        rank = rank_of(leaf, self.snapshot)
+        if rank is None:
+            return self._missing(leaf)
+        held = leaf.path in self.before.holding
+        entered = rank >= leaf.scale.index(leaf.enter) or (held and rank > leaf.scale.index(leaf.leave))
+        if entered:
+            self.holding.add(leaf.path)
+        return entered or self._unsettled(leaf.path)
+
+    def _assumed_word(self, leaf: Equals) -> Truth:
+        assumption = self.assumption(leaf.reading)
+        return None if assumption is Assumption.IGNORE else assumption.value == f"assume_{leaf.word}"
 
 
 def number(snapshot: Snapshot, reading: str) -> float | None:
@@ -198,25 +173,7 @@ def number(snapshot: Snapshot, reading: str) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def amount(value: float, reading: str) -> str:
-    """A value with its unit, for sentences."""
-    unit = UNITS.get(reading, Unit.NAME)
-    if unit is Unit.BYTE:
-        return f"{value / _MEBIBYTE:.4g} MiB"
-    return f"{value:.4g} {unit}".rstrip()
-
-
-def _rank(leaf: Level, snapshot: Snapshot) -> int | None:
+def rank_of(leaf: Level, snapshot: Snapshot) -> int | None:
+    """Where the reading stands on the scale; None when it is missing or no word of it."""
     word = snapshot.word(leaf.reading)
     return leaf.scale.index(word) if word in leaf.scale else None
-
-
-def _name(reading: str) -> str:
-    return reading.replace("_", " ")
-
-
-def _joined(clauses: list[str]) -> str:
-    unique = list(dict.fromkeys(clauses))
-    facts = [clause for clause in unique if not clause.startswith("on ")]
-    powers = [clause for clause in unique if clause.startswith("on ")]
-    return " ".join([" and ".join(facts), *powers]).strip()

@@ -1,52 +1,86 @@
 """The decision: from snapshot, policy, ladder and what was before to the operating point to be at now."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from agent.models.ladder import Ladder
-from agent.policy.choice import Choice, choose
-from agent.policy.conditions import Evaluation, leaves
+from agent.models.ladder import Ladder, OperatingPoint
+from agent.policy.choice import SLOW_DOWN_HZ, Choice, allowed, choose
+from agent.policy.clauses import because, missing, window_clause
+from agent.policy.conditions import Evaluation
 from agent.policy.decision import ControlState, Decision
+from agent.policy.learned import Learned, observe
 from agent.policy.pace import Goal, step
-from agent.policy.policy import Policy, Rule
+from agent.policy.plan import Plan, plan
+from agent.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
 from drivers.reading import Freshness, Snapshot
 
 
 def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlState, now: datetime) -> Decision:
     """The operating point to be at now, and why. Pure and total: no input of these types raises.
 
-    `snapshot.at` is the clock of dwell and `for` (s, monotonic); `now` is the local wall clock, for `between`.
+    `snapshot.at` is the clock of dwell and `for` (s, monotonic); `now` is the wall clock, for times of day.
     After a change of policy start from a state without `holding` and `since`: their paths belong to the old one.
     """
-    evaluation = Evaluation.of(policy, snapshot, state)
-    rule = _first(policy, evaluation, now)
-    choice = choose(policy.default if rule is None else rule.use, ladder, policy)
+    evaluation = Evaluation(policy, snapshot, state, now)
+    rule = first_rule(policy, evaluation)
+    use = policy.default if rule is None else rule.use
+    choice = choose(use, ladder, policy)
     urgent = rule is not None and rule.urgent
+    learned, goal = state.learned, Plan(ladder.points[ladder.rung(choice.point)])
+    if policy.goals.any:
+        learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
+        if choice.fits and not urgent and not isinstance(use, Pause):
+            points = _from(choice.point, ladder, policy)
+            goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
+    wanted = goal.point.name
     before = _unwound(state, snapshot.at)
-    taken = step(Goal(choice.point, urgent), policy, ladder, before, snapshot.at)
+    taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)
+    limit = _limit(rule, choice, goal, policy)
+    if learned is not None and learned.limit_hz != limit.rate_hz:
+        learned = replace(learned, limit_hz=limit.rate_hz)
     after = ControlState(
         point=taken.point,
         switched_at=before.switched_at if taken.point == state.point else snapshot.at,
         holding=frozenset(evaluation.holding),
         since=evaluation.since,
+        learned=learned,
     )
     return Decision(
         point=taken.point,
-        wanted=choice.point,
+        wanted=wanted,
         rule=None if rule is None else rule.name,
-        urgent=urgent,
+        urgent=urgent or goal.hurry,
         fits=choice.fits,
-        reason=_reason(rule, choice, policy, evaluation),
+        reason=_reason(rule, choice, goal, policy, evaluation),
         held_back=taken.held_back,
         state=after,
+        limit=limit,
+        paused=isinstance(use, Pause),
     )
 
 
-def _first(policy: Policy, evaluation: Evaluation, now: datetime) -> Rule | None:
+def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
+    """The rule in force; None for the default."""
     for rule in policy.rules:
-        in_time = rule.between is None or rule.between.holds(now.time())
-        if in_time and (rule.when is None or evaluation.truth(rule.when) is True):
+        if rule.between is not None and not rule.between.between.holds(evaluation.moment):
+            continue
+        if rule.when is None or evaluation.truth(rule.when) is True:
             return rule
     return None
+
+
+def _from(name: str, ladder: Ladder, policy: Policy) -> tuple[OperatingPoint, ...]:
+    """The allowed points from this one downwards."""
+    points = allowed(ladder, policy.max_accuracy_loss)
+    return points[next(index for index, point in enumerate(points) if point.name == name) :]
+
+
+def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:
+    limit = NO_LIMIT if rule is None else rule.limit
+    rates = [rate for rate in (limit.rate_hz, goal.rate_hz) if rate is not None]
+    if not choice.fits and policy.no_fit is NoFit.SLOW_DOWN:
+        rates.append(SLOW_DOWN_HZ)
+    return replace(limit, rate_hz=min(rates)) if rates else limit
 
 
 def _unwound(state: ControlState, now_s: float) -> ControlState:
@@ -54,24 +88,27 @@ def _unwound(state: ControlState, now_s: float) -> ControlState:
     # and ends it; counting from then could hold a point for days.
     if state.switched_at is None or state.switched_at <= now_s:
         return state
-    return ControlState(state.point, now_s, state.holding, state.since)
+    return replace(state, switched_at=now_s)
 
 
-def _reason(rule: Rule | None, choice: Choice, policy: Policy, evaluation: Evaluation) -> str:
+def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evaluation: Evaluation) -> str:
     clauses = []
     if rule is None:
         clauses += ["no rule holds", *_unknown(policy, evaluation)]
     else:
-        because = "" if rule.when is None else evaluation.because(rule.when)
-        window = "" if rule.between is None else f"between {rule.between.start:%H:%M} and {rule.between.end:%H:%M}"
-        clauses.append(" ".join(part for part in (because, window) if part) or "the rule always holds")
+        why = "" if rule.when is None else because(evaluation, rule.when)
+        window = "" if rule.between is None else window_clause(rule.between)
+        clauses.append(" ".join(part for part in (why, window) if part) or "the rule always holds")
     if choice.note:
         clauses.append(choice.note)
+    if goal.because:
+        clauses.append(goal.because)
     return "; ".join(clauses)
 
 
 def _unknown(policy: Policy, evaluation: Evaluation) -> list[str]:
     """The readings without which no rule could be found to hold."""
-    readings = {leaf.reading: None for rule in policy.rules if rule.when is not None for leaf in leaves(rule.when)}
     snapshot = evaluation.snapshot
-    return [evaluation.missing(name) for name in readings if snapshot.freshness(name) is not Freshness.FRESH]
+    return [
+        missing(evaluation, name) for name in policy.readings if snapshot.freshness(name) is not Freshness.FRESH
+    ]

@@ -2,6 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.policy.policy import NO_LIMIT, Limit
+
+if TYPE_CHECKING:  # learned.py reads conditions, which read the state below
+    from agent.policy.learned import Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,22 +17,26 @@ class ControlState:
     `point` is the operating point now in force, `switched_at` when it came into force (snapshot clock,
     seconds; None before the first switch). `holding` names the conditions that entered and have not reached
     their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
-    `since` says since when a condition has been true, for `for:` durations.
+    `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
+    last held only because its reading was missing. `learned` is the model of the device, None before the first
+    reading.
     """
 
     point: str
     switched_at: float | None = None
     holding: frozenset[str] = frozenset()
     since: Mapping[str, float] = field(default_factory=dict)
+    learned: "Learned | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The operating point to be at now, why, and the state to decide from next time.
 
-    `rule` is the name of the rule that held, None for the default. `wanted` is the point the rule asks for;
-    `point` differs from it while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
+    `rule` is the name of the rule that held, None for the default. `wanted` is the point the rule and the goals
+    ask for; `point` differs while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
     `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
+    `limit` and `paused` are the last resorts: how much is answered at all.
     """
 
     point: str
@@ -37,6 +47,8 @@ class Decision:
     reason: str
     held_back: tuple[str, ...]
     state: ControlState
+    limit: Limit = NO_LIMIT
+    paused: bool = False
 
     def changes(self, before: ControlState) -> bool:
         """Whether acting on this decision means a switch."""

@@ -1,8 +1,8 @@
 """A policy as frozen data: what `decide` reads. `schema` makes it from YAML, and only valid ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 
@@ -23,12 +23,15 @@ class Assumption(StrEnum):
     HOT = "assume_hot"
     BATTERY = "assume_battery"
     EXTERNAL = "assume_external"
+    YES = "assume_yes"
+    NO = "assume_no"
 
 
 class NoFit(StrEnum):
     """What happens while no certified point satisfies the rule in force."""
 
     REFUSE = "refuse"
+    SLOW_DOWN = "slow_down"
     CHEAPEST_UNCERTIFIED = "cheapest_uncertified"
 
 
@@ -68,6 +71,39 @@ class Equals:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """A time of day from `start` up to, not including, `end`; over midnight when `end` is earlier.
+
+    `days` are those it begins on, Monday being 0; None for every day. Equal times mean the whole day.
+    """
+
+    start: time
+    end: time
+    days: frozenset[int] | None = None
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether the moment, on its own clock, lies within."""
+        clock = moment.time()
+        if self.start < self.end:
+            return self.start <= clock < self.end and self._begins_on(moment)
+        if clock >= self.start:
+            return self._begins_on(moment)
+        return clock < self.end and self._begins_on(moment - timedelta(days=1))
+
+    def _begins_on(self, moment: datetime) -> bool:
+        return self.days is None or moment.weekday() in self.days
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time of day is within `between`; `name` is the schedule's, empty for times written in place."""
+
+    path: str
+    between: Between
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AnyOf:
     """At least one of them is true."""
 
@@ -89,21 +125,7 @@ class Not:
 
 
 Leaf = Threshold | Level | Equals
-Condition = Leaf | AnyOf | AllOf | Not
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A time of day from `start` up to, not including, `end`; over midnight when `end` is earlier."""
-
-    start: time
-    end: time
-
-    def holds(self, moment: time) -> bool:
-        """Whether the time of day lies within."""
-        if self.start < self.end:
-            return self.start <= moment < self.end
-        return moment >= self.start or moment < self.end
+Condition = Leaf | Window | AnyOf | AllOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +158,35 @@ class Bounds:
     max_memory_bytes: float | None = None
 
 
-Use = Full | Cheapest | Named | Bounds
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Answer nothing; the cheapest point within the ceiling stays loaded."""
+
+
+Use = Full | Cheapest | Named | Bounds | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Last resorts beside the operating point: the most requests a second and at once; None for no limit."""
+
+    rate_hz: float | None = None
+    concurrency: int | None = None
+
+
+NO_LIMIT = Limit()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """While `when` and `between` hold (None: always), use this."""
+    """While `when` and `between` hold (None: always), use this, within the limit."""
 
     name: str
     use: Use
     when: Condition | None = None
-    between: Between | None = None
+    between: Window | None = None
     urgent: bool = False
+    limit: Limit = NO_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +198,51 @@ class Dwell:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """A solar panel that is to be counted on: its peak, W, and when the sun is on it."""
+
+    peak_w: float
+    rise: time = time(6)
+    set: time = time(19)
+
+
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """What to spend the budgets on: the most correct answers that meet all of them; None for goals not set.
+
+    Battery: down to `reserve_percent` at the time of day and not before. Energy: of the whole device from
+    midnight to midnight, J. Latency: of inference, ms. Temperature: of the hottest zone, C. The
+    panel is no goal but what the battery's may count on.
+    """
+
+    battery_until: time | None = None
+    reserve_percent: float = 5.0
+    energy_per_day_j: float | None = None
+    latency_p95_ms: float | None = None
+    temperature_ceiling_c: float | None = None
+    panel: Panel | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether at least one is set."""
+        return self != Goals(reserve_percent=self.reserve_percent, panel=self.panel)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftGuard:
+    """The share of requests answered by the full model too, on external power or below the temperature (C)."""
+
+    share: float = 0.01
+    below_c: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1."""
+    """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1.
+
+    `time_zone` None is the device's own. The fields without a parameter are the conditions on single readings in
+    all its rules, gathered once since every decision needs them.
+    """
 
     name: str
     version: int
@@ -170,3 +252,39 @@ class Policy:
     dwell: Dwell = field(default_factory=Dwell)
     on_missing: Mapping[str, Assumption] = field(default_factory=dict)
     no_fit: NoFit = NoFit.REFUSE
+    goals: Goals = field(default_factory=Goals)
+    time_zone: tzinfo | None = None
+    drift_guard: DriftGuard | None = None
+    leaves: tuple[Leaf, ...] = field(init=False, repr=False, compare=False)
+    readings: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    thresholds: tuple[tuple[Threshold, str, str, bool, float, float], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    others: tuple[Level | Equals, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = tuple(leaf for rule in self.rules if rule.when is not None for leaf in leaves_of(rule.when))
+        object.__setattr__(self, "leaves", found)
+        # Unpacked, since reading five attributes of each threshold is most of what a decision costs.
+        thresholds = tuple(
+            (leaf, leaf.path, leaf.reading, leaf.side is Side.ABOVE, leaf.enter, leaf.leave)
+            for leaf in found
+            if isinstance(leaf, Threshold)
+        )
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "others", tuple(leaf for leaf in found if not isinstance(leaf, Threshold)))
+        object.__setattr__(self, "readings", tuple(dict.fromkeys(leaf.reading for leaf in found)))
+
+
+def leaves_of(condition: Condition) -> Iterator[Leaf]:
+    """The conditions on single readings within a condition."""
+    match condition:
+        case AnyOf(parts) | AllOf(parts):
+            for part in parts:
+                yield from leaves_of(part)
+        case Not(part):
+            yield from leaves_of(part)
+        case Window():
+            return
+        case _:
+            yield condition

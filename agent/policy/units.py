@@ -1,15 +1,19 @@
 """Quantities with units, such as `80 C`: text in documents, floats in base units inside."""
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from agent.documents import refuse
+
+LIMITS = "limits"
+"""The key of the validation context that holds the board's limits as written: `{"throttle": "85 C"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,24 @@ TEMPERATURE = Dimension("temperature", "80 C", _CELSIUS, least=-100.0, most=200.
 POWER = Dimension("power", "3 W", _WATT, most=1e6)
 MEMORY = Dimension("amount of memory", "512 MiB", _BYTE, most=1e15)
 DURATION = Dimension("duration", "30 s", _SECOND, most=3.2e9)
+LATENCY = Dimension("duration", "50 ms", {unit: size * 1000 for unit, size in _SECOND.items()}, most=3.6e6)
+RATE = Dimension("rate", "5 Hz", {"Hz": Decimal(1), "/s": Decimal(1), "mHz": Decimal("0.001")}, most=1e6)
+ENERGY = Dimension(
+    "energy",
+    "20 Wh",
+    {"Wh": Decimal(3600), "mWh": Decimal("3.6"), "kWh": Decimal(3_600_000), "J": Decimal(1)},
+    most=1e12,
+)
 
-_DIMENSIONS = (PERCENT, TEMPERATURE, POWER, MEMORY, DURATION)
+_DIMENSIONS = (PERCENT, TEMPERATURE, POWER, MEMORY, DURATION, RATE, ENERGY)
+_NAMED = re.compile(r"board\.([A-Za-z0-9_]{1,40})(?:\s*([-+])\s*(.*))?")
 _QUANTITY = re.compile(r"([-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))\s*(\S*)")
 
 
-def quantity(value: object, dimension: Dimension) -> float:
-    """The quantity in the dimension's base unit: percent, share 0..1, C, W, bytes, s.
+def quantity(value: object, dimension: Dimension, limits: Mapping[str, str] | None = None) -> float:
+    """The quantity in the dimension's base unit: percent, share 0..1, C, W, bytes, s, ms for latencies, Hz, J.
 
+    `board.NAME`, with `+` or `-` a quantity behind it if need be, is a limit of the board's profile.
     Raises the error of `agent.documents.refuse` that says what is allowed, for anything but text such as `80 C`.
     """
     hint = f"for example `{dimension.example}`"
@@ -71,19 +85,38 @@ def quantity(value: object, dimension: Dimension) -> float:
         raise refuse(
             f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`"
         )
+    if isinstance(value, str) and (named := _NAMED.fullmatch(value.strip())) is not None:
+        return _in_range(_from_limit(named, dimension, limits), dimension, "")
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise refuse(f"expected a {dimension.noun}", allowed=dimension.allowed, hint=hint)
     number, unit = match.groups()
     if unit not in dimension.units:
         raise _wrong_unit(unit, dimension, hint)
-    base = float(Decimal(number) * dimension.units[unit])
+    return _in_range(float(Decimal(number) * dimension.units[unit]), dimension, unit)
+
+
+def _in_range(base: float, dimension: Dimension, unit: str) -> float:
     if not dimension.least <= base <= dimension.most:
+        unit = unit or next(iter(dimension.units))
         low, high = (
             f"{float(Decimal(bound) / dimension.units[unit]):.15g} {unit}" for bound in _bounds(dimension)
         )
         raise refuse(f"a {dimension.noun} out of range", allowed=f"{low} to {high}")
     return base
+
+
+def _from_limit(named: re.Match[str], dimension: Dimension, limits: Mapping[str, str] | None) -> float:
+    name, sign, rest = named.groups()
+    if limits is None:
+        hint = "name the board: `board:` in agent.yaml, `--board` on the command line"
+        raise refuse("a limit of the board, and no board profile is given", hint=hint)
+    if name not in limits:
+        near = next(iter(difflib.get_close_matches(name, limits, 1)), "")
+        known = ", ".join(f"board.{known}" for known in limits) or "this board's profile has no limits"
+        raise refuse("the board's profile has no such limit", allowed=known, nearest=near and f"board.{near}")
+    base = quantity(limits[name], dimension)
+    return base if sign is None else base + float(f"{sign}1") * quantity(rest, dimension)
 
 
 def _bounds(dimension: Dimension) -> tuple[str, str]:
@@ -100,14 +133,31 @@ def _wrong_unit(unit: str, dimension: Dimension, hint: str) -> Exception:
     return refuse(f"unknown unit for a {dimension.noun}", allowed=dimension.allowed, nearest=nearest, hint=hint)
 
 
-def _in(dimension: Dimension) -> BeforeValidator:
-    parse: Callable[[object], float] = lambda value: quantity(value, dimension)  # noqa: E731 - typed for mypy
+def _parsed(dimension: Dimension) -> BeforeValidator:
+    def parse(value: object, info: ValidationInfo) -> float:
+        return quantity(value, dimension, (info.context or {}).get(LIMITS))
+
     return BeforeValidator(parse)
 
 
-Percent = Annotated[float, _in(PERCENT)]
-Share = Annotated[float, _in(SHARE)]
-Temperature = Annotated[float, _in(TEMPERATURE)]
-Power = Annotated[float, _in(POWER)]
-Memory = Annotated[float, _in(MEMORY)]
-Duration = Annotated[float, _in(DURATION)]
+def _shape(dimension: Dimension) -> WithJsonSchema:
+    units = "|".join(re.escape(unit) for unit in dimension.units)
+    pattern = rf"^\s*[-+]?[0-9.]+\s*({units})\s*$|^\s*board\."
+    schema = {
+        "type": "string",
+        "pattern": pattern,
+        "description": dimension.allowed,
+        "examples": [dimension.example],
+    }
+    return WithJsonSchema(schema)
+
+
+Percent = Annotated[float, _parsed(PERCENT), _shape(PERCENT)]
+Share = Annotated[float, _parsed(SHARE), _shape(SHARE)]
+Temperature = Annotated[float, _parsed(TEMPERATURE), _shape(TEMPERATURE)]
+Power = Annotated[float, _parsed(POWER), _shape(POWER)]
+Memory = Annotated[float, _parsed(MEMORY), _shape(MEMORY)]
+Duration = Annotated[float, _parsed(DURATION), _shape(DURATION)]
+Latency = Annotated[float, _parsed(LATENCY), _shape(LATENCY)]
+Rate = Annotated[float, _parsed(RATE), _shape(RATE)]
+Energy = Annotated[float, _parsed(ENERGY), _shape(ENERGY)]

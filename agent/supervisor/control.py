@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from agent.messages import Standing, Switched
+from agent.messages import Served, Standing, Switched
 from agent.models.ladder import Ladder
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState, Decision
-from agent.policy.policy import NoFit, Policy
+from agent.policy.explain import Explanation, explain
+from agent.policy.learned import GENERIC, Learned, Prior
+from agent.policy.policy import NO_LIMIT, NoFit, Policy
+from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper
+from drivers.reading import Provenance, Reading, Snapshot
 from drivers.sampler import Sampler
 
 QUARANTINE_S = 60.0
@@ -30,6 +34,7 @@ class Control:
         keeper: WorkerKeeper,
         sampler: Sampler,
         emit: Callable[[Event], None],
+        prior: Prior = GENERIC,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = policy
@@ -40,7 +45,8 @@ class Control:
         self._sampler = sampler
         self._emit = emit
         self._clock = clock
-        self._state = ControlState(keeper.point)
+        self._state = ControlState(keeper.point, learned=Learned.from_prior(prior))
+        self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
 
@@ -48,7 +54,29 @@ class Control:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
         async with self._stepping:
             self.policy = policy
-            self._state = ControlState(self._state.point, self._state.switched_at)
+            self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+
+    def note_served(self, served: Served) -> None:
+        """Take the worker's last window as readings: how much was asked, and how long an answer took."""
+        at, max_age_s = self._clock(), 3 * max(1.0, served.window_s)
+        values = {LATENCY: served.latency_p95_ms}
+        if served.window_s > 0:
+            values[REQUEST_RATE] = (served.requests + served.failed) / served.window_s
+        self._serving = {
+            name: Reading(value, UNITS[name], at, Provenance.MEASURED, "worker", max_age_s)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def explanation(self) -> Explanation:
+        """What the next step would decide, and what would change it."""
+        before = replace(self._state, point=self._keeper.point)
+        now = datetime.now().astimezone()
+        return explain(self._snapshot(), self.policy, self._usable(), before, now)
+
+    def _snapshot(self) -> Snapshot:
+        snapshot = self._sampler.snapshot()
+        return Snapshot(snapshot.at, {**snapshot.readings, **self._serving})
 
     async def step(self) -> bool:
         """Decide once and act on it; False when the worker did not follow the decision."""
@@ -58,7 +86,7 @@ class Control:
     async def _step(self) -> bool:
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
-        decision = decide(self._sampler.snapshot(), self.policy, self._usable(), before, now)
+        decision = decide(self._snapshot(), self.policy, self._usable(), before, now)
         self._announce(decision)
         self.decision = decision
         self._keeper.stand(_standing(decision, self.policy))
@@ -123,8 +151,15 @@ class Control:
 
 
 def _standing(decision: Decision, policy: Policy) -> Standing:
-    refuse = not decision.fits and policy.no_fit is NoFit.REFUSE
-    return Standing(fits=decision.fits, refuse=refuse, reason="" if decision.fits else decision.reason)
+    refuse = decision.paused or (not decision.fits and policy.no_fit is NoFit.REFUSE)
+    plain = decision.fits and not refuse and decision.limit == NO_LIMIT
+    return Standing(
+        fits=decision.fits,
+        refuse=refuse,
+        reason="" if plain else decision.reason,
+        rate_hz=decision.limit.rate_hz,
+        concurrency=decision.limit.concurrency,
+    )
 
 
 def _particulars(before: str, decision: Decision, switched: Switched) -> dict[str, object]:

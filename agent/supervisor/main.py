@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO
 
 from agent import config as configuration
+from agent.boards import Profile, find_profile
 from agent.config import AgentConfig
-from agent.documents import read
+from agent.documents import Document, parse, read
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
-from agent.policy.schema import load_policy
+from agent.policy.schema import load_layers, load_policy
 from agent.policy.store import PolicyStore, StoreError, digest_of
 from agent.supervisor.journal import Observer
 from agent.supervisor.listeners import ListenerError, open_listeners
@@ -63,6 +64,8 @@ def _open(
         config.state_dir.mkdir(parents=True, exist_ok=True)
         held.enter_context(_only_one(config.state_dir))
         bundle = open_bundle(config.bundle)
+        profile = None if config.board is None else find_profile(config.board)
+        local = parse(read(config.policy), str(config.policy))
         store = PolicyStore(config.state_dir)
         listeners = open_listeners(config.listen.unix, config.listen.tcp)
         held.callback(listeners.close)
@@ -71,7 +74,9 @@ def _open(
         return Supervisor(
             config,
             bundle=bundle,
-            running=_running(config, store),
+            running=_running(store, profile, local),
+            profile=profile,
+            below=(local,),
             store=store,
             sampler=Sampler(_discoveries(config)),
             spool=spool,
@@ -106,14 +111,14 @@ def _only_one(state_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _running(config: AgentConfig, store: PolicyStore) -> Running:
+def _running(store: PolicyStore, profile: Profile | None, local: Document) -> Running:
     """The policy to start with: the accepted pushed one unless the local file has a higher version."""
-    text = read(config.policy)
-    local = load_policy(text, str(config.policy))
+    board = None if profile is None else profile.board
+    own = load_layers(local, board).policy
     accepted = store.accepted
-    if accepted is None or accepted.version < local.version:
-        return Running(local, digest_of(text), "local")
-    pushed = load_policy(accepted.text, f"accepted policy version {accepted.version}")
+    if accepted is None or accepted.version < own.version:
+        return Running(own, digest_of(local.text), "local")
+    pushed = load_policy(accepted.text, f"accepted policy version {accepted.version}", board, (local,))
     return Running(pushed, accepted.digest, "pushed")
 
 

@@ -5,13 +5,14 @@ fails anywhere is refused or rolled back with its reason; the running policy sta
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NoAnswerError
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from agent.documents import DocumentError
+from agent.documents import Document, DocumentError
+from agent.policy.board import Board
 from agent.policy.policy import Policy
 from agent.policy.schema import load_policy
 from agent.policy.store import PolicyStore, Verdict
@@ -46,6 +47,8 @@ class Pushes:
         control: Control,
         keeper: WorkerKeeper,
         allow_unsigned: bool,
+        board: Board | None = None,
+        below: Sequence[Document] = (),
         emit: Callable[[Event], None],
     ) -> None:
         self.running = running
@@ -55,6 +58,8 @@ class Pushes:
         self._control = control
         self._keeper = keeper
         self._allow_unsigned = allow_unsigned
+        self._board = board
+        self._below = below
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._one_at_a_time = asyncio.Lock()
@@ -104,7 +109,7 @@ class Pushes:
     async def _try(self, push: PolicyPush) -> None:
         """Validate, run under the policy, and keep it only when the worker still answers as it should."""
         async with self._one_at_a_time:
-            policy = _policy_in(push)
+            policy = self._policy_in(push)
             if isinstance(policy, str):
                 self._store.roll_back(policy)
                 self._refuse(PolicyState(push.version, push.hash, "refused", policy))
@@ -145,13 +150,12 @@ class Pushes:
         text = f"pushed policy version {state.version} {how}: {state.reason}"
         self._emit(Event(EventKind.POLICY, text, {"version": state.version, "state": state.state}))
 
-
-def _policy_in(push: PolicyPush) -> Policy | str:
-    """The policy of a push, or what is wrong with it."""
-    try:
-        policy = load_policy(push.policy, f"pushed policy version {push.version}")
-    except DocumentError as error:
-        return str(error)
-    if policy.version != push.version:
-        return f"its text says version {policy.version}, it was pushed as version {push.version}"
-    return policy
+    def _policy_in(self, push: PolicyPush) -> Policy | str:
+        """The policy of a push over the local one and the board's profile, or what is wrong with it."""
+        try:
+            policy = load_policy(push.policy, f"pushed policy version {push.version}", self._board, self._below)
+        except DocumentError as error:
+            return str(error)
+        if policy.version != push.version:
+            return f"its text says version {policy.version}, it was pushed as version {push.version}"
+        return policy

@@ -8,12 +8,15 @@ from dataclasses import asdict
 from typing import IO
 
 from agent import __version__
+from agent.boards import Profile
 from agent.config import AgentConfig
+from agent.documents import Document
 from agent.messages import Served
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
 from agent.paths import cache_directory
 from agent.policy.decision import Decision
+from agent.policy.learned import GENERIC
 from agent.policy.store import PolicyStore
 from agent.supervisor.control import Control
 from agent.supervisor.events import Event, EventKind
@@ -64,6 +67,8 @@ class Supervisor:
         listeners: Listeners,
         broker: Broker | None,
         session: int,
+        profile: Profile | None = None,
+        below: Sequence[Document] = (),
         observers: Sequence[Observer] = (),
         worker_log: IO[bytes] | None = None,
     ) -> None:
@@ -97,6 +102,7 @@ class Supervisor:
             keeper=self._keeper,
             sampler=sampler,
             emit=self._journal.emit,
+            prior=GENERIC if profile is None else profile.device.prior,
         )
         self._pushes = Pushes(
             store=store,
@@ -104,6 +110,8 @@ class Supervisor:
             control=self._control,
             keeper=self._keeper,
             allow_unsigned=config.allow_unsigned,
+            board=None if profile is None else profile.board,
+            below=below,
             emit=self._journal.emit,
         )
         if broker is not None:
@@ -161,6 +169,7 @@ class Supervisor:
             worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
             telemetry=self._telemetry_status(),
             served=self._served,
+            explanation=None if decision is None else control.explanation(),
             recent=tuple(event.document() for event in self._journal.recent),
         )
 
@@ -187,6 +196,8 @@ class Supervisor:
 
     async def _send_telemetry(self) -> None:
         self._served = await self._keeper.report()
+        if self._served is not None:
+            self._control.note_served(self._served)
         status = self.status()
         document: dict[str, object] = {
             "at": time.time(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from agent.messages import Served
+from agent.policy.explain import Explanation
 from drivers.reading import Freshness, Reading, Snapshot
 
 FILE_NAME = "status.sock"
@@ -99,6 +100,7 @@ class Status:
     worker: WorkerStatus
     telemetry: TelemetryStatus
     served: Served | None = None
+    explanation: Explanation | None = None
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
 

@@ -1,6 +1,7 @@
 """The inference endpoint: HTTP in, the lane's answers out, each with its operating point and certified risk."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from agent import __version__
 from agent.messages import Standing
+from agent.worker.admission import Admission, TooMuch
 from agent.worker.lane import Lane, LaneAnswer, LaneFull
 from agent.worker.protocol import BadRequest, batch_of, parse_request, reply
 
@@ -35,6 +37,7 @@ class Endpoint:
         self.standing = Standing(fits=True, refuse=False, reason="")
         self._card = card
         self._lane = lane
+        self._admission = Admission()
         model = f"/v2/models/{card.name}"
         self.app = Starlette(
             routes=[
@@ -79,9 +82,13 @@ class Endpoint:
         try:
             parsed = parse_request(await _bounded_body(request))
             batch = batch_of(parsed, self._card.input_name, self._card.input_shape, self._card.input_scale)
-            answered = await asyncio.wrap_future(self._lane.infer(batch))
+            with self._admission.enter(standing.rate_hz, standing.concurrency):
+                answered = await asyncio.wrap_future(self._lane.infer(batch))
         except BadRequest as error:
             return _error(400, str(error))
+        except TooMuch as error:
+            retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
+            return _error(429, f"{error}; {standing.reason}", retry_after)
         except LaneFull as error:
             return _error(503, str(error), {"Retry-After": "1"})
         parameters = _parameters(answered, standing)

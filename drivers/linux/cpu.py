@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from drivers.cpu_time import CpuTime
-from drivers.linux.sysfs import ImplausibleError, grant_for, parse_int, read_text
+from drivers.linux.sysfs import ImplausibleError, parse_int, read_text
 from drivers.reading import CPU, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -16,15 +16,18 @@ _FIELDS = 8
 _IDLE, _IOWAIT = 3, 4
 
 
-def discover(sysroot: Path = Path("/")) -> Discovery:
-    """The machine's CPU utilisation, or why not."""
+def discover(sysroot: Path = Path("/"), cpu_time: CpuTime | None = None) -> Discovery:
+    """The machine's CPU utilisation, or why not; `cpu_time` outlasts one discovery."""
+    cpu_time = CpuTime() if cpu_time is None else cpu_time
+    again = partial(discover, sysroot, cpu_time)
     stat = sysroot / "proc/stat"
     try:
         read_idle_and_total(stat)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(CPU, _SOURCE, str(error), grant_for(error)),))
-    read = partial(read_percent, stat, CpuTime())
-    return Discovery(_DRIVER, (Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, interval_s=1.0),))
+        return Discovery(_DRIVER, refusals=(Refusal(CPU, _SOURCE, str(error), error.grant),), again=again)
+    read = partial(read_percent, stat, cpu_time)
+    sensor = Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, interval_s=1.0)
+    return Discovery(_DRIVER, (sensor,), again=again)
 
 
 def read_percent(stat: Path, cpu_time: CpuTime) -> float:

@@ -1,41 +1,54 @@
-"""Memory from /proc/meminfo; time lost for want of it from /proc/pressure/memory (kernel: accounting/psi.rst)."""
+"""Memory from /proc/meminfo and control groups; time lost for want of it from PSI (kernel: accounting/psi.rst)."""
 
 import math
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.sysfs import ImplausibleError, UnreadableError, grant_for, parse_int, read_text
+from drivers.linux.cgroup import Group, groups, limiting
+from drivers.linux.psi_trigger import TOPIC, open_memory_trigger
+from drivers.linux.sysfs import ImplausibleError, UnreadableError, parse_int, read_text
 from drivers.reading import MEMORY_AVAILABLE, MEMORY_PRESSURE, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "memory"
+_LIVE = Path("/")
 _MEMINFO = re.compile(r"^(\w+):\s+(\S+) kB$", re.MULTILINE)
 _SOME_AVG10 = re.compile(r"^some avg10=([0-9.]+) ", re.MULTILINE)
 _MOST_KB = 1 << 44
 
 
-def discover(sysroot: Path = Path("/")) -> Discovery:
+def discover(sysroot: Path = _LIVE) -> Discovery:
     """memory_available and memory_pressure, or why not."""
-    meminfo, psi = sysroot / "proc/meminfo", sysroot / "proc/pressure/memory"
+    psi = sysroot / "proc/pressure/memory"
     sensors: list[Sensor] = []
     refusals: list[Refusal] = []
     try:
-        read_available_bytes(meminfo)
-        read = partial(read_available_bytes, meminfo)
-        sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, "meminfo", read, interval_s=1.0))
+        read_machine_bytes(sysroot / "proc/meminfo")
+        limits = limiting(groups(sysroot))
+        read = partial(read_available_bytes, sysroot / "proc/meminfo", limits)
+        source = "meminfo+cgroup" if limits else "meminfo"
+        sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, source, read, interval_s=1.0))
     except SensorError as error:
-        refusals.append(Refusal(MEMORY_AVAILABLE, "meminfo", str(error), grant_for(error)))
+        refusals.append(Refusal(MEMORY_AVAILABLE, "meminfo", str(error), error.grant))
     try:
         read_pressure_percent(psi)
         read = partial(read_pressure_percent, psi)
         sensors.append(Sensor(MEMORY_PRESSURE, Unit.PERCENT, Provenance.MEASURED, "psi/memory", read))
     except SensorError as error:
         refusals.append(Refusal(MEMORY_PRESSURE, "psi/memory", *_why_no_psi(error)))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals))
+    wake_on = (WakeOn(open_memory_trigger, frozenset({TOPIC})),) if sysroot == _LIVE else ()
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), partial(discover, sysroot), wake_on)
 
 
-def read_available_bytes(meminfo: Path) -> float:
+def read_available_bytes(meminfo: Path, limits: Sequence[Group] = ()) -> float:
+    """What the machine or, if less, a control group has left, in bytes. Raises SensorError."""
+    left = (group.available_bytes() for group in limits)
+    return min(read_machine_bytes(meminfo), *(each for each in left if each is not None), math.inf)
+
+
+def read_machine_bytes(meminfo: Path) -> float:
     """MemAvailable in bytes. Raises SensorError."""
     fields = dict(_MEMINFO.findall(read_text(meminfo)))
     missing = {"MemTotal", "MemAvailable"} - fields.keys()
@@ -62,4 +75,4 @@ def _why_no_psi(error: SensorError) -> tuple[str, str]:
     if isinstance(error, UnreadableError) and not error.denied:
         reason = f"{error}: PSI is off in this kernel, or a sandbox hides it (systemd's ProcSubset=pid)"
         return reason, "add psi=1 to the kernel's command line and reboot"
-    return str(error), grant_for(error)
+    return str(error), error.grant

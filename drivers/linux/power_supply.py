@@ -9,26 +9,31 @@ from functools import partial
 from pathlib import Path
 
 from drivers.linux.supply import Supply, host_batteries, host_chargers
-from drivers.linux.sysfs import entries, grant_for
+from drivers.linux.sysfs import entries
+from drivers.linux.uevents import Uevents
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "power_supply"
-_LEAST_DRAW_W = 0.1
+_LIVE = Path("/")
 _INTERVAL_S = 2.0
 
 
-def discover(sysroot: Path = Path("/")) -> Discovery:
+def discover(sysroot: Path = _LIVE) -> Discovery:
     """What the machine's power supplies tell: battery, power_source, power, and each battery's own readings."""
-    root = sysroot / "sys/class/power_supply"
+    wake_on = (WakeOn(Uevents, frozenset({"power_supply"})),) if sysroot == _LIVE else ()
+    return Discovery(_DRIVER, *_find(sysroot / "sys/class/power_supply"), partial(discover, sysroot), wake_on)
+
+
+def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
     try:
         supplies = [Supply(path) for path in entries(root)]
         batteries, chargers = host_batteries(supplies), host_chargers(supplies)
         others = _describe(supplies)
     except SensorError as error:
-        return _nothing(str(error), grant_for(error))
+        return (), _nothing(str(error), error.grant)
     if not batteries and not chargers:
-        return _nothing(others)
+        return (), _nothing(others)
 
     sensors: list[Sensor] = [_sensor(POWER_SOURCE, Unit.NAME, _DRIVER, partial(read_power_source, root))]
     refusals: list[Refusal] = []
@@ -41,7 +46,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         refusals += [Refusal(name, _DRIVER, reason) for name in (BATTERY, POWER)]
     for battery in batteries:
         sensors += _instance_sensors(battery)
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals))
+    return tuple(sensors), tuple(refusals)
 
 
 def read_battery_percent(root: Path) -> float:
@@ -86,8 +91,8 @@ def read_draw_w(root: Path) -> float:
     if read_power_source(root) == "external":
         raise SensorError("on external power the batteries' current says nothing of what the machine draws")
     draw_w = sum(battery.outflow_w() for battery in _present_batteries(root))
-    if draw_w < _LEAST_DRAW_W:
-        raise SensorError(f"the batteries report {draw_w:.3f} W; no running machine draws under {_LEAST_DRAW_W} W")
+    if draw_w <= 0:
+        raise SensorError(f"the batteries report {draw_w:g} W, and yet this machine runs on them")
     return draw_w
 
 
@@ -116,14 +121,13 @@ def _instance_sensors(battery: Supply) -> list[Sensor]:
         _sensor(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, battery.charge_percent),
         _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
     ]
-    if (battery.path / "temp").exists():
+    if battery.tells_temperature():
         sensors.append(_sensor(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
     return sensors
 
 
 def _sensor(name: str, unit: Unit, source: str, read: Callable[[], Value]) -> Sensor:
-    # may_block: behind these files sit embedded controllers and I2C gauges, which can take seconds to answer.
-    return Sensor(name, unit, Provenance.MEASURED, source, read, _INTERVAL_S, may_block=True)
+    return Sensor(name, unit, Provenance.MEASURED, source, read, _INTERVAL_S)
 
 
 def _describe(supplies: list[Supply]) -> str:
@@ -132,6 +136,5 @@ def _describe(supplies: list[Supply]) -> str:
     return "found only " + ", ".join(f"{supply.name} ({supply.describe()})" for supply in supplies)
 
 
-def _nothing(reason: str, grant: str = "") -> Discovery:
-    refusals = tuple(Refusal(name, _DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))
-    return Discovery(_DRIVER, refusals=refusals)
+def _nothing(reason: str, grant: str = "") -> tuple[Refusal, ...]:
+    return tuple(Refusal(name, _DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))

@@ -10,10 +10,14 @@ from drivers.linux.sysfs import ImplausibleError, UnreadableError, parse_int, re
 from drivers.sensor import SensorError
 
 _VOLTAGE_UV = (1_000_000, 100_000_000)
+_MOST_UA = 200_000_000
+_MOST_UW = 2_000_000_000
 # Some packs report mA where uA belongs (898 for 0.9 A), some mW for uW. Up to 20 A in mA, or 100 W in mW,
-# stays below these floors and is refused; no machine that runs a network draws less.
-_CURRENT_UA = (20_000, 200_000_000)
-_POWER_UW = (100_000, 2_000_000_000)
+# stays below these floors. A frugal board stays below them too: its small battery then tells them apart, since
+# even at 3 C a value a thousand times too small would need two weeks to empty it.
+_SURELY_UA = 20_000
+_SURELY_UW = 100_000
+_LONGEST_TO_EMPTY_H = 333
 _ENERGY_FULL_UWH = (100_000, 10_000_000_000)
 _CHARGE_FULL_UAH = (100_000, 1_000_000_000)
 # A worn battery's "full" is an estimate that the charge may pass a little.
@@ -22,6 +26,12 @@ _OVERFULL = 1.1
 # Types are open-ended (new kernels add some), so their shape is what can be checked; scopes are three.
 _TYPE = re.compile(r"[A-Z][A-Za-z_]{2,31}")
 _SCOPE = re.compile("System|Device|Unknown")
+
+# The second net for peripherals, under `scope`, which not every driver of theirs sets.
+_PERIPHERAL = re.compile(
+    r"hidpp_battery_|hid-|wacom_(battery|ac)_|ps-controller-battery-|sony_controller_battery_"
+    r"|nintendo_switch_controller_battery_|xpad|gip|steam-controller|logitech|magicmouse|elan_|razer|corsair"
+)
 
 # Negotiated USB-PD contracts, not what feeds the machine.
 _CONTRACTS = ("ucsi-source-psy", "tcpm-source-psy")
@@ -59,12 +69,13 @@ class Supply:
 
     def describe(self) -> str:
         """What it is, for messages: its type, and its scope when that is what rules it out."""
-        scope = " of a peripheral: scope=Device" if self.is_peripheral() else ""
+        scope = " of a peripheral, by its scope or name" if self.is_peripheral() else ""
         return (self.kind() or "no type") + scope
 
     def is_peripheral(self) -> bool:
         """Whether it feeds a mouse, headset or the like, not the machine. Raises SensorError."""
-        return self._checked("scope", _SCOPE) == "Device"
+        scope = self._checked("scope", _SCOPE)
+        return scope == "Device" or (scope != "System" and _PERIPHERAL.match(self.name) is not None)
 
     def status(self) -> str:
         """Charging, Discharging, Full, Not charging or Unknown."""
@@ -121,6 +132,14 @@ class Supply:
             f"{self.name} reports {watts:.2f} W and status {status}, which leaves the direction open"
         )
 
+    def tells_temperature(self) -> bool:
+        """Whether there is a `temp`, readable now or not."""
+        try:
+            self.word("temp")
+        except UnreadableError as error:
+            return not error.gone
+        return True
+
     def temperature_c(self) -> float:
         """The battery's own temperature in C. Raises SensorError."""
         return self.number("temp", -400, 1000, "tenths of a degree") / 10
@@ -145,20 +164,29 @@ class Supply:
         return 0.0
 
     def _power_now_w(self) -> float:
-        return self._unsigned("power_now", _POWER_UW, "uW") / 1e6
+        microwatts = self._unsigned("power_now", _MOST_UW, "uW")
+        if 0 < microwatts < _SURELY_UW:
+            self._refuse_thousandfold("power_now", microwatts, ("energy_full", *_ENERGY_FULL_UWH, "uWh"), "uW")
+        return microwatts / 1e6
 
     def _current_times_voltage_w(self) -> float:
-        microamperes = self._unsigned("current_now", _CURRENT_UA, "uA")
+        microamperes = self._unsigned("current_now", _MOST_UA, "uA")
+        if 0 < microamperes < _SURELY_UA:
+            self._refuse_thousandfold("current_now", microamperes, ("charge_full", *_CHARGE_FULL_UAH, "uAh"), "uA")
         return microamperes * self.number("voltage_now", *_VOLTAGE_UV, "uV") / 1e12
 
-    def _unsigned(self, key: str, limits: tuple[int, int], unit: str) -> int:
-        least, most = limits
-        value = abs(self.number(key, -most, most, unit))
-        if 0 < value < least:
+    def _unsigned(self, key: str, most: int, unit: str) -> int:
+        return abs(self.number(key, -most, most, unit))
+
+    def _refuse_thousandfold(self, key: str, value: int, full: tuple[str, int, int, str], unit: str) -> None:
+        try:
+            hours = self.number(*full) / value
+        except SensorError:
+            hours = float("inf")
+        if hours > _LONGEST_TO_EMPTY_H:
             raise ImplausibleError(
                 f"{self.name}/{key} says {value} {unit}, too little to be in {unit}: thousandfold?"
             )
-        return value
 
     def _stored(self, now: str, full: str, limits: tuple[int, int], unit: str) -> tuple[float, float]:
         capacity = self.number(full, *limits, unit)

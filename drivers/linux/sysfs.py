@@ -10,10 +10,12 @@ from drivers.sensor import SensorError
 
 _PAGE = 4096
 _RETRY_AFTER_S = 0.01
+_LINE = re.compile(r"[ -~]{1,200}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 
 _WORDS = {
     errno.ENOENT: "is not there",
+    errno.ENOTDIR: "is not there",
     errno.EACCES: "may not be read by this user",
     errno.EPERM: "may not be read by this user",
     errno.EAGAIN: "is busy and gave no value",
@@ -24,7 +26,7 @@ _WORDS = {
     errno.EOPNOTSUPP: "is switched off in this kernel",
 }
 
-_GONE = frozenset({errno.ENOENT, errno.ENODATA, errno.ENODEV, errno.ENXIO})
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODATA, errno.ENODEV, errno.ENXIO})
 
 
 class UnreadableError(SensorError):
@@ -35,6 +37,9 @@ class UnreadableError(SensorError):
         super().__init__(f"{path} {words} ({errno.errorcode.get(code, code)})")
         self.path = path
         self.code = code
+        if self.denied:
+            # Until the next boot: a udev rule or systemd-tmpfiles makes it last.
+            self.grant = f"sudo chmod a+r {path}"
 
     @property
     def gone(self) -> bool:
@@ -96,14 +101,22 @@ def parse_int(text: str, low: int, high: int, unit: str, where: str) -> int:
     return value
 
 
+def read_word(path: Path) -> str:
+    """The attribute's text when it is one printable line, empty when it is not there. Raises SensorError."""
+    try:
+        text = read_text(path)
+    except UnreadableError as error:
+        if error.code in (errno.ENOENT, errno.ENOTDIR):
+            return ""
+        raise
+    if not _LINE.fullmatch(text):
+        raise ImplausibleError(f"{path} says {text[:40]!r}, not one line of text")
+    return text
+
+
 def entries(directory: Path) -> list[Path]:
     """The directory's entries in name order. Raises UnreadableError."""
     try:
         return sorted(directory.iterdir())
     except OSError as error:
         raise UnreadableError(directory, error.errno or errno.EIO) from error
-
-
-def grant_for(error: SensorError) -> str:
-    """The command that lets this user read the path (until the next boot), if a permission is what is missing."""
-    return f"sudo chmod a+r {error.path}" if isinstance(error, UnreadableError) and error.denied else ""

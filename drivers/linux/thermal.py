@@ -5,82 +5,37 @@ Zones are known by `type`: indices change from boot to boot. Zones of the same t
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 from pathlib import Path
 
 from drivers.linux.supply import Supply
-from drivers.linux.sysfs import OutOfRangeError, UnreadableError, entries, grant_for, read_int, read_text
+from drivers.linux.sysfs import UnreadableError, entries, read_text
+from drivers.linux.uevents import Uevents
+from drivers.linux.zone import Zone, processor_zones, trips_of
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "thermal"
-# Zones that are powered down or not wired say -44000, -256000 or -274000; parts are specified for -40 to 125 C.
-_PLAUSIBLE_MILLIDEGREES = (-40_000, 150_000)
-_TRIP_MILLIDEGREES = (1, 150_000)
-_PRESSURE_OF_TRIP = {"active": "fair", "passive": "serious", "hot": "critical", "critical": "critical"}
+_LIVE = Path("/")
 _TYPE = re.compile(r"[!-~][ -~]{0,30}")
-# int3400_thermal registers a policy interface as a zone that always says 20 C.
-_NOT_A_SENSOR = frozenset({"INT3400 Thermal"})
+# Informational; policies know the hottest.
+_SINGLE_INTERVAL_S = 10.0
+# int3400_thermal registers a policy interface as a zone that always says 20 C, and on a Jetson up to JetPack 4 the
+# power chip's zone always says 100 C.
+_NOT_A_SENSOR = frozenset({"INT3400 Thermal", "PMIC-Die"})
+# Qualcomm's vendor kernels register charge, voltage and current of the battery as zones.
+_NOT_A_TEMPERATURE = re.compile(r"soc|.*(vbat|ibat|bcl).*")
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """A temperature at which the kernel acts, and the thermal pressure that stands for."""
+def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery:
+    """What the machine's temperatures tell: temperature, thermal_pressure and `temperature/<zone type>`.
 
-    celsius: float
-    pressure: str
-
-
-@dataclass(slots=True)
-class Zone:
-    """One thermal zone; remembers whether it ever gave a plausible temperature."""
-
-    path: Path
-    kind: str
-    trips: tuple[Trip, ...] = ()
-    has_answered: bool = field(default=False, init=False)
-
-    def read_celsius(self) -> float:
-        """The zone's temperature. Raises SensorError."""
-        celsius = read_int(self.path / "temp", *_PLAUSIBLE_MILLIDEGREES, "millidegrees") / 1000
-        self.has_answered = True
-        return celsius
-
-
-def discover(sysroot: Path = Path("/")) -> Discovery:
-    """What the thermal zones tell: temperature, thermal_pressure and `temperature/<zone type>`."""
-    root = sysroot / "sys/class/thermal"
-    try:
-        paths = [path for path in entries(root) if path.name.startswith("thermal_zone")]
-    except SensorError as error:
-        return _nothing(str(error), grant_for(error))
-    zones = [zone for zone in map(_zone, paths) if zone is not None and _is_of_host(zone, sysroot)]
-    if not zones:
-        return _nothing("the kernel has no thermal zone of this machine (usual in virtual machines)")
-
-    kinds = sorted({zone.kind for zone in zones})
-    sensors = [_celsius(TEMPERATURE, _DRIVER, zones)]
-    for kind in kinds:
-        alike = [zone for zone in zones if zone.kind == kind]
-        sensors.append(_celsius(f"{TEMPERATURE}/{kind}", f"{_DRIVER}/{kind}", alike))
-    throttling = [zone for zone in zones if any(trip.pressure == "serious" for trip in zone.trips)]
-    if not throttling:
-        reason = (
-            f"no zone of {', '.join(kinds)} has a passive trip point, so nothing says when the kernel throttles"
-        )
-        return Discovery(_DRIVER, tuple(sensors), (Refusal(THERMAL_PRESSURE, _DRIVER, reason),))
-    sensors.append(
-        Sensor(
-            THERMAL_PRESSURE,
-            Unit.NAME,
-            Provenance.ESTIMATED,
-            f"{_DRIVER}/trip points of {'+'.join(sorted({zone.kind for zone in throttling}))}",
-            lambda: pressure(throttling),
-            may_block=True,
-        )
-    )
-    return Discovery(_DRIVER, tuple(sensors))
+    `alive` carries over which sensors ever worked from one discovery to the next.
+    """
+    alive = set() if alive is None else alive
+    found = _find(sysroot, alive)
+    wake_on = (WakeOn(Uevents, frozenset({"thermal", "hwmon"})),) if sysroot == _LIVE else ()
+    return Discovery(_DRIVER, *found, partial(discover, sysroot, alive), wake_on)
 
 
 def hottest_celsius(zones: Sequence[Zone]) -> float:
@@ -96,6 +51,70 @@ def pressure(zones: Sequence[Zone]) -> str:
     return max(reached, key=THERMAL_PRESSURES.index, default="nominal")
 
 
+def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
+    zones, hidden, refusals = _class_zones(sysroot, alive)
+    kinds = sorted({zone.kind for zone in zones})
+    processors, untold = processor_zones(sysroot, kinds, alive)
+    machine = zones + processors
+    hidden += untold
+    if not machine:
+        reasons = [*hidden, *(refusal.reason for refusal in refusals)]
+        reason = "; ".join(reasons) or "the kernel has no thermal zone of this machine (usual in virtual machines)"
+        grant = next((refusal.grant for refusal in refusals if refusal.grant), "")
+        return (), tuple(Refusal(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
+    hidden += _failing(machine)
+    # What can't be seen at all may be hotter than what can; that it is left out must show.
+    provenance = Provenance.MEASURED_PARTIAL if hidden else Provenance.MEASURED
+    refusals = [Refusal(f"{TEMPERATURE}/unread", _DRIVER, reason) for reason in hidden]
+    sensors = [_celsius(TEMPERATURE, _DRIVER, machine, provenance)]
+    for kind in kinds:
+        alike = [zone for zone in zones if zone.kind == kind]
+        sensors.append(_celsius(f"{TEMPERATURE}/{kind}", f"{_DRIVER}/{kind}", alike))
+    throttling = [zone for zone in zones if any(trip.pressure == "serious" for trip in zone.trips)]
+    if throttling:
+        source = f"{_DRIVER}/trip points of {'+'.join(sorted({zone.kind for zone in throttling}))}"
+        read = partial(pressure, throttling)
+        sensors.append(Sensor(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, source, read))
+    else:
+        named = ", ".join(sorted({zone.kind for zone in machine}))
+        reason = f"no zone of {named} has a passive trip point, so nothing says when the kernel throttles"
+        refusals.append(Refusal(THERMAL_PRESSURE, _DRIVER, reason))
+    return tuple(sensors), tuple(refusals)
+
+
+def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str], list[Refusal]]:
+    """The zones of the machine, why some of its zones can't be seen, and why there is no class at all."""
+    try:
+        paths = [path for path in entries(sysroot / "sys/class/thermal") if path.name.startswith("thermal_zone")]
+    except SensorError as error:
+        return [], [], [Refusal(TEMPERATURE, _DRIVER, str(error), error.grant)]
+    zones: list[Zone] = []
+    hidden: list[str] = []
+    for path in paths:
+        try:
+            kind = read_text(path / "type")
+            if not _TYPE.fullmatch(kind):
+                hidden.append(f"{path / 'type'} says {kind[:40]!r}, which is no type of a zone")
+            elif _is_of_host(kind, sysroot):
+                zones.append(Zone(path / "temp", kind, alive, trips_of(path, kind)))
+        except SensorError as error:
+            # Half-registered zones exist; without a type nobody can say what they would measure.
+            if not (isinstance(error, UnreadableError) and error.gone):
+                hidden.append(str(error))
+    return zones, hidden, []
+
+
+def _failing(zones: Sequence[Zone]) -> list[str]:
+    reasons: list[str] = []
+    for zone in zones:
+        try:
+            zone.read_celsius()
+        except SensorError as error:
+            if zone.failed(error) and zone.file not in zone.alive:
+                reasons.append(f"{zone.kind}: {error}")
+    return reasons
+
+
 def _answers(zones: Sequence[Zone]) -> list[tuple[Zone, float]]:
     answers: list[tuple[Zone, float]] = []
     reasons: list[str] = []
@@ -105,7 +124,7 @@ def _answers(zones: Sequence[Zone]) -> list[tuple[Zone, float]]:
         except SensorError as error:
             # A zone without a value (powered down, unplugged) or one that never worked is no part of the
             # machine's heat. One that worked and now fails may be the hottest: then the maximum is unknown.
-            if zone.has_answered and not _says_nothing(error):
+            if zone.file in zone.alive and zone.failed(error):
                 raise SensorError(f"{zone.kind} may be the hottest zone, and {error}") from error
             reasons.append(f"{zone.kind}: {error}")
     if not answers:
@@ -113,50 +132,16 @@ def _answers(zones: Sequence[Zone]) -> list[tuple[Zone, float]]:
     return answers
 
 
-def _says_nothing(error: SensorError) -> bool:
-    return isinstance(error, OutOfRangeError) or (isinstance(error, UnreadableError) and error.gone)
-
-
-def _zone(path: Path) -> Zone | None:
-    try:
-        kind = read_text(path / "type")
-    except UnreadableError:
-        kind = ""
-    # Half-registered zones exist; without a type nobody can say what they would measure.
-    return Zone(path, kind, _trips(path)) if _TYPE.fullmatch(kind) else None
-
-
-def _trips(path: Path) -> tuple[Trip, ...]:
-    trips: list[Trip] = []
-    for index in count():
-        try:
-            kind = read_text(path / f"trip_point_{index}_type")
-        except UnreadableError:
-            return tuple(trips)
-        try:
-            limits = (*_TRIP_MILLIDEGREES, "millidegrees")
-            celsius = read_int(path / f"trip_point_{index}_temp", *limits) / 1000
-        except SensorError:
-            continue  # 0 and -274000 are how a trip point that is switched off reads
-        if kind in _PRESSURE_OF_TRIP:
-            trips.append(Trip(celsius, _PRESSURE_OF_TRIP[kind]))
-    return tuple(trips)
-
-
-def _is_of_host(zone: Zone, sysroot: Path) -> bool:
+def _is_of_host(kind: str, sysroot: Path) -> bool:
     # Every power supply with a temperature registers a zone named after itself, a mouse's battery too.
-    supply = Supply(sysroot / "sys/class/power_supply" / zone.kind.replace("/", "_"))
-    try:
-        return zone.kind not in _NOT_A_SENSOR and not supply.is_peripheral()
-    except SensorError:
+    supply = Supply(sysroot / "sys/class/power_supply" / kind.replace("/", "_"))
+    if kind in _NOT_A_SENSOR or _NOT_A_TEMPERATURE.fullmatch(kind):
         return False
+    return not supply.is_peripheral()
 
 
-def _celsius(name: str, source: str, zones: Sequence[Zone]) -> Sensor:
-    # may_block: some zones sit behind firmware or I2C and can take seconds to answer.
-    return Sensor(name, Unit.CELSIUS, Provenance.MEASURED, source, lambda: hottest_celsius(zones), may_block=True)
-
-
-def _nothing(reason: str, grant: str = "") -> Discovery:
-    refusals = tuple(Refusal(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
-    return Discovery(_DRIVER, refusals=refusals)
+def _celsius(
+    name: str, source: str, zones: Sequence[Zone], provenance: Provenance = Provenance.MEASURED
+) -> Sensor:
+    interval_s = 2.0 if name == TEMPERATURE else _SINGLE_INTERVAL_S
+    return Sensor(name, Unit.CELSIUS, provenance, source, partial(hottest_celsius, zones), interval_s)

@@ -1,12 +1,14 @@
 """Which drivers a platform gets."""
 
 import platform
+import threading
 from pathlib import Path
 
 import pytest
 
 from drivers import catalog
 from drivers.reading import UNITS
+from drivers.sensor import Discovery
 
 
 @pytest.mark.parametrize("system", ["Linux", "Darwin"])
@@ -20,6 +22,26 @@ def test_every_reading_is_offered_or_refused(system: str, monkeypatch: pytest.Mo
 
 
 def test_captured_tree_is_read_alike_on_any_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [discovery.driver for discovery in catalog.discover_all(tmp_path)]
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    drivers = [discovery.driver for discovery in catalog.discover_all(tmp_path)]
-    assert drivers == ["power_supply", "thermal", "memory", "cpu"]
+    assert [discovery.driver for discovery in catalog.discover_all(tmp_path)] == here
+    assert "thermal" in here
+
+
+def test_driver_that_hangs_or_breaks_is_refused_and_looked_for_again(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def hang(_sysroot: Path) -> Discovery:
+        release.wait(20)
+        return Discovery("slow")
+
+    def broken(_sysroot: Path) -> Discovery:
+        raise ZeroDivisionError
+
+    drivers = (catalog.Driver("slow", hang, ("battery",)), catalog.Driver("broken", broken, ("temperature",)))
+    slow, bad = catalog.discover_each(drivers, tmp_path, deadline_s=0.1)
+    assert "have not answered within 0.1 s" in slow.refusals[0].reason
+    assert "defect in the driver: ZeroDivisionError" in bad.refusals[0].reason
+    release.set()
+    assert slow.again is not None
+    assert slow.again() == Discovery("slow")

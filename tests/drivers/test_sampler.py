@@ -10,8 +10,9 @@ from itertools import pairwise
 import pytest
 
 from drivers.reading import BATTERY, POWER_SOURCE, TEMPERATURE, UNITS, Freshness, Provenance, Snapshot, Value
-from drivers.sampler import Sampler, take
+from drivers.sampler import Sampler
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.take import take
 
 BOUND_S = 20.0
 
@@ -21,9 +22,8 @@ def sensor(
     read: Callable[[], Value],
     source: str = "test",
     interval_s: float = 0.02,
-    may_block: bool = False,
 ) -> Sensor:
-    return Sensor(name, UNITS[name], Provenance.MEASURED, source, read, interval_s, may_block)
+    return Sensor(name, UNITS[name], Provenance.MEASURED, source, read, interval_s)
 
 
 def discovery(*sensors: Sensor, driver: str = "test", refusals: tuple[Refusal, ...] = ()) -> Discovery:
@@ -77,8 +77,8 @@ def test_hanging_sensor_costs_only_its_own_driver() -> None:
         return 50.0
 
     ticks = iter(range(10_000))
-    stuck = discovery(sensor(TEMPERATURE, hang, may_block=True), driver="stuck")
-    lively = discovery(sensor(BATTERY, lambda: float(next(ticks)), may_block=True), driver="lively")
+    stuck = discovery(sensor(TEMPERATURE, hang), driver="stuck")
+    lively = discovery(sensor(BATTERY, lambda: float(next(ticks))), driver="lively")
     plain = discovery(sensor(POWER_SOURCE, lambda: "battery"))
     with running(stuck, lively, plain) as sampler:
         snapshot = wait_for(
@@ -105,7 +105,7 @@ def test_hang_after_a_value_makes_it_stale() -> None:
         return 51.0
 
     now = 0.0
-    with running(discovery(sensor(TEMPERATURE, read, may_block=True)), clock=lambda: now) as sampler:
+    with running(discovery(sensor(TEMPERATURE, read)), clock=lambda: now) as sampler:
         wait_for(sampler, lambda snapshot: snapshot.number(TEMPERATURE) == 50.0)
         now = 1.0  # due again: the read that hangs
         assert sampler.snapshot().freshness(TEMPERATURE) is Freshness.FRESH
@@ -158,7 +158,7 @@ def test_failures_are_retried_ever_less_often() -> None:
         raise SensorError("gone")
 
     with running(discovery(sensor(BATTERY, read, interval_s=1e-3)), clock=lambda: now) as sampler:
-        slot = sampler._slots[0]
+        slot = sampler._lanes[0]._slots[0]
         for count in range(1, 8):
             wait_for(sampler, lambda _, count=count: len(asked_at) == count and slot.due > asked_at[-1])
             now = slot.due

@@ -15,16 +15,20 @@ from agent.policy.policy import (
     Dwell,
     Equals,
     Full,
+    Goals,
     Level,
     Named,
     NoFit,
     Not,
+    Pause,
     Policy,
     Rule,
     Side,
     Threshold,
+    Window,
 )
-from drivers.reading import THERMAL_PRESSURES, UNITS, Provenance, Reading, Snapshot, Unit
+from agent.policy.readings import UNITS
+from drivers.reading import THERMAL_PRESSURES, Provenance, Reading, Snapshot, Unit
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 NUMBERS = sorted(name for name, unit in UNITS.items() if unit is not Unit.NAME)
@@ -92,12 +96,18 @@ _sources = st.sampled_from(["battery", "external"]).map(
 )
 
 
+_days = st.none() | st.frozensets(st.integers(0, 6), min_size=1)
+_windows = st.builds(
+    lambda start, end, days: lambda path: Window(path, Between(start, end, days)), st.times(), st.times(), _days
+)
+
+
 def _several(kind, parts):
     return lambda path: kind(tuple(part(f"{path}[{index}]") for index, part in enumerate(parts)))
 
 
 conditions = st.recursive(
-    _thresholds | _levels | _sources,
+    _thresholds | _levels | _sources | _windows,
     lambda inner: st.one_of(
         st.builds(_several, st.sampled_from([AnyOf, AllOf]), st.lists(inner, min_size=1, max_size=3)),
         inner.map(lambda part: lambda path: Not(part(f"{path}.not"))),
@@ -107,11 +117,22 @@ conditions = st.recursive(
 _bound = st.none() | st.sampled_from([0.0, 0.5, 3.0, 10.0, 1e9])
 uses = st.one_of(
     st.just(Full()),
+    st.just(Pause()),
     st.just(Cheapest()),
     st.sampled_from([*"abcdexy"]).map(Named),
     st.builds(Bounds, st.none() | st.sampled_from([0.0, 0.005, 0.01, 0.02]), _bound, _bound, _bound),
 )
-_betweens = st.none() | st.builds(Between, st.times(), st.times())
+_betweens = st.none() | _windows.map(lambda window: window("between"))
+
+
+goals = st.builds(
+    Goals,
+    st.none() | st.times().map(lambda clock: clock.replace(second=0, microsecond=0)),
+    st.sampled_from([0.0, 10.0, 100.0]),
+    st.none() | st.sampled_from([1.0, 5e4, 1e6]),
+    st.none() | st.sampled_from([0.5, 15.0, 100.0]),
+    st.none() | st.floats(-20, 120),
+)
 
 
 @st.composite
@@ -131,6 +152,7 @@ def policies(draw):
         dwell=Dwell(draw(st.sampled_from([0.0, 2.0, 5.0])), draw(st.sampled_from([0.0, 4.0, 60.0]))),
         on_missing=draw(st.dictionaries(st.sampled_from(sorted(UNITS)), st.sampled_from(Assumption))),
         no_fit=draw(st.sampled_from(NoFit)),
+        goals=draw(goals),
     )
 
 

@@ -125,7 +125,9 @@ def test_a_reading_that_returns_is_judged_by_its_last_real_crossing():
 
     lost = at(1, at(0, ControlState("full"), temperature=75).state, temperature=None)
     assert lost.rule == "overheating"
-    assert at(2, lost.state, temperature=75).rule is None
+    back = at(2, lost.state, temperature=75)
+    assert back.reason == "temperature 75 C is back, but not for 30 s yet"
+    assert at(31, back.state, temperature=75).rule is None
 
 
 @pytest.mark.parametrize(("hour", "rule"), [(21, None), (22, "night"), (0, "night"), (5, "night"), (6, None)])

@@ -149,6 +149,6 @@ def test_hotter_never_picks_a_costlier_point(one, other, enter, urgent, state):
 @given(conditions, uses, snapshots(), states)
 def test_a_condition_and_its_negation_are_opposite_or_both_unknown(when, use, snap, state):
     condition = when("rules[0].when")
-    evaluation = Evaluation.of(Policy("p", 1, 1.0, (Rule("r", use, condition),)), snap, state)
+    evaluation = Evaluation(Policy("p", 1, 1.0, (Rule("r", use, condition),)), snap, state, NOON)
     truth, negated = evaluation.truth(condition), evaluation.truth(Not(condition))
     assert negated is (None if truth is None else not truth)

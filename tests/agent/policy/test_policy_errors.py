@@ -103,8 +103,8 @@ cam.yaml:7:12: rules[0].when.temprature: unknown key
    7 |     when: {temprature: {above: 80 C, until: 72 C}}
      |            ^^^^^^^^^^
      found: temprature
-     allowed: all, any, battery, cpu, memory_available, memory_pressure, not, power, power_source, temperature, \
-thermal_pressure
+     allowed: all, any, battery, cpu, input, latency, memory_available, memory_pressure, not, power, \
+power_source, request_rate, temperature, thermal_pressure, throttled, time
      nearest: temperature""",
     ),
     "misspelt bound": (
@@ -170,26 +170,60 @@ cam.yaml:12:30: rules[1].use.max_accuracy_loss: above the ceiling
      found: 2 %
      allowed: at most the policy's own max_accuracy_loss, 1.5 %""",
     ),
-    "goals": (
+    "a goal without a unit": (
         "dwell:",
-        "goals: {latency_p95: 50 ms}\ndwell:",
+        "goals: {latency_p95: 50}\ndwell:",
         """\
-cam.yaml:13:8: goals: not available yet
-  13 | goals: {latency_p95: 50 ms}
-     |        ^^^^^^^^^^^^^^^^^^^^
-     found: a mapping
-     hint: remove this key; this version of tidegate would not act on it""",
+cam.yaml:13:22: goals.latency_p95: a duration needs its unit
+  13 | goals: {latency_p95: 50}
+     |                      ^^
+     found: 50
+     allowed: a number followed by ms or s or min or h or d
+     hint: write `50 ms`""",
     ),
-    "slow_down": (
-        "dwell:",
-        "no_fit: slow_down\ndwell:",
+    "a schedule that is not there": (
+        "    urgent: true",
+        "    between: nigth",
         """\
-cam.yaml:13:9: no_fit: not available yet
-  13 | no_fit: slow_down
-     |         ^^^^^^^^^
-     found: slow_down
-     allowed: refuse, cheapest_uncertified
-     hint: this version can't slow requests down; choose one of the others""",
+cam.yaml:9:14: rules[0].between: no schedule of this name
+   9 |     between: nigth
+     |              ^^^^^
+     found: nigth
+     allowed: two times such as ["22:00", "06:00"]
+     hint: add it to `schedule`""",
+    ),
+    "a time zone that is not there": (
+        "dwell:",
+        "time_zone: Europe/Berln\ndwell:",
+        """\
+cam.yaml:13:12: time_zone: no such time zone on this system
+  13 | time_zone: Europe/Berln
+     |            ^^^^^^^^^^^^
+     found: Europe/Berln
+     allowed: a name such as Europe/Berlin
+     nearest: Europe/Berlin
+     hint: leave the key out for the device's own time zone""",
+    ),
+    "a limit of a board that is not named": (
+        "above: 80 C",
+        "above: board.throttle - 5 C",
+        """\
+cam.yaml:7:33: rules[0].when.temperature.above: a limit of the board, and no board profile is given
+   7 |     when: {temperature: {above: board.throttle - 5 C, until: 72 C}}
+     |                                 ^^^^^^^^^^^^^^^^^^^^
+     found: board.throttle - 5 C
+     hint: name the board: `board:` in agent.yaml, `--board` on the command line""",
+    ),
+    "a rate of nothing": (
+        "    urgent: true",
+        "    limit: {rate: 0 Hz}",
+        """\
+cam.yaml:9:19: rules[0].limit.rate: a rate of nothing
+   9 |     limit: {rate: 0 Hz}
+     |                   ^^^^
+     found: 0 Hz
+     allowed: more than 0 Hz
+     hint: write `use: pause`""",
     ),
     "two rules of one name": (
         "name: low",
@@ -219,7 +253,7 @@ cam.yaml:8:10: rules[0].use: expected a mapping
    8 |     use: 3
      |          ^
      found: 3
-     allowed: `full`, `cheapest`, the name of an operating point, or bounds such as {max_power: 3 W}""",
+     allowed: `full`, `cheapest`, `pause`, the name of a point, or bounds such as {max_power: 3 W}""",
     ),
 }
 
@@ -314,6 +348,7 @@ def mutated(draw):
 _KEYS = (
     "tidegate name version max_accuracy_loss default rules dwell on_missing no_fit goals schedule when use urgent"
 )
+_KEYS += " time_zone drift_guard limit rate concurrency days time input zone battery_until reserve energy_per_day"
 _KEYS += " between any all not battery temperature power_source thermal_pressure above below until for at_least"
 _WORDS = [
     "80 C",
@@ -327,6 +362,10 @@ _WORDS = [
     "22:00",
     "assume_low",
     "ignore",
+    "pause",
+    "board.throttle - 5 C",
+    "Europe/Berlin",
+    "20 Wh",
     "",
 ]
 _scalars = st.sampled_from(_WORDS) | st.booleans() | st.integers(-1, 8) | st.floats()

@@ -70,7 +70,7 @@ def test_only_a_mouse_is_refused_by_name(write_tree: WriteTree) -> None:
     found = discover(write_tree(MOUSE))
     assert found.sensors == ()
     assert {refusal.name for refusal in found.refusals} == {"battery", "power_source", "power"}
-    assert "hidpp_battery_0 (Battery of a peripheral: scope=Device)" in found.refusals[0].reason
+    assert "hidpp_battery_0 (Battery of a peripheral, by its scope or name)" in found.refusals[0].reason
 
 
 def test_several_batteries_are_summed_by_energy(write_tree: WriteTree) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.sysfs import ImplausibleError, OutOfRangeError, UnreadableError, grant_for, read_int, read_text
+from drivers.linux.sysfs import ImplausibleError, OutOfRangeError, UnreadableError, read_int, read_text
 from drivers.sensor import SensorError
 
 
@@ -46,8 +46,8 @@ def test_directory_and_missing_file(tmp_path: Path) -> None:
 
 def test_grant_names_the_file_only_where_a_permission_is_missing(tmp_path: Path) -> None:
     denied = UnreadableError(tmp_path / "energy_uj", 13)
-    assert grant_for(denied) == f"sudo chmod a+r {tmp_path}/energy_uj"
-    assert grant_for(UnreadableError(tmp_path / "energy_uj", 5)) == ""
+    assert denied.grant == f"sudo chmod a+r {tmp_path}/energy_uj"
+    assert UnreadableError(tmp_path / "energy_uj", 5).grant == ""
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1.5", "0x10", "1_000", "12 13", "\u0663", "nan", "9" * 40])

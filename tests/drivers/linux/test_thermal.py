@@ -129,3 +129,50 @@ def test_pressure_is_refused_where_no_trip_says_when_throttling_begins(
 def test_no_zone_is_refused(write_tree: WriteTree) -> None:
     found = discover(write_tree(f"{CLASS}/cooling_device0/type: Processor"))
     assert {refusal.name for refusal in found.refusals} == {"temperature", "thermal_pressure"}
+
+
+def test_processor_sensor_without_a_zone_counts(write_tree: WriteTree) -> None:
+    hwmon = "sys/class/hwmon/hwmon0"
+    root = write_tree(f"{hwmon}/name: k10temp\n{hwmon}/temp1_label: Tctl\n{hwmon}/temp1_input: 88000")
+    assert read(root, "temperature") == 88.0
+    write_tree(BOARD + f"{hwmon}/name: nvme")
+    assert read(root, "temperature") == 51.5
+
+
+def test_zone_that_fails_from_the_start_makes_the_hottest_partial(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD)
+    file = root / CLASS / "thermal_zone0/temp"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    found = discover(root)
+    assert found.sensors[0].provenance is Provenance.MEASURED_PARTIAL
+    assert "soc-thermal" in found.refusals[0].reason
+    # Looked at again when the zone has come to itself, it is whole.
+    file.unlink()
+    write_tree(BOARD)
+    assert found.again is not None
+    assert found.again().sensors[0].provenance is Provenance.MEASURED
+
+
+@pytest.mark.parametrize("nothing", ["0", "35", "150"])
+def test_zero_and_whole_degrees_are_no_temperature_until_the_zone_is_known(
+    write_tree: WriteTree, nothing: str
+) -> None:
+    root = write_tree(f"{CLASS}/thermal_zone0/type: box\n{CLASS}/thermal_zone0/temp: {nothing}")
+    with pytest.raises(SensorError, match="measure nothing"):
+        read(root, "temperature")
+    sensor = discover(write_tree(f"{CLASS}/thermal_zone0/temp: 3000")).sensors[0]
+    assert sensor.read() == 3.0
+    write_tree(f"{CLASS}/thermal_zone0/temp: 0")
+    assert sensor.read() == 0.0
+
+
+@pytest.mark.parametrize("kind", ["PMIC-Die", "INT3400 Thermal", "soc", "vbat", "pm6150-ibat-lvl0", "bcl-lvl1"])
+def test_zone_that_is_no_temperature_is_left_out(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 100000")
+    assert read(root, "temperature") == 51.5
+
+
+def test_notices_of_x86_pkg_temp_are_no_throttling(write_tree: WriteTree) -> None:
+    found = discover(write_tree(BOARD + f"{CLASS}/thermal_zone0/type: x86_pkg_temp"))
+    assert "no zone" in next(each.reason for each in found.refusals if each.name == "thermal_pressure")

@@ -1,43 +1,14 @@
-"""`tidegate bench NAME`: every published figure. A missed goal exits 0; only a broken benchmark does not."""
+"""`tidegate bench adaptive-activation`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from agent.bench import demo as demo_bench
-from agent.bench.figures import Figures
-from agent.cli.console import EX_USAGE, err, fail, out
-
-app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Only the JSON line.")]
-QuickOption = Annotated[bool, typer.Option("--quick", help="A first look in under a minute.")]
+from agent.cli.bench.show import JsonOption, QuickOption, progress, show
+from agent.cli.console import EX_USAGE, fail
 
 
-def show(figures: Figures, as_json: bool) -> None:
-    """Tables for a person, then the JSON line."""
-    if not as_json:
-        figures.print_tables(out)
-    sys.stdout.write(figures.to_json() + "\n")
-
-
-@app.command("demo")
-def demo(as_json: JsonOption = False, quick: QuickOption = False) -> None:
-    """The demo's summary, held against its goals."""
-    try:
-        show(demo_bench.run(quick=quick), as_json)
-    except demo_bench.BenchError as error:
-        fail(str(error), 1)
-
-
-def progress(text: str) -> None:
-    """A line of what a long benchmark is at, away from its results."""
-    err.print(text, style="dim", markup=False)
-
-
-@app.command("adaptive-activation")
 def adaptive_activation(
     model: Annotated[
         list[str] | None, typer.Option(help="A network of the zoo, or `all`; may be given several times.")

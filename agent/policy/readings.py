@@ -1,0 +1,22 @@
+"""The readings that policies know by name: those of the drivers, of serving, and of outside sources."""
+
+from collections.abc import Mapping
+
+from drivers.reading import UNITS as DRIVER_UNITS
+from drivers.reading import Unit
+
+THROTTLED = "throttled"
+"""Whether the platform has slowed the chip down by itself: `yes` or `no`."""
+REQUEST_RATE = "request_rate"
+LATENCY = "latency"
+"""The p95 of inference over the last window, as the worker reports it."""
+INPUT = "input"
+"""A number that an outside source sends; its readings are named `input/<name>`."""
+
+UNITS: Mapping[str, Unit] = {
+    **DRIVER_UNITS,
+    THROTTLED: Unit.NAME,
+    REQUEST_RATE: Unit.HERTZ,
+    LATENCY: Unit.MILLISECOND,
+    INPUT: Unit.COUNT,
+}

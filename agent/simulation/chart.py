@@ -1,0 +1,51 @@
+"""A run as text: one line each for battery, temperature, operating point and answers over the day."""
+
+from collections.abc import Sequence
+
+from agent.models.ladder import Ladder
+from agent.policy.choice import accuracy
+from agent.simulation.course import Course
+from agent.simulation.run import Run, Sample
+
+WIDTH = 72
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def chart(run: Run, ladder: Ladder, course: Course) -> str:
+    """Lines of `name  low … high  ▁▂▃`, time running to the right, and the hours below."""
+    samples = run.diary
+    rungs = {point.name: len(ladder.points) - rung for rung, point in enumerate(ladder.points)}
+    right = {point.name: accuracy(point) * 100 for point in ladder.points}
+    lines = []
+    if samples[0].battery_percent is not None:
+        lines.append(_line("battery %", [each.battery_percent or 0.0 for each in samples], (0.0, 100.0)))
+    lines.append(_line("temperature C", [each.celsius for each in samples]))
+    lines.append(_line("draw W", [each.draw_w for each in samples]))
+    lines.append(
+        _line("point (top: full)", [float(rungs[each.point]) for each in samples], (1.0, float(len(rungs))))
+    )
+    lines.append(_line("accuracy %", [right[each.point] for each in samples]))
+    lines.append(_line("answers Hz", [each.answered_hz for each in samples]))
+    return "\n".join([*lines, _hours(course, samples)])
+
+
+def _line(name: str, values: Sequence[float], limits: tuple[float, float] | None = None) -> str:
+    low, high = limits or (min(values), max(values))
+    span = high - low or 1.0
+    cells = []
+    for cell in range(WIDTH):
+        part = values[cell * len(values) // WIDTH : (cell + 1) * len(values) // WIDTH] or [values[-1]]
+        share = (sum(part) / len(part) - low) / span
+        cells.append(_BLOCKS[1 + round(max(0.0, min(1.0, share)) * (len(_BLOCKS) - 2))])
+    return f"{name:<18}{low:>6.4g} … {high:<6.4g}{''.join(cells)}"
+
+
+def _hours(course: Course, samples: Sequence[Sample]) -> str:
+    marks = [" "] * WIDTH
+    span_s = samples[-1].second + 1
+    for hour in range(0, int(span_s // 3600) + 1, 3):
+        cell = int(hour * 3600 * WIDTH / span_s)
+        text = f"{(course.clock_s / 3600 + hour) % 24:02.0f}h"
+        if cell + len(text) <= WIDTH:
+            marks[cell : cell + len(text)] = text
+    return " " * 33 + "".join(marks).rstrip()

@@ -1,0 +1,1 @@
+"""Boards: what only their own firmware or meters know."""

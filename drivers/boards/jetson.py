@@ -1,0 +1,189 @@
+"""NVIDIA Jetson: the power meters of its rails, and its over-current counters (JetPack 4 to 7).
+
+JetPack 4 has them under the I2C driver `ina3221x`, later releases in hwmon (`ina3221`; Thor adds `ina238`).
+Source: NVIDIA Jetson Linux Developer Guide, "Power and Performance", and the kernel's hwmon/ina3221.rst.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from drivers.boards.board import read_board
+from drivers.linux.hwmon import Chip, chips, label_of
+from drivers.linux.sysfs import UnreadableError, entries, read_int, read_word
+from drivers.reading import POWER, Provenance, Unit
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+
+_DRIVER = "jetson"
+_INTERVAL_S = 2.0
+_SLOW_INTERVAL_S = 10.0
+_MILLIVOLTS = (0, 100_000, "mV")
+# A rail that idles can read a few mA below 0: the shunt amplifier's offset.
+_MILLIAMPERES = (-100, 100_000, "mA")
+_MILLIWATTS = (0, 1_000_000, "mW")
+_MICROWATTS = (0, 1_000_000_000, "uW")
+# What feeds the whole module or board; all other rails are parts of it.
+_INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
+_NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_")
+_MOST_EVENTS = 1 << 63
+# in4 to in6 are voltages over the shunts and in7 is their sum.
+_CHANNELS = (1, 2, 3)
+_IIO_RAIL = re.compile(r"rail_name_([0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """One metered rail."""
+
+    name: str
+    read_w: Callable[[], float]
+
+
+def discover(sysroot: Path = Path("/")) -> Discovery:
+    """`power` of the board, `power/<rail>`, `throttle_count/<oc>`; nothing on other boards."""
+    again = partial(discover, sysroot)
+    board = read_board(sysroot)
+    if board is not None and not board.is_any("nvidia,tegra", "nvidia,p3", "nvidia,jetson"):
+        return Discovery(_DRIVER, again=again)
+    try:
+        # Later releases first: an empty ina3221x directory can be left beside them.
+        rails = _hwmon_rails(sysroot) or _iio_rails(sysroot)
+    except SensorError as error:
+        rails, fault = [], error
+    else:
+        fault = SensorError("no INA3221 or INA238 power meter is registered; this carrier board may have none")
+    # Without a device tree (a container, a partial capture) only NVIDIA's names of rails tell.
+    if board is None and not any(rail.name.startswith(_NVIDIA_NAMES) for rail in rails):
+        return Discovery(_DRIVER, again=again)
+    sensors = [*_over_current(sysroot)]
+    if not rails:
+        refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
+        return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
+    inputs = [rail for rail in rails if rail.name in _INPUTS]
+    total = inputs[:1] or rails
+    # Without an input rail the sum leaves out what is fed straight from the connector.
+    provenance = Provenance.MEASURED if inputs else Provenance.MEASURED_PARTIAL
+    source = f"{_DRIVER}/{'+'.join(rail.name for rail in total)}"
+    sensors.insert(0, Sensor(POWER, Unit.WATT, provenance, source, partial(total_w, total), _INTERVAL_S))
+    for rail in rails:
+        name, source = f"{POWER}/{rail.name}", f"{_DRIVER}/{rail.name}"
+        sensors.append(Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S))
+    return Discovery(_DRIVER, tuple(sensors), again=again)
+
+
+def total_w(rails: Sequence[Rail]) -> float:
+    """The sum of the rails in W. Raises SensorError when one is missing: the sum of the others would be wrong."""
+    watts = sum(rail.read_w() for rail in rails)
+    if watts <= 0:
+        raise SensorError(f"the rails report {watts:g} W, and yet this board runs")
+    return watts
+
+
+def _hwmon_rails(sysroot: Path) -> list[Rail]:
+    rails: list[Rail] = []
+    try:
+        found, faults = chips(sysroot)
+    except UnreadableError as error:
+        if error.gone:
+            return rails
+        raise
+    if faults:
+        raise faults[0]  # it may be one of the meters
+    for chip in found:
+        if chip.name == "ina3221":
+            rails += [rail for number in _CHANNELS if (rail := _ina3221_rail(chip, number)) is not None]
+        elif chip.name in ("ina238", "ina2xx"):
+            rails.append(Rail(_ina238_name(chip), partial(_microwatts, chip.path / "power1_input")))
+    return rails
+
+
+def _ina3221_rail(chip: Chip, number: int) -> Rail | None:
+    label = label_of(chip, f"in{number}")
+    # A channel without a label, or labelled NC, is wired to nothing.
+    if label == f"in{number}" or "NC" in label.split():
+        return None
+    voltage, current = chip.path / f"in{number}_input", chip.path / f"curr{number}_input"
+    return Rail(label, partial(_product_w, voltage, current))
+
+
+def _ina238_name(chip: Chip) -> str:
+    for prefix in ("power1", "in1", "in0"):
+        label = label_of(chip, prefix)
+        if label != prefix:
+            return label
+    return "VIN"
+
+
+def _iio_rails(sysroot: Path) -> list[Rail]:
+    rails: list[Rail] = []
+    for driver in ("ina3221x", "ina3221"):
+        for chip in _list(sysroot / "sys/bus/i2c/drivers" / driver):
+            for device in _list(chip):
+                if device.name.startswith("iio"):
+                    rails += _iio_device_rails(device)
+    return rails
+
+
+def _iio_device_rails(device: Path) -> list[Rail]:
+    rails: list[Rail] = []
+    for path in _list(device):
+        match = _IIO_RAIL.fullmatch(path.name)
+        if match is None:
+            continue
+        name = read_word(path)
+        if name and "NC" not in name.split():
+            rails.append(Rail(name, partial(_iio_w, device, match[1])))
+    return rails
+
+
+def _iio_w(device: Path, number: str) -> float:
+    power = device / f"in_power{number}_input"
+    try:
+        return read_int(power, *_MILLIWATTS) / 1e3
+    except UnreadableError as error:
+        if not error.gone:
+            raise
+    return _product_w(device / f"in_voltage{number}_input", device / f"in_current{number}_input")
+
+
+def _product_w(voltage: Path, current: Path) -> float:
+    return read_int(voltage, *_MILLIVOLTS) * read_int(current, *_MILLIAMPERES) / 1e6
+
+
+def _microwatts(path: Path) -> float:
+    return read_int(path, *_MICROWATTS) / 1e6
+
+
+def _over_current(sysroot: Path) -> list[Sensor]:
+    try:
+        found = [chip for chip in chips(sysroot)[0] if chip.name == "soctherm_oc"]
+    except SensorError:
+        return []
+    return [
+        Sensor(
+            f"throttle_count/{path.name.removesuffix('_event_cnt')}",
+            Unit.COUNT,
+            Provenance.MEASURED,
+            f"{_DRIVER}/soctherm_oc",
+            partial(_count, path),
+            _SLOW_INTERVAL_S,
+        )
+        for chip in found
+        for path in _list(chip.path)
+        if re.fullmatch(r"oc[0-9]_event_cnt", path.name)
+    ]
+
+
+def _count(path: Path) -> float:
+    return float(read_int(path, 0, _MOST_EVENTS, "events"))
+
+
+def _list(directory: Path) -> list[Path]:
+    try:
+        return entries(directory)
+    except UnreadableError as error:
+        if error.gone:
+            return []
+        raise

@@ -1,0 +1,156 @@
+"""Raspberry Pi: under-voltage, throttling by the firmware, and the power chip of the Pi 5."""
+
+import errno
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from drivers.boards import pmic, vcio
+from drivers.boards.board import read_board
+from drivers.boards.throttled import Throttled
+from drivers.linux.hwmon import chips
+from drivers.linux.sysfs import UnreadableError, read_int, read_text
+from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+
+UNDER_VOLTAGE = "under_voltage"
+INPUT_VOLTAGE = "voltage/EXT5V"
+
+_DRIVER = "raspberry_pi"
+_SOURCE = f"{_DRIVER}/firmware"
+_LIVE = Path("/")
+_FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
+_FIRMWARE_PI5 = "sys/devices/platform/axi/axi:firmware/get_throttled"
+_GROUP = "sudo usermod -aG video $USER (then log in again; in a systemd unit: DeviceAllow=/dev/vcio rw)"
+
+Ask = Callable[[str], str]
+T = TypeVar("T")
+
+
+def discover(sysroot: Path = _LIVE, ask: Ask | None = None) -> Discovery:
+    """`under_voltage`, `thermal_pressure`, on a Pi 5 `power` and `voltage/EXT5V`; nothing on other boards.
+
+    `ask` puts a command to the firmware; None: through /dev/vcio, and not at all for a captured tree.
+    """
+    again = partial(discover, sysroot, ask)
+    board = read_board(sysroot)
+    # Without a device tree (a container, a partial capture) the board's own chip tells.
+    if not (board.is_any("raspberrypi,", "brcm,bcm27", "brcm,bcm28") if board else _has_chip(sysroot)):
+        return Discovery(_DRIVER, again=again)
+    offers = (_by_hwmon(sysroot), *_by_firmware(sysroot, ask))
+    sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
+    refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
+    return Discovery(_DRIVER, sensors, refusals, again)
+
+
+def _has_chip(sysroot: Path) -> bool:
+    try:
+        return any(chip.name == "rpi_volt" for chip in chips(sysroot)[0])
+    except SensorError:
+        return False
+
+
+def _by_hwmon(sysroot: Path) -> Sensor | Refusal:
+    source = "hwmon/rpi_volt"
+    try:
+        registered, faults = chips(sysroot)
+    except SensorError as error:
+        return Refusal(UNDER_VOLTAGE, source, str(error), error.grant)
+    found = [chip for chip in registered if chip.name == "rpi_volt"]
+    if not found:
+        reason = "; ".join(map(str, faults)) or "the driver raspberrypi-hwmon is not loaded"
+        return Refusal(UNDER_VOLTAGE, source, reason)
+    read = partial(_alarm, found[0].path / "in0_lcrit_alarm")
+    return Sensor(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, source, read)
+
+
+def _alarm(path: Path) -> str:
+    return "yes" if read_int(path, 0, 1, "(0 fine, 1 under-voltage)") else "no"
+
+
+def _by_firmware(sysroot: Path, ask: Ask | None) -> list[Sensor | Refusal]:
+    if ask is None and sysroot == _LIVE:
+        ask = vcio.ask
+    throttled = _throttled_by_file(sysroot)
+    if throttled is None and ask is not None:
+        throttled = partial(_throttled_by_asking, ask)
+    if throttled is None:
+        reason = "only the running firmware knows, and this is a captured tree"
+        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
+    offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
+    if ask is not None:
+        offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))
+        offers.append(_offer(INPUT_VOLTAGE, Unit.VOLT, Provenance.MEASURED, partial(_input_v, ask)))
+    return offers
+
+
+def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Value]) -> Sensor | Refusal:
+    try:
+        read()
+    except SensorError as error:
+        return Refusal(name, _SOURCE, str(error), error.grant)
+    return Sensor(name, unit, provenance, _SOURCE, read)
+
+
+def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:
+    for name in (_FIRMWARE, _FIRMWARE_PI5):
+        read = partial(_throttled_of_file, sysroot / name)
+        try:
+            read()
+        except UnreadableError as error:
+            if error.gone:
+                continue
+        except SensorError:
+            pass
+        return read
+    return None
+
+
+def _throttled_of_file(path: Path) -> Throttled:
+    try:
+        return Throttled.parse(read_text(path))
+    except ValueError as error:
+        raise SensorError(f"{path}: {error}") from error
+
+
+def _throttled_by_asking(ask: Ask) -> Throttled:
+    try:
+        return Throttled.parse(_answer(ask, "get_throttled"))
+    except ValueError as error:
+        raise SensorError(f"the firmware's answer is {error}") from error
+
+
+def _power_w(ask: Ask) -> float:
+    # What is fed straight from the 5 V input (USB, HATs, fans) is on none of these rails.
+    rails = _rails(ask, pmic.rails_w)
+    watts = sum(rails.values())
+    if watts <= 0:
+        raise SensorError("the power chip reports 0 W, and yet this board runs")
+    return watts
+
+
+def _input_v(ask: Ask) -> float:
+    volts, _ = _rails(ask, pmic.parse)
+    if pmic.INPUT not in volts:
+        raise SensorError(f"the power chip names no {pmic.INPUT}")
+    return volts[pmic.INPUT]
+
+
+def _rails(ask: Ask, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(_answer(ask, "pmic_read_adc"))
+    except ValueError as error:
+        raise SensorError(f"the power chip's answer: {error}") from error
+
+
+def _answer(ask: Ask, command: str) -> str:
+    try:
+        return ask(command)
+    except OSError as error:
+        failure = SensorError(f"{command}: {error}")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            failure.grant = _GROUP
+        if error.errno == errno.ENOENT:
+            failure = SensorError(f"{vcio.DEVICE} is not there (systemd's PrivateDevices hides it)")
+        raise failure from error

@@ -1,0 +1,1 @@
+"""What tidegate may change about a device: off unless asked, and always put back."""

@@ -1,0 +1,67 @@
+"""What was changed and what it was before, on disk before it is changed: a crash can't lose the way back."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file: what it said before tidegate first wrote it, and what it says if it is still tidegate's.
+
+    `ours` holds the last two values: a crash can fall between the journal and the write.
+    """
+
+    file: str
+    before: str
+    ours: tuple[str, ...]
+
+
+class Journal:
+    """A small file of changes, replaced whole and synced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> tuple[Change, ...]:
+        """The changes of this boot. After a reboot the kernel has its own values again, and none is left."""
+        try:
+            document = json.loads(self._path.read_text())
+            if document["boot"] != boot_id():
+                return ()
+            return tuple(
+                Change(change["file"], change["before"], tuple(change["ours"])) for change in document["changes"]
+            )
+        except FileNotFoundError:
+            return ()
+        except (ValueError, KeyError, TypeError):
+            # It is replaced whole, so that only another hand can have broken it: then nothing is known.
+            return ()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Keep the changes. Raises OSError."""
+        document = {"boot": boot_id(), "changes": [asdict(change) for change in changes]}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(".new")
+        with beside.open("w") as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def boot_id() -> str:
+    """What tells this boot from others, empty where the kernel doesn't say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

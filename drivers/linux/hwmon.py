@@ -1,0 +1,263 @@
+"""Chips of /sys/class/hwmon (kernel: Documentation/hwmon/sysfs-interface.rst): millidegrees, mV, mA, uW.
+
+Chips are known by `name` and label, since their numbers change from boot to boot.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from drivers.linux.sysfs import (
+    ImplausibleError,
+    OutOfRangeError,
+    UnreadableError,
+    entries,
+    read_int,
+    read_text,
+    read_word,
+)
+from drivers.reading import POWER, Provenance, Unit
+from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+
+_DRIVER = "hwmon"
+# Nothing is decided by these; what policies know is read more often by the drivers that own it.
+_INTERVAL_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How the ABI writes one kind of channel."""
+
+    name: str
+    unit: Unit
+    scale: float
+    low: int
+    high: int
+    written_in: str
+
+
+TEMPERATURE_MILLIDEGREES = Quantity("temperature", Unit.CELSIUS, 1e-3, -40_000, 150_000, "millidegrees")
+_QUANTITIES = {
+    "temp": TEMPERATURE_MILLIDEGREES,
+    "in": Quantity("voltage", Unit.VOLT, 1e-3, -100_000, 1_000_000, "mV"),
+    "curr": Quantity("current", Unit.AMPERE, 1e-3, -1_000_000, 1_000_000, "mA"),
+    "power": Quantity("power", Unit.WATT, 1e-6, 0, 10_000_000_000, "uW"),
+    "fan": Quantity("fan", Unit.RPM, 1.0, 0, 50_000, "rpm"),
+}
+_CHANNEL = re.compile(r"(temp|in|curr|power|fan)([0-9]{1,3})_(input|average)")
+
+# These measure behind dividers that only the board's maker knows, and have inputs that hang in the air.
+_SUPER_IO = re.compile(r"nct[0-9]|it8[0-9]|it9[0-9]|f71|f81|w83|asus?wmisensors|sch5|smsc47|pc87|vt1211")
+_WIRED = re.compile(r"SYSTIN|CPUTIN|PECI|TSI|SMBUSMASTER|CPU|MB|System")
+# What is measured here again is read, with its traps, by drivers of their own.
+_JETSON_METERS = frozenset({"ina3221", "ina238", "ina2xx", "ina226", "ina219"})
+_METER_OF_THE_MACHINE = frozenset({"power_meter"})  # ACPI000D: what the power supplies of a server deliver
+# Cores are parts of their package's reading, and a server has a hundred of them.
+_PART_OF_PACKAGE = re.compile(r"Core [0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One hwmon directory; `key` tells it from others of its name."""
+
+    path: Path
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One measured quantity of a chip."""
+
+    chip: Chip
+    prefix: str
+    suffix: str
+    label: str
+
+    @property
+    def quantity(self) -> Quantity:
+        """What is measured."""
+        return _QUANTITIES[self.prefix.rstrip("0123456789")]
+
+    def read(self) -> float:
+        """The value in the quantity's unit. Raises SensorError."""
+        self._refuse_faulty()
+        kind = self.quantity
+        path = self.chip.path / f"{self.prefix}_{self.suffix}"
+        value = read_int(path, kind.low, kind.high, kind.written_in)
+        if kind is TEMPERATURE_MILLIDEGREES:
+            refuse_nothing_here(value, path)
+        return value * kind.scale
+
+    def _refuse_faulty(self) -> None:
+        for flag, bad, words in (("fault", "1", "reports a faulty sensor"), ("enable", "0", "is switched off")):
+            try:
+                if read_text(self.chip.path / f"{self.prefix}_{flag}") == bad:
+                    raise ImplausibleError(f"{self.chip.key}/{self.label} {words} ({self.prefix}_{flag})")
+            except UnreadableError as error:
+                if not error.gone:
+                    raise
+
+
+def refuse_nothing_here(millidegrees: int, path: Path) -> None:
+    """Raise OutOfRangeError for what sensors say that are unconnected (0) or in whole degrees."""
+    if 0 <= millidegrees <= 150:
+        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
+
+
+def discover(sysroot: Path = Path("/")) -> Discovery:
+    """Readings `temperature|voltage|current|power|fan/<chip>/<label>`; `power` where a server has a meter."""
+    again = partial(discover, sysroot)
+    try:
+        found, faults = chips(sysroot)
+    except SensorError as error:
+        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again)
+    sensors: list[Sensor] = []
+    refusals = [_refused("", fault) for fault in faults]
+    elsewhere = _read_elsewhere(sysroot)
+    for chip in found:
+        if chip.name.replace("-", "_") in elsewhere:
+            continue
+        try:
+            measured = channels(chip)
+        except SensorError as error:
+            refusals.append(_refused(f"/{chip.key}", error))
+            continue
+        if _SUPER_IO.match(chip.name) and any(channel.prefix.startswith("in") for channel in measured):
+            reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
+            refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
+        sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
+        if chip.name in _METER_OF_THE_MACHINE:
+            sensors += [_total(channel) for channel in measured if channel.prefix == "power1"]
+    if not found and not refusals:
+        refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
+
+
+def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
+    """All chips with a name, and why others could not be told. Raises SensorError when there is no list."""
+    named: list[tuple[Path, str]] = []
+    faults: list[SensorError] = []
+    for path in entries(sysroot / "sys/class/hwmon"):
+        try:
+            # Before 3.13 the attributes sat in the parent device.
+            directory, name = next(
+                (directory, name)
+                for directory in (path, path / "device")
+                if (name := read_word(directory / "name"))
+            )
+        except StopIteration:
+            continue  # half registered: nobody can say what it would measure
+        except SensorError as error:
+            faults.append(error)
+            continue
+        # Without a name it is half registered: nobody can say what it would measure.
+        if name:
+            named.append((directory, name.replace("/", "_")))
+    names = [name for _, name in named]
+    keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
+    return [
+        Chip(path, name, key if keys.count(key) == 1 else f"{key}@{index}")
+        for index, ((path, name), key) in enumerate(zip(named, keys, strict=True))
+    ], faults
+
+
+def channels(chip: Chip) -> list[Channel]:
+    """The chip's channels in the order of their names. Raises SensorError."""
+    found: dict[str, Channel] = {}
+    for path in entries(chip.path):
+        match = _CHANNEL.fullmatch(path.name)
+        if match is None:
+            continue
+        kind, number, suffix = match.groups()
+        prefix = f"{kind}{number}"
+        # An average is over the meter's own interval; where there is an input as well, it is the newer value.
+        if suffix == "input" or prefix not in found:
+            found[prefix] = Channel(chip, prefix, suffix, label_of(chip, prefix))
+    labels = [(channel.quantity.name, channel.label) for channel in found.values()]
+    return [
+        channel
+        if labels.count((channel.quantity.name, channel.label)) == 1
+        else replace(channel, label=f"{channel.label} {channel.prefix}")
+        for channel in found.values()
+    ]
+
+
+def label_of(chip: Chip, prefix: str) -> str:
+    """The channel's label, else the channel's name, as in `temp1`. Raises SensorError."""
+    label = read_word(chip.path / f"{prefix}_label")
+    if not label and chip.name == "ina3221" and prefix.startswith("curr"):
+        # This driver labels each channel once, at its voltage.
+        label = read_word(chip.path / f"in{prefix[4:]}_label")
+    return label.replace("/", "_") or prefix
+
+
+def _refused(suffix: str, error: SensorError) -> Refusal:
+    return Refusal(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
+
+
+def _device(path: Path) -> str:
+    try:
+        return (path / "device").readlink().name
+    except OSError:
+        return path.name
+
+
+def _read_elsewhere(sysroot: Path) -> frozenset[str]:
+    """Batteries (a mouse's too) and thermal zones register a chip of the same values; hwmon names know no dash."""
+    try:
+        supplies = [path.name for path in entries(sysroot / "sys/class/power_supply")]
+    except SensorError:
+        supplies = []
+    return frozenset(name.replace("-", "_") for name in (*supplies, *_zone_types(sysroot)))
+
+
+def _zone_types(sysroot: Path) -> Iterable[str]:
+    try:
+        paths = entries(sysroot / "sys/class/thermal")
+    except SensorError:
+        return
+    for path in paths:
+        if path.name.startswith("thermal_zone"):
+            try:
+                yield read_text(path / "type")
+            except SensorError:
+                continue
+
+
+def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
+    if channel.label == "Tctl" and any(sibling.label == "Tdie" for sibling in siblings):
+        return True  # the same with an offset of up to 27 degrees, to drive fans by
+    if _SUPER_IO.match(channel.chip.name) and (
+        channel.prefix.startswith("in") or (channel.prefix.startswith("temp") and not _WIRED.match(channel.label))
+    ):
+        return True
+    if channel.chip.name == "ina3221" and (channel.prefix in {"in4", "in5", "in6", "in7"}):
+        return True  # voltages over the shunts, of which the driver has made currents already
+    if channel.chip.name in _JETSON_METERS and "NC" in channel.label.split():
+        return True  # a channel that the board leaves unconnected
+    return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None
+
+
+def _sensor(channel: Channel) -> Sensor:
+    name = f"{channel.quantity.name}/{channel.chip.key}/{channel.label}"
+    return Sensor(
+        name,
+        channel.quantity.unit,
+        Provenance.MEASURED,
+        f"{_DRIVER}/{channel.chip.key}",
+        channel.read,
+        _INTERVAL_S,
+    )
+
+
+def _total(channel: Channel) -> Sensor:
+    def read() -> float:
+        watts = channel.read()
+        if watts == 0:
+            raise SensorError(f"{channel.chip.key} says 0 W, and yet this machine runs")
+        return watts
+
+    return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"{_DRIVER}/{channel.chip.key}", read)

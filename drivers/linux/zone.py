@@ -1,0 +1,100 @@
+"""One source of a temperature of the machine: a thermal zone, or a processor's own sensor in hwmon."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from drivers.linux.hwmon import TEMPERATURE_MILLIDEGREES, channels, chips, refuse_nothing_here
+from drivers.linux.sysfs import OutOfRangeError, UnreadableError, read_int, read_text
+from drivers.sensor import SensorError
+
+_TRIP_MILLIDEGREES = (1, 150_000)
+_PRESSURE_OF_TRIP = {"active": "fair", "passive": "serious", "hot": "critical", "critical": "critical"}
+# Its trip points only ask for a notice (thermald sets them); nothing in the kernel throttles there.
+_NOTICES_ONLY = frozenset({"x86_pkg_temp"})
+_PROCESSOR = re.compile(r"coretemp|k8temp|k10temp|zenpower|via_cputemp|(cpu|soc|gpu|bigcore|littlecore).*thermal")
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A temperature at which the kernel acts, and the thermal pressure that stands for."""
+
+    celsius: float
+    pressure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A file that says millidegrees, and what it is called.
+
+    `alive` is shared by all discoveries: the files that ever gave a plausible temperature.
+    """
+
+    file: Path
+    kind: str
+    alive: set[Path]
+    trips: tuple[Trip, ...] = ()
+
+    def read_celsius(self) -> float:
+        """The temperature. Raises SensorError."""
+        kind = TEMPERATURE_MILLIDEGREES
+        millidegrees = read_int(self.file, kind.low, kind.high, kind.written_in)
+        # One that is known to work may well cool down to 0 C outdoors.
+        if self.file not in self.alive:
+            refuse_nothing_here(millidegrees, self.file)
+            self.alive.add(self.file)
+        return millidegrees / 1000
+
+    def failed(self, error: SensorError) -> bool:
+        """Whether an error of this zone hides a temperature, rather than saying that there is none."""
+        return not (isinstance(error, OutOfRangeError) or (isinstance(error, UnreadableError) and error.gone))
+
+
+def trips_of(directory: Path, kind: str) -> tuple[Trip, ...]:
+    """The trip points of a thermal zone of this type at which the kernel does something."""
+    trips: list[Trip] = []
+    for index in count():
+        try:
+            pressure = _PRESSURE_OF_TRIP.get(read_text(directory / f"trip_point_{index}_type"))
+        except UnreadableError:
+            return tuple(trips)
+        try:
+            limits = (*_TRIP_MILLIDEGREES, "millidegrees")
+            celsius = read_int(directory / f"trip_point_{index}_temp", *limits) / 1000
+        except SensorError:
+            continue  # 0 and -274000 are how a trip point that is switched off reads
+        if pressure is not None and kind not in _NOTICES_ONLY:
+            trips.append(Trip(celsius, pressure))
+    return tuple(trips)
+
+
+def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) -> tuple[list[Zone], list[str]]:
+    """The processors' own sensors that are no thermal zones as well (AMD's k10temp beside an idle acpitz).
+
+    Also says why some that may be such sensors can't be told.
+    """
+    try:
+        found, faults = chips(sysroot)
+    except UnreadableError as error:
+        return [], [] if error.gone else [str(error)]
+    hidden = [str(fault) for fault in faults]
+    mirrored = {kind.replace("-", "_") for kind in zone_types}
+    zones: list[Zone] = []
+    for chip in found:
+        if not _PROCESSOR.match(chip.name) or chip.name.replace("-", "_") in mirrored:
+            continue
+        try:
+            temperatures = [channel for channel in channels(chip) if channel.prefix.startswith("temp")]
+        except SensorError as error:
+            hidden.append(str(error))
+            continue
+        labels = {channel.label for channel in temperatures}
+        zones += [
+            Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive)
+            for channel in temperatures
+            # Tctl is Tdie plus an offset of up to 27 degrees that only serves to drive fans.
+            if not (channel.label == "Tctl" and "Tdie" in labels)
+        ]
+    return zones, hidden

@@ -1,0 +1,110 @@
+"""The macOS driver behind its seam: only the calls into the system itself are not run."""
+
+from collections.abc import Sequence
+
+import pytest
+from test_recorded import battery
+
+from drivers.apple.counters import ChipMeter
+from drivers.apple.state import discover
+from drivers.energy import Moment
+from drivers.reading import UNITS
+from drivers.sensor import SensorError
+from drivers.take import take
+from drivers.wake import Wake
+
+PMSET = b"Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t42%; discharging; 1:00 remaining\n"
+
+
+class Mac:
+    """A Mac of recordings; what is missing fails as the system would."""
+
+    def __init__(self, ioreg: bytes | None = None, pmset: bytes | None = PMSET, pressure: int = 1) -> None:
+        self.ioreg, self.pmset, self.pressure = ioreg, pmset, pressure
+
+    def notify_state(self, key: str) -> int:
+        return self.pressure if "thermal" in key else 0
+
+    def open_notice(self, key: str) -> Wake:
+        raise OSError(key)
+
+    def sysctl_int(self, name: str) -> int:
+        assert name == "kern.memorystatus_vm_pressure_level"
+        return 2
+
+    def output_of(self, command: Sequence[str]) -> bytes:
+        text = self.ioreg if command[0] == "ioreg" else self.pmset
+        if text is None:
+            raise OSError(f"{command[0]} ended with code 1")
+        return text
+
+
+def read(mac: Mac) -> dict[str, float | str | None]:
+    return {sensor.name: take(sensor).value for sensor in discover(mac).sensors}
+
+
+def test_laptop_on_battery() -> None:
+    assert read(Mac(battery())) == {
+        "thermal_pressure": "fair",
+        "low_power_mode": "no",
+        "memory_level": "warn",
+        "power_source": "battery",
+        "battery": 85.0,
+        "power": pytest.approx(14.808),
+        "temperature/battery": 30.69,
+    }
+
+
+def test_draw_is_unknown_on_external_power_and_not_refused() -> None:
+    found = {sensor.name: sensor for sensor in discover(Mac(battery(ExternalConnected=True))).sensors}
+    assert found["power_source"].read() == "external"
+    assert "on external power" in take(found["power"]).reason
+
+
+def test_pmset_stands_in_for_the_registry() -> None:
+    values = read(Mac(ioreg=None))
+    assert (values["battery"], values["power_source"]) == (42.0, "battery")
+    assert "power" not in values
+
+
+def test_desktop_refuses_what_it_has_not() -> None:
+    found = discover(Mac(ioreg=b"", pmset=b"Now drawing from 'AC Power'\n"))
+    refused = {refusal.name: refusal.reason for refusal in found.refusals}
+    assert refused["battery"] == "this Mac has no battery"
+    assert {sensor.name: sensor.read() for sensor in found.sensors}["power_source"] == "external"
+    assert {"cpu", "memory_available"} == UNITS.keys() - refused.keys() - {each.name for each in found.sensors}
+
+
+def test_nothing_answers() -> None:
+    found = discover(Mac(ioreg=None, pmset=None, pressure=9))
+    assert {sensor.name for sensor in found.sensors} == {"low_power_mode", "memory_level"}
+    assert all(refusal.reason for refusal in found.refusals)
+
+
+class Counted:
+    def __init__(self, cpu: int | None) -> None:
+        self.cpu_total_mj, self.gpu_mj, self.ane_mj, self.dram_mj = cpu, 1000, None, 500
+
+
+def test_counters_that_move_in_batches_give_even_power() -> None:
+    steps = iter([(10_000, 0.0), (10_000, 1.0), (20_000, 2.0), (20_000, 3.0), (30_000, 4.0)])
+    now = 0.0
+
+    def counted() -> Counted:
+        nonlocal now
+        cpu, now = next(steps)
+        return Counted(cpu)
+
+    meter = ChipMeter(counted, lambda: Moment(now, now))
+    powers = []
+    for _ in range(5):
+        try:
+            powers.append(meter.power_w())
+        except SensorError:
+            powers.append(None)
+    assert powers == [None, None, 5.0, 5.0, 5.0]
+
+
+def test_cpu_counter_that_stays_zero_is_no_power() -> None:
+    with pytest.raises(SensorError, match="macOS 27"):
+        ChipMeter(lambda: Counted(0)).power_w()

@@ -1,0 +1,70 @@
+"""Jetson: which rail is the whole board, and what a missing one does to the sum."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.bench import device_tree
+from drivers.boards.jetson import discover
+from drivers.sensor import SensorError
+
+WriteTree = Callable[[str], Path]
+
+HWMON = "sys/class/hwmon"
+
+
+@pytest.fixture
+def orin(tmp_path: Path) -> Path:
+    device_tree.write(device_tree.load("jetson-agx-orin"), tmp_path)
+    return tmp_path
+
+
+def power(root: Path) -> float:
+    value = next(sensor for sensor in discover(root).sensors if sensor.name == "power").read()
+    assert isinstance(value, float)
+    return value
+
+
+def test_sum_without_one_rail_is_no_sum(orin: Path) -> None:
+    assert power(orin) == 9.5
+    found = discover(orin)
+    (orin / HWMON / "hwmon4/curr2_input").unlink()
+    with pytest.raises(SensorError, match="curr2_input"):
+        next(sensor for sensor in found.sensors if sensor.name == "power").read()
+
+
+def test_chip_that_can_not_be_told_refuses_the_sum(orin: Path, write_tree: WriteTree) -> None:
+    write_tree(f"{HWMON}/hwmon4/name: a\\nb")
+    (refusal,) = discover(orin).refusals
+    assert refusal.name == "power"
+
+
+def test_rails_without_a_device_tree_are_known_by_name(write_tree: WriteTree) -> None:
+    tree = f"""
+        {HWMON}/hwmon0/name: ina3221
+        {HWMON}/hwmon0/in1_label: VDD_IN
+        {HWMON}/hwmon0/in1_input: 5000
+        {HWMON}/hwmon0/curr1_input: 1000
+    """
+    assert power(write_tree(tree)) == 5.0
+    found = discover(write_tree(f"{HWMON}/hwmon0/in1_label: solar"))
+    assert (found.sensors, found.refusals) == ((), ())
+
+
+def test_idle_rail_may_read_a_little_below_zero_and_no_more(orin: Path, write_tree: WriteTree) -> None:
+    write_tree(f"{HWMON}/hwmon4/curr2_input: -8")
+    assert power(orin) == pytest.approx(8.96)
+    write_tree(f"{HWMON}/hwmon4/curr2_input: -800")
+    with pytest.raises(SensorError, match="-800 mA"):
+        power(orin)
+
+
+def test_other_boards_are_left_alone(write_tree: WriteTree) -> None:
+    found = discover(write_tree("proc/device-tree/compatible: raspberrypi,4-model-b"))
+    assert (found.sensors, found.refusals) == ((), ())
+
+
+def test_board_without_a_meter_says_so(write_tree: WriteTree) -> None:
+    (refusal,) = discover(write_tree("proc/device-tree/compatible: nvidia,tegra194")).refusals
+    assert "no INA3221" in refusal.reason

@@ -1,0 +1,124 @@
+"""Raspberry Pi: throttled words, the mailbox's message and the power chip, from recorded answers."""
+
+import errno
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivers.boards import pmic, vcio
+from drivers.boards.raspberry_pi import discover
+from drivers.boards.throttled import Throttled
+from drivers.reading import Provenance
+from drivers.take import take
+
+WriteTree = Callable[[str], Path]
+
+PI_5 = """
+    proc/device-tree/compatible: raspberrypi,5-model-b\\nbrcm,bcm2712
+    sys/class/hwmon/
+"""
+ADC = """\
+ 3V7_WL_SW_A current(0)=0.09368448A
+   VDD_CORE_A current(7)=0.94657990A
+ 3V7_WL_SW_V volt(8)=3.70000000V
+   VDD_CORE_V volt(15)=0.72000000V
+      EXT5V_V volt(24)=5.11478000V
+       BATT_V volt(25)=0.00000000V
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "under_voltage", "pressure"),
+    [
+        ("throttled=0x0", False, "nominal"),
+        ("throttled=0x50005", True, "nominal"),  # throttled for want of volts is no heat
+        ("0xe0006", False, "serious"),
+        ("80008", False, "serious"),
+        ("throttled=0xf0000", False, "nominal"),  # all has occurred, nothing is now
+    ],
+)
+def test_throttled_word(text: str, under_voltage: bool, pressure: str) -> None:
+    throttled = Throttled.parse(text)
+    assert (throttled.under_voltage, throttled.pressure) == (under_voltage, pressure)
+
+
+@pytest.mark.parametrize("text", ["", "throttled=", "0x-1", "hot", "0x100000000", "1 2", "_1"])
+def test_other_words_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a throttled word"):
+        Throttled.parse(text)
+
+
+def test_rails_with_volts_and_amperes_are_summed(write_tree: WriteTree) -> None:
+    answers = {"get_throttled": "throttled=0x0", "pmic_read_adc": ADC}
+    sensors = {sensor.name: sensor for sensor in discover(write_tree(PI_5), answers.__getitem__).sensors}
+    assert sensors["power"].read() == pytest.approx(0.09368448 * 3.7 + 0.94657990 * 0.72)
+    assert sensors["power"].provenance is Provenance.MEASURED_PARTIAL
+    assert sensors["voltage/EXT5V"].read() == 5.11478
+
+
+@pytest.mark.parametrize(
+    "text", ["", "VDD_CORE_A current(7)=99A", "VDD_CORE_V volt(7)=1.0A", "VDD_CORE_A volt(7)=1V"]
+)
+def test_nonsense_from_the_power_chip_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        pmic.rails_w(text)
+
+
+def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree: WriteTree) -> None:
+    root = write_tree(PI_5)
+
+    def pi_4(command: str) -> str:
+        if command == "pmic_read_adc":
+            raise OSError('the firmware refused the request: error=1 error_msg="Command not registered"')
+        return "throttled=0x0"
+
+    found = discover(root, pi_4)
+    assert [sensor.name for sensor in found.sensors] == ["thermal_pressure"]
+    assert "Command not registered" in {refusal.name: refusal.reason for refusal in found.refusals}["power"]
+
+    def closed(_command: str) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    found = discover(root, closed)
+    assert all("video" in refusal.grant for refusal in found.refusals if refusal.source.endswith("firmware"))
+
+
+def test_mailbox_that_fails_later_is_unavailable(write_tree: WriteTree) -> None:
+    answers = ["throttled=0x0", "throttled=0x8", "garbage"]
+
+    def ask(command: str) -> str:
+        if command != "get_throttled":
+            raise OSError("refused")
+        return answers.pop(0)
+
+    (sensor,) = discover(write_tree(PI_5), ask).sensors
+    assert take(sensor).value == "serious"
+    assert "not a throttled word" in take(sensor).reason
+
+
+def test_message_is_laid_out_as_the_firmware_wants_it() -> None:
+    message = vcio.request("get_throttled")
+    size, code, tag, space = struct.unpack_from("<IIII", message)
+    assert (size, code, tag, space) == (len(message), 0, 0x00030080, 1024)
+    assert message[24:37] == b"get_throttled"
+    assert message.endswith(b"\0\0\0\0")
+    answered = bytearray(message)
+    struct.pack_into("<I", answered, 4, 0x80000000)
+    answered[24:42] = b"throttled=0x50000\0"
+    assert vcio.answer(bytes(answered)) == "throttled=0x50000"
+
+
+@pytest.mark.parametrize(("code", "error"), [(0, 0), (0x80000001, 0), (0x80000000, 5)])
+def test_refused_message_is_an_error(code: int, error: int) -> None:
+    message = bytearray(vcio.request("pmic_read_adc"))
+    struct.pack_into("<I", message, 4, code)
+    struct.pack_into("<I", message, 20, error)
+    with pytest.raises(OSError, match="refused"):
+        vcio.answer(bytes(message))
+
+
+def test_absent_mailbox_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        vcio.ask("get_throttled", tmp_path / "vcio")

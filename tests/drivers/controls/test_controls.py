@@ -1,0 +1,139 @@
+"""Settings that are made, refused, put back, and put back after SIGKILL."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivers.controls.control import GOVERNOR, MAX_FREQUENCY, NAMES, PLATFORM_PROFILE, ControlError
+from drivers.controls.controls import Controls
+from drivers.controls.journal import Journal
+
+WriteTree = Callable[[str], Path]
+
+CPU = "sys/devices/system/cpu/cpufreq"
+TREE = "sys/firmware/acpi/platform_profile: balanced\n"
+TREE += "sys/firmware/acpi/platform_profile_choices: low-power balanced performance\n"
+for number in (0, 4):
+    TREE += f"{CPU}/policy{number}/scaling_governor: schedutil\n"
+    TREE += f"{CPU}/policy{number}/scaling_available_governors: performance schedutil powersave\n"
+    TREE += f"{CPU}/policy{number}/cpuinfo_min_freq: 600000\n{CPU}/policy{number}/cpuinfo_max_freq: 2400000\n"
+    TREE += f"{CPU}/policy{number}/scaling_max_freq: {2400000 - 100000 * number}\n"
+
+
+def settings(root: Path) -> list[str]:
+    files = [
+        *sorted((root / CPU).glob("policy*/scaling_governor")),
+        *sorted((root / CPU).glob("*/scaling_max_freq")),
+    ]
+    return [path.read_text().strip() for path in (*files, root / "sys/firmware/acpi/platform_profile")]
+
+
+@pytest.fixture
+def root(write_tree: WriteTree) -> Path:
+    return write_tree(TREE)
+
+
+@pytest.fixture
+def controls(root: Path) -> Controls:
+    return Controls(root / "state/controls.json", NAMES, root)
+
+
+BEFORE = ["schedutil", "schedutil", "2400000", "2000000", "balanced"]
+
+
+def test_set_twice_and_put_back_to_the_beginning(root: Path, controls: Controls) -> None:
+    assert settings(root) == BEFORE
+    controls.set(GOVERNOR, "performance")
+    controls.set(GOVERNOR, "powersave")
+    controls.set(MAX_FREQUENCY, "1200000")
+    controls.set(PLATFORM_PROFILE, "low-power")
+    assert settings(root) == ["powersave", "powersave", "1200000", "1200000", "low-power"]
+    assert controls.restore() == ()
+    assert settings(root) == BEFORE
+    assert controls.restore() == ()
+
+
+def test_everything_is_off_by_default(root: Path) -> None:
+    controls = Controls(root / "controls.json", sysroot=root)
+    for name in NAMES:
+        with pytest.raises(ControlError, match="switched off"):
+            controls.set(name, "powersave")
+    assert settings(root) == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(GOVERNOR, "ondemand"), (MAX_FREQUENCY, "1"), (MAX_FREQUENCY, "fast"), (PLATFORM_PROFILE, "turbo")],
+)
+def test_value_that_is_not_allowed_changes_nothing(root: Path, controls: Controls, name: str, value: str) -> None:
+    with pytest.raises(ControlError):
+        controls.set(name, value)
+    assert settings(root) == BEFORE
+
+
+def test_half_a_setting_is_taken_back(root: Path, controls: Controls) -> None:
+    file = root / CPU / "policy4/scaling_max_freq"
+    file.unlink()
+    file.symlink_to("/dev/full")
+    with pytest.raises(ControlError):
+        controls.set(MAX_FREQUENCY, "1200000")
+    assert (root / CPU / "policy0/scaling_max_freq").read_text().strip() == "2400000"
+
+
+def test_crash_between_the_journal_and_the_write(root: Path, controls: Controls) -> None:
+    controls.set(PLATFORM_PROFILE, "low-power")
+    controls.set(PLATFORM_PROFILE, "performance")
+    (root / "sys/firmware/acpi/platform_profile").write_text("low-power\n")
+    assert controls.restore() == ()
+    assert settings(root) == BEFORE
+
+
+def test_what_somebody_else_set_since_is_left_alone(root: Path, controls: Controls) -> None:
+    controls.set(PLATFORM_PROFILE, "low-power")
+    (root / "sys/firmware/acpi/platform_profile").write_text("performance\n")
+    assert controls.restore() == ()
+    assert settings(root)[-1] == "performance"
+
+
+def test_what_can_not_be_put_back_is_said_and_kept_for_the_next_try(root: Path, controls: Controls) -> None:
+    controls.set(PLATFORM_PROFILE, "low-power")
+    profile = root / "sys/firmware/acpi/platform_profile"
+    profile.unlink()
+    (failure,) = controls.restore()
+    assert str(profile) in failure
+    profile.write_text("low-power\n")
+    assert controls.restore() == ()
+    assert settings(root)[-1] == "balanced"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from drivers.controls.controls import Controls
+root = Path(sys.argv[1])
+controls = Controls(root / "state/controls.json", ("cpu_governor", "platform_profile"), root)
+controls.set("cpu_governor", "powersave")
+controls.set("platform_profile", "low-power")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_next_start_puts_back_what_a_killed_agent_left(root: Path, controls: Controls) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root)], check=False, timeout=60, cwd=Path(__file__).parents[3]
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert settings(root) != BEFORE
+    assert controls.restore() == ()
+    assert settings(root) == BEFORE
+
+
+def test_journal_of_another_boot_or_of_nobody_is_no_order(root: Path) -> None:
+    path = root / "controls.json"
+    for text in ("", "{}", '{"boot": "before", "changes": [{"file": "/x", "before": "a", "ours": ["b"]}]}', "[1]"):
+        path.write_text(text)
+        assert Journal(path).read() == ()

@@ -1,0 +1,97 @@
+"""hwmon chips: names, labels, faults and channels that measure nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivers.linux.hwmon import discover
+from drivers.reading import Value
+from drivers.sensor import SensorError
+from drivers.take import take
+
+WriteTree = Callable[[str], Path]
+
+CHIP = "sys/class/hwmon/hwmon3"
+
+
+def values(root: Path) -> dict[str, Value | None]:
+    return {sensor.name: take(sensor).value for sensor in discover(root).sensors}
+
+
+def test_units_and_labels(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {CHIP}/name: amdgpu
+        {CHIP}/temp1_label: edge
+        {CHIP}/temp1_input: -12500
+        {CHIP}/temp1_crit: 65261800
+        {CHIP}/in0_label: vddgfx
+        {CHIP}/in0_input: 812
+        {CHIP}/power1_label: PPT
+        {CHIP}/power1_average: 23000000
+        {CHIP}/curr1_input: -1500
+        {CHIP}/fan1_input: 0
+        """
+    )
+    assert values(root) == {
+        "temperature/amdgpu/edge": -12.5,
+        "voltage/amdgpu/vddgfx": pytest.approx(0.812),
+        "power/amdgpu/PPT": 23.0,
+        "current/amdgpu/curr1": -1.5,
+        "fan/amdgpu/fan1": 0.0,
+    }
+
+
+def test_input_goes_before_average(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CHIP}/name: x\n{CHIP}/power1_average: 1000000\n{CHIP}/power1_input: 2000000")
+    assert values(root) == {"power/x/power1": 2.0}
+
+
+@pytest.mark.parametrize("line", ["temp1_fault: 1", "temp1_enable: 0", "temp1_input: 0", "temp1_input: 45"])
+@pytest.mark.parametrize("nonsense", ["", "temp1_input: 255000", "temp1_input: -128000"])
+def test_channel_that_measures_nothing_is_unavailable(write_tree: WriteTree, line: str, nonsense: str) -> None:
+    root = write_tree(f"{CHIP}/name: x\n{CHIP}/temp1_input: 45000\n{CHIP}/{line}\n")
+    if nonsense:
+        write_tree(f"{CHIP}/{nonsense}")
+    (sensor,) = discover(root).sensors
+    with pytest.raises(SensorError):
+        sensor.read()
+
+
+def test_chips_of_one_name_are_told_apart_by_their_device(write_tree: WriteTree) -> None:
+    root = write_tree(
+        """
+        sys/class/hwmon/hwmon0/name: nvme
+        sys/class/hwmon/hwmon0/temp1_input: 40000
+        sys/class/hwmon/hwmon1/name: nvme
+        sys/class/hwmon/hwmon1/temp1_input: 50000
+        sys/devices/nvme0/
+        sys/devices/nvme1/
+        """
+    )
+    for number in (0, 1):
+        (root / f"sys/class/hwmon/hwmon{number}/device").symlink_to(f"../../../devices/nvme{1 - number}")
+    assert values(root) == {"temperature/nvme@nvme1/temp1": 40.0, "temperature/nvme@nvme0/temp1": 50.0}
+
+
+def test_labels_that_repeat_are_told_apart(write_tree: WriteTree) -> None:
+    lines = [f"{CHIP}/temp{n}_label: die\n{CHIP}/temp{n}_input: {n}0000" for n in (4, 5)]
+    root = write_tree(f"{CHIP}/name: x\n" + "\n".join(lines))
+    assert values(root) == {"temperature/x/die temp4": 40.0, "temperature/x/die temp5": 50.0}
+
+
+def test_attributes_in_the_parent_device_of_old_kernels(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CHIP}/device/name: lm75\n{CHIP}/device/temp1_input: 31000")
+    assert values(root) == {"temperature/lm75/temp1": 31.0}
+
+
+@pytest.mark.parametrize("watts", ["213000000", "0"])
+def test_power_meter_of_a_server_is_the_machines_power(write_tree: WriteTree, watts: str) -> None:
+    root = write_tree(f"{CHIP}/name: power_meter\n{CHIP}/power1_average: {watts}")
+    power = next(sensor for sensor in discover(root).sensors if sensor.name == "power")
+    if watts == "0":
+        with pytest.raises(SensorError, match="0 W"):
+            power.read()
+    else:
+        assert power.read() == 213.0

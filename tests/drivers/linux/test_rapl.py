@@ -1,0 +1,119 @@
+"""RAPL counters that rise, wrap, are denied and overlap."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from agent.bench import device_tree
+from drivers.energy import Moment
+from drivers.linux.rapl import Domain, Meter, discover, domains, total_of
+from drivers.reading import Provenance
+from drivers.sensor import SensorError
+
+WriteTree = Callable[[str], Path]
+
+CLASS = "sys/class/powercap"
+PACKAGE = f"""
+    {CLASS}/intel-rapl:0/name: package-0
+    {CLASS}/intel-rapl:0/energy_uj: 990000000
+    {CLASS}/intel-rapl:0/max_energy_range_uj: 1000000000
+    {CLASS}/intel-rapl:0:0/name: core
+    {CLASS}/intel-rapl:0:0/energy_uj: 500000000
+    {CLASS}/intel-rapl:0:0/max_energy_range_uj: 1000000000
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> Moment:
+        return Moment(self.now, self.now)
+
+
+def test_power_is_the_rise_of_the_counter_over_its_wrap(write_tree: WriteTree) -> None:
+    root = write_tree(PACKAGE)
+    clock = Clock()
+    meter = Meter([Domain(root / CLASS / "intel-rapl:0", "package-0", top=True)], clock)
+    with pytest.raises(SensorError, match="this was the first"):
+        meter.power_w()
+    clock.now = 2.0
+    write_tree(f"{CLASS}/intel-rapl:0/energy_uj: 20000000")
+    assert meter.power_w() == pytest.approx(15.0)
+    assert meter.energy_j() == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("wraps_at", ["0", "?"])
+def test_step_back_without_a_known_range_is_no_power(write_tree: WriteTree, wraps_at: str) -> None:
+    root = write_tree(PACKAGE + f"{CLASS}/intel-rapl:0/max_energy_range_uj: {wraps_at}")
+    clock = Clock()
+    meter = Meter([Domain(root / CLASS / "intel-rapl:0", "package-0", top=True)], clock)
+    for energy_uj in ("990000000", "20000000"):
+        write_tree(f"{CLASS}/intel-rapl:0/energy_uj: {energy_uj}")
+        with pytest.raises(SensorError):
+            meter.power_w()
+        clock.now += 2.0
+    write_tree(f"{CLASS}/intel-rapl:0/energy_uj: 40000000")
+    assert meter.power_w() == pytest.approx(10.0)
+
+
+def test_total_counts_nothing_twice(write_tree: WriteTree) -> None:
+    root = write_tree(
+        PACKAGE
+        + f"""
+        {CLASS}/intel-rapl:1/name: package-1
+        {CLASS}/intel-rapl:1/energy_uj: 1
+        {CLASS}/intel-rapl-mmio:0/name: package-0
+        {CLASS}/intel-rapl-mmio:0/energy_uj: 2
+        """
+    )
+    found, _ = domains(root)
+    assert [domain.name for domain in found] == ["package-0", "package-1", "package-0/core"]
+    assert [domain.name for domain in total_of(found)] == ["package-0", "package-1"]
+    found, _ = domains(write_tree(f"{CLASS}/intel-rapl:a/name: psys\n    {CLASS}/intel-rapl:a/energy_uj: 3"))
+    assert [domain.name for domain in total_of(found)] == ["psys"]
+
+
+def test_processors_are_only_part_of_the_machine(write_tree: WriteTree) -> None:
+    sensors = {sensor.name: sensor for sensor in discover(write_tree(PACKAGE)).sensors}
+    assert sensors["power"].provenance is Provenance.MEASURED_PARTIAL
+    assert sensors["power/package-0"].provenance is Provenance.MEASURED
+
+
+def test_zones_that_lie_in_each_other_are_found(write_tree: WriteTree) -> None:
+    inner = f"{CLASS}/intel-rapl/intel-rapl:0"
+    found, _ = domains(
+        write_tree(
+            f"""
+            {inner}/name: package-0
+            {inner}/energy_uj: 1
+            {inner}/intel-rapl:0:0/name: dram
+            {inner}/intel-rapl:0:0/energy_uj: 2
+            """
+        )
+    )
+    assert [domain.name for domain in found] == ["package-0", "package-0/dram"]
+
+
+def test_denied_counter_comes_with_the_rule_that_grants_it() -> None:
+    am_root = os.geteuid() == 0  # whom no mode stops: read as nobody, who may not enter pytest's directories
+    with TemporaryDirectory() as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        device_tree.write(device_tree.parse(PACKAGE), root)
+        for zone in ("intel-rapl:0", "intel-rapl:0:0"):
+            (root / CLASS / zone / "energy_uj").chmod(0o400 if am_root else 0)
+        if am_root:
+            os.seteuid(65534)
+        try:
+            found = discover(root)
+        finally:
+            if am_root:
+                os.seteuid(0)
+    assert not found.sensors
+    refused = {refusal.name: refusal for refusal in found.refusals}
+    assert "energy_uj may not be read by this user (EACCES)" in refused["power"].reason
+    assert "udev" in refused["power"].grant

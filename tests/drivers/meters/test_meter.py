@@ -1,0 +1,76 @@
+"""External meters: from a file, and from a real broker's messages."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from drivers.meters import watts
+from drivers.meters.meter import discover
+from drivers.meters.mqtt import MqttMeter
+from drivers.sensor import SensorError
+from drivers.take import take
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "power_w"),
+    [("12.5", "", 12.5), ('{"apower": 7}', "apower", 7.0), ('{"ENERGY": {"Power": 3.5}}', "ENERGY.Power", 3.5)],
+)
+def test_watts(text: str, path: str, power_w: float) -> None:
+    assert watts.parse(text, path) == power_w
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", ""),
+        ("0", ""),
+        ("-3", ""),
+        ("1e9", ""),
+        ("NaN", ""),
+        ("true", ""),
+        ('"7"', ""),
+        ("{}", "a"),
+        ("[1]", "0"),
+    ],
+)
+def test_what_is_no_power_is_refused(text: str, path: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        watts.parse(text, path)
+
+
+def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "meter.json"
+    path.write_text('{"power_w": 6.25}')
+    (sensor,) = discover({"TIDEGATE_METER": f"file:{path}#power_w"}).sensors
+    assert take(sensor).value == 6.25
+    os.utime(path, (1e9, 1e9))
+    assert "last written" in take(sensor).reason
+
+
+@pytest.mark.parametrize("named", ["12", "file:", "mqtt://broker", "http://x/y"])
+def test_name_that_is_none_says_what_is_allowed(named: str) -> None:
+    (refusal,) = discover({"TIDEGATE_METER": named}).refusals
+    assert "allowed are file:PATH#KEY and mqtt://HOST:PORT/TOPIC#KEY" in refusal.reason
+    assert discover({}).refusals == ()
+
+
+def message(payload: bytes, retain: bool = False) -> object:
+    return SimpleNamespace(payload=payload, retain=retain)
+
+
+def test_messages_age_and_retained_ones_do_not_count() -> None:
+    now = [0.0]
+    meter = MqttMeter("broker", 1883, "plug/power", "", lambda: now[0])
+    meter.receive(message(b"5", retain=True))  # type: ignore[arg-type]  # what of a message is looked at
+    with pytest.raises(SensorError, match="nothing has come"):
+        meter.read_w()
+    meter.receive(message(b"5"))  # type: ignore[arg-type]
+    assert meter.read_w() == 5.0
+    now[0] = 120.0
+    with pytest.raises(SensorError, match="for 120 s"):
+        meter.read_w()
+    meter.receive(message(b"off"))  # type: ignore[arg-type]
+    with pytest.raises(SensorError, match="plug/power"):
+        meter.read_w()

@@ -1,0 +1,63 @@
+"""NVML's calls against a stand-in with its names and units; no GPU was at hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from drivers.nvidia import discover
+from drivers.take import take
+
+
+class NVMLError(Exception):
+    pass
+
+
+def nvml(**changes: Any) -> Any:
+    def fail(*_: object) -> None:
+        raise NVMLError("Not Supported")
+
+    calls: dict[str, Any] = {
+        "NVMLError": NVMLError,
+        "NVML_TEMPERATURE_GPU": 0,
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: 1,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda _gpu: b"NVIDIA RTX A2000",
+        "nvmlDeviceGetPowerUsage": lambda _gpu: 35_500,
+        "nvmlDeviceGetTemperature": lambda _gpu, _sensor: 51,
+        "nvmlDeviceGetUtilizationRates": lambda _gpu: SimpleNamespace(gpu=17, memory=3),
+        "nvmlDeviceGetTotalEnergyConsumption": lambda _gpu: 12_500,
+    }
+    return SimpleNamespace(**calls | {name: fail if value is None else value for name, value in changes.items()})
+
+
+def test_units() -> None:
+    values = {sensor.name: take(sensor).value for sensor in discover(nvml).sensors}
+    assert values == {
+        "power/0 NVIDIA RTX A2000": 35.5,
+        "temperature/0 NVIDIA RTX A2000": 51.0,
+        "gpu/0 NVIDIA RTX A2000": 17.0,
+        "energy_counter/0 NVIDIA RTX A2000": 12.5,
+    }
+
+
+@pytest.mark.parametrize("power", [None, lambda _gpu: 0, lambda _gpu: 2**32])
+def test_what_a_gpu_can_not_tell_is_unavailable(power: Any) -> None:
+    found = discover(lambda: nvml(nvmlDeviceGetPowerUsage=power))
+    readings = {sensor.name.split("/")[0]: take(sensor) for sensor in found.sensors}
+    assert readings["power"].value is None
+    assert "NVML" in readings["power"].reason
+    assert readings["temperature"].value == 51.0
+
+
+def test_driver_that_is_not_loaded_is_refused() -> None:
+    (refusal,) = discover(lambda: nvml(nvmlInit=None)).refusals
+    assert "Not Supported" in refusal.reason
+
+
+def test_without_the_extra_there_is_nothing() -> None:
+    def missing() -> Any:
+        raise ImportError
+
+    assert discover(missing).sensors == discover(missing).refusals == ()
