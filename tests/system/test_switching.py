@@ -71,7 +71,9 @@ async def switch_through_the_ladder(listeners: Listeners, engine: str) -> None:
         after = await asyncio.to_thread(ask, listeners)
         await keeper.stop()
         await running
-    assert client.summary.served > 30  # as many as a busy machine answers in the time; it guards that there was load
+    assert (
+        client.summary.served > 30
+    )  # as many as a busy machine answers in the time; it guards that there was load
     assert (client.summary.failed, client.summary.retried) == (0, 0)
     assert after == before, "the full point answers to the last bit as it did before any switch"
     assert before["parameters"] == {

@@ -2,7 +2,7 @@
 
 import typer
 
-from agent.cli.bench import adaptive_activation, control, demo, drivers
+from agent.cli.bench import adaptive_activation, control, demo, drivers, engine
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 app.command("demo")(demo.demo)
@@ -11,3 +11,4 @@ app.command("driver-cost")(drivers.cost)
 app.command("control")(control.control)
 app.command("decide")(control.decide)
 app.command("adaptive-activation")(adaptive_activation.adaptive_activation)
+app.command("engine")(engine.engine)
