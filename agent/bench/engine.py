@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from agent.bench import engine_worker
 from agent.bench.engine_artefacts import keep_onnx_models
 from agent.bench.engine_networks import SUBJECTS, keep_network
 from agent.bench.engine_peers import PEERS
@@ -19,6 +20,7 @@ from agent.bench.figures import Cell, Figures, Goal
 
 Progress = Callable[[str], None]
 
+WORKERS_OF = "resnet18"
 QUICK_NETWORKS = ("resnet18",)
 QUICK_PEERS = ("eager", "ort fp32", "ort int8", "packed fp32", "packed int8", "onnx fp32", "onnx int8")
 ROUNDS = 10
@@ -89,7 +91,12 @@ def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = Non
             keep_onnx_models(directory, with_int8=find_spec("onnx") is not None)
             for threads in (1,) if quick else (1, 2):
                 table |= _compete(name, directory, threads, peers, QUICK_ROUNDS if quick else ROUNDS, progress)
-    return Figures("engine", list(_rows(table)), list(_goals(table)))
+        held: tuple[engine_worker.Held, ...] = ()
+        if WORKERS_OF in names:
+            progress(f"{WORKERS_OF}: worker processes")
+            held = engine_worker.measure_workers(Path(kept) / WORKERS_OF)
+    rows = [*_rows(table), *engine_worker.rows(held)]
+    return Figures("engine", rows, [*_goals(table), *engine_worker.goals(held)])
 
 
 def _installed(peer: str) -> bool:

@@ -116,7 +116,7 @@ class _Builder:
         top = self._scope
         gate = Scope(f"{segment.name}/gate", {})
         x = self._read(gate, before, value, f"{segment.name}/gate/x")
-        magnitude = gate.emit("Abs", [x], f"{segment.name}/gate/abs")
+        magnitude = x if self._never_negative(segment) else gate.emit("Abs", [x], f"{segment.name}/gate/abs")
         axes = gate.constant(f"{segment.name}/gate/axes", np.arange(1, 1 + len(segment.input_shape)))
         score = gate.emit("ReduceMean", [magnitude, axes], f"{segment.name}/gate/score", keepdims=0)
         verdict = gate.emit("Greater", [score, f"{TAU}/{index}"], f"{segment.name}/gate/open")
@@ -134,8 +134,12 @@ class _Builder:
             )
         )
         inner = Scope(segment.name, {})
+        outer_floats, self._floats = self._floats, {}
         out = f"{segment.name}/{segment.nodes[-1].name}"
         computed = self._segment(inner, segment, before, value)
+        # Weights live in the branch: ONNX Runtime lays out and fuses only what it finds in the same graph.
+        inner_floats = self._sources.floats(self._floats)
+        self._floats = outer_floats
         kind = ElementType.UINT8 if out in self._grids else ElementType.FLOAT
         passed = Scope(f"{segment.name}/passed", {})
         passed.emit("Identity", [value], f"{segment.name}/passed/x")
@@ -146,16 +150,21 @@ class _Builder:
                 (f"{segment.name}/open",),
                 (result,),
                 {
-                    "then_branch": _branch(inner, computed, kind),
+                    "then_branch": _branch(inner, computed, kind, inner_floats),
                     "else_branch": _branch(passed, f"{segment.name}/passed/x", kind),
                 },
             )
         )
-        # Constants live in the outer graph: ONNX Runtime prepacks and shares those once.
-        top.constants |= inner.constants | gate.constants
-        inner.constants.clear()
-        gate.constants.clear()
         return result
+
+    def _never_negative(self, segment: Segment) -> bool:
+        """Whether nothing that reaches the segment is below 0, whichever gates before it are shut."""
+        index = self._segments.index(segment)
+        if index == 0:
+            return False
+        before = self._segments[index - 1]
+        ends_positive = before.nodes[-1].operator in {"aten.relu.default", "aten.sigmoid.default"}
+        return ends_positive and (before not in self._gated or self._never_negative(before))
 
     def _segment(self, scope: Scope, segment: Segment, before: str, value: str) -> str:
         """Emit the segment's nodes; gives the name of its output as it leaves (codes where it has a grid)."""
@@ -202,10 +211,9 @@ class _Builder:
         x = scope.operand(node.args[0], output)
         tall = node.operator == "aten.linear.default" and len(node.shape) > 1
         codes = weight.codes.T if tall else weight.codes
-        top = self._scope
-        top.constant(f"{weight_name}/codes", np.ascontiguousarray(codes))
-        top.constant(f"{weight_name}/scales", weight.scales)
-        top.constant(f"{weight_name}/zeros", np.zeros(len(weight.scales), np.int8))
+        scope.constant(f"{weight_name}/codes", np.ascontiguousarray(codes))
+        scope.constant(f"{weight_name}/scales", weight.scales)
+        scope.constant(f"{weight_name}/zeros", np.zeros(len(weight.scales), np.int8))
         widened = f"{output}/weight"
         parts = [f"{weight_name}/codes", f"{weight_name}/scales", f"{weight_name}/zeros"]
         scope.emit("DequantizeLinear", parts, widened, axis=1 if tall else 0)
@@ -224,7 +232,7 @@ class _Builder:
             scope.emit("Gemm", inputs, product, transB=1)
         if bias is not None and product != output:
             values = self._sources.array(bias).reshape(-1, *[1] * (0 if tall else len(node.shape) - 1))
-            scope.emit("Add", [product, self._scope.constant(f"{output}/bias/values", values)], output)
+            scope.emit("Add", [product, scope.constant(f"{output}/bias/values", values)], output)
 
     def _int32_bias(
         self, scope: Scope, name: str, weight: QuantizedWeight, source: str, output: str
@@ -235,11 +243,10 @@ class _Builder:
         if np.abs(exact).max() > _MAX_BIAS_CODE:
             return None
         codes = exact.astype(np.int32)
-        top = self._scope
         parts = [
-            top.constant(f"{output}/bias/codes", codes),
-            top.constant(f"{output}/bias/scales", scales),
-            top.constant(f"{output}/bias/zeros", np.zeros(len(scales), np.int32)),
+            scope.constant(f"{output}/bias/codes", codes),
+            scope.constant(f"{output}/bias/scales", scales),
+            scope.constant(f"{output}/bias/zeros", np.zeros(len(scales), np.int32)),
         ]
         return scope.emit("DequantizeLinear", parts, f"{output}/bias", axis=0)
 
@@ -327,8 +334,9 @@ class _Builder:
         return f"{segment.name}/{segment.nodes[-1].name}"
 
 
-def _branch(scope: Scope, output: str, kind: ElementType) -> OnnxGraph:
-    return OnnxGraph(scope.name, scope.nodes, (), (ValueInfo(output, kind, None),))
+def _branch(scope: Scope, output: str, kind: ElementType, floats: Sequence[TensorValue] = ()) -> OnnxGraph:
+    constants = [*constants_of(scope.constants), *floats]
+    return OnnxGraph(scope.name, scope.nodes, (), (ValueInfo(output, kind, None),), constants)
 
 
 def quantizable(network: Network) -> frozenset[str]:

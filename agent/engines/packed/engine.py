@@ -105,6 +105,7 @@ class PackedEngine:
             )
         variant = PackedVariant(point, self.build(point, native=point.engine == NAME))
         self._int8.drop_pages()
+        return_freed()
         return variant
 
     def build(self, knobs: Knobs, native: bool = True) -> PackedNetwork:
