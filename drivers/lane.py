@@ -15,8 +15,8 @@ READ_DEADLINE_S = 5.0
 _LONGEST_RETRY_S = 30.0
 # Devices that come without an event: no netlink in a sandbox (PrivateNetwork), drivers that send none.
 _LOOK_EVERY_S = 60.0
-# A sensor that failed may have moved (hwmon indices change when a module is reloaded).
-_LOOK_AFTER_FAILURE_S = 5.0
+# A sensor that lost its value may have moved (hwmon indices change when a module is reloaded).
+_LOOK_AFTER_LOSS_S = 5.0
 # A battery's status can lag the plug by half a second.
 _SECOND_LOOK_AFTER_S = 1.5
 
@@ -39,8 +39,9 @@ class Slot:
     def refresh(self, clock: Clock) -> bool:
         """Read the sensor and set when it is due again: on its interval, or later the more often it fails.
 
-        Returns whether there is a value.
+        Returns whether a value was lost: there was one, and now there is none.
         """
+        had_value = self._reading.value is not None
         self._asked_at = clock()
         self._reading = take(self.sensor, clock)
         self._asked_at = None
@@ -48,7 +49,7 @@ class Slot:
         backoff = 2.0 ** min(max(0, self._failures - 1), 10)
         longest = max(self.sensor.interval_s, _LONGEST_RETRY_S)
         self.due = clock() + min(self.sensor.interval_s * backoff, longest)
-        return self._reading.value is not None
+        return had_value and self._reading.value is None
 
     def reading_at(self, now: float) -> Reading:
         """The latest reading; one that never came says for how long it has been asked for."""
@@ -75,7 +76,7 @@ class Lane:
         self._looks_owed = 0
         self._look_due = clock() + _LOOK_EVERY_S
         self._looked_at = clock()
-        self._slots: tuple[Slot, ...] = tuple(Slot(sensor, clock()) for sensor in found.sensors)
+        self._slots: tuple[Slot, ...] = tuple(Slot(sensor, clock()) for sensor in _cheap_first(found))
 
     def start(self) -> None:
         """Begin in a thread of its own; returns at once."""
@@ -161,11 +162,11 @@ class Lane:
         return max(0.0, min(dues) - self._clock()) if dues else None
 
     def _read(self, slot: Slot) -> None:
-        has_value = slot.refresh(self._clock)
+        lost = slot.refresh(self._clock)
         with self._lock:
             slot.claimed = False
-            if not has_value:
-                self._look_due = min(self._look_due, self._looked_at + _LOOK_AFTER_FAILURE_S)
+            if lost:
+                self._look_due = min(self._look_due, self._looked_at + _LOOK_AFTER_LOSS_S)
         self._news.set()
 
     def _look(self, again: Callable[[], Discovery]) -> None:
@@ -192,7 +193,7 @@ class Lane:
         with self._lock:
             known = {(slot.sensor.name, slot.sensor.source): slot for slot in self._slots}
             slots: list[Slot] = []
-            for sensor in found.sensors:
+            for sensor in _cheap_first(found):
                 slot = known.get((sensor.name, sensor.source))
                 if slot is None:
                     slot = Slot(sensor, now)
@@ -200,6 +201,11 @@ class Lane:
                     slot.follow(sensor)
                 slots.append(slot)
             self._slots, self.found = tuple(slots), found
+
+
+def _cheap_first(found: Discovery) -> list[Sensor]:
+    # Stable, so that sensors of one cost keep the driver's order.
+    return sorted(found.sensors, key=lambda sensor: sensor.cost)
 
 
 def _refused(refusal: Refusal, now: float) -> Reading:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 from drivers.reading import Provenance, Unit, Value
 from drivers.wake import Wake
@@ -14,6 +15,17 @@ class SensorError(Exception):
     """
 
     grant: str = ""
+
+
+class Cost(IntEnum):
+    """What a read asks for; within a driver the cheap ones go first."""
+
+    KERNEL = 0
+    """The kernel answers from its memory: microseconds."""
+    DEVICE = 1
+    """A bus, an embedded controller or firmware answers: milliseconds, or it hangs."""
+    PROCESS = 2
+    """A child process is started: tens of milliseconds of CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Sensor:
     source: str
     read: Callable[[], Value]
     interval_s: float = 2.0
+    cost: Cost = Cost.KERNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from drivers.lane import Lane
 from drivers.wake import Wake
@@ -43,7 +44,8 @@ class Watch:
 
     def request_stop(self) -> None:
         """End soon; `join` waits for it."""
-        self._ends.send(b".")
+        with suppress(OSError):  # a second stop finds it closed
+            self._ends.send(b".")
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread."""

@@ -14,6 +14,7 @@ from agent.bench import device_tree
 from agent.bench.figures import Cell, Figures, Goal
 from drivers.catalog import discover_all
 from drivers.sampler import Sampler
+from drivers.sensor import Discovery
 from drivers.take import take
 
 ZONES, CHIPS, BATTERIES = 12, 8, 2
@@ -70,13 +71,21 @@ def run(*, quick: bool) -> Figures:
         root = Path(directory)
         device_tree.write(tree(), root)
         share = _sampling_share(root, seconds=6 if quick else 60)
-        readings, each_s = _one_pass(root)
+        passes = [(found.driver, *_pass(found)) for found in discover_all(root)]
         theirs = _psutil_pass(root)
         storm = _storm(root, seconds=3 if quick else 10)
+    readings = sum(count for _, count, _ in passes)
+    each_s = sum(seconds for _, _, seconds in passes)
+    each_driver: list[Mapping[str, Cell]] = [
+        {"what": f"tidegate, CPU of a read by {name} in us", "value": 1e6 * seconds / count}
+        for name, count, seconds in passes
+        if count
+    ]
     rows: list[Mapping[str, Cell]] = [
         {"what": "tidegate at its default rates, CPU of one core in %", "value": 100 * share},
         {"what": "tidegate, readings in one pass over everything", "value": readings},
         {"what": "tidegate, CPU of such a pass in ms", "value": 1000 * each_s},
+        *each_driver,
         {"what": "psutil, readings in one call of each of its sensor functions", "value": theirs and theirs[0]},
         {"what": "psutil, CPU of such calls in ms", "value": theirs and 1000 * theirs[1]},
         *({"what": f"storm: {name.replace('_', ' ')}", "value": value} for name, value in storm.items()),
@@ -117,13 +126,13 @@ def _sampling_share(root: Path, seconds: float) -> float:
     return share
 
 
-def _one_pass(root: Path) -> tuple[int, float]:
-    sensors = [sensor for found in discover_all(root) for sensor in found.sensors]
+def _pass(found: Discovery) -> tuple[int, float]:
+    """How many sensors a driver has here, and the CPU seconds of reading each of them once."""
     used_s = time.process_time()
     for _ in range(_ROUNDS):
-        for sensor in sensors:
+        for sensor in found.sensors:
             take(sensor)
-    return len(sensors), (time.process_time() - used_s) / _ROUNDS
+    return len(found.sensors), (time.process_time() - used_s) / _ROUNDS
 
 
 def _psutil_pass(root: Path) -> tuple[int, float] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.bench import device_tree
-from agent.bench.fault_mount import FaultMount, mounted
+from agent.bench.fault_mount import mounted
 from agent.bench.faults import KINDS
 from agent.bench.figures import Cell, Figures, Goal
 from drivers.catalog import LINUX, Driver
@@ -92,7 +92,8 @@ def check_tree(tree: str, every: int = 1) -> Iterator[tuple[Case, str]]:
         healthy = {driver.name: _read(driver.discover(mount.root)) for driver in LINUX}
         for driver in LINUX:
             mount.heal()
-            _read(driver.discover(mount.root))
+            found = driver.discover(mount.root)
+            _read(found)
             cases = [
                 Case(driver, tree, file, kind, fault, before)
                 for file in mount.opened()
@@ -101,23 +102,21 @@ def check_tree(tree: str, every: int = 1) -> Iterator[tuple[Case, str]]:
                 for fault in faults
                 for before in (True, False)
             ]
+            right = [healthy[driver.name], *(healthy[other.name] for other in LINUX if other is not driver)]
             for case in islice(cases, 0, None, every):
-                right = [healthy[driver.name], *(healthy[other.name] for other in LINUX if other is not driver)]
-                yield case, _check(case, files, mount, right)
+                mount.fault(case.file, case.fault)
+                failure = _check(case, files, right, found if not case.before else None, mount.root)
+                mount.heal()
+                yield case, failure
 
 
-def _check(case: Case, files: Mapping[str, bytes], mount: FaultMount, right: Sequence[Readings]) -> str:
-    mount.heal()
+def _check(
+    case: Case, files: Mapping[str, bytes], right: Sequence[Readings], found: Discovery | None, root: Path
+) -> str:
+    """What is wrong with what the driver says, as `found` before the fault or (None) as it finds it now."""
     began_at = time.monotonic()
     try:
-        if case.before:
-            mount.fault(case.file, case.fault)
-            given = _read(case.driver.discover(mount.root))
-        else:
-            found = case.driver.discover(mount.root)
-            _read(found)
-            mount.fault(case.file, case.fault)
-            given = _read(found)
+        given = _read(found or case.driver.discover(root))
     except Exception as error:  # noqa: BLE001  a driver that raises is what is looked for here
         return f"raised {error!r}"
     took_s = time.monotonic() - began_at
@@ -133,8 +132,9 @@ def _judge(name: str, reading: Reading, right: Sequence[Readings]) -> str:
         if not reading.reason or reading.reason.startswith("defect"):
             return f"{name} has the reason {reading.reason!r}"
         return ""
-    if reading.provenance is Provenance.MEASURED_PARTIAL:
-        return ""
+    whole = name in right[0] and right[0][name].provenance is Provenance.MEASURED
+    if whole and reading.provenance is Provenance.MEASURED_PARTIAL:
+        return ""  # less than before, and says so
     # What can't say its name any more is called otherwise; its value must still be one of its kind.
     quantity = name.split("/", maxsplit=1)[0]
     same_name = [readings[name].value for readings in right if name in readings]

@@ -19,7 +19,7 @@ from agent.bench.faults import CONTENTS, CONTROL, ERRORS, HANG, HANG_S, SLOW, SL
 
 
 class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
-    """The tree's files, without caches, so that every read reaches this process."""
+    """The tree's files; every open and read reaches this process."""
 
     use_ns = True
 
@@ -36,13 +36,13 @@ class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
         self._opened: set[str] = set()
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:  # noqa: ARG002  mfusepy's signature
-        """Type and size; a vanished file is listed and yet not there, as when a device goes."""
+        """Type and size, which never change: the kernel may keep them."""
         name = path.lstrip("/")
         if name in self._directories:
             return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
         if name == CONTROL:
             return {"st_mode": stat.S_IFREG | 0o666, "st_nlink": 1, "st_size": 4096}
-        if name not in self._files or self._faults.get(name) == VANISHED:
+        if name not in self._files:
             raise mfusepy.FuseOSError(errno.ENOENT)
         return {"st_mode": stat.S_IFREG | 0o644, "st_nlink": 1, "st_size": 4096}
 
@@ -58,8 +58,11 @@ class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
         return [".", "..", *sorted(filter(None, names))]
 
     def open(self, path: str, flags: int) -> int:  # noqa: ARG002  mfusepy's signature
-        """Remember that it was opened."""
-        self._opened.add(path.lstrip("/"))
+        """Remember that it was opened; a vanished file is listed and yet not there, as when a device goes."""
+        name = path.lstrip("/")
+        self._opened.add(name)
+        if self._faults.get(name) == VANISHED:
+            raise mfusepy.FuseOSError(errno.ENOENT)
         return 0
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:  # noqa: ARG002  mfusepy's signature
@@ -102,9 +105,9 @@ def main() -> None:
         foreground=True,
         nothreads=False,
         direct_io=True,
-        attr_timeout=0,
-        entry_timeout=0,
-        negative_timeout=0,
+        attr_timeout=3600,
+        entry_timeout=3600,
+        negative_timeout=3600,
     )
 
 

@@ -53,7 +53,9 @@ def format_value(reading: ReadingStatus) -> str:
         return f"{reading.value / 2**20:,.0f} MiB"
     if reading.unit == Unit.HERTZ:
         return f"{reading.value / 1e6:,.0f} MHz"
-    return f"{reading.value:.1f} {reading.unit}"
+    # A board that sleeps draws milliwatts: rounded, they would read as none.
+    digits = ".1f" if reading.value == 0 or abs(reading.value) >= 0.1 else ".2g"
+    return f"{reading.value:{digits}} {reading.unit}"
 
 
 def _device(status: Status) -> Table:

@@ -1,5 +1,6 @@
 """What macOS says of heat, memory and its battery without root."""
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -17,7 +18,7 @@ from drivers.reading import (
     Unit,
     Value,
 )
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 from drivers.wake import Wake
 
 LOW_POWER_MODE = "low_power_mode"
@@ -33,6 +34,7 @@ _IOREG = ("ioreg", "-a", "-r", "-n", "AppleSmartBattery")
 _PMSET = ("pmset", "-g", "batt")
 # Each read of the battery starts a process; the keys tell at once when something changed.
 _BATTERY_INTERVAL_S = 10.0
+_SHARED_FOR_S = 1.0
 
 
 class System(Protocol):
@@ -51,16 +53,43 @@ class System(Protocol):
         """What a command prints."""
 
 
+class Registry:
+    """AppleSmartBattery, asked for once where several readings want it: each answer costs a process."""
+
+    def __init__(self, system: System, clock: Callable[[], float] = time.monotonic) -> None:
+        self._system = system
+        self._clock = clock
+        self._latest: tuple[float, SmartBattery | None] | None = None
+
+    def smart_battery(self) -> SmartBattery | None:
+        """The battery, None on a Mac without one. Raises OSError, RecordError."""
+        if self._latest is None or self._clock() - self._latest[0] > _SHARED_FOR_S:
+            self._latest = self._clock(), recorded.smart_battery(self._system.output_of(_IOREG))
+        return self._latest[1]
+
+    def battery(self) -> SmartBattery:
+        """The battery. Raises OSError, RecordError, SensorError."""
+        battery = self.smart_battery()
+        if battery is None:
+            raise SensorError("this Mac has no battery")
+        return battery
+
+    def pmset(self) -> tuple[str, float | None]:
+        """Source and charge in the words of pmset, where the registry fails. Raises OSError, RecordError."""
+        return recorded.pmset_battery(self._system.output_of(_PMSET).decode("utf-8", "replace"))
+
+
 def discover(system: System) -> Discovery:
     """battery, power_source, power, thermal_pressure, low_power_mode and memory_level, or why not."""
+    registry = Registry(system)
     offers: list[tuple[str, Unit, str, Callable[[], Value], float]] = [
         (THERMAL_PRESSURE, Unit.NAME, _THERMAL_KEY, partial(read_pressure, system), 5.0),
         (LOW_POWER_MODE, Unit.NAME, _LOW_POWER_KEY, partial(read_low_power, system), 10.0),
         (MEMORY_LEVEL, Unit.NAME, _MEMORY_SYSCTL, partial(read_memory_level, system), 2.0),
-        (POWER_SOURCE, Unit.NAME, "AppleSmartBattery", partial(read_source, system), _BATTERY_INTERVAL_S),
-        (BATTERY, Unit.PERCENT, "AppleSmartBattery", partial(read_percent, system), _BATTERY_INTERVAL_S),
-        (POWER, Unit.WATT, "AppleSmartBattery", partial(read_draw_w, system), _BATTERY_INTERVAL_S),
-        ("temperature/battery", Unit.CELSIUS, "AppleSmartBattery", partial(read_celsius, system), 30.0),
+        (POWER_SOURCE, Unit.NAME, "AppleSmartBattery", partial(read_source, registry), _BATTERY_INTERVAL_S),
+        (BATTERY, Unit.PERCENT, "AppleSmartBattery", partial(read_percent, registry), _BATTERY_INTERVAL_S),
+        (POWER, Unit.WATT, "AppleSmartBattery", partial(read_draw_w, registry), _BATTERY_INTERVAL_S),
+        ("temperature/battery", Unit.CELSIUS, "AppleSmartBattery", partial(read_celsius, registry), 30.0),
     ]
     sensors: list[Sensor] = []
     refusals = [
@@ -70,7 +99,8 @@ def discover(system: System) -> Discovery:
         Refusal(MEMORY_PRESSURE, _DRIVER, f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}"),
     ]
     for name, unit, source, read, interval_s in offers:
-        sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s)
+        cost = Cost.PROCESS if source == "AppleSmartBattery" else Cost.KERNEL
+        sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s, cost)
         try:
             sensor.read()
         except SensorError as error:
@@ -108,34 +138,28 @@ def read_memory_level(system: System) -> str:
     return recorded.memory_level(system.sysctl_int(_MEMORY_SYSCTL))
 
 
-def read_source(system: System) -> str:
+def read_source(registry: Registry) -> str:
     """power_source; pmset is asked where the IORegistry fails or has no battery. Raises OSError, RecordError."""
-    try:
-        battery = _smart_battery(system)
-    except (OSError, RecordError):
-        battery = None
+    battery = _if_any(registry)
     if battery is not None:
         return "external" if battery.external else "battery"
-    return recorded.pmset_battery(system.output_of(_PMSET).decode("utf-8", "replace"))[0]
+    return registry.pmset()[0]
 
 
-def read_percent(system: System) -> float:
+def read_percent(registry: Registry) -> float:
     """battery in %, by pmset where the IORegistry fails. Raises OSError, RecordError, SensorError."""
-    try:
-        battery = _smart_battery(system)
-    except (OSError, RecordError):
-        battery = None
+    battery = _if_any(registry)
     if battery is not None:
         return battery.percent
-    percent = recorded.pmset_battery(system.output_of(_PMSET).decode("utf-8", "replace"))[1]
+    percent = registry.pmset()[1]
     if percent is None:
         raise SensorError("this Mac has no battery")
     return percent
 
 
-def read_draw_w(system: System) -> float:
+def read_draw_w(registry: Registry) -> float:
     """What the Mac draws from its battery in W. Raises OSError, RecordError, SensorError."""
-    battery = _battery(system)
+    battery = registry.battery()
     if battery.external:
         raise NotNowError("on external power the battery's current says nothing of what the machine draws")
     if battery.outflow_w <= 0:
@@ -143,23 +167,19 @@ def read_draw_w(system: System) -> float:
     return battery.outflow_w
 
 
-def read_celsius(system: System) -> float:
+def read_celsius(registry: Registry) -> float:
     """The battery's temperature in C. Raises OSError, RecordError, SensorError."""
-    celsius = _battery(system).temperature_c
+    celsius = registry.battery().temperature_c
     if celsius is None:
         raise SensorError("the battery tells no plausible temperature")
     return celsius
 
 
-def _battery(system: System) -> SmartBattery:
-    battery = _smart_battery(system)
-    if battery is None:
-        raise SensorError("this Mac has no battery")
-    return battery
-
-
-def _smart_battery(system: System) -> SmartBattery | None:
-    return recorded.smart_battery(system.output_of(_IOREG))
+def _if_any(registry: Registry) -> SmartBattery | None:
+    try:
+        return registry.smart_battery()
+    except (OSError, RecordError):
+        return None
 
 
 def _safely(read: Callable[[], Value]) -> Callable[[], Value]:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from drivers.boards.board import read_board
-from drivers.linux.hwmon import Chip, chips, label_of
+from drivers.linux.hwmon import Chip, chips, chips_of, label_of
 from drivers.linux.sysfs import UnreadableError, entries, read_int, read_word
 from drivers.reading import POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 _DRIVER = "jetson"
 _INTERVAL_S = 2.0
@@ -26,7 +26,7 @@ _MILLIWATTS = (0, 1_000_000, "mW")
 _MICROWATTS = (0, 1_000_000_000, "uW")
 # What feeds the whole module or board; all other rails are parts of it.
 _INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
-_NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_")
+_NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_", "GPU", "CPU", "SOC", "CV", "SYS5V")
 _MOST_EVENTS = 1 << 63
 # in4 to in6 are voltages over the shunts and in7 is their sum.
 _CHANNELS = (1, 2, 3)
@@ -66,10 +66,14 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     # Without an input rail the sum leaves out what is fed straight from the connector.
     provenance = Provenance.MEASURED if inputs else Provenance.MEASURED_PARTIAL
     source = f"{_DRIVER}/{'+'.join(rail.name for rail in total)}"
-    sensors.insert(0, Sensor(POWER, Unit.WATT, provenance, source, partial(total_w, total), _INTERVAL_S))
+    sensors.insert(
+        0, Sensor(POWER, Unit.WATT, provenance, source, partial(total_w, total), _INTERVAL_S, Cost.DEVICE)
+    )
     for rail in rails:
         name, source = f"{POWER}/{rail.name}", f"{_DRIVER}/{rail.name}"
-        sensors.append(Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S))
+        sensors.append(
+            Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S, Cost.DEVICE)
+        )
     return Discovery(_DRIVER, tuple(sensors), again=again)
 
 
@@ -86,9 +90,15 @@ def _hwmon_rails(sysroot: Path) -> list[Rail]:
     try:
         found, faults = chips(sysroot)
     except UnreadableError as error:
-        if error.gone:
-            return rails
-        raise
+        if not error.gone:
+            raise
+        # A capture of the I2C bus alone has the same chips below their drivers.
+        found, faults = chips_of(
+            path
+            for driver in ("ina3221", "ina238", "ina2xx")
+            for device in _list(sysroot / "sys/bus/i2c/drivers" / driver)
+            for path in _list(device / "hwmon")
+        )
     if faults:
         raise faults[0]  # it may be one of the meters
     for chip in found:

@@ -12,7 +12,7 @@ from drivers.boards.throttled import Throttled
 from drivers.linux.hwmon import chips
 from drivers.linux.sysfs import UnreadableError, read_int, read_text
 from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 UNDER_VOLTAGE = "under_voltage"
 INPUT_VOLTAGE = "voltage/EXT5V"
@@ -38,7 +38,12 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None) -> Discovery:
     # Without a device tree (a container, a partial capture) the board's own chip tells.
     if not (board.is_any("raspberrypi,", "brcm,bcm27", "brcm,bcm28") if board else _has_chip(sysroot)):
         return Discovery(_DRIVER, again=again)
-    offers = (_by_hwmon(sysroot), *_by_firmware(sysroot, ask))
+    by_hwmon, by_firmware = _by_hwmon(sysroot), _by_firmware(sysroot, ask)
+    known = {offer.name for offer in by_firmware if isinstance(offer, Sensor)}
+    # The kernel's driver sees every dip since its last look, the firmware's word only the present.
+    if isinstance(by_hwmon, Sensor):
+        by_firmware = [offer for offer in by_firmware if offer.name != UNDER_VOLTAGE]
+    offers = by_firmware if isinstance(by_hwmon, Refusal) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
     refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
     return Discovery(_DRIVER, sensors, refusals, again)
@@ -66,7 +71,7 @@ def _by_hwmon(sysroot: Path) -> Sensor | Refusal:
 
 
 def _alarm(path: Path) -> str:
-    return "yes" if read_int(path, 0, 1, "(0 fine, 1 under-voltage)") else "no"
+    return _yes(read_int(path, 0, 1, "(0 fine, 1 under-voltage)") == 1)
 
 
 def _by_firmware(sysroot: Path, ask: Ask | None) -> list[Sensor | Refusal]:
@@ -79,10 +84,15 @@ def _by_firmware(sysroot: Path, ask: Ask | None) -> list[Sensor | Refusal]:
         reason = "only the running firmware knows, and this is a captured tree"
         return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
+    offers.append(_offer(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().under_voltage)))
     if ask is not None:
         offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))
         offers.append(_offer(INPUT_VOLTAGE, Unit.VOLT, Provenance.MEASURED, partial(_input_v, ask)))
     return offers
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
 
 
 def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Value]) -> Sensor | Refusal:
@@ -90,7 +100,7 @@ def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Val
         read()
     except SensorError as error:
         return Refusal(name, _SOURCE, str(error), error.grant)
-    return Sensor(name, unit, provenance, _SOURCE, read)
+    return Sensor(name, unit, provenance, _SOURCE, read, cost=Cost.DEVICE)
 
 
 def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:

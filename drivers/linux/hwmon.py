@@ -18,10 +18,12 @@ from drivers.linux.sysfs import (
     read_text,
     read_word,
 )
+from drivers.linux.uevents import Uevents
 from drivers.reading import POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "hwmon"
+_LIVE = Path("/")
 # Nothing is decided by these; what policies know is read more often by the drivers that own it.
 _INTERVAL_S = 10.0
 
@@ -53,7 +55,8 @@ _SUPER_IO = re.compile(r"nct[0-9]|it8[0-9]|it9[0-9]|f71|f81|w83|asus?wmisensors|
 _WIRED = re.compile(r"SYSTIN|CPUTIN|PECI|TSI|SMBUSMASTER|CPU|MB|System")
 # What is measured here again is read, with its traps, by drivers of their own.
 _JETSON_METERS = frozenset({"ina3221", "ina238", "ina2xx", "ina226", "ina219"})
-_METER_OF_THE_MACHINE = frozenset({"power_meter"})  # ACPI000D: what the power supplies of a server deliver
+# ACPI000D, which measures what the power supplies of a server deliver, and the SMC of a Mac under Linux.
+_METERS_OF_THE_MACHINE = frozenset({("power_meter", "power1"), ("macsmc_hwmon", "Total System Power")})
 # Cores are parts of their package's reading, and a server has a hundred of them.
 _PART_OF_PACKAGE = re.compile(r"Core [0-9]+")
 
@@ -107,14 +110,16 @@ def refuse_nothing_here(millidegrees: int, path: Path) -> None:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 
-def discover(sysroot: Path = Path("/")) -> Discovery:
+def discover(sysroot: Path = _LIVE) -> Discovery:
     """Readings `temperature|voltage|current|power|fan/<chip>/<label>`; `power` where a server has a meter."""
     again = partial(discover, sysroot)
+    wake_on = (WakeOn(Uevents, frozenset({"hwmon"})),) if sysroot == _LIVE else ()
     try:
         found, faults = chips(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again)
+        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again, wake_on=wake_on)
     sensors: list[Sensor] = []
+    totals: list[Sensor] = []
     refusals = [_refused("", fault) for fault in faults]
     elsewhere = _read_elsewhere(sysroot)
     for chip in found:
@@ -129,18 +134,27 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
             refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
         sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
-        if chip.name in _METER_OF_THE_MACHINE:
-            sensors += [_total(channel) for channel in measured if channel.prefix == "power1"]
+        totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
+    if len(totals) > 1:
+        reason = f"{len(totals)} meters of the machine are registered; which of them is the whole can't be told"
+        refusals.append(Refusal(POWER, _DRIVER, reason))
+    else:
+        sensors += totals
     if not found and not refusals:
         refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again, wake_on)
 
 
 def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
     """All chips with a name, and why others could not be told. Raises SensorError when there is no list."""
+    return chips_of(entries(sysroot / "sys/class/hwmon"))
+
+
+def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
+    """The chips of these directories, and why some could not be told."""
     named: list[tuple[Path, str]] = []
     faults: list[SensorError] = []
-    for path in entries(sysroot / "sys/class/hwmon"):
+    for path in paths:
         try:
             # Before 3.13 the attributes sat in the parent device.
             directory, name = next(
@@ -241,6 +255,11 @@ def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
     return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None
 
 
+def _measures_the_machine(channel: Channel) -> bool:
+    meant = {(channel.chip.name, channel.label), (channel.chip.name, channel.prefix)}
+    return channel.quantity.name == "power" and bool(meant & _METERS_OF_THE_MACHINE)
+
+
 def _sensor(channel: Channel) -> Sensor:
     name = f"{channel.quantity.name}/{channel.chip.key}/{channel.label}"
     return Sensor(
@@ -250,6 +269,7 @@ def _sensor(channel: Channel) -> Sensor:
         f"{_DRIVER}/{channel.chip.key}",
         channel.read,
         _INTERVAL_S,
+        Cost.DEVICE,
     )
 
 
@@ -260,4 +280,4 @@ def _total(channel: Channel) -> Sensor:
             raise SensorError(f"{channel.chip.key} says 0 W, and yet this machine runs")
         return watts
 
-    return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"{_DRIVER}/{channel.chip.key}", read)
+    return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"{_DRIVER}/{channel.chip.key}", read, cost=Cost.DEVICE)

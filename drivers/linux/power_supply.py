@@ -12,7 +12,7 @@ from drivers.linux.supply import Supply, host_batteries, host_chargers
 from drivers.linux.sysfs import entries
 from drivers.linux.uevents import Uevents
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "power_supply"
 _LIVE = Path("/")
@@ -127,7 +127,7 @@ def _instance_sensors(battery: Supply) -> list[Sensor]:
 
 
 def _sensor(name: str, unit: Unit, source: str, read: Callable[[], Value]) -> Sensor:
-    return Sensor(name, unit, Provenance.MEASURED, source, read, _INTERVAL_S)
+    return Sensor(name, unit, Provenance.MEASURED, source, read, _INTERVAL_S, Cost.DEVICE)
 
 
 def _describe(supplies: list[Supply]) -> str:

@@ -13,7 +13,7 @@ from drivers.linux.sysfs import UnreadableError, entries, read_text
 from drivers.linux.uevents import Uevents
 from drivers.linux.zone import Zone, processor_zones, trips_of
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
 _DRIVER = "thermal"
 _LIVE = Path("/")
@@ -74,7 +74,7 @@ def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Re
     if throttling:
         source = f"{_DRIVER}/trip points of {'+'.join(sorted({zone.kind for zone in throttling}))}"
         read = partial(pressure, throttling)
-        sensors.append(Sensor(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, source, read))
+        sensors.append(Sensor(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, source, read, cost=Cost.DEVICE))
     else:
         named = ", ".join(sorted({zone.kind for zone in machine}))
         reason = f"no zone of {named} has a passive trip point, so nothing says when the kernel throttles"
@@ -144,4 +144,4 @@ def _celsius(
     name: str, source: str, zones: Sequence[Zone], provenance: Provenance = Provenance.MEASURED
 ) -> Sensor:
     interval_s = 2.0 if name == TEMPERATURE else _SINGLE_INTERVAL_S
-    return Sensor(name, Unit.CELSIUS, provenance, source, partial(hottest_celsius, zones), interval_s)
+    return Sensor(name, Unit.CELSIUS, provenance, source, partial(hottest_celsius, zones), interval_s, Cost.DEVICE)

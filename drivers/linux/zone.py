@@ -29,13 +29,15 @@ class Trip:
 class Zone:
     """A file that says millidegrees, and what it is called.
 
-    `alive` is shared by all discoveries: the files that ever gave a plausible temperature.
+    `alive` is shared by all discoveries: the files that ever gave a plausible temperature. `steady` are sensors
+    that are there as long as their processor: unlike a zone, one that is gone hides a temperature.
     """
 
     file: Path
     kind: str
     alive: set[Path]
     trips: tuple[Trip, ...] = ()
+    steady: bool = False
 
     def read_celsius(self) -> float:
         """The temperature. Raises SensorError."""
@@ -49,7 +51,8 @@ class Zone:
 
     def failed(self, error: SensorError) -> bool:
         """Whether an error of this zone hides a temperature, rather than saying that there is none."""
-        return not (isinstance(error, OutOfRangeError) or (isinstance(error, UnreadableError) and error.gone))
+        gone = isinstance(error, UnreadableError) and error.gone and not self.steady
+        return not (isinstance(error, OutOfRangeError) or gone)
 
 
 def trips_of(directory: Path, kind: str) -> tuple[Trip, ...]:
@@ -92,7 +95,7 @@ def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) 
             continue
         labels = {channel.label for channel in temperatures}
         zones += [
-            Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive)
+            Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive, steady=True)
             for channel in temperatures
             # Tctl is Tdie plus an offset of up to 27 degrees that only serves to drive fans.
             if not (channel.label == "Tctl" and "Tdie" in labels)

@@ -78,6 +78,14 @@ def test_tree_is_read_right(name: str, tmp_path: Path) -> None:
     assert all(each.reason for given in readings.values() for each in given if each.value is None)
 
 
+@pytest.mark.parametrize("name", device_tree.names())
+def test_no_driver_gives_a_name_twice(name: str, tmp_path: Path) -> None:
+    device_tree.write(device_tree.load(name), tmp_path)
+    for found in discover_all(tmp_path):
+        names = [sensor.name for sensor in found.sensors]
+        assert sorted(names) == sorted(set(names)), found.driver
+
+
 def test_sum_of_rails_says_that_it_is_partial(tmp_path: Path) -> None:
     assert read("jetson-agx-orin", tmp_path)["power"][0].provenance is Provenance.MEASURED_PARTIAL
 

@@ -13,7 +13,7 @@ import pytest
 from drivers.linux import power_supply
 from drivers.reading import TEMPERATURE, Provenance, Snapshot, Unit
 from drivers.sampler import Sampler
-from drivers.sensor import Discovery, Sensor, WakeOn
+from drivers.sensor import Cost, Discovery, Sensor, WakeOn
 
 WriteTree = Callable[[str], Path]
 
@@ -137,3 +137,29 @@ def test_discovery_that_breaks_later_costs_nothing_found() -> None:
         pipe.tell("x")
         before = sampler.snapshot().number(TEMPERATURE) or 0
         wait_for(sampler, lambda now: (now.number(TEMPERATURE) or 0) > before + 20)
+
+
+def test_value_that_is_lost_makes_the_driver_look_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.lane._LOOK_AFTER_LOSS_S", 0.0)
+    moved = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon5", lambda: 60.0)
+    values = iter([50.0])
+    before = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon3", lambda: next(values), 0.02)
+    with running(Discovery("test", (before,), again=lambda: Discovery("test", (moved,)))) as sampler:
+        snapshot = wait_for(sampler, lambda now: now.number(TEMPERATURE) == 60.0)
+        assert snapshot.readings[TEMPERATURE].source == "hwmon5"
+
+
+def test_cheap_sensors_are_read_before_dear_ones() -> None:
+    read: list[str] = []
+
+    def sensor(name: str, cost: Cost) -> Sensor:
+        def note() -> float:
+            read.append(name)
+            return 1.0
+
+        return Sensor(name, Unit.CELSIUS, Provenance.MEASURED, "test", note, 60.0, cost)
+
+    dear_first = (sensor("c", Cost.PROCESS), sensor("b", Cost.DEVICE), sensor("a", Cost.KERNEL))
+    with running(Discovery("test", dear_first)) as sampler:
+        wait_for(sampler, lambda now: now.number("c") == 1.0)
+    assert read == ["a", "b", "c"]

@@ -9,7 +9,19 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.reading import BATTERY, POWER_SOURCE, TEMPERATURE, UNITS, Freshness, Provenance, Snapshot, Value
+from drivers.reading import (
+    BATTERY,
+    ENERGY,
+    POWER,
+    POWER_SOURCE,
+    TEMPERATURE,
+    UNITS,
+    Freshness,
+    Provenance,
+    Snapshot,
+    Unit,
+    Value,
+)
 from drivers.sampler import Sampler
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 from drivers.take import take
@@ -217,3 +229,18 @@ def test_refusal_speaks_only_where_no_sensor_does() -> None:
     assert snapshot.readings[BATTERY].reason == "no battery"
     with running(refused, discovery(sensor(BATTERY, lambda: 90.0, source="replay/day"))) as sampler:
         wait_for(sampler, lambda now: now.number(BATTERY) == 90.0)
+
+
+def test_energy_is_added_from_power_where_no_driver_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
+    with running(discovery(sensor(POWER, lambda: 50.0))) as sampler:
+        snapshot = wait_for(sampler, lambda now: (now.number(ENERGY) or 0.0) > 5.0)
+        assert snapshot.readings[ENERGY].provenance is Provenance.ESTIMATED
+        assert snapshot.readings[ENERGY].unit is Unit.JOULE
+
+
+def test_counted_energy_goes_before_added_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
+    counted = Sensor(ENERGY, Unit.JOULE, Provenance.MEASURED, "counter", lambda: 0.25, 0.02)
+    with running(discovery(sensor(POWER, lambda: 50.0), counted)) as sampler:
+        wait_for(sampler, lambda now: sampler._account.reading is not None and now.number(ENERGY) == 0.25)

@@ -52,6 +52,27 @@ def test_rails_without_a_device_tree_are_known_by_name(write_tree: WriteTree) ->
     assert (found.sensors, found.refusals) == ((), ())
 
 
+def test_chips_below_their_driver_alone_are_found(write_tree: WriteTree) -> None:
+    chip = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
+    root = write_tree(
+        f"{chip}/name: ina3221\n{chip}/in1_label: VDD_IN\n{chip}/in1_input: 5000\n{chip}/curr1_input: 900"
+    )
+    assert power(root) == 4.5
+
+
+def test_xavier_with_jetpack_4_sums_its_rails(write_tree: WriteTree) -> None:
+    device = "sys/bus/i2c/drivers/ina3221x/1-0040/iio_device"
+    root = write_tree(
+        f"""
+        {device}/rail_name_0: GPU
+        {device}/in_power0_input: 1200
+        {device}/rail_name_1: CPU
+        {device}/in_power1_input: 800
+        """
+    )
+    assert power(root) == 2.0
+
+
 def test_idle_rail_may_read_a_little_below_zero_and_no_more(orin: Path, write_tree: WriteTree) -> None:
     write_tree(f"{HWMON}/hwmon4/curr2_input: -8")
     assert power(orin) == pytest.approx(8.96)

@@ -75,7 +75,7 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
         return "throttled=0x0"
 
     found = discover(root, pi_4)
-    assert [sensor.name for sensor in found.sensors] == ["thermal_pressure"]
+    assert [sensor.name for sensor in found.sensors] == ["thermal_pressure", "under_voltage"]
     assert "Command not registered" in {refusal.name: refusal.reason for refusal in found.refusals}["power"]
 
     def closed(_command: str) -> str:
@@ -86,16 +86,25 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
 
 
 def test_mailbox_that_fails_later_is_unavailable(write_tree: WriteTree) -> None:
-    answers = ["throttled=0x0", "throttled=0x8", "garbage"]
+    answers = ["throttled=0x0", "throttled=0x0", "throttled=0x8", "garbage"]
 
     def ask(command: str) -> str:
         if command != "get_throttled":
             raise OSError("refused")
         return answers.pop(0)
 
-    (sensor,) = discover(write_tree(PI_5), ask).sensors
+    sensor = discover(write_tree(PI_5), ask).sensors[0]
     assert take(sensor).value == "serious"
     assert "not a throttled word" in take(sensor).reason
+
+
+def test_under_voltage_by_the_kernels_driver_before_the_firmwares_word(write_tree: WriteTree) -> None:
+    root = write_tree(PI_5 + "sys/devices/platform/soc/soc:firmware/get_throttled: 1")
+    values = {sensor.name: sensor.read() for sensor in discover(root).sensors}
+    assert values["under_voltage"] == "yes"
+    chip = "sys/class/hwmon/hwmon1"
+    found = discover(write_tree(f"{chip}/name: rpi_volt\n{chip}/in0_lcrit_alarm: 0"))
+    assert [(s.read(), s.source) for s in found.sensors if s.name == "under_voltage"] == [("no", "hwmon/rpi_volt")]
 
 
 def test_message_is_laid_out_as_the_firmware_wants_it() -> None:

@@ -86,6 +86,21 @@ def test_attributes_in_the_parent_device_of_old_kernels(write_tree: WriteTree) -
     assert values(root) == {"temperature/lm75/temp1": 31.0}
 
 
+def test_two_meters_of_the_machine_are_no_total(write_tree: WriteTree) -> None:
+    other = "sys/class/hwmon/hwmon4"
+    tree = "\n".join(f"{chip}/name: power_meter\n{chip}/power1_average: 213000000" for chip in (CHIP, other))
+    found = discover(write_tree(tree))
+    assert "power" not in {sensor.name for sensor in found.sensors}
+    assert [refusal.name for refusal in found.refusals] == ["power"]
+
+
+def test_total_of_a_macs_controller_is_the_machines_power(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"{CHIP}/name: macsmc_hwmon\n{CHIP}/power1_label: Total System Power\n{CHIP}/power1_input: 6100000"
+    )
+    assert values(root)["power"] == 6.1
+
+
 @pytest.mark.parametrize("watts", ["213000000", "0"])
 def test_power_meter_of_a_server_is_the_machines_power(write_tree: WriteTree, watts: str) -> None:
     root = write_tree(f"{CHIP}/name: power_meter\n{CHIP}/power1_average: {watts}")

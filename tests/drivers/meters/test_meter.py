@@ -1,16 +1,22 @@
 """External meters: from a file, and from a real broker's messages."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.fleet.broker import LocalBroker
 from drivers.meters import watts
 from drivers.meters.meter import discover
 from drivers.meters.mqtt import MqttMeter
 from drivers.sensor import SensorError
 from drivers.take import take
+
+BOUND_S = 30.0
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,24 @@ def test_messages_age_and_retained_ones_do_not_count() -> None:
     meter.receive(message(b"off"))  # type: ignore[arg-type]
     with pytest.raises(SensorError, match="plug/power"):
         meter.read_w()
+
+
+@pytest.mark.broker
+def test_meter_on_a_real_broker_survives_its_restart(broker: LocalBroker) -> None:
+    found = discover({"TIDEGATE_METER": f"mqtt://127.0.0.1:{broker.port}/plug/status#apower"})
+    (sensor,) = found.sensors
+    assert found.stop is not None
+    plug = Client(CallbackAPIVersion.VERSION2)
+    plug.connect_async("127.0.0.1", broker.port)
+    plug.loop_start()
+    try:
+        for watts_now in (7.5, 8.5):
+            ends_at = time.monotonic() + BOUND_S
+            while take(sensor).value != watts_now and time.monotonic() < ends_at:
+                plug.publish("plug/status", f'{{"apower": {watts_now}}}')
+                time.sleep(0.05)
+            assert take(sensor).value == watts_now
+            broker.restart()
+    finally:
+        plug.loop_stop()
+        found.stop()

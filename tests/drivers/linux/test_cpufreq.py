@@ -1,0 +1,46 @@
+"""Clock frequencies by kind of core."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.linux.cpufreq import discover
+from drivers.reading import Provenance
+from drivers.take import take
+
+WriteTree = Callable[[str], Path]
+
+CPU = "sys/devices/system/cpu"
+
+
+def policy(directory: str, top_khz: object, now_khz: object) -> str:
+    lines = {"cpuinfo_max_freq": top_khz, "scaling_max_freq": top_khz, "scaling_cur_freq": now_khz}
+    return "\n".join(f"{directory}/{file}: {value}" for file, value in lines.items()) + "\n"
+
+
+def test_each_kind_of_core_is_one_reading_the_fastest_of_its_kind(write_tree: WriteTree) -> None:
+    tree = policy(f"{CPU}/cpufreq/policy0", 1800000, 400000) + policy(f"{CPU}/cpufreq/policy10", 2400000, 900000)
+    root = write_tree(tree + policy(f"{CPU}/cpufreq/policy4", 2400000, 1200000))
+    values = {sensor.name: take(sensor).value for sensor in discover(root).sensors}
+    assert values == {
+        "frequency/policy0": 400e6,
+        "frequency_limit/policy0": 1800e6,
+        "frequency/policy4": 1200e6,
+        "frequency_limit/policy4": 2400e6,
+    }
+
+
+def test_policy_of_unknown_kind_makes_the_others_partial(write_tree: WriteTree) -> None:
+    root = write_tree(policy(f"{CPU}/cpufreq/policy0", 1800000, 1) + policy(f"{CPU}/cpufreq/policy4", "?", 2))
+    found = discover(root)
+    assert {sensor.provenance for sensor in found.sensors} == {Provenance.MEASURED_PARTIAL}
+    assert found.refusals[0].name == "frequency/policy4"
+    assert all(take(sensor).value != 0.001 for sensor in found.sensors if sensor.name == "frequency/policy0")
+
+
+def test_old_kernels_have_a_directory_in_each_processor(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CPU}/cpufreq/\n{CPU}/cpuidle/\n" + policy(f"{CPU}/cpu0/cpufreq", 1200000, 600000))
+    assert [take(sensor).value for sensor in discover(root).sensors] == [600e6, 1200e6]
+
+
+def test_no_scaling_is_refused(write_tree: WriteTree) -> None:
+    assert "no frequency policy" in discover(write_tree(f"{CPU}/cpufreq/")).refusals[0].reason
