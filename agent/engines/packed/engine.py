@@ -81,7 +81,7 @@ class PackedEngine:
         if not offer.precisions:
             raise UnsupportedPoint(f"engine {NAME} is not offered here: {offer.reason}")
         # The kernels believe the shapes that a graph declares; this is where they are found to be true.
-        check_runs(network)
+        cache.pass_once("its segments run", lambda: check_runs(network))
         self._network = network
         self._calibration = calibration
         self._offer = offer
