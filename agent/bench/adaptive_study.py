@@ -15,7 +15,7 @@ from agent.calibration.adaptive_knobs import (
     uniform_int8,
 )
 from agent.calibration.certification import certify
-from agent.calibration.measurement import newly_wrong
+from agent.calibration.risk import newly_wrong
 from agent.calibration.selection import Selection, exhaustive, greedy
 from agent.calibration.setting import Setting
 from agent.calibration.site_range import observe_ranges, sampled, uniform
@@ -28,6 +28,9 @@ TARGETS = (0.10, 0.20, 0.30, 0.38, 0.45)
 """Reductions asked for, against uniform int8 with the same encoding: the paper's range of 10-38 % and beyond."""
 
 UNIFORM_ZERO_SHARES = (0.25, 0.5, 0.75, 0.9)
+OPTIMUM_MODEL = "lenet"
+"""Small enough that all combinations of its coarse knobs can be tried."""
+
 OPTIMUM_TARGET = 0.3
 _OPTIMUM_INPUTS = 100
 _QUICK_INPUTS = 80
@@ -86,9 +89,10 @@ class AdaptiveStudy:
             *cheapest,
             *self._cheapest("greedy on activations alone, cheapest certified", alone),
         ]
-        reduction = float(cheapest[0]["vs_int8"] or 0.0) if cheapest else None
+        found = cheapest[0].get("vs_int8")
+        reduction = found if isinstance(found, float) else None
         gap = None
-        if self._model == "lenet":
+        if self._model == OPTIMUM_MODEL:
             optimum_rows, gap = self._optimum()
             rows.extend(optimum_rows)
         return Study(tuple(rows), reduction, gap)
@@ -107,13 +111,13 @@ class AdaptiveStudy:
         selection = greedy(problem, target_cost=0, max_risk=ALPHA)
         settings = tuple(problem.choice(step.positions).setting for step in selection.path)
         self._progress(f"{self._model}: {len(settings)} points, {selection.rolled_back} moves rolled back")
-        certify_part = self._trained.certify
+        part = self._trained.certify
         full = self._full["certify"].outputs
         failures = [
-            newly_wrong(full, self._tracer.trace(setting, certify_part.inputs).outputs, certify_part.labels)
+            int(newly_wrong(full, self._tracer.trace(setting, part.inputs).outputs, part.labels).sum())
             for setting in settings
         ]
-        found = certify(failures, len(certify_part.labels), [ALPHA], DELTA)
+        found = certify(failures, len(part.labels), [ALPHA], DELTA)
         return _Path(settings, found.certificates, selection)
 
     def _baselines(self) -> Iterator[Row]:
@@ -180,7 +184,7 @@ class AdaptiveStudy:
             "peak_live_dense_bytes": trace.peak_live_dense_bytes,
             "peak_live_encoded_bytes": trace.peak_live_encoded_bytes,
             "accuracy": float((trace.outputs.argmax(1) == report.labels).mean()),
-            "newly_wrong": newly_wrong(full.outputs, trace.outputs, report.labels) / len(report.labels),
+            "newly_wrong": float(newly_wrong(full.outputs, trace.outputs, report.labels).mean()),
         }
 
 

@@ -20,6 +20,7 @@ from agent.engines.network_cache import NetworkCache
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, weights_file, write_bundle
 from agent.models.evidence import Canaries, Samples
+from agent.models.graph_file import graphs_sha256
 from agent.models.ladder import Figures, Ladder, OperatingPoint, Precision
 from agent.models.ladder_file import Calibration
 from agent.models.network import TrainedNetwork
@@ -150,8 +151,11 @@ def _write(bundle: Path, network: TrainedNetwork, engine: str) -> None:
         ladder=Ladder(points),
         calibration=Calibration(
             weights_sha256=hashlib.sha256(weights_file(network)).hexdigest(),
+            graphs_sha256=graphs_sha256(network),
             data="random weights",
             parts={},
+            failure="nothing is certified",
+            search={},
             alphas=(),
             delta=0.05,
             seed=0,

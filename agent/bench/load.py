@@ -135,7 +135,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     samples = bundle.samples()
-    client.run(samples.raw, samples.labels, arguments.rate, time.monotonic() + arguments.seconds)
+    if samples.labels is None or samples.raw.dtype != np.uint8:
+        parser.error(f"{arguments.bundle}: this client sends 8-bit images and checks answers; the bundle has none")
+    client.run(
+        samples.raw.astype(np.uint8, copy=False),
+        samples.labels,
+        arguments.rate,
+        time.monotonic() + arguments.seconds,
+    )
     summary = {**asdict(client.summary), "accuracy": client.summary.accuracy}
     sys.stdout.write(json.dumps(summary) + "\n")
 

@@ -18,15 +18,21 @@ def pick_rungs(
     costs: Sequence[float],
     way_stations: frozenset[int] = frozenset(),
     at_most: int = MAX_RUNGS,
+    always: frozenset[int] = frozenset(),
 ) -> tuple[int, ...]:
     """Indices into a nested chain, ascending, 0 (full) first; `alphas` are the certified ones, None for none.
 
     For every alpha the cheapest point that holds it: whatever costs more at the same alpha promises no more.
     Where those lie far apart, what was measured still tells points apart, so the widest gaps (by the ratio of
-    costs) are halved with certified points, none of them `way_stations`, until there are `at_most`.
+    costs) are halved with certified points, none of them `way_stations`, until there are `at_most`. Points in
+    `always` are rungs in any case.
     """
     certified = [index for index, alpha in enumerate(alphas) if alpha is not None]
-    rungs = {0} | {max(i for i in certified if alphas[i] == alpha) for alpha in {alphas[i] for i in certified}}
+    rungs = (
+        {0}
+        | always
+        | {max(i for i in certified if alphas[i] == alpha) for alpha in {alphas[i] for i in certified}}
+    )
     while len(rungs) < at_most:
         filling = _halving(sorted(rungs), costs, [index for index in certified if index not in way_stations])
         if filling is None:
@@ -35,11 +41,11 @@ def pick_rungs(
     return tuple(sorted(rungs))
 
 
-def undominated(figures: Sequence[Figures]) -> tuple[int, ...]:
-    """Indices of the rungs, listed from full to cheapest, that are worth going down to as measured."""
+def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()) -> tuple[int, ...]:
+    """Indices of the rungs (from full to cheapest) that are worth going down to as measured, or in `always`."""
     kept: list[int] = []
     for index, below in enumerate(figures):
-        if all(_worthwhile(figures[above], below) for above in kept):
+        if index in always or all(_worthwhile(figures[above], below) for above in kept):
             kept.append(index)
     return tuple(kept)
 
@@ -48,7 +54,7 @@ def name_point(setting: Setting, skip_ratio: float, taken: Sequence[str]) -> str
     """What a rung is called: `full`, `bf16`, `mixed-skip-11`; a letter follows where two would share a name."""
     precisions = {setting.precision, *setting.layer_precision.values()}
     plain = setting.precision if len(precisions) == 1 else "mixed"
-    if not (setting.skip or setting.thresholds):
+    if setting.runs_all:
         name = "full" if plain is Precision.FP32 else str(plain)
     else:
         name = f"{plain}-skip-{skip_ratio * 100:.0f}"

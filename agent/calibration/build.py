@@ -6,16 +6,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agent.calibration.calibrate import Progress, calibrate
+from agent.calibration.calibrate import Progress, calibrate, silent
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
-from agent.calibration.digits.net import BLOCKS
 from agent.calibration.digits.training import EPOCHS, train
-from agent.calibration.setting import Group
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.evidence import Samples
 from agent.models.export import export_segment
-from agent.models.network import TrainedNetwork
+from agent.models.network import TrainedNetwork, WeightArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +24,7 @@ class Recipe:
     epochs: int = EPOCHS
 
 
-def build_digits_bundle(
-    out: Path, seed: int = 0, progress: Progress = lambda _: None, recipe: Recipe = Recipe()
-) -> None:
+def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, recipe: Recipe = Recipe()) -> None:
     """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
 
     Twice on one machine gives the same bytes but for the measured latencies in ladder.json and, through its
@@ -39,7 +35,7 @@ def build_digits_bundle(
     net = train(split.train, seed, recipe.epochs, progress)
     progress("exporting")
     network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
-    found = calibrate(network, _groups(network), split, SCALE, progress)
+    found = calibrate(network, split, SCALE, progress)
     contents = Contents(
         model="digits",
         input=InputSpec("image", split.train.inputs.shape[1:], SCALE),
@@ -51,7 +47,7 @@ def build_digits_bundle(
             parts={name: len(part) for name, part in split.parts.items()},
             torch=str(torch.__version__),
         ),
-        network=network,
+        network=found.network,
         ladder=found.ladder,
         calibration=found.calibration,
         canaries=found.canaries,
@@ -64,7 +60,7 @@ def build_digits_bundle(
 def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:
     """Named modules, run one after the other, as a network; `example` is a batch (2 or more, *input shape)."""
     exported = []
-    arrays = {}
+    arrays: dict[str, WeightArray] = {}
     x = example
     for name, module in segments:
         segment, weights = export_segment(name, module, x)
@@ -73,13 +69,3 @@ def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor)
         with torch.no_grad():
             x = module(x)
     return TrainedNetwork(tuple(exported), arrays)
-
-
-def _groups(network: TrainedNetwork) -> tuple[Group, ...]:
-    """Layers by stage: the blocks before the downsampling, those after it, and what always runs."""
-    early = {f"block_{i + 1}" for i in range(BLOCKS[0])}
-    layers: dict[str, list[str]] = {"always": [], "stage_1": [], "stage_2": []}
-    for segment in network.segments:
-        stage = "always" if not segment.skippable else "stage_1" if segment.name in early else "stage_2"
-        layers[stage].extend(segment.layers)
-    return tuple(Group(name, tuple(members)) for name, members in layers.items())

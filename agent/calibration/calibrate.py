@@ -3,42 +3,57 @@
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.canaries import choose_canaries
 from agent.calibration.certification import Certification, certify
+from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
-from agent.calibration.measurement import measure_figures, newly_wrong
-from agent.calibration.search import Search, Step
-from agent.calibration.setting import Group, Setting
-from agent.calibration.split import Part, Split
+from agent.calibration.exit_heads import with_exit_heads
+from agent.calibration.measurement import measure_figures
+from agent.calibration.moves import Menu, PrecisionMove, groups_of
+from agent.calibration.outcomes import failure_masks
+from agent.calibration.plan import Plan
+from agent.calibration.search import Aim, Search, Step
+from agent.calibration.setting import Setting
+from agent.calibration.split import Split
+from agent.calibration.stand_ins import with_stand_ins
 from agent.engines.eager import NAME, EagerEngine
-from agent.engines.engine import Array
 from agent.models.bundle_writer import weights_file
-from agent.models.evidence import Canaries, scaled
-from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Precision, Risk
+from agent.models.evidence import Canaries, Floats, scaled
+from agent.models.graph_file import graphs_sha256
+from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint
 from agent.models.ladder_file import Calibration
 from agent.models.network import TrainedNetwork
-
-ALPHAS = (0.01, 0.015, 0.03, 0.05, 0.1)
-"""Fixed before any data was seen. 0.5 % is left out: at a fifth of delta 5 % it needs 919 inputs to certify."""
-
-DELTA = 0.05
 
 SEARCH_THREADS = 2
 """Fixed for the same reason as in training: sums, and so thresholds, depend on it in the last bits."""
 
-Progress = Callable[[str], None]
+PLAN = Plan()
+
+
+class Progress(Protocol):
+    """Told what is going on; `share` is how far that is through, 0..1, where it can be told."""
+
+    def __call__(self, text: str, share: float | None = None) -> None: ...
+
+
+def silent(text: str, share: float | None = None) -> None:
+    """A progress that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibration found; `certification` covers the whole chain, the ladder a few of its points."""
+    """What calibration found: `network` has stand-ins and exits; `certification` covers the whole chain."""
 
+    network: TrainedNetwork
     ladder: Ladder
     calibration: Calibration
     canaries: Canaries
@@ -47,56 +62,115 @@ class Calibrated:
 
 
 def calibrate(
-    network: TrainedNetwork, groups: tuple[Group, ...], split: Split, scale: float, progress: Progress
+    network: TrainedNetwork,
+    split: Split,
+    scale: float,
+    progress: Progress,
+    plan: Plan = PLAN,
+    checkpoint: Path | None = None,
 ) -> Calibrated:
-    """A ladder for the eager engine. Sets torch's thread count for this process."""
+    """A ladder for the eager engine. Sets torch's thread count for this process.
+
+    With a `checkpoint` directory the chain is kept there as it grows, and taken up again from there.
+    """
     torch.set_num_threads(SEARCH_THREADS)
-    engine = EagerEngine(network)
     search_inputs = scaled(split.search.inputs, scale)
-    chain = Search(network, groups, search_inputs).chain(progress)
-    certification = certify_chain(engine, [step.setting for step in chain], split.certify, scale)
-    for alpha, needed in certification.not_certifiable:
-        progress(f"alpha {alpha:.1%} is not certifiable with {len(split.certify)} samples, it needs {needed}")
-    alphas = [None if found is None else found.alpha for found in certification.certificates]
-    rungs = pick_rungs(alphas, [step.cost.total for step in chain], _before_precision_moves(chain))
-    progress(f"{len(rungs)} of {len(chain)} points become rungs; measuring them")
-    settings = [chain[index].setting for index in rungs]
+    progress("fitting stand-ins and exits")
+    network = fitted(network, search_inputs)
+    engine = EagerEngine(network)
+    record = _record(network, split, plan)
+    chain = _chain(network, search_inputs, plan, record, progress, checkpoint)
+    certification = _certify(engine, chain, split, scale, plan, progress)
+    chosen = _rungs(chain, certification, plan.aim)
+    progress(f"{len(chosen)} of {len(chain)} points become rungs; measuring them")
+    settings = [chain[index].setting for index in chosen]
     costs = CostModel(network, engine.build(settings[0]).weights_resident_bytes)
-    figures = measure_figures(engine, costs, settings, scaled(split.report.inputs, scale), split.report.labels)
-    certificates = [certification.certificates[index] for index in rungs]
+    report_inputs = scaled(split.report.inputs, scale)
+    figures = measure_figures(engine, costs, settings, report_inputs, split.report.labels, plan.aim.risk)
+    certificates = [certification.certificates[index] for index in chosen]
     measured = list(zip(settings, figures, certificates, strict=True))
-    ladder = Ladder(_points([measured[index] for index in undominated(figures)]))
+    kept = undominated(figures, always=_precisions_only(settings))
+    ladder = Ladder(_points([measured[index] for index in kept]))
     torch.set_num_threads(SEARCH_THREADS)
     canaries = choose_canaries(engine, ladder.points, search_inputs)
-    record = Calibration(
-        weights_sha256=hashlib.sha256(weights_file(network)).hexdigest(),
-        data=split.name,
-        parts={name: part.sha256 for name, part in split.parts.items()},
-        alphas=ALPHAS,
-        delta=DELTA,
-        seed=split.seed,
-        torch=str(torch.__version__),
-        measured_on=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, 1 thread",
-    )
-    return Calibrated(ladder, record, canaries, chain, certification)
+    return Calibrated(network, ladder, record, canaries, chain, certification)
 
 
-def certify_chain(engine: EagerEngine, settings: Sequence[Setting], part: Part, scale: float) -> Certification:
-    """Certificates of a chain on part C; its first setting is the full model, which loses nothing."""
-    inputs = scaled(part.inputs, scale)
-    outputs: list[Array] = [engine.build(setting).forward(inputs).outputs for setting in settings]
-    failures = [newly_wrong(outputs[0], values, part.labels) for values in outputs]
-    found = certify(failures[1:], len(part), ALPHAS, DELTA)
-    full = Certificate(Risk.NEWLY_WRONG, 0.0, DELTA, len(part), 0)
+def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
+    """The network with its stand-ins and exit heads."""
+    return with_exit_heads(with_stand_ins(network, search_inputs), Setting(), search_inputs)
+
+
+def _chain(
+    network: TrainedNetwork,
+    inputs: Floats,
+    plan: Plan,
+    record: Calibration,
+    progress: Progress,
+    directory: Path | None,
+) -> tuple[Step, ...]:
+    checkpoint = None if directory is None else Checkpoint(directory, {"record": record})
+    found = () if checkpoint is None else checkpoint.steps()
+    if found:
+        progress(f"taking up an earlier search at step {len(found)}")
+
+    def report(step: Step) -> None:
+        if checkpoint is not None:
+            checkpoint.add(step)
+        progress(
+            f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"operations {step.cost.flops_ratio:.0%}, weights {step.cost.resident_ratio:.0%}",
+            share=1 - plan.aim.cost(step.cost),
+        )
+
+    return Search(network, Menu.of(network, groups_of(network)), inputs, plan.aim).chain(report, found)
+
+
+def _certify(
+    engine: EagerEngine, chain: Sequence[Step], split: Split, scale: float, plan: Plan, progress: Progress
+) -> Certification:
+    """Certificates of the chain on part C; its first setting is the full model, which loses nothing."""
+    progress(f"certifying {len(chain)} points on {len(split.certify)} inputs")
+    masks = failure_masks(engine, [step.setting for step in chain], split.certify, scale, plan.aim.risk)
+    n, kind = len(split.certify), plan.aim.risk.kind
+    found = certify([int(count) for count in masks[1:].sum(1)], n, plan.alphas, plan.delta, kind)
+    for alpha, needed in found.not_certifiable:
+        progress(f"alpha {alpha:.1%} is not certifiable with {n} samples, it needs {needed}")
+    full = Certificate(kind, 0.0, plan.delta, n, 0)
     return Certification((full, *found.certificates), found.not_certifiable)
+
+
+def _rungs(chain: Sequence[Step], certification: Certification, aim: Aim) -> tuple[int, ...]:
+    alphas = [None if found is None else found.alpha for found in certification.certificates]
+    costs = [aim.cost(step.cost) for step in chain]
+    # A chain is certified from the top: what is certified is its beginning, so that indices are the chain's.
+    settings = [step.setting for step, alpha in zip(chain, alphas, strict=True) if alpha is not None]
+    return pick_rungs(alphas, costs, _before_precision_moves(chain), always=_precisions_only(settings))
 
 
 def _before_precision_moves(chain: Sequence[Step]) -> frozenset[int]:
     """Points that the search left by lowering one more group's precision: nobody stops halfway down that run."""
-    return frozenset(
-        index
-        for index, after in enumerate(chain[1:])
-        if after.move is not None and isinstance(after.move.to, Precision)
+    return frozenset(index for index, after in enumerate(chain[1:]) if isinstance(after.move, PrecisionMove))
+
+
+def _precisions_only(settings: Sequence[Setting]) -> frozenset[int]:
+    """The last of the settings in which every block runs: it saves memory, and answers with all of the model."""
+    return frozenset([int(np.flatnonzero([setting.runs_all for setting in settings])[-1])])
+
+
+def _record(network: TrainedNetwork, split: Split, plan: Plan) -> Calibration:
+    return Calibration(
+        weights_sha256=hashlib.sha256(weights_file(network)).hexdigest(),
+        graphs_sha256=graphs_sha256(network),
+        data=split.name,
+        parts={name: part.sha256 for name, part in split.parts.items()},
+        failure=plan.aim.risk.text,
+        search=plan.search,
+        alphas=plan.alphas,
+        delta=plan.delta,
+        seed=split.seed,
+        torch=str(torch.__version__),
+        measured_on=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, 1 thread",
     )
 
 
@@ -113,6 +187,9 @@ def _points(measured: Sequence[tuple[Setting, Figures, Certificate | None]]) -> 
             precision=setting.precision,
             layer_precision=setting.layer_precision,
             threads=1,
+            stand_ins=setting.stand_ins,
+            exits=setting.exits,
+            activity=setting.activity,
         )
         points.append(point)
     return tuple(points)

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent.calibration.batches import run
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.evidence import Canaries
 from agent.models.ladder import OperatingPoint
 
 PER_CLASS = 2
+AT_MOST = 20
+"""A switch is verified on all of them before it counts, so that many classes must not make it slow."""
 
 
 def choose_canaries(engine: EagerEngine, points: Sequence[OperatingPoint], inputs: Array) -> Canaries:
@@ -17,18 +20,21 @@ def choose_canaries(engine: EagerEngine, points: Sequence[OperatingPoint], input
 
     A wide margin keeps another machine's rounding from being taken for a fault.
     """
-    outputs = [engine.build(point).forward(inputs).outputs for point in points]
+    outputs = [run(engine.build(point), inputs).outputs for point in points]
     narrowest = np.min([_margins(values) for values in outputs], axis=0)
     answers = outputs[0].argmax(1)
     chosen = np.concatenate(
         [_widest(narrowest, np.flatnonzero(answers == answer)) for answer in np.unique(answers)]
     )
+    chosen = chosen[np.argsort(-narrowest[chosen], kind="stable")[:AT_MOST]]
     top1 = {point.name: values[chosen].argmax(1) for point, values in zip(points, outputs, strict=True)}
     return Canaries(inputs[chosen], outputs[0][chosen], top1)
 
 
 def _margins(outputs: Array) -> Array:
-    """Top-1 minus top-2 of each row, in units of the rows' spread, so that points compare."""
+    """Top-1 minus top-2 of each row, in units of the rows' spread, so that points compare; 0 for one output."""
+    if outputs.shape[1] < 2:
+        return np.zeros(len(outputs), np.float32)
     ordered = np.sort(outputs, axis=1)
     margins: Array = (ordered[:, -1] - ordered[:, -2]) / outputs.std(axis=1)
     return margins

@@ -30,7 +30,8 @@ COLUMNS = (
 
 def ladder_table(ladder: Ladder) -> str:
     """Markdown, one row per operating point, full first."""
-    return "\n".join((_line(COLUMNS), "|" + "---|" * len(COLUMNS), *map(_row, ladder.points)))
+    rows = (_line(cells(point)) for point in ladder.points)
+    return "\n".join((_line(COLUMNS), "|" + "---|" * len(COLUMNS), *rows))
 
 
 def with_table(page: str, ladder: Ladder) -> str:
@@ -42,11 +43,12 @@ def with_table(page: str, ladder: Ladder) -> str:
     return f"{before}{BEGIN}\n{ladder_table(ladder)}\n{END}{after}"
 
 
-def _row(point: OperatingPoint) -> str:
+def cells(point: OperatingPoint) -> tuple[str, ...]:
+    """One point's row, as COLUMNS has them."""
     figures, certificate = point.figures, point.certificate
     certified = "none" if certificate is None else f"{certificate.alpha:.1%}"
     failures = "" if certificate is None else f"{certificate.failures} of {certificate.n}"
-    cells = (
+    return (
         f"`{point.name}`",
         certified,
         failures,
@@ -59,7 +61,6 @@ def _row(point: OperatingPoint) -> str:
         f"{figures.latency_p50_ms:.2f} ms",
         f"{figures.latency_p95_ms:.2f} ms",
     )
-    return _line(cells)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from agent.calibration.batches import run
 from agent.calibration.cost import CostModel
+from agent.calibration.risk import RiskMeasure, newly_wrong
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine, EagerNetwork
 from agent.engines.engine import Array
@@ -28,36 +30,36 @@ class Latency:
     p95_ms: float
 
 
-def newly_wrong(reference: Array, outputs: Array, labels: npt.NDArray[np.int64]) -> int:
-    """In how many samples the reference (samples, classes) is right and the outputs are wrong."""
-    return int(((reference.argmax(1) == labels) & (outputs.argmax(1) != labels)).sum())
-
-
 def measure_figures(
     engine: EagerEngine,
     costs: CostModel,
     settings: Sequence[Setting],
     inputs: Array,
-    labels: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64] | None,
+    risk: RiskMeasure,
 ) -> tuple[Figures, ...]:
-    """Figures of each setting against the first, which is the full model. Sets torch to one thread."""
+    """Figures of each setting against the first, which is the full model. Sets torch to one thread.
+
+    Without labels accuracy and newly wrong are None.
+    """
     torch.set_num_threads(1)
     networks = [engine.build(setting) for setting in settings]
     latencies = measure_latency(networks, inputs)
-    reference = networks[0].forward(inputs).outputs
+    reference = run(networks[0], inputs).outputs
     figures = []
-    for setting, network, latency in zip(settings, networks, latencies, strict=True):
-        done = network.forward(inputs)
+    for network, latency in zip(networks, latencies, strict=True):
+        done = run(network, inputs)
         executed = sum(done.executed.values())
-        total = len(labels) * len(done.executed)
+        total = len(inputs) * len(done.executed)
+        wrong = None if labels is None else newly_wrong(reference, done.outputs, labels)
         figures.append(
             Figures(
-                n=len(labels),
-                accuracy=float((done.outputs.argmax(1) == labels).mean()),
-                newly_wrong=newly_wrong(reference, done.outputs, labels) / len(labels),
-                disagreement=float((done.outputs.argmax(1) != reference.argmax(1)).mean()),
+                n=len(inputs),
+                accuracy=None if labels is None else float((done.outputs.argmax(1) == labels).mean()),
+                newly_wrong=None if wrong is None else float(wrong.mean()),
+                disagreement=float(risk.differ(reference, done.outputs).mean()),
                 skip_ratio=(total - executed) / total if total else 0.0,
-                flops_ratio=costs.cost(setting, network, done).flops_ratio,
+                flops_ratio=costs.cost(network, done).flops_ratio,
                 latency_p50_ms=latency.p50_ms,
                 latency_p95_ms=latency.p95_ms,
                 weights_resident_bytes=network.weights_resident_bytes,

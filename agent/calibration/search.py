@@ -4,27 +4,42 @@ A block's worth depends on which others are gone already; a rank list measured o
 the AdaptiveActivation paper), can't see that.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from agent.calibration.batches import run
 from agent.calibration.cost import Cost, CostModel
-from agent.calibration.setting import Group, Move, Setting, moves
+from agent.calibration.moves import ExitMove, Menu, Move, PrecisionMove, SkipMove
+from agent.calibration.risk import NEWLY_WRONG, RiskMeasure
+from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
-from agent.models.gates.activity import mean_abs
-from agent.models.ladder import Precision
-from agent.models.network import Network, blocks_of
+from agent.engines.interpreter import Interpreter
+from agent.models.gates import Seen
+from agent.models.gates.activity import score_of
+from agent.models.gates.margin import margin
+from agent.models.ladder import Activity
+from agent.models.network import Network
+from agent.models.precision import Fp32Weight
 
 MAX_DISAGREEMENT = 0.2
 """Where the search ends: past any alpha that could be certified."""
 
-_KL_FLOOR = 1e-4
+PRECISION_DISAGREEMENT = 0.01
+"""Share of answers that may change while only precisions are lowered: the least loss that is ever certified."""
+
+LOOKAHEAD = 12
+"""Moves measured anew per step, the best by their last measurement first; the others can wait, because what a
+move loses hardly ever falls while others are made (lazy greedy, Minoux 1978)."""
+
+_LOSS_FLOOR = 1e-4
 """Below this a step's loss is noise of the part S, and the saving alone decides."""
+
+Scores = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,76 +48,145 @@ class Step:
 
     setting: Setting
     move: Move | None
-    kl: float
+    loss: float
     disagreement: float
     cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the search goes for; `flops_share` is how much operations count against weight bytes.
+
+    By default both have equal say: the search has no device in view. With `count_decisions` a gate weighs what
+    it takes in time, and not only in operations.
+    """
+
+    risk: RiskMeasure = NEWLY_WRONG
+    flops_share: float = 0.5
+    lookahead: int = LOOKAHEAD
+    activity: Activity = Activity.MEAN_ABS
+    max_disagreement: float = MAX_DISAGREEMENT
+    count_decisions: bool = True
+
+    def cost(self, cost: Cost) -> float:
+        """What the search saves."""
+        work = cost.flops_ratio + cost.decision_ratio * self.count_decisions
+        return self.flops_share * work + (1 - self.flops_share) * cost.resident_ratio
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What gates see at a setting, over all samples: activities by block, margins by exit."""
+
+    activity: Scores = field(default_factory=dict)
+    margins: Scores = field(default_factory=dict)
 
 
 class Search:
     """The nested chain of one network on one part of the data."""
 
-    def __init__(self, network: Network, groups: tuple[Group, ...], inputs: Array) -> None:
+    def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
         self._engine = EagerEngine(network)
-        self._blocks = blocks_of(network)
-        self._groups = {group.name: group for group in groups}
-        self._layers = frozenset(layer for segment in network.segments for layer in segment.layers)
+        self._menu = menu
+        self._aim = aim
+        self._groups = {group.name: group for group in menu.groups}
+        self._layers = frozenset(layer for group in menu.groups for layer in group.layers)
+        self._heads = _exit_heads(network, menu.exits)
         self._inputs = inputs
         full = self._engine.build(Setting())
-        self._reference = full.forward(inputs).outputs
+        self._reference = run(full, inputs).outputs
         self._costs = CostModel(network, full.weights_resident_bytes)
+        self._ratios: dict[Move, float] = {}
 
-    def chain(self, progress: Callable[[str], None] = lambda _: None) -> tuple[Step, ...]:
-        """From full downwards until nothing is left to turn or the answers fall apart."""
-        steps = [self._measured(Setting(), None)]
-        while (best := self._best_step(steps[-1])) is not None and best.disagreement <= MAX_DISAGREEMENT:
-            progress(
-                f"{best.move}: KL {best.kl:.4f}, disagreement {best.disagreement:.1%}, "
-                f"operations {best.cost.flops_ratio:.0%}, weights {best.cost.resident_ratio:.0%}"
-            )
-            steps.append(best)
+    def chain(
+        self, progress: Callable[[Step], None] = lambda _: None, found: Sequence[Step] = ()
+    ) -> tuple[Step, ...]:
+        """From full downwards until nothing is left to turn or the answers fall apart.
+
+        Precisions come first, as far as they change hardly any answer: that gives points which answer with the
+        whole model out of less memory, and what is skipped later is then chosen at the precision it runs in.
+
+        `found` is the beginning of a chain that an earlier, interrupted search of the same network and data had
+        got to; `progress` is shown every new step.
+        """
+        steps = list(found) or [self._measured(Setting(activity=self._aim.activity), None)]
+        if not found:
+            progress(steps[0])
+        for menu, limit in (
+            (self._menu.precisions_only(), PRECISION_DISAGREEMENT),
+            (self._menu, self._aim.max_disagreement),
+        ):
+            while (best := self._best_step(steps[-1], menu)) is not None and best.disagreement <= limit:
+                progress(best)
+                steps.append(best)
         return tuple(steps)
 
-    def _best_step(self, now: Step) -> Step | None:
-        """The cheapest loss per saving among all single moves; None when no move saves anything."""
-        scores = self._scores(now.setting)
-        groups = tuple(self._groups.values())
-        candidates = [
-            self._measured(self._turned(now.setting, move, scores), move)
-            for move in moves(now.setting, self._blocks, groups)
-        ]
-        saving = [step for step in candidates if step.cost.total < now.cost.total]
-        return min(saving, key=lambda step: _loss_per_saving(now, step), default=None)
+    def _best_step(self, now: Step, menu: Menu) -> Step | None:
+        """The least loss per saving among the moves looked at; None when no move saves anything."""
+        seen = self._seen(now.setting)
+        best: tuple[float, Step] | None = None
+        order = sorted(menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+        for looked, move in enumerate(order):
+            known = self._ratios.get(move)
+            # Once enough are measured, go on only past moves never measured or better when last seen.
+            if best is not None and looked >= self._aim.lookahead and known is not None and known >= best[0]:
+                break
+            step = self._measured(self._turned(now.setting, move, seen), move)
+            saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
+            ratio = max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
+            self._ratios[move] = ratio
+            if saving > 0 and (best is None or ratio < best[0]):
+                best = ratio, step
+        return None if best is None else best[1]
 
-    def _turned(self, setting: Setting, move: Move, scores: dict[str, npt.NDArray[np.float32]]) -> Setting:
-        if isinstance(move.to, Precision):
-            return setting.with_precision(self._groups[move.target], move.to).normal(self._layers)
-        tau = float(np.quantile(scores[move.target], move.to, method="midpoint"))
-        return setting.with_rate(move.target, move.to, tau)
+    def _turned(self, setting: Setting, move: Move, seen: _Seen) -> Setting:
+        match move:
+            case PrecisionMove(group, precision):
+                return setting.with_precision(self._groups[group], precision).normal(self._layers)
+            case SkipMove(block, rate, stand_in):
+                scores = seen.activity.get(block, np.zeros(1, np.float32))
+                tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
+                return setting.with_rate(block, rate, tau, stand_in)
+            case ExitMove(block, rate):
+                # Where no sample arrives none can leave: a margin is never above 1.
+                margins = seen.margins.get(block, np.ones(1, np.float32))
+                return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
 
-    def _scores(self, setting: Setting) -> dict[str, npt.NDArray[np.float32]]:
-        """The activity that each block's gate would see, (samples,) by block."""
-        scores: dict[str, npt.NDArray[np.float32]] = {}
+    def _seen(self, setting: Setting) -> _Seen:
+        """What the gates of each block would see at a setting, in the samples that get there."""
+        activity: dict[str, list[npt.NDArray[np.float32]]] = {}
+        margins: dict[str, list[npt.NDArray[np.float32]]] = {}
+        score = score_of(setting.activity)
 
-        def watch(block: str, x: Tensor) -> None:
-            scores[block] = mean_abs(x).numpy()
+        def watch(block: str, seen: Seen) -> None:
+            activity.setdefault(block, []).append(score(seen).numpy())
+            if block in self._heads:
+                margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        self._engine.build(setting).forward(self._inputs, watch)
-        return scores
+        run(self._engine.build(setting), self._inputs, watch)
+        return _Seen(_joined(activity), _joined(margins))
 
     def _measured(self, setting: Setting, move: Move | None) -> Step:
         network = self._engine.build(setting)
-        done = network.forward(self._inputs)
-        disagreement = float((done.outputs.argmax(1) != self._reference.argmax(1)).mean())
-        cost = self._costs.cost(setting, network, done)
-        return Step(setting, move, mean_kl(self._reference, done.outputs), disagreement, cost)
+        done = run(network, self._inputs)
+        risk = self._aim.risk
+        return Step(
+            setting,
+            move,
+            risk.loss(self._reference, done.outputs),
+            float(risk.differ(self._reference, done.outputs).mean()),
+            self._costs.cost(network, done),
+        )
 
 
-def mean_kl(reference: Array, outputs: Array) -> float:
-    """Mean over samples of KL(reference || outputs), both logits (samples, classes), in nats."""
-    log_p = torch.log_softmax(torch.from_numpy(reference).double(), 1)
-    log_q = torch.log_softmax(torch.from_numpy(outputs).double(), 1)
-    return float((log_p.exp() * (log_p - log_q)).sum(1).mean())
+def _exit_heads(network: Network, exits: Sequence[str]) -> dict[str, Interpreter]:
+    heads = {block: network.exit_heads[block] for block in exits}
+    weights = network.weights(dict.fromkeys(name for head in heads.values() for name in head.weights))
+    stored = {name: Fp32Weight(torch.tensor(array)) for name, array in weights.items()}
+    return {
+        block: Interpreter(head, {name: stored[name] for name in head.weights}) for block, head in heads.items()
+    }
 
 
-def _loss_per_saving(now: Step, step: Step) -> float:
-    return max(step.kl - now.kl, _KL_FLOOR) / (now.cost.total - step.cost.total)
+def _joined(parts: dict[str, list[npt.NDArray[np.float32]]]) -> Scores:
+    return {name: np.concatenate(values) for name, values in parts.items()}

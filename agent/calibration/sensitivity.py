@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from agent.calibration.adaptive import Data
 from agent.calibration.adaptive_knobs import ZERO_SHARES
-from agent.calibration.search import mean_kl
+from agent.calibration.risk import mean_kl
 from agent.calibration.setting import Setting
 from agent.calibration.site_range import SiteRange
 from agent.engines.tracing import Trace, Tracer

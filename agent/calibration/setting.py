@@ -1,15 +1,9 @@
-"""A candidate of the search: how far each block's skip rate and each layer group's precision have been turned."""
+"""A candidate of the search: how far every knob has been turned."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.models.graph import Segment
-from agent.models.ladder import Activation, Precision
-
-RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Share of samples that a block's threshold would skip; 1 is a static skip, with no gate to compute."""
-
-PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
+from agent.models.ladder import Activation, Activity, Precision, StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +15,42 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One step down: a block to a higher skip rate, or a group to a lower precision."""
-
-    target: str
-    to: float | Precision
-
-    def __str__(self) -> str:
-        return f"{self.target} -> {self.to if isinstance(self.to, Precision) else f'skip {self.to:.0%}'}"
-
-
-@dataclass(frozen=True, slots=True)
 class Setting:
-    """All knobs at one candidate; satisfies `agent.models.knobs.Knobs`."""
+    """All knobs at one candidate; satisfies `agent.models.knobs.Knobs`.
+
+    `rates` and `exit_rates` are what thresholds and exits were made for: the share of samples, on part S, that
+    skip the block or leave before it.
+    """
 
     rates: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: Mapping[str, Precision] = field(default_factory=dict)
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    exit_rates: Mapping[str, float] = field(default_factory=dict)
+    exits: Mapping[str, float] = field(default_factory=dict)
+    activity: Activity = Activity.MEAN_ABS
     activations: Mapping[str, Activation] = field(default_factory=dict)
     resolution: tuple[int, int] | None = None
 
-    def with_rate(self, block: str, rate: float, tau: float) -> "Setting":
+    def with_rate(self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY) -> "Setting":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""
         thresholds = {name: value for name, value in self.thresholds.items() if name != block}
+        stand_ins = {name: kind for name, kind in self.stand_ins.items() if name != block}
         if rate < 1:
             thresholds[block] = max(tau, self.thresholds.get(block, tau))
+        if stand_in is not StandIn.IDENTITY:
+            stand_ins[block] = stand_in
         skip = self.skip | {block} if rate == 1 else self.skip
-        return replace(self, rates={**self.rates, block: rate}, thresholds=thresholds, skip=skip)
+        return replace(
+            self, rates={**self.rates, block: rate}, thresholds=thresholds, skip=skip, stand_ins=stand_ins
+        )
+
+    def with_exit(self, block: str, rate: float, margin: float) -> "Setting":
+        """An exit before the block for samples above the margin."""
+        lowered = min(margin, self.exits.get(block, margin))
+        return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
 
     def with_precision(self, group: Group, precision: Precision) -> "Setting":
         """The group's layers at a precision."""
@@ -63,14 +64,7 @@ class Setting:
             return self
         return replace(self, precision=used.pop(), layer_precision={})
 
-
-def moves(setting: Setting, blocks: tuple[Segment, ...], groups: tuple[Group, ...]) -> Iterator[Move]:
-    """Every single step down from a setting."""
-    for block in blocks:
-        rate = setting.rates.get(block.name, 0.0)
-        if rate < 1:
-            yield Move(block.name, RATES[RATES.index(rate) + 1])
-    for group in groups:
-        precision = setting.layer_precision.get(group.layers[0], setting.precision)
-        if precision is not PRECISIONS[-1]:
-            yield Move(group.name, PRECISIONS[PRECISIONS.index(precision) + 1])
+    @property
+    def runs_all(self) -> bool:
+        """Whether every block runs for every sample, so that only precisions may have been turned."""
+        return not (self.skip or self.thresholds or self.exits)

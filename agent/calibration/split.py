@@ -6,27 +6,37 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from agent.models.evidence import Raw
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some inputs with their labels: raw values of shape (n, *input shape), labels (n,), and where they came from.
+    """Some inputs: raw values (n, *input shape), labels (n,) if there are any, and where they came from.
 
     `indices` are the positions in the data set before the split, ascending.
     """
 
-    inputs: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    inputs: Raw
+    labels: npt.NDArray[np.int64] | None
     indices: npt.NDArray[np.int64]
 
+    @property
+    def known_labels(self) -> npt.NDArray[np.int64]:
+        """The labels. Raises ValueError for data that have none."""
+        if self.labels is None:
+            raise ValueError("this part of the data has no labels")
+        return self.labels
+
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.inputs)
 
     @property
     def sha256(self) -> str:
-        """Hash of contents and order: shape, inputs, labels."""
-        digest = hashlib.sha256(repr(self.inputs.shape).encode())
+        """Hash of contents and order: shape and type, inputs, labels."""
+        digest = hashlib.sha256(repr((self.inputs.shape, self.inputs.dtype.str)).encode())
         digest.update(np.ascontiguousarray(self.inputs).tobytes())
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         return digest.hexdigest()
 
 
@@ -49,8 +59,8 @@ class Split:
 
 def split_data(
     name: str,
-    inputs: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64],
+    inputs: Raw,
+    labels: npt.NDArray[np.int64] | None,
     sizes: tuple[int, int, int, int],
     seed: int,
 ) -> Split:
@@ -58,9 +68,11 @@ def split_data(
 
     Raises ValueError when the sizes ask for more than there is.
     """
-    if sum(sizes) > len(labels):
-        raise ValueError(f"{name}: the parts {sizes} need {sum(sizes)} inputs, there are {len(labels)}")
-    order = np.random.default_rng(seed).permutation(len(labels))
+    if sum(sizes) > len(inputs):
+        raise ValueError(f"{name}: the parts {sizes} need {sum(sizes)} inputs, there are {len(inputs)}")
+    order = np.random.default_rng(seed).permutation(len(inputs))
     chunks = np.split(order, np.cumsum(sizes))[:4]
-    parts = [Part(inputs[index], labels[index], index) for index in map(np.sort, chunks)]
+    parts = [
+        Part(inputs[index], None if labels is None else labels[index], index) for index in map(np.sort, chunks)
+    ]
     return Split(name, seed, *parts)

@@ -1,5 +1,6 @@
-"""`tidegate bundle`: look into a bundle, verify one, rebuild the demo's."""
+"""`tidegate bundle`: look into a bundle, verify one, report on one, build one."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
+from agent.cli.build_progress import BuildProgress
+from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
 from agent.cli.view import format_risk, format_share
 from agent.engines.bundle_check import verify as check_bundle
 from agent.models.bundle import Bundle, open_bundle
@@ -67,8 +69,67 @@ def build_demo(
         from agent.calibration.build import build_digits_bundle  # noqa: PLC0415 - needs torch and scikit-learn
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
-    build_digits_bundle(out_directory, seed=seed, progress=lambda text: err.print(text, markup=False))
+    with BuildProgress() as progress:
+        build_digits_bundle(out_directory, seed=seed, progress=progress)
     out.print(_ladder_table(_open(out_directory)))
+
+
+@app.command()
+def build(
+    model: Annotated[
+        str, typer.Option(help="package.module:factory of a torch module; called without arguments.")
+    ],
+    data: Annotated[Path, typer.Option(help="A folder of pictures, an .npz file, or IDX files.")],
+    out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes.")],
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    block: Annotated[list[str] | None, typer.Option(help="Skip only this submodule; may be given again.")] = None,
+    risk: Annotated[
+        str,
+        typer.Option(
+            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, or your own "
+            "package.module:function(full, outputs)."
+        ),
+    ] = "newly_wrong",
+    delta: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="Chance of any certificate being wrong.")
+    ] = 0.05,
+    size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
+    grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
+) -> None:
+    """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
+    try:
+        # They import torch, which the other commands do without.
+        from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
+        from agent.calibration.datasets import Picture  # noqa: PLC0415
+        from agent.calibration.plan import Plan  # noqa: PLC0415
+        from agent.calibration.risk import risk_of  # noqa: PLC0415
+        from agent.calibration.search import Aim  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    command = shlex.join(["tidegate", *sys.argv[1:]])
+    try:
+        plan = Plan(Aim(risk=risk_of(risk)), delta=delta)
+        request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
+        with BuildProgress() as progress:
+            build_bundle(request, progress)
+    except REFUSALS as error:
+        fail(str(error), EX_DATAERR)
+    out.print(_ladder_table(_open(out_directory)))
+
+
+@app.command()
+def report(
+    bundle: BundlePath,
+    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("ladder.html"),
+) -> None:
+    """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
+    opened = _open(bundle)
+    try:
+        from agent.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    page.write_text(render(opened), encoding="utf-8")
+    out.print(f"wrote {page}", markup=False)
 
 
 def _open(path: Path) -> Bundle:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
+from agent.engines.device import installed_version
 from agent.engines.engine import Engine, UnsupportedPoint
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.errors import BundleError
@@ -47,6 +48,16 @@ def verify(path: Path) -> tuple[Check, ...]:
     return contents, *_canary_checks(bundle, engine)
 
 
+def _torch_check(bundle: Bundle) -> Check:
+    """Certificates were counted with the arithmetic of one torch release; another may round otherwise."""
+    found = installed_version("torch")
+    made = bundle.calibration.torch.partition("+")[0]
+    if found is None:
+        return Check("torch", None, f"calibrated with {made}, here is none")
+    found = found.partition("+")[0]
+    return Check("torch", found == made, f"calibrated with {made}, here is {found}")
+
+
 def _engine_for(bundle: Bundle) -> Engine:
     """The engine that the ladder was certified on, or any that is installed."""
     certified, installed = bundle.ladder.full.engine, installed_engines()
@@ -55,9 +66,13 @@ def _engine_for(bundle: Bundle) -> Engine:
 
 def _canary_checks(bundle: Bundle, engine: Engine) -> tuple[Check, ...]:
     canaries = bundle.canaries()
-    checks = []
+    checks = [_torch_check(bundle)]
     for point in bundle.ladder.points:
-        outputs = engine.prepare(point).run(canaries.inputs).outputs
+        try:
+            outputs = engine.prepare(point).run(canaries.inputs).outputs
+        except UnsupportedPoint as error:
+            checks.append(Check(f"canaries at {point.name}", None, f"not run: {error}"))
+            continue
         agreement = canaries.agreement(point.name, outputs)
         checks.append(
             Check(f"canaries at {point.name}", agreement == 1, f"{agreement:.0%} answered as at calibration")

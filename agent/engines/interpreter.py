@@ -10,7 +10,7 @@ from agent.models.aa_relu import adapted
 from agent.models.errors import BundleError
 from agent.models.graph import INPUT, OPERATORS, Argument, BatchSize, Ref, Segment, Weight
 from agent.models.ladder import Activation
-from agent.models.network import Network
+from agent.models.network import Network, all_segments
 from agent.models.precision import Fp32Weight, StoredWeight
 from agent.models.sites import sites_of
 
@@ -38,11 +38,6 @@ class Interpreter:
         self._adapted = {
             site.node: (chosen[site.name], site.floor) for site in sites_of(segment) if site.name in chosen
         }
-
-    @property
-    def weights_resident_bytes(self) -> int:
-        """Bytes of the weights held."""
-        return sum(weight.nbytes for weight in self._weights.values())
 
     def __call__(self, x: Tensor) -> Tensor:
         """(samples, *input shape) to (samples, *output shape), float32."""
@@ -80,7 +75,7 @@ def check_runs(network: Network) -> None:
     torch's shape rules don't look at everything (a bias of the wrong length passes them).
     """
     shapes = {name: torch.empty(shape, device="meta") for name, shape in network.weight_shapes.items()}
-    for segment in network.segments:
+    for segment in all_segments(network):
         for samples in (1, 3):
             values = _tried(segment, shapes, torch.empty((samples, *segment.input_shape), device="meta"))
             for node in segment.nodes:
@@ -91,7 +86,7 @@ def check_runs(network: Network) -> None:
                         f"computes {found} for {samples} samples"
                     )
     arrays = network.weights(network.weight_shapes)
-    for segment in network.segments:
+    for segment in all_segments(network):
         weights = {name: torch.tensor(arrays[name]) for name in segment.weights}
         _tried(segment, weights, torch.zeros((1, *segment.input_shape)))
 

@@ -4,7 +4,6 @@ Nothing in a bundle is code and nothing is unpickled. No torch here: the supervi
 """
 
 import hashlib
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import load
 
+from agent.models.bundle_directory import check_files, manifest_text
 from agent.models.bundle_file import (
     CANARIES,
-    FILES,
     LADDER,
     MANIFEST,
     SAMPLES,
@@ -28,14 +27,14 @@ from agent.models.bundle_file import (
     Provenance,
 )
 from agent.models.errors import BundleError
-from agent.models.evidence import Canaries, Samples
+from agent.models.evidence import Canaries, Raw, Samples
 from agent.models.graph import Segment
-from agent.models.ladder import Ladder, OperatingPoint
+from agent.models.graph_file import graphs_sha256
+from agent.models.ladder import Ladder, OperatingPoint, StandIn
 from agent.models.ladder_file import Calibration, describe, read_ladder
-from agent.models.network import Shape, WeightArray, blocks_of
+from agent.models.network import Shape, StandIns, WeightArray, all_segments, blocks_of
 from agent.models.sites import sites_of
 
-MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_BUNDLE_BYTES = 4 * 2**30
 
 _T = TypeVar("_T", bound=np.generic)
@@ -52,6 +51,8 @@ class Bundle:
     labels: tuple[str, ...]
     built: Provenance
     segments: tuple[Segment, ...]
+    stand_ins: StandIns
+    exit_heads: Mapping[str, Segment]
     weight_shapes: Mapping[str, Shape]
     ladder: Ladder
     calibration: Calibration
@@ -80,8 +81,14 @@ class Bundle:
     def samples(self) -> Samples:
         """The report-only inputs with labels. Raises BundleError when they don't fit the model."""
         arrays = self._tensors(SAMPLES)
-        raw = _expect(arrays, "inputs", (None, *self.input.shape), np.uint8, SAMPLES)
-        labels = _expect(arrays, "labels", (len(raw),), np.int64, SAMPLES)
+        floats = "inputs" in arrays and arrays["inputs"].dtype == np.float32
+        shape = (None, *self.input.shape)
+        raw: Raw = (
+            _expect(arrays, "inputs", shape, np.float32, SAMPLES)
+            if floats
+            else _expect(arrays, "inputs", shape, np.uint8, SAMPLES)
+        )
+        labels = _expect(arrays, "labels", (len(raw),), np.int64, SAMPLES) if "labels" in arrays else None
         return Samples(raw, labels, self.input.scale)
 
     def _tensors(self, name: str) -> dict[str, npt.NDArray[np.generic]]:
@@ -97,14 +104,13 @@ def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
     Checked: the set of files, their sizes and hashes, the graphs against the operator allowlist and the weights,
     and the ladder against the blocks and layers. Not checked: who made it.
     """
-    text = _manifest_text(path)
+    text = manifest_text(path)
     try:
         manifest = ManifestModel.model_validate_json(text)
     except ValidationError as error:
         raise BundleError(f"{path / MANIFEST}: {describe(error)}") from error
-    _check_files(path, manifest, max_bytes)
+    check_files(path, manifest, max_bytes)
     ladder, calibration = read_ladder((path / LADDER).read_bytes())
-    segments = tuple(segment.segment() for segment in manifest.segments)
     bundle = Bundle(
         path=path.absolute(),
         sha256=hashlib.sha256(text).hexdigest(),
@@ -112,64 +118,21 @@ def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
         input=InputSpec(manifest.input.name, manifest.input.shape, manifest.input.scale),
         labels=tuple(manifest.labels),
         built=Provenance(**manifest.built.model_dump()),
-        segments=segments,
+        segments=tuple(segment.segment() for segment in manifest.segments),
+        stand_ins={
+            block: {kind: segment.segment() for kind, segment in kinds.items()}
+            for block, kinds in manifest.stand_ins.items()
+        },
+        exit_heads={block: head.segment() for block, head in manifest.exit_heads.items()},
         weight_shapes=_weight_shapes(path / WEIGHTS),
         ladder=ladder,
         calibration=calibration,
         hashes={name: file.sha256 for name, file in manifest.files.items()},
     )
     _check_segments(bundle)
+    _check_ways_round(bundle)
     _check_ladder(bundle)
     return bundle
-
-
-def _manifest_text(path: Path) -> bytes:
-    if not path.is_dir():
-        raise BundleError(f"{path}: is no directory; a bundle is a directory with {MANIFEST} in it")
-    _check_regular(path / MANIFEST)
-    size = (path / MANIFEST).stat().st_size
-    if size > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path / MANIFEST}: {size} bytes, allowed are {MAX_MANIFEST_BYTES}")
-    return (path / MANIFEST).read_bytes()
-
-
-def _check_files(path: Path, manifest: ManifestModel, max_bytes: int) -> None:
-    expected = {MANIFEST, *FILES}
-    found = {entry.name for entry in path.iterdir()}
-    if found != expected or set(manifest.files) != set(FILES):
-        odd = sorted(found ^ expected) or sorted(set(FILES) - set(manifest.files))
-        raise BundleError(f"{path}: a bundle holds exactly {sorted(expected)}; missing or too much: {odd}")
-    total = sum(file.bytes for file in manifest.files.values())
-    if total > max_bytes:
-        raise BundleError(f"{path}: {total} bytes in all, allowed are {max_bytes}")
-    for name, file in manifest.files.items():
-        _check_regular(path / name)
-        size = (path / name).stat().st_size
-        if size != file.bytes:
-            raise BundleError(f"{path / name}: {size} bytes, {MANIFEST} says {file.bytes}")
-        with (path / name).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != file.sha256:
-            raise BundleError(f"{path / name}: sha256 is {digest}, {MANIFEST} says {file.sha256}")
-        if name != LADDER:
-            _check_tensors_file(path / name)
-
-
-def _check_regular(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise BundleError(f"{path}: is no regular file (links are not followed)")
-
-
-def _check_tensors_file(path: Path) -> None:
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        raise BundleError(f"{path}: is no safetensors file: {error}") from error
 
 
 def _weight_shapes(path: Path) -> dict[str, Shape]:
@@ -194,11 +157,34 @@ def _check_segments(bundle: Bundle) -> None:
         expected = segment.output_shape
     if expected != (len(bundle.labels),):
         raise BundleError(f"{bundle.path}: output shape {expected} for {len(bundle.labels)} labels")
-    used = {name for segment in bundle.segments for name in segment.weights}
+    used = {name for segment in all_segments(bundle) for name in segment.weights}
     if used != bundle.weight_shapes.keys():
         raise BundleError(
             f"{bundle.path / WEIGHTS}: missing or unused tensors: {sorted(used ^ bundle.weight_shapes.keys())}"
         )
+
+
+def _check_ways_round(bundle: Bundle) -> None:
+    """Stand-ins take what their block takes and give what it gives; exit heads give answers."""
+    segments = {segment.name: segment for segment in bundle.segments if not segment.fixed}
+    strange = (bundle.stand_ins.keys() | bundle.exit_heads.keys()) - segments.keys()
+    if strange:
+        raise BundleError(f"{bundle.path}: stand-ins or exits at {sorted(strange)}, which are no segments to skip")
+    answer = bundle.segments[-1].output_shape
+    ways = [
+        (f"{block}: its stand-in {kind}", way, segments[block].output_shape)
+        for block, kinds in bundle.stand_ins.items()
+        for kind, way in kinds.items()
+    ] + [(f"{block}: its exit", head, answer) for block, head in bundle.exit_heads.items()]
+    for what, way, output in ways:
+        block = segments[what.partition(":")[0]]
+        if (way.input_shape, way.output_shape) != (block.input_shape, output):
+            raise BundleError(
+                f"{what} maps {way.input_shape} to {way.output_shape}, needed is {block.input_shape} to {output}"
+            )
+    identities = [block for block, kinds in bundle.stand_ins.items() if StandIn.IDENTITY in kinds]
+    if identities:
+        raise BundleError(f"{bundle.path}: identity needs no graph, {identities} bring one")
 
 
 def _check_ladder(bundle: Bundle) -> None:
@@ -206,19 +192,33 @@ def _check_ladder(bundle: Bundle) -> None:
         raise BundleError(
             f"{bundle.path / LADDER}: was made for other weights ({bundle.calibration.weights_sha256})"
         )
-    layers = {layer for segment in bundle.segments for layer in segment.layers}
+    graphs = graphs_sha256(bundle)
+    if bundle.calibration.graphs_sha256 != graphs:
+        raise BundleError(
+            f"{bundle.path / LADDER}: was made for other graphs ({bundle.calibration.graphs_sha256}, not {graphs})"
+        )
+    layers = {layer for segment in all_segments(bundle) for layer in segment.layers}
     for point in bundle.ladder.points:
         _check_point(bundle, point, layers)
 
 
 def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> None:
     where = f"{bundle.path / LADDER}: point {point.name}"
-    unknown = (point.skip | point.thresholds.keys()) - set(bundle.blocks)
+    unknown = (point.skip | point.thresholds.keys() | point.stand_ins.keys()) - set(bundle.blocks)
     if unknown:
         raise BundleError(f"{where}: {sorted(unknown)} are no blocks; blocks are {', '.join(bundle.blocks)}")
     both = point.skip & point.thresholds.keys()
     if both:
         raise BundleError(f"{where}: {sorted(both)} are both skipped and gated")
+    headless = point.exits.keys() - bundle.exit_heads.keys()
+    if headless:
+        raise BundleError(f"{where}: {sorted(headless)} have no exit in this bundle")
+    for block in blocks_of(bundle):
+        kind = point.stand_ins.get(block.name, StandIn.IDENTITY)
+        known = {*bundle.stand_ins.get(block.name, ()), *([StandIn.IDENTITY] if block.skippable else ())}
+        used = block.name in point.skip or block.name in point.thresholds or block.name in point.stand_ins
+        if used and kind not in known:
+            raise BundleError(f"{where}: {block.name} has no stand-in {kind}")
     strange = point.layer_precision.keys() - layers
     if strange:
         raise BundleError(f"{where}: {sorted(strange)} are no layers of this model")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.models.graph_file import Name, SegmentModel, ShapeModel
+from agent.models.ladder import StandIn
 
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -79,3 +80,5 @@ class ManifestModel(_Model):
         Literal["weights.safetensors", "ladder.json", "canaries.safetensors", "samples.safetensors"], FileModel
     ]
     segments: Annotated[list[SegmentModel], Field(min_length=1, max_length=10_000)]
+    stand_ins: Annotated[dict[Name, dict[StandIn, SegmentModel]], Field(max_length=10_000)] = {}
+    exit_heads: Annotated[dict[Name, SegmentModel], Field(max_length=10_000)] = {}

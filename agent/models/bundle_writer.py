@@ -54,11 +54,12 @@ def write_bundle(out: Path, contents: Contents) -> None:
     The manifest is written last: a build that was cut short leaves a bundle that fails its hashes.
     """
     top1 = np.stack([contents.canaries.top1[point.name] for point in contents.ladder.points])
+    samples = contents.samples
     files = {
         WEIGHTS: weights_file(contents.network),
         LADDER: write_ladder(contents.ladder, contents.calibration),
         CANARIES: save({"inputs": contents.canaries.inputs, "outputs": contents.canaries.outputs, "top1": top1}),
-        SAMPLES: save({"inputs": contents.samples.raw, "labels": contents.samples.labels}),
+        SAMPLES: save({"inputs": samples.raw} | ({} if samples.labels is None else {"labels": samples.labels})),
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -77,5 +78,10 @@ def _manifest(contents: Contents, files: Mapping[str, bytes]) -> bytes:
             for name, data in files.items()
         },
         segments=[SegmentModel.of(segment) for segment in contents.network.segments],
+        stand_ins={
+            block: {kind: SegmentModel.of(segment) for kind, segment in kinds.items()}
+            for block, kinds in contents.network.stand_ins.items()
+        },
+        exit_heads={block: SegmentModel.of(head) for block, head in contents.network.exit_heads.items()},
     )
     return model.model_dump_json(indent=1).encode() + b"\n"

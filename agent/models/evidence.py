@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Raw = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""As files and cameras give them: bytes of pixels, or floats."""
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -30,10 +33,10 @@ class Canaries:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Report-only inputs, raw (n, *input shape) uint8, with labels (n,): no part of training or calibration."""
+    """Report-only inputs, raw (n, *input shape), with labels (n,) if there are any: no part of calibration."""
 
-    raw: npt.NDArray[np.uint8]
-    labels: Indices
+    raw: Raw
+    labels: Indices | None
     scale: float
 
     def inputs(self) -> Floats:
@@ -41,6 +44,6 @@ class Samples:
         return scaled(self.raw, self.scale)
 
 
-def scaled(raw: npt.NDArray[np.uint8], scale: float) -> Floats:
+def scaled(raw: Raw, scale: float) -> Floats:
     """Raw values as the model's float32 input."""
     return raw.astype(np.float32) * np.float32(scale)

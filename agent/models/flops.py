@@ -1,26 +1,38 @@
 """Counting floating point operations from shapes alone: a multiply and an add are two."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from agent.models.graph import Segment
+from agent.models.graph import INPUT, Node, Ref, Segment
 
-_MULTIPLYING = frozenset({"aten.conv2d.default", "aten.linear.default"})
+_WEIGHTED = frozenset({"aten.conv2d.default", "aten.linear.default"})
+_ATTENTION = "aten.scaled_dot_product_attention.default"
 
 Shape = tuple[int, ...]
 
 
 def segment_flops(segment: Segment, weight_shapes: Mapping[str, Shape]) -> int:
-    """Operations of the convolutions and linear layers for one sample; all else is small beside them."""
-    total = 0
-    for node in segment.nodes:
-        if node.operator in _MULTIPLYING:
-            weight = weight_shapes[next(node.weights()).weight]
-            positions = math.prod(node.shape[1:]) if len(weight) == 4 else math.prod(node.shape[:-1])
-            total += 2 * math.prod(weight) * positions
-    return total
+    """Operations for one sample of convolutions, linear layers and attention, and of scales and shifts by weights.
+
+    The last are small in a network and all there is in an affine stand-in. All else is left out.
+    """
+    shapes = {INPUT: segment.input_shape} | {node.name: node.shape for node in segment.nodes}
+    return sum(_node_flops(node, shapes, weight_shapes) for node in segment.nodes)
 
 
-def gate_flops(segment: Segment) -> int:
-    """Operations of a mean over absolute values of one sample's input: one for the sign, one for the sum."""
-    return 2 * math.prod(segment.input_shape)
+def _node_flops(node: Node, shapes: Mapping[str, Shape], weight_shapes: Mapping[str, Shape]) -> int:
+    weights = [weight_shapes[weight.weight] for weight in node.weights()]
+    if node.operator in _WEIGHTED:
+        positions = math.prod(node.shape[1:]) if len(weights[0]) == 4 else math.prod(node.shape[:-1])
+        return 2 * math.prod(weights[0]) * positions
+    if node.operator == _ATTENTION:
+        query, key, value = (shapes[ref] for ref in _refs(node))
+        # Scores of every query against every key, then their mix of values.
+        return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+    if weights and node.operator in {"aten.mul.Tensor", "aten.add.Tensor"}:
+        return math.prod(node.shape)
+    return 0
+
+
+def _refs(node: Node) -> Iterator[str]:
+    return (argument.ref for argument in node.args[:3] if isinstance(argument, Ref))

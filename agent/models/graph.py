@@ -21,7 +21,9 @@ OPERATORS = frozenset(
         "aten.max_pool2d.default",
         "aten.mean.dim",
         "aten.mul.Tensor",
+        "aten.permute.default",
         "aten.relu.default",
+        "aten.reshape.default",
         "aten.scaled_dot_product_attention.default",
         "aten.sigmoid.default",
         "aten.silu.default",
@@ -111,6 +113,8 @@ class Segment:
     name: str
     input_shape: tuple[int, ...]
     nodes: tuple[Node, ...]
+    fixed: bool = False
+    """Always runs, though its shapes would allow it to be skipped."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.nodes) <= MAX_NODES:
@@ -132,7 +136,7 @@ class Segment:
     @property
     def skippable(self) -> bool:
         """Whether the segment is a block: its input can stand in for its output."""
-        return self.input_shape == self.output_shape
+        return not self.fixed and self.input_shape == self.output_shape
 
     @property
     def weights(self) -> tuple[str, ...]:

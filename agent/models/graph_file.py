@@ -1,11 +1,14 @@
 """Segments in JSON: an argument is a literal, a list, {"ref": name}, {"weight": name} or {"batch": true}."""
 
+import hashlib
+import json
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from agent.models.errors import BundleError
 from agent.models.graph import Argument, BatchSize, Node, Ref, Segment, Weight
+from agent.models.network import Network
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
 Size = Annotated[int, Field(ge=1, le=2**31)]
@@ -51,16 +54,34 @@ class SegmentModel(_Model):
     name: Name
     input_shape: ShapeModel
     nodes: list[NodeModel]
+    fixed: bool = False
 
     @classmethod
     def of(cls, segment: Segment) -> "SegmentModel":
         """For writing."""
         nodes = [NodeModel.of(node) for node in segment.nodes]
-        return cls(name=segment.name, input_shape=segment.input_shape, nodes=nodes)
+        return cls(name=segment.name, input_shape=segment.input_shape, nodes=nodes, fixed=segment.fixed)
 
     def segment(self) -> Segment:
         """The segment. Raises BundleError when it is none."""
-        return Segment(self.name, self.input_shape, tuple(node.node() for node in self.nodes))
+        return Segment(self.name, self.input_shape, tuple(node.node() for node in self.nodes), self.fixed)
+
+
+def graphs_sha256(network: Network) -> str:
+    """Hash of all that a network computes but for the values of its weights."""
+
+    def plain(segment: Segment) -> JsonValue:
+        return SegmentModel.of(segment).model_dump(mode="json")
+
+    document = {
+        "segments": [plain(segment) for segment in network.segments],
+        "stand_ins": {
+            block: {kind: plain(segment) for kind, segment in kinds.items()}
+            for block, kinds in network.stand_ins.items()
+        },
+        "exit_heads": {block: plain(head) for block, head in network.exit_heads.items()},
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _encode(argument: Argument) -> JsonValue:

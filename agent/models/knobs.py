@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from agent.models.ladder import Activation, Precision
+from agent.models.ladder import Activation, Activity, Precision, StandIn
 
 
 class Knobs(Protocol):
@@ -16,6 +16,18 @@ class Knobs(Protocol):
     @property
     def skip(self) -> frozenset[str]:
         """Blocks that never run."""
+
+    @property
+    def activity(self) -> Activity:
+        """What the thresholds are held against."""
+
+    @property
+    def stand_ins(self) -> Mapping[str, StandIn]:
+        """What runs where a block does not; identity for blocks not named."""
+
+    @property
+    def exits(self) -> Mapping[str, float]:
+        """Margin above which a sample leaves before a block, 0..1, by block."""
 
     @property
     def precision(self) -> Precision:
@@ -37,3 +49,8 @@ class Knobs(Protocol):
 def precision_of(knobs: Knobs, layer: str) -> Precision:
     """The precision in which a layer's weights are kept."""
     return knobs.layer_precision.get(layer, knobs.precision)
+
+
+def stand_in_of(knobs: Knobs, block: str) -> StandIn:
+    """What runs where the block does not."""
+    return knobs.stand_ins.get(block, StandIn.IDENTITY)

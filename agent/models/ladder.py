@@ -43,6 +43,26 @@ class Risk(StrEnum):
     DISAGREEMENT = "disagreement"
 
 
+class StandIn(StrEnum):
+    """What runs in the place of a skipped block."""
+
+    IDENTITY = "identity"
+    AFFINE = "affine"
+    SURROGATE = "surrogate"
+    SHORTCUT = "shortcut"
+
+
+class Activity(StrEnum):
+    """What a threshold is held against; `agent.models.gates.activity` has the formulas."""
+
+    MEAN_ABS = "mean_abs"
+    RMS = "rms"
+    MAX = "max"
+    SPARSITY = "sparsity"
+    BLOCK_CHANGE = "block_change"
+    FRAME_CHANGE = "frame_change"
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """`risk` <= `alpha` with confidence 1 - `delta`, by an exact test with `failures` in `n` held-out inputs."""
@@ -75,9 +95,11 @@ class OperatingPoint:
     """One full setting of all knobs.
 
     A block in `skip` never runs; one in `thresholds` runs when its activity exceeds tau; the others always
-    run. `precision` is the default, `layer_precision` overrides it per layer. `activations` holds AA-ReLU by
-    stored value (`segment.node`). Images are resized to `resolution` (height, width) before anything runs;
-    None leaves them as they come.
+    run. Where a block does not run, `stand_ins` says what does (identity for blocks not named). `exits` names
+    blocks before which a sample leaves with its answer once the margin between the two best exceeds the value.
+    `precision` is the default, `layer_precision` overrides it per layer. `activations` holds AA-ReLU by stored
+    value (`segment.node`). Images are resized to `resolution` (height, width) before anything runs; None leaves
+    them as they come.
     """
 
     name: str
@@ -91,6 +113,9 @@ class OperatingPoint:
     activations: Mapping[str, Activation] = field(default_factory=dict)
     resolution: tuple[int, int] | None = None
     threads: int = 1
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    exits: Mapping[str, float] = field(default_factory=dict)
+    activity: Activity = Activity.MEAN_ABS
 
     @property
     def certified_risk(self) -> float | None:

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.models.errors import BundleError
 from agent.models.graph_file import Name, Size
-from agent.models.ladder import Activation, Certificate, Figures, Ladder, OperatingPoint, Precision, Risk
+from agent.models.ladder import (
+    Activation,
+    Activity,
+    Certificate,
+    Figures,
+    Ladder,
+    OperatingPoint,
+    Precision,
+    Risk,
+    StandIn,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -21,14 +31,18 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Calibration:
     """What a ladder's certificates and figures hold for; a change in any of it makes another ladder.
 
-    `parts` maps train, search, certify and report to their hashes. `delta` is the chance that any of the
-    certificates is wrong, over all alphas together. `measured_on` says where latencies were taken: they and it
-    are the only fields that differ when the same build runs twice on one machine.
+    `graphs_sha256` is over all segments, stand-ins and exit heads. `parts` maps each part of the data to its
+    hash. `failure` says what counts as one in a certificate, `search` how the chain was sought. `delta` is the
+    chance that any of the certificates is wrong, over all alphas together. `measured_on` says where latencies
+    were taken: they and it are the only fields that differ when the same build runs twice on one machine.
     """
 
     weights_sha256: str
+    graphs_sha256: str
     data: str
     parts: Mapping[str, str]
+    failure: str
+    search: Mapping[str, float | str]
     alphas: tuple[float, ...]
     delta: float
     seed: int
@@ -97,6 +111,9 @@ class PointModel(_Model):
     activations: dict[Name, ActivationModel] = {}
     resolution: tuple[Size, Size] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)]
+    stand_ins: dict[Name, StandIn] = {}
+    exits: dict[Name, Share] = {}
+    activity: Activity = Activity.MEAN_ABS
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "PointModel":
@@ -118,6 +135,9 @@ class PointModel(_Model):
             activations={name: model.activation() for name, model in self.activations.items()},
             resolution=self.resolution,
             threads=self.threads,
+            stand_ins=self.stand_ins,
+            exits=self.exits,
+            activity=self.activity,
         )
 
 
@@ -125,8 +145,11 @@ class CalibrationModel(_Model):
     """What the ladder holds for, in the file."""
 
     weights_sha256: Sha256
+    graphs_sha256: Sha256
     data: str
     parts: dict[Name, Sha256]
+    failure: str
+    search: dict[Name, float | str]
     alphas: list[Share]
     delta: Annotated[float, Field(gt=0, lt=1)]
     seed: int
@@ -147,7 +170,8 @@ class LadderModel(_Model):
     @model_validator(mode="after")
     def _full_is_full(self) -> Self:
         full = self.points[0]
-        changed = full.thresholds or full.skip or full.layer_precision or full.activations or full.resolution
+        gated = full.thresholds or full.skip or full.exits
+        changed = gated or full.layer_precision or full.activations or full.resolution
         if changed or full.precision is not Precision.FP32:
             raise ValueError(f"the first point, {full.name}, must be the full net in fp32 with nothing skipped")
         return self

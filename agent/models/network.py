@@ -1,13 +1,17 @@
 """A network as data: segments and where their weights come from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.models.graph import Segment
+from agent.models.ladder import StandIn
+
+StandIns = Mapping[str, Mapping[StandIn, Segment]]
+"""By block and kind; identity needs no segment."""
 
 WeightArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -19,6 +23,14 @@ class Network(Protocol):
     @property
     def segments(self) -> tuple[Segment, ...]:
         """In the order in which they run."""
+
+    @property
+    def stand_ins(self) -> StandIns:
+        """What may run in the place of blocks, with the block's input and output shapes."""
+
+    @property
+    def exit_heads(self) -> Mapping[str, Segment]:
+        """By block: from that block's input to an answer, for samples that leave before it."""
 
     @property
     def weight_shapes(self) -> Mapping[str, Shape]:
@@ -34,6 +46,8 @@ class TrainedNetwork:
 
     segments: tuple[Segment, ...]
     arrays: Mapping[str, WeightArray]
+    stand_ins: StandIns = field(default_factory=dict)
+    exit_heads: Mapping[str, Segment] = field(default_factory=dict)
 
     @property
     def weight_shapes(self) -> Mapping[str, Shape]:
@@ -46,5 +60,11 @@ class TrainedNetwork:
 
 
 def blocks_of(network: Network) -> tuple[Segment, ...]:
-    """The skippable segments, in order."""
-    return tuple(segment for segment in network.segments if segment.skippable)
+    """The segments that need not run, in order: their input, or a stand-in, can replace their output."""
+    return tuple(segment for segment in network.segments if segment.skippable or segment.name in network.stand_ins)
+
+
+def all_segments(network: Network) -> tuple[Segment, ...]:
+    """All graphs of a network: its own, then stand-ins, then exit heads."""
+    stand_ins = (segment for kinds in network.stand_ins.values() for segment in kinds.values())
+    return (*network.segments, *stand_ins, *network.exit_heads.values())

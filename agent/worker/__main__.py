@@ -17,6 +17,7 @@ from agent.models.bundle import open_bundle
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
 from agent.worker.lane import Lane
+from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
 
@@ -62,6 +63,7 @@ async def serve(arguments: Arguments) -> None:
     engine = ResidentEngine(open_engine(arguments.engine, bundle, arguments.cache), arguments.keep_bytes)
     variant = engine.prepare(bundle.ladder.points[bundle.ladder.rung(arguments.point)])
     lane = Lane(variant)
+    shadow = Shadow(engine, bundle.ladder.full, lane)
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,
@@ -72,9 +74,12 @@ async def serve(arguments: Arguments) -> None:
             output_shape=(len(bundle.labels),),
         ),
         lane,
+        shadow,
     )
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
-    control = ControlChannel(reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint)
+    control = ControlChannel(
+        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             endpoint.app,

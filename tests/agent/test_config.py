@@ -192,3 +192,12 @@ def test_a_socket_path_the_kernel_would_refuse_is_refused_here(directory):
 def test_a_file_that_is_not_there(directory):
     with pytest.raises(DocumentError, match=r"gone\.yaml:1:1: can't be read: No such file or directory"):
         load_config(directory / "gone.yaml")
+
+
+def test_a_board_is_a_name_or_a_path_made_absolute(directory):
+    assert loaded(directory, LEAST).board is None
+    assert loaded(directory, LEAST + "board: raspberry-pi-5\n").board == "raspberry-pi-5"
+    own = loaded(directory, LEAST + "board: mine/box.yaml\n").board
+    assert own == str(directory.resolve() / "mine" / "box.yaml")
+    with pytest.raises(DocumentError, match="expected a board"):
+        loaded(directory, LEAST + "board: ../etc/passwd\n")

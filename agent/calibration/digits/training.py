@@ -19,9 +19,25 @@ def train(
     part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None
 ) -> DigitsNet:
     """A trained net. Sets torch's seed and thread count for this process."""
+    set_up(seed)
+    net = DigitsNet()
+    fit(net, part, epochs, progress)
+    return net
+
+
+def set_up(seed: int) -> None:
+    """What must stand before a net is made, for its training to repeat: torch's seed and thread count."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
-    net = DigitsNet()
+
+
+def fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None] = lambda _: None) -> None:
+    """Train a net of (n, 1, 8, 8) inputs and 10 logits in place, and leave it in evaluation mode.
+
+    Raises ValueError for a part without labels.
+    """
+    if part.labels is None:
+        raise ValueError("training needs labels")
     inputs = torch.from_numpy(part.inputs).float() * SCALE
     labels = torch.from_numpy(part.labels)
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
@@ -39,7 +55,7 @@ def train(
             schedule.step()
             total += float(loss.detach()) * len(index)
         progress(f"epoch {epoch + 1} of {epochs}: loss {total / len(part):.3f}")
-    return net.eval()
+    net.eval()
 
 
 def _shifted(images: Tensor) -> Tensor:

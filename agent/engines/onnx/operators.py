@@ -200,7 +200,7 @@ def _max_pool(scope: Scope, node: Node, output: str) -> None:
 def _reshape(scope: Scope, node: Node, output: str) -> None:
     # The batch axis stands first in every value; 0 keeps it as it is.
     shape = np.asarray([0, *node.shape], np.int64)
-    if node.operator == "aten.view.default":
+    if node.operator != "aten.flatten.using_ints":
         first = node.args[1][0] if isinstance(node.args[1], tuple) else None
         if not isinstance(first, BatchSize) and first != -1:
             raise Unconvertible("the first size is not the batch's")
@@ -228,6 +228,13 @@ def _transpose(scope: Scope, node: Node, output: str) -> None:
     first, second = (axis % len(order) for axis in _numbers(tuple(axes)))
     order[first], order[second] = order[second], order[first]
     scope.emit("Transpose", [scope.operand(x, output)], output, perm=order)
+
+
+def _permute(scope: Scope, node: Node, output: str) -> None:
+    order = [axis % (len(node.shape) + 1) for axis in _numbers(node.args[1])]
+    if order[0] != 0:
+        raise Unconvertible("the batch axis moves")
+    scope.emit("Transpose", [scope.operand(node.args[0], output)], output, perm=order)
 
 
 def _attention(scope: Scope, node: Node, output: str) -> None:
@@ -266,7 +273,9 @@ _CONVERSIONS: Mapping[str, Convert] = {
     "aten.max_pool2d.default": _max_pool,
     "aten.mean.dim": _mean,
     "aten.mul.Tensor": _binary("Mul"),
+    "aten.permute.default": _permute,
     "aten.relu.default": _unary("Relu"),
+    "aten.reshape.default": _reshape,
     "aten.scaled_dot_product_attention.default": _attention,
     "aten.sigmoid.default": _unary("Sigmoid"),
     "aten.silu.default": _silu,

@@ -16,7 +16,15 @@ Ranges = Mapping[str, Range]
 _KEEP_CODES = frozenset({"aten.max_pool2d.default", "aten.flatten.using_ints", "aten.view.default"})
 """Operators that give codes on the grid they were given: they choose or rearrange values."""
 
-VIEWS = frozenset({"aten.flatten.using_ints", "aten.transpose.int", "aten.view.default"})
+VIEWS = frozenset(
+    {
+        "aten.flatten.using_ints",
+        "aten.permute.default",
+        "aten.reshape.default",
+        "aten.transpose.int",
+        "aten.view.default",
+    }
+)
 
 
 class Arithmetic(StrEnum):

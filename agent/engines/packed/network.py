@@ -1,19 +1,26 @@
 """A network packed at one setting of the knobs, with its gates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agent.engines.eager import Pass
 from agent.engines.engine import Array
 from agent.engines.packed.forms import Form
 from agent.engines.packed.plan import SegmentPlan
 from agent.engines.quantization import Grid
 
 Watch = Callable[[str, Tensor], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass: outputs (samples, *output shape) and in how many samples each block ran."""
+
+    outputs: Array
+    executed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,22 @@
-"""Gates that don't look at the input."""
+"""The gate of blocks that never run: it doesn't look at the input, and their weights need not be in memory."""
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from agent.models.gates.gate import Seen, Site, Verdict
+from agent.models.knobs import Knobs
 
 
 @dataclass(frozen=True, slots=True)
-class AlwaysOpen:
-    """The block runs."""
+class StaticGate:
+    """Shut for every sample."""
 
-    def open_for(self, x: Tensor) -> bool:  # noqa: ARG002 - the interface's argument
-        """True."""
-        return True
+    flops: int = 0
+
+    def decide(self, seen: Seen) -> Verdict:  # noqa: ARG002 - the interface's argument
+        """Shut."""
+        return Verdict(open=False)
 
 
-@dataclass(frozen=True, slots=True)
-class AlwaysShut:
-    """The block is skipped; its weights need not be in memory."""
-
-    def open_for(self, x: Tensor) -> bool:  # noqa: ARG002 - the interface's argument
-        """False."""
-        return False
+def gate_for(knobs: Knobs, site: Site) -> StaticGate | None:
+    """For a block in the skip set."""
+    return StaticGate() if site.block.name in knobs.skip else None

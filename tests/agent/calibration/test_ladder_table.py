@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.calibration.calibrate import ALPHAS, DELTA
 from agent.calibration.certification import samples_needed
 from agent.calibration.ladder_table import with_table
+from agent.calibration.plan import ALPHAS, DELTA
 from agent.models.bundle import open_bundle
 
 ROOT = Path(__file__).parents[3]

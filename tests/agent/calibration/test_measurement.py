@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from agent.calibration.build import export_network
-from agent.calibration.measurement import measure_latency, newly_wrong
+from agent.calibration.measurement import measure_latency
+from agent.calibration.risk import newly_wrong
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 
@@ -14,7 +15,7 @@ def test_newly_wrong_counts_only_what_the_reference_gets_right() -> None:
     reference = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     outputs = np.eye(3, dtype=np.float32)[[0, 2, 1, 2]]
     labels = np.array([0, 1, 0, 0])
-    assert newly_wrong(reference, outputs, labels) == 2
+    assert newly_wrong(reference, outputs, labels).tolist() == [False, True, False, True]
 
 
 def test_latencies_are_ordered_like_the_work_and_positive() -> None:

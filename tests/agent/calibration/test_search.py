@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from agent.calibration.build import export_network
 from agent.calibration.cost import CostModel
-from agent.calibration.search import Search, mean_kl
+from agent.calibration.moves import Menu, SkipMove
+from agent.calibration.risk import mean_kl
+from agent.calibration.search import Aim, Search
 from agent.calibration.setting import Group, Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
-from agent.models.flops import gate_flops, segment_flops
-from agent.models.ladder import Precision
+from agent.models.flops import segment_flops
+from agent.models.ladder import Precision, StandIn
 from agent.models.network import TrainedNetwork
 
 
@@ -42,28 +44,30 @@ def inputs() -> Array:
     return np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
 
 
+AIM = Aim(count_decisions=False)
+
 GROUPS = (Group("blocks", ("vital.linear", "idle.linear")), Group("head", ("head",)))
 
 
 def test_the_chain_starts_full_and_every_step_is_cheaper(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, GROUPS, inputs).chain()
+    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
     assert chain[0].setting == Setting()
-    assert chain[0].kl == 0
-    costs = [step.cost.total for step in chain]
+    assert chain[0].loss == 0
+    costs = [AIM.cost(step.cost) for step in chain]
     assert costs[0] == 1
     assert all(below < above for above, below in itertools.pairwise(costs))
 
 
 def test_the_block_that_does_little_goes_first(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, GROUPS, inputs).chain()
-    turned = [step.move.target for step in chain if step.move is not None]
-    blocks = [target for target in turned if target in {"vital", "idle"}]
-    assert blocks[:4] == ["idle"] * 4
+    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
+    blocks = [step.move.block for step in chain if isinstance(step.move, SkipMove)]
+    assert blocks[0] == "idle"
+    assert "vital" not in blocks[: blocks.count("idle")]
     assert chain[-1].disagreement <= 0.2
 
 
 def test_each_step_turns_one_knob(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, GROUPS, inputs).chain()
+    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
     for above, below in itertools.pairwise(chain):
         rates = {b for b in ("vital", "idle") if above.setting.rates.get(b) != below.setting.rates.get(b)}
         precisions = {
@@ -79,9 +83,10 @@ def precision(setting: Setting, layer: str) -> Precision:
 
 
 def test_a_threshold_skips_the_share_it_was_made_for(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, (), inputs).chain()
-    quarter = next(step for step in chain if step.setting.rates.get("idle") == 0.25)
+    quarters = Menu({"idle": (StandIn.IDENTITY,)}, rates=(0.0, 0.25))
+    *_, quarter = Search(network, quarters, inputs, AIM).chain()
     done = EagerEngine(network).build(quarter.setting).forward(inputs)
+    assert quarter.setting.rates == {"idle": 0.25}
     assert done.executed["idle"] == pytest.approx(0.75 * len(inputs), abs=1)
 
 
@@ -94,13 +99,13 @@ def test_costs_count_what_ran_and_every_score(network: TrainedNetwork, inputs: A
 
     skipping = Setting(skip=frozenset({"idle"}))
     built = engine.build(skipping)
-    cost = model.cost(skipping, built, built.forward(inputs))
+    cost = model.cost(built, built.forward(inputs))
     assert cost.flops_ratio == pytest.approx((block + head) / everything)
     assert cost.resident_ratio == pytest.approx((8 * 8 + 8 + 8 * 3 + 3) / (2 * (8 * 8 + 8) + 8 * 3 + 3))
 
     never_open = Setting(thresholds={"idle": 1e9})
     built = engine.build(never_open)
-    cost = model.cost(never_open, built, built.forward(inputs))
+    cost = model.cost(built, built.forward(inputs))
     assert cost.flops_ratio == pytest.approx((block + head + 2 * 8) / everything)
     assert cost.resident_ratio == 1
 
@@ -110,7 +115,6 @@ def test_operations_of_a_convolution_are_counted_from_its_shapes() -> None:
     network = export_network([("conv", conv)], torch.zeros(2, 4, 8, 8))
     segment = network.segments[0]
     assert segment_flops(segment, network.weight_shapes) == 2 * 6 * (4 // 2) * 9 * 4 * 4
-    assert gate_flops(segment) == 2 * 4 * 8 * 8
 
 
 def test_kl_is_zero_for_equal_logits_and_grows_with_their_distance() -> None:

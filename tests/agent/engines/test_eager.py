@@ -12,7 +12,7 @@ from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.interpreter import Interpreter
 from agent.models.gates.activity import mean_abs
-from agent.models.ladder import Activation, Figures, OperatingPoint, Precision
+from agent.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from agent.models.network import TrainedNetwork
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
@@ -24,6 +24,9 @@ class Turned:
     skip: frozenset[str] = frozenset()
     precision: Precision = Precision.FP32
     layer_precision: dict[str, Precision] = field(default_factory=dict)
+    stand_ins: dict[str, StandIn] = field(default_factory=dict)
+    exits: dict[str, float] = field(default_factory=dict)
+    activity: Activity = Activity.MEAN_ABS
     activations: dict[str, Activation] = field(default_factory=dict)
     resolution: tuple[int, int] | None = None
 

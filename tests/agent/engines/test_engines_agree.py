@@ -110,7 +110,7 @@ def test_gates_decide_per_sample_whatever_the_batch(
 def scores_of(network: TrainedNetwork, batch: np.ndarray) -> dict[str, np.ndarray]:
     scores = {}
     EagerEngine(network).build(point("eager")).forward(
-        batch, lambda block, x: scores.__setitem__(block, x.abs().flatten(1).mean(1).numpy())
+        batch, lambda block, seen: scores.__setitem__(block, seen.x.abs().flatten(1).mean(1).numpy())
     )
     return scores
 

@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save
 
 from agent.engines.eager import EagerEngine
 from agent.models.bundle import open_bundle
+from agent.models.bundle_file import ManifestModel
 from agent.models.errors import BundleError
+from agent.models.graph_file import graphs_sha256
+from agent.models.network import TrainedNetwork
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -39,6 +43,28 @@ def replace(bundle: Path, name: str, data: bytes) -> None:
     if name != "bundle.json":
         entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         edit(bundle, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def edit_graphs(bundle: Path, change: Callable[[Manifest], object]) -> None:
+    """Change the manifest, and have the ladder vouch for the graphs in it where they are graphs at all."""
+    edit(bundle, change)
+    try:
+        manifest = ManifestModel.model_validate_json((bundle / "bundle.json").read_bytes())
+        network = TrainedNetwork(
+            tuple(segment.segment() for segment in manifest.segments),
+            {},
+            {
+                block: {kind: way.segment() for kind, way in kinds.items()}
+                for block, kinds in manifest.stand_ins.items()
+            },
+            {block: head.segment() for block, head in manifest.exit_heads.items()},
+        )
+    except (ValidationError, BundleError):
+        return
+    digest = graphs_sha256(network)
+    edit(bundle, lambda ladder: ladder["calibration"].update(graphs_sha256=digest), "ladder.json")
+    data = (bundle / "ladder.json").read_bytes()
+    replace(bundle, "ladder.json", data)
 
 
 def replace_weights(bundle: Path, arrays: dict[str, Any]) -> None:
@@ -124,6 +150,11 @@ def first_node(manifest: Manifest) -> Manifest:
     return node
 
 
+def stand_in(manifest: Manifest) -> Manifest:
+    segment: Manifest = manifest["stand_ins"]["block_1"]["surrogate"]
+    return segment
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -142,14 +173,28 @@ def first_node(manifest: Manifest) -> Manifest:
         (lambda m: m["segments"].append(m["segments"][1] | {"name": "block_10"}), "what comes in is"),
         (lambda m: m["segments"].insert(1, m["segments"][1]), "share a name"),
         (lambda m: m["labels"].pop(), "for 9 labels"),
+        (lambda m: stand_in(m)["nodes"][0].update(operator="os.system"), r"os\.system.*allowed"),
+        (lambda m: stand_in(m).update(input_shape=[24, 4, 4]), "its stand-in surrogate maps"),
+        (lambda m: stand_in(m)["nodes"][0]["args"].append([0, 0]), "don't fit together"),
+        (lambda m: m["stand_ins"].update(nowhere=m["stand_ins"]["block_1"]), "no segments to skip"),
+        (lambda m: m["stand_ins"]["block_1"].update(identity=stand_in(m)), "identity needs no graph"),
+        (lambda m: m["stand_ins"]["block_1"].update(pickle=stand_in(m)), "stand_ins"),
+        (lambda m: m["exit_heads"].update(block_7=stand_in(m)), "its exit maps"),
+        (lambda m: m["exit_heads"].update(stem=m["exit_heads"]["block_2"]), "its exit maps"),
+        (lambda m: m["exit_heads"]["block_2"]["nodes"][0].update(shape=[23]), "declares shape"),
         (lambda m: m.update(tidegate_bundle=2), "tidegate_bundle"),
         (lambda m: m.update(surprise=1), "surprise"),
         (lambda m: m["input"].update(scale=-1), "scale"),
     ],
 )
 def test_manifests_that_lie_are_refused(bundle: Path, change: Callable[[Manifest], object], words: str) -> None:
-    edit(bundle, change)
+    edit_graphs(bundle, change)
     refused(bundle, words)
+
+
+def test_other_graphs_than_the_ladders_are_refused(bundle: Path) -> None:
+    edit(bundle, lambda manifest: first_node(manifest)["args"].__setitem__(3, [2, 2]))
+    refused(bundle, "other graphs")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +210,15 @@ def test_manifests_that_lie_are_refused(bundle: Path, change: Callable[[Manifest
         (lambda c: c["points"][1].update(precision="int2"), "int2"),
         (lambda c: c["points"][1].update(name="full"), "share a name"),
         (lambda c: c["calibration"].update(weights_sha256="0" * 64), "other weights"),
+        (lambda c: c["calibration"].update(graphs_sha256="0" * 64), "other graphs"),
+        (lambda c: c["points"][1].update(stand_ins={"stem": "affine"}), "are no blocks"),
+        (lambda c: c["points"][1].update(stand_ins={"block_1": "shortcut"}), "has no stand-in shortcut"),
+        (lambda c: c["points"][1].update(stand_ins={"block_1": "pickle"}), "stand_ins"),
+        (lambda c: c["points"][1].update(skip=["downsample"], stand_ins={}), "has no stand-in identity"),
+        (lambda c: c["points"][1].update(exits={"block_1": 0.5, "stem": 0.5}), "have no exit"),
+        (lambda c: c["points"][1].update(exits={"block_2": 1.5}), "exits"),
+        (lambda c: c["points"][0].update(exits={"block_2": 0.5}), "must be the full net"),
+        (lambda c: c["points"][1].update(activity="os.system"), "activity"),
         (lambda c: c.update(points=[]), "points"),
     ],
 )

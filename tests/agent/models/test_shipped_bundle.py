@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.calibration.calibrate import ALPHAS, DELTA
 from agent.calibration.certification import binomial_cdf
 from agent.calibration.digits.data import load_split
+from agent.calibration.plan import ALPHAS, DELTA
 from agent.engines.bundle_check import verify
 from agent.engines.eager import EagerEngine
 from agent.models.bundle import Bundle, open_bundle
@@ -40,13 +40,14 @@ def test_it_is_small_enough_to_ship() -> None:
 def test_every_check_passes() -> None:
     checks = verify(SHIPPED)
     assert [check.name for check in checks if not check.ok] == []
-    assert len(checks) == 2 + len(points())
+    assert len(checks) == 3 + len(points())
 
 
-def test_its_ladder_mixes_skips_thresholds_and_precisions(bundle: Bundle) -> None:
+def test_its_ladder_mixes_skips_stand_ins_exits_and_precisions(bundle: Bundle) -> None:
     assert len(bundle.ladder.points) >= 5
-    assert len(bundle.blocks) == 9
-    assert any(point.thresholds for point in bundle.ladder.points)
+    assert len(bundle.blocks) == 10
+    assert any(point.exits for point in bundle.ladder.points)
+    assert any(point.stand_ins for point in bundle.ladder.points)
     assert any(point.skip for point in bundle.ladder.points)
     assert len({point.precision for point in bundle.ladder.points}) > 1
 

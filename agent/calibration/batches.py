@@ -1,0 +1,29 @@
+"""Running many samples through a network in batches that fit into memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from agent.engines.eager import EagerNetwork, Pass, Watch
+from agent.engines.engine import Array
+
+BATCH_BYTES = 2**23
+"""Of inputs. Activations are some tens of times larger: ResNet-18 at 224x224 holds 5 times its input, twice."""
+
+
+def run(network: EagerNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
+    """One pass over all inputs (n, *input shape), n at least 1; `watch` is called once per batch and block."""
+    passes = [network.forward(batch, watch) for batch in batches(inputs)]
+    if len(passes) == 1:
+        return passes[0]
+    executed = {block: sum(done.executed[block] for done in passes) for block in passes[0].executed}
+    outputs = np.concatenate([done.outputs for done in passes])
+    flops, decisions = (sum(done.flops for done in passes), sum(done.decisions for done in passes))
+    return Pass(outputs, executed, flops, decisions)
+
+
+def batches(inputs: Array) -> Iterator[Array]:
+    """The inputs in order, in runs of about BATCH_BYTES, at least one sample each."""
+    size = max(1, BATCH_BYTES // inputs[0].nbytes)
+    for start in range(0, len(inputs), size):
+        yield inputs[start : start + size]

@@ -1,0 +1,188 @@
+"""A bundle's ladder as one HTML page with its pictures inside; it loads nothing from anywhere."""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+
+from agent.calibration.batches import run
+from agent.calibration.ladder_table import COLUMNS, cells
+from agent.calibration.moves import groups_of, stand_ins_of
+from agent.calibration.setting import Setting
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Array
+from agent.models.bundle import Bundle
+from agent.models.ladder import OperatingPoint, Precision, StandIn
+
+mpl.use("Agg")  # files only; a server has no screen
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MAX_SAMPLES = 200
+_SIZE = (7.0, 3.6)
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;font-size:.85rem}
+td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}
+td:first-child,th:first-child{text-align:left}img{max-width:100%}dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Share of answers that change when one knob alone is turned, (names, ways); nan where there is none."""
+
+    names: tuple[str, ...]
+    ways: tuple[str, ...]
+    changed: Array
+
+
+def render(bundle: Bundle) -> str:
+    """The page. Runs the bundle's own samples through every point; its figures are those of the ladder file."""
+    inputs = bundle.samples().inputs()[:MAX_SAMPLES]
+    parts = [
+        f"<h1>{html.escape(bundle.model)}</h1>",
+        _facts(bundle),
+        "<h2>The ladder</h2>",
+        _table(bundle.ladder.points),
+        *_costs(bundle.ladder.points),
+        "<h2>What each knob does alone</h2>",
+        f"<p>Share of answers that change on {len(inputs)} report-only samples.</p>",
+        _picture(_heat_map(sensitivity(bundle, inputs)), "sensitivity heat map"),
+        "<h2>Blocks skipped per sample</h2>",
+        _picture(_histogram(skip_ratios(bundle, inputs)), "skip histogram"),
+    ]
+    title = html.escape(f"{bundle.model}: ladder")
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    return head + "\n".join(parts) + "</html>\n"
+
+
+def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
+    """Every stand-in of every block, and every precision of every group of layers, each with all else full."""
+    engine = EagerEngine(bundle)
+    full = run(engine.build(Setting()), inputs).outputs.argmax(1)
+    precisions = [Precision.BF16, Precision.INT8]
+    ways = [*(f"skip, {kind}" for kind in StandIn), *(f"weights {precision}" for precision in precisions)]
+    rows: dict[str, dict[str, Setting]] = {
+        block: {f"skip, {kind}": Setting().with_rate(block, 1.0, 0.0, kind) for kind in kinds}
+        for block, kinds in stand_ins_of(bundle).items()
+    }
+    for group in groups_of(bundle):
+        settings = {f"weights {precision}": Setting().with_precision(group, precision) for precision in precisions}
+        rows[f"layers: {group.name}"] = settings
+    changed = np.full((len(rows), len(ways)), np.nan, np.float32)
+    for i, settings in enumerate(rows.values()):
+        for j, way in enumerate(ways):
+            if way in settings:
+                outputs = run(engine.build(settings[way]), inputs).outputs
+                changed[i, j] = (outputs.argmax(1) != full).mean()
+    return Sensitivity(tuple(rows), tuple(ways), changed)
+
+
+def skip_ratios(bundle: Bundle, inputs: Array) -> dict[str, Array]:
+    """Skipped share of blocks of each sample by itself, at every point that skips any."""
+    engine = EagerEngine(bundle)
+    found = {}
+    for point in bundle.ladder.points[1:]:
+        variant = engine.prepare(point)
+        ratios = np.array([variant.run(sample[None]).skip_ratio for sample in inputs], np.float32)
+        if ratios.any():
+            found[point.name] = ratios
+    return found
+
+
+def _facts(bundle: Bundle) -> str:
+    calibration = bundle.calibration
+    facts = {
+        "Certified": f"{calibration.failure}, in at most the stated share of inputs like those certified on, "
+        f"all points at once, with confidence {1 - calibration.delta:.0%}",
+        "Not promised": "other data, single classes, other engines, time and energy",
+        "Data": f"{calibration.data}, "
+        + ", ".join(f"{name} {n} ({calibration.parts[name][:12]})" for name, n in bundle.built.parts.items()),
+        "Built with": f"{bundle.built.command}, torch {calibration.torch}",
+        "Measured on": calibration.measured_on,
+        "Bundle": bundle.sha256,
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
+    return f"<dl>{rows}</dl>"
+
+
+def _table(points: Sequence[OperatingPoint]) -> str:
+    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
+    rows = (
+        "<tr>" + "".join(f"<td>{html.escape(cell.strip('`'))}</td>" for cell in cells(point)) + "</tr>"
+        for point in points
+    )
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _costs(points: Sequence[OperatingPoint]) -> Iterator[str]:
+    figures = [point.figures for point in points]
+    kept = [1 - each.disagreement if each.accuracy is None else each.accuracy for each in figures]
+    quality = "agreement with the full model" if figures[0].accuracy is None else "accuracy"
+    axes = {
+        "p50 latency, ms": [each.latency_p50_ms for each in figures],
+        "weights resident, KiB": [each.weights_resident_bytes / 1024 for each in figures],
+        "operations against full": [each.flops_ratio for each in figures],
+    }
+    energies = [each.energy_mj for each in figures]
+    measured = [energy for energy in energies if energy is not None]
+    if len(measured) == len(energies):
+        axes["energy, mJ"] = measured
+    for label, values in axes.items():
+        yield _picture(_scatter(points, label, values, quality, kept), f"{quality} against {label}")
+    if len(measured) < len(energies):
+        yield "<p>Energy: unavailable, no meter was read when this ladder was measured.</p>"
+
+
+def _scatter(
+    points: Sequence[OperatingPoint], label: str, values: Sequence[float], quality: str, kept: Sequence[float]
+) -> Figure:
+    figure, axes = _figure()
+    axes.plot(values, kept, "o-", color="#1f6f8b")
+    for point, x, y in zip(points, values, kept, strict=True):
+        axes.annotate(point.name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    axes.set_xlabel(label)
+    axes.set_ylabel(quality)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _heat_map(found: Sensitivity) -> Figure:
+    figure, axes = _figure(height=0.28 * len(found.names) + 1.5)
+    shown = axes.imshow(found.changed, aspect="auto", cmap="viridis", vmin=0)
+    axes.set_xticks(range(len(found.ways)), found.ways, rotation=30, ha="right", fontsize=7)
+    axes.set_yticks(range(len(found.names)), found.names, fontsize=7)
+    for (i, j), value in np.ndenumerate(found.changed):
+        if np.isfinite(value):
+            colour = "black" if value > 0.6 * np.nanmax(found.changed) else "white"
+            axes.text(j, i, f"{value:.1%}", ha="center", va="center", fontsize=6, color=colour)
+    figure.colorbar(shown, label="answers changed")
+    return figure
+
+
+def _histogram(ratios: dict[str, Array]) -> Figure:
+    figure, axes = _figure()
+    bins = np.linspace(0, 1, 21)
+    for name, values in ratios.items():
+        axes.hist(values, bins=bins.tolist(), histtype="step", label=name)
+    axes.set_xlabel("share of blocks skipped")
+    axes.set_ylabel("samples")
+    if ratios:
+        axes.legend(fontsize=7)
+    return figure
+
+
+def _figure(height: float = _SIZE[1]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _picture(figure: Figure, caption: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<p><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"></p>'

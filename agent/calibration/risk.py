@@ -1,0 +1,137 @@
+"""What counts as a failure of an operating point, per input: with labels or without, for any kind of output."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agent.engines.engine import Array
+from agent.models.ladder import Risk
+
+Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int64]
+Differ = Callable[[Array, Array], Mask]
+
+
+class RiskError(ValueError):
+    """A risk that there is none of, or that the data can't show; the message says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskMeasure:
+    """A risk: `differ` says per sample whether an answer counts as another one than the full model's.
+
+    Both arrays are (samples, *output shape), the full model's first. `loss` is what the search keeps low, a
+    smooth companion of the risk. `text` goes into the ladder file.
+    """
+
+    kind: Risk
+    text: str
+    differ: Differ
+    loss: Callable[[Array, Array], float]
+
+    def failures(self, full: Array, outputs: Array, labels: Labels | None) -> Mask:
+        """Which samples fail, bool (samples,). Raises RiskError when labels are needed and missing."""
+        differs = self.differ(full, outputs)
+        if self.kind is Risk.DISAGREEMENT:
+            return differs
+        if labels is None:
+            raise RiskError("newly wrong answers need labels; without, certify disagreement")
+        return newly_wrong(full, outputs, labels)
+
+
+def newly_wrong(full: Array, outputs: Array, labels: Labels) -> Mask:
+    """Where the full model is right and the outputs, both (samples, classes), are wrong."""
+    wrong: Mask = (full.argmax(1) == labels) & (outputs.argmax(1) != labels)
+    return wrong
+
+
+def top1_differs(full: Array, outputs: Array) -> Mask:
+    """Where the best class is another one."""
+    differs: Mask = full.argmax(1) != outputs.argmax(1)
+    return differs
+
+
+def mean_kl(full: Array, outputs: Array) -> float:
+    """Mean over samples of KL(full || outputs), both logits (samples, classes), in nats."""
+    log_p = torch.log_softmax(torch.from_numpy(full).double(), 1)
+    log_q = torch.log_softmax(torch.from_numpy(outputs).double(), 1)
+    return float((log_p.exp() * (log_p - log_q)).sum(1).mean())
+
+
+def relative_square(full: Array, outputs: Array) -> float:
+    """Mean squared difference against the full model's variance over samples."""
+    spread = float(full.var(0).mean())
+    difference = float(np.square(full - outputs).mean())
+    return difference / spread if spread > 0 else difference
+
+
+NEWLY_WRONG = RiskMeasure(
+    Risk.NEWLY_WRONG, "the full model is right and the point is wrong", top1_differs, mean_kl
+)
+DISAGREEMENT = RiskMeasure(
+    Risk.DISAGREEMENT, "the point's best class is not the full model's", top1_differs, mean_kl
+)
+
+
+def beyond_cosine(bound: float) -> RiskMeasure:
+    """For embeddings: the cosine distance, 0..2, to the full model's output is above the bound."""
+
+    def differ(full: Array, outputs: Array) -> Mask:
+        norms = np.linalg.norm(full, axis=1) * np.linalg.norm(outputs, axis=1)
+        cosine = (full * outputs).sum(1) / np.maximum(norms, np.finfo(np.float32).tiny)
+        return np.asarray(1 - cosine > bound)
+
+    return RiskMeasure(Risk.DISAGREEMENT, f"cosine distance above {bound:g}", differ, relative_square)
+
+
+def beyond_distance(bound: float) -> RiskMeasure:
+    """For regressors: the Euclidean distance to the full model's output is above the bound."""
+
+    def differ(full: Array, outputs: Array) -> Mask:
+        return np.asarray(np.linalg.norm(full - outputs, axis=1) > bound)
+
+    return RiskMeasure(Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", differ, relative_square)
+
+
+def by_function(path: str) -> RiskMeasure:
+    """A user's own `package.module:function(full, outputs) -> bool (samples,)`. Raises RiskError."""
+    module, _, name = path.partition(":")
+    try:
+        function: Differ = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RiskError(f"--risk {path}: {error}") from error
+
+    def differ(full: Array, outputs: Array) -> Mask:
+        mask = np.asarray(function(full, outputs))
+        if mask.dtype != np.bool_ or mask.shape != (len(full),):
+            raise RiskError(f"{path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
+        return mask
+
+    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", differ, relative_square)
+
+
+def risk_of(text: str) -> RiskMeasure:
+    """`newly_wrong`, `disagreement`, `cosine:BOUND`, `distance:BOUND` or `package.module:function`."""
+    plain = {"newly_wrong": NEWLY_WRONG, "disagreement": DISAGREEMENT}
+    if text in plain:
+        return plain[text]
+    kind, _, rest = text.partition(":")
+    bounded = {"cosine": beyond_cosine, "distance": beyond_distance}.get(kind)
+    if bounded is None:
+        if not rest:
+            raise RiskError(
+                f"--risk {text}: there is none; allowed are newly_wrong, disagreement, cosine:BOUND, "
+                "distance:BOUND and package.module:function"
+            )
+        return by_function(text)
+    try:
+        bound = float(rest)
+    except ValueError:
+        bound = 0.0
+    if not bound > 0:
+        raise RiskError(f"--risk {text}: the bound after the colon must be a number above 0, such as {kind}:0.05")
+    return bounded(bound)

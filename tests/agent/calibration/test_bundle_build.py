@@ -1,0 +1,135 @@
+"""A bundle from one's own model and data: built, taken up again, verified, reported on, refused with reasons."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agent.calibration.bundle_build import BuildError, Request, build_bundle
+from agent.calibration.calibrate import silent
+from agent.calibration.datasets import DataError, Picture
+from agent.calibration.plan import Plan
+from agent.calibration.report import render
+from agent.calibration.risk import risk_of
+from agent.calibration.search import Aim
+from agent.engines.bundle_check import verify
+from agent.models.bundle import open_bundle
+from agent.models.discovery import DiscoveryError
+from agent.models.ladder import Risk
+
+PLAN = Plan(Aim(risk=risk_of("cosine:0.1"), lookahead=2))
+
+
+class Block(nn.Module):
+    """Adds a little to its input, so that skipping it costs little."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 12))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.2 * self.body(x)
+
+
+def embedder() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), Block(), Block(), nn.Linear(12, 6))
+
+
+def scalar() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
+
+
+def not_a_model() -> int:
+    return 1
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    inputs = np.random.default_rng(0).integers(0, 256, (700, 4, 4), np.uint8)
+    np.savez(tmp_path / "data.npz", inputs=inputs)
+    out = tmp_path / "bundle"
+    return Request(f"{__name__}:embedder", tmp_path / "data.npz", out, Picture(4), plan=PLAN, command="tidegate")
+
+
+def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(request_: Request) -> None:
+    build_bundle(request_, silent)
+    bundle = open_bundle(request_.out)
+    assert [check for check in verify(request_.out) if not check.ok] == []
+    assert bundle.calibration.failure == "cosine distance above 0.1"
+    assert all(p.certificate is None or p.certificate.risk is Risk.DISAGREEMENT for p in bundle.ladder.points)
+    assert bundle.ladder.full.figures.accuracy is None
+    assert bundle.samples().labels is None
+    assert bundle.ladder.cheapest.figures.flops_ratio < 1
+    assert not request_.out.with_name("bundle.partial").exists()
+
+    page = render(bundle)
+    assert all(f">{point.name}<" in page for point in bundle.ladder.points)
+    assert page.count("data:image/png;base64,") == 5
+    assert "http" not in page
+    assert "Energy: unavailable" in page
+
+
+class Interrupted(Exception):  # noqa: N818 - what it is
+    """In place of a power cut."""
+
+
+def test_a_build_goes_on_where_it_was_interrupted(request_: Request) -> None:
+    seen: list[str] = []
+
+    def until_third_step(text: str, share: float | None = None) -> None:
+        seen.append(text)
+        if sum("operations" in line for line in seen) == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_bundle(request_, until_third_step)
+    chain = request_.out.with_name("bundle.partial") / "chain.jsonl"
+    with chain.open("a") as stream:
+        stream.write('{"setting": {"cut o')
+    again: list[str] = []
+    build_bundle(request_, lambda text, share=None: again.append(text))
+    assert "taking up an earlier search at step 3" in again
+
+    fresh = replace(request_, out=request_.out.with_name("fresh"))
+    build_bundle(fresh, silent)
+    for name in ("weights.safetensors", "canaries.safetensors"):
+        assert (request_.out / name).read_bytes() == (fresh.out / name).read_bytes()
+    points = [json.loads((path / "ladder.json").read_text())["points"] for path in (request_.out, fresh.out)]
+    assert {p["name"] for p in points[0]} & {p["name"] for p in points[1]} >= {"full", "int8"}
+
+
+def test_another_seed_starts_anew(request_: Request) -> None:
+    def stop(text: str, share: float | None = None) -> None:
+        if "operations" in text:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_bundle(request_, stop)
+    lines: list[str] = []
+    build_bundle(replace(request_, seed=1), lambda text, share=None: lines.append(text))
+    assert not any("taking up" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"model": "nowhere"}, BuildError, "say package.module:factory"),
+        ({"model": "no_such_module:f"}, BuildError, "No module named"),
+        ({"model": f"{__name__}:not_a_model"}, BuildError, "needed is a torch.nn.Module"),
+        ({"model": f"{__name__}:scalar"}, BuildError, "2 or more"),
+        ({"plan": Plan()}, BuildError, "certify --risk disagreement"),
+        ({"blocks": ("9",)}, DiscoveryError, "computes nothing there"),
+        ({"data": Path("nowhere.npz")}, DataError, "nowhere.npz"),
+    ],
+)
+def test_what_can_not_be_built_is_refused_with_words(
+    request_: Request, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        build_bundle(replace(request_, **changes), silent)
+    assert not request_.out.exists()
