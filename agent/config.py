@@ -156,9 +156,14 @@ class Replay(_Part):
 
 
 class Worker(_Part):
-    """Limits on the process that owns the model; `memory_limit` in bytes of resident memory."""
+    """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory.
 
+    Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short.
+    """
+
+    engine: Literal["auto", "onnx", "packed", "eager"] = "auto"
     memory_limit: Memory | None = None
+    keep_resident: Memory = float(32 << 20)
 
 
 class AgentConfig(_Part):

@@ -14,6 +14,7 @@ from agent.documents import Document
 from agent.messages import Served
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
+from agent.paths import cache_directory
 from agent.policy.decision import Decision
 from agent.policy.learned import GENERIC
 from agent.policy.store import PolicyStore
@@ -89,8 +90,10 @@ class Supervisor:
         memory_limit = config.worker.memory_limit
         spec = WorkerSpec(
             bundle=config.bundle,
-            engine=bundle.ladder.full.engine,
+            engine=config.worker.engine,
             listening=listeners.sockets,
+            cache_dir=cache_directory(),
+            keep_bytes=int(config.worker.keep_resident),
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )
@@ -159,7 +162,7 @@ class Supervisor:
             version=__version__,
             uptime_s=round(time.monotonic() - self._started_at, 1),
             model=self._bundle.model,
-            engine=self._bundle.ladder.full.engine,
+            engine=keeper.engine,
             point=point.name,
             certified_risk=point.certified_risk,
             switches=control.switches,

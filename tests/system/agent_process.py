@@ -57,6 +57,8 @@ class AgentProcess:
             "state_dir": str(self.state_dir),
             "listen": {"unix": str(directory / "tidegate.sock"), "tcp": 0},
             "telemetry": {"window": "500 ms"},
+            # The engine that the bundle was certified on, whatever this machine likes best.
+            "worker": {"engine": "eager"},
             **settings,
         }
         if broker is not None:
