@@ -9,6 +9,8 @@
 #
 # Options (before the verb's own arguments):
 #   --python PATH        the Python to use (3.11 or newer; default: python3, else the newest found)
+#   --engine NAME        what runs the model: auto (default: onnx, packed and eager, whichever is best here), onnx
+#                        (ONNX Runtime; no torch is installed), packed or eager (torch)
 #   --torch-index URL    where pip finds torch alone, for example a CPU-only index. Without it pip's own
 #                        settings decide, and on Linux x86_64 they may bring a build with several GB of CUDA.
 set -euo pipefail
@@ -17,6 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=${TIDEGATE_VENV:-$here/.venv}
 python=""
 torch_index=""
+engine=auto
 
 say() { printf '%s\n' "tidegate: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -46,7 +49,7 @@ ensure_venv() {
     "$(find_python)" -m venv "$venv"
   fi
   say "installing tidegate[$extras] (the first time takes a minute or two)"
-  if [ -n "$torch_index" ]; then
+  if [ -n "$torch_index" ] && [[ ,$extras, == *,torch,* ]]; then
     local pin
     pin=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' "$here/pyproject.toml")
     "$venv/bin/pip" install --quiet --disable-pip-version-check --index-url "$torch_index" "$pin"
@@ -86,17 +89,24 @@ ensure_packages() {
 while [ $# -gt 0 ]; do
   case $1 in
     --python) python=${2:?--python needs a path}; shift 2 ;;
+    --engine) engine=${2:?--engine needs a name}; shift 2 ;;
     --torch-index) torch_index=${2:?--torch-index needs a URL}; shift 2 ;;
     -h | --help) usage; exit 0 ;;
     *) break ;;
   esac
 done
+case $engine in
+  auto) runtime=onnx,torch ;;
+  onnx) runtime=onnx ;;
+  packed | eager) runtime=torch ;;
+  *) die "unknown engine '$engine'; the engines are auto, onnx, packed and eager" ;;
+esac
 verb=${1:-}
 [ $# -eq 0 ] || shift
 
 case $verb in
   demo)
-    ensure_venv torch
+    ensure_venv "$runtime"
     exec "$venv/bin/tidegate" demo "$@"
     ;;
   test)
@@ -119,7 +129,7 @@ case $verb in
     say "ready: . $venv/bin/activate"
     ;;
   run)
-    ensure_venv torch
+    ensure_venv "$runtime"
     [ "${1:-}" = -- ] && shift
     exec "$venv/bin/tidegate" "$@"
     ;;

@@ -3,13 +3,14 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from agent.documents import load, read, refuse
 from agent.policy.units import Duration, Memory
+from drivers.meters import address
 
 _BASE = "base"
 _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, the last being NUL
@@ -62,6 +63,19 @@ def _board(value: object, info: ValidationInfo) -> str:
 
 
 BoardName = Annotated[str, BeforeValidator(_board)]
+
+
+def _meter(value: str) -> str:
+    try:
+        address.parse(value)
+    except ValueError as error:
+        hint = "for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower"
+        raise refuse(str(error), allowed=address.ALLOWED, hint=hint) from None
+    return value
+
+
+MeterAddress = Annotated[str, AfterValidator(_meter)]
+ControlName = Literal["cpu_governor", "cpu_max_frequency", "platform_profile"]
 
 
 class _Part(BaseModel):
@@ -142,9 +156,14 @@ class Replay(_Part):
 
 
 class Worker(_Part):
-    """Limits on the process that owns the model; `memory_limit` in bytes of resident memory."""
+    """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory.
 
+    Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short.
+    """
+
+    engine: Literal["auto", "onnx", "packed", "eager"] = "auto"
     memory_limit: Memory | None = None
+    keep_resident: Memory = float(32 << 20)
 
 
 class AgentConfig(_Part):
@@ -161,5 +180,7 @@ class AgentConfig(_Part):
     groups: tuple[TopicLevel, ...] = Field((), strict=False)
     telemetry: Telemetry = Telemetry()
     spool: Spool = Spool()
+    meter: MeterAddress | None = None
+    controls: tuple[ControlName, ...] = Field((), strict=False)
     replay: Replay | None = None
     worker: Worker = Worker()

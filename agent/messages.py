@@ -42,6 +42,7 @@ class Standing:
 
     With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer. Beyond `rate_hz`
     requests a second or `concurrency` at once they are turned away with 429 and `reason`; None for no limit.
+    `shadow_share` of the answers are compared with the full model's.
     """
 
     fits: bool
@@ -49,6 +50,7 @@ class Standing:
     reason: str
     rate_hz: float | None = None
     concurrency: int | None = None
+    shadow_share: float = 0.0
     kind: Literal["standing"] = "standing"
 
 
@@ -95,6 +97,15 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowCount:
+    """On how many samples a point was compared with the full model, and on how many they disagreed."""
+
+    point: str
+    seen: int
+    disagreed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Worker answers Report. Latencies are of inference alone; None where nothing was served."""
 
@@ -107,6 +118,7 @@ class Served:
     latency_p95_ms: float | None
     skip_ratio: float | None
     weights_resident_bytes: int
+    shadow: tuple[ShadowCount, ...] = ()
     kind: Literal["served"] = "served"
 
 

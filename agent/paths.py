@@ -1,6 +1,9 @@
-"""Where the files that come with tidegate are."""
+"""Where the files that come with tidegate are, and where it keeps what it can do without."""
 
+import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 
 def profiles_directory() -> Path:
@@ -8,3 +11,9 @@ def profiles_directory() -> Path:
     package = Path(__file__).parent
     packaged = package / "profiles"
     return packaged if packaged.is_dir() else package.parent / "profiles"
+
+
+def cache_directory() -> Path:
+    """For what can be measured again; systemd names it (CacheDirectory=), else it is the user's."""
+    named = os.environ.get("CACHE_DIRECTORY")
+    return Path(named) if named else user_cache_path("tidegate")

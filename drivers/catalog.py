@@ -24,7 +24,7 @@ from drivers.linux import (
     thermal,
     throttle,
 )
-from drivers.meters import meter
+from drivers.meters import meter as meters
 from drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE
 from drivers.sensor import Discovery, Refusal
 
@@ -61,10 +61,7 @@ LINUX = (
 
 _TOLD_BY_MACOS = (BATTERY, "power_source", POWER, TEMPERATURE, "thermal_pressure", MEMORY_PRESSURE)
 # These ask the running system, never a captured tree.
-LIVE = (
-    Driver("meter", lambda _sysroot: meter.discover(), (POWER,)),
-    Driver("nvidia", lambda _sysroot: nvidia.discover(), ("gpu",)),
-)
+LIVE = (Driver("nvidia", lambda _sysroot: nvidia.discover(), ("gpu",)),)
 HOST = Driver("host", lambda _sysroot: host.discover(), (MEMORY_AVAILABLE, CPU))
 MACOS = (
     Driver("macos", lambda _sysroot: state.discover(MacSystem()), _TOLD_BY_MACOS),
@@ -74,14 +71,22 @@ MACOS = (
 )
 
 
-def discover_all(sysroot: Path = _LIVE, deadline_s: float = DISCOVERY_DEADLINE_S) -> tuple[Discovery, ...]:
+def discover_all(
+    sysroot: Path = _LIVE, deadline_s: float = DISCOVERY_DEADLINE_S, meter: str | None = None
+) -> tuple[Discovery, ...]:
     """What every driver finds here; a `sysroot` holds a captured Linux tree, read the same on any platform.
 
+    `meter` names an external one (drivers/meters/address.py), whose power goes before that of all others.
     Back within about `deadline_s`, whatever the devices do. Drivers of other boards, which have nothing to say,
     are left out.
     """
-    found = discover_each(_drivers_for(sysroot), sysroot, deadline_s)
+    found = discover_each((meter_driver(meter), *_drivers_for(sysroot)), sysroot, deadline_s)
     return tuple(each for each in found if each.sensors or each.refusals)
+
+
+def meter_driver(named: str | None) -> Driver:
+    """The driver of the named meter, which finds nothing where none is named."""
+    return Driver(meters.DRIVER, lambda _sysroot: meters.discover(named), (POWER,))
 
 
 def _drivers_for(sysroot: Path) -> Sequence[Driver]:

@@ -20,11 +20,21 @@ FORBIDDEN = {
     "agent/engines": ("agent.worker", "agent.supervisor", "agent.policy", "agent.calibration", "drivers"),
     "agent/models": ("agent.engines", "agent.worker", "agent.supervisor", "agent.policy", "drivers"),
     "agent/calibration": ("agent.worker", "agent.supervisor", "agent.policy", "agent.telemetry", "agent.cli"),
+    "agent/simulation": (
+        "agent.supervisor",
+        "agent.worker",
+        "agent.engines",
+        "agent.telemetry",
+        "agent.cli",
+        "torch",
+    ),
+    "agent/boards": ("agent.supervisor", "agent.worker", "agent.engines", "agent.telemetry", "agent.cli", "torch"),
     "agent/fleet": ("agent.supervisor", "agent.worker", "agent.engines", "torch"),
 }
 """For each part, what it must not import; a package's name forbids what is in it too."""
 
-DECIDES = ("agent/policy/decide.py", "agent/policy/decision.py", "agent/policy/units.py")
+PURE = "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan units"
+DECIDES = (*(f"agent/policy/{name}.py" for name in PURE.split()), "agent/simulation")
 INPUT_OUTPUT = ("os", "pathlib", "socket", "time", "asyncio", "threading", "subprocess", "sqlite3")
 
 

@@ -28,6 +28,9 @@ TARGETS = (0.10, 0.20, 0.30, 0.38, 0.45)
 """Reductions asked for, against uniform int8 with the same encoding: the paper's range of 10-38 % and beyond."""
 
 UNIFORM_ZERO_SHARES = (0.25, 0.5, 0.75, 0.9)
+OPTIMUM_MODEL = "lenet"
+"""Small enough that all combinations of its coarse knobs can be tried."""
+
 OPTIMUM_TARGET = 0.3
 _OPTIMUM_INPUTS = 100
 _QUICK_INPUTS = 80
@@ -86,9 +89,10 @@ class AdaptiveStudy:
             *cheapest,
             *self._cheapest("greedy on activations alone, cheapest certified", alone),
         ]
-        reduction = float(cheapest[0]["vs_int8"] or 0.0) if cheapest else None
+        found = cheapest[0].get("vs_int8")
+        reduction = found if isinstance(found, float) else None
         gap = None
-        if self._model == "lenet":
+        if self._model == OPTIMUM_MODEL:
             optimum_rows, gap = self._optimum()
             rows.extend(optimum_rows)
         return Study(tuple(rows), reduction, gap)

@@ -13,6 +13,7 @@ from agent.calibration.adaptive_knobs import Choice, ResolutionKnob, ThreadsKnob
 from agent.calibration.selection import greedy
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
+from agent.engines.resolution import runs_at
 from agent.engines.tracing import Tracer
 
 RESOLUTIONS = ((32, 32), (28, 28), (24, 24), (20, 20), (16, 16))
@@ -38,7 +39,8 @@ def target_rows(model: str, trained: Trained, kind: str) -> Iterator[Row]:
     threads = torch.get_num_threads()
     tracer = Tracer(trained.network)
     reference = tracer.trace(Setting(), inputs).outputs
-    knobs = (ResolutionKnob(RESOLUTIONS), ThreadsKnob(THREADS))
+    runnable = tuple(each for each in RESOLUTIONS if runs_at(trained.network, each) is None)
+    knobs = (ResolutionKnob(runnable), ThreadsKnob(THREADS))
     data = Data(inputs, trained.search.labels[:_INPUTS])
     problem = Adaptive(tracer, Choice(Setting()), knobs, data, reference, cost)
     unit = "ms" if kind == "latency" else "mj"

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.bench import device_tree
-from drivers.catalog import LINUX, LIVE, MACOS, Driver
+from drivers.catalog import LINUX, LIVE, MACOS, Driver, meter_driver
 
 ROOT = Path(__file__).parents[2]
 HEADING = "| driver | scale | recorded | own tests | documented | faults | comes and goes | real device |"
@@ -56,7 +56,7 @@ def standings() -> list[Standing]:
             comes_and_goes=driver.name in look_again,
             real_device=any((ROOT / "docs/hardware").glob(f"{driver.name}-*.json")),
         )
-        for driver in (*LINUX, *LIVE, *MACOS)
+        for driver in (*LINUX, meter_driver(None), *LIVE, *MACOS)
     ]
 
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.catalog import discover_all
-from drivers.reading import Provenance
+from drivers.reading import ENERGY, Provenance, Value
 from drivers.sensor import SensorError
 
-ENERGY = "energy"
-"""The drivers' name for joules since the first read, of all counters that are no part of another."""
+_COUNTED = frozenset({Provenance.MEASURED, Provenance.MEASURED_PARTIAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +19,21 @@ class NoMeter:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Joules of the whole device part that `source` names, not of one process."""
+    """Joules of what `source` names, such as a processor, not of one process. `read` may raise SensorError."""
 
     source: str
-    read_j: Callable[[], float]
+    read: Callable[[], Value]
 
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """Energy while `work` runs; None when the counter fails or stands still."""
         try:
-            before = self.read_j()
+            before = float(self.read())
         except SensorError:
+            # The drivers count from their first read on, and say so instead of 0.
             before = 0.0
         work()
         try:
-            spent = self.read_j() - before
+            spent = float(self.read()) - before
         except SensorError:
             return None
         return spent if spent > 0 else None
@@ -44,7 +44,7 @@ def find_meter() -> Meter | NoMeter:
     found = discover_all()
     for discovery in found:
         for sensor in discovery.sensors:
-            if sensor.name == ENERGY and sensor.provenance is Provenance.MEASURED:
-                return Meter(sensor.source, lambda read=sensor.read: float(read()))  # type: ignore[misc]  # mypy can't infer a lambda with a default
+            if sensor.name == ENERGY and sensor.provenance in _COUNTED:
+                return Meter(sensor.source, sensor.read)
     reasons = [refusal.reason for discovery in found for refusal in discovery.refusals if refusal.name == ENERGY]
     return NoMeter(reasons[0] if reasons else "no driver found an energy counter on this device")

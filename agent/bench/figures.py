@@ -39,6 +39,8 @@ class Figures:
     bench: str
     rows: Sequence[Mapping[str, Cell]]
     goals: Sequence[Goal]
+    shown: Sequence[str] = ()
+    """Columns that a person sees, where all of them are too many; the JSON line has all."""
 
     def to_json(self) -> str:
         """The one JSON line that ends a benchmark (DESIGN: Figures)."""
@@ -53,7 +55,7 @@ class Figures:
     def print_tables(self, console: Console) -> None:
         """The rows and the goals, for a person."""
         # A row that lacks columns of the others gets a table of its own kind: no cells of "not measured" there.
-        for columns, rows in itertools.groupby(self.rows, key=tuple):
+        for columns, rows in itertools.groupby(self.rows, key=self._columns):
             table = Table(title=self.bench)
             for column in columns:
                 table.add_column(column.replace("_", " "))
@@ -68,6 +70,9 @@ class Figures:
             sense = ">=" if goal.at_least else "<="
             goals.add_row(goal.goal, f"{sense} {goal.target:g}", _cell(goal.value), verdict)
         console.print(goals)
+
+    def _columns(self, row: Mapping[str, Cell]) -> tuple[str, ...]:
+        return tuple(column for column in row if not self.shown or column in self.shown)
 
 
 def machine() -> dict[str, Cell]:

@@ -60,7 +60,7 @@ def train_small(
 
 
 def _fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None]) -> None:
-    inputs, labels = torch.from_numpy(part.inputs).float() * SCALE, torch.from_numpy(part.labels)
+    inputs, labels = torch.from_numpy(part.inputs).float() * SCALE, torch.from_numpy(part.known_labels)
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     steps = epochs * -(-len(part) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
@@ -93,6 +93,4 @@ def _enlarged(images: Tensor) -> Tensor:
 
 
 def _samples(part: Part) -> Samples:
-    if part.labels is None:
-        raise ValueError("digits have labels")
-    return Samples(_enlarged(torch.from_numpy(part.inputs).float() * SCALE).numpy(), part.labels)
+    return Samples(_enlarged(torch.from_numpy(part.inputs).float() * SCALE).numpy(), part.known_labels)

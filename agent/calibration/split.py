@@ -20,6 +20,13 @@ class Part:
     labels: npt.NDArray[np.int64] | None
     indices: npt.NDArray[np.int64]
 
+    @property
+    def known_labels(self) -> npt.NDArray[np.int64]:
+        """The labels. Raises ValueError for data that have none."""
+        if self.labels is None:
+            raise ValueError("this part of the data has no labels")
+        return self.labels
+
     def __len__(self) -> int:
         return len(self.inputs)
 

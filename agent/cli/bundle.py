@@ -56,7 +56,7 @@ def verify(bundle: BundlePath) -> None:
     if any(check.ok is False for check in checks):
         fail(f"{bundle}: does not verify; do not serve it", EX_DATAERR)
     if any(check.ok is None for check in checks):
-        fail(f"{bundle}: verified only in part; run this where torch is installed", EX_UNAVAILABLE)
+        fail(f"{bundle}: verified only in part; run this where an engine is installed", EX_UNAVAILABLE)
 
 
 @app.command()

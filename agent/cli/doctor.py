@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.console import EX_USAGE, fail, out
+from agent.cli.meter_option import MeterOption
 from agent.cli.view import format_value
 from agent.supervisor.status import show_reading
 from drivers.boards.board import read_board
@@ -25,11 +26,12 @@ from drivers.survey import DriverReport, read_all_once
 def doctor(
     sysroot: Annotated[Path, typer.Option(help="Root of a captured /sys and /proc tree.")] = Path("/"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    meter: MeterOption = None,
 ) -> None:
     """Read every sensor once and say what each driver gives here, and why not what is missing."""
     if not sysroot.is_dir():
         fail(f"--sysroot {sysroot} is no directory; name the one that holds sys/ and proc/", EX_USAGE)
-    reports = read_all_once(discover_all(sysroot))
+    reports = read_all_once(discover_all(sysroot, meter=meter))
     if as_json:
         sys.stdout.write(json.dumps({report.driver: _document(report) for report in reports}, indent=2) + "\n")
         return

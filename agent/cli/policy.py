@@ -39,7 +39,8 @@ def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = No
             check_points(document, policy, open_ladder(ladder))
         except DocumentError as error:
             fail(str(error), EX_CONFIG)
-    out.print(f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules", markup=False)
+    said = f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules"
+    out.print(said, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def simulate_command(
     policies: Annotated[
         list[Path] | None, typer.Option("--policy", help="A policy; several are compared.")
     ] = None,
-    device: Annotated[str, typer.Option(help="The board profile of the simulated device.")] = "x86-generic",
+    device: Annotated[str, typer.Option(help="The board profile of the simulated device.")] = "field-box",
     ladder: LadderOption = None,
     requests_hz: Annotated[
         float | None, typer.Option("--requests", help="Load, where the trace has none, Hz.")

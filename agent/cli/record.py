@@ -11,6 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
+from agent.cli.meter_option import MeterOption
 from agent.supervisor.status import FILE_NAME, StatusError, fetch_status
 from drivers.catalog import discover_all
 from drivers.reading import UNITS, Snapshot
@@ -27,9 +28,10 @@ def record(
     state_dir: Annotated[
         Path | None, typer.Option(help="A running agent's state directory: its load is recorded too.")
     ] = None,
+    meter: MeterOption = None,
 ) -> None:
     """Record readings, and with --state-dir the requests, until the time is over or Ctrl-C."""
-    sampler = Sampler(discover_all())
+    sampler = Sampler(discover_all(meter=meter))
     sampler.start()
     try:
         with file.open("x", encoding="utf-8", newline="") as handle:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent import config as configuration
 from agent.config import AgentConfig
+from agent.engines.catalog import installed_engines
 from agent.fleet.broker import LocalBroker, find_mosquitto
 from agent.fleet.watch import Watch, WatchError
 from agent.paths import profiles_directory
@@ -175,6 +176,7 @@ class Demo:
                 "listen": configuration.Listen.model_construct(unix=self._directory / "tidegate.sock", tcp=0),
                 "broker": broker,
                 "replay": replay,
+                "worker": configuration.Worker(engine=_engine()),
             }
         )
 
@@ -307,3 +309,8 @@ def _lost(account: SpoolAccount | None, witness: Watch | None) -> int | None:
     left_the_spool = set(range(1, account.counters.put + 1)) - account.waiting
     witness.wait_for(left_the_spool, WITNESS_S)
     return len(witness.lost(left_the_spool))
+
+
+def _engine() -> Literal["eager", "onnx"]:
+    """The engine that the demo's ladder was certified on, where torch is installed; `auto` takes seconds."""
+    return "eager" if "eager" in installed_engines() else "onnx"

@@ -1,14 +1,16 @@
 """Verifying a bundle by running it: do its canaries get the answers they got at calibration, on this machine?
 
-In engines, not in models, because it runs the model; torch is imported only when there is something to run.
+In engines, not in models, because it runs the model, on the engine it was certified on where that is installed.
 """
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
+from agent.engines.device import installed_version
+from agent.engines.engine import Engine, UnsupportedPoint
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.errors import BundleError
 
@@ -37,30 +39,40 @@ def verify(path: Path) -> tuple[Check, ...]:
     contents = Check(
         "contents", True, f"{bundle.model}: {len(bundle.segments)} segments, {len(bundle.ladder.points)} points"
     )
-    if importlib.util.find_spec("torch") is None:
-        return contents, Check("canaries", None, "torch is not installed, so nothing was run")
-    return contents, *_canary_checks(bundle)
+    try:
+        engine = _engine_for(bundle)
+    except UnknownEngine as error:
+        return contents, Check("canaries", None, f"nothing was run: {error}")
+    except (BundleError, UnsupportedPoint) as error:
+        return contents, Check("canaries", False, str(error))
+    return contents, *_canary_checks(bundle, engine)
 
 
 def _torch_check(bundle: Bundle) -> Check:
     """Certificates were counted with the arithmetic of one torch release; another may round otherwise."""
-    import torch  # noqa: PLC0415 - a device may not have it
-
-    found, made = (version.partition("+")[0] for version in (str(torch.__version__), bundle.calibration.torch))
+    found = installed_version("torch")
+    made = bundle.calibration.torch.partition("+")[0]
+    if found is None:
+        return Check("torch", None, f"calibrated with {made}, here is none")
+    found = found.partition("+")[0]
     return Check("torch", found == made, f"calibrated with {made}, here is {found}")
 
 
-def _canary_checks(bundle: Bundle) -> tuple[Check, ...]:
-    from agent.engines.eager import EagerEngine  # noqa: PLC0415 - imports torch, which a device may not have
+def _engine_for(bundle: Bundle) -> Engine:
+    """The engine that the ladder was certified on, or any that is installed."""
+    certified, installed = bundle.ladder.full.engine, installed_engines()
+    return open_engine(certified if certified in installed else installed[0], bundle)
 
-    try:
-        engine = EagerEngine(bundle)
-    except BundleError as error:
-        return (Check("canaries", False, str(error)),)
+
+def _canary_checks(bundle: Bundle, engine: Engine) -> tuple[Check, ...]:
     canaries = bundle.canaries()
     checks = [_torch_check(bundle)]
     for point in bundle.ladder.points:
-        outputs = engine.prepare(point).run(canaries.inputs).outputs
+        try:
+            outputs = engine.prepare(point).run(canaries.inputs).outputs
+        except UnsupportedPoint as error:
+            checks.append(Check(f"canaries at {point.name}", None, f"not run: {error}"))
+            continue
         agreement = canaries.agreement(point.name, outputs)
         checks.append(
             Check(f"canaries at {point.name}", agreement == 1, f"{agreement:.0%} answered as at calibration")

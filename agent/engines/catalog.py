@@ -1,19 +1,90 @@
 """Engines by name; each is imported only when it is asked for, because each brings a runtime of its own."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from agent.engines.auto import NAME as AUTO
+from agent.engines.auto import AutoEngine, make_choice
+from agent.engines.device import DeviceCache, fingerprint, installed_version
 from agent.engines.engine import Engine
-from agent.models.network import Network
+from agent.engines.network_cache import NetworkCache
+from agent.models.bundle import Bundle
+from agent.models.ladder import Precision
+
+_RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
+"""What each engine needs installed; also its extra's name, but for onnxruntime, whose extra is `onnx`."""
+
+ENGINES = (AUTO, *_RUNTIMES)
 
 
 class UnknownEngine(Exception):  # noqa: N818 - reads as what it is at the call site
     """No engine of that name, or its runtime is not installed; the message says what to do."""
 
 
-def open_engine(name: str, network: Network) -> Engine:
-    """The engine of that name over a network. Raises UnknownEngine."""
-    if name != "eager":
-        raise UnknownEngine(f"engine {name!r}: there is none; allowed is eager")
-    try:
-        from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
-    except ModuleNotFoundError as error:
-        raise UnknownEngine(f"engine {name}: {error.name} is missing; install tidegate[torch]") from error
-    return EagerEngine(network)
+def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None) -> Engine:
+    """The engine of that name over a bundle. What it measures of the device is kept in `cache_dir`.
+
+    Raises UnknownEngine, UnsupportedPoint when the engine can't run this bundle here, BundleError for a bundle
+    whose segments don't run.
+    """
+    cache = DeviceCache(cache_dir)
+    if name == AUTO:
+        choice = make_choice(bundle, installed_engines(), cache)
+        return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir))
+    if name not in _RUNTIMES:
+        raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
+    if name not in installed_engines():
+        extra = "onnx" if name == "onnx" else "torch"
+        raise UnknownEngine(f"engine {name}: {_RUNTIMES[name]} is missing; install tidegate[{extra}]")
+    return _OPENERS[name](bundle, cache)
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Names of the engines whose runtime is installed. Raises UnknownEngine when there is none."""
+    found = tuple(name for name, runtime in _RUNTIMES.items() if installed_version(runtime) is not None)
+    if not found:
+        raise UnknownEngine(
+            "no engine: neither onnxruntime nor torch is installed; install tidegate[onnx] or [torch]"
+        )
+    return found
+
+
+def _open_eager(bundle: Bundle, _cache: DeviceCache) -> Engine:
+    from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
+
+    return EagerEngine(bundle)
+
+
+def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
+    from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import
+    from agent.engines.packed.offer import Offer  # noqa: PLC0415 - beside it
+    from agent.engines.packed.probe import probe  # noqa: PLC0415 - beside it
+
+    def measured() -> dict[str, object]:
+        found = probe()
+        return {"precisions": sorted(found.precisions), "limit": found.weight_limit, "reason": found.reason}
+
+    match cache.value("packed", "", measured):
+        case {"precisions": list(precisions), "limit": int(limit), "reason": str(reason)}:
+            offer = Offer(frozenset(Precision(each) for each in precisions), limit, reason)
+        case _:
+            offer = probe()
+    return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))
+
+
+def _open_onnx(bundle: Bundle, cache: DeviceCache) -> Engine:
+    from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - ONNX Runtime is an extra
+
+    return OnnxEngine(bundle, lambda: bundle.canaries().inputs, _network_cache(bundle, cache))
+
+
+def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
+    return NetworkCache(cache.directory and cache.directory / f"{bundle.sha256[:16]}-{fingerprint()[:16]}")
+
+
+_OPENERS: Mapping[str, Callable[[Bundle, DeviceCache], Engine]] = {
+    "onnx": _open_onnx,
+    "packed": _open_packed,
+    "eager": _open_eager,
+}

@@ -15,7 +15,11 @@ from agent.models.precision import Fp32Weight, StoredWeight
 from agent.models.sites import sites_of
 
 # `aten.conv2d.default` is torch.ops.aten.conv2d.default. Only names of the allowlist ever get here.
-_FUNCTIONS = {name: py_operator.attrgetter(name)(torch.ops) for name in OPERATORS}
+_FUNCTIONS = {
+    **{name: py_operator.attrgetter(name)(torch.ops) for name in OPERATORS},
+    # Where a view exists this gives it; attention kernels leave layouts that differ by device and have none.
+    "aten.view.default": torch.reshape,
+}
 
 
 class Interpreter:

@@ -85,8 +85,11 @@ class Tracer:
 
         Raises UnsupportedPoint for a setting with gates that look at the input.
         """
-        if knobs.thresholds:
-            raise UnsupportedPoint(f"gates at {sorted(knobs.thresholds)}: what is alive then depends on the input")
+        gated = knobs.thresholds.keys() | knobs.exits.keys()
+        if gated:
+            raise UnsupportedPoint(f"gates at {sorted(gated)}: what is alive then depends on the input")
+        if knobs.stand_ins:
+            raise UnsupportedPoint(f"stand-ins at {sorted(knobs.stand_ins)}: only the network itself is traced")
         segments = [segment for segment in self._segments if segment.name not in knobs.skip]
         weights = {segment.name: self._weights(segment, knobs) for segment in segments}
         outputs: list[Tensor] = []

@@ -12,6 +12,9 @@ SUPPLY_HORIZON_S = 7200.0
 RECKONING_S = 4 * 3600.0
 """How long a charge is reckoned on without its gauge before it counts as unknown."""
 FULL_PERCENT = 97.0
+CAUTION, CAUTIOUS_S = 0.16, 4 * 3600.0
+"""The share of a battery's budget that is held back, and before how long it is let go again: the load of hours to
+come is a guess, the first steps down cost little accuracy and the last ones much."""
 CLOUDS = 0.6
 """The share of a cloudless day's sun that is counted on."""
 _LEAST_SPAN_S = 60.0
@@ -20,11 +23,15 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A mean draw of the whole device that a goal allows for `left_s` from now, W; `because` says so in words."""
+    """A mean draw of the whole device that a goal allows for `left_s` from now, W; `because` says so in words.
+
+    `most_w` is what would just reach the horizon if load and draw went on as reckoned; `allowed_w` keeps a margin.
+    """
 
     allowed_w: float
     because: str = ""
     left_s: float = math.inf
+    most_w: float = math.inf
 
 
 UNLIMITED = Budget(math.inf)
@@ -40,7 +47,7 @@ def budget(goals: Goals, learned: Learned, now: datetime) -> Budget:
         left_j = max(0.0, goals.energy_per_day_j - learned.spent_j)
         allowed_w = left_j / left_s
         because = f"{left_j / 3600:.3g} Wh of today's energy allow {allowed_w:.3g} W"
-        budgets.append(Budget(allowed_w, because, left_s))
+        budgets.append(Budget(allowed_w, because, left_s, allowed_w))
     return min(budgets, key=lambda each: each.allowed_w)
 
 
@@ -58,9 +65,10 @@ def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budg
     coming_j = charge.supply_w * min(left_s, SUPPLY_HORIZON_S)
     if goals.panel is not None:
         coming_j = max(coming_j, _harvest_j(goals.panel, now, left_s))
-    allowed_w = (left_j + coming_j) / left_s
+    most_w = (left_j + coming_j) / left_s
+    allowed_w = most_w * (1.0 - CAUTION * min(1.0, left_s / CAUTIOUS_S))
     because = f"{percent:.0f} % of battery until {until:%H:%M} allow {allowed_w:.3g} W"
-    return Budget(allowed_w, because, left_s)
+    return Budget(allowed_w, because, left_s, most_w)
 
 
 def _harvest_j(panel: Panel, now: datetime, span_s: float) -> float:

@@ -56,6 +56,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         state=after,
         limit=limit,
         paused=isinstance(use, Pause),
+        controls=policy.default_controls if rule is None else rule.controls,
     )
 
 

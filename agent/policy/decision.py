@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.policy.policy import NO_LIMIT, Limit
+from agent.policy.policy import NO_LIMIT, Controls, Limit
 
 if TYPE_CHECKING:  # learned.py reads conditions, which read the state below
     from agent.policy.learned import Learned
@@ -36,7 +36,8 @@ class Decision:
     `rule` is the name of the rule that held, None for the default. `wanted` is the point the rule and the goals
     ask for; `point` differs while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
     `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
-    `limit` and `paused` are the last resorts: how much is answered at all.
+    `limit` and `paused` are the last resorts: how much is answered at all. `controls` are the settings
+    of the device that the rule wants, whether or not its owner allows them.
     """
 
     point: str
@@ -49,6 +50,7 @@ class Decision:
     state: ControlState
     limit: Limit = NO_LIMIT
     paused: bool = False
+    controls: Controls = field(default_factory=dict)
 
     def changes(self, before: ControlState) -> bool:
         """Whether acting on this decision means a switch."""

@@ -68,6 +68,6 @@ class DriftTest:
 
     @property
     def in_words(self) -> str:
-        """What was seen, for events: `disagreed with the full model on 31 of 400, certified for 1.5 %`."""
-        allowed = f"{self.bound * 100:.3g} %"
-        return f"disagreed with the full model on {self.disagreed} of {self.seen}, allowed are {allowed}"
+        """What was seen, for events: `disagreed with the full model on 31 of 400, allowed are 1.5 %`."""
+        apart = f"disagreed with the full model on {self.disagreed} of {self.seen}"
+        return f"{apart}, allowed are {self.bound * 100:.3g} %"

@@ -179,7 +179,9 @@ def _sentences(explanation: Explanation) -> list[str]:
                 reached = True
                 if rule.state is RuleState.HELD_BY_LEAVE_VALUE:
                     said.append(f"'{rule.name}' would not begin now; its leave value is not reached yet.")
-                said.append(f"It ends when {change}." if change else "It does not end by itself.")
+                said.append(
+                    f"'{rule.name}' ends when {change}." if change else f"'{rule.name}' does not end by itself."
+                )
             case RuleState.BEHIND_ANOTHER:
                 said.append(f"'{rule.name}' holds too, behind it: {rule.because}.")
             case RuleState.UNKNOWN:

@@ -18,7 +18,7 @@ from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, Snapshot
 
 LONGEST_STEP_S = 60.0
 """A longer gap between two decisions is a sleep or a stopped clock; nothing is learned across it."""
-MEAN_SPAN_S = 4 * 3600.0
+MEAN_SPAN_S = 24 * 3600.0
 """Over how long load and other draw are averaged for what lies hours ahead; at first, over what there is."""
 _SLOPES = (0.3, 3.0)
 _MOST_SLOWDOWN = 100.0
@@ -57,7 +57,7 @@ class Learned:
 
     `power` maps the ladder's own estimate of inference power (W) to the device's draw (W); `heat` maps the draw,
     smoothed over `prior.heat_span_s`, to the temperature. `rate_hz` and `base_w`, the draw without answers, are
-    means over the last hours; `quiet_w` is the least of the latter. `spent_j` is what the device drew since
+    means over the last day; `quiet_w` is the least of the latter. `spent_j` is what the device drew since
     midnight of `day`; `limit_hz` is the rate that the last decision let in.
     """
 

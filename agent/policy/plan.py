@@ -8,13 +8,15 @@ from datetime import datetime
 from agent.models.ladder import OperatingPoint
 from agent.policy.budget import Budget, budget
 from agent.policy.learned import Learned, Offer, finite
-from agent.policy.policy import Policy
+from agent.policy.policy import Assumption, Policy
 from agent.policy.readings import REQUEST_RATE
 from drivers.reading import TEMPERATURE, Snapshot
 
 HEAT_HORIZON_S = 90.0
 """How far ahead heat is looked at: past the dwell, so that a step down is done before the ceiling is reached."""
 HEAT_MARGIN_C = 1.0
+IN_VAIN_C = 3.0
+"""How far over the margin an idle device must be reckoned to get before load is no longer shed for heat."""
 LAST_HOURS_S = 7200.0
 """How long before the horizon other programs are taken to go on as they do."""
 _LEAST_SLOPE = 0.05
@@ -61,22 +63,33 @@ def plan(
             hurry = all(each.name != in_force for each in quick)
             fitting = quick or [min(fitting, key=lambda each: each.figures.latency_p95_ms)]
     offers = learned.offers(fitting, rate_hz, learned.power.offset)
-    celsius = finite(snapshot, TEMPERATURE)
+    celsius = _celsius(policy, snapshot)
     if goals.temperature_ceiling_c is not None and celsius is not None:
         ceiling_c = goals.temperature_ceiling_c - HEAT_MARGIN_C
         most_w = _coolest_w(learned, celsius, ceiling_c)
         cool = [each for each in offers if each.draw_w <= most_w]
         if len(cool) < len(offers):
             why = f"temperature {celsius:.3g} C is to stay below {goals.temperature_ceiling_c:g} C"
+            if math.isinf(celsius):
+                why = "temperature is missing, assumed hot"
             hurry = hurry or celsius > ceiling_c
         if not cool:
             cool = [min(offers, key=_draw)]
-            if learned.heat.at(learned.power.offset) < ceiling_c:
+            # Without a reading there is no saying how much less would be cool enough.
+            if math.isfinite(celsius) and learned.heat.at(learned.power.offset) < ceiling_c + IN_VAIN_C:
                 most_hz = _rate_for(most_w - learned.power.offset, cool[0].point, learned)
         offers = cool
     best = max(offers, key=_worth)
     fitting = [each.point for each in offers]
     return _within_budget(fitting, Plan(best.point, why, hurry, most_hz), policy, learned, in_force, now)
+
+
+def _celsius(policy: Policy, snapshot: Snapshot) -> float | None:
+    """The temperature to act on: infinite where it is missing and assumed hot, None where that is ignored."""
+    celsius = finite(snapshot, TEMPERATURE)
+    if celsius is None and policy.on_missing.get(TEMPERATURE) is Assumption.HOT:
+        return math.inf
+    return celsius
 
 
 def _coolest_w(learned: Learned, celsius: float, ceiling_c: float) -> float:
@@ -133,14 +146,15 @@ def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> floa
     idle_w = learned.mean_base_w
     if spend.left_s > LAST_HOURS_S and learned.quiet_w is not None:
         idle_w = learned.quiet_w
-    if not SHED_FROM * idle_w <= spend.allowed_w <= SHED_BELOW * idle_w:
+    if not SHED_FROM * idle_w <= spend.most_w <= SHED_BELOW * idle_w:
         return None
-    return _rate_for(spend.allowed_w - idle_w, point, learned)
+    return _rate_for(spend.most_w - idle_w, point, learned)
 
 
 def _worth(offer: Offer) -> tuple[float, float]:
-    """Right answers a second; between equals the one that draws less."""
-    return offer.right_hz, -offer.draw_w
+    """Right answers a second; between equals the one that promises more."""
+    risk = offer.point.certified_risk
+    return offer.right_hz, -1.0 if risk is None else -risk
 
 
 def _draw(offer: Offer) -> float:

@@ -177,9 +177,13 @@ class Limit:
 NO_LIMIT = Limit()
 
 
+Controls = Mapping[str, str]
+"""Settings of the device by their names in drivers/controls, each with the value that the kernel takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """While `when` and `between` hold (None: always), use this, within the limit."""
+    """While `when` and `between` hold (None: always), use this, within the limit and with the controls set."""
 
     name: str
     use: Use
@@ -187,6 +191,7 @@ class Rule:
     between: Window | None = None
     urgent: bool = False
     limit: Limit = NO_LIMIT
+    controls: Controls = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +254,7 @@ class Policy:
     max_accuracy_loss: float
     rules: tuple[Rule, ...] = ()
     default: Use = field(default_factory=Full)
+    default_controls: Controls = field(default_factory=dict)
     dwell: Dwell = field(default_factory=Dwell)
     on_missing: Mapping[str, Assumption] = field(default_factory=dict)
     no_fit: NoFit = NoFit.REFUSE

@@ -61,6 +61,9 @@ MEMORY = Dimension("amount of memory", "512 MiB", _BYTE, most=1e15)
 DURATION = Dimension("duration", "30 s", _SECOND, most=3.2e9)
 LATENCY = Dimension("duration", "50 ms", {unit: size * 1000 for unit, size in _SECOND.items()}, most=3.6e6)
 RATE = Dimension("rate", "5 Hz", {"Hz": Decimal(1), "/s": Decimal(1), "mHz": Decimal("0.001")}, most=1e6)
+FREQUENCY = Dimension(
+    "frequency", "1200 MHz", {"MHz": Decimal(1000), "GHz": Decimal(10**6), "kHz": Decimal(1)}, least=1.0, most=2e7
+)
 ENERGY = Dimension(
     "energy",
     "20 Wh",
@@ -68,13 +71,14 @@ ENERGY = Dimension(
     most=1e12,
 )
 
-_DIMENSIONS = (PERCENT, TEMPERATURE, POWER, MEMORY, DURATION, RATE, ENERGY)
+_DIMENSIONS = (PERCENT, TEMPERATURE, POWER, MEMORY, DURATION, RATE, FREQUENCY, ENERGY)
 _NAMED = re.compile(r"board\.([A-Za-z0-9_]{1,40})(?:\s*([-+])\s*(.*))?")
 _QUANTITY = re.compile(r"([-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))\s*(\S*)")
 
 
 def quantity(value: object, dimension: Dimension, limits: Mapping[str, str] | None = None) -> float:
-    """The quantity in the dimension's base unit: percent, share 0..1, C, W, bytes, s, ms for latencies, Hz, J.
+    """The quantity in the dimension's base unit: percent, share 0..1, C, W, bytes, s, ms for latencies, Hz,
+    kHz for frequencies, J.
 
     `board.NAME`, with `+` or `-` a quantity behind it if need be, is a limit of the board's profile.
     Raises the error of `agent.documents.refuse` that says what is allowed, for anything but text such as `80 C`.
@@ -160,4 +164,5 @@ Memory = Annotated[float, _parsed(MEMORY), _shape(MEMORY)]
 Duration = Annotated[float, _parsed(DURATION), _shape(DURATION)]
 Latency = Annotated[float, _parsed(LATENCY), _shape(LATENCY)]
 Rate = Annotated[float, _parsed(RATE), _shape(RATE)]
+Frequency = Annotated[float, _parsed(FREQUENCY), _shape(FREQUENCY)]
 Energy = Annotated[float, _parsed(ENERGY), _shape(ENERGY)]

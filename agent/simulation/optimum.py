@@ -20,7 +20,7 @@ from agent.simulation.run import Act, Chooser, Moment, deadline_s
 
 STEP_S = 300
 _CHARGES = 181
-_SHARES = (1.0, 2 / 3, 1 / 3)
+_SHARES = (2 / 3, 1 / 3)
 _SLICE_S = 30
 _BROKEN = 3.0
 """What a second of a broken goal costs, in right answers at the busiest load: more than breaking it ever gains."""
@@ -209,7 +209,7 @@ def _degrees(course: Course, device: Device, goals: Goals) -> Grid:
 def _actions(ladder: Ladder) -> tuple[Action, ...]:
     points = range(len(ladder.points))
     pure = [Action(index, index, 1.0) for index in points]
-    mixed = [Action(index, index + 1, share) for index in points[:-1] for share in _SHARES[1:]]
+    mixed = [Action(index, index + 1, share) for index in points[:-1] for share in _SHARES]
     return (*pure, *mixed, Action(-1, -1, 1.0))
 
 

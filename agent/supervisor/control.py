@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from agent.messages import Served, Standing, Switched
+from agent.messages import Served, ShadowCount, Standing, Switched
 from agent.models.ladder import Ladder
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState, Decision
+from agent.policy.drift import DriftTest
 from agent.policy.explain import Explanation, explain
 from agent.policy.learned import GENERIC, Learned, Prior
 from agent.policy.policy import NO_LIMIT, NoFit, Policy
 from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper
-from drivers.reading import Provenance, Reading, Snapshot
+from drivers.reading import POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot
 from drivers.sampler import Sampler
 
 QUARANTINE_S = 60.0
@@ -49,6 +50,8 @@ class Control:
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
+        self._drift: dict[str, DriftTest] = {}
+        self._drifted: set[str] = set()
 
     async def adopt(self, policy: Policy) -> None:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
@@ -58,6 +61,8 @@ class Control:
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
+        for count in served.shadow:
+            self._note_shadow(count)
         at, max_age_s = self._clock(), 3 * max(1.0, served.window_s)
         values = {LATENCY: served.latency_p95_ms}
         if served.window_s > 0:
@@ -67,6 +72,18 @@ class Control:
             for name, value in values.items()
             if value is not None
         }
+
+    def _note_shadow(self, count: ShadowCount) -> None:
+        """Book shadow runs, and take a point that breaks its certificate off the ladder until the next start."""
+        point = next((each for each in self._ladder.points if each.name == count.point), None)
+        test = None if point is None else self._drift.get(count.point) or DriftTest.of(point)
+        if test is None or count.point in self._drifted:
+            return
+        test = self._drift[count.point] = test.observe(count.seen, count.disagreed)
+        if test.exceeded:
+            self._drifted.add(count.point)
+            details: dict[str, object] = {"point": count.point, "seen": test.seen, "disagreed": test.disagreed}
+            self._emit(Event(EventKind.FAULT, f"{count.point} is demoted: it {test.in_words}", details))
 
     def explanation(self) -> Explanation:
         """What the next step would decide, and what would change it."""
@@ -86,10 +103,11 @@ class Control:
     async def _step(self) -> bool:
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
-        decision = decide(self._snapshot(), self.policy, self._usable(), before, now)
+        snapshot = self._snapshot()
+        decision = decide(snapshot, self.policy, self._usable(), before, now)
         self._announce(decision)
         self.decision = decision
-        self._keeper.stand(_standing(decision, self.policy))
+        self._keeper.stand(_standing(decision, self.policy, snapshot))
         if not decision.changes(before):
             self._state = decision.state
             return True
@@ -130,18 +148,24 @@ class Control:
                 "urgent": decision.urgent,
                 "fits": decision.fits,
                 "held_back": list(decision.held_back),
+                "controls": dict(decision.controls),
             }
             self._emit(Event(EventKind.DECISION, text, details))
 
     def _usable(self) -> Ladder:
-        """The ladder without points in quarantine; the point in force and the full one always stay."""
+        """The ladder without points in quarantine and drifted ones; the full one always stays.
+
+        So does the point in force unless it has drifted.
+        """
         now = self._clock()
         kept = tuple(
             point
             for rung, point in enumerate(self._ladder.points)
             if rung == 0
-            or point.name == self._keeper.point
-            or self._quarantine.get(point.name, (now, 0))[0] <= now
+            or (
+                point.name not in self._drifted
+                and (point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
+            )
         )
         return Ladder(kept)
 
@@ -150,7 +174,7 @@ class Control:
         self._quarantine[point] = (self._clock() + QUARANTINE_S * 2**failures, failures + 1)
 
 
-def _standing(decision: Decision, policy: Policy) -> Standing:
+def _standing(decision: Decision, policy: Policy, snapshot: Snapshot) -> Standing:
     refuse = decision.paused or (not decision.fits and policy.no_fit is NoFit.REFUSE)
     plain = decision.fits and not refuse and decision.limit == NO_LIMIT
     return Standing(
@@ -159,7 +183,17 @@ def _standing(decision: Decision, policy: Policy) -> Standing:
         reason="" if plain else decision.reason,
         rate_hz=decision.limit.rate_hz,
         concurrency=decision.limit.concurrency,
+        shadow_share=_shadow_share(policy, snapshot),
     )
+
+
+def _shadow_share(policy: Policy, snapshot: Snapshot) -> float:
+    """The drift guard's share while the device can spare it: on external power, or known to be cool."""
+    if policy.drift_guard is None:
+        return 0.0
+    celsius = snapshot.number(TEMPERATURE)
+    cool = celsius is not None and celsius < policy.drift_guard.below_c
+    return policy.drift_guard.share if cool or snapshot.word(POWER_SOURCE) == "external" else 0.0
 
 
 def _particulars(before: str, decision: Decision, switched: Switched) -> dict[str, object]:

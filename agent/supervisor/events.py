@@ -14,6 +14,7 @@ class EventKind(StrEnum):
     POLICY = "policy"
     WORKER = "worker"
     FAULT = "fault"
+    CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class WorkerSpec:
     bundle: Path
     engine: str
     listening: tuple[socket.socket, ...]
+    cache_dir: Path | None = None
+    keep_bytes: int = 0
     memory_limit_bytes: int | None = None
     log_file: IO[bytes] | None = None
 
@@ -86,6 +88,7 @@ class WorkerKeeper:
 
     def __init__(self, spec: WorkerSpec, point: str, on_end: Callable[[WorkerEnded], None]) -> None:
         self.point = point
+        self.engine = spec.engine
         self.state = WorkerState.DOWN
         self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -166,6 +169,9 @@ class WorkerKeeper:
         ours, theirs = socket.socketpair()
         inherited = [theirs.fileno(), *(listening.fileno() for listening in self._spec.listening)]
         arguments = ["--bundle", str(self._spec.bundle), "--point", self.point, "--engine", self._spec.engine]
+        if self._spec.cache_dir is not None:
+            arguments += ["--cache", str(self._spec.cache_dir)]
+        arguments += ["--keep-bytes", str(self._spec.keep_bytes)]
         arguments += ["--control-fd", str(theirs.fileno())]
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
@@ -205,6 +211,7 @@ class WorkerKeeper:
             if isinstance(message, Ready):
                 self.state = WorkerState.SERVING
                 self.point = message.point
+                self.engine = message.engine
                 self._at_point_since = time.monotonic()
                 if self._standing is not None:
                     self._send(self._standing)

@@ -27,6 +27,7 @@ from agent.telemetry.session import next_session
 from agent.telemetry.spool import Spool
 from drivers import replay
 from drivers.catalog import discover_all
+from drivers.controls.controls import Controls
 from drivers.sampler import Sampler
 from drivers.sensor import Discovery
 from drivers.trace import ReplayTrace, TraceError
@@ -41,15 +42,17 @@ async def run_agent(
     *,
     observers: Sequence[Observer] = (),
     worker_log: IO[bytes] | None = None,
+    sysroot: Path = Path("/"),
     started: Callable[[Supervisor, asyncio.Event], None] = lambda _supervisor, _stop: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT, or until the event handed to `started` is set.
 
+    `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
     Raises StartError or DocumentError before anything serves.
     """
     stop = asyncio.Event()
     with ExitStack() as held:
-        supervisor = _open(config, held, observers, worker_log)
+        supervisor = _open(config, held, observers, worker_log, sysroot)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -58,7 +61,11 @@ async def run_agent(
 
 
 def _open(
-    config: AgentConfig, held: ExitStack, observers: Sequence[Observer], worker_log: IO[bytes] | None
+    config: AgentConfig,
+    held: ExitStack,
+    observers: Sequence[Observer],
+    worker_log: IO[bytes] | None,
+    sysroot: Path,
 ) -> Supervisor:
     try:
         config.state_dir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +85,8 @@ def _open(
             profile=profile,
             below=(local,),
             store=store,
-            sampler=Sampler(_discoveries(config)),
+            sampler=Sampler(_discoveries(config, sysroot)),
+            controls=Controls(config.state_dir / "controls.json", config.controls, sysroot),
             spool=spool,
             listeners=listeners,
             broker=broker_address(config.broker),
@@ -122,9 +130,9 @@ def _running(store: PolicyStore, profile: Profile | None, local: Document) -> Ru
     return Running(pushed, accepted.digest, "pushed")
 
 
-def _discoveries(config: AgentConfig) -> tuple[Discovery, ...]:
+def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:
     """Where readings come from, in order of preference."""
-    found = discover_all()
+    found = discover_all(sysroot, meter=config.meter)
     if config.replay is None:
         return found
     played = replay.discover(ReplayTrace.load(config.replay.trace), config.replay.span, loop=True)

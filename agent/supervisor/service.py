@@ -14,6 +14,7 @@ from agent.documents import Document
 from agent.messages import Served
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
+from agent.paths import cache_directory
 from agent.policy.decision import Decision
 from agent.policy.learned import GENERIC
 from agent.policy.store import PolicyStore
@@ -25,6 +26,7 @@ from agent.supervisor.last_point import read_last_point, write_last_point
 from agent.supervisor.listeners import Listeners
 from agent.supervisor.pushes import Pushes, Running
 from agent.supervisor.sd_notify import notify
+from agent.supervisor.settings import Settings
 from agent.supervisor.status import (
     FILE_NAME,
     DecisionStatus,
@@ -41,6 +43,7 @@ from agent.telemetry.device import Device
 from agent.telemetry.link import Link
 from agent.telemetry.reported import PolicyState, Reported
 from agent.telemetry.spool import Spool
+from drivers.controls.controls import Controls
 from drivers.sampler import Sampler
 
 TICK_S = 0.5
@@ -62,6 +65,7 @@ class Supervisor:
         running: Running,
         store: PolicyStore,
         sampler: Sampler,
+        controls: Controls,
         spool: Spool,
         listeners: Listeners,
         broker: Broker | None,
@@ -86,8 +90,10 @@ class Supervisor:
         memory_limit = config.worker.memory_limit
         spec = WorkerSpec(
             bundle=config.bundle,
-            engine=bundle.ladder.full.engine,
+            engine=config.worker.engine,
             listening=listeners.sockets,
+            cache_dir=cache_directory(),
+            keep_bytes=int(config.worker.keep_resident),
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )
@@ -101,6 +107,7 @@ class Supervisor:
             emit=self._journal.emit,
             prior=GENERIC if profile is None else profile.device.prior,
         )
+        self._settings = Settings(controls, self._journal.emit)
         self._pushes = Pushes(
             store=store,
             running=running,
@@ -125,6 +132,7 @@ class Supervisor:
                 self._link.start()
                 # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
                 closing.push_async_callback(asyncio.to_thread, self._link.stop, DRAIN_S)
+            await closing.enter_async_context(self._settings.kept())
             tasks = [
                 asyncio.create_task(coroutine)
                 for coroutine in (self._keeper.run(), self._control_loop(), self._telemetry_loop())
@@ -154,7 +162,7 @@ class Supervisor:
             version=__version__,
             uptime_s=round(time.monotonic() - self._started_at, 1),
             model=self._bundle.model,
-            engine=self._bundle.ladder.full.engine,
+            engine=keeper.engine,
             point=point.name,
             certified_risk=point.certified_risk,
             switches=control.switches,
@@ -180,6 +188,8 @@ class Supervisor:
         notify(READY=1)
         while True:
             await self._control.step()
+            if self._control.decision is not None:
+                self._settings.want(self._control.decision.controls)
             write_last_point(self._config.state_dir, self._keeper.point)
             self._report()
             # Fed by the loop's own progress: a loop that hangs is a service that hangs.

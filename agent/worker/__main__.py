@@ -11,11 +11,13 @@ from pathlib import Path
 import uvicorn
 
 from agent.engines.catalog import open_engine
+from agent.engines.resident import ResidentEngine
 from agent.messages import Ready, encode
 from agent.models.bundle import open_bundle
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
 from agent.worker.lane import Lane
+from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
 
@@ -27,6 +29,8 @@ class Arguments:
     bundle: Path
     point: str
     engine: str
+    cache: Path | None
+    keep_bytes: int
     control_fd: int
     listen_fds: tuple[int, ...]
 
@@ -37,18 +41,29 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--point", required=True)
     parser.add_argument("--engine", required=True)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--keep-bytes", type=int, default=0)
     parser.add_argument("--control-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parsed = parser.parse_args()
-    return Arguments(parsed.bundle, parsed.point, parsed.engine, parsed.control_fd, tuple(parsed.listen_fd))
+    return Arguments(
+        bundle=parsed.bundle,
+        point=parsed.point,
+        engine=parsed.engine,
+        cache=parsed.cache,
+        keep_bytes=parsed.keep_bytes,
+        control_fd=parsed.control_fd,
+        listen_fds=tuple(parsed.listen_fd),
+    )
 
 
 async def serve(arguments: Arguments) -> None:
     """Serve until the supervisor says stop or is gone."""
     bundle = open_bundle(arguments.bundle)
-    engine = open_engine(arguments.engine, bundle)
+    engine = ResidentEngine(open_engine(arguments.engine, bundle, arguments.cache), arguments.keep_bytes)
     variant = engine.prepare(bundle.ladder.points[bundle.ladder.rung(arguments.point)])
     lane = Lane(variant)
+    shadow = Shadow(engine, bundle.ladder.full, lane)
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,
@@ -59,9 +74,12 @@ async def serve(arguments: Arguments) -> None:
             output_shape=(len(bundle.labels),),
         ),
         lane,
+        shadow,
     )
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
-    control = ControlChannel(reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint)
+    control = ControlChannel(
+        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             endpoint.app,

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from agent.engines.engine import Engine, UnsupportedPoint, Variant
 from agent.messages import Ping, Pong, Report, Standing, Stop, Switch, Switched, ToWorker, decode_to_worker, encode
 from agent.models.bundle import Bundle
 from agent.worker.endpoint import Endpoint
 from agent.worker.lane import Lane
+from agent.worker.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class ControlChannel:
         engine: Engine,
         lane: Lane,
         endpoint: Endpoint,
+        shadow: Shadow,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -35,6 +38,7 @@ class ControlChannel:
         self._engine = engine
         self._lane = lane
         self._endpoint = endpoint
+        self._shadow = shadow
         self._canaries = bundle.canaries()
         self._switching = asyncio.Lock()
 
@@ -55,7 +59,8 @@ class ControlChannel:
                 await asyncio.wrap_future(self._lane.call(lambda: None))
                 self._writer.write(encode(Pong(ping_id)))
             case Report(id=report_id):
-                self._writer.write(encode(self._lane.report(report_id)))
+                served = replace(self._lane.report(report_id), shadow=self._shadow.take())
+                self._writer.write(encode(served))
             case Standing():
                 self._endpoint.standing = message
             case Switch():

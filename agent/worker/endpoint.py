@@ -14,6 +14,7 @@ from agent.messages import Standing
 from agent.worker.admission import Admission, TooMuch
 from agent.worker.lane import Lane, LaneAnswer, LaneFull
 from agent.worker.protocol import BadRequest, batch_of, parse_request, reply
+from agent.worker.shadow import Shadow
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
@@ -33,11 +34,12 @@ class ModelCard:
 class Endpoint:
     """Serves one model; `standing` is what the supervisor last said of the policy."""
 
-    def __init__(self, card: ModelCard, lane: Lane) -> None:
+    def __init__(self, card: ModelCard, lane: Lane, shadow: Shadow) -> None:
         self.standing = Standing(fits=True, refuse=False, reason="")
         self._card = card
         self._lane = lane
         self._admission = Admission()
+        self._shadow = shadow
         model = f"/v2/models/{card.name}"
         self.app = Starlette(
             routes=[
@@ -91,6 +93,7 @@ class Endpoint:
             return _error(429, f"{error}; {standing.reason}", retry_after)
         except LaneFull as error:
             return _error(503, str(error), {"Retry-After": "1"})
+        self._shadow.consider(batch, answered, standing.shadow_share)
         parameters = _parameters(answered, standing)
         return JSONResponse(
             reply(self._card.name, parsed.id, self._card.output_name, answered.answer.outputs, parameters)

@@ -74,12 +74,7 @@ def _find(name: str, sysroot: Path) -> Sequence[Place]:
         profile, choices = profile_files(sysroot)
         return [Place(profile, words=tuple(read_text(choices).split()))]
     if name == GOVERNOR:
-        return [
-            Place(
-                policy / "scaling_governor", words=tuple(read_text(policy / "scaling_available_governors").split())
-            )
-            for policy in policies(sysroot)
-        ]
+        return [Place(policy / "scaling_governor", words=_governors(policy)) for policy in policies(sysroot)]
     if name == MAX_FREQUENCY:
         return [Place(policy / "scaling_max_freq", khz=_range_khz(policy)) for policy in policies(sysroot)]
     raise ControlError(f"no control is called {name!r}; there are {', '.join(NAMES)}")

@@ -1,12 +1,21 @@
 """Sets controls and puts them back: at the end, when asked, and after a crash at the next start."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.controls.control import ControlError, places, write
 from drivers.controls.journal import Change, Journal
 from drivers.linux.sysfs import read_text
 from drivers.sensor import SensorError
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The controls that are as they were found, and why others are not; neither has what somebody else has set."""
+
+    names: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
 class Controls:
@@ -18,23 +27,23 @@ class Controls:
 
     def __init__(self, journal: Path, enabled: Collection[str] = (), sysroot: Path = Path("/")) -> None:
         self._journal = Journal(journal)
-        self._enabled = frozenset(enabled)
+        self.enabled = frozenset(enabled)
         self._sysroot = sysroot
 
     def set(self, name: str, value: str) -> None:
         """Set a control on all its files, or on none. Raises ControlError."""
-        if name not in self._enabled:
-            raise ControlError(f"{name} is switched off; the policy's controls must name it before it may be set")
+        if name not in self.enabled:
+            raise ControlError(f"{name} is switched off; list it under `controls` in agent.yaml to allow it")
         wanted = [(place.file, place.check(value)) for place in places(name, self._sysroot)]
-        earlier = {change.file: change for change in self._journal.read()}
+        earlier = {change.file: change for change in self._noted()}
         changes = dict(earlier)
         for file, ours in wanted:
             known = earlier.get(str(file))
             if known is None:
-                changes[str(file)] = Change(str(file), self._now(file), (ours,))
+                changes[str(file)] = Change(name, str(file), self._now(file), (ours,))
             else:
-                changes[str(file)] = Change(str(file), known.before, (known.ours[-1], ours))
-        self._journal.write(list(changes.values()))
+                changes[str(file)] = Change(name, str(file), known.before, (known.ours[-1], ours))
+        self._note(list(changes.values()))
         for file, ours in wanted:
             try:
                 write(file, ours)
@@ -43,27 +52,46 @@ class Controls:
                 self._put_back([change for change in changes.values() if Path(change.file) in dict(wanted)])
                 raise
 
-    def restore(self) -> tuple[str, ...]:
-        """Put everything back that tidegate changed; what could not be put back, each with its reason.
+    def restore(self, name: str | None = None) -> Restored:
+        """Put a control back, or all that tidegate changed (None).
 
         A file that says something else than what tidegate wrote was changed by somebody since, and is left alone.
         """
-        return self._put_back(self._journal.read())
+        try:
+            return self._put_back([change for change in self._noted() if name in (None, change.control)])
+        except ControlError as error:
+            return Restored((), (str(error),))
 
-    def _put_back(self, changes: Collection[Change]) -> tuple[str, ...]:
+    def _put_back(self, changes: Collection[Change]) -> Restored:
+        """Raises ControlError when the journal can't be had."""
         failures: list[str] = []
+        ours: dict[str, bool] = {}
         done: set[str] = set()
         for change in reversed(list(changes)):
             file = Path(change.file)
             try:
                 if self._now(file) in change.ours:
                     write(file, change.before)
+                    ours.setdefault(change.control, True)
                 done.add(change.file)
             except ControlError as error:
+                ours[change.control] = False
                 failures.append(str(error))
-        left = [change for change in self._journal.read() if change.file not in done]
-        self._journal.write(left)
-        return tuple(failures)
+        if done:
+            self._note([change for change in self._noted() if change.file not in done])
+        return Restored(tuple(name for name, back in ours.items() if back), tuple(failures))
+
+    def _noted(self) -> tuple[Change, ...]:
+        try:
+            return self._journal.read()
+        except OSError as error:
+            raise ControlError(f"what was changed can't be read: {error}; set another state_dir") from error
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        try:
+            self._journal.write(changes)
+        except OSError as error:
+            raise ControlError(f"the way back can't be noted: {error}; free or set another state_dir") from error
 
     def _now(self, file: Path) -> str:
         try:

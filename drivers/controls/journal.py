@@ -11,11 +11,12 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file: what it said before tidegate first wrote it, and what it says if it is still tidegate's.
+    """One file of a control: what it said before tidegate first wrote it, and what it says if it still is ours.
 
     `ours` holds the last two values: a crash can fall between the journal and the write.
     """
 
+    control: str
     file: str
     before: str
     ours: tuple[str, ...]
@@ -34,7 +35,8 @@ class Journal:
             if document["boot"] != boot_id():
                 return ()
             return tuple(
-                Change(change["file"], change["before"], tuple(change["ours"])) for change in document["changes"]
+                Change(change["control"], change["file"], change["before"], tuple(change["ours"]))
+                for change in document["changes"]
             )
         except FileNotFoundError:
             return ()

@@ -1,29 +1,19 @@
-"""The meter that TIDEGATE_METER names: `file:PATH[#KEY.KEY]` or `mqtt://HOST[:PORT]/TOPIC[#KEY.KEY]`."""
-
-from collections.abc import Mapping
-from os import environ
-from pathlib import Path
-from urllib.parse import urlsplit
+"""The external meter that the agent's configuration names."""
 
 from drivers.meters import file, mqtt
-from drivers.reading import POWER
-from drivers.sensor import Discovery, Refusal
+from drivers.meters.address import FileMeter, parse
+from drivers.sensor import Discovery
 
-VARIABLE = "TIDEGATE_METER"
-_DRIVER = "meter"
+DRIVER = "meter"
 
 
-def discover(environment: Mapping[str, str] = environ) -> Discovery:
-    """`power` of the named meter; nothing where none is named."""
-    named = environment.get(VARIABLE, "")
-    if not named:
-        return Discovery(_DRIVER)
-    parts = urlsplit(named)
-    if parts.scheme == "file" and parts.path:
-        return Discovery(_DRIVER, (file.sensor(Path(parts.path), parts.fragment),))
-    if parts.scheme == "mqtt" and parts.hostname and parts.path.strip("/"):
-        meter = mqtt.MqttMeter(parts.hostname, parts.port or 1883, parts.path.strip("/"), parts.fragment)
-        meter.start()
-        return Discovery(_DRIVER, (meter.sensor(),), stop=meter.stop)
-    reason = f"{VARIABLE} is {named!r}; allowed are file:PATH#KEY and mqtt://HOST:PORT/TOPIC#KEY"
-    return Discovery(_DRIVER, refusals=(Refusal(POWER, _DRIVER, reason),))
+def discover(named: str | None) -> Discovery:
+    """`power` of the named meter; nothing where none is named. Raises ValueError for a name that is none."""
+    if named is None:
+        return Discovery(DRIVER)
+    address = parse(named)
+    if isinstance(address, FileMeter):
+        return Discovery(DRIVER, (file.sensor(address.path, address.key),))
+    meter = mqtt.MqttMeter(address.host, address.port, address.topic, address.key)
+    meter.start()
+    return Discovery(DRIVER, (meter.sensor(),), stop=meter.stop)

@@ -29,6 +29,8 @@ allow_unsigned: true
 groups: [north, cameras]
 telemetry: {window: 500 ms}
 spool: {max_size: 8 MiB, max_age: 2 d}
+meter: mqtt://broker.local/plug/status#apower
+controls: [cpu_governor, platform_profile]
 replay: {trace: days/solar.csv, span: 60 s, fill_missing: true}
 worker: {memory_limit: 512 MiB}
 """
@@ -60,6 +62,8 @@ def test_the_least_has_safe_defaults(directory):
     assert config.broker is None
     assert config.replay is None
     assert config.allow_unsigned is False
+    assert config.controls == ()
+    assert config.meter is None
     assert config.listen.unix is None
     assert config.state_dir.is_absolute()
     assert config.worker.memory_limit is None
@@ -77,6 +81,8 @@ def test_units_become_numbers_and_paths_are_relative_to_the_file(directory):
     assert (config.spool.max_size, config.spool.max_age) == (8 << 20, 2 * 86400)
     assert config.worker.memory_limit == 512 << 20
     assert config.groups == ("north", "cameras")
+    assert config.controls == ("cpu_governor", "platform_profile")
+    assert config.meter == "mqtt://broker.local/plug/status#apower"
 
 
 def test_absolute_and_home_paths_stay_what_they_are(directory, monkeypatch):
@@ -177,6 +183,28 @@ etc/agent.yaml:4:9: groups: expected a list
      found: north
      allowed: [...] or lines that begin with `- `""",
         ),
+        (
+            "listen:",
+            "controls: [cpu_governer]\nlisten:",
+            """\
+etc/agent.yaml:4:12: controls[0]: not one of the allowed words
+   4 | controls: [cpu_governer]
+     |            ^^^^^^^^^^^^
+     found: cpu_governer
+     allowed: cpu_governor, cpu_max_frequency, platform_profile
+     nearest: cpu_governor""",
+        ),
+        (
+            "listen:",
+            "meter: file:meter.json\nlisten:",
+            """\
+etc/agent.yaml:4:8: meter: no address of a meter
+   4 | meter: file:meter.json
+     |        ^^^^^^^^^^^^^^^
+     found: file:meter.json
+     allowed: file:/PATH#KEY, mqtt://HOST:PORT/TOPIC#KEY
+     hint: for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower""",
+        ),
     ],
 )
 def test_typical_mistakes(directory, right, wrong, message):
@@ -192,3 +220,12 @@ def test_a_socket_path_the_kernel_would_refuse_is_refused_here(directory):
 def test_a_file_that_is_not_there(directory):
     with pytest.raises(DocumentError, match=r"gone\.yaml:1:1: can't be read: No such file or directory"):
         load_config(directory / "gone.yaml")
+
+
+def test_a_board_is_a_name_or_a_path_made_absolute(directory):
+    assert loaded(directory, LEAST).board is None
+    assert loaded(directory, LEAST + "board: raspberry-pi-5\n").board == "raspberry-pi-5"
+    own = loaded(directory, LEAST + "board: mine/box.yaml\n").board
+    assert own == str(directory.resolve() / "mine" / "box.yaml")
+    with pytest.raises(DocumentError, match="expected a board"):
+        loaded(directory, LEAST + "board: ../etc/passwd\n")

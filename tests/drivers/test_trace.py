@@ -108,3 +108,10 @@ def test_every_column_is_known(tmp_path: Path) -> None:
         "time_s,battery_percent,power_source,temperature_c,power_w\n0,1,battery,-5.5,2\n1,1,battery,4,2\n",
     )
     assert set(trace.tracks) == {BATTERY, POWER_SOURCE, TEMPERATURE, POWER}
+
+
+def test_the_clock_is_the_comments_or_midnight(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).clock_s == 0.0
+    assert load(tmp_path, "# clock: 06:30\n" + GOOD).clock_s == 6.5 * 3600
+    with pytest.raises(TraceError, match=r"line 1: found 24:00; allowed: 00:00 to 23:59"):
+        load(tmp_path, "# clock: 24:00\n" + GOOD)

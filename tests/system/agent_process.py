@@ -57,6 +57,8 @@ class AgentProcess:
             "state_dir": str(self.state_dir),
             "listen": {"unix": str(directory / "tidegate.sock"), "tcp": 0},
             "telemetry": {"window": "500 ms"},
+            # The engine that the bundle was certified on, whatever this machine likes best.
+            "worker": {"engine": "eager"},
             **settings,
         }
         if broker is not None:
@@ -71,11 +73,14 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
+    def command(self) -> list[str]:
+        """What starts it."""
+        return [sys.executable, "-m", "agent.cli.main", "run", "--config", str(self.config)]
+
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""
-        command = [sys.executable, "-m", "agent.cli.main", "run", "--config", str(self.config)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_until(lambda status: status.decision is not None, START_S)
 

@@ -27,7 +27,7 @@ async def kept(
     listeners: Listeners, ended: "asyncio.Queue[WorkerEnded]", memory_limit_bytes: int | None = None
 ) -> AsyncIterator[WorkerKeeper]:
     """A keeper with its worker, and an end to both."""
-    spec = WorkerSpec(BUNDLE, "eager", listeners.sockets, memory_limit_bytes)
+    spec = WorkerSpec(BUNDLE, "eager", listeners.sockets, memory_limit_bytes=memory_limit_bytes)
     keeper = WorkerKeeper(spec, "full", ended.put_nowait)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(60):

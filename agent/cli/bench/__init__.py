@@ -2,7 +2,7 @@
 
 import typer
 
-from agent.cli.bench import adaptive_activation, control, demo, drivers, ladder
+from agent.cli.bench import adaptive_activation, control, demo, drivers, engine, ladder, routing
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 app.command("demo")(demo.demo)
@@ -12,3 +12,6 @@ app.command("control")(control.control)
 app.command("decide")(control.decide)
 app.command("ladder")(ladder.ladder)
 app.command("adaptive-activation")(adaptive_activation.adaptive_activation)
+app.command("engine")(engine.engine)
+app.command("routing-synthetic")(routing.synthetic)
+app.command("routing-classification")(routing.classification)

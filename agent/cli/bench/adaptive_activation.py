@@ -24,7 +24,8 @@ def adaptive_activation(
         typer.Option(help="Your weights of the one model (torchvision's names), .pth or .safetensors."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Your images, an npz with normalised `inputs` (n, 3, h, w) and `labels`.")
+        Path | None,
+        typer.Option(help="Your images: a folder of classes, as ImageNet's validation, or an npz."),
     ] = None,
     sensitivity: Annotated[
         Path | None, typer.Option(help="Write the sensitivity of every layer, value and block here (CSV).")
@@ -37,7 +38,7 @@ def adaptive_activation(
     # They import torch, which the other commands do without.
     from agent.bench import adaptive_activation as bench  # noqa: PLC0415
     from agent.bench.held_memory import HeldError  # noqa: PLC0415
-    from agent.bench.own_images import ImagesError  # noqa: PLC0415
+    from agent.calibration.datasets import DataError  # noqa: PLC0415
     from agent.models.zoo.catalog import ZOO  # noqa: PLC0415
     from agent.models.zoo.weights import WeightsError  # noqa: PLC0415
 
@@ -53,5 +54,5 @@ def adaptive_activation(
     options = bench.Options(models, resolution, target, seed, quick, weights, data, sensitivity)
     try:
         show(bench.run(options, progress), as_json)
-    except (HeldError, ImagesError, WeightsError) as error:
+    except (DataError, HeldError, WeightsError) as error:
         fail(str(error), 1)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from agent.documents import refuse
 from agent.policy import policy as data
 from agent.policy.schema.conditions import ConditionPart, Location, Names
+from agent.policy.schema.controls import ControlsPart
 from agent.policy.schema.goals import DriftGuardPart, GoalsPart
 from agent.policy.schema.part import Name, Part
 from agent.policy.schema.times import SchedulePart, TimeZone, WindowPart, window
@@ -23,6 +24,7 @@ class RulePart(Part):
     between: WindowPart | None = None
     use: UsePart
     limit: LimitPart | None = None
+    controls: ControlsPart | None = None
     urgent: bool = False
 
     @model_validator(mode="after")
@@ -37,7 +39,7 @@ class RulePart(Part):
         when = None if self.when is None else self.when.condition(f"{path}.when", names)
         between = None if self.between is None else window(self.between, f"{path}.between", names.schedules)
         limit = data.NO_LIMIT if self.limit is None else self.limit.limit()
-        return data.Rule(self.name, use(self.use), when, between, self.urgent, limit)
+        return data.Rule(self.name, use(self.use), when, between, self.urgent, limit, _controls(self.controls))
 
     def schedules_named(self) -> Iterator[tuple[Location, str]]:
         """The schedules it refers to, each with the way to the reference."""
@@ -51,6 +53,11 @@ class DefaultPart(Part):
     """What to use while no rule holds."""
 
     use: UsePart = "full"
+    controls: ControlsPart | None = None
+
+
+def _controls(part: ControlsPart | None) -> data.Controls:
+    return {} if part is None else part.controls()
 
 
 class DwellPart(Part):
@@ -143,6 +150,7 @@ class PolicyDocument(Part):
             max_accuracy_loss=self.max_accuracy_loss,
             rules=tuple(rule.rule(f"rules[{index}]", names) for index, rule in enumerate(self.rules)),
             default=use(self.default.use),
+            default_controls=_controls(self.default.controls),
             dwell=data.Dwell(self.dwell.down, self.dwell.up),
             on_missing={name: data.Assumption(word) for name, word in self.on_missing.model_dump().items()},
             no_fit=data.NoFit(self.no_fit),

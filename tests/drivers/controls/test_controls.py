@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.controls.control import GOVERNOR, MAX_FREQUENCY, NAMES, PLATFORM_PROFILE, ControlError
-from drivers.controls.controls import Controls
+from drivers.controls.controls import Controls, Restored
 from drivers.controls.journal import Journal
 
 WriteTree = Callable[[str], Path]
@@ -52,9 +52,28 @@ def test_set_twice_and_put_back_to_the_beginning(root: Path, controls: Controls)
     controls.set(MAX_FREQUENCY, "1200000")
     controls.set(PLATFORM_PROFILE, "low-power")
     assert settings(root) == ["powersave", "powersave", "1200000", "1200000", "low-power"]
-    assert controls.restore() == ()
+    assert controls.restore().failures == ()
     assert settings(root) == BEFORE
-    assert controls.restore() == ()
+    assert controls.restore().failures == ()
+
+
+def test_one_control_is_put_back_and_the_others_stay(root: Path, controls: Controls) -> None:
+    controls.set(GOVERNOR, "performance")
+    controls.set(PLATFORM_PROFILE, "low-power")
+    assert controls.restore(GOVERNOR) == Restored((GOVERNOR,), ())
+    assert settings(root) == [*BEFORE[:4], "low-power"]
+    assert controls.restore() == Restored((PLATFORM_PROFILE,), ())
+    assert controls.restore() == Restored()
+
+
+def test_without_a_journal_nothing_is_set(root: Path) -> None:
+    (root / "file").write_text("")
+    controls = Controls(root / "file/controls.json", NAMES, root)
+    with pytest.raises(ControlError, match="Not a directory"):
+        controls.set(PLATFORM_PROFILE, "low-power")
+    assert settings(root) == BEFORE
+    (failure,) = controls.restore().failures
+    assert "Not a directory" in failure
 
 
 def test_everything_is_off_by_default(root: Path) -> None:
@@ -88,14 +107,14 @@ def test_crash_between_the_journal_and_the_write(root: Path, controls: Controls)
     controls.set(PLATFORM_PROFILE, "low-power")
     controls.set(PLATFORM_PROFILE, "performance")
     (root / "sys/firmware/acpi/platform_profile").write_text("low-power\n")
-    assert controls.restore() == ()
+    assert controls.restore().failures == ()
     assert settings(root) == BEFORE
 
 
 def test_what_somebody_else_set_since_is_left_alone(root: Path, controls: Controls) -> None:
     controls.set(PLATFORM_PROFILE, "low-power")
     (root / "sys/firmware/acpi/platform_profile").write_text("performance\n")
-    assert controls.restore() == ()
+    assert controls.restore() == Restored()
     assert settings(root)[-1] == "performance"
 
 
@@ -103,10 +122,10 @@ def test_what_can_not_be_put_back_is_said_and_kept_for_the_next_try(root: Path, 
     controls.set(PLATFORM_PROFILE, "low-power")
     profile = root / "sys/firmware/acpi/platform_profile"
     profile.unlink()
-    (failure,) = controls.restore()
+    (failure,) = controls.restore().failures
     assert str(profile) in failure
     profile.write_text("low-power\n")
-    assert controls.restore() == ()
+    assert controls.restore().failures == ()
     assert settings(root)[-1] == "balanced"
 
 
@@ -128,7 +147,7 @@ def test_next_start_puts_back_what_a_killed_agent_left(root: Path, controls: Con
     )
     assert done.returncode == -signal.SIGKILL
     assert settings(root) != BEFORE
-    assert controls.restore() == ()
+    assert controls.restore().failures == ()
     assert settings(root) == BEFORE
 
 

@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.fleet.broker import LocalBroker
 from drivers.meters import watts
+from drivers.meters.address import FileMeter, TopicMeter, parse
 from drivers.meters.meter import discover
 from drivers.meters.mqtt import MqttMeter
 from drivers.sensor import SensorError
@@ -49,17 +50,46 @@ def test_what_is_no_power_is_refused(text: str, path: str) -> None:
 def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "meter.json"
     path.write_text('{"power_w": 6.25}')
-    (sensor,) = discover({"TIDEGATE_METER": f"file:{path}#power_w"}).sensors
+    (sensor,) = discover(f"file:{path}#power_w").sensors
     assert take(sensor).value == 6.25
     os.utime(path, (1e9, 1e9))
     assert "last written" in take(sensor).reason
 
 
-@pytest.mark.parametrize("named", ["12", "file:", "mqtt://broker", "http://x/y"])
-def test_name_that_is_none_says_what_is_allowed(named: str) -> None:
-    (refusal,) = discover({"TIDEGATE_METER": named}).refusals
-    assert "allowed are file:PATH#KEY and mqtt://HOST:PORT/TOPIC#KEY" in refusal.reason
-    assert discover({}).refusals == ()
+@pytest.mark.parametrize(
+    ("named", "address"),
+    [
+        ("file:///run/meter", FileMeter(Path("/run/meter"), "")),
+        ("file:/run/m.json#a.b", FileMeter(Path("/run/m.json"), "a.b")),
+        ("mqtt://broker/plug/status#apower", TopicMeter("broker", 1883, "plug/status", "apower")),
+        ("mqtt://[::1]:1884/plug/", TopicMeter("::1", 1884, "plug", "")),
+    ],
+)
+def test_names(named: str, address: FileMeter | TopicMeter) -> None:
+    assert parse(named) == address
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "",
+        "12",
+        "file:",
+        "file:meter",
+        "file://host/x",
+        "mqtt://broker",
+        "mqtt://b:x/y",
+        "mqtt://[/y",
+        "http://x/y",
+    ],
+)
+def test_name_that_is_none(named: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse(named)
+
+
+def test_none_is_named() -> None:
+    assert discover(None).sensors == ()
 
 
 def message(payload: bytes, retain: bool = False) -> object:
@@ -84,7 +114,7 @@ def test_messages_age_and_retained_ones_do_not_count() -> None:
 
 @pytest.mark.broker
 def test_meter_on_a_real_broker_survives_its_restart(broker: LocalBroker) -> None:
-    found = discover({"TIDEGATE_METER": f"mqtt://127.0.0.1:{broker.port}/plug/status#apower"})
+    found = discover(f"mqtt://127.0.0.1:{broker.port}/plug/status#apower")
     (sensor,) = found.sensors
     assert found.stop is not None
     plug = Client(CallbackAPIVersion.VERSION2)

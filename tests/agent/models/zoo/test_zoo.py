@@ -154,7 +154,7 @@ def test_segments_without_norms_compute_what_the_module_does(name: str) -> None:
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", ["lenet", "resnet50", "efficientnet_b0", "densenet121"])
 def test_one_segment_of_each_kind_is_the_same_as_data(name: str) -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 1, 32, 32)

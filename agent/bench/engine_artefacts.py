@@ -1,0 +1,56 @@
+"""The ONNX files that the peers run: our export in fp32, and ONNX Runtime's own static quantization of it."""
+
+import logging
+from pathlib import Path
+from typing import NoReturn
+
+from agent.bench.engine_store import inputs_for, open_network
+from agent.engines.engine import Array
+from agent.engines.onnx.graph import GraphSetting, Sources, X, build_graph
+from agent.engines.onnx.protobuf import TensorValue, model_bytes
+
+
+def keep_onnx_models(directory: Path, with_int8: bool) -> None:
+    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx."""
+    network = open_network(directory)
+    sources = Sources(
+        floats=lambda names: [
+            TensorValue(name, network.arrays[name].shape, network.arrays[name]) for name in names
+        ],
+        quantized=_not_asked,
+        array=_not_asked,
+    )
+    plain = directory / "fp32.onnx"
+    plain.write_bytes(model_bytes(build_graph(network, GraphSetting(), sources)))
+    if not with_int8:
+        return
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415 - the bench extra
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.ERROR)
+    prepared = directory / "prepared.onnx"
+    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(directory / "int8.onnx"),
+        _Reader(inputs_for(network)),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        # Not its default: on x86 with VNNI unsigned activations are the faster, so the harder, peer.
+        activation_type=QuantType.QUInt8,
+    )
+
+
+def _not_asked(name: str) -> NoReturn:
+    raise AssertionError(f"{name}: an fp32 graph quantizes nothing")
+
+
+class _Reader:
+    """Calibration inputs in the form that ONNX Runtime asks for."""
+
+    def __init__(self, inputs: Array) -> None:
+        self._rest = iter([{X: sample[None]} for sample in inputs])
+
+    def get_next(self) -> dict[str, Array] | None:
+        """The next input, None at the end."""
+        return next(self._rest, None)

@@ -1,0 +1,183 @@
+"""One contestant of `tidegate bench engine` in a process of its own, so that no two runtimes share a thread pool.
+
+`python -m agent.bench.engine_peers PEER DIRECTORY THREADS`: opens, says ready, then runs as often as each line of
+standard input says and answers with a line of JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from agent.bench.engine_store import inputs_for, open_network
+from agent.engines.engine import Array
+from agent.engines.network_cache import NetworkCache
+from agent.models.ladder import Figures, OperatingPoint, Precision
+from agent.models.network import TrainedNetwork, blocks_of
+
+Run = Callable[[Array], Array]
+
+_UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
+
+
+def _point(
+    engine: str, precision: str, threads: int, thresholds: Mapping[str, float] | None = None
+) -> OperatingPoint:
+    return OperatingPoint(
+        "measured",
+        engine,
+        _UNMEASURED,
+        precision=Precision(precision),
+        threads=threads,
+        thresholds=thresholds or {},
+    )
+
+
+def _packed(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
+    def opened(directory: Path, threads: int) -> Run:
+        from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - each process loads its runtime alone
+        from agent.engines.packed.probe import probe  # noqa: PLC0415
+
+        network = open_network(directory)
+        engine = PackedEngine(network, lambda: inputs_for(network), probe(), NetworkCache(directory / "packed"))
+        variant = engine.prepare(_point("packed", precision, threads, _open_gates(network) if gated else None))
+        return lambda batch: variant.run(batch).outputs
+
+    return opened
+
+
+def _onnx(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
+    def opened(directory: Path, threads: int) -> Run:
+        from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415
+
+        network = open_network(directory)
+        engine = OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"))
+        variant = engine.prepare(_point("onnx", precision, threads, _open_gates(network) if gated else None))
+        return lambda batch: variant.run(batch).outputs
+
+    return opened
+
+
+def _open_gates(network: TrainedNetwork) -> dict[str, float]:
+    """A gate before every block, each of which opens every time: what gating costs when it saves nothing."""
+    return {segment.name: -1.0 for segment in blocks_of(network)}
+
+
+def _eager(directory: Path, threads: int) -> Run:
+    from agent.engines.eager import EagerEngine  # noqa: PLC0415
+
+    variant = EagerEngine(open_network(directory)).prepare(_point("eager", "fp32", threads))
+    return lambda batch: variant.run(batch).outputs
+
+
+def _compiled(directory: Path, threads: int) -> Run:
+    import torch  # noqa: PLC0415
+
+    from agent.bench.engine_networks import SUBJECTS  # noqa: PLC0415
+    from agent.models.zoo.folding import inference_segments  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(*(module for _, module in inference_segments(SUBJECTS[directory.name].make())))
+    torch._inductor.config.freezing = True  # noqa: SLF001 - how its documentation turns freezing on
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # left out of torch's stubs
+    compiled = torch.compile(net, dynamic=False)
+
+    def run(batch: Array) -> Array:
+        with torch.no_grad():
+            outputs: Array = compiled(torch.from_numpy(batch)).numpy()
+            return outputs
+
+    return run
+
+
+def _runtime(model: str) -> Callable[[Path, int], Run]:
+    """ONNX Runtime as it comes: its own thread pool settings, spinning included."""
+
+    def opened(directory: Path, threads: int) -> Run:
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(str(directory / model), options, providers=["CPUExecutionProvider"])
+
+        def run(batch: Array) -> Array:
+            outputs: Array = session.run(None, {"x": batch})[0]
+            return outputs
+
+        return run
+
+    return opened
+
+
+def _openvino(model: str) -> Callable[[Path, int], Run]:
+    def opened(directory: Path, threads: int) -> Run:
+        import openvino  # noqa: PLC0415
+
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        core = openvino.Core()
+        loaded = core.read_model(directory / model)
+        loaded.reshape([1, *inputs_for(open_network(directory), 1).shape[1:]])
+        compiled = core.compile_model(loaded, "CPU", settings)
+        request = compiled.create_infer_request()
+
+        def run(batch: Array) -> Array:
+            outputs: Array = next(iter(request.infer([batch]).values()))
+            return outputs
+
+        return run
+
+    return opened
+
+
+PEERS: Mapping[str, Callable[[Path, int], Run]] = {
+    "eager": _eager,
+    "torch.compile": _compiled,
+    "ort fp32": _runtime("fp32.onnx"),
+    "ort int8": _runtime("int8.onnx"),
+    "openvino fp32": _openvino("fp32.onnx"),
+    "openvino int8": _openvino("int8.onnx"),
+    "packed fp32": _packed("fp32"),
+    "packed bf16": _packed("bf16"),
+    "packed int8": _packed("int8"),
+    "packed fp32 gated": _packed("fp32", gated=True),
+    "onnx fp32": _onnx("fp32"),
+    "onnx int8": _onnx("int8"),
+    "onnx fp32 gated": _onnx("fp32", gated=True),
+}
+
+
+def main() -> None:
+    """The child."""
+    peer, directory, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    sample = inputs_for(open_network(directory), 1)
+    run = PEERS[peer](directory, threads)
+    run(sample)
+    _say({"ready": True})
+    process = psutil.Process()
+    for line in sys.stdin:
+        latencies_ms = []
+        cpu_before = time.process_time()
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            run(sample)
+            latencies_ms.append((time.perf_counter() - start) * 1e3)
+        cpu_ms = (time.process_time() - cpu_before) * 1e3 / int(line)
+        _say({"latencies_ms": latencies_ms, "cpu_ms": cpu_ms, "rss_bytes": process.memory_info().rss})
+
+
+def _say(message: dict[str, object]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""`tidegate bench engine`."""
+
+from typing import Annotated
+
+import typer
+
+from agent.cli.bench.show import JsonOption, QuickOption, progress, show
+from agent.cli.console import EX_USAGE, fail
+
+
+def engine(
+    network: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
+    as_json: JsonOption = False,
+    quick: QuickOption = False,
+) -> None:
+    """Our engines against torch, ONNX Runtime and OpenVINO: latency, CPU time, memory, gating."""
+    # They import torch, which the other commands do without.
+    from agent.bench import engine as bench  # noqa: PLC0415
+    from agent.bench.engine_networks import SUBJECTS  # noqa: PLC0415
+
+    unknown = [name for name in network or () if name not in SUBJECTS]
+    if unknown:
+        fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(SUBJECTS)}", EX_USAGE)
+    try:
+        show(bench.run(progress, quick=quick, networks=network), as_json)
+    except bench.PeerEnded as error:
+        fail(str(error), 1)

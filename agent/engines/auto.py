@@ -1,0 +1,63 @@
+"""The engine `auto`: for every operating point the engine that was measured to be best on this device."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from agent.engines.choice import Choice, choose
+from agent.engines.contest import contest
+from agent.engines.device import DeviceCache
+from agent.engines.engine import Engine, UnsupportedPoint, Variant
+from agent.models.bundle import Bundle
+from agent.models.ladder import OperatingPoint
+
+log = logging.getLogger(__name__)
+
+NAME = "auto"
+
+
+class AutoEngine:
+    """Hands each point to its engine; an engine is opened when the first point of its own is prepared."""
+
+    def __init__(self, choice: Choice, opener: Callable[[str], Engine]) -> None:
+        self._choice = choice
+        self._open = opener
+        self._engines: dict[str, Engine] = {}
+
+    @property
+    def name(self) -> str:
+        """`auto` and the engines behind it: `auto (onnx, packed)`."""
+        return f"{NAME} ({', '.join(sorted(set(self._choice.engines.values())))})"
+
+    def prepare(self, point: OperatingPoint) -> Variant:
+        """Raises UnsupportedPoint for a point that no engine here can run."""
+        name = self._choice.engines.get(point.name)
+        if name is None:
+            told = [reason for reason in self._choice.reasons if reason.startswith(f"{point.name}:")]
+            raise UnsupportedPoint("; ".join(told) or f"{point.name} was not tried on this device")
+        if name not in self._engines:
+            self._engines[name] = self._open(name)
+        return self._engines[name].prepare(point)
+
+
+def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache) -> Choice:
+    """What was found best for a bundle on this device, measured now (seconds) unless it is known."""
+    names = [point.name for point in bundle.ladder.points]
+    if len(engines) == 1:
+        return Choice(
+            dict.fromkeys(names, engines[0]), [f"{name}: {engines[0]}, the only one here" for name in names]
+        )
+
+    def measured() -> dict[str, object]:
+        log.info("trying %s on this device, once", ", ".join(engines))
+        choice = choose(names, contest(bundle, engines, cache.directory))
+        return {"engines": dict(choice.engines), "reasons": list(choice.reasons)}
+
+    kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}", measured)
+    match kept:
+        case {"engines": dict(chosen), "reasons": list(reasons)} if set(chosen.values()) <= set(engines):
+            choice = Choice(chosen, reasons)
+        case _:
+            choice = choose(names, contest(bundle, engines, None))
+    for reason in choice.reasons:
+        log.info("engine for %s", reason)
+    return choice

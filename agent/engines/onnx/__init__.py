@@ -1,0 +1,1 @@
+"""The onnx engine: ONNX Runtime, for processes without torch."""

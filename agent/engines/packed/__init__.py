@@ -1,0 +1,1 @@
+"""The packed engine: torch with oneDNN's prepacked weights, without a compiler."""

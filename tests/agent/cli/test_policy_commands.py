@@ -1,0 +1,110 @@
+"""The policy commands as a user meets them: output, errors and exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli.main import app
+from agent.paths import profiles_directory
+from agent.policy.schema import PolicyDocument
+from drivers.trace import ReplayTrace
+
+PROFILES = profiles_directory()
+CAMERA = PROFILES / "policies" / "field-camera.yaml"
+LADDER = PROFILES / "ladders" / "camera.yaml"
+
+
+def said(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def named(tmp_path):
+    path = tmp_path / "named.yaml"
+    path.write_text(
+        "tidegate: 1\nname: named\nversion: 1\nmax_accuracy_loss: 1 %\ndefault: {use: int9}\n"
+        "rules:\n  - {name: r, between: ['22:00', '06:00'], use: int8-skip-50}\n"
+    )
+    return path
+
+
+def test_check_looks_points_up_on_a_ladder(named):
+    assert "valid" in said("policy", "check", named)
+    output = said("policy", "check", named, "--ladder", LADDER, code=78)
+    assert f"{named}:5:16: default.use: no such point on the ladder" in output
+    assert "nearest: int8" in output
+    assert f"{named}:7:49: rules[0].use: the ceiling forbids this point" in output
+
+
+@pytest.mark.parametrize("ladder", ["bundles/digits", "bundles/digits/ladder.json", "ladders/camera.yaml"])
+def test_a_ladder_may_be_a_bundle_or_a_file(ladder):
+    assert "valid" in said("policy", "check", CAMERA, "--ladder", PROFILES / ladder)
+
+
+def test_show_tells_where_each_value_comes_from(tmp_path):
+    policy = tmp_path / "p.yaml"
+    policy.write_text("tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 2 %\n")
+    output = said("policy", "show", policy, "--board", "raspberry-pi-5", "--below", CAMERA, "--origin")
+    places = dict(line.split("  # ") for line in output.splitlines())
+    places = {value.strip(): place for value, place in places.items()}
+    assert places["max_accuracy_loss: 2 %"] == f"{policy}:4:20"
+    assert places["dwell.up: 60 s"].startswith(str(CAMERA))
+    assert "on_missing.temperature: assume_hot" in places
+    assert said("policy", "show", policy) == "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 2 %\n"
+
+
+def test_the_schema_in_the_tree_is_that_of_this_version():
+    assert json.loads((PROFILES / "policy.schema.json").read_text()) == json.loads(said("policy", "schema"))
+    definitions = PolicyDocument.model_json_schema(by_alias=True)["$defs"]
+    assert {"RulePart", "ConditionPart", "GoalsPart"} <= set(definitions)
+    assert definitions["DwellPart"]["properties"]["up"]["type"] == "string"
+
+
+def test_explain_on_a_saved_state(tmp_path):
+    saved = tmp_path / "state.json"
+    saved.write_text('{"readings": {"battery": 18, "power_source": "battery", "temperature": {"value": 40}}}')
+    arguments = ("policy", "explain", "--snapshot", saved, "--policy", CAMERA, "--at", "2026-06-01T12:00")
+    assert "rule 'battery low' is in force" in said(*arguments)
+    document = json.loads(said(*arguments, "--json"))
+    assert document["rule"] == "battery low"
+    assert document["rules"][1]["changes"] == ["battery rises to 25 % (now 18 %)", "power source is not battery"]
+    saved.write_text('{"readings": 3}')
+    assert "readings" in said(*arguments, code=65)
+
+
+def test_simulate_compares_policies_and_says_that_it_is_estimated():
+    trace = PROFILES / "traces" / "commute.csv"
+    policies = ("--policy", CAMERA, "--policy", PROFILES / "policies" / "solar-box.yaml")
+    output = said("policy", "simulate", "--trace", trace, *policies)
+    assert "field-camera on Small board" in output
+    assert "estimates" in output
+    totals = json.loads(said("policy", "simulate", "--trace", trace, *policies, "--json"))
+    assert set(totals) == {"field-camera", "solar-box"}
+    assert totals["solar-box"]["asked"] > 0
+
+
+def test_simulate_needs_a_load_a_policy_and_a_trace(tmp_path):
+    day = PROFILES / "traces" / "field-camera-day.csv"
+    assert "--requests" in said("policy", "simulate", "--trace", day, "--policy", CAMERA, code=65)
+    assert "48.0 Wh" in said("policy", "simulate", "--trace", day, "--fit")
+    assert "no readable file" in said("policy", "simulate", "--trace", tmp_path / "none.csv", code=65)
+
+
+def test_a_recording_is_a_trace_that_can_be_read_again(tmp_path):
+    path = tmp_path / "day.csv"
+    assert "rows" in said("record", path, "--seconds", "1", "--interval", "0.2")
+    trace = ReplayTrace.load(path)
+    assert trace.duration_s > 0.3
+    assert trace.clock_s > 0 or path.read_text().startswith("# clock: 00:00")
+    assert isinstance(trace.tracks["memory_available"].values[-1], float)
+    assert "never overwrites" in said("record", path, "--seconds", "1", code=65)
+
+
+def test_the_ready_policies_name_the_schema_for_editors():
+    for name in ("solar-box", "fanless-gateway", "always-plugged"):
+        text = (Path(PROFILES) / "policies" / f"{name}.yaml").read_text()
+        assert text.startswith("# yaml-language-server: $schema=../policy.schema.json\n")

@@ -1,0 +1,72 @@
+"""`auto` on the shipped bundle: tried in children, kept, and handed out point by point."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.engines import auto, contest
+from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
+from agent.engines.choice import Choice
+from agent.engines.engine import UnsupportedPoint
+from agent.models.bundle import open_bundle
+
+BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
+CANARIES = BUNDLE.canaries()
+
+
+def test_every_point_is_answered_as_at_calibration_and_the_choice_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine("auto", BUNDLE, tmp_path)
+    for point in BUNDLE.ladder.points:
+        answered = engine.prepare(point).run(CANARIES.inputs)
+        assert CANARIES.agreement(point.name, answered.outputs) == 1
+
+    def again(*_: object) -> list[object]:
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(auto, "contest", again)
+    assert open_engine("auto", BUNDLE, tmp_path).name == engine.name
+
+
+def test_an_engine_that_can_not_open_is_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = contest.contest(BUNDLE, ["nonsense"], None)
+    assert {trial.point for trial in trials} == {point.name for point in BUNDLE.ladder.points}
+    assert all(trial.latency_ms is None and "nonsense" in trial.reason for trial in trials)
+
+
+def test_a_point_without_an_engine_says_what_was_tried() -> None:
+    engine = auto.AutoEngine(Choice({}, ["full: no engine runs it (packed was killed by signal 8)"]), open_engine)
+    with pytest.raises(UnsupportedPoint, match="signal 8"):
+        engine.prepare(BUNDLE.ladder.full)
+
+
+@pytest.mark.parametrize("name", installed_engines())
+def test_an_engine_answers_the_canaries_of_a_shipped_point_or_refuses_it_by_its_knob(
+    name: str, tmp_path: Path
+) -> None:
+    engine = open_engine(name, BUNDLE, tmp_path)
+    assert engine.name == name
+    answered, refusals = [], []
+    for point in BUNDLE.ladder.points:
+        try:
+            variant = engine.prepare(point)
+        except UnsupportedPoint as refused:
+            refusals.append(str(refused))
+            continue
+        assert CANARIES.agreement(point.name, variant.run(CANARIES.inputs).outputs) == 1
+        answered.append(point.name)
+    assert all("has no knob" in refusal for refusal in refusals)
+    assert answered[:2] == ["full", "int8"]
+    assert name != "eager" or len(answered) == len(BUNDLE.ladder.points)
+
+
+def test_an_unknown_engine_is_told_what_there_is() -> None:
+    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, packed, eager"):
+        open_engine("tensorrt", BUNDLE)
+
+
+def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.engines.catalog.installed_version", lambda name: "1" if name == "torch" else None)
+    with pytest.raises(UnknownEngine, match=r"tidegate\[onnx\]"):
+        open_engine("onnx", BUNDLE)

@@ -1,0 +1,178 @@
+"""packed and onnx against eager: random networks at random points, within the bounds that docs/engines.md says."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from random_networks import (
+    batch_for,
+    difference,
+    image_network,
+    image_networks,
+    knobs,
+    networks,
+    point,
+    token_network,
+)
+
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Engine
+from agent.engines.packed.engine import PackedEngine
+from agent.engines.packed.probe import probe
+from agent.models.ladder import Precision
+from agent.models.network import TrainedNetwork
+
+OFFER = probe()
+EXACT = 1e-4
+"""Same arithmetic, sums in another order."""
+BF16 = 0.05
+INT8 = 0.25
+"""A random net is the worst case: nothing in its training has made it robust to rounding, and logits cancel."""
+
+Open = Callable[[TrainedNetwork], Engine]
+
+
+def open_packed(network: TrainedNetwork) -> Engine:
+    return PackedEngine(network, lambda: batch_for(network), OFFER)
+
+
+def open_onnx(network: TrainedNetwork) -> Engine:
+    from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+
+    return OnnxEngine(network, lambda: batch_for(network))
+
+
+NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
+ENGINES = pytest.mark.parametrize("opened", [open_packed, pytest.param(open_onnx, marks=NO_ONNX)])
+CHEAP = settings(max_examples=25, deadline=None)
+
+
+@ENGINES
+@CHEAP
+@given(data=st.data(), network=networks)
+def test_a_point_certified_on_eager_answers_as_eager_does(
+    opened: Open, data: st.DataObject, network: TrainedNetwork
+) -> None:
+    chosen = point("eager", **data.draw(knobs(network, (Precision.FP32, Precision.BF16, Precision.INT8))))
+    batch = batch_for(network)
+    expected = EagerEngine(network).prepare(chosen).run(batch)
+    answer = opened(network).prepare(chosen).run(batch)
+    assert difference(answer.outputs, expected.outputs) < EXACT
+    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
+
+
+@ENGINES
+@CHEAP
+@given(data=st.data(), network=networks)
+def test_int8_stays_near_eager(opened: Open, data: st.DataObject, network: TrainedNetwork) -> None:
+    drawn = data.draw(knobs(network, (Precision.FP32, Precision.INT8)))
+    batch = batch_for(network)
+    plain = {**drawn, "precision": Precision.FP32, "layer_precision": {}}
+    expected = EagerEngine(network).prepare(point("eager", **plain)).run(batch)
+    engine = opened(network)
+    answer = engine.prepare(point(engine.name, **drawn)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < INT8
+    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
+
+
+@pytest.mark.skipif(Precision.BF16 not in OFFER.precisions, reason=f"not offered here: {OFFER.reason}")
+@CHEAP
+@given(data=st.data(), network=networks)
+def test_bf16_stays_near_eager(data: st.DataObject, network: TrainedNetwork) -> None:
+    drawn = data.draw(knobs(network, (Precision.FP32, Precision.BF16)))
+    batch = batch_for(network)
+    plain = {**drawn, "precision": Precision.FP32, "layer_precision": {}}
+    expected = EagerEngine(network).prepare(point("eager", **plain)).run(batch)
+    answer = open_packed(network).prepare(point("packed", **drawn)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < BF16
+
+
+@ENGINES
+@settings(max_examples=10, deadline=None)
+@given(network=image_networks, precision=st.sampled_from([Precision.FP32, Precision.INT8]))
+def test_gates_decide_per_sample_whatever_the_batch(
+    opened: Open, network: TrainedNetwork, precision: Precision
+) -> None:
+    batch = batch_for(network)
+    thresholds = {block: float(np.sort(scores)[1:3].mean()) for block, scores in scores_of(network, batch).items()}
+    engine = opened(network)
+    variant = engine.prepare(point(engine.name, thresholds=thresholds, precision=precision))
+    together = variant.run(batch)
+    alone = [variant.run(batch[i : i + 1]) for i in range(len(batch))]
+    assert together.executed_blocks == sum(answer.executed_blocks for answer in alone)
+    assert difference(np.concatenate([answer.outputs for answer in alone]), together.outputs) < 0.01
+
+
+def scores_of(network: TrainedNetwork, batch: np.ndarray) -> dict[str, np.ndarray]:
+    scores = {}
+    EagerEngine(network).build(point("eager")).forward(
+        batch, lambda block, seen: scores.__setitem__(block, seen.x.abs().flatten(1).mean(1).numpy())
+    )
+    return scores
+
+
+@ENGINES
+def test_gates_of_these_tests_open_for_some_and_not_for_others(opened: Open) -> None:
+    network = image_network(("residual", "inverted", "residual"), 8, 3)
+    batch = batch_for(network)
+    thresholds = {block: float(np.sort(scores)[1:3].mean()) for block, scores in scores_of(network, batch).items()}
+    answer = opened(network).prepare(point("eager", thresholds=thresholds)).run(batch)
+    expected = EagerEngine(network).prepare(point("eager", thresholds=thresholds)).run(batch)
+    assert 0 < answer.skipped_blocks < 3 * len(batch)
+    assert answer.executed_blocks == expected.executed_blocks
+    assert difference(answer.outputs, expected.outputs) < EXACT
+
+
+@ENGINES
+@pytest.mark.parametrize("network", [image_network(("residual", "twice_read"), 8, 1), token_network(2, 8, 1)])
+def test_full_is_bit_identical_after_any_history(opened: Open, network: TrainedNetwork) -> None:
+    engine = opened(network)
+    batch = batch_for(network)
+    full = engine.prepare(point(engine.name))
+    first = full.run(batch).outputs.tobytes()
+    for precision in (Precision.INT8, Precision.FP32):
+        for skip in ({"b0"}, {"b1"}, set()):
+            other = engine.prepare(point(engine.name, precision=precision, skip=frozenset(skip)))
+            before = other.run(batch).outputs.tobytes()
+            assert full.run(batch).outputs.tobytes() == first
+            assert other.run(batch).outputs.tobytes() == before
+            other.release()
+            assert engine.prepare(point(engine.name)).run(batch).outputs.tobytes() == first
+
+
+@ENGINES
+def test_the_batch_is_left_alone(opened: Open) -> None:
+    network = token_network(2, 8, 2)
+    batch = batch_for(network)
+    before = batch.copy()
+    engine = opened(network)
+    for precision in (Precision.FP32, Precision.INT8):
+        engine.prepare(point(engine.name, precision=precision)).run(batch)
+        assert np.array_equal(batch, before)
+
+
+@ENGINES
+def test_int8_weights_take_about_a_quarter(opened: Open) -> None:
+    network = image_network(("residual",) * 4, 64, 1)
+    engine = opened(network)
+    full, small = (
+        engine.prepare(point(engine.name, precision=each)).weights_resident_bytes
+        for each in (Precision.FP32, Precision.INT8)
+    )
+    assert small < 0.27 * full
+
+
+def test_threads_are_the_points() -> None:
+    network = token_network(1, 8, 1)
+    engine = open_packed(network)
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            engine.prepare(point("packed", threads=threads)).run(batch_for(network))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

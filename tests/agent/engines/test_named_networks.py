@@ -1,0 +1,76 @@
+"""The networks of the zoo, exported and run on every engine; at full size, and some small ones, as `slow`."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from random_networks import difference, point
+
+from agent.calibration.build import export_network
+from agent.engines.eager import EagerEngine
+from agent.engines.fusion import Call, fuse
+from agent.engines.packed.engine import PackedEngine
+from agent.engines.packed.probe import probe
+from agent.models.ladder import Precision
+from agent.models.network import TrainedNetwork
+from agent.models.zoo.catalog import ZOO
+from agent.models.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6, vit_small
+from agent.models.zoo.folding import inference_segments
+from agent.models.zoo.segmented import Segmented
+
+OFFER = probe()
+EXACT = 1e-4
+INT8 = 0.3
+
+SMALL = {name: (entry.small, (1, 32, 32)) for name, entry in ZOO.items()} | {
+    "pre_ln_encoder": (lambda: Encoder(2, 32, 4, 64, 5), (6, 32)),
+    "post_ln_encoder": (lambda: Encoder(2, 32, 4, 64, 5, post_norm=True), (6, 32)),
+    "vit": (lambda: Encoder(2, 32, 4, 64, 5, entrance=Patches(32, 8, 32)), (3, 32, 32)),
+}
+FULL = {
+    name: (entry.full, (entry.channels, entry.resolution, entry.resolution)) for name, entry in ZOO.items()
+} | {
+    "encoder_6": (encoder_6, (128, 384)),
+    "bert_style_6": (bert_style_6, (128, 384)),
+    "vit_small": (vit_small, (3, 224, 224)),
+}
+
+QUICK = ("resnet18", "pre_ln_encoder")
+"""Exporting the others takes seconds each."""
+
+CASES = [
+    *(
+        pytest.param(*case, id=f"small-{name}", marks=[pytest.mark.slow] * (name not in QUICK))
+        for name, case in SMALL.items()
+    ),
+    *(pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in FULL.items()),
+]
+
+
+def export(net: Segmented, shape: tuple[int, ...]) -> TrainedNetwork:
+    return export_network(inference_segments(net), torch.randn(2, *shape))
+
+
+@pytest.mark.parametrize(("make", "shape"), CASES)
+def test_every_engine_answers_as_eager(make: object, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = export(make(), shape)
+    layers = [step for segment in network.segments for step in fuse(segment)]
+    assert not [
+        step.node.operator
+        for step in layers
+        if isinstance(step, Call) and step.node.operator in {"aten.conv2d.default", "aten.linear.default"}
+    ], "layers that would run unpacked"
+    batch = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    expected = EagerEngine(network).prepare(point("eager")).run(batch).outputs
+    engines = [PackedEngine(network, lambda: batch, OFFER)]
+    if find_spec("onnxruntime") is not None:
+        from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+
+        engines.append(OnnxEngine(network, lambda: batch))
+    for engine in engines:
+        exact = engine.prepare(point(engine.name)).run(batch).outputs
+        assert difference(exact, expected) < EXACT, engine.name
+        small = engine.prepare(point(engine.name, precision=Precision.INT8)).run(batch).outputs
+        assert difference(small, expected) < INT8, engine.name

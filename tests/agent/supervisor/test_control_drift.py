@@ -1,0 +1,87 @@
+"""The control loop books shadow runs, takes a drifted point off the ladder, and says so once."""
+
+import asyncio
+
+from agent.messages import Served, ShadowCount, Standing, Switched
+from agent.models.bundle import open_bundle
+from agent.paths import profiles_directory
+from agent.policy.policy import DriftGuard, Policy
+from agent.policy.readings import REQUEST_RATE
+from agent.policy.schema import load_policy
+from agent.supervisor.control import Control
+from agent.supervisor.events import Event, EventKind
+from drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot, Unit
+
+LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
+TEXT = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: cheapest}\n"
+TEXT += "drift_guard: {share: 2 %}\ndwell: {down: 0 s, up: 0 s}\n"
+
+
+class Keeper:
+    """Follows every switch, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.point = LADDER.full.name
+        self.standings: list[Standing] = []
+
+    def stand(self, standing: Standing) -> None:
+        self.standings.append(standing)
+
+    async def switch(self, point: str) -> Switched:
+        self.point = point
+        return Switched(0, True, point, 0.0, 0.0, 1.0)
+
+
+class Sensors:
+    """On external power, always."""
+
+    def snapshot(self) -> Snapshot:
+        reading = Reading("external", Unit.NAME, 0.0, Provenance.MEASURED, "test")
+        return Snapshot(0.0, {POWER_SOURCE: reading})
+
+
+def served(*shadow: ShadowCount) -> Served:
+    return Served(0, 2.0, 20, 0, 20, 1.0, 2.0, 0.0, 0, tuple(shadow))
+
+
+def test_a_drifted_point_is_left_and_not_used_again() -> None:
+    keeper, events = Keeper(), list[Event]()
+    policy: Policy = load_policy(TEXT, "p")
+    assert policy.drift_guard == DriftGuard(0.02, 60.0)
+    control = Control(ladder=LADDER, policy=policy, keeper=keeper, sampler=Sensors(), emit=events.append)  # type: ignore[arg-type]
+
+    async def go() -> None:
+        for _ in LADDER.points:
+            await control.step()
+        drifted = keeper.point
+        assert drifted != LADDER.full.name
+        assert keeper.standings[-1].shadow_share == 0.02
+        control.note_served(served(ShadowCount(drifted, 50, 1)))
+        await control.step()
+        assert keeper.point == drifted
+        control.note_served(served(ShadowCount(drifted, 100, 60)))
+        control.note_served(served(ShadowCount(drifted, 100, 60), ShadowCount("gone", 9, 9)))
+        await control.step()
+        assert keeper.point != drifted
+        faults = [event for event in events if event.kind is EventKind.FAULT]
+        assert [fault.text for fault in faults] == [
+            f"{drifted} is demoted: it disagreed with the full model on 61 of 150, allowed are "
+            + faults[0].text.rsplit("allowed are ")[1]
+        ]
+
+    asyncio.run(go())
+
+
+def test_what_was_served_becomes_readings() -> None:
+    control = Control(
+        ladder=LADDER,
+        policy=load_policy(TEXT.replace("use: cheapest", "use: full") + "rules: []\n", "p"),
+        keeper=Keeper(),  # type: ignore[arg-type]
+        sampler=Sensors(),  # type: ignore[arg-type]
+        emit=lambda _: None,
+        clock=lambda: 0.0,
+    )
+    control.note_served(served())
+    explanation = control.explanation()
+    assert explanation.point == LADDER.full.name
+    assert control._snapshot().number(REQUEST_RATE) == 10.0

@@ -1,0 +1,51 @@
+"""A worker on the onnx engine: switches through the ladder without a byte of torch in its process."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from agent_process import BUNDLE
+
+from agent.models.bundle import open_bundle
+from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
+from agent.supervisor.listeners import Listeners, open_listeners
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/maps"),
+]
+
+
+@pytest.fixture
+def listeners(tmp_path: Path) -> Iterator[Listeners]:
+    opened = open_listeners(tmp_path / "tidegate.sock", None)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(("engine", "loads_torch"), [("onnx", False), ("eager", True)])
+def test_torch_is_mapped_only_by_engines_that_need_it(
+    listeners: Listeners, engine: str, loads_torch: bool
+) -> None:
+    points = [point for point in open_bundle(BUNDLE).ladder.points if not (point.stand_ins or point.exits)]
+    assert len(points) >= 2
+
+    async def scenario() -> str:
+        keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", lambda _: None)
+        running = asyncio.create_task(keeper.run())
+        try:
+            await keeper.wait_ready()
+            for point in points[::-1]:
+                switched = await keeper.switch(point.name)
+                assert switched.ok, switched
+            return await asyncio.to_thread(Path(f"/proc/{keeper.pid}/maps").read_text)
+        finally:
+            await keeper.stop()
+            await asyncio.wait_for(running, 20)
+
+    maps = asyncio.run(asyncio.wait_for(scenario(), 90))
+    assert ("libtorch" in maps) == loads_torch
+    assert ("onnxruntime" in maps) == (engine == "onnx")
