@@ -58,7 +58,11 @@ def test_killed_supervisor_goes_on_where_it_was(start_agent: StartAgent, broker:
         agent = start_agent(broker, allow_unsigned=True)
         load = ending.enter_context(Load(agent))
         # The cheapest that the pushed policy's ceiling of 5 % allows.
-        allowed = [rung for rung in agent.status().ladder if (rung.certified_risk or 0) <= 0.05]
+        allowed = [
+            rung
+            for rung in agent.status().ladder
+            if rung.certified_risk is not None and rung.certified_risk <= 0.05
+        ]
         point = allowed[-1].name
         target = Target("device", agent.device)
         assert push(broker.address, target, pinned(point, 2), 2).outcome == "accepted"
