@@ -121,7 +121,7 @@ case $verb in
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
-    exec "$venv/bin/python" -m pytest "$@"
+    exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
     ;;
   dev)
     ensure_packages
