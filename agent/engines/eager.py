@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.engines.engine import Answer, Array, UnsupportedPoint
+from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.flight import Flight
 from agent.engines.interpreter import Interpreter, check_runs
 from agent.engines.resolution import resized, runs_at
+from agent.engines.torch_variant import TorchVariant
 from agent.models.flops import segment_flops
 from agent.models.gates import Gate, Seen, Site, gates_for
 from agent.models.graph import Segment, layer_of
@@ -138,39 +139,6 @@ class EagerNetwork:
             return Pass(flight.outputs().numpy(), flight.executed, flight.flops, flight.decisions)
 
 
-class EagerVariant:
-    """An operating point ready to answer."""
-
-    def __init__(self, point: OperatingPoint, network: EagerNetwork) -> None:
-        self._point = point
-        self._network: EagerNetwork | None = network
-
-    @property
-    def point(self) -> OperatingPoint:
-        """The operating point it answers at."""
-        return self._point
-
-    @property
-    def weights_resident_bytes(self) -> int:
-        """Bytes of weights held, 0 after `release`."""
-        return 0 if self._network is None else self._network.weights_resident_bytes
-
-    def run(self, batch: Array) -> Answer:
-        """Answer a batch of shape (samples, *input shape). Raises RuntimeError after `release`."""
-        if self._network is None:
-            raise RuntimeError(f"operating point {self._point.name} was released and can't run")
-        # The count is kept per calling thread by OpenMP, so it is set where the work is done (7 us).
-        if torch.get_num_threads() != self._point.threads:
-            torch.set_num_threads(self._point.threads)
-        done = self._network.forward(batch)
-        executed = sum(done.executed.values())
-        return Answer(done.outputs, executed, len(batch) * len(done.executed) - executed)
-
-    def release(self) -> None:
-        """Let go of the weights."""
-        self._network = None
-
-
 class EagerEngine:
     """Prepares variants from a network's master weights, which are read anew each time and never kept."""
 
@@ -187,11 +155,11 @@ class EagerEngine:
         """`eager`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> EagerVariant:
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
         """Raises UnsupportedPoint for another engine's point, and for blocks, layers or stand-ins unknown here."""
         if point.engine != NAME:
             raise UnsupportedPoint(f"{point.name}: made for engine {point.engine!r}, this one is {NAME!r}")
-        return EagerVariant(point, self.build(point))
+        return TorchVariant(point, self.build(point))
 
     def build(self, knobs: Knobs) -> EagerNetwork:
         """The network at a setting. Raises UnsupportedPoint for blocks, layers or stand-ins unknown here."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agent.engines import eager
-from agent.engines.engine import Answer, Array, UnsupportedPoint
+from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.fusion import Call, Layer, fuse
 from agent.engines.int8_store import Int8Store
 from agent.engines.interpreter import check_runs
@@ -26,6 +26,7 @@ from agent.engines.packed.offer import Offer
 from agent.engines.packed.plan import SegmentPlanner
 from agent.engines.quantization import Grid, QuantizedWeight, Range
 from agent.engines.support import check_knobs
+from agent.engines.torch_variant import TorchVariant
 from agent.models.graph import INPUT, Segment
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import OperatingPoint, Precision
@@ -35,39 +36,6 @@ from agent.models.precision import store
 NAME = "packed"
 
 MAX_CALIBRATION_INPUTS = 32
-
-
-class PackedVariant:
-    """An operating point ready to answer."""
-
-    def __init__(self, point: OperatingPoint, network: PackedNetwork) -> None:
-        self._point = point
-        self._network: PackedNetwork | None = network
-
-    @property
-    def point(self) -> OperatingPoint:
-        """The operating point it answers at."""
-        return self._point
-
-    @property
-    def weights_resident_bytes(self) -> int:
-        """Bytes of packed weights, those shared with other variants too; 0 after `release`."""
-        return 0 if self._network is None else self._network.weights_resident_bytes
-
-    def run(self, batch: Array) -> Answer:
-        """Answer a batch of shape (samples, *input shape). Raises RuntimeError after `release`."""
-        if self._network is None:
-            raise RuntimeError(f"operating point {self._point.name} was released and can't run")
-        if torch.get_num_threads() != self._point.threads:
-            torch.set_num_threads(self._point.threads)
-        done = self._network.forward(batch)
-        executed = sum(done.executed.values())
-        return Answer(done.outputs, executed, len(batch) * len(done.executed) - executed)
-
-    def release(self) -> None:
-        """Let go of the weights; those that another variant shares stay."""
-        self._network = None
-        return_freed()
 
 
 class PackedEngine:
@@ -97,13 +65,13 @@ class PackedEngine:
         """`packed`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> PackedVariant:
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
         """Raises UnsupportedPoint for knobs or precisions that it doesn't have here."""
         if point.engine not in {NAME, eager.NAME}:
             raise UnsupportedPoint(
                 f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
             )
-        variant = PackedVariant(point, self.build(point, native=point.engine == NAME))
+        variant = TorchVariant(point, self.build(point, native=point.engine == NAME), return_freed)
         self._int8.drop_pages()
         return_freed()
         return variant

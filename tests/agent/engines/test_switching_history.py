@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle as Live
 from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from agent.engines.eager import EagerEngine, EagerVariant
+from agent.engines.eager import EagerEngine
+from agent.engines.torch_variant import TorchVariant
 from agent.models.bundle import open_bundle
 from agent.models.ladder import OperatingPoint
 
@@ -33,17 +34,17 @@ class Switching(RuleBasedStateMachine):
         self.weights = hash_of_weights()
 
     @rule(target=variants, point=POINTS)
-    def prepare(self, point: OperatingPoint) -> EagerVariant:
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
         return self.engine.prepare(point)
 
     @rule(variant=variants, samples=BATCHES)
-    def run(self, variant: EagerVariant, samples: int) -> None:
+    def run(self, variant: TorchVariant, samples: int) -> None:
         answer = variant.run(INPUTS[:samples])
         assert answer.executed_blocks + answer.skipped_blocks == samples * len(BUNDLE.blocks)
         assert (answer.outputs.argmax(1) == BUNDLE.canaries().top1[variant.point.name][:samples]).all()
 
     @rule(variant=consumes(variants))
-    def release(self, variant: EagerVariant) -> None:
+    def release(self, variant: TorchVariant) -> None:
         variant.release()
 
     @invariant()
