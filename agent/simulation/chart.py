@@ -17,8 +17,9 @@ def chart(run: Run, ladder: Ladder, course: Course) -> str:
     rungs = {point.name: len(ladder.points) - rung for rung, point in enumerate(ladder.points)}
     right = {point.name: accuracy(point) * 100 for point in ladder.points}
     lines = []
-    if samples[0].battery_percent is not None:
-        lines.append(_line("battery %", [each.battery_percent or 0.0 for each in samples], (0.0, 100.0)))
+    battery_percent = [each.battery_percent for each in samples if each.battery_percent is not None]
+    if battery_percent:
+        lines.append(_line("battery %", battery_percent, (0.0, 100.0)))
     lines.append(_line("temperature C", [each.celsius for each in samples]))
     lines.append(_line("draw W", [each.draw_w for each in samples]))
     lines.append(
