@@ -10,7 +10,7 @@ from torch import Tensor
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.flight import Flight
 from agent.engines.interpreter import Interpreter, check_runs
-from agent.engines.resolution import resized, runs_at
+from agent.engines.resolution import at_resolution, resized
 from agent.engines.torch_variant import TorchVariant
 from agent.models.flops import segment_flops
 from agent.models.gates import Gate, Seen, Site, gates_for
@@ -182,10 +182,7 @@ class EagerEngine:
         lost = knobs.activations.keys() - self._sites
         if lost:
             raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(self._sites)}")
-        if knobs.resolution is not None:
-            reason = runs_at(self._model, knobs.resolution)
-            if reason is not None:
-                raise UnsupportedPoint(f"resolution {knobs.resolution}: {reason}")
+        at_resolution(self._model, knobs.resolution)
         headless = knobs.exits.keys() - self._model.exit_heads.keys()
         if headless:
             raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(self._model.exit_heads)} have one")
