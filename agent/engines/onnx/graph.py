@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.engines.onnx.operators import Scope, convert, convolution_attributes
+from agent.engines.onnx.operators import convert, convolution_attributes
 from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, TensorValue, ValueInfo, constants_of
+from agent.engines.onnx.scope import Scope
 from agent.engines.quantization import Grid, QuantizedWeight, Range, union
 from agent.models.graph import INPUT, Node, Ref, Segment, Weight, layer_of
 from agent.models.network import Network
