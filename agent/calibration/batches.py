@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from agent.engines.eager import EagerNetwork, Pass, Watch
-from agent.engines.engine import Array
+from agent.engines.engine import Answer, Array, Variant
 
 BATCH_BYTES = 2**23
 """Of inputs. Activations are some tens of times larger: ResNet-18 at 224x224 holds 5 times its input, twice."""
@@ -20,6 +20,16 @@ def run(network: EagerNetwork, inputs: Array, watch: Watch | None = None) -> Pas
     outputs = np.concatenate([done.outputs for done in passes])
     flops, decisions = (sum(done.flops for done in passes), sum(done.decisions for done in passes))
     return Pass(outputs, executed, flops, decisions)
+
+
+def answer_all(variant: Variant, inputs: Array) -> Answer:
+    """What a variant of any engine answers on all inputs (n, *input shape), n at least 1."""
+    answers = [variant.run(batch) for batch in batches(inputs)]
+    return Answer(
+        np.concatenate([answer.outputs for answer in answers]),
+        sum(answer.executed_blocks for answer in answers),
+        sum(answer.skipped_blocks for answer in answers),
+    )
 
 
 def batches(inputs: Array) -> Iterator[Array]:

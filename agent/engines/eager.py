@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.engines.engine import Array, UnsupportedPoint
+from agent.engines.engine import REFERENCE, Array, UnsupportedPoint
 from agent.engines.flight import Flight
 from agent.engines.interpreter import Interpreter, check_runs
 from agent.engines.resolution import resized, runs_at
@@ -21,7 +21,7 @@ from agent.models.network import Network, all_segments, blocks_of
 from agent.models.precision import StoredWeight, store
 from agent.models.sites import sites_of
 
-NAME = "eager"
+NAME = REFERENCE
 
 Watch = Callable[[str, Seen], None]
 

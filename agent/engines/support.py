@@ -8,7 +8,7 @@ from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import OperatingPoint, Precision
 from agent.models.network import Network, blocks_of
 
-KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads"})
+KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads", "ranges"})
 """The knobs that the packed and the onnx engine turn; another set on a point is refused by name."""
 
 _NO_KNOBS = frozenset({"name", "engine", "figures", "certificate"})

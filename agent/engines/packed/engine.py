@@ -88,9 +88,12 @@ class PackedEngine:
     def ranges_at(self, knobs: Knobs) -> Mapping[str, Range]:
         """Range of every value over the calibration inputs, by network-wide name.
 
-        On the paths that these knobs take: behind a skipped block values can be far larger than in the full net.
+        Those that calibration found, if the knobs bring them. Else on the paths that these knobs take: behind a
+        skipped block values can be far larger than in the full net.
         What none of those paths computes has the full net's range.
         """
+        if knobs.ranges:
+            return {name: Range(*span) for name, span in knobs.ranges.items()}
         subject = f"packed {sorted(knobs.thresholds.items())} {sorted(knobs.skip)}"
         return self._cache.ranges(subject, lambda: self._ranges_at(knobs))
 
