@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.engines.eager import EagerNetwork, Pass
+from agent.engines.staged import Pass, StagedNetwork
 from agent.models.flops import segment_flops
 from agent.models.network import Network
 
@@ -27,7 +27,7 @@ class CostModel:
         self._full_bytes = full_bytes
         self._full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
 
-    def cost(self, network: EagerNetwork, done: Pass) -> Cost:
+    def cost(self, network: StagedNetwork, done: Pass) -> Cost:
         """Cost of one pass of a network: what ran in it, per sample."""
         full_flops = len(done.outputs) * self._full_flops
         return Cost(
