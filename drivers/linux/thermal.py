@@ -23,8 +23,9 @@ _SINGLE_INTERVAL_S = 10.0
 # int3400_thermal registers a policy interface as a zone that always says 20 C, and on a Jetson up to JetPack 4 the
 # power chip's zone always says 100 C.
 _NOT_A_SENSOR = frozenset({"INT3400 Thermal", "PMIC-Die"})
-# Qualcomm's vendor kernels register charge, voltage and current of the battery as zones.
-_NOT_A_TEMPERATURE = re.compile(r"soc|.*(vbat|ibat|bcl).*")
+# Qualcomm's vendor kernels register voltage and current of the battery as zones. (The charge as well, as `soc`,
+# which is a temperature on Rockchip; a percentage is no plausible number of millidegrees.)
+_NOT_A_TEMPERATURE = re.compile(r".*(vbat|ibat|bcl).*")
 
 
 def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery:
