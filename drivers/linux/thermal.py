@@ -10,6 +10,7 @@ from pathlib import Path
 
 from drivers.linux.supply import Supply
 from drivers.linux.sysfs import UnreadableError, entries, read_text
+from drivers.linux.thermal_events import TOPIC, ThermalEvents
 from drivers.linux.uevents import Uevents
 from drivers.linux.zone import Zone, processor_zones, trips_of
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
@@ -35,8 +36,8 @@ def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery
     """
     alive = set() if alive is None else alive
     found = _find(sysroot, alive)
-    wake_on = (WakeOn(Uevents, frozenset({"thermal", "hwmon"})),) if sysroot == _LIVE else ()
-    return Discovery(_DRIVER, *found, partial(discover, sysroot, alive), wake_on)
+    wake_on = (WakeOn(Uevents, frozenset({"thermal", "hwmon"})), WakeOn(ThermalEvents, frozenset({TOPIC})))
+    return Discovery(_DRIVER, *found, partial(discover, sysroot, alive), wake_on if sysroot == _LIVE else ())
 
 
 def hottest_celsius(zones: Sequence[Zone]) -> float:
