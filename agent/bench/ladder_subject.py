@@ -87,7 +87,7 @@ def trained(recipe: Recipe, cache: Path, progress: Callable[[str], None]) -> Thr
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     save_file(state, path)
-    # The trained one lies in memory channels last; what is returned is the same whether it was trained just now or not.
+    # The trained one lies channels last in memory; what is returned is the same as what a later run will read.
     fresh = ThreeStages(recipe)
     fresh.load_state_dict(state)
     return fresh.eval()

@@ -13,7 +13,7 @@ from agent.calibration.canaries import choose_canaries
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.exit_heads import with_exit_heads
 from agent.calibration.hosts import Host, hosts_for
-from agent.calibration.moves import Menu, groups_of
+from agent.calibration.menu import menu_of
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
 from agent.calibration.rungs import RungMaker
@@ -120,11 +120,11 @@ def _chain(
             checkpoint.add(step)
         progress(
             f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
-            f"operations {step.cost.flops_ratio:.0%}, weights {step.cost.resident_ratio:.0%}",
+            f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
             share=1 - plan.aim.cost(step.cost),
         )
 
-    return Search(network, Menu.of(network, groups_of(network)), inputs, plan.aim).chain(report, found)
+    return Search(network, menu_of(network, plan.knobs, inputs), inputs, plan.aim).chain(report, found)
 
 
 def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[Host]) -> Calibration:

@@ -17,7 +17,7 @@ def candidate(
     figures: Figures = UNMEASURED,
     certificate: Certificate | None = None,
 ) -> OperatingPoint:
-    """The point on one thread. Whatever the engine, a setting all in fp32 has eager's arithmetic, and says so."""
+    """The point. Whatever the engine, a setting all in fp32 has eager's arithmetic, and says so."""
     return OperatingPoint(
         name=name,
         engine=engine if is_narrow(setting) else REFERENCE,
@@ -29,6 +29,7 @@ def candidate(
         layer_precision=setting.layer_precision,
         activations=setting.activations,
         resolution=setting.resolution,
+        threads=setting.threads,
         stand_ins=setting.stand_ins,
         exits=setting.exits,
         activity=setting.activity,

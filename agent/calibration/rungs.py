@@ -11,6 +11,7 @@ from agent.calibration.candidate import candidate, is_narrow
 from agent.calibration.certification import Certification, certify
 from agent.calibration.cost import CostModel
 from agent.calibration.hosts import Host
+from agent.calibration.live_bytes import with_live_bytes
 from agent.calibration.measurement import Subject, measure_figures
 from agent.calibration.moves import PrecisionMove
 from agent.calibration.outcomes import failure_masks
@@ -133,6 +134,7 @@ class RungMaker:
             flops_ratio = costs.cost(counted, run(counted, inputs)).flops_ratio
             subjects.append(Subject(engine.prepare(candidate(setting, host.name)), flops_ratio))
         figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.aim.risk)
+        figures = with_live_bytes(self._network, settings, figures, inputs)
         points: list[OperatingPoint] = []
         for index in undominated(figures, always=_precisions_only(settings)):
             name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])
@@ -149,5 +151,5 @@ def _worth_testing(chain: Sequence[Step], plan: Plan) -> tuple[Step, ...]:
 
 
 def _precisions_only(settings: Sequence[Setting]) -> frozenset[int]:
-    """The last of the settings in which every block runs: it saves memory, and answers with all of the model."""
-    return frozenset([int(np.flatnonzero([setting.runs_all for setting in settings])[-1])])
+    """The last of the settings in which only precisions were turned: it answers with all of the model."""
+    return frozenset([int(np.flatnonzero([setting.only_precisions for setting in settings])[-1])])
