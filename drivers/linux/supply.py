@@ -26,7 +26,7 @@ _CHARGE_FULL_UAH = (100_000, 1_000_000_000)
 _OVERFULL = 1.1
 
 # Types are open-ended (new kernels add some), so their shape is what can be checked; scopes are three.
-_TYPE = re.compile(r"[A-Z][A-Za-z_]{2,31}")
+_TYPE = re.compile(r"[A-Z][A-Za-z0-9_]{2,31}")
 _SCOPE = re.compile("System|Device|Unknown")
 
 # The second net for peripherals, under `scope`, which not every driver of theirs sets.
@@ -93,7 +93,9 @@ class Supply:
         return self.number("online", 0, 2, "(0 offline, 1 fixed, 2 programmable)") > 0
 
     def charge_percent(self) -> float:
-        """How full a battery is, in %. Raises SensorError."""
+        """How full a battery is, in %. Raises SensorError, also for an empty bay, whatever it still says."""
+        if not self.present():
+            raise SensorError(f"{self.name} is an empty bay")
         try:
             return float(self.number("capacity", 0, 100, "%"))
         except SensorError as no_capacity:
@@ -124,6 +126,8 @@ class Supply:
         The sign of current_now and power_now differs by driver and kernel version, so only `status` gives the
         direction.
         """
+        if not self.present():
+            raise SensorError(f"{self.name} is an empty bay")
         status, watts = self.status(), self._magnitude_w()
         if watts == 0.0 and status == "Charging":
             raise SensorError(f"{self.name} reports 0 W while charging: it measures no current then")
