@@ -35,9 +35,9 @@ _PERIPHERAL = re.compile(
     r"|nintendo_switch_controller_battery_|xpad|gip|steam-controller|logitech|magicmouse|elan_|razer|corsair"
 )
 
-# Negotiated USB-PD contracts, and a power bank's output (drivers/power/supply/ip5xxx_power.c): not what feeds the
-# machine.
-_NOT_A_FEED = ("ucsi-source-psy", "tcpm-source-psy", "ip5xxx-boost")
+# USB-PD contracts of a port, whoever manages it (ucsi-, tcpm-, tps6598x-source-psy-...), and a power bank's output
+# (drivers/power/supply/ip5xxx_power.c): not what feeds the machine.
+_NOT_A_FEED = re.compile(r".*-source-psy(-.*)?|ip5xxx-boost.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,5 +254,5 @@ def host_chargers(supplies: Sequence[Supply]) -> list[Supply]:
         for supply in supplies
         if supply.kind().startswith(("Mains", "USB", "Wireless", "BrickID"))
         and not supply.is_peripheral()
-        and not supply.name.replace("_", "-").startswith(_NOT_A_FEED)
+        and not _NOT_A_FEED.fullmatch(supply.name.replace("_", "-"))
     ]
