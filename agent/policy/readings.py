@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from drivers.reading import UNITS as DRIVER_UNITS
 from drivers.reading import Unit
 
-THROTTLED = "throttled"
-"""Whether the platform has slowed the chip down by itself: `yes` or `no`."""
 REQUEST_RATE = "request_rate"
 LATENCY = "latency"
 """The p95 of inference over the last window, as the worker reports it."""
@@ -15,7 +13,6 @@ INPUT = "input"
 
 UNITS: Mapping[str, Unit] = {
     **DRIVER_UNITS,
-    THROTTLED: Unit.NAME,
     REQUEST_RATE: Unit.HERTZ,
     LATENCY: Unit.MILLISECOND,
     INPUT: Unit.COUNT,
