@@ -10,8 +10,8 @@ _MEMORY = 0.3
 class Factor:
     """A drifting number seen through noise, as ALERT's slowdown factor (arXiv:1911.00119, section 3.2).
 
-    As there the drift adapts: `surprise` is the mean square of the latest corrections, and counts as drift where it
-    is more. Another program starts from one moment to the next, and is believed at once.
+    As there the drift adapts: `surprise` is the mean square of the latest corrections, and counts as drift where
+    it is more. Another program starts from one moment to the next, and is believed at once.
     """
 
     mean: float = 1.0
