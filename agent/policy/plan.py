@@ -9,7 +9,7 @@ from agent.models.ladder import OperatingPoint
 from agent.policy.budget import Budget, budget
 from agent.policy.learned import Learned, Offer, finite
 from agent.policy.policy import Assumption, Policy
-from agent.policy.readings import REQUEST_RATE
+from agent.policy.readings import LATENCY, REQUEST_RATE
 from drivers.reading import TEMPERATURE, Snapshot
 
 HEAT_HORIZON_S = 90.0
@@ -57,7 +57,14 @@ def plan(
     if goals.latency_p95_ms is not None:
         limit_ms = goals.latency_p95_ms
         slow = max(0.05, learned.slowdown.mean + learned.slowdown.variance**0.5)
-        quick = [each for each in fitting if each.figures.latency_p95_ms * slow <= limit_ms]
+        seen_ms = finite(snapshot, LATENCY)
+        quick = [
+            each
+            for each in fitting
+            if each.figures.latency_p95_ms * slow <= limit_ms
+            # What was seen of the point in force goes before what is reckoned of it.
+            and not (each.name == in_force and seen_ms is not None and seen_ms > limit_ms)
+        ]
         if len(quick) < len(fitting):
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
             hurry = all(each.name != in_force for each in quick)
