@@ -16,7 +16,7 @@ from agent.models.flops import segment_flops
 from agent.models.gates import Gate, Seen, Site, gates_for
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of, stand_in_of
-from agent.models.ladder import Activation, OperatingPoint, StandIn
+from agent.models.ladder import Activation, OperatingPoint, Precision, StandIn
 from agent.models.network import Network, all_segments, blocks_of
 from agent.models.precision import StoredWeight, store
 from agent.models.sites import sites_of
@@ -24,6 +24,8 @@ from agent.models.sites import sites_of
 NAME = "eager"
 
 Watch = Callable[[str, Seen], None]
+Before = Callable[[int, Flight], None]
+Held = Mapping[tuple[str, Precision], StoredWeight]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +108,18 @@ class _Stage:
 
 
 class EagerNetwork:
-    """A network at one setting of the knobs. Its weights are its own: no other setting touches them."""
+    """A network at one setting of the knobs. Nobody writes to its weights, `held` by name and precision."""
 
     def __init__(
         self,
         stages: tuple[_Stage, ...],
-        weights: Mapping[str, StoredWeight],
+        held: Held,
         resolution: tuple[int, int] | None = None,
     ) -> None:
         self._stages = stages
         self._blocks = tuple(stage.name for stage in stages if stage.is_block)
-        self._weights_resident_bytes = sum(weight.nbytes for weight in weights.values())
+        self.held = held
+        self._weights_resident_bytes = sum(weight.nbytes for weight in held.values())
         self._resolution = resolution
 
     @property
@@ -126,16 +129,37 @@ class EagerNetwork:
 
     def forward(self, batch: Array, watch: Watch | None = None) -> Pass:
         """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
+        flight = self.start(batch)
+        self.advance(flight, watch=watch)
+        return self.end(flight)
+
+    def start(self, batch: Array) -> Flight:
+        """A batch (samples, *input shape) before the first stage."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
         x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
         with torch.inference_mode():
-            flight = Flight(x if self._resolution is None else resized(x, self._resolution), self._blocks)
-            for stage in self._stages:
+            return Flight(x if self._resolution is None else resized(x, self._resolution), self._blocks)
+
+    def advance(
+        self, flight: Flight, first: int = 0, watch: Watch | None = None, before: Before | None = None
+    ) -> None:
+        """Take a flight through the stages from the `first` on, or as far as there are samples left in it.
+
+        `before` is shown the flight before each stage that it reaches, with the stage's index.
+        """
+        with torch.inference_mode():
+            for index, stage in enumerate(self._stages[first:], first):
                 if len(flight.x) == 0:
                     break
+                if before is not None:
+                    before(index, flight)
                 if stage.is_block and watch is not None:
                     watch(stage.name, flight.seen)
                 stage.advance(flight)
+
+    def end(self, flight: Flight) -> Pass:
+        """The result of a flight that went through all stages."""
+        with torch.inference_mode():
             return Pass(flight.outputs().numpy(), flight.executed, flight.flops, flight.decisions)
 
 
@@ -161,16 +185,20 @@ class EagerEngine:
             raise UnsupportedPoint(f"{point.name}: made for engine {point.engine!r}, this one is {NAME!r}")
         return TorchVariant(point, self.build(point))
 
-    def build(self, knobs: Knobs) -> EagerNetwork:
-        """The network at a setting. Raises UnsupportedPoint for blocks, layers or stand-ins unknown here."""
+    def build(self, knobs: Knobs, sharing: EagerNetwork | None = None) -> EagerNetwork:
+        """The network at a setting; weights that `sharing` holds in the same precision are not made again.
+
+        Raises UnsupportedPoint for blocks, layers or stand-ins unknown here.
+        """
         self._check(knobs)
         used = dict.fromkeys(name for segment in self._used(knobs) for name in segment.weights)
-        stored = {
-            name: store(array, precision_of(knobs, layer_of(name)))
-            for name, array in self._model.weights(used).items()
-        }
+        wanted = {name: precision_of(knobs, layer_of(name)) for name in used}
+        shared = {} if sharing is None else sharing.held
+        missing = self._model.weights([key[0] for key in wanted.items() if key not in shared])
+        held = {key: shared[key] if key in shared else store(missing[key[0]], key[1]) for key in wanted.items()}
+        stored = {name: weight for (name, _), weight in held.items()}
         stages = tuple(self._stage(segment, knobs, stored) for segment in self._model.segments)
-        return EagerNetwork(stages, stored, knobs.resolution)
+        return EagerNetwork(stages, held, knobs.resolution)
 
     def _check(self, knobs: Knobs) -> None:
         unknown = (knobs.skip | knobs.thresholds.keys() | knobs.stand_ins.keys()) - self._blocks.keys()

@@ -1,5 +1,7 @@
 """One forward pass under way: which samples are still in the network, and what has been counted so far."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,13 @@ class Flight:
         # None: all samples of the batch, in order. The common case then gathers and scatters nothing.
         self._rows: Tensor | None = None
         self._answers: Tensor | None = None
+
+    def copy(self) -> "Flight":
+        """Another flight from here on. Samples are shared: stages make new tensors and write into none."""
+        other = copy(self)
+        other.executed = dict(self.executed)
+        other._answers = None if self._answers is None else self._answers.clone()  # noqa: SLF001 - its own class
+        return other
 
     @property
     def seen(self) -> Seen:
