@@ -35,9 +35,7 @@ def settings(network: TrainedNetwork) -> list[Setting]:
     """Every knob, early and late, and back again."""
     first, second, *_, last = (block.name for block in blocks_of(network))
     layer = network.segments[-2].layers[0]
-    gated = Setting(
-        thresholds={second: 0.4}, stand_ins={second: StandIn.AFFINE}, activity=Activity.BLOCK_CHANGE
-    )
+    gated = Setting(thresholds={second: 0.4}, stand_ins={second: StandIn.AFFINE}, activity=Activity.BLOCK_CHANGE)
     return [
         Setting(),
         Setting(exits={last: 0.05}),
