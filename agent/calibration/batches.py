@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from agent.engines.eager import EagerNetwork, Pass, Watch
 from agent.engines.engine import Array
+from agent.engines.staged import Pass, StagedNetwork, Watch
 
 BATCH_BYTES = 2**23
 """Of inputs. Activations are some tens of times larger: ResNet-18 at 224x224 holds 5 times its input, twice."""
 
 
-def run(network: EagerNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
+def run(network: StagedNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
     """One pass over all inputs (n, *input shape), n at least 1; `watch` is called once per batch and block."""
     return joined([network.forward(batch, watch) for batch in batches(inputs)])
 

@@ -17,8 +17,10 @@ from agent.calibration.certification import Certification, certify
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
 from agent.calibration.exit_heads import with_exit_heads
+from agent.calibration.live_bytes import with_live_bytes
 from agent.calibration.measurement import measure_figures
-from agent.calibration.moves import Menu, PrecisionMove, groups_of
+from agent.calibration.menu import menu_of
+from agent.calibration.moves import PrecisionMove
 from agent.calibration.outcomes import failure_masks
 from agent.calibration.plan import Plan
 from agent.calibration.search import Aim, Search, Step
@@ -87,6 +89,7 @@ def calibrate(
     costs = CostModel(network, engine.build(settings[0]).weights_resident_bytes)
     report_inputs = scaled(split.report.inputs, scale)
     figures = measure_figures(engine, costs, settings, report_inputs, split.report.labels, plan.aim.risk)
+    figures = with_live_bytes(network, settings, figures, report_inputs)
     certificates = [certification.certificates[index] for index in chosen]
     measured = list(zip(settings, figures, certificates, strict=True))
     kept = undominated(figures, always=_precisions_only(settings))
@@ -119,11 +122,11 @@ def _chain(
             checkpoint.add(step)
         progress(
             f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
-            f"operations {step.cost.flops_ratio:.0%}, weights {step.cost.resident_ratio:.0%}",
+            f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
             share=1 - plan.aim.cost(step.cost),
         )
 
-    return Search(network, Menu.of(network, groups_of(network)), inputs, plan.aim).chain(report, found)
+    return Search(network, menu_of(network, plan.knobs, inputs), inputs, plan.aim).chain(report, found)
 
 
 def _certify(
@@ -154,8 +157,8 @@ def _before_precision_moves(chain: Sequence[Step]) -> frozenset[int]:
 
 
 def _precisions_only(settings: Sequence[Setting]) -> frozenset[int]:
-    """The last of the settings in which every block runs: it saves memory, and answers with all of the model."""
-    return frozenset([int(np.flatnonzero([setting.runs_all for setting in settings])[-1])])
+    """The last of the settings in which only precisions were turned: it answers with all of the model."""
+    return frozenset([int(np.flatnonzero([setting.only_precisions for setting in settings])[-1])])
 
 
 def _record(network: TrainedNetwork, split: Split, plan: Plan) -> Calibration:
@@ -186,7 +189,9 @@ def _points(measured: Sequence[tuple[Setting, Figures, Certificate | None]]) -> 
             skip=setting.skip,
             precision=setting.precision,
             layer_precision=setting.layer_precision,
-            threads=1,
+            activations=setting.activations,
+            resolution=setting.resolution,
+            threads=setting.threads,
             stand_ins=setting.stand_ins,
             exits=setting.exits,
             activity=setting.activity,

@@ -12,8 +12,9 @@ from agent.calibration.batches import run
 from agent.calibration.cost import CostModel
 from agent.calibration.risk import RiskMeasure, newly_wrong
 from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine, EagerNetwork
+from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
+from agent.engines.staged import StagedNetwork
 from agent.models.ladder import Figures
 
 ROUNDS = 400
@@ -68,7 +69,7 @@ def measure_figures(
     return tuple(figures)
 
 
-def measure_latency(networks: Sequence[EagerNetwork], inputs: Array, rounds: int = ROUNDS) -> tuple[Latency, ...]:
+def measure_latency(networks: Sequence[StagedNetwork], inputs: Array, rounds: int = ROUNDS) -> tuple[Latency, ...]:
     """Latency of each network over the same single samples, taken in turns so that drift hits all alike."""
     times_ms = np.empty((len(networks), rounds))
     for turn in range(-_WARM_UP_ROUNDS, rounds):

@@ -6,17 +6,17 @@ that a trial's outcome is bit by bit that of a run from the start.
 """
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from agent.calibration.batches import batches, joined
-from agent.engines.eager import EagerEngine, EagerNetwork, Pass, Watch
+from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.engines.flight import Flight
-from agent.models.graph import Segment
-from agent.models.knobs import Knobs, precision_of, stand_in_of
-from agent.models.ladder import StandIn
+from agent.engines.staged import Pass, StagedNetwork, Watch
+from agent.engines.ways import ways_through
+from agent.models.knobs import Knobs, precision_of
 from agent.models.network import Network
 
 KEPT_BYTES = 2 * 2**30
@@ -25,51 +25,51 @@ save the least, are left out."""
 
 _FP32_BYTES = 4
 
-Tried = tuple[EagerNetwork, Pass]
+Tried = tuple[StagedNetwork, Pass]
 
 
 class Prefixes:
     """Runs settings of one network on the same inputs (n, *input shape), n at least 1."""
 
     def __init__(self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES) -> None:
-        self._engine = EagerEngine(network)
+        self._engine = EagerEngine(network, keeps_weights=True)
         self._network = network
         self._batches = list(batches(inputs))
         self._places = _places(network, len(inputs), kept_bytes)
         self._flights: list[dict[int, Flight]] = [{} for _ in self._batches]
         self._knobs: Knobs | None = None
-        self._built: EagerNetwork | None = None
 
     def keep(self, knobs: Knobs, watch: Watch | None = None) -> Tried:
         """Run a setting, and let later ones start from it; `watch` is called once per batch and block."""
         first = 0 if watch is not None else self._alike(knobs)
-        network = self._engine.build(knobs, self._built)
+        network = self._engine.build(knobs)
         passes = []
         for batch, flights in self._each():
             flight, start = self._started(network, batch, flights, first)
             for index in [index for index in flights if index > start]:
                 del flights[index]
-            network.advance(flight, start, watch, partial(self._store, flights))
+            store = partial(self._store, flights)
+            network.advance(flight, start, watch=watch, before_stage=store, remember=True)
             passes.append(network.end(flight))
-        self._knobs, self._built = knobs, network
+        self._knobs = knobs
         return network, joined(passes)
 
     def run(self, knobs: Knobs) -> Tried:
         """Run a setting from where it first differs from the one that was kept last."""
         first = self._alike(knobs)
-        network = self._engine.build(knobs, self._built)
+        network = self._engine.build(knobs)
         return network, joined([self._pass(network, *one, first) for one in self._each()])
 
     def _each(self) -> Iterator[tuple[Array, dict[int, Flight]]]:
         return zip(self._batches, self._flights, strict=True)
 
-    def _pass(self, network: EagerNetwork, batch: Array, flights: dict[int, Flight], first: int) -> Pass:
+    def _pass(self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int) -> Pass:
         flight, start = self._started(network, batch, flights, first)
         network.advance(flight, start)
         return network.end(flight)
 
     def _started(
-        self, network: EagerNetwork, batch: Array, flights: dict[int, Flight], first: int
+        self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int
     ) -> tuple[Flight, int]:
         """The last kept flight not past a stage, and that flight's stage."""
         start = max((index for index in flights if index <= first), default=None)
@@ -84,13 +84,8 @@ class Prefixes:
         kept = self._knobs
         if kept is None or kept.resolution != knobs.resolution:
             return 0
-        stages = self._network.segments
-        different = (
-            index
-            for index, stage in enumerate(stages)
-            if _turned(self._network, stage, kept) != _turned(self._network, stage, knobs)
-        )
-        return next(different, len(stages))
+        pairs = zip(_turned(self._network, kept), _turned(self._network, knobs), strict=True)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
@@ -109,16 +104,12 @@ def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
     return frozenset(places)
 
 
-def _turned(network: Network, segment: Segment, knobs: Knobs) -> Hashable:
-    """All that knobs say about one stage."""
-    name = segment.name
-    skipped, tau, margin = name in knobs.skip, knobs.thresholds.get(name), knobs.exits.get(name)
-    stand_in = stand_in_of(knobs, name) if skipped or tau is not None else None
-    parts = [] if skipped else [segment]
-    if stand_in is not None and stand_in is not StandIn.IDENTITY:
-        parts.append(network.stand_ins[name][stand_in])
-    if margin is not None:
-        parts.append(network.exit_heads[name])
-    precisions = tuple(precision_of(knobs, layer) for part in parts for layer in part.layers)
-    activations = frozenset(item for item in knobs.activations.items() if item[0].startswith(f"{name}."))
-    return skipped, tau, knobs.activity if tau is not None else None, stand_in, margin, precisions, activations
+def _turned(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
+    """All that knobs say, stage by stage."""
+    for way in ways_through(knobs, network):
+        name = way.segment.name
+        tau = knobs.thresholds.get(name)
+        activity = None if tau is None else knobs.activity
+        precisions = [precision_of(knobs, layer) for graph in way.graphs for layer in graph.layers]
+        activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
+        yield way, tau, activity, knobs.exits.get(name), precisions, activations

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from agent.calibration.goal import Goal, GoalError, Knob, verdict
+from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
 from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
 from agent.cli.view import format_risk, format_share
@@ -93,6 +95,19 @@ def build(
     delta: Annotated[
         float, typer.Option(min=0.0001, max=0.5, help="Chance of any certificate being wrong.")
     ] = 0.05,
+    aim: Annotated[Goal | None, typer.Option(help="What to save first; balanced if nothing is said.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Share of the aim's figure to save, such as 40%; what can't be met is said.")
+    ] = None,
+    target_memory: Annotated[str | None, typer.Option(help="Weights and live activations, such as 2MiB.")] = None,
+    target_latency: Annotated[str | None, typer.Option(help="Median of one inference, such as 5ms.")] = None,
+    target_energy: Annotated[str | None, typer.Option(help="Energy of one inference, such as 20mJ.")] = None,
+    with_knob: Annotated[
+        list[Knob] | None, typer.Option("--with", help="Turn this too; may be given again.")
+    ] = None,
+    without_knob: Annotated[
+        list[Knob] | None, typer.Option("--without", help="Leave this as it is; may be given again.")
+    ] = None,
     size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
     grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
 ) -> None:
@@ -103,18 +118,23 @@ def build(
         from agent.calibration.datasets import Picture  # noqa: PLC0415
         from agent.calibration.plan import Plan  # noqa: PLC0415
         from agent.calibration.risk import risk_of  # noqa: PLC0415
-        from agent.calibration.search import Aim  # noqa: PLC0415
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
     command = shlex.join(["tidegate", *sys.argv[1:]])
     try:
-        plan = Plan(Aim(risk=risk_of(risk)), delta=delta)
+        limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
+        wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
+        out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
+        plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta)
         request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
         with BuildProgress() as progress:
             build_bundle(request, progress)
-    except REFUSALS as error:
+    except (GoalError, *REFUSALS) as error:
         fail(str(error), EX_DATAERR)
-    out.print(_ladder_table(_open(out_directory)))
+    opened = _open(out_directory)
+    out.print(_ladder_table(opened))
+    if wanted.target is not None:
+        out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -76,7 +76,12 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured for one operating point; shares are 0..1 on `n` report-only inputs. None: not measured."""
+    """What was measured for one operating point; shares are 0..1 on `n` report-only inputs. None: not measured.
+
+    `peak_live_*` are stored activations alive at once for one input, the largest over the inputs, with every gate
+    open and nobody leaving early: dense at their bits, and each as bitmap and non-zeros where that is smaller.
+    `process_*` are of a process that holds this point alone and has answered, its libraries included.
+    """
 
     n: int
     accuracy: float | None
@@ -88,6 +93,10 @@ class Figures:
     latency_p95_ms: float
     weights_resident_bytes: int
     energy_mj: float | None = None
+    peak_live_dense_bytes: int | None = None
+    peak_live_encoded_bytes: int | None = None
+    process_rss_bytes: int | None = None
+    process_pss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

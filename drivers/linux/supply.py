@@ -9,6 +9,8 @@ from pathlib import Path
 from drivers.linux.sysfs import ImplausibleError, UnreadableError, parse_int, read_text
 from drivers.sensor import SensorError
 
+UPS = "UPS"
+
 _VOLTAGE_UV = (1_000_000, 100_000_000)
 _MOST_UA = 200_000_000
 _MOST_UW = 2_000_000_000
@@ -33,8 +35,9 @@ _PERIPHERAL = re.compile(
     r"|nintendo_switch_controller_battery_|xpad|gip|steam-controller|logitech|magicmouse|elan_|razer|corsair"
 )
 
-# Negotiated USB-PD contracts, not what feeds the machine.
-_CONTRACTS = ("ucsi-source-psy", "tcpm-source-psy")
+# Negotiated USB-PD contracts, and a power bank's output (drivers/power/supply/ip5xxx_power.c): not what feeds the
+# machine.
+_NOT_A_FEED = ("ucsi-source-psy", "tcpm-source-psy", "ip5xxx-boost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ class Supply:
         direction.
         """
         status, watts = self.status(), self._magnitude_w()
+        if watts == 0.0 and status == "Charging":
+            raise SensorError(f"{self.name} reports 0 W while charging: it measures no current then")
         if status == "Discharging":
             return watts
         if status == "Charging":
@@ -227,8 +232,15 @@ class Supply:
 
 
 def host_batteries(supplies: Sequence[Supply]) -> list[Supply]:
-    """The batteries that feed the machine, not those of mice, pens and headsets. Raises SensorError."""
-    return [supply for supply in supplies if supply.kind() == "Battery" and not supply.is_peripheral()]
+    """The batteries that feed the machine, not those of mice, pens and headsets. Raises SensorError.
+
+    A UPS counts where there is no other: it carries a board or a desktop as a battery does a laptop, while to a
+    laptop it is the mains.
+    """
+    own = [supply for supply in supplies if not supply.is_peripheral()]
+    return [supply for supply in own if supply.kind() == "Battery"] or [
+        supply for supply in own if supply.kind() == UPS
+    ]
 
 
 def host_chargers(supplies: Sequence[Supply]) -> list[Supply]:
@@ -238,5 +250,5 @@ def host_chargers(supplies: Sequence[Supply]) -> list[Supply]:
         for supply in supplies
         if supply.kind().startswith(("Mains", "USB", "Wireless", "BrickID"))
         and not supply.is_peripheral()
-        and not supply.name.replace("_", "-").startswith(_CONTRACTS)
+        and not supply.name.replace("_", "-").startswith(_NOT_A_FEED)
     ]

@@ -89,10 +89,14 @@ def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) 
         if not _PROCESSOR.match(chip.name) or chip.name.replace("-", "_") in mirrored:
             continue
         try:
-            temperatures = [channel for channel in channels(chip) if channel.prefix.startswith("temp")]
+            measured, unnamed = channels(chip)
         except SensorError as error:
             hidden.append(str(error))
             continue
+        if unnamed:  # one of them may be the Tdie that rules out a Tctl
+            hidden += [str(fault) for fault in unnamed]
+            continue
+        temperatures = [channel for channel in measured if channel.prefix.startswith("temp")]
         labels = {channel.label for channel in temperatures}
         zones += [
             Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive, steady=True)

@@ -75,7 +75,7 @@ def test_a_knob_at_the_end_runs_only_the_end(
 ) -> None:
     prefixes = Prefixes(network, inputs)
     prefixes.keep(Setting())
-    monkeypatch.setattr("agent.engines.eager.EagerNetwork.start", None)
+    monkeypatch.setattr("agent.engines.staged.StagedNetwork.start", None)
     *_, last = (block.name for block in blocks_of(network))
     _, done = prefixes.run(Setting(skip=frozenset({last})))
     assert done.executed[last] == 0
