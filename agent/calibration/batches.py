@@ -1,6 +1,6 @@
 """Running many samples through a network in batches that fit into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +13,11 @@ BATCH_BYTES = 2**23
 
 def run(network: StagedNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
     """One pass over all inputs (n, *input shape), n at least 1; `watch` is called once per batch and block."""
-    passes = [network.forward(batch, watch) for batch in batches(inputs)]
+    return joined([network.forward(batch, watch) for batch in batches(inputs)])
+
+
+def joined(passes: Sequence[Pass]) -> Pass:
+    """Passes over consecutive batches, at least one, as one."""
     if len(passes) == 1:
         return passes[0]
     executed = {block: sum(done.executed[block] for done in passes) for block in passes[0].executed}
