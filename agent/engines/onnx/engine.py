@@ -21,7 +21,7 @@ from agent.engines.onnx.weights import float_constants, weights_folder
 from agent.engines.processor import weight_limit
 from agent.engines.quantization import QuantizedWeight, Range, quantize_weight
 from agent.engines.rounding import rounded
-from agent.engines.support import check_knobs, check_precisions, check_turned
+from agent.engines.support import check_arithmetic, check_knobs, check_precisions, check_turned
 from agent.models.graph import layer_of
 from agent.models.knobs import precision_of
 from agent.models.ladder import OperatingPoint, Precision
@@ -32,7 +32,6 @@ _KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threa
 PRECISIONS = frozenset({Precision.FP32, Precision.INT8})
 MAX_CALIBRATION_INPUTS = 32
 
-_EAGER = "eager"
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 _ONLY_ERRORS = 3
 
@@ -117,16 +116,17 @@ class OnnxEngine:
         """`onnx`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> OnnxVariant:
+    def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for knobs or precisions that it doesn't have."""
-        if point.engine not in {NAME, _EAGER}:
-            raise UnsupportedPoint(
-                f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
-            )
-        native = point.engine == NAME
+        check_arithmetic(point, NAME)
         check_knobs(point, self._network)
-        check_precisions(point, self._network, PRECISIONS if native else set(Precision), NAME)
+        check_precisions(point, self._network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
         check_turned(point, _KNOBS, NAME)
+
+    def prepare(self, point: OperatingPoint) -> OnnxVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
+        native = point.engine == NAME
         session = self._session(self._key(point, native), point)
         return OnnxVariant(point, session, self._network, _gates(point, self._network))
 
