@@ -10,8 +10,11 @@ from agent.engines.onnx.graph import GraphSetting, Sources, X, build_graph
 from agent.engines.onnx.protobuf import TensorValue, model_bytes
 
 
-def keep_onnx_models(directory: Path, with_int8: bool) -> None:
-    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx."""
+def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = None) -> None:
+    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx.
+
+    `inputs` (samples, *input shape) are what int8 is calibrated on; None: normal values.
+    """
     network = open_network(directory)
     sources = Sources(
         floats=lambda names: [
@@ -33,7 +36,7 @@ def keep_onnx_models(directory: Path, with_int8: bool) -> None:
     quantize_static(
         str(prepared),
         str(directory / "int8.onnx"),
-        _Reader(inputs_for(network)),
+        _Reader(inputs_for(network) if inputs is None else inputs),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # Not its default: on x86 with VNNI unsigned activations are the faster, so the harder, peer.
