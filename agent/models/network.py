@@ -59,6 +59,25 @@ class TrainedNetwork:
         return {name: self.arrays[name] for name in names}
 
 
+@dataclass(frozen=True, slots=True)
+class ReshapedNetwork:
+    """Another network's weights under graphs that declare other shapes for its values."""
+
+    original: Network
+    segments: tuple[Segment, ...]
+    stand_ins: StandIns
+    exit_heads: Mapping[str, Segment]
+
+    @property
+    def weight_shapes(self) -> Mapping[str, Shape]:
+        """The other network's."""
+        return self.original.weight_shapes
+
+    def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
+        """The other network's."""
+        return self.original.weights(names)
+
+
 def blocks_of(network: Network) -> tuple[Segment, ...]:
     """The segments that need not run, in order: their input, or a stand-in, can replace their output."""
     return tuple(segment for segment in network.segments if segment.skippable or segment.name in network.stand_ins)

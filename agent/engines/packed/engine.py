@@ -25,7 +25,7 @@ from agent.engines.packed.network import PackedNetwork, Stage
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.plan import SegmentPlanner
 from agent.engines.quantization import Grid, QuantizedWeight, Range
-from agent.engines.support import check_knobs
+from agent.engines.support import check_knobs, check_precisions, check_turned
 from agent.engines.torch_variant import TorchVariant
 from agent.models.graph import INPUT, Segment
 from agent.models.knobs import Knobs, precision_of
@@ -34,6 +34,7 @@ from agent.models.network import Network
 from agent.models.precision import store
 
 NAME = "packed"
+_KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads"})
 
 MAX_CALIBRATION_INPUTS = 32
 
@@ -81,7 +82,10 @@ class PackedEngine:
 
         Raises UnsupportedPoint.
         """
-        check_knobs(knobs, self._network, self._offer.precisions if native else set(Precision), NAME)
+        check_knobs(knobs, self._network)
+        check_precisions(knobs, self._network, self._offer.precisions if native else set(Precision), NAME)
+        if isinstance(knobs, OperatingPoint):
+            check_turned(knobs, _KNOBS, NAME)
         builder = _Builder(self, knobs, native)
         return builder.build()
 
