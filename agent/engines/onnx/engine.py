@@ -136,6 +136,7 @@ class OnnxEngine:
         steps = steps_of(network, point)
         ranges = self._ranges(network, steps, arithmetic, point.thresholds) if arithmetic.codes else {}
         passage = self._passage(network, steps, arithmetic, point.thresholds, point.exits, ranges)
+        return_freed()
         return OnnxVariant(point, passage, len(blocks_of(network)))
 
     def _at(self, resolution: tuple[int, int] | None) -> Network:
@@ -188,7 +189,6 @@ class OnnxEngine:
             held = held_bytes(used, self._network, dict(key.codes))
             session = Session(open_session(model, weights_folder(self._network), key.threads), held)
             self._sessions[key] = session
-            return_freed()
         return session
 
     @staticmethod

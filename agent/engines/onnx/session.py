@@ -32,7 +32,10 @@ def open_session(model: bytes, weights_folder: Path | None, threads: int) -> onn
     if weights_folder is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_folder))
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # ONNX Runtime raises classes of its own C extension, all of them plain Exceptions.
         raise UnsupportedPoint(f"ONNX Runtime refuses the graph: {str(error).partition(chr(10))[0]}") from error
+    # It keeps the model for a change of providers, which never comes: as many bytes as the weights in it.
+    session._model_bytes = None  # noqa: SLF001 - there is no other way to be rid of them
+    return session
