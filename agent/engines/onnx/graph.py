@@ -224,7 +224,9 @@ class _Builder:
                 convert(scope, node, emitted)
             name = step.value(graph, node.name)
             last = self._leave(scope, name, emitted, emitted)
-            scope.values[node.name] = self._read(scope, name, last, f"{emitted}/read")
+            # ONNX Runtime computes what nobody reads: nobody here reads the last value.
+            if node is not graph.nodes[-1]:
+                scope.values[node.name] = self._read(scope, name, last, f"{emitted}/read")
         return last
 
     def _leave(self, scope: Scope, name: str, value: str, emitted: str) -> str:

@@ -1,7 +1,7 @@
 """Which values of a network travel as uint8 codes when layers run in int8, and on which grids."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.engines.onnx.adapted import Adapted
 from agent.engines.onnx.route import Step, last_value
@@ -128,12 +128,16 @@ class _Planner:
             coded[name] = sources[0] if keeps_grid else None
         return {name: owner for name, owner in coded.items() if name not in known}
 
-    def _tied_ranges(self, coded: Collection[str]) -> dict[str, Range]:
+    def _tied_ranges(self, coded: Mapping[str, str | None]) -> dict[str, Range]:
         """Ranges of values that a gate lets through either way: one grid over all of a run of blocks."""
         tied: dict[str, Range] = {}
         for run in self._runs():
-            if run[0] in coded:
-                tied |= dict.fromkeys(run, union(self._range(name) for name in run))
+            if run[0] not in coded:
+                continue
+            # What goes in may have come through a pool, which works on codes where both sides share a grid.
+            owner = coded[run[0]]
+            names = run if owner is None or owner in tied else [owner, *run]
+            tied |= dict.fromkeys(names, union(self._range(name) for name in names))
         return tied
 
     def _runs(self) -> list[list[str]]:
