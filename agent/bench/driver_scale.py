@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 HEADING = "| driver | scale | recorded | own tests | documented | faults | comes and goes | real device |"
 _RULE = "|---|---|---|---|---|---|---|---|"
 # Where a driver's tests are called otherwise than the driver.
-_TESTS = {"macos": "state", "apple_counters": "state"}
+_TESTS = {"macos": "state", "apple_counters": "counters"}
 
 
 @dataclass(frozen=True, slots=True)

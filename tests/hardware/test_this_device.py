@@ -69,6 +69,7 @@ def test_plug_is_noticed_at_once() -> None:
 def test_calls_into_macos() -> None:
     system = MacSystem()
     assert 0 <= system.notify_state("com.apple.system.thermalpressurelevel") <= 4
+    assert 0 <= system.process_thermal_state() <= 3
     assert system.sysctl_int("kern.memorystatus_vm_pressure_level") in (1, 2, 4)
     wake = system.open_notice("com.apple.system.lowpowermode")
     assert wake.fileno() > 2
