@@ -11,7 +11,7 @@ from drivers.sensor import Discovery
 
 
 def at_work() -> Iterator[tuple[Driver, Discovery, Path]]:
-    """Each Linux driver, what it finds in the first tree that it reads, and the root, which is there until then."""
+    """Each Linux driver, what it finds in the first tree that it reads, and the root, there until the next."""
     waiting = list(LINUX)
     for name in device_tree.names():
         with written(name) as root:
