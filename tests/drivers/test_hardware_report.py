@@ -34,6 +34,7 @@ def test_report_holds_readings_answers_and_how_the_checks_ended(tmp_path: Path) 
     assert "memory_available" in readings
     assert sorted(readings) == sorted(name for took in report["read_ms"].values() for name in took)
     if sys.platform == "linux":
+        assert report["events"]["power_supply"] == ["power_supply: heard"]
         assert report["answers"]["/proc/meminfo"].startswith("MemTotal:")
 
 

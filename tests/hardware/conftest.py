@@ -17,7 +17,7 @@ from recording import Recording, who_asks
 from agent.bench.figures import machine
 from drivers.boards.board import read_board
 from drivers.catalog import discover_all
-from drivers.sensor import Discovery
+from drivers.sensor import Discovery, WakeOn
 from drivers.survey import DriverReport, read_all_once
 from drivers.take import take
 
@@ -52,6 +52,7 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
                 }
                 for report in found
             },
+            "events": {each.driver: [_opens(wake_on) for wake_on in each.wake_on] for each in discoveries},
             "read_ms": {each.driver: _read_ms(each) for each in discoveries},
             "answers": dict(sorted(recording.answers.items())),
         }
@@ -60,6 +61,16 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
     for each in discoveries:
         if each.stop is not None:
             each.stop()
+
+
+def _opens(wake_on: WakeOn) -> str:
+    """Whether events of these topics can be heard here."""
+    topics = ", ".join(sorted(wake_on.topics))
+    try:
+        wake_on.open().close()
+    except OSError as error:
+        return f"{topics}: {error}"
+    return f"{topics}: heard"
 
 
 def _read_ms(found: Discovery) -> dict[str, float]:
