@@ -10,7 +10,7 @@ from agent.messages import Served, Standing, Switched
 from agent.models.ladder import Ladder
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState, Decision
-from agent.policy.explain import Explanation, explain
+from agent.policy.explain import Circumstances, Explanation, explain
 from agent.policy.learned import GENERIC, Learned, Prior
 from agent.policy.policy import NO_LIMIT, NoFit, Policy
 from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
@@ -73,11 +73,12 @@ class Control:
             if value is not None
         }
 
-    def explanation(self) -> Explanation:
-        """What the next step would decide, and what would change it."""
+    def explanation(self, obstacles: Mapping[str, str]) -> Explanation:
+        """What the next step would decide, and what would change it; `obstacles` are why settings are not made."""
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
-        return explain(self.snapshot(), self.policy, self._usable(), before, now)
+        device = Circumstances(obstacles, self._left_out())
+        return explain(self.snapshot(), self.policy, self._usable(), before, now, device)
 
     def snapshot(self) -> Snapshot:
         """All readings: of the device, of serving, and from outside."""
@@ -157,6 +158,18 @@ class Control:
             )
         )
         return Ladder(kept)
+
+    def _left_out(self) -> dict[str, str]:
+        """The points that are not usable now, each with the reason."""
+        usable, now = {point.name for point in self._usable().points}, self._clock()
+        left_out = {}
+        for name in (point.name for point in self._ladder.points if point.name not in usable):
+            if name in self._drift.demotions:
+                left_out[name] = f"it {self._drift.demotions[name].because}"
+            else:
+                rest_s = self._quarantine[name][0] - now
+                left_out[name] = f"it failed its canaries and is left alone for another {rest_s:.0f} s"
+        return left_out
 
     def _isolate(self, point: str) -> None:
         _, failures = self._quarantine.get(point, (0.0, 0))

@@ -1,6 +1,5 @@
 """Numbers that outside sources publish, as readings `input/<name>`: each for a stated time, then it is stale."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -110,8 +109,4 @@ def _parsed(payload: bytes) -> _Payload:
     except ValidationError as error:
         what = error.errors(include_url=False)[0]["msg"] if payload[:1] == b"{" else "no number"
         raise _RefusedError(f"{what}; allowed: {_ALLOWED}") from None
-    if isinstance(given, _Payload):
-        return given
-    if not math.isfinite(given):
-        raise _RefusedError(f"no number; allowed: {_ALLOWED}")
-    return _Payload(value=given)
+    return given if isinstance(given, _Payload) else _Payload(value=given)

@@ -188,7 +188,7 @@ class Supervisor:
             worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
             telemetry=self._telemetry_status(),
             served=self._served,
-            explanation=None if decision is None else control.explanation(),
+            explanation=None if decision is None else control.explanation(self._settings.obstacles),
             demotions=tuple(self._drift.demotions.values()),
             recent=tuple(event.document() for event in self._journal.recent),
         )

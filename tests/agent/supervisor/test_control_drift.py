@@ -95,7 +95,7 @@ def test_what_was_asked_becomes_readings_also_what_was_turned_away(tmp_path: Pat
         clock=lambda: 0.0,
     )
     control.note_served(served())
-    explanation = control.explanation()
+    explanation = control.explanation({})
     assert explanation.point == LADDER.full.name
     assert control.snapshot().number(REQUEST_RATE) == 10.0
     assert control.snapshot().number("input/people") == 3.0
