@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.engines.eager import EagerNetwork, Pass
+from agent.engines.staged import Pass, StagedNetwork
 from agent.models.flops import segment_flops
 from agent.models.network import Network
 
@@ -13,10 +13,14 @@ branch, 50 us and more of a core that does 10 GFLOP/s. Only for choosing; publis
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Share of the full model's operations and of its fp32 weight bytes; and what decisions weigh besides."""
+    """Share of the full model's operations and of its fp32 weight bytes; and what decisions weigh besides.
+
+    `memory_ratio` is the share of bytes that a search goes by: of the weights, or of weights and activations.
+    """
 
     flops_ratio: float
     resident_ratio: float
+    memory_ratio: float
     decision_ratio: float = 0.0
 
 
@@ -27,11 +31,13 @@ class CostModel:
         self._full_bytes = full_bytes
         self._full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
 
-    def cost(self, network: EagerNetwork, done: Pass) -> Cost:
+    def cost(self, network: StagedNetwork, done: Pass) -> Cost:
         """Cost of one pass of a network: what ran in it, per sample."""
         full_flops = len(done.outputs) * self._full_flops
+        resident_ratio = network.weights_resident_bytes / self._full_bytes
         return Cost(
             done.flops / full_flops,
-            network.weights_resident_bytes / self._full_bytes,
+            resident_ratio,
+            resident_ratio,
             done.decisions * DECISION_FLOPS / full_flops,
         )

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from agent.models.graph import Segment
 from agent.models.ladder import StandIn
 
+if TYPE_CHECKING:  # the supervisor opens bundles and holds no tensors: numpy would cost it a quarter of its memory
+    import numpy as np
+    import numpy.typing as npt
+
 StandIns = Mapping[str, Mapping[StandIn, Segment]]
 """By block and kind; identity needs no segment."""
 
-WeightArray = npt.NDArray[np.float32]
+WeightArray: TypeAlias = "npt.NDArray[np.float32]"
 Shape = tuple[int, ...]
 
 
@@ -57,6 +58,25 @@ class TrainedNetwork:
     def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
         """The named weights themselves, not copies."""
         return {name: self.arrays[name] for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class ReshapedNetwork:
+    """Another network's weights under graphs that declare other shapes for its values."""
+
+    original: Network
+    segments: tuple[Segment, ...]
+    stand_ins: StandIns
+    exit_heads: Mapping[str, Segment]
+
+    @property
+    def weight_shapes(self) -> Mapping[str, Shape]:
+        """The other network's."""
+        return self.original.weight_shapes
+
+    def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
+        """The other network's."""
+        return self.original.weights(names)
 
 
 def blocks_of(network: Network) -> tuple[Segment, ...]:

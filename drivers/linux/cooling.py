@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.sysfs import entries, read_int, read_word
+from drivers.linux.sysfs import entries, read_int, read_text, read_word
 from drivers.reading import Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -52,7 +52,7 @@ def by_type(sysroot: Path) -> tuple[dict[str, list[Path]], list[Refusal]]:
         except SensorError as error:
             refusals.append(Refusal(f"{COOLING}/{path.name}", _DRIVER, str(error), error.grant))
             continue
-        if kind:
+        if kind and _has_states(path):
             found.setdefault(kind, []).append(path)
     return found, refusals
 
@@ -64,3 +64,11 @@ def busiest_percent(devices: Sequence[Path]) -> float:
         most = read_int(device / "max_state", 1, _MOST_STATES, "states")
         shares.append(100.0 * read_int(device / "cur_state", 0, most, "states") / most)
     return max(shares)
+
+
+def _has_states(device: Path) -> bool:
+    """False for processors without throttling states: they register a device that has nothing but its state 0."""
+    try:
+        return read_text(device / "max_state") != "0"
+    except SensorError:
+        return True  # its reading will say why it fails

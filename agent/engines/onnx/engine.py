@@ -21,13 +21,14 @@ from agent.engines.onnx.weights import float_constants, weights_folder
 from agent.engines.processor import weight_limit
 from agent.engines.quantization import QuantizedWeight, Range, quantize_weight
 from agent.engines.rounding import rounded
-from agent.engines.support import check_knobs
+from agent.engines.support import check_knobs, check_precisions, check_turned
 from agent.models.graph import layer_of
 from agent.models.knobs import precision_of
 from agent.models.ladder import OperatingPoint, Precision
 from agent.models.network import Network, blocks_of
 
 NAME = "onnx"
+_KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads", "ranges"})
 PRECISIONS = frozenset({Precision.FP32, Precision.INT8})
 MAX_CALIBRATION_INPUTS = 32
 
@@ -123,7 +124,9 @@ class OnnxEngine:
                 f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
             )
         native = point.engine == NAME
-        check_knobs(point, self._network, PRECISIONS if native else set(Precision), NAME)
+        check_knobs(point, self._network)
+        check_precisions(point, self._network, PRECISIONS if native else set(Precision), NAME)
+        check_turned(point, _KNOBS, NAME)
         session = self._session(self._key(point, native), point)
         return OnnxVariant(point, session, self._network, _gates(point, self._network))
 
@@ -177,9 +180,12 @@ class OnnxEngine:
     def _ranges_at(self, point: OperatingPoint) -> Mapping[str, Range]:
         """Range of every value by `segment/node` (the network's input is ""), over the calibration inputs.
 
-        On the paths that the point takes: behind a skipped block values can be far larger than in the full net.
+        Those that calibration found, if the point brings them. Else on the paths that the point takes: behind a
+        skipped block values can be far larger than in the full net.
         What none of those paths computes has the full net's range.
         """
+        if point.ranges:
+            return {name: Range(*span) for name, span in point.ranges.items()}
         if self._inputs is None:
             self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
         paths: dict[frozenset[str], list[Array]] = {}

@@ -20,10 +20,11 @@ class MarginGate:
     threshold: float
     head: Callable[[Tensor], Tensor]
     flops: int
+    looks_back: bool = False
 
     def decide(self, seen: Seen) -> Verdict:
         """Runs the head on every sample."""
-        answers = self.head(seen.x)
+        answers = self.head(seen.kept)
         return Verdict(margin(answers) <= self.threshold, answers)
 
 
