@@ -1,7 +1,7 @@
 """What macOS says of heat, memory and its battery without root."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -24,6 +24,13 @@ from drivers.wake import Wake
 
 LOW_POWER_MODE = "low_power_mode"
 MEMORY_LEVEL = "memory_level"
+
+NEVER_TOLD: Mapping[str, str] = {
+    TEMPERATURE: "macOS tells no temperature without private interfaces; use thermal_pressure",
+    THROTTLED: "macOS tells no throttling to programs; use thermal_pressure",
+    MEMORY_PRESSURE: f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}",
+}
+"""What policies know and no Mac says, with the reason."""
 
 _DRIVER = "macos"
 _THERMAL_KEY = "com.apple.system.thermalpressurelevel"
@@ -96,13 +103,7 @@ def discover(system: System) -> Discovery:
         ("temperature/battery", Unit.CELSIUS, "AppleSmartBattery", partial(read_celsius, registry), 30.0),
     ]
     sensors: list[Sensor] = []
-    refusals = [
-        Refusal(
-            TEMPERATURE, _DRIVER, "macOS tells no temperature without private interfaces; use thermal_pressure"
-        ),
-        Refusal(THROTTLED, _DRIVER, "macOS tells no throttling to programs; use thermal_pressure"),
-        Refusal(MEMORY_PRESSURE, _DRIVER, f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}"),
-    ]
+    refusals = [Refusal(name, _DRIVER, reason) for name, reason in NEVER_TOLD.items()]
     for name, unit, source, read, interval_s in offers:
         cost = Cost.PROCESS if source == "AppleSmartBattery" else Cost.KERNEL
         sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s, cost)
