@@ -1,48 +1,67 @@
-"""What an engine refuses: knobs it has no code for must never be run as if they were not there."""
+"""What an engine refuses: names that a network doesn't have, and knobs that it has no code for. No torch here."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import MISSING, fields
 
-from agent.engines.engine import UnsupportedPoint
-from agent.models.knobs import Knobs, precision_of
-from agent.models.ladder import OperatingPoint, Precision
-from agent.models.network import Network, blocks_of
-
-KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads"})
-"""The knobs that the packed and the onnx engine turn; another set on a point is refused by name."""
+from agent.engines.engine import REFERENCE, UnsupportedPoint
+from agent.models.knobs import Knobs, precision_of, stand_in_of
+from agent.models.ladder import OperatingPoint, Precision, StandIn
+from agent.models.network import Network, all_segments, blocks_of
+from agent.models.sites import sites_of
 
 _NO_KNOBS = frozenset({"name", "engine", "figures", "certificate"})
 
 
+def check_arithmetic(point: OperatingPoint, engine: str) -> None:
+    """Raises UnsupportedPoint for a point that was certified on another engine, unless on the reference."""
+    if point.engine not in {REFERENCE, engine}:
+        raise UnsupportedPoint(f"{point.name}: certified on engine {point.engine}, whose arithmetic is its own")
+
+
 def layers_of(network: Network) -> frozenset[str]:
     """Names of all layers whose precision can be chosen."""
-    return frozenset(layer for segment in network.segments for layer in segment.layers)
+    return frozenset(layer for segment in all_segments(network) for layer in segment.layers)
 
 
-def check_knobs(knobs: Knobs, network: Network, precisions: Collection[Precision], engine: str) -> None:
-    """Raises UnsupportedPoint naming the first knob that the engine can't turn as asked."""
-    blocks = {segment.name for segment in blocks_of(network)}
-    unknown = (knobs.skip | knobs.thresholds.keys()) - blocks
+def check_knobs(knobs: Knobs, network: Network) -> None:
+    """Raises UnsupportedPoint for blocks, layers, stored values, stand-ins or exits unknown to the network."""
+    blocks = {segment.name: segment for segment in blocks_of(network)}
+    unknown = (knobs.skip | knobs.thresholds.keys() | knobs.stand_ins.keys()) - blocks.keys()
     if unknown:
         raise UnsupportedPoint(f"{sorted(unknown)} are no blocks; blocks are {sorted(blocks)}")
     layers = layers_of(network)
     strange = knobs.layer_precision.keys() - layers
     if strange:
         raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(layers)}")
-    _check_precisions({precision_of(knobs, layer) for layer in layers}, precisions, engine)
-    if isinstance(knobs, OperatingPoint):
-        _check_others(knobs, engine)
+    sites = (
+        {site.name for segment in network.segments for site in sites_of(segment)} if knobs.activations else set()
+    )
+    lost = knobs.activations.keys() - sites
+    if lost:
+        raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(sites)}")
+    headless = knobs.exits.keys() - network.exit_heads.keys()
+    if headless:
+        raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(network.exit_heads)} have one")
+    for block in knobs.skip | knobs.thresholds.keys():
+        kind = stand_in_of(knobs, block)
+        if kind is StandIn.IDENTITY:
+            if not blocks[block].skippable:
+                raise UnsupportedPoint(f"{block}: changes shape, so that its input can't stand in for it")
+        elif kind not in network.stand_ins.get(block, {}):
+            raise UnsupportedPoint(f"{block}: the network holds no stand-in {kind}")
 
 
-def _check_precisions(used: Iterable[Precision], allowed: Collection[Precision], engine: str) -> None:
-    for precision in used:
+def check_precisions(knobs: Knobs, network: Network, allowed: Collection[Precision], engine: str) -> None:
+    """Raises UnsupportedPoint for the first precision that the engine doesn't have here."""
+    for precision in {precision_of(knobs, layer) for layer in layers_of(network)}:
         if precision not in allowed:
             raise UnsupportedPoint(f"engine {engine} has no {precision} here; it has {', '.join(sorted(allowed))}")
 
 
-def _check_others(point: OperatingPoint, engine: str) -> None:
+def check_turned(point: OperatingPoint, turned: Collection[str], engine: str) -> None:
+    """Raises UnsupportedPoint naming the first knob set on the point that is not among those the engine turns."""
     for knob in fields(point):
-        if knob.name in KNOBS | _NO_KNOBS:
+        if knob.name in turned or knob.name in _NO_KNOBS:
             continue
         default = knob.default if knob.default is not MISSING else None
         if knob.default_factory is not MISSING:

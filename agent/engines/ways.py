@@ -1,4 +1,4 @@
-"""The ways through a network at a setting of the knobs: which graphs can run, by segment. No torch here."""
+"""The ways through a network at a setting of the knobs: which graphs can run where. No torch here."""
 
 from dataclasses import dataclass
 

@@ -120,9 +120,7 @@ def join(reader: Reader, node: fx.Node) -> Value:
     if len(values) == len(members):
         return reader.keep(node)
     if len(values) != 1:
-        raise reader.refusal(
-            node, "joins weights with several values; allowed is one value among them"
-        )
+        raise reader.refusal(node, "joins weights with several values; allowed is one value among them")
     (value,) = values
     shape = reader.shape(node)
     axis = given["dim"] % (len(shape) + 1)
