@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,10 @@ import torch
 from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.canaries import choose_canaries
 from agent.calibration.certification import Certification, certify
+from agent.calibration.chain_choice import best_course
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
+from agent.calibration.course import Course, courses_for
 from agent.calibration.exit_heads import with_exit_heads
 from agent.calibration.live_bytes import with_live_bytes
 from agent.calibration.measurement import measure_figures
@@ -81,8 +84,9 @@ def calibrate(
     network = fitted(network, search_inputs)
     engine = EagerEngine(network)
     record = _record(network, split, plan)
-    chain = _chain(network, search_inputs, plan, record, progress, checkpoint)
-    certification = _certify(engine, chain, split, scale, plan, progress)
+    earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": record})
+    chain = _chain(network, search_inputs, plan, earlier, progress)
+    certification = _certify(engine, chain, split, scale, plan, progress, earlier)
     chosen = _rungs(chain, certification, plan.aim)
     progress(f"{len(chosen)} of {len(chain)} points become rungs; measuring them")
     settings = [chain[index].setting for index in chosen]
@@ -108,33 +112,46 @@ def _chain(
     network: TrainedNetwork,
     inputs: Floats,
     plan: Plan,
-    record: Calibration,
+    checkpoint: Checkpoint | None,
     progress: Progress,
-    directory: Path | None,
 ) -> tuple[Step, ...]:
-    checkpoint = None if directory is None else Checkpoint(directory, {"record": record})
-    found = () if checkpoint is None else checkpoint.steps()
-    if found:
-        progress(f"taking up an earlier search at step {len(found)}")
+    """The chain that S says is best among those of all courses."""
 
-    def report(step: Step) -> None:
+    def report(course: Course, step: Step) -> None:
         if checkpoint is not None:
-            checkpoint.add(step)
+            checkpoint.add(course, step)
         progress(
-            f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"{course}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
             f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
             share=1 - plan.aim.cost(step.cost),
         )
 
-    return Search(network, menu_of(network, plan.knobs, inputs), inputs, plan.aim).chain(report, found)
+    menu = menu_of(network, plan.knobs, inputs)
+    search = Search(network, menu, inputs, plan.aim)
+    chains = {}
+    for course in courses_for(menu):
+        found = () if checkpoint is None else checkpoint.steps(course)
+        if found:
+            progress(f"{course}: taking up an earlier search at step {len(found)}")
+        chains[course] = search.chain(course, partial(report, course), found)
+    chosen = best_course(chains, plan.aim, plan.alphas)
+    if len(chains) > 1:
+        progress(f"by what S says, the chain is: {chosen}")
+    return chains[chosen]
 
 
 def _certify(
-    engine: EagerEngine, chain: Sequence[Step], split: Split, scale: float, plan: Plan, progress: Progress
+    engine: EagerEngine,
+    chain: Sequence[Step],
+    split: Split,
+    scale: float,
+    plan: Plan,
+    progress: Progress,
+    earlier: Checkpoint | None,
 ) -> Certification:
     """Certificates of the chain on part C; its first setting is the full model, which loses nothing."""
     progress(f"certifying {len(chain)} points on {len(split.certify)} inputs")
-    masks = failure_masks(engine, [step.setting for step in chain], split.certify, scale, plan.aim.risk)
+    masks = failure_masks(engine, [step.setting for step in chain], split.certify, scale, plan.aim.risk, earlier)
     n, kind = len(split.certify), plan.aim.risk.kind
     found = certify([int(count) for count in masks[1:].sum(1)], n, plan.alphas, plan.delta, kind)
     for alpha, needed in found.not_certifiable:

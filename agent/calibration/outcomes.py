@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibration.batches import run
+from agent.calibration.checkpoint import Checkpoint, name_of
 from agent.calibration.risk import RiskMeasure
 from agent.calibration.split import Part
 from agent.engines.eager import EagerEngine
@@ -14,12 +15,26 @@ from agent.models.knobs import Knobs
 
 
 def failure_masks(
-    engine: EagerEngine, settings: Sequence[Knobs], part: Part, scale: float, risk: RiskMeasure
+    engine: EagerEngine,
+    settings: Sequence[Knobs],
+    part: Part,
+    scale: float,
+    risk: RiskMeasure,
+    kept: Checkpoint | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Failures of each setting against the first, which is the full model: bool (settings, samples)."""
+    """Failures of each setting against the first, which is the full model: bool (settings, samples).
+
+    What an earlier, interrupted count has `kept` is taken from there.
+    """
     inputs = scaled(part.inputs, scale)
     full = run(engine.build(settings[0]), inputs).outputs
-    rest = (run(engine.build(setting), inputs).outputs for setting in settings[1:])
-    return np.stack(
-        [np.zeros(len(part), np.bool_), *(risk.failures(full, outputs, part.labels) for outputs in rest)]
-    )
+    known = {} if kept is None else kept.failures(len(part))
+    masks = [np.zeros(len(part), np.bool_)]
+    for setting in settings[1:]:
+        name = name_of(setting)
+        if name not in known:
+            known[name] = risk.failures(full, run(engine.build(setting), inputs).outputs, part.labels)
+            if kept is not None:
+                kept.add_failures(name, known[name])
+        masks.append(known[name])
+    return np.stack(masks)
