@@ -107,7 +107,10 @@ class ShadowCount:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Worker answers Report. Latencies are of inference alone; None where nothing was served."""
+    """Worker answers Report. Latencies are of inference alone; None where nothing was served.
+
+    `turned_away` are requests that the policy's limits refused (429 and 503).
+    """
 
     id: int
     window_s: float
@@ -118,8 +121,15 @@ class Served:
     latency_p95_ms: float | None
     skip_ratio: float | None
     weights_resident_bytes: int
+    turned_away: int = 0
     shadow: tuple[ShadowCount, ...] = ()
     kind: Literal["served"] = "served"
+
+    @property
+    def asked_hz(self) -> float | None:
+        """The load: requests a second, answered or not; None for a window without length."""
+        asked = self.requests + self.failed + self.turned_away
+        return asked / self.window_s if self.window_s > 0 else None
 
 
 ToWorker = Switch | Ping | Report | Standing | Stop

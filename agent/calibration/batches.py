@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from agent.engines.engine import Array
+from agent.engines.engine import Answer, Array, Variant
 from agent.engines.staged import Pass, StagedNetwork, Watch
 
 BATCH_BYTES = 2**23
@@ -24,6 +24,16 @@ def joined(passes: Sequence[Pass]) -> Pass:
     outputs = np.concatenate([done.outputs for done in passes])
     flops, decisions = (sum(done.flops for done in passes), sum(done.decisions for done in passes))
     return Pass(outputs, executed, flops, decisions)
+
+
+def answer_all(variant: Variant, inputs: Array) -> Answer:
+    """What a variant of any engine answers on all inputs (n, *input shape), n at least 1."""
+    answers = [variant.run(batch) for batch in batches(inputs)]
+    return Answer(
+        np.concatenate([answer.outputs for answer in answers]),
+        sum(answer.executed_blocks for answer in answers),
+        sum(answer.skipped_blocks for answer in answers),
+    )
 
 
 def batches(inputs: Array) -> Iterator[Array]:

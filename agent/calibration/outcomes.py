@@ -5,36 +5,37 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agent.calibration.batches import run
+from agent.calibration.batches import answer_all
 from agent.calibration.checkpoint import Checkpoint, name_of
 from agent.calibration.risk import RiskMeasure
 from agent.calibration.split import Part
-from agent.engines.eager import EagerEngine
+from agent.engines.engine import Engine
 from agent.models.evidence import scaled
-from agent.models.knobs import Knobs
+from agent.models.ladder import OperatingPoint
 
 
 def failure_masks(
-    engine: EagerEngine,
-    settings: Sequence[Knobs],
+    engine: Engine,
+    points: Sequence[OperatingPoint],
     part: Part,
     scale: float,
     risk: RiskMeasure,
-    kept: Checkpoint | None = None,
+    earlier: Checkpoint | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Failures of each setting against the first, which is the full model: bool (settings, samples).
+    """Failures of each point against the first, which is the full model: bool (points, samples).
 
-    What an earlier, interrupted count has `kept` is taken from there.
+    What an `earlier`, interrupted count has kept is taken from there.
     """
     inputs = scaled(part.inputs, scale)
-    full = run(engine.build(settings[0]), inputs).outputs
-    known = {} if kept is None else kept.failures(len(part))
+    full = answer_all(engine.prepare(points[0]), inputs).outputs
+    known = {} if earlier is None else earlier.failures(len(part))
     masks = [np.zeros(len(part), np.bool_)]
-    for setting in settings[1:]:
-        name = name_of(setting)
+    for point in points[1:]:
+        # A point in fp32 names the reference engine wherever it runs; whose answers these are is another matter.
+        name = f"{engine.name} {name_of(point)}"
         if name not in known:
-            known[name] = risk.failures(full, run(engine.build(setting), inputs).outputs, part.labels)
-            if kept is not None:
-                kept.add_failures(name, known[name])
+            known[name] = risk.failures(full, answer_all(engine.prepare(point), inputs).outputs, part.labels)
+            if earlier is not None:
+                earlier.add_failures(name, known[name])
         masks.append(known[name])
     return np.stack(masks)

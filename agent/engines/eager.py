@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from agent.engines.engine import UnsupportedPoint
+from agent.engines.engine import REFERENCE, UnsupportedPoint
 from agent.engines.interpreter import Interpreter, check_runs
 from agent.engines.resolution import at_resolution, resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
@@ -17,7 +17,7 @@ from agent.models.ladder import Activation, OperatingPoint, Precision
 from agent.models.network import Network
 from agent.models.precision import StoredWeight, store
 
-NAME = "eager"
+NAME = REFERENCE
 
 
 class EagerEngine:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from agent.models.ladder import OperatingPoint
 
+REFERENCE = "eager"
+"""The engine whose arithmetic every other one has too: a point that names it runs on any."""
+
 Array = npt.NDArray[np.float32]
 
 

@@ -36,8 +36,10 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     before = _unwound(state, snapshot.at)
     taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)
     limit = _limit(rule, choice, goal, policy)
-    if learned is not None and learned.limit_hz != limit.rate_hz:
-        learned = replace(learned, limit_hz=limit.rate_hz)
+    refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
+    let_in_hz = 0.0 if refuses else limit.rate_hz
+    if learned is not None and learned.limit_hz != let_in_hz:
+        learned = replace(learned, limit_hz=let_in_hz)
     after = ControlState(
         point=taken.point,
         switched_at=before.switched_at if taken.point == state.point else snapshot.at,

@@ -14,6 +14,7 @@ from drivers.reading import (
     POWER_SOURCE,
     TEMPERATURE,
     THERMAL_PRESSURE,
+    THROTTLED,
     Provenance,
     Unit,
     Value,
@@ -96,6 +97,7 @@ def discover(system: System) -> Discovery:
         Refusal(
             TEMPERATURE, _DRIVER, "macOS tells no temperature without private interfaces; use thermal_pressure"
         ),
+        Refusal(THROTTLED, _DRIVER, "macOS tells no throttling to programs; use thermal_pressure"),
         Refusal(MEMORY_PRESSURE, _DRIVER, f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}"),
     ]
     for name, unit, source, read, interval_s in offers:

@@ -57,7 +57,17 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     # Without a device tree (a container, a partial capture) only NVIDIA's names of rails tell.
     if board is None and not any(rail.name.startswith(_NVIDIA_NAMES) for rail in rails):
         return Discovery(_DRIVER, again=again)
-    sensors = [*_over_current(sysroot)]
+    sensors = [
+        Sensor(
+            f"throttle_count/{path.name.removesuffix('_event_cnt')}",
+            Unit.COUNT,
+            Provenance.MEASURED,
+            f"{_DRIVER}/soctherm_oc",
+            partial(count, path),
+            _SLOW_INTERVAL_S,
+        )
+        for path in over_current_counts(sysroot)
+    ]
     if not rails:
         refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
         return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
@@ -166,27 +176,17 @@ def _microwatts(path: Path) -> float:
     return read_int(path, *_MICROWATTS) / 1e6
 
 
-def _over_current(sysroot: Path) -> list[Sensor]:
+def over_current_counts(sysroot: Path) -> list[Path]:
+    """The files that count over-current alarms since boot; the chip slows down at each."""
     try:
         found = [chip for chip in chips(sysroot)[0] if chip.name == "soctherm_oc"]
     except SensorError:
         return []
-    return [
-        Sensor(
-            f"throttle_count/{path.name.removesuffix('_event_cnt')}",
-            Unit.COUNT,
-            Provenance.MEASURED,
-            f"{_DRIVER}/soctherm_oc",
-            partial(_count, path),
-            _SLOW_INTERVAL_S,
-        )
-        for chip in found
-        for path in _list(chip.path)
-        if re.fullmatch(r"oc[0-9]_event_cnt", path.name)
-    ]
+    return [path for chip in found for path in _list(chip.path) if re.fullmatch(r"oc[0-9]_event_cnt", path.name)]
 
 
-def _count(path: Path) -> float:
+def count(path: Path) -> float:
+    """One of these counts. Raises SensorError."""
     return float(read_int(path, 0, _MOST_EVENTS, "events"))
 
 

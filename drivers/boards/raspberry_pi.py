@@ -13,7 +13,7 @@ from drivers.boards.throttled import HELD_BACK, Throttled
 from drivers.boards.throttled import UNDER_VOLTAGE as UNDER_VOLTAGE_BIT
 from drivers.linux.hwmon import chips
 from drivers.linux.sysfs import UnreadableError, read_int, read_text
-from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
+from drivers.reading import POWER, THERMAL_PRESSURE, THROTTLED, Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 UNDER_VOLTAGE = "under_voltage"
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None = None) -> Discovery:
-    """`under_voltage`, `thermal_pressure`, on a Pi 5 `power` and `voltage/EXT5V`; nothing on other boards.
+    """`under_voltage`, `thermal_pressure`, `throttled`, on a Pi 5 `power` and `voltage/EXT5V`; elsewhere nothing.
 
     And whether it was ever so since the agent started, as `under_voltage/since_start` and `throttled/since_start`.
     `ask` puts a command to the firmware; None: through /dev/vcio, and not at all for a captured tree. `latch`
@@ -126,8 +126,9 @@ def _throttled(sysroot: Path, ask: Ask | None, latch: Latch) -> Callable[[], Thr
 def _by_firmware(throttled: Callable[[], Throttled] | None, ask: Ask | None) -> list[Sensor | Refusal]:
     if throttled is None:
         reason = "only the running firmware knows, and this is a captured tree"
-        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
+        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, THROTTLED, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
+    offers.append(_offer(THROTTLED, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().slowed)))
     offers.append(_offer(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().under_voltage)))
     if ask is not None:
         offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))

@@ -108,9 +108,9 @@ class Channel:
                     raise
 
 
-def refuse_nothing_here(millidegrees: int, path: Path) -> None:
-    """Raise OutOfRangeError for what sensors say that are unconnected (0) or in whole degrees."""
-    if 0 <= millidegrees <= 150:
+def refuse_nothing_here(millidegrees: int, path: Path, per_degree: int = 1) -> None:
+    """Raise OutOfRangeError for what sensors say that are unconnected (0) or count so many steps per degree."""
+    if 0 <= millidegrees <= 150 * per_degree:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 

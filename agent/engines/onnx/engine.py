@@ -28,7 +28,7 @@ from agent.models.ladder import OperatingPoint, Precision
 from agent.models.network import Network, blocks_of
 
 NAME = "onnx"
-_KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads"})
+_KNOBS = frozenset({"thresholds", "skip", "precision", "layer_precision", "threads", "ranges"})
 PRECISIONS = frozenset({Precision.FP32, Precision.INT8})
 MAX_CALIBRATION_INPUTS = 32
 
@@ -180,9 +180,12 @@ class OnnxEngine:
     def _ranges_at(self, point: OperatingPoint) -> Mapping[str, Range]:
         """Range of every value by `segment/node` (the network's input is ""), over the calibration inputs.
 
-        On the paths that the point takes: behind a skipped block values can be far larger than in the full net.
+        Those that calibration found, if the point brings them. Else on the paths that the point takes: behind a
+        skipped block values can be far larger than in the full net.
         What none of those paths computes has the full net's range.
         """
+        if point.ranges:
+            return {name: Range(*span) for name, span in point.ranges.items()}
         if self._inputs is None:
             self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
         paths: dict[frozenset[str], list[Array]] = {}

@@ -7,6 +7,8 @@ computed with in fp32, because its certificate says nothing of rounded activatio
 
 from collections.abc import Callable
 
+import torch
+
 from agent.engines import eager
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.int8_store import Int8Store
@@ -58,6 +60,8 @@ class PackedEngine:
             raise UnsupportedPoint(
                 f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
             )
+        # Kept per thread by OpenMP; with all cores, packing and the ranges would take turns with who answers.
+        torch.set_num_threads(point.threads)
         variant = TorchVariant(point, self.build(point, native=point.engine == NAME), return_freed)
         self._int8.drop_pages()
         return_freed()
