@@ -19,7 +19,7 @@ SECTIONS = ("gates", "certified", "goals")
 
 
 def with_figures(page: str, document: Mapping[str, Sequence[Row]]) -> str:
-    """The page's text with the benchmark's tables; `document` is its JSON line. Raises ValueError without marks."""
+    """The page's text with the tables of the benchmark's JSON line. Raises ValueError for a page without marks."""
     rows = document["rows"]
     tables = {
         "gates": gates_table([row for row in rows if "operations_within" in row]),

@@ -1,5 +1,7 @@
 """A page's generated sections: what stands between two marks is written by a program, all else by people."""
 
+from collections.abc import Sequence
+
 
 def with_section(page: str, begin: str, end: str, content: str) -> str:
     """The page's text with the content between two marks replaced. Raises ValueError for a page without them."""
@@ -10,7 +12,7 @@ def with_section(page: str, begin: str, end: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells as a Markdown table."""
     lines = [header, *rows]
     written = [f"| {' | '.join(cells)} |" for cells in lines]
