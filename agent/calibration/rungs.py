@@ -143,9 +143,10 @@ class RungMaker:
 
 
 def _worth_testing(chain: Sequence[Step], plan: Plan) -> tuple[Step, ...]:
+    (whole,) = _precisions_only([step.setting for step in chain])
     kept = [chain[0]]
-    for step in chain[1:]:
-        if plan.aim.cost(step.cost) < STEP_WORTH_TESTING * plan.aim.cost(kept[-1].cost):
+    for index, step in enumerate(chain[1:], 1):
+        if index == whole or plan.aim.cost(step.cost) < STEP_WORTH_TESTING * plan.aim.cost(kept[-1].cost):
             kept.append(step)
     return tuple(kept)
 

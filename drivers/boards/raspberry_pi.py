@@ -49,20 +49,12 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None 
         ask = vcio.ask
     throttled = _throttled(sysroot, ask, latch)
     by_hwmon, by_firmware = _by_hwmon(sysroot, latch), _by_firmware(throttled, ask)
-    looks: list[Callable[[], object]] = []
-    if isinstance(by_hwmon, Sensor):
-        looks.append(by_hwmon.read)
     known = {offer.name for offer in by_firmware if isinstance(offer, Sensor)}
     # The kernel's driver sees every dip since its last look, the firmware's word only the present.
     if isinstance(by_hwmon, Sensor):
         by_firmware = [offer for offer in by_firmware if offer.name != UNDER_VOLTAGE]
     offers = by_firmware if isinstance(by_hwmon, Refusal) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
-    if throttled is not None and UNDER_VOLTAGE in known:
-        looks.append(throttled)
-        offers.append(_since_start("throttled", _SOURCE, partial(_ever, latch, HELD_BACK, [throttled])))
-    if looks:
-        source = by_hwmon.source if isinstance(by_hwmon, Sensor) else _SOURCE
-        offers.append(_since_start(UNDER_VOLTAGE, source, partial(_ever, latch, UNDER_VOLTAGE_BIT, looks)))
+    offers += _since_start(latch, by_hwmon, throttled if UNDER_VOLTAGE in known else None)
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
     refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
     return Discovery(_DRIVER, sensors, refusals, again)
@@ -75,10 +67,27 @@ def _has_chip(sysroot: Path) -> bool:
         return False
 
 
-def _since_start(name: str, source: str, read: Callable[[], str]) -> Sensor:
-    return Sensor(
-        f"{name}/{SINCE_START}", Unit.NAME, Provenance.MEASURED, source, read, _SLOW_INTERVAL_S, Cost.DEVICE
-    )
+def _since_start(
+    latch: Latch, by_hwmon: Sensor | Refusal, throttled: Callable[[], Throttled] | None
+) -> list[Sensor]:
+    """Whether it was ever so, by all that tells it here: the kernel's alarm, the firmware's word."""
+    words: list[Callable[[], object]] = [] if throttled is None else [throttled]
+    alarms: list[Callable[[], object]] = [by_hwmon.read] if isinstance(by_hwmon, Sensor) else []
+    source = by_hwmon.source if alarms else _SOURCE
+    wanted = ((THROTTLED, _SOURCE, HELD_BACK, words), (UNDER_VOLTAGE, source, UNDER_VOLTAGE_BIT, alarms + words))
+    return [
+        Sensor(
+            f"{name}/{SINCE_START}",
+            Unit.NAME,
+            Provenance.MEASURED,
+            told_by,
+            partial(_ever, latch, bits, looks),
+            _SLOW_INTERVAL_S,
+            Cost.DEVICE,
+        )
+        for name, told_by, bits, looks in wanted
+        if looks
+    ]
 
 
 def _ever(latch: Latch, bits: int, looks: Sequence[Callable[[], object]]) -> str:
