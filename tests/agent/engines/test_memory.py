@@ -1,6 +1,7 @@
 """Giving pages back: which code is meant, and that it still runs afterwards."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def test_code_that_was_given_back_still_runs() -> None:
 
 
 def test_only_large_executable_mappings_of_files_are_meant() -> None:
-    lines = [line.split(maxsplit=5) for line in open("/proc/self/maps").read().splitlines()]
+    maps = Path("/proc/self/maps").read_text()
+    lines = [line.split(maxsplit=5) for line in maps.splitlines()]
     code = {int(line[0].split("-")[0], 16) for line in lines if line[1] == "r-xp" and line[-1].startswith("/")}
     found = memory._code()
     assert found
