@@ -15,8 +15,10 @@ class CpuTime:
         if before is None:
             raise SensorError("utilisation needs two reads, and this was the first")
         idled, passed = idle - before[0], total - before[1]
+        if passed == 0:
+            raise SensorError("CPU times have not moved between two reads, as in a captured tree")
         # The kernel's counters do step back, iowait always a little and idle when a core goes offline.
-        if passed <= 0 or not 0 <= idled <= passed:
+        if passed < 0 or not 0 <= idled <= passed:
             raise SensorError(
                 f"CPU times went from {before[1]:g} to {total:g} with {idled:g} idle: no share in that"
             )

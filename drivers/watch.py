@@ -21,26 +21,34 @@ class Watch:
         self._lanes = lanes
         self._each_round = each_round
         self._wakes: dict[int, tuple[Wake, list[tuple[Lane, frozenset[str]]]]] = {}
+        self._opened: dict[Callable[[], Wake], Wake] = {}
+        self._asked: set[tuple[Lane, frozenset[str]]] = set()
         self._poll = select.poll()
         self._ended_by, self._ends = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="driver-watch", daemon=True)
 
     def start(self) -> None:
-        """Open the sources of events and begin; where one can't be opened, its drivers' polls remain."""
-        opened: dict[Callable[[], Wake], Wake] = {}
-        for lane in self._lanes:
-            for wake_on in lane.found.wake_on:
-                try:
-                    wake = opened.get(wake_on.open) or wake_on.open()
-                except OSError:
-                    continue
-                opened[wake_on.open] = wake
-                _, listeners = self._wakes.setdefault(wake.fileno(), (wake, []))
-                listeners.append((lane, wake_on.topics))
-        for descriptor, (wake, _) in self._wakes.items():
-            self._poll.register(descriptor, wake.poll_mask)
+        """Begin; the sources of events are opened where they can be, and where not, the polls remain."""
+        self._listen()
         self._poll.register(self._ended_by, select.POLLIN)
         self._thread.start()
+
+    def _listen(self) -> None:
+        """Open what lanes ask for and have not asked for before: some are found only after the start."""
+        for lane in self._lanes:
+            for wake_on in lane.found.wake_on:
+                asked = lane, wake_on.topics
+                if asked in self._asked:
+                    continue
+                self._asked.add(asked)
+                try:
+                    wake = self._opened.get(wake_on.open) or wake_on.open()
+                except OSError:
+                    continue
+                self._opened[wake_on.open] = wake
+                _, listeners = self._wakes.setdefault(wake.fileno(), (wake, []))
+                listeners.append((lane, wake_on.topics))
+                self._poll.register(wake.fileno(), wake.poll_mask)
 
     def request_stop(self) -> None:
         """End soon; `join` waits for it."""
@@ -66,6 +74,7 @@ class Watch:
                 continue
             for lane in self._lanes:
                 lane.relieve()
+            self._listen()
             self._each_round()
             round_due = time.monotonic() + _COALESCE_S
             if ready and self._rest():
@@ -86,6 +95,7 @@ class Watch:
         except OSError:
             self._poll.unregister(descriptor)
             del self._wakes[descriptor]
+            self._opened = {open_: opened for open_, opened in self._opened.items() if opened is not wake}
             wake.close()
             return
         for lane, wanted in listeners:

@@ -39,7 +39,7 @@ def target_rows(model: str, trained: Trained, kind: str) -> Iterator[Row]:
     threads = torch.get_num_threads()
     tracer = Tracer(trained.network)
     reference = tracer.trace(Setting(), inputs).outputs
-    runnable = tuple(each for each in RESOLUTIONS if runs_at(trained.network, each) is None)
+    runnable = tuple(each for each in RESOLUTIONS if runs_at(trained.network, each))
     knobs = (ResolutionKnob(runnable), ThreadsKnob(THREADS))
     data = Data(inputs, trained.search.labels[:_INPUTS])
     problem = Adaptive(tracer, Choice(Setting()), knobs, data, reference, cost)

@@ -12,8 +12,11 @@ from agent.engines.onnx.protobuf import model_bytes
 from agent.engines.onnx.route import Part, steps_of
 
 
-def keep_onnx_models(directory: Path, with_int8: bool) -> None:
-    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx."""
+def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = None) -> None:
+    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx.
+
+    `inputs` (samples, *input shape) are what int8 is calibrated on; None: normal values.
+    """
     network = open_network(directory)
     whole = Part(steps_of(network, FullPoint()))
     plain = directory / "fp32.onnx"
@@ -29,7 +32,7 @@ def keep_onnx_models(directory: Path, with_int8: bool) -> None:
     quantize_static(
         str(prepared),
         str(directory / "int8.onnx"),
-        _Reader(inputs_for(network)),
+        _Reader(inputs_for(network) if inputs is None else inputs),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # Not its default: on x86 with VNNI unsigned activations are the faster, so the harder, peer.

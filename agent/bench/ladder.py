@@ -12,10 +12,11 @@ from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.ladder_gates import BASELINES, RULES, Bench
 from agent.bench.ladder_nets import NETS
 from agent.calibration.batches import run as run_all
-from agent.calibration.calibrate import Progress, calibrate, fitted, silent
+from agent.calibration.calibrate import calibrate, fitted
 from agent.calibration.certification import certify
 from agent.calibration.digits.data import SCALE, load_split
 from agent.calibration.digits.training import fit, set_up, train
+from agent.calibration.progress import Progress, silent
 from agent.calibration.risk import newly_wrong
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine

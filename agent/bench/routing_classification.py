@@ -22,7 +22,8 @@ from agent.bench.routing_net import PlainBlock, ResidualBlock, RoutingNet, routi
 from agent.bench.routing_output import write_csv, write_plot
 from agent.bench.routing_scores import ACTIVITIES, Scores, block_scores, quantile
 from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine, EagerNetwork
+from agent.engines.eager import EagerEngine
+from agent.engines.staged import StagedNetwork
 from agent.models.ladder import Activity
 
 _PAPERS_RULE = "one threshold on mean |x|"
@@ -181,7 +182,7 @@ def _rows(
 ) -> Iterator[Row]:
     full: list[Measured] = []
     for rule in _rules(options):
-        networks: list[EagerNetwork] = [subject.engine.build(rule.setting(subject)) for subject in subjects]
+        networks: list[StagedNetwork] = [subject.engine.build(rule.setting(subject)) for subject in subjects]
         measured = [measure(network, images.test, options.batch_size, meter) for network in networks]
         full = full or measured
         published: float | str = "-"

@@ -9,8 +9,9 @@ import torch
 
 from agent.calibration.adaptive import Cost
 from agent.calibration.adaptive_knobs import Choice
-from agent.engines.eager import EagerEngine, EagerNetwork
+from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
+from agent.engines.staged import StagedNetwork
 from agent.engines.tracing import Trace
 
 ROUNDS = 40
@@ -68,6 +69,6 @@ def energy_cost(
     return cost
 
 
-def _ready(engine: EagerEngine, choice: Choice) -> EagerNetwork:
+def _ready(engine: EagerEngine, choice: Choice) -> StagedNetwork:
     torch.set_num_threads(choice.threads)
     return engine.build(choice.setting)

@@ -51,13 +51,20 @@ def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()
 
 
 def name_point(setting: Setting, skip_ratio: float, taken: Sequence[str]) -> str:
-    """What a rung is called: `full`, `bf16`, `mixed-skip-11`; a letter follows where two would share a name."""
+    """What a rung is called: `full`, `bf16`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
+
+    `aa4` stands for AA-ReLU at 4 bits, `24px` for the images' height. A letter follows where two share a name.
+    """
     precisions = {setting.precision, *setting.layer_precision.values()}
     plain = setting.precision if len(precisions) == 1 else "mixed"
-    if setting.runs_all:
-        name = "full" if plain is Precision.FP32 else str(plain)
-    else:
-        name = f"{plain}-skip-{skip_ratio * 100:.0f}"
+    parts = [str(plain)]
+    if setting.bits is not None:
+        parts.append(f"aa{setting.bits}")
+    if setting.resolution is not None:
+        parts.append(f"{setting.resolution[0]}px")
+    if not setting.runs_all:
+        parts.append(f"skip-{skip_ratio * 100:.0f}")
+    name = "full" if parts == [Precision.FP32] else "-".join(parts)
     return next(free for free in (name, *(f"{name}-{letter}" for letter in "bcdefg")) if free not in taken)
 
 

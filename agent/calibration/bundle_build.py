@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agent.calibration.calibrate import Progress, calibrate
+from agent.calibration.calibrate import calibrate
 from agent.calibration.datasets import DataError, Dataset, Picture, read_data
+from agent.calibration.hosts import HostError
 from agent.calibration.plan import Plan
+from agent.calibration.progress import Progress
 from agent.calibration.risk import RiskError
 from agent.calibration.split import Split, split_data
 from agent.models.bundle_file import InputSpec, Provenance
@@ -30,7 +32,7 @@ class BuildError(Exception):
     """The model or the request is not one a bundle can be built from; the message says what to change."""
 
 
-REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, RiskError)
+REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, HostError, RiskError)
 """All that a build refuses with words for its user."""
 
 

@@ -1,9 +1,11 @@
-"""Single steps down from a setting: one block, one exit or one group of layers at a time."""
+"""Single steps down from a setting: one block, one exit, one group of layers, all stored values or the images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.calibration.setting import Group, Setting
+from agent.calibration.stored_values import StoredValues
+from agent.models.knobs import precision_of
 from agent.models.ladder import Precision, StandIn
 from agent.models.network import Network, all_segments, blocks_of
 
@@ -14,6 +16,7 @@ EXIT_RATES = (0.0, 0.25, 0.5, 0.75, 0.9)
 """Share of the samples arriving at an exit that would leave there."""
 
 PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
+"""Int4 comes after these, for finer groups: layers of a stage differ in what they lose by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +53,53 @@ class PrecisionMove:
         return f"{self.group}: weights in {self.precision}"
 
 
-Move = SkipMove | ExitMove | PrecisionMove
+@dataclass(frozen=True, slots=True)
+class ActivationMove:
+    """AA-ReLU at every stored value: the width of all, and the share of activations that is cut to zero."""
+
+    bits: int
+    zero_share: float
+
+    def __str__(self) -> str:
+        return f"stored values: {self.bits} bits, {self.zero_share:.0%} of activations to zero"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionMove:
+    """Images to a smaller height and width."""
+
+    resolution: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"images: {self.resolution[0]}x{self.resolution[1]}"
+
+
+Move = SkipMove | ExitMove | PrecisionMove | ActivationMove | ResolutionMove
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What a search may turn. By default nothing: each field adds moves."""
+    """What a search may turn. By default nothing: each field adds moves.
 
-    stand_ins: Mapping[str, tuple[StandIn, ...]]
+    `groups` go down to int8 and `nibbles` from there to int4; `resolutions` are in order from large to small.
+    """
+
+    stand_ins: Mapping[str, tuple[StandIn, ...]] = field(default_factory=dict)
     exits: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
     rates: Sequence[float] = RATES
+    nibbles: tuple[Group, ...] = ()
+    stored_values: StoredValues | None = None
+    resolutions: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "Menu":
-        """All that a network allows."""
+        """All blocks and exits of a network, and these groups."""
         return cls(stand_ins_of(network), tuple(network.exit_heads), groups)
 
     def precisions_only(self) -> "Menu":
         """The same groups, and no blocks."""
-        return Menu({}, groups=self.groups)
+        return Menu(groups=self.groups, nibbles=self.nibbles)
 
     def moves(self, setting: Setting) -> Iterator[Move]:
         """Every single step down from a setting: to the next rate, and at once to the last one.
@@ -83,9 +113,18 @@ class Menu:
             for rate in _next_and_last(EXIT_RATES, setting.exit_rates.get(block, 0.0)):
                 yield ExitMove(block, rate)
         for group in self.groups:
-            precision = setting.layer_precision.get(group.layers[0], setting.precision)
-            if precision is not PRECISIONS[-1]:
+            precision = precision_of(setting, group.layers[0])
+            if precision in PRECISIONS[:-1]:
                 yield PrecisionMove(group.name, PRECISIONS[PRECISIONS.index(precision) + 1])
+        for group in self.nibbles:
+            if {precision_of(setting, layer) for layer in group.layers} == {Precision.INT8}:
+                yield PrecisionMove(group.name, Precision.INT4)
+        if self.stored_values is not None:
+            yield from (ActivationMove(*level) for level in self.stored_values.next_levels(setting))
+        smaller = self.resolutions
+        if setting.resolution in smaller:
+            smaller = smaller[smaller.index(setting.resolution) + 1 :]
+        yield from (ResolutionMove(resolution) for resolution in smaller[:1])
 
 
 def _next_and_last(rates: Sequence[float], now: float) -> tuple[float, ...]:
@@ -115,3 +154,16 @@ def groups_of(network: Network) -> tuple[Group, ...]:
         members = layers.setdefault("always" if shape is None else stages[shape], {})
         members.update(dict.fromkeys(segment.layers))
     return tuple(Group(name, tuple(members)) for name, members in layers.items() if members)
+
+
+def nibble_groups_of(network: Network) -> tuple[Group, ...]:
+    """Layers by segment, a block's together with those of its stand-ins and its fitted exit."""
+    owner = {layer: segment.name for segment in network.segments for layer in segment.layers}
+    for block, kinds in network.stand_ins.items():
+        owner |= {layer: owner.get(layer, block) for graph in kinds.values() for layer in graph.layers}
+    for block, head in network.exit_heads.items():
+        owner |= {layer: owner.get(layer, block) for layer in head.layers}
+    members: dict[str, list[str]] = {}
+    for layer, segment in owner.items():
+        members.setdefault(segment, []).append(layer)
+    return tuple(Group(f"all of {segment}", tuple(layers)) for segment, layers in members.items())

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.calibration.goal import DEFAULT_KNOBS, FAST, OPERATIONS_SHARE, Goal, Knob, Target
+from agent.calibration.risk import NEWLY_WRONG, RiskMeasure
 from agent.calibration.search import Aim
+from agent.engines.engine import REFERENCE
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05)
 """0.5 % is left out: at a quarter of delta 5 % it needs 875 inputs to certify. Beyond 5 % nobody would want it."""
@@ -13,11 +16,33 @@ DELTA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The search's aim, the losses to certify, and the chance of any certificate being wrong."""
+    """The search's aim, the losses to certify, the chance of any certificate being wrong, and the engines.
+
+    `goal` is what the aim was made for, `knobs` what may be turned, and `target` how far it should come down.
+    """
 
     aim: Aim = field(default_factory=Aim)
     alphas: tuple[float, ...] = ALPHAS
     delta: float = DELTA
+    goal: Goal = Goal.BALANCED
+    knobs: frozenset[Knob] = FAST
+    target: Target | None = None
+    engines: tuple[str, ...] = (REFERENCE,)
+
+    @classmethod
+    def towards(
+        cls,
+        goal: Goal,
+        knobs: frozenset[Knob] | None = None,
+        target: Target | None = None,
+        risk: RiskMeasure = NEWLY_WRONG,
+        delta: float = DELTA,
+        engines: tuple[str, ...] = (REFERENCE,),
+    ) -> "Plan":
+        """The plan for a goal; None: the goal's own knobs."""
+        turned = DEFAULT_KNOBS[goal] if knobs is None else knobs
+        aim = Aim(risk, OPERATIONS_SHARE[goal], count_activations=Knob.ACTIVATIONS in turned)
+        return cls(aim, delta=delta, goal=goal, knobs=turned, target=target, engines=engines)
 
     @property
     def search(self) -> Mapping[str, float | str]:
@@ -29,4 +54,9 @@ class Plan:
             "activity": str(aim.activity),
             "max_disagreement": aim.max_disagreement,
             "count_decisions": float(aim.count_decisions),
+            "decision_flops": float(aim.decision_flops),
+            "count_activations": float(aim.count_activations),
+            "goal": str(self.goal),
+            "knobs": ", ".join(sorted(self.knobs)),
+            "target": "none" if self.target is None else str(self.target),
         }

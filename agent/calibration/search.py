@@ -5,18 +5,18 @@ the AdaptiveActivation paper), can't see that.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from agent.calibration.batches import run
-from agent.calibration.cost import Cost, CostModel
-from agent.calibration.moves import ExitMove, Menu, Move, PrecisionMove, SkipMove
+from agent.calibration.cost import DECISION_FLOPS, Cost, CostModel
+from agent.calibration.memory_cost import MemoryCost
+from agent.calibration.moves import ActivationMove, ExitMove, Menu, Move, PrecisionMove, ResolutionMove, SkipMove
+from agent.calibration.prefixes import Prefixes
 from agent.calibration.risk import NEWLY_WRONG, RiskMeasure
 from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.engines.interpreter import Interpreter
 from agent.models.gates import Seen
@@ -58,7 +58,8 @@ class Aim:
     """What the search goes for; `flops_share` is how much operations count against weight bytes.
 
     By default both have equal say: the search has no device in view. With `count_decisions` a gate weighs what
-    it takes in time, and not only in operations.
+    it takes in time, `decision_flops` besides its own operations; with `count_activations` bytes are those of the
+    weights and of the encoded activations alive at once, and else of the weights alone.
     """
 
     risk: RiskMeasure = NEWLY_WRONG
@@ -67,11 +68,13 @@ class Aim:
     activity: Activity = Activity.MEAN_ABS
     max_disagreement: float = MAX_DISAGREEMENT
     count_decisions: bool = True
+    decision_flops: int = DECISION_FLOPS
+    count_activations: bool = False
 
     def cost(self, cost: Cost) -> float:
         """What the search saves."""
         work = cost.flops_ratio + cost.decision_ratio * self.count_decisions
-        return self.flops_share * work + (1 - self.flops_share) * cost.resident_ratio
+        return self.flops_share * work + (1 - self.flops_share) * cost.memory_ratio
 
 
 @dataclass(slots=True)
@@ -86,16 +89,16 @@ class Search:
     """The nested chain of one network on one part of the data."""
 
     def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
-        self._engine = EagerEngine(network)
+        self._prefixes = Prefixes(network, inputs)
         self._menu = menu
         self._aim = aim
-        self._groups = {group.name: group for group in menu.groups}
+        self._groups = {group.name: group for group in (*menu.groups, *menu.nibbles)}
         self._layers = frozenset(layer for group in menu.groups for layer in group.layers)
         self._heads = _exit_heads(network, menu.exits)
-        self._inputs = inputs
-        full = self._engine.build(Setting())
-        self._reference = run(full, inputs).outputs
-        self._costs = CostModel(network, full.weights_resident_bytes)
+        full, done = self._prefixes.keep(Setting())
+        self._reference = done.outputs
+        self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
+        self._memory = MemoryCost(network, inputs) if aim.count_activations else None
         self._ratios: dict[Move, float] = {}
 
     def chain(
@@ -147,6 +150,12 @@ class Search:
                 scores = seen.activity.get(block, np.zeros(1, np.float32))
                 tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
                 return setting.with_rate(block, rate, tau, stand_in)
+            case ActivationMove(bits, zero_share):
+                if self._menu.stored_values is None:
+                    raise ValueError(f"{move}: the menu knows no stored values")
+                return self._menu.stored_values.turned(setting, (bits, zero_share))
+            case ResolutionMove(resolution):
+                return replace(setting, resolution=resolution)
             case ExitMove(block, rate):
                 # Where no sample arrives none can leave: a margin is never above 1.
                 margins = seen.margins.get(block, np.ones(1, np.float32))
@@ -163,19 +172,19 @@ class Search:
             if block in self._heads:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        run(self._engine.build(setting), self._inputs, watch)
+        self._prefixes.keep(setting, watch)
         return _Seen(_joined(activity), _joined(margins))
 
     def _measured(self, setting: Setting, move: Move | None) -> Step:
-        network = self._engine.build(setting)
-        done = run(network, self._inputs)
+        network, done = self._prefixes.run(setting)
         risk = self._aim.risk
+        cost = self._costs.cost(network, done)
         return Step(
             setting,
             move,
             risk.loss(self._reference, done.outputs),
             float(risk.differ(self._reference, done.outputs).mean()),
-            self._costs.cost(network, done),
+            cost if self._memory is None else replace(cost, memory_ratio=self._memory.ratio(setting)),
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.models.ladder import Activation, Activity, Precision, StandIn
+from agent.models.ladder import Activation, Activity, Precision, Ranges, StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Setting:
     """All knobs at one candidate; satisfies `agent.models.knobs.Knobs`.
 
     `rates` and `exit_rates` are what thresholds and exits were made for: the share of samples, on part S, that
-    skip the block or leave before it.
+    skip the block or leave before it. `bits` and `zero_share` are what `activations` were made for: the width of
+    every stored value, and the share of what activation functions give that is cut to zero.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -32,7 +33,11 @@ class Setting:
     exits: Mapping[str, float] = field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
     activations: Mapping[str, Activation] = field(default_factory=dict)
+    bits: int | None = None
+    zero_share: float = 0.0
     resolution: tuple[int, int] | None = None
+    threads: int = 1
+    ranges: Ranges = field(default_factory=dict)
 
     def with_rate(self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY) -> "Setting":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""
@@ -66,5 +71,10 @@ class Setting:
 
     @property
     def runs_all(self) -> bool:
-        """Whether every block runs for every sample, so that only precisions may have been turned."""
+        """Whether every block runs for every sample."""
         return not (self.skip or self.thresholds or self.exits)
+
+    @property
+    def only_precisions(self) -> bool:
+        """Whether nothing but the precisions of weights may have been turned."""
+        return self.runs_all and not self.activations and self.resolution is None

@@ -1,9 +1,11 @@
 """One forward pass under way: which samples are still in the network, and what has been counted so far."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
-from agent.models.gates import Seen, Verdict
+from agent.models.gates import Verdict
 
 
 class Flight:
@@ -20,28 +22,37 @@ class Flight:
         self._rows: Tensor | None = None
         self._answers: Tensor | None = None
 
-    @property
-    def seen(self) -> Seen:
-        """What the gates of the next block may look at."""
-        return Seen(self.x, self.previous)
+    def copy(self) -> "Flight":
+        """Another flight from here on, with samples of its own: stages may write over theirs."""
+        other = copy(self)
+        other.x = self.x.clone()
+        other.previous = None if self.previous is None else self.previous.clone()
+        other.executed = dict(self.executed)
+        other._answers = None if self._answers is None else self._answers.clone()  # noqa: SLF001 - its own class
+        return other
 
     def leave(self, verdict: Verdict) -> None:
         """Samples that the gate is shut for leave with their answers; the others stay, closed up."""
         if verdict.answers is None or isinstance(verdict.open, bool):
             raise TypeError("samples leave by a verdict with answers, decided per sample")
-        leaving = (~verdict.open).nonzero().flatten()
-        if len(leaving) == 0:
+        if len(self.x) == 1 and verdict.open:
             return
-        answers = verdict.answers.index_select(0, leaving)
-        if self._answers is None:
-            self._answers = answers.new_empty((self._samples, *answers.shape[1:]))
-        rows = torch.arange(self._samples) if self._rows is None else self._rows
-        self._answers[rows[leaving]] = answers
+        # By indexing, not index_select, here and below: that gives channels first whatever it is given.
         staying = verdict.open.nonzero().flatten()
+        if len(staying) == len(self.x):
+            return
+        if len(staying) == 0 and self._rows is None:
+            self._answers, self._rows, self.x = verdict.answers, staying, self.x[:0]
+            return
+        leaving = (~verdict.open).nonzero().flatten()
+        if self._answers is None:
+            self._answers = verdict.answers.new_empty((self._samples, *verdict.answers.shape[1:]))
+        rows = torch.arange(self._samples) if self._rows is None else self._rows
+        self._answers[rows[leaving]] = verdict.answers[leaving]
         self._rows = rows[staying]
-        self.x = self.x.index_select(0, staying)
+        self.x = self.x[staying]
         if self.previous is not None:
-            self.previous = self.previous.index_select(0, staying)
+            self.previous = self.previous[staying]
 
     def outputs(self) -> Tensor:
         """The answers of all samples: `x` for those that went to the end."""

@@ -1,10 +1,12 @@
 """Segments as fused steps: a convolution or linear layer with what follows it in one kernel. No torch here."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.models.graph import INPUT, Argument, Node, Ref, Segment, Weight, layer_of
+from agent.models.ladder import Activation as AaRelu
+from agent.models.sites import sites_of
 
 _ACTIVATIONS = {
     "aten.gelu.default": "gelu",
@@ -88,10 +90,29 @@ class Call:
 Step = Layer | Call
 
 
-def fuse(segment: Segment) -> tuple[Step, ...]:
-    """The segment's steps in order; together they compute what its nodes compute."""
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """AA-ReLU at a value, and the least value possible there (None: no bound)."""
+
+    setting: AaRelu
+    floor: float | None
+
+
+def adaptations(segment: Segment, chosen: Mapping[str, AaRelu]) -> Mapping[str, Adaptation]:
+    """By node, from a choice by stored value (`segment.node`)."""
+    return {
+        site.node: Adaptation(chosen[site.name], site.floor) for site in sites_of(segment) if site.name in chosen
+    }
+
+
+def fuse(segment: Segment, apart: Collection[str] = ()) -> tuple[Step, ...]:
+    """The segment's steps in order; together they compute what its nodes compute.
+
+    Nodes named in `apart` are the results of steps: something is done to their values before anybody reads them.
+    """
     uses = Counter(leaf.ref for node in segment.nodes for leaf in node.leaves() if isinstance(leaf, Ref))
-    uses[segment.nodes[-1].name] += 1
+    # Whoever is named so counts as read by somebody else, too.
+    uses.update((segment.nodes[-1].name, *apart))
     shapes = {INPUT: segment.input_shape} | {node.name: node.shape for node in segment.nodes}
     steps: dict[str, Step] = {}
     for node in segment.nodes:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from agent.engines.quantization import QuantizedWeight, quantize_weight
+from agent.engines.quantization import WEIGHT_LIMIT, QuantizedWeight, as_int4, quantize_weight
+from agent.models.ladder import Precision
 from agent.models.network import Network
 from agent.models.safetensors_header import tensor_places
 
@@ -30,13 +31,23 @@ class Int8Store:
         self._mapped: mmap.mmap | None = None
         self._places: Mapping[str, range] = {}
 
-    def weight(self, name: str) -> QuantizedWeight:
-        """One weight. Its codes are a view of the file: copy what is kept."""
+    def weight(self, name: str, precision: Precision = Precision.INT8) -> QuantizedWeight:
+        """One weight in int8, or in int4 as int8 codes. They may be a view of the file: copy what is kept."""
+        if precision is Precision.INT8:
+            return self._int8(name)
+        # Nibbles are those of 8-bit codes, whatever the processor can multiply without saturating.
+        eight = self._int8(name) if self._limit == WEIGHT_LIMIT else self._quantized(name, WEIGHT_LIMIT)
+        return as_int4(eight, self._limit)
+
+    def _int8(self, name: str) -> QuantizedWeight:
         if self._mapped is None and not self._open():
-            return quantize_weight(self._network.weights([name])[name], self._limit)
+            return self._quantized(name, self._limit)
         shape = self._network.weight_shapes[name]
         codes = np.frombuffer(self._bytes(name), np.int8).reshape(shape)
         return QuantizedWeight(codes, np.frombuffer(self._bytes(name + _SCALES), np.float32).copy())
+
+    def _quantized(self, name: str, limit: int) -> QuantizedWeight:
+        return quantize_weight(self._network.weights([name])[name], limit)
 
     def drop_pages(self) -> None:
         """Take the file's pages out of this process; they stay in the page cache."""

@@ -3,13 +3,19 @@
 from collections.abc import Collection
 from dataclasses import MISSING, fields
 
-from agent.engines.engine import UnsupportedPoint
+from agent.engines.engine import REFERENCE, UnsupportedPoint
 from agent.models.knobs import Knobs, precision_of, stand_in_of
 from agent.models.ladder import OperatingPoint, Precision, StandIn
 from agent.models.network import Network, all_segments, blocks_of
 from agent.models.sites import sites_of
 
 _NO_KNOBS = frozenset({"name", "engine", "figures", "certificate"})
+
+
+def check_arithmetic(point: OperatingPoint, engine: str) -> None:
+    """Raises UnsupportedPoint for a point that was certified on another engine, unless on the reference."""
+    if point.engine not in {REFERENCE, engine}:
+        raise UnsupportedPoint(f"{point.name}: certified on engine {point.engine}, whose arithmetic is its own")
 
 
 def layers_of(network: Network) -> frozenset[str]:

@@ -1,10 +1,7 @@
-"""Running a network for study: its outputs together with what its weights and stored activations take.
+"""Running a network for study: its outputs together with what its weights and stored activations take."""
 
-Gates are not studied here: every block runs, or is skipped for all samples.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +10,8 @@ from torch import Tensor
 
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.interpreter import Interpreter
-from agent.engines.resolution import resized
+from agent.engines.resolution import at_resolution, resized
+from agent.engines.ways import Way, ways_through
 from agent.models.encoding import dense_bytes, stored_bytes
 from agent.models.graph import INPUT, Segment, layer_of
 from agent.models.knobs import Knobs, precision_of
@@ -34,14 +32,16 @@ Observe = Callable[[Site, Tensor], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """Outputs (samples, *output shape), bytes held, and the largest live activations over the samples."""
+class Held:
+    """Bytes that a setting holds: weights, and activations alive at once in the worst case over the samples.
 
-    outputs: Array
+    In the worst case every gate is open and every exit's head runs, yet no sample leaves. A block that never runs
+    is left out, with its stand-in in its place.
+    """
+
     weights_resident_bytes: int
     peak_live_dense_bytes: int
     peak_live_encoded_bytes: int
-    peak_segment: str
 
     @property
     def model_bytes(self) -> int:
@@ -50,14 +50,14 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
-    """Weights widened once, with the bytes they take as they would be kept."""
+class Trace(Held):
+    """Outputs (samples, *output shape), what is held, and in which segment the most is alive."""
 
-    widened: Mapping[str, Fp32Weight]
-    nbytes: int
+    outputs: Array
+    peak_segment: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Flow:
     """What goes from segment to segment: values and the bytes they take, per sample."""
 
@@ -70,53 +70,55 @@ class Tracer:
     """Traces one network at many settings; each weight is rounded once per precision and kept."""
 
     def __init__(self, network: Network) -> None:
-        self._segments = network.segments
+        self._network = network
         self._arrays = network.weights(network.weight_shapes)
-        self._sites = {segment.name: sites_of(segment) for segment in network.segments}
         self._stored: dict[tuple[str, Precision], tuple[Fp32Weight, int]] = {}
 
     @property
     def sites(self) -> tuple[Site, ...]:
         """All stored values of the network, in order."""
-        return tuple(site for segment in self._segments for site in self._sites[segment.name])
+        return tuple(site for segment in self._network.segments for site in sites_of(segment))
 
     def trace(self, knobs: Knobs, inputs: Array, observe: Observe | None = None) -> Trace:
         """Run inputs (samples, *input shape); `observe` is shown each stored value, chunk by chunk.
 
-        Raises UnsupportedPoint for a setting with gates that look at the input.
+        Raises UnsupportedPoint for a setting with gates that look at the input: see `held`.
         """
         gated = knobs.thresholds.keys() | knobs.exits.keys()
         if gated:
-            raise UnsupportedPoint(f"gates at {sorted(gated)}: what is alive then depends on the input")
-        if knobs.stand_ins:
-            raise UnsupportedPoint(f"stand-ins at {sorted(knobs.stand_ins)}: only the network itself is traced")
-        segments = [segment for segment in self._segments if segment.name not in knobs.skip]
-        weights = {segment.name: self._weights(segment, knobs) for segment in segments}
-        outputs: list[Tensor] = []
+            raise UnsupportedPoint(f"gates at {sorted(gated)}: what runs then depends on the input")
+        run = self._run(knobs, inputs, observe)
+        dense, encoded = run.largest("dense"), run.largest("encoded")
+        outputs = torch.cat(run.outputs).numpy()
+        return Trace(self._weights_bytes(knobs), dense, encoded, outputs, run.peak_segment)
+
+    def held(self, knobs: Knobs, inputs: Array) -> Held:
+        """What any setting holds in the worst case over inputs (samples, *input shape)."""
+        run = self._run(knobs, inputs, None)
+        return Held(self._weights_bytes(knobs), run.largest("dense"), run.largest("encoded"))
+
+    def _run(self, knobs: Knobs, inputs: Array, observe: Observe | None) -> "_Run":
+        ways = ways_through(knobs, at_resolution(self._network, knobs.resolution))
+        graphs = [graph for way in ways for graph in _worst_case(way)]
         samples = max(1, _CHUNK_ELEMENTS // max(1, inputs[0].size))
-        peaks: dict[str, list[tuple[Sizes, Sizes]]] = {segment.name: [] for segment in segments}
+        run = _Run()
         with torch.inference_mode():
             for chunk in torch.split(torch.from_numpy(np.require(inputs, np.float32, ["C", "W"])), samples):
                 flow = _entering(chunk, knobs)
-                for segment in segments:
-                    flow, peak = self._through(segment, weights[segment.name], knobs, flow, observe)
-                    peaks[segment.name].append(peak)
-                outputs.append(flow.values)
-        dense = {name: max(int(chunk[0].max()) for chunk in chunks) for name, chunks in peaks.items()}
-        encoded = {name: max(int(chunk[1].max()) for chunk in chunks) for name, chunks in peaks.items()}
-        return Trace(
-            torch.cat(outputs).numpy(),
-            sum(held.nbytes for held in weights.values()),
-            max(dense.values()),
-            max(encoded.values()),
-            max(encoded, key=encoded.__getitem__),
-        )
+                for graph, goes_on in graphs:
+                    out, dense, encoded = self._through(graph, knobs, flow, observe)
+                    run.add(graph.name, dense, encoded)
+                    flow = out if goes_on else flow
+                run.outputs.append(flow.values)
+        return run
 
     def _through(
-        self, segment: Segment, weights: _Weights, knobs: Knobs, flow: _Flow, observe: Observe | None
-    ) -> tuple[_Flow, tuple[Sizes, Sizes]]:
-        sites = self._sites[segment.name]
-        values = Interpreter(segment, weights.widened, knobs.activations).values(flow.values)
+        self, segment: Segment, knobs: Knobs, flow: _Flow, observe: Observe | None
+    ) -> tuple[_Flow, Sizes, Sizes]:
+        """What comes out, and the segment's peaks per sample, dense and encoded."""
+        sites = sites_of(segment)
+        weights = {name: self._held(name, precision_of(knobs, layer_of(name)))[0] for name in segment.weights}
+        values = Interpreter(segment, weights, knobs.activations).values(flow.values)
         dense, encoded = {INPUT: flow.dense}, {INPUT: flow.encoded}
         for site in sites:
             if observe is not None:
@@ -124,13 +126,12 @@ class Tracer:
             dense[site.node], encoded[site.node] = _sizes(values[site.node], _bits(site, knobs.activations))
         (result,) = results(segment, sites)
         out = _Flow(values[segment.nodes[-1].name], dense[result], encoded[result])
-        return out, (peak_live(segment, sites, dense), peak_live(segment, sites, encoded))
+        return out, peak_live(segment, sites, dense), peak_live(segment, sites, encoded)
 
-    def _weights(self, segment: Segment, knobs: Knobs) -> _Weights:
-        held = {name: self._held(name, precision_of(knobs, layer_of(name))) for name in segment.weights}
-        return _Weights(
-            {name: weight for name, (weight, _) in held.items()}, sum(size for _, size in held.values())
-        )
+    def _weights_bytes(self, knobs: Knobs) -> int:
+        ways = ways_through(knobs, self._network)
+        names = {name for way in ways for graph in way.graphs for name in graph.weights}
+        return sum(self._held(name, precision_of(knobs, layer_of(name)))[1] for name in names)
 
     def _held(self, name: str, precision: Precision) -> tuple[Fp32Weight, int]:
         key = (name, precision)
@@ -138,6 +139,39 @@ class Tracer:
             stored = store(self._arrays[name], precision)
             self._stored[key] = Fp32Weight(stored.widened()), stored.nbytes
         return self._stored[key]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run over all chunks leaves: outputs, and peaks by segment."""
+
+    outputs: list[Tensor] = field(default_factory=list)
+    peaks: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, segment: str, dense: Sizes, encoded: Sizes) -> None:
+        """One segment's peaks on one chunk."""
+        peaks = self.peaks.setdefault(segment, {"dense": 0, "encoded": 0})
+        for kind, sizes in (("dense", dense), ("encoded", encoded)):
+            peaks[kind] = max(peaks[kind], int(sizes.max()))
+
+    def largest(self, kind: str) -> int:
+        """Over all segments and samples."""
+        return max(peaks[kind] for peaks in self.peaks.values())
+
+    @property
+    def peak_segment(self) -> str:
+        """Where the most is alive, encoded."""
+        return max(self.peaks, key=lambda segment: self.peaks[segment]["encoded"])
+
+
+def _worst_case(way: Way) -> Iterator[tuple[Segment, bool]]:
+    """What runs of a segment with its gates open, and whether what it gives goes on: an exit's answer does not."""
+    if way.exit_head is not None:
+        yield way.exit_head, False
+    if way.may_run:
+        yield way.segment, True
+    elif way.stand_in is not None:
+        yield way.stand_in, True
 
 
 def _entering(chunk: Tensor, knobs: Knobs) -> _Flow:

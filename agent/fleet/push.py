@@ -9,15 +9,15 @@ from typing import Literal
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.fleet.subscription import Subscription
 from agent.telemetry.broker import Broker
 from agent.telemetry.envelope import Target, policy_hash, seal_unsigned
 from agent.telemetry.paho_client import make_client
 from agent.telemetry.reported import PolicyState, Reported, ReportedError, parse_reported
 from agent.telemetry.topics import DeviceTopics
 
-_CONNECT_S = 10.0
+_ANSWER_S = 10.0
 
 
 class PushError(Exception):
@@ -77,32 +77,37 @@ class _Pusher:
         self._version = version
         self._hash = digest
         self._device = device
-        self._ready = threading.Event()
-        self._problem = ""
+        self._refusal = ""
         self._acknowledged = threading.Event()
         self._changed = threading.Condition()
         self._verdict: PolicyState | None = None
         self._status = ""
         self._client = make_client(broker, f"tidegate-push-{uuid.uuid4().hex}")
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = self._on_subscribe
+        # Listening comes before publishing: a fast answer counts too.
+        topics = () if device is None else (device.reported, device.status)
+        self._subscription = Subscription(self._client, topics)
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
 
     def connect(self) -> None:
-        """Connect and, for a device, listen to it before anything is published: a fast answer counts too."""
+        """Connect and, for a device, listen to it."""
         try:
             self._client.connect(self._broker.host, self._broker.port)
         except (OSError, ValueError) as error:
-            msg = f"{self._broker}: {error}"
-            raise PushError(msg) from error
+            raise PushError(f"{self._broker}: {error}") from error
         self._client.loop_start()
-        self._expect(self._ready, "no CONNACK")
+        if problem := self._subscription.problem(_ANSWER_S):
+            raise PushError(f"{self._broker}: {problem}")
 
     def publish(self, topic: str, envelope: bytes) -> None:
         """Publish retained and wait for the PUBACK."""
         self._client.publish(topic, envelope, qos=1, retain=True)
-        self._expect(self._acknowledged, "no PUBACK; whether the broker has the policy is not known")
+        if not self._acknowledged.wait(_ANSWER_S):
+            raise PushError(
+                f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether it has the policy is not known"
+            )
+        if self._refusal:
+            raise PushError(f"{self._broker}: {self._refusal}")
 
     def wait(self, wait_s: float) -> PolicyState | None:
         """The last verdict on this version and hash, as soon as it is final or time is up."""
@@ -132,39 +137,11 @@ class _Pusher:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _expect(self, event: threading.Event, otherwise: str) -> None:
-        if not event.wait(_CONNECT_S) or self._problem:
-            msg = f"{self._broker}: {self._problem or f'{otherwise} within {_CONNECT_S:.0f} s'}"
-            raise PushError(msg)
-
-    def _on_connect(
-        self,
-        client: mqtt.Client,
-        _data: object,
-        _flags: mqtt.ConnectFlags | dict[str, bool],
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self._problem = f"connection refused: {reason}"
-        elif self._device is not None:
-            wanted = (self._device.reported, self._device.status)
-            client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in wanted])
-            return
-        self._ready.set()
-
-    def _on_subscribe(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
-    ) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._problem = f"may not listen to the device: {', '.join(map(str, reasons))}"
-        self._ready.set()
-
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._problem = f"policy refused by the broker: {reason}"
+            self._refusal = f"policy refused by the broker: {reason}"
         self._acknowledged.set()
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:

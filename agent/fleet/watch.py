@@ -11,10 +11,9 @@ from typing import Self
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import BaseModel, ValidationError
 
+from agent.fleet.subscription import Subscription
 from agent.telemetry.broker import Broker
 from agent.telemetry.paho_client import connect_properties, make_client
 from agent.telemetry.topics import DeviceTopics
@@ -41,16 +40,12 @@ class Watch:
     def __init__(self, broker: Broker, device: str) -> None:
         self._broker = broker
         topics = DeviceTopics(device)
-        self._topics = (topics.telemetry, topics.event)
         self._changed = threading.Condition()
         self._seen: Counter[int] = Counter()
         self._unnumbered = 0
         self._redelivered = 0
-        self._subscribed = threading.Event()
-        self._refused = ""
         self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = self._on_subscribe
+        self._subscription = Subscription(self._client, (topics.telemetry, topics.event))
         self._client.on_message = self._on_message
         # A witness away for long would only make the test that waits for it slow.
         self._client.reconnect_delay_set(1, 2)
@@ -64,10 +59,9 @@ class Watch:
             properties=connect_properties(SessionExpiryInterval=_SESSION_EXPIRY_S),
         )
         self._client.loop_start()
-        if not self._subscribed.wait(_READY_S) or self._refused:
+        if problem := self._subscription.problem(_READY_S):
             self.stop()
-            msg = f"{self._broker}: {self._refused or f'no subscription within {_READY_S:.0f} s'}"
-            raise WatchError(msg)
+            raise WatchError(f"{self._broker}: {problem}")
 
     def stop(self) -> None:
         """Disconnect, end the session at the broker, and end the thread."""
@@ -119,27 +113,6 @@ class Watch:
             return self._changed.wait_for(
                 lambda: wanted <= self._seen.keys(), timeout=max(0.0, deadline - time.monotonic())
             )
-
-    def _on_connect(
-        self,
-        client: mqtt.Client,
-        _data: object,
-        _flags: mqtt.ConnectFlags | dict[str, bool],
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self._refused = f"connection refused: {reason}"
-            self._subscribed.set()
-            return
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._topics])
-
-    def _on_subscribe(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
-    ) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._refused = f"subscription refused: {', '.join(map(str, reasons))}"
-        self._subscribed.set()
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         try:

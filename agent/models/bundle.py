@@ -1,43 +1,39 @@
 """Opening a bundle: a directory of plain data, believed only as far as its hashes, shapes and limits hold.
 
-Nothing in a bundle is code and nothing is unpickled. No torch here: the supervisor opens bundles too.
+Nothing in a bundle is code and nothing is unpickled. No torch and no numpy here: the supervisor opens bundles
+too, and its memory is the device's.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
-from safetensors import safe_open
-from safetensors.numpy import load
 
 from agent.models.bundle_directory import check_files, manifest_text
 from agent.models.bundle_file import (
-    CANARIES,
     LADDER,
     MANIFEST,
-    SAMPLES,
     WEIGHTS,
     InputSpec,
     ManifestModel,
     Provenance,
 )
 from agent.models.errors import BundleError
-from agent.models.evidence import Canaries, Raw, Samples
 from agent.models.graph import Segment
 from agent.models.graph_file import graphs_sha256
 from agent.models.ladder import Ladder, OperatingPoint, StandIn
 from agent.models.ladder_file import Calibration, describe, read_ladder
 from agent.models.network import Shape, StandIns, WeightArray, all_segments, blocks_of
+from agent.models.safetensors_header import tensors_in
 from agent.models.sites import sites_of
 
-MAX_BUNDLE_BYTES = 4 * 2**30
+if TYPE_CHECKING:
+    from agent.models.evidence import Canaries, Samples
 
-_T = TypeVar("_T", bound=np.generic)
+MAX_BUNDLE_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +59,26 @@ class Bundle:
         """Names of the skippable segments, in order."""
         return tuple(segment.name for segment in blocks_of(self))
 
-    def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
+    # Tensors are read by another module, imported when asked for: it needs numpy, which the supervisor,
+    # who asks for none, would pay for with a quarter of its memory.
+
+    def weights(self, names: Iterable[str]) -> "Mapping[str, WeightArray]":
         """The named fp32 master weights, read-only. Raises BundleError when the file has changed since."""
-        arrays = self._tensors(WEIGHTS)
-        return {name: arrays[name].view(np.float32) for name in names}
+        from agent.models import bundle_tensors  # noqa: PLC0415 - see above
 
-    def canaries(self) -> Canaries:
+        return bundle_tensors.read_weights(self, names)
+
+    def canaries(self) -> "Canaries":
         """Inputs with their expected answers. Raises BundleError when they don't fit the model."""
-        arrays = self._tensors(CANARIES)
-        inputs = _expect(arrays, "inputs", (None, *self.input.shape), np.float32, CANARIES)
-        count = len(inputs)
-        outputs = _expect(arrays, "outputs", (count, len(self.labels)), np.float32, CANARIES)
-        top1 = _expect(arrays, "top1", (len(self.ladder.points), count), np.int64, CANARIES)
-        names = [point.name for point in self.ladder.points]
-        return Canaries(inputs, outputs, dict(zip(names, top1, strict=True)))
+        from agent.models import bundle_tensors  # noqa: PLC0415 - see above
 
-    def samples(self) -> Samples:
+        return bundle_tensors.read_canaries(self)
+
+    def samples(self) -> "Samples":
         """The report-only inputs with labels. Raises BundleError when they don't fit the model."""
-        arrays = self._tensors(SAMPLES)
-        floats = "inputs" in arrays and arrays["inputs"].dtype == np.float32
-        shape = (None, *self.input.shape)
-        raw: Raw = (
-            _expect(arrays, "inputs", shape, np.float32, SAMPLES)
-            if floats
-            else _expect(arrays, "inputs", shape, np.uint8, SAMPLES)
-        )
-        labels = _expect(arrays, "labels", (len(raw),), np.int64, SAMPLES) if "labels" in arrays else None
-        return Samples(raw, labels, self.input.scale)
+        from agent.models import bundle_tensors  # noqa: PLC0415 - see above
 
-    def _tensors(self, name: str) -> dict[str, npt.NDArray[np.generic]]:
-        data = (self.path / name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.hashes[name]:
-            raise BundleError(f"{self.path / name}: changed since the bundle was opened")
-        return load(data)
+        return bundle_tensors.read_samples(self)
 
 
 def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
@@ -137,12 +120,10 @@ def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:
 
 def _weight_shapes(path: Path) -> dict[str, Shape]:
     shapes = {}
-    with safe_open(path, framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118 - the file object is no mapping
-            tensor = file.get_slice(name)
-            if tensor.get_dtype() != "F32":
-                raise BundleError(f"{path}: {name} is {tensor.get_dtype()}, master weights are F32")
-            shapes[name] = tuple(tensor.get_shape())
+    for name, tensor in tensors_in(path).items():
+        if tensor.dtype != "F32":
+            raise BundleError(f"{path}: {name} is {tensor.dtype}, master weights are F32")
+        shapes[name] = tensor.shape
     return shapes
 
 
@@ -225,23 +206,3 @@ def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> Non
     lost = point.activations.keys() - {site.name for segment in bundle.segments for site in sites_of(segment)}
     if lost:
         raise BundleError(f"{where}: {sorted(lost)} are no stored values of this model")
-
-
-def _expect(
-    arrays: Mapping[str, npt.NDArray[np.generic]],
-    name: str,
-    shape: tuple[int | None, ...],
-    dtype: type[_T],
-    file: str,
-) -> npt.NDArray[_T]:
-    array = arrays.get(name)
-    if array is None:
-        raise BundleError(f"{file}: has no tensor {name!r}, found {sorted(arrays)}")
-    fits = len(array.shape) == len(shape) and all(
-        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype != dtype or not fits:
-        raise BundleError(
-            f"{file}: {name} is {array.dtype} {array.shape}, expected {dtype.__name__} {shape} (None: any size)"
-        )
-    return array.view(dtype)

@@ -4,10 +4,9 @@ import hashlib
 import stat
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from agent.models.bundle_file import FILES, LADDER, MANIFEST, ManifestModel
 from agent.models.errors import BundleError
+from agent.models.safetensors_header import tensors_in
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 
@@ -43,7 +42,7 @@ def check_files(path: Path, manifest: ManifestModel, max_bytes: int) -> None:
         if digest != file.sha256:
             raise BundleError(f"{path / name}: sha256 is {digest}, {MANIFEST} says {file.sha256}")
         if name != LADDER:
-            _check_tensors_file(path / name)
+            tensors_in(path / name)
 
 
 def _check_regular(path: Path) -> None:
@@ -53,11 +52,3 @@ def _check_regular(path: Path) -> None:
         raise BundleError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(mode):
         raise BundleError(f"{path}: is no regular file (links are not followed)")
-
-
-def _check_tensors_file(path: Path) -> None:
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        raise BundleError(f"{path}: is no safetensors file: {error}") from error

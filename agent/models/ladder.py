@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Ranges = Mapping[str, tuple[float, float]]
+"""Least and largest value by the name of what was seen."""
+
 
 class Precision(StrEnum):
     """How a layer's weights are kept and computed with."""
@@ -76,7 +79,12 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured for one operating point; shares are 0..1 on `n` report-only inputs. None: not measured."""
+    """What was measured for one operating point; shares are 0..1 on `n` report-only inputs. None: not measured.
+
+    `peak_live_*` are stored activations alive at once for one input, the largest over the inputs, with every gate
+    open and nobody leaving early: dense at their bits, and each as bitmap and non-zeros where that is smaller.
+    `process_*` are of a process that holds this point alone and has answered, its libraries included.
+    """
 
     n: int
     accuracy: float | None
@@ -88,6 +96,10 @@ class Figures:
     latency_p95_ms: float
     weights_resident_bytes: int
     energy_mj: float | None = None
+    peak_live_dense_bytes: int | None = None
+    peak_live_encoded_bytes: int | None = None
+    process_rss_bytes: int | None = None
+    process_pss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,8 @@ class OperatingPoint:
     blocks before which a sample leaves with its answer once the margin between the two best exceeds the value.
     `precision` is the default, `layer_precision` overrides it per layer. `activations` holds AA-ReLU by stored
     value (`segment.node`). Images are resized to `resolution` (height, width) before anything runs; None leaves
-    them as they come.
+    them as they come. `ranges` holds the least and the largest value of what an engine may keep in 8 bits, by
+    `segment/node`, and by "" that of the network's input.
     """
 
     name: str
@@ -116,6 +129,7 @@ class OperatingPoint:
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     exits: Mapping[str, float] = field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def certified_risk(self) -> float | None:

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from agent.models.graph import Segment
 from agent.models.ladder import StandIn
 
+if TYPE_CHECKING:  # the supervisor opens bundles and holds no tensors: numpy would cost it a quarter of its memory
+    import numpy as np
+    import numpy.typing as npt
+
 StandIns = Mapping[str, Mapping[StandIn, Segment]]
 """By block and kind; identity needs no segment."""
 
-WeightArray = npt.NDArray[np.float32]
+WeightArray: TypeAlias = "npt.NDArray[np.float32]"
 Shape = tuple[int, ...]
 
 

@@ -1,25 +1,29 @@
 """Raspberry Pi: under-voltage, throttling by the firmware, and the power chip of the Pi 5."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from drivers.boards import pmic, vcio
 from drivers.boards.board import read_board
-from drivers.boards.throttled import Throttled
+from drivers.boards.latch import Latch
+from drivers.boards.throttled import HELD_BACK, Throttled
+from drivers.boards.throttled import UNDER_VOLTAGE as UNDER_VOLTAGE_BIT
 from drivers.linux.hwmon import chips
 from drivers.linux.sysfs import UnreadableError, read_int, read_text
-from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
+from drivers.reading import POWER, THERMAL_PRESSURE, THROTTLED, Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 UNDER_VOLTAGE = "under_voltage"
+SINCE_START = "since_start"
 INPUT_VOLTAGE = "voltage/EXT5V"
 
 _DRIVER = "raspberry_pi"
 _SOURCE = f"{_DRIVER}/firmware"
 _LIVE = Path("/")
+_SLOW_INTERVAL_S = 10.0
 _FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 _FIRMWARE_PI5 = "sys/devices/platform/axi/axi:firmware/get_throttled"
 _GROUP = "sudo usermod -aG video $USER (then log in again; in a systemd unit: DeviceAllow=/dev/vcio rw)"
@@ -28,22 +32,29 @@ Ask = Callable[[str], str]
 T = TypeVar("T")
 
 
-def discover(sysroot: Path = _LIVE, ask: Ask | None = None) -> Discovery:
-    """`under_voltage`, `thermal_pressure`, on a Pi 5 `power` and `voltage/EXT5V`; nothing on other boards.
+def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None = None) -> Discovery:
+    """`under_voltage`, `thermal_pressure`, `throttled`, on a Pi 5 `power` and `voltage/EXT5V`; elsewhere nothing.
 
-    `ask` puts a command to the firmware; None: through /dev/vcio, and not at all for a captured tree.
+    And whether it was ever so since the agent started, as `under_voltage/since_start` and `throttled/since_start`.
+    `ask` puts a command to the firmware; None: through /dev/vcio, and not at all for a captured tree. `latch`
+    outlasts one discovery.
     """
-    again = partial(discover, sysroot, ask)
+    latch = Latch() if latch is None else latch
+    again = partial(discover, sysroot, ask, latch)
     board = read_board(sysroot)
     # Without a device tree (a container, a partial capture) the board's own chip tells.
     if not (board.is_any("raspberrypi,", "brcm,bcm27", "brcm,bcm28") if board else _has_chip(sysroot)):
         return Discovery(_DRIVER, again=again)
-    by_hwmon, by_firmware = _by_hwmon(sysroot), _by_firmware(sysroot, ask)
+    if ask is None and sysroot == _LIVE:
+        ask = vcio.ask
+    throttled = _throttled(sysroot, ask, latch)
+    by_hwmon, by_firmware = _by_hwmon(sysroot, latch), _by_firmware(throttled, ask)
     known = {offer.name for offer in by_firmware if isinstance(offer, Sensor)}
     # The kernel's driver sees every dip since its last look, the firmware's word only the present.
     if isinstance(by_hwmon, Sensor):
         by_firmware = [offer for offer in by_firmware if offer.name != UNDER_VOLTAGE]
     offers = by_firmware if isinstance(by_hwmon, Refusal) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
+    offers += _since_start(latch, by_hwmon, throttled if UNDER_VOLTAGE in known else None)
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
     refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
     return Discovery(_DRIVER, sensors, refusals, again)
@@ -56,7 +67,43 @@ def _has_chip(sysroot: Path) -> bool:
         return False
 
 
-def _by_hwmon(sysroot: Path) -> Sensor | Refusal:
+def _since_start(
+    latch: Latch, by_hwmon: Sensor | Refusal, throttled: Callable[[], Throttled] | None
+) -> list[Sensor]:
+    """Whether it was ever so, by all that tells it here: the kernel's alarm, the firmware's word."""
+    words: list[Callable[[], object]] = [] if throttled is None else [throttled]
+    alarms: list[Callable[[], object]] = [by_hwmon.read] if isinstance(by_hwmon, Sensor) else []
+    source = by_hwmon.source if alarms else _SOURCE
+    wanted = ((THROTTLED, _SOURCE, HELD_BACK, words), (UNDER_VOLTAGE, source, UNDER_VOLTAGE_BIT, alarms + words))
+    return [
+        Sensor(
+            f"{name}/{SINCE_START}",
+            Unit.NAME,
+            Provenance.MEASURED,
+            told_by,
+            partial(_ever, latch, bits, looks),
+            _SLOW_INTERVAL_S,
+            Cost.DEVICE,
+        )
+        for name, told_by, bits, looks in wanted
+        if looks
+    ]
+
+
+def _ever(latch: Latch, bits: int, looks: Sequence[Callable[[], object]]) -> str:
+    """Whether the latch holds one of the bits after looking once more. Raises SensorError."""
+    faults: list[SensorError] = []
+    for look in looks:
+        try:
+            look()
+        except SensorError as error:
+            faults.append(error)
+    if faults and not latch.holds(bits):
+        raise faults[0]
+    return _yes(latch.holds(bits))
+
+
+def _by_hwmon(sysroot: Path, latch: Latch) -> Sensor | Refusal:
     source = "hwmon/rpi_volt"
     try:
         registered, faults = chips(sysroot)
@@ -66,24 +113,31 @@ def _by_hwmon(sysroot: Path) -> Sensor | Refusal:
     if not found:
         reason = "; ".join(map(str, faults)) or "the driver raspberrypi-hwmon is not loaded"
         return Refusal(UNDER_VOLTAGE, source, reason)
-    read = partial(_alarm, found[0].path / "in0_lcrit_alarm")
+    read = partial(_alarm, found[0].path / "in0_lcrit_alarm", latch)
     return Sensor(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, source, read)
 
 
-def _alarm(path: Path) -> str:
-    return _yes(read_int(path, 0, 1, "(0 fine, 1 under-voltage)") == 1)
+def _alarm(path: Path, latch: Latch) -> str:
+    alarm = read_int(path, 0, 1, "(0 fine, 1 under-voltage)") == 1
+    if alarm:
+        latch.add(UNDER_VOLTAGE_BIT)
+    return _yes(alarm)
 
 
-def _by_firmware(sysroot: Path, ask: Ask | None) -> list[Sensor | Refusal]:
-    if ask is None and sysroot == _LIVE:
-        ask = vcio.ask
-    throttled = _throttled_by_file(sysroot)
-    if throttled is None and ask is not None:
-        throttled = partial(_throttled_by_asking, ask)
+def _throttled(sysroot: Path, ask: Ask | None, latch: Latch) -> Callable[[], Throttled] | None:
+    """How to read the throttled word, which the latch sees each time; None where nothing tells it."""
+    read = _throttled_by_file(sysroot)
+    if read is None and ask is not None:
+        read = partial(_throttled_by_asking, ask)
+    return None if read is None else lambda: latch.see(read())
+
+
+def _by_firmware(throttled: Callable[[], Throttled] | None, ask: Ask | None) -> list[Sensor | Refusal]:
     if throttled is None:
         reason = "only the running firmware knows, and this is a captured tree"
-        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
+        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, THROTTLED, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
+    offers.append(_offer(THROTTLED, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().slowed)))
     offers.append(_offer(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().under_voltage)))
     if ask is not None:
         offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))

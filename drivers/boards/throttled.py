@@ -7,8 +7,10 @@ UNDER_VOLTAGE = 1 << 0
 FREQUENCY_CAPPED = 1 << 1
 THROTTLED = 1 << 2
 SOFT_LIMIT = 1 << 3
-# 16 to 19 say that the same "has occurred". Anybody's `get_throttled <mask>` clears them for everybody, so that
-# only the present bits can be relied on.
+HELD_BACK = FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT
+_PRESENT = 0xF
+# 16 to 19 say that the same "has occurred". Anybody's `get_throttled <mask>` clears them for everybody.
+_HAS_OCCURRED_SHIFT = 16
 _KNOWN = 0xF000F
 _HEX = re.compile(r"[0-9a-fA-F]{1,8}")
 
@@ -29,9 +31,24 @@ class Throttled:
         return cls(word)
 
     @property
+    def present(self) -> int:
+        """The bits of what is so now."""
+        return self.word & _PRESENT
+
+    @property
+    def has_occurred(self) -> int:
+        """The same bits for what was so since somebody last cleared them."""
+        return self.word >> _HAS_OCCURRED_SHIFT & _PRESENT
+
+    @property
     def under_voltage(self) -> bool:
         """Whether the supply is below 4.63 V now."""
         return bool(self.word & UNDER_VOLTAGE)
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the firmware holds the chip back now, for heat or for want of volts."""
+        return bool(self.word & HELD_BACK)
 
     @property
     def pressure(self) -> str:

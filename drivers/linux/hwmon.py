@@ -55,6 +55,10 @@ _SUPER_IO = re.compile(r"nct[0-9]|it8[0-9]|it9[0-9]|f71|f81|w83|asus?wmisensors|
 _WIRED = re.compile(r"SYSTIN|CPUTIN|PECI|TSI|SMBUSMASTER|CPU|MB|System")
 # What is measured here again is read, with its traps, by drivers of their own.
 _JETSON_METERS = frozenset({"ina3221", "ina238", "ina2xx", "ina226", "ina219"})
+_OVER_SHUNTS = {
+    "ina3221": ("in4", "in5", "in6", "in7"),
+    **dict.fromkeys(("ina238", "ina2xx", "ina226", "ina219"), ("in0",)),
+}
 # ACPI000D, which measures what the power supplies of a server deliver, and the SMC of a Mac under Linux.
 _METERS_OF_THE_MACHINE = frozenset({("power_meter", "power1"), ("macsmc_hwmon", "Total System Power")})
 # Cores are parts of their package's reading, and a server has a hundred of them.
@@ -104,9 +108,9 @@ class Channel:
                     raise
 
 
-def refuse_nothing_here(millidegrees: int, path: Path) -> None:
-    """Raise OutOfRangeError for what sensors say that are unconnected (0) or in whole degrees."""
-    if 0 <= millidegrees <= 150:
+def refuse_nothing_here(millidegrees: int, path: Path, per_degree: int = 1) -> None:
+    """Raise OutOfRangeError for what sensors say that are unconnected (0) or count so many steps per degree."""
+    if 0 <= millidegrees <= 150 * per_degree:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 
@@ -126,14 +130,20 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
         if chip.name.replace("-", "_") in elsewhere:
             continue
         try:
-            measured = channels(chip)
+            measured, unnamed = channels(chip)
         except SensorError as error:
             refusals.append(_refused(f"/{chip.key}", error))
             continue
+        refusals += [_refused(f"/{chip.key}", fault) for fault in unnamed]
         if _SUPER_IO.match(chip.name) and any(channel.prefix.startswith("in") for channel in measured):
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
             refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
-        sensors += [_sensor(channel) for channel in measured if not _is_left_out(channel, measured)]
+        sensors += [
+            _sensor(channel)
+            for channel in measured
+            # What can't be named may be the Tdie that rules out a Tctl.
+            if not _is_left_out(channel, measured) and not (unnamed and channel.label == "Tctl")
+        ]
         totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
     if len(totals) > 1:
         reason = f"{len(totals)} meters of the machine are registered; which of them is the whole can't be told"
@@ -167,9 +177,7 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
         except SensorError as error:
             faults.append(error)
             continue
-        # Without a name it is half registered: nobody can say what it would measure.
-        if name:
-            named.append((directory, name.replace("/", "_")))
+        named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
     keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
     return [
@@ -178,9 +186,10 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
     ], faults
 
 
-def channels(chip: Chip) -> list[Channel]:
-    """The chip's channels in the order of their names. Raises SensorError."""
+def channels(chip: Chip) -> tuple[list[Channel], list[SensorError]]:
+    """The chip's channels in the order of their names, and why others can't be named. Raises SensorError."""
     found: dict[str, Channel] = {}
+    faults: dict[str, SensorError] = {}
     for path in entries(chip.path):
         match = _CHANNEL.fullmatch(path.name)
         if match is None:
@@ -188,15 +197,19 @@ def channels(chip: Chip) -> list[Channel]:
         kind, number, suffix = match.groups()
         prefix = f"{kind}{number}"
         # An average is over the meter's own interval; where there is an input as well, it is the newer value.
-        if suffix == "input" or prefix not in found:
+        if prefix in found and suffix != "input":
+            continue
+        try:
             found[prefix] = Channel(chip, prefix, suffix, label_of(chip, prefix))
+        except SensorError as error:
+            faults[prefix] = error
     labels = [(channel.quantity.name, channel.label) for channel in found.values()]
     return [
         channel
         if labels.count((channel.quantity.name, channel.label)) == 1
         else replace(channel, label=f"{channel.label} {channel.prefix}")
         for channel in found.values()
-    ]
+    ], list(faults.values())
 
 
 def label_of(chip: Chip, prefix: str) -> str:
@@ -248,8 +261,8 @@ def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
         channel.prefix.startswith("in") or (channel.prefix.startswith("temp") and not _WIRED.match(channel.label))
     ):
         return True
-    if channel.chip.name == "ina3221" and (channel.prefix in {"in4", "in5", "in6", "in7"}):
-        return True  # voltages over the shunts, of which the driver has made currents already
+    if channel.prefix in _OVER_SHUNTS.get(channel.chip.name, ()):
+        return True  # of these voltages the driver has made currents already
     if channel.chip.name in _JETSON_METERS and "NC" in channel.label.split():
         return True  # a channel that the board leaves unconnected
     return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None

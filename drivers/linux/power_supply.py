@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.supply import Supply, host_batteries, host_chargers
+from drivers.linux.supply import UPS, Supply, host_batteries, host_chargers
 from drivers.linux.sysfs import entries
 from drivers.linux.uevents import Uevents
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
@@ -40,7 +40,11 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
     if batteries:
         source = f"{_DRIVER}/{'+'.join(battery.name for battery in batteries)}"
         sensors.append(_sensor(BATTERY, Unit.PERCENT, source, partial(read_battery_percent, root)))
-        sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
+        if batteries[0].kind() == UPS:
+            reason = "a UPS carries other devices as well, so that what leaves it is not what this machine draws"
+            refusals.append(Refusal(POWER, _DRIVER, reason))
+        else:
+            sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
     else:
         reason = f"no battery of the machine's own; {others}"
         refusals += [Refusal(name, _DRIVER, reason) for name in (BATTERY, POWER)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from drivers.sensor import SensorError
 
 _PAGE = 4096
+_PADDING = " \t\r\n\0"
 _RETRY_AFTER_S = 0.01
 _LINE = re.compile(r"[ -~]{1,200}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -17,7 +18,7 @@ _WORDS = {
     errno.ENOENT: "is not there",
     errno.ENOTDIR: "is not there",
     errno.EACCES: "may not be read by this user",
-    errno.EPERM: "may not be read by this user",
+    errno.EPERM: "is refused by its driver or by a sandbox",
     errno.EAGAIN: "is busy and gave no value",
     errno.EIO: "failed: the device did not answer the kernel",
     errno.ENODATA: "has no data now",
@@ -48,8 +49,8 @@ class UnreadableError(SensorError):
 
     @property
     def denied(self) -> bool:
-        """Whether a permission is what is missing."""
-        return self.code in (errno.EACCES, errno.EPERM)
+        """Whether a permission is what is missing; EPERM is the driver's own word, as of a GPU that is asleep."""
+        return self.code == errno.EACCES
 
 
 class ImplausibleError(SensorError):
@@ -61,7 +62,7 @@ class OutOfRangeError(ImplausibleError):
 
 
 def read_text(path: Path) -> str:
-    """The attribute's first page, stripped. Raises UnreadableError."""
+    """The attribute's first page, without white space and NUL around it. Raises UnreadableError."""
     try:
         return _read_page(path)
     except BlockingIOError:
@@ -81,9 +82,11 @@ def _read_page(path: Path) -> str:
     # (psutil#2477), and an attribute must be taken in one call to be of one moment.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        return os.read(descriptor, _PAGE).decode("utf-8", "replace").strip()
+        content = os.read(descriptor, _PAGE)
     finally:
         os.close(descriptor)
+    # Some drivers count the string's end in, and a capture can pass through a system that ends lines its own way.
+    return content.decode("utf-8", "replace").replace("\r\n", "\n").strip(_PADDING)
 
 
 def read_int(path: Path, low: int, high: int, unit: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from drivers.linux.supply import Supply
 from drivers.linux.sysfs import UnreadableError, entries, read_text
+from drivers.linux.thermal_events import TOPIC, ThermalEvents
 from drivers.linux.uevents import Uevents
 from drivers.linux.zone import Zone, processor_zones, trips_of
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
@@ -23,8 +24,9 @@ _SINGLE_INTERVAL_S = 10.0
 # int3400_thermal registers a policy interface as a zone that always says 20 C, and on a Jetson up to JetPack 4 the
 # power chip's zone always says 100 C.
 _NOT_A_SENSOR = frozenset({"INT3400 Thermal", "PMIC-Die"})
-# Qualcomm's vendor kernels register charge, voltage and current of the battery as zones.
-_NOT_A_TEMPERATURE = re.compile(r"soc|.*(vbat|ibat|bcl).*")
+# Qualcomm's vendor kernels register voltage and current of the battery as zones. (The charge as well, as `soc`,
+# which is a temperature on Rockchip; a percentage is no plausible number of millidegrees.)
+_NOT_A_TEMPERATURE = re.compile(r".*(vbat|ibat|bcl).*")
 
 
 def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery:
@@ -34,8 +36,8 @@ def discover(sysroot: Path = _LIVE, alive: set[Path] | None = None) -> Discovery
     """
     alive = set() if alive is None else alive
     found = _find(sysroot, alive)
-    wake_on = (WakeOn(Uevents, frozenset({"thermal", "hwmon"})),) if sysroot == _LIVE else ()
-    return Discovery(_DRIVER, *found, partial(discover, sysroot, alive), wake_on)
+    wake_on = (WakeOn(Uevents, frozenset({"thermal", "hwmon"})), WakeOn(ThermalEvents, frozenset({TOPIC})))
+    return Discovery(_DRIVER, *found, partial(discover, sysroot, alive), wake_on if sysroot == _LIVE else ())
 
 
 def hottest_celsius(zones: Sequence[Zone]) -> float:

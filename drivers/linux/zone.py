@@ -45,7 +45,8 @@ class Zone:
         millidegrees = read_int(self.file, kind.low, kind.high, kind.written_in)
         # One that is known to work may well cool down to 0 C outdoors.
         if self.file not in self.alive:
-            refuse_nothing_here(millidegrees, self.file)
+            # Vendor kernels have zones in whole degrees and in tenths.
+            refuse_nothing_here(millidegrees, self.file, per_degree=10)
             self.alive.add(self.file)
         return millidegrees / 1000
 
@@ -89,10 +90,14 @@ def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) 
         if not _PROCESSOR.match(chip.name) or chip.name.replace("-", "_") in mirrored:
             continue
         try:
-            temperatures = [channel for channel in channels(chip) if channel.prefix.startswith("temp")]
+            measured, unnamed = channels(chip)
         except SensorError as error:
             hidden.append(str(error))
             continue
+        if unnamed:  # one of them may be the Tdie that rules out a Tctl
+            hidden += [str(fault) for fault in unnamed]
+            continue
+        temperatures = [channel for channel in measured if channel.prefix.startswith("temp")]
         labels = {channel.label for channel in temperatures}
         zones += [
             Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive, steady=True)

@@ -202,7 +202,7 @@ etc/agent.yaml:4:8: meter: no address of a meter
    4 | meter: file:meter.json
      |        ^^^^^^^^^^^^^^^
      found: file:meter.json
-     allowed: file:/PATH#KEY, mqtt://HOST:PORT/TOPIC#KEY
+     allowed: file:/PATH#KEY, mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?password_file=/PATH&ca=/PATH]#KEY
      hint: for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower""",
         ),
     ],

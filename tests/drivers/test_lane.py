@@ -163,3 +163,21 @@ def test_cheap_sensors_are_read_before_dear_ones() -> None:
     with running(Discovery("test", dear_first)) as sampler:
         wait_for(sampler, lambda now: now.number("c") == 1.0)
     assert read == ["a", "b", "c"]
+
+
+def test_driver_that_was_found_too_late_hears_events_all_the_same(
+    write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
+    monkeypatch.setattr("drivers.lane._LOOK_EVERY_S", 0.05)
+    root, pipe = write_tree(BATTERY), Pipe()
+    missed = Discovery("power_supply", again=partial(listening, root, pipe))
+    with running(missed) as sampler:
+        wait_for(sampler, lambda now: now.number("battery") == 41.0)
+        monkeypatch.setattr("drivers.lane._LOOK_EVERY_S", 1e6)
+        wait_for(sampler, lambda _: pipe.fileno() in sampler._watch._wakes)
+        for slot in sampler._lanes[0]._slots:  # no poll comes before the event
+            slot.due = time.monotonic() + 1e6
+        write_tree(f"{CLASS}/BAT0/capacity: 23")
+        pipe.tell("power_supply")
+        wait_for(sampler, lambda now: now.number("battery") == 23.0)

@@ -28,7 +28,7 @@ from agent.engines.onnx.session import Session, open_session
 from agent.engines.onnx.weights import weights_folder
 from agent.engines.processor import weight_limit
 from agent.engines.quantization import Grid, Range
-from agent.engines.support import check_knobs, check_precisions, layers_of
+from agent.engines.support import check_arithmetic, check_knobs, check_precisions, layers_of
 from agent.models.errors import BundleError
 from agent.models.graph import layer_of
 from agent.models.knobs import precision_of
@@ -39,8 +39,6 @@ from agent.models.shapes import at_resolution
 NAME = "onnx"
 PRECISIONS = frozenset({Precision.FP32, Precision.INT8, Precision.INT4})
 MAX_CALIBRATION_INPUTS = 32
-
-_EAGER = "eager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +120,24 @@ class OnnxEngine:
         """`onnx`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> OnnxVariant:
+    def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for another engine's point, and for knobs that don't fit the network."""
-        if point.engine not in {NAME, _EAGER}:
-            raise UnsupportedPoint(
-                f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
-            )
-        native = point.engine == NAME
+        check_arithmetic(point, NAME)
         network = self._at(point.resolution)
         check_knobs(point, network)
-        check_precisions(point, network, PRECISIONS if native else set(Precision), NAME)
+        check_precisions(point, network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
+
+    def prepare(self, point: OperatingPoint) -> OnnxVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
+        native = point.engine == NAME
+        network = self._at(point.resolution)
         arithmetic = self._arithmetic(point, native)
         steps = steps_of(network, point)
-        ranges = self._ranges(network, steps, arithmetic, point.thresholds) if arithmetic.codes else {}
+        # Calibration's own where the point brings them: the device then computes on the grids that were certified.
+        ranges: Mapping[str, Range] = {name: Range(*span) for name, span in point.ranges.items()}
+        if arithmetic.codes and not ranges:
+            ranges = self._ranges(network, steps, arithmetic, point.thresholds)
         passage = self._passage(network, steps, arithmetic, point.thresholds, point.exits, ranges)
         return_freed()
         return OnnxVariant(point, passage, len(blocks_of(network)))

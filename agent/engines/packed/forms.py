@@ -1,13 +1,13 @@
 """In which form each value of a network travels between steps: float32, bfloat16, or uint8 codes on a grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-from agent.engines.fusion import Call, Layer, Step
+from agent.engines.fusion import Adaptation, Call, Layer, Step
 from agent.engines.quantization import Grid, Range, union
 
 Form = torch.dtype | Grid
@@ -39,7 +39,7 @@ class Arithmetic(StrEnum):
 class PlannedStep:
     """A step in a network-wide graph: values are named `segment/value`, boundaries by the segment before them.
 
-    `emits_codes` tells whether its kernel can write uint8 by itself.
+    `emits_codes` tells whether its kernel can write uint8 by itself, `adaptation` what is then done to its values.
     """
 
     step: Step
@@ -47,14 +47,16 @@ class PlannedStep:
     output: str
     arithmetic: Arithmetic = Arithmetic.FP32
     emits_codes: bool = False
+    adaptation: Adaptation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """Two values that must have one form, as either can be passed on: the input and output of a gated block."""
+    """Two values that must have one form, as either can be passed on: what a gated block gives, and its input or
+    what its stand-in gives. The first is computed before the other."""
 
-    input: str
-    output: str
+    first: str
+    other: str
 
 
 def choose_forms(
@@ -63,7 +65,7 @@ def choose_forms(
     """The form of every value. uint8 where an int8 layer reads it and whoever writes it can write uint8."""
     grids = _grids(steps, ties, _coded(steps, ties), ranges)
     forms: dict[str, Form] = {network_input: torch.float32, **grids}
-    tied = {tie.output: tie.input for tie in ties}
+    tied = {tie.other: tie.first for tie in ties}
     for step in steps:
         if step.output in grids:
             continue
@@ -124,8 +126,8 @@ def _coded(steps: tuple[PlannedStep, ...], ties: tuple[Tie, ...]) -> set[str]:
             if not all(partner in coded for partner in partners):
                 kept.discard(step.output)
         for tie in ties:
-            if not {tie.input, tie.output} <= coded:
-                kept -= {tie.input, tie.output}
+            if not {tie.first, tie.other} <= coded:
+                kept -= {tie.first, tie.other}
         if kept == coded:
             return coded
         coded = kept
@@ -139,8 +141,8 @@ def _wanted(steps: tuple[PlannedStep, ...], ties: tuple[Tie, ...]) -> set[str]:
             if step.arithmetic is Arithmetic.INT8 or (keeps_codes(step) and step.output in wanted):
                 wanted.update(step.sources)
         for tie in ties:
-            if wanted & {tie.input, tie.output}:
-                wanted |= {tie.input, tie.output}
+            if wanted & {tie.first, tie.other}:
+                wanted |= {tie.first, tie.other}
         if len(wanted) == before:
             return wanted
 
@@ -149,14 +151,29 @@ def _grids(
     steps: tuple[PlannedStep, ...], ties: tuple[Tie, ...], coded: set[str], ranges: Ranges
 ) -> dict[str, Grid]:
     """One grid per group of values that hand codes to each other."""
-    groups = {name: {name} for name in coded}
     pairs = [(step.sources[0], step.output) for step in steps if keeps_codes(step)]
-    for left, right in [*pairs, *((tie.input, tie.output) for tie in ties)]:
-        if left in coded and right in coded:
-            together = groups[left] | groups[right]
-            for name in together:
-                groups[name] = together
-    return {name: Grid.over(union(ranges[member] for member in sorted(group))) for name, group in groups.items()}
+    pairs += [(tie.first, tie.other) for tie in ties]
+    groups = _joined([(left, right) for left, right in pairs if left in coded and right in coded])
+    return {name: Grid.over(union(ranges[each] for each in sorted(groups.get(name, {name})))) for name in coded}
+
+
+def tied_ranges(ranges: Ranges, ties: tuple[Tie, ...]) -> Ranges:
+    """The ranges, where values may be passed on for one another over all of them."""
+    groups = _joined([(tie.first, tie.other) for tie in ties])
+    return {
+        **ranges,
+        **{name: union(ranges[each] for each in sorted(group)) for name, group in groups.items()},
+    }
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """By value, all that it is linked to by pairs, itself included."""
+    groups: dict[str, set[str]] = {}
+    for left, right in pairs:
+        together = groups.get(left, {left}) | groups.get(right, {right})
+        for name in together:
+            groups[name] = together
+    return groups
 
 
 def split(layer: Layer) -> Layer:

@@ -21,6 +21,7 @@ class ActivityGate:
     tau: float
     score: Score
     flops: int
+    looks_back: bool = False
 
     def decide(self, seen: Seen) -> Verdict:
         """Scores every sample."""
@@ -48,28 +49,28 @@ class FrameChange:
 
 def mean_abs(x: Tensor) -> Tensor:
     """The paper's A(x): mean of absolute values per sample, (samples, ...) to (samples,)."""
-    return x.abs().flatten(1).mean(1)
+    return x.abs().mean(_axes(x))
 
 
 def rms(x: Tensor) -> Tensor:
     """Root of the mean square per sample."""
-    return x.square().flatten(1).mean(1).sqrt()
+    return x.square().mean(_axes(x)).sqrt()
 
 
 def largest(x: Tensor) -> Tensor:
     """Largest absolute value per sample."""
-    return x.abs().flatten(1).amax(1)
+    return x.abs().amax(_axes(x))
 
 
 def density(x: Tensor) -> Tensor:
     """Share of non-zero values per sample: a sparse input scores low."""
-    return (x != 0).flatten(1).float().mean(1)
+    return (x != 0).mean(_axes(x), dtype=torch.float32)
 
 
 def relative_change(x: Tensor, before: Tensor) -> Tensor:
     """|x - before| / |before| per sample, in the Euclidean norm."""
-    size: Tensor = torch.linalg.vector_norm(before.flatten(1), dim=1)
-    change: Tensor = torch.linalg.vector_norm((x - before).flatten(1), dim=1)
+    size: Tensor = torch.linalg.vector_norm(before, dim=_axes(x))
+    change: Tensor = torch.linalg.vector_norm(x - before, dim=_axes(x))
     ratio: Tensor = change / size.clamp_min(torch.finfo(size.dtype).tiny)
     return ratio
 
@@ -90,7 +91,12 @@ def gate_for(knobs: Knobs, site: Site) -> ActivityGate | None:
     if tau is None:
         return None
     flops = score_flops(knobs.activity, math.prod(site.block.input_shape))
-    return ActivityGate(tau, score_of(knobs.activity), flops)
+    return ActivityGate(tau, score_of(knobs.activity), flops, knobs.activity is Activity.BLOCK_CHANGE)
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """All but the samples'. Reduced at once: flattened first, a channels-last value would be copied."""
+    return tuple(range(1, x.ndim))
 
 
 def _block_change(seen: Seen) -> Tensor:

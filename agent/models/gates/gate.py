@@ -8,16 +8,37 @@ from torch import Tensor
 
 from agent.models.graph import Segment
 
+Widen = Callable[[Tensor], Tensor]
+"""From the form in which an engine keeps a value to float32."""
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """Of engines that keep values as float32."""
+    return x
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a gate may look at: the block's input (samples, ...), and the input of the block before it.
 
-    `previous` holds the same samples in the same order; None before the first block.
+    Both as the engine keeps them, in the same order of samples; there is no previous one before the first block.
+    An engine may write over `kept` once the gates have decided: who wants it later copies it.
     """
 
-    x: Tensor
-    previous: Tensor | None = None
+    kept: Tensor
+    kept_previous: Tensor | None = None
+    widen: Widen = unchanged
+    widen_previous: Widen = unchanged
+
+    @property
+    def x(self) -> Tensor:
+        """The block's input in float32."""
+        return self.widen(self.kept)
+
+    @property
+    def previous(self) -> Tensor | None:
+        """The previous block's input in float32."""
+        return None if self.kept_previous is None else self.widen_previous(self.kept_previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +60,21 @@ class Gate(Protocol):
     def flops(self) -> int:
         """Operations it takes to decide for one sample."""
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it looks at the previous block's input."""
+
     def decide(self, seen: Seen) -> Verdict:
         """The verdict on a batch of at least one sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a gate stands: before `block`; `head` gives answers there where the network has an exit, else None."""
+    """Where a gate stands: before `block`.
+
+    Where the network has an exit there, `head` gives answers in float32 from the block's input as the engine
+    keeps it; else it is None.
+    """
 
     block: Segment
     head: Callable[[Tensor], Tensor] | None = None

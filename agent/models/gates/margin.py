@@ -20,17 +20,18 @@ class MarginGate:
     threshold: float
     head: Callable[[Tensor], Tensor]
     flops: int
+    looks_back: bool = False
 
     def decide(self, seen: Seen) -> Verdict:
         """Runs the head on every sample."""
-        answers = self.head(seen.x)
+        answers = self.head(seen.kept)
         return Verdict(margin(answers) <= self.threshold, answers)
 
 
 def margin(logits: Tensor) -> Tensor:
     """Best minus second-best softmax probability, (samples, classes) to (samples,), 0..1."""
-    best = logits.softmax(1).topk(2, dim=1).values
-    return best[:, 0] - best[:, 1]
+    best, second = logits.softmax(1).topk(2, dim=1).values.unbind(1)
+    return best - second
 
 
 def gate_for(knobs: Knobs, site: Site) -> MarginGate | None:

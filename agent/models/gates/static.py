@@ -11,6 +11,7 @@ class StaticGate:
     """Shut for every sample."""
 
     flops: int = 0
+    looks_back: bool = False
 
     def decide(self, seen: Seen) -> Verdict:  # noqa: ARG002 - the interface's argument
         """Shut."""

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from agent.calibration.bundle_build import BuildError, Request, build_bundle
-from agent.calibration.calibrate import silent
 from agent.calibration.datasets import DataError, Picture
 from agent.calibration.plan import Plan
+from agent.calibration.progress import silent
 from agent.calibration.report import render
 from agent.calibration.risk import risk_of
 from agent.calibration.search import Aim

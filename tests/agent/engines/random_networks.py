@@ -8,8 +8,10 @@ import numpy as np
 
 from agent.engines.engine import Array
 from agent.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
-from agent.models.ladder import Figures, OperatingPoint, Precision
+from agent.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from agent.models.network import TrainedNetwork
+from agent.models.shortcut import shortcut_of
+from agent.models.sites import sites_of
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 SAMPLES = 5
@@ -138,6 +140,53 @@ IMAGE_BLOCKS: Mapping[str, Callable[[Builder], None]] = {
 }
 
 
+def ways_round(network: TrainedNetwork, rng: np.random.Generator) -> TrainedNetwork:
+    """The network with stand-ins of every kind and an exit before every block."""
+    arrays = dict(network.arrays)
+    stand_ins: dict[str, dict[StandIn, Segment]] = {}
+    exit_heads = {}
+    answers = network.segments[-1].output_shape[0]
+    for segment in network.segments[1:-1]:
+        shortcut = shortcut_of(segment)
+        if shortcut is not None:
+            stand_ins[segment.name] = {StandIn.SHORTCUT: shortcut}
+        if segment.skippable:
+            stand_ins[segment.name] = {
+                StandIn.AFFINE: _affine(segment, arrays, rng),
+                StandIn.SURROGATE: _surrogate(segment, arrays, rng),
+            }
+        if segment.name in stand_ins:
+            exit_heads[segment.name] = _exit(segment, answers, arrays, rng)
+    return TrainedNetwork(network.segments, arrays, stand_ins, exit_heads)
+
+
+def _affine(block: Segment, arrays: dict[str, Array], rng: np.random.Generator) -> Segment:
+    build = Builder(f"{block.name}.affine", block.input_shape, arrays, rng)
+    sizes = (block.input_shape[0], 1, 1) if len(block.input_shape) == 3 else (block.input_shape[-1],)
+    scaled = build.add("aten.mul.Tensor", (Ref(INPUT), build.weight("c", "scale", sizes, 1.0)), block.input_shape)
+    build.add("aten.add.Tensor", (scaled, build.weight("c", "shift", sizes, 0.1)), block.input_shape)
+    return build.done()
+
+
+def _surrogate(block: Segment, arrays: dict[str, Array], rng: np.random.Generator) -> Segment:
+    build = Builder(f"{block.name}.surrogate", block.input_shape, arrays, rng)
+    if len(block.input_shape) == 3:
+        x, _ = build.conv(Ref(INPUT), block.input_shape, block.input_shape[0], 1)
+        build.add("aten.relu.default", (x,), block.input_shape)
+    else:
+        build.linear(Ref(INPUT), block.input_shape, block.input_shape[-1])
+    return build.done()
+
+
+def _exit(block: Segment, answers: int, arrays: dict[str, Array], rng: np.random.Generator) -> Segment:
+    build = Builder(f"{block.name}.exit", block.input_shape, arrays, rng)
+    images = len(block.input_shape) == 3
+    width = block.input_shape[0] if images else block.input_shape[-1]
+    pooled = build.add("aten.mean.dim", (Ref(INPUT), (2, 3) if images else (1,)), (width,))
+    build.linear(pooled, (width,), answers)
+    return build.done()
+
+
 def image_network(kinds: tuple[str, ...], channels: int, seed: int) -> TrainedNetwork:
     """Stem, blocks, head; input (3, 12, 12), 7 classes."""
     arrays: dict[str, Array] = {}
@@ -155,7 +204,7 @@ def image_network(kinds: tuple[str, ...], channels: int, seed: int) -> TrainedNe
     x = head.add("aten.adaptive_avg_pool2d.default", (Ref(INPUT), (1, 1)), (width, 1, 1))
     x = head.add("aten.view.default", (x, (BatchSize(), width)), (width,))
     head.linear(x, (width,), 7)
-    return TrainedNetwork((*segments, head.done()), arrays)
+    return ways_round(TrainedNetwork((*segments, head.done()), arrays), rng)
 
 
 def token_network(blocks: int, size: int, seed: int) -> TrainedNetwork:
@@ -170,7 +219,7 @@ def token_network(blocks: int, size: int, seed: int) -> TrainedNetwork:
     head = Builder("head", (4, size), arrays, rng)
     x = head.add("aten.flatten.using_ints", (Ref(INPUT), 1), (4 * size,))
     head.linear(x, (4 * size,), 7)
-    return TrainedNetwork((*segments, head.done()), arrays)
+    return ways_round(TrainedNetwork((*segments, head.done()), arrays), rng)
 
 
 image_networks = st.builds(
@@ -208,6 +257,43 @@ def knobs(draw: st.DrawFn, network: TrainedNetwork, precisions: tuple[Precision,
     }
 
 
-def difference(found: Array, expected: Array) -> float:
-    """Largest difference as a share of the largest expected value."""
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+@st.composite
+def all_knobs(draw: st.DrawFn, network: TrainedNetwork, precisions: tuple[Precision, ...]) -> dict[str, object]:
+    """Those of `knobs`, and stand-ins, exits, activities, AA-ReLU and the resolution."""
+    drawn = draw(knobs(network, precisions))
+    shortcuts = [block for block, kinds in network.stand_ins.items() if StandIn.SHORTCUT in kinds]
+    skip = drawn["skip"] | draw(st.frozensets(st.sampled_from(shortcuts))) if shortcuts else drawn["skip"]
+    images = len(network.segments[0].input_shape) == 3
+    sites = [site for segment in network.segments for site in sites_of(segment)]
+    return drawn | {
+        "skip": skip,
+        "stand_ins": {
+            block: draw(st.sampled_from(sorted(kinds)))
+            for block, kinds in network.stand_ins.items()
+            if block in shortcuts or draw(st.booleans())
+        },
+        "exits": {
+            # Nobody leaves, or everybody: margins lie in 0..1.
+            block: draw(st.sampled_from([2.0, 2.0, 2.0, -1.0]))
+            for block in network.exit_heads
+            if draw(st.integers(0, 2)) == 0
+        },
+        "activity": draw(st.sampled_from(Activity)),
+        "activations": {site.name: draw(AA_RELU) for site in sites if draw(st.integers(0, 2)) == 0},
+        "resolution": draw(st.sampled_from([None, (12, 12), (9, 10)])) if images else None,
+    }
+
+
+AA_RELU = st.sampled_from(
+    [
+        Activation(threshold=0.1),
+        Activation(clip=2.0),
+        Activation(threshold=0.05, clip=3.0, bits=6),
+        Activation(threshold=0.02, clip=4.0),
+    ]
+)
+
+
+def difference(found: Array, expected: Array, scale: float | None = None) -> float:
+    """Largest difference as a share of `scale`, by default the largest expected value."""
+    return float(np.abs(found - expected).max() / (np.abs(expected).max() if scale is None else scale))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from random_networks import (
+    all_knobs,
     batch_for,
     difference,
     image_network,
@@ -23,7 +24,8 @@ from agent.engines.eager import EagerEngine
 from agent.engines.engine import Engine
 from agent.engines.packed.engine import PackedEngine
 from agent.engines.packed.probe import probe
-from agent.models.ladder import Precision
+from agent.models.gates.activity import mean_abs
+from agent.models.ladder import Activation, Activity, Precision, StandIn
 from agent.models.network import TrainedNetwork
 
 OFFER = probe()
@@ -48,6 +50,7 @@ def open_onnx(network: TrainedNetwork) -> Engine:
 
 NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
 ENGINES = pytest.mark.parametrize("opened", [open_packed, pytest.param(open_onnx, marks=NO_ONNX)])
+ALL_KNOBS = pytest.mark.parametrize("opened", [open_packed])
 CHEAP = settings(max_examples=25, deadline=None)
 
 
@@ -62,6 +65,39 @@ def test_a_point_certified_on_eager_answers_as_eager_does(
     expected = EagerEngine(network).prepare(chosen).run(batch)
     answer = opened(network).prepare(chosen).run(batch)
     assert difference(answer.outputs, expected.outputs) < EXACT
+    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
+
+
+@ALL_KNOBS
+@settings(max_examples=20, deadline=None)
+@given(data=st.data(), network=networks)
+def test_every_knob_of_a_point_certified_on_eager_does_what_it_does_there(
+    opened: Open, data: st.DataObject, network: TrainedNetwork
+) -> None:
+    chosen = point("eager", **data.draw(all_knobs(network, tuple(Precision))))
+    batch = batch_for(network)
+    expected = EagerEngine(network).prepare(chosen).run(batch)
+    answer = opened(network).prepare(chosen).run(batch)
+    off = [
+        difference(*pair, np.abs(expected.outputs).max())
+        for pair in zip(answer.outputs, expected.outputs, strict=True)
+    ]
+    # With AA-ReLU a value may lie so near a threshold that the order of a sum decides; hardly two in one batch.
+    assert sorted(off)[-2 if chosen.activations else -1] < EXACT
+    assert max(off) < BF16
+    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
+
+
+@ALL_KNOBS
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), network=networks)
+def test_every_knob_in_int8_stays_near_eager(opened: Open, data: st.DataObject, network: TrainedNetwork) -> None:
+    drawn = data.draw(all_knobs(network, (Precision.FP32, Precision.INT8, Precision.INT4)))
+    batch = batch_for(network)
+    expected = EagerEngine(network).prepare(point("eager", **drawn)).run(batch)
+    engine = opened(network)
+    answer = engine.prepare(point(engine.name, **drawn)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < INT8
     assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
 
 
@@ -98,7 +134,7 @@ def test_gates_decide_per_sample_whatever_the_batch(
     opened: Open, network: TrainedNetwork, precision: Precision
 ) -> None:
     batch = batch_for(network)
-    thresholds = {block: float(np.sort(scores)[1:3].mean()) for block, scores in scores_of(network, batch).items()}
+    thresholds = splitting(network, batch)
     engine = opened(network)
     variant = engine.prepare(point(engine.name, thresholds=thresholds, precision=precision))
     together = variant.run(batch)
@@ -107,19 +143,52 @@ def test_gates_decide_per_sample_whatever_the_batch(
     assert difference(np.concatenate([answer.outputs for answer in alone]), together.outputs) < 0.01
 
 
-def scores_of(network: TrainedNetwork, batch: np.ndarray) -> dict[str, np.ndarray]:
+@ALL_KNOBS
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_every_sample_goes_its_own_way_in_a_batch(opened: Open, precision: Precision) -> None:
+    """Stand-ins that change shape, identity and surrogate; some samples leave early, at either exit."""
+    network = image_network(("residual", "downsample", "inverted", "residual"), 8, 3)
+    batch = batch_for(network, 12)
+    chosen = {
+        "thresholds": splitting(network, batch, StandIn.SHORTCUT),
+        "stand_ins": {"b1": StandIn.SHORTCUT, "b2": StandIn.SURROGATE},
+        "exits": {"b1": 0.55, "b3": 0.5},
+    }
+    reference = EagerEngine(network).prepare(point("eager", **chosen))
+    expected = reference.run(batch)
+    without_exits = EagerEngine(network).prepare(point("eager", **{**chosen, "exits": {}})).run(batch)
+    left = (without_exits.outputs != expected.outputs).any(1).sum()
+    assert 0 < left < len(batch), "or this test shows nothing"
+    engine = opened(network)
+    certified_on = engine.name if precision is Precision.INT8 else "eager"
+    variant = engine.prepare(point(certified_on, precision=precision, **chosen))
+    together = variant.run(batch)
+    alone = [variant.run(sample[None]) for sample in batch]
+    assert difference(np.concatenate([answer.outputs for answer in alone]), together.outputs) < EXACT
+    assert together.executed_blocks == sum(answer.executed_blocks for answer in alone)
+    assert together.executed_blocks + together.skipped_blocks == len(batch) * 4
+    if precision is Precision.FP32:
+        assert difference(together.outputs, expected.outputs) < EXACT
+        assert together.executed_blocks == expected.executed_blocks
+
+
+def splitting(network: TrainedNetwork, batch: np.ndarray, *more: StandIn) -> dict[str, float]:
+    """Thresholds that open the gates of blocks with identity, or one of `more`, for all samples but two or so."""
     scores = {}
     EagerEngine(network).build(point("eager")).forward(
-        batch, lambda block, seen: scores.__setitem__(block, seen.x.abs().flatten(1).mean(1).numpy())
+        batch, lambda block, seen: scores.__setitem__(block, mean_abs(seen.x).numpy())
     )
-    return scores
+    gated = {segment.name for segment in network.segments if segment.skippable} | {
+        block for block, kinds in network.stand_ins.items() if kinds.keys() & set(more)
+    }
+    return {block: float(np.sort(scores[block])[1:3].mean()) for block in gated}
 
 
 @ENGINES
 def test_gates_of_these_tests_open_for_some_and_not_for_others(opened: Open) -> None:
     network = image_network(("residual", "inverted", "residual"), 8, 3)
     batch = batch_for(network)
-    thresholds = {block: float(np.sort(scores)[1:3].mean()) for block, scores in scores_of(network, batch).items()}
+    thresholds = splitting(network, batch)
     answer = opened(network).prepare(point("eager", thresholds=thresholds)).run(batch)
     expected = EagerEngine(network).prepare(point("eager", thresholds=thresholds)).run(batch)
     assert 0 < answer.skipped_blocks < 3 * len(batch)
@@ -142,6 +211,28 @@ def test_full_is_bit_identical_after_any_history(opened: Open, network: TrainedN
             assert other.run(batch).outputs.tobytes() == before
             other.release()
             assert engine.prepare(point(engine.name)).run(batch).outputs.tobytes() == first
+
+
+@ALL_KNOBS
+def test_no_knob_leaves_a_trace_in_the_full_point(opened: Open) -> None:
+    network = image_network(("residual", "downsample", "twice_read"), 8, 1)
+    engine = opened(network)
+    batch = batch_for(network)
+    full = engine.prepare(point(engine.name))
+    first = full.run(batch).outputs.tobytes()
+    for knobs_of_one in (
+        {"skip": frozenset({"b0", "b1"}), "stand_ins": {"b0": StandIn.AFFINE, "b1": StandIn.SHORTCUT}},
+        {"exits": {"b1": 0.3}, "precision": Precision.INT4},
+        {"activations": {"b0.relu_1": Activation(0.1, 2.0, 4)}, "precision": Precision.INT8},
+        {"activations": {"b2.relu_1": Activation(0.1)}, "thresholds": {"b2": 0.5}, "activity": Activity.RMS},
+        {"resolution": (9, 9)},
+    ):
+        other = engine.prepare(point(engine.name, **knobs_of_one))
+        before = other.run(batch).outputs.tobytes()
+        assert full.run(batch).outputs.tobytes() == first
+        assert other.run(batch).outputs.tobytes() == before
+        other.release()
+        assert engine.prepare(point(engine.name)).run(batch).outputs.tobytes() == first
 
 
 @ENGINES

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis.stateful import Bundle as Live
 from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from agent.engines.eager import EagerEngine
+from agent.engines.engine import Engine
+from agent.engines.packed.engine import PackedEngine
+from agent.engines.packed.probe import probe
 from agent.engines.torch_variant import TorchVariant
 from agent.models.bundle import open_bundle
 from agent.models.ladder import OperatingPoint
@@ -18,6 +22,7 @@ from agent.models.ladder import OperatingPoint
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 POINTS = st.sampled_from(BUNDLE.ladder.points)
 INPUTS = BUNDLE.canaries().inputs
+OFFER = probe()
 BATCHES = st.integers(1, len(INPUTS))
 
 
@@ -26,9 +31,12 @@ class Switching(RuleBasedStateMachine):
 
     variants: Live = Live("variants")
 
+    def open(self) -> Engine:
+        return EagerEngine(BUNDLE)
+
     @initialize()
     def start(self) -> None:
-        self.engine = EagerEngine(BUNDLE)
+        self.engine = self.open()
         self.full = self.engine.prepare(BUNDLE.ladder.full)
         self.first = self.full.run(INPUTS).outputs.tobytes()
         self.weights = hash_of_weights()
@@ -66,6 +74,26 @@ def hash_of_weights() -> int:
 
 Switching.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
 TestSwitching = Switching.TestCase
+
+
+class SwitchingPacked(Switching):
+    """The same on packed kernels, some of which write over what they are given."""
+
+    def open(self) -> Engine:
+        return PackedEngine(BUNDLE, lambda: INPUTS, OFFER)
+
+
+SwitchingPacked.TestCase.settings = settings(max_examples=5, stateful_step_count=12, deadline=None)
+TestSwitchingPacked = SwitchingPacked.TestCase
+
+
+@pytest.mark.parametrize("point", BUNDLE.ladder.points, ids=lambda point: point.name)
+def test_packed_answers_the_shipped_ladder_as_eager_does(point: OperatingPoint) -> None:
+    expected = EagerEngine(BUNDLE).prepare(point).run(INPUTS)
+    answer = PackedEngine(BUNDLE, lambda: INPUTS, OFFER).prepare(point).run(INPUTS)
+    assert np.abs(answer.outputs - expected.outputs).max() < 1e-4 * np.abs(expected.outputs).max()
+    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
+    assert BUNDLE.canaries().agreement(point.name, answer.outputs) == 1
 
 
 def test_preparing_in_another_thread_leaves_the_answers_alone() -> None:

@@ -30,18 +30,19 @@ ADC = """\
 
 
 @pytest.mark.parametrize(
-    ("text", "under_voltage", "pressure"),
+    ("text", "under_voltage", "slowed", "pressure"),
     [
-        ("throttled=0x0", False, "nominal"),
-        ("throttled=0x50005", True, "nominal"),  # throttled for want of volts is no heat
-        ("0xe0006", False, "serious"),
-        ("80008", False, "serious"),
-        ("throttled=0xf0000", False, "nominal"),  # all has occurred, nothing is now
+        ("throttled=0x0", False, False, "nominal"),
+        ("throttled=0x50005", True, True, "nominal"),  # throttled for want of volts is no heat
+        ("throttled=0x1", True, False, "nominal"),
+        ("0xe0006", False, True, "serious"),
+        ("80008", False, True, "serious"),
+        ("throttled=0xf0000", False, False, "nominal"),  # all has occurred, nothing is now
     ],
 )
-def test_throttled_word(text: str, under_voltage: bool, pressure: str) -> None:
+def test_throttled_word(text: str, under_voltage: bool, slowed: bool, pressure: str) -> None:
     throttled = Throttled.parse(text)
-    assert (throttled.under_voltage, throttled.pressure) == (under_voltage, pressure)
+    assert (throttled.under_voltage, throttled.slowed, throttled.pressure) == (under_voltage, slowed, pressure)
 
 
 @pytest.mark.parametrize("text", ["", "throttled=", "0x-1", "hot", "0x100000000", "1 2", "_1"])
@@ -75,7 +76,8 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
         return "throttled=0x0"
 
     found = discover(root, pi_4)
-    assert [sensor.name for sensor in found.sensors] == ["thermal_pressure", "under_voltage"]
+    assert {sensor.name for sensor in found.sensors} >= {"thermal_pressure", "throttled", "under_voltage"}
+    assert "power" not in {sensor.name for sensor in found.sensors}
     assert "Command not registered" in {refusal.name: refusal.reason for refusal in found.refusals}["power"]
 
     def closed(_command: str) -> str:
@@ -86,16 +88,55 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
 
 
 def test_mailbox_that_fails_later_is_unavailable(write_tree: WriteTree) -> None:
-    answers = ["throttled=0x0", "throttled=0x0", "throttled=0x8", "garbage"]
+    answers = {"get_throttled": "throttled=0x0", "pmic_read_adc": ADC}
+    sensors = {sensor.name: sensor for sensor in discover(write_tree(PI_5), answers.__getitem__).sensors}
+    answers["get_throttled"] = "throttled=0x8"
+    assert take(sensors["thermal_pressure"]).value == "serious"
+    answers["get_throttled"] = "garbage"
+    assert "not a throttled word" in take(sensors["thermal_pressure"]).reason
+    assert take(sensors["throttled/since_start"]).value == "yes"  # what was seen stays so
+    assert "not a throttled word" in take(sensors["under_voltage/since_start"]).reason
+
+
+def test_what_was_ever_so_since_the_start_is_remembered_without_touching_the_firmware(
+    write_tree: WriteTree,
+) -> None:
+    asked: list[str] = []
+    word = "throttled=0x50000"  # an under-voltage of unknown age
 
     def ask(command: str) -> str:
+        asked.append(command)
         if command != "get_throttled":
             raise OSError("refused")
-        return answers.pop(0)
+        return word
 
-    sensor = discover(write_tree(PI_5), ask).sensors[0]
-    assert take(sensor).value == "serious"
-    assert "not a throttled word" in take(sensor).reason
+    found = discover(write_tree(PI_5), ask)
+    ever = {
+        sensor.name.partition("/")[0]: sensor for sensor in found.sensors if sensor.name.endswith("since_start")
+    }
+    assert (ever["under_voltage"].read(), ever["throttled"].read()) == ("no", "no")
+    word = "throttled=0x40000"  # somebody cleared one mark
+    assert ever["under_voltage"].read() == "no"
+    word = "throttled=0x50000"  # and it came back between two looks
+    assert (ever["under_voltage"].read(), ever["throttled"].read()) == ("yes", "no")
+    word = "throttled=0x80008"  # now, and then everything is cleared again
+    assert ever["throttled"].read() == "yes"
+    word = "throttled=0x0"
+    assert found.again is not None
+    later = {sensor.name: sensor for sensor in found.again().sensors}
+    assert later["under_voltage/since_start"].read() == "yes"
+    assert later["throttled/since_start"].read() == "yes"
+    # Any argument would clear the marks for everybody.
+    assert set(asked) == {"get_throttled", "pmic_read_adc"}
+
+
+def test_alarm_of_the_kernels_driver_is_remembered(write_tree: WriteTree) -> None:
+    chip = "sys/class/hwmon/hwmon1"
+    found = discover(write_tree(PI_5 + f"{chip}/name: rpi_volt\n    {chip}/in0_lcrit_alarm: 1"))
+    sensors = {sensor.name: sensor for sensor in found.sensors}
+    assert sensors["under_voltage/since_start"].read() == "yes"
+    write_tree(f"{chip}/in0_lcrit_alarm: 0")
+    assert (sensors["under_voltage"].read(), sensors["under_voltage/since_start"].read()) == ("no", "yes")
 
 
 def test_under_voltage_by_the_kernels_driver_before_the_firmwares_word(write_tree: WriteTree) -> None:

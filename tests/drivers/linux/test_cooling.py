@@ -16,7 +16,7 @@ DEVICE = "sys/class/thermal/cooling_device0"
 
 @pytest.mark.parametrize(
     ("state", "most", "percent"),
-    [("1", "4", 25.0), ("0", "4", 0.0), ("-1", "50", None), ("5", "4", None), ("0", "0", None)],
+    [("1", "4", 25.0), ("0", "4", 0.0), ("-1", "50", None), ("5", "4", None)],
 )
 def test_state(write_tree: WriteTree, state: str, most: str, percent: float | None) -> None:
     root = write_tree(f"{DEVICE}/type: pwm-fan\n{DEVICE}/cur_state: {state}\n{DEVICE}/max_state: {most}")
@@ -30,3 +30,12 @@ def test_device_without_a_readable_type_makes_the_others_partial(write_tree: Wri
     found = discover(root)
     assert found.sensors[0].provenance is Provenance.MEASURED_PARTIAL
     assert found.refusals[0].name == "cooling/cooling_device1"
+
+
+def test_processor_without_throttling_states_is_no_cooling_device(write_tree: WriteTree) -> None:
+    states = ""
+    for number, most in enumerate((0, 4)):
+        device = f"sys/class/thermal/cooling_device{number}"
+        states += f"{device}/type: Processor\n{device}/cur_state: {number}\n{device}/max_state: {most}\n"
+    (sensor,) = discover(write_tree(states)).sensors
+    assert sensor.read() == 25.0

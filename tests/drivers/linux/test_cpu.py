@@ -33,7 +33,7 @@ def test_counters_that_give_no_share(write_tree: WriteTree, second: str) -> None
     with pytest.raises(SensorError):
         cpu.read()
     write_tree(f"proc/stat: {second}")
-    with pytest.raises(SensorError, match="no share in that"):
+    with pytest.raises(SensorError, match=r"no share in that|not moved"):
         cpu.read()
 
 

@@ -110,3 +110,34 @@ def test_power_meter_of_a_server_is_the_machines_power(write_tree: WriteTree, wa
             power.read()
     else:
         assert power.read() == 213.0
+
+
+def test_channel_without_a_name_costs_only_itself(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {CHIP}/name: cros_ec
+        {CHIP}/temp1_label:
+        {CHIP}/temp1_input: 61000
+        {CHIP}/fan1_input: 1200
+        """
+    )
+    assert values(root) == {"fan/cros_ec/fan1": 1200.0}
+    assert "temp1_label" in discover(root).refusals[0].reason
+
+
+def test_tctl_is_left_out_when_another_may_be_tdie(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {CHIP}/name: k10temp
+        {CHIP}/temp1_label: Tctl
+        {CHIP}/temp1_input: 88000
+        {CHIP}/temp2_label:
+        {CHIP}/temp2_input: 61000
+        """
+    )
+    assert values(root) == {}
+
+
+def test_voltage_over_a_shunt_is_no_voltage_of_a_rail(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CHIP}/name: ina238\n{CHIP}/in0_input: 1\n{CHIP}/in1_label: VIN\n{CHIP}/in1_input: 19980")
+    assert values(root) == {"voltage/ina238/VIN": 19.98}

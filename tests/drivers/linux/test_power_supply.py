@@ -296,3 +296,50 @@ def test_no_class_directory_and_an_empty_one(write_tree: WriteTree) -> None:
     assert "is not there" in discover(root).refusals[0].reason
     write_tree(f"{CLASS}/")
     assert "knows no battery" in discover(root).refusals[0].reason
+
+
+def test_ups_carries_a_machine_without_a_battery_of_its_own(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {CLASS}/ups/type: UPS
+        {CLASS}/ups/status: Discharging
+        {CLASS}/ups/capacity: 71
+        {CLASS}/ups/online: 0
+        """
+    )
+    assert (read(root, "battery"), read(root, "power_source")) == (71.0, "battery")
+    assert "carries other devices" in next(each.reason for each in discover(root).refusals if each.name == "power")
+    write_tree(f"{CLASS}/ups/status: Full\n    {CLASS}/ups/capacity: 100")
+    assert (read(root, "battery"), read(root, "power_source")) == (100.0, "external")
+
+
+def test_ups_is_the_mains_of_a_laptop(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/ups/type: UPS\n    {CLASS}/ups/status: Discharging")
+    write_tree(f"{CLASS}/AC/online: 1")
+    assert (read(root, "battery"), read(root, "power_source")) == (41.0, "external")
+
+
+def test_output_of_a_power_bank_is_no_charger(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/ip5xxx-boost/type: USB\n    {CLASS}/ip5xxx-boost/online: 1")
+    assert read(root, "power_source") == "battery"
+
+
+def test_charging_battery_that_measures_no_current_has_no_power(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY)
+    write_tree(f"{CLASS}/AC/online: 1\n    {CLASS}/BAT0/status: Charging\n    {CLASS}/BAT0/power_now: 0")
+    with pytest.raises(SensorError, match="0 W while charging"):
+        read(root, "power/BAT0")
+
+
+def test_empty_bay_has_no_charge_whatever_it_still_says(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + SECOND_BATTERY + f"{CLASS}/BAT1/present: 0")
+    assert read(root, "battery") == 41.0
+    for name in ("battery/BAT1", "power/BAT1"):
+        with pytest.raises(SensorError, match="BAT1 is an empty bay"):
+            read(root, name)
+
+
+@pytest.mark.parametrize("kind", ["USB_PD_DRP", "USB_HVDCP_3P5", "BMS", "BrickID", "Unknown", "Wireless", "UPS"])
+def test_types_of_other_kernels_cost_no_reading(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/other/type: {kind}\n    {CLASS}/other/online: 0")
+    assert (read(root, "battery"), read(root, "power_source")) == (41.0, "battery")

@@ -9,7 +9,9 @@ import pytest
 
 from agent.bench import device_tree
 from drivers.energy import Moment
-from drivers.linux.rapl import Domain, Meter, discover, domains, total_of
+from drivers.linux.rapl import discover
+from drivers.linux.rapl_meter import Books, Meter
+from drivers.linux.rapl_zones import Domain, domains, total_of
 from drivers.reading import Provenance
 from drivers.sensor import SensorError
 
@@ -117,3 +119,57 @@ def test_denied_counter_comes_with_the_rule_that_grants_it() -> None:
     refused = {refusal.name: refusal for refusal in found.refusals}
     assert "energy_uj may not be read by this user (EACCES)" in refused["power"].reason
     assert "udev" in refused["power"].grant
+
+
+def test_part_of_a_package_that_mmio_counts_again_is_left_out(write_tree: WriteTree) -> None:
+    found, _ = domains(
+        write_tree(
+            PACKAGE
+            + f"""
+            {CLASS}/intel-rapl-mmio:0/name: package-0
+            {CLASS}/intel-rapl-mmio:0/energy_uj: 1
+            {CLASS}/intel-rapl-mmio:0:0/name: core
+            {CLASS}/intel-rapl-mmio:0:0/energy_uj: 2
+            """
+        )
+    )
+    assert [domain.name for domain in found] == ["package-0", "package-0/core"]
+
+
+def test_of_several_platform_counters_none_is_the_whole(write_tree: WriteTree) -> None:
+    found, _ = domains(
+        write_tree(
+            PACKAGE
+            + f"""
+            {CLASS}/intel-rapl:1/name: psys
+            {CLASS}/intel-rapl:1/energy_uj: 1
+            {CLASS}/intel-rapl:b/name: psys-1
+            {CLASS}/intel-rapl:b/energy_uj: 2
+            """
+        )
+    )
+    assert [domain.name for domain in total_of(found)] == ["package-0"]
+
+
+def test_platform_that_counts_less_than_its_packages_is_given_up(write_tree: WriteTree) -> None:
+    root = write_tree(PACKAGE + f"{CLASS}/intel-rapl:1/name: psys\n    {CLASS}/intel-rapl:1/energy_uj: 1000000")
+    clock = Clock()
+    books = Books()
+    for zone in ("intel-rapl:0", "intel-rapl:1"):
+        domain = Domain(root / CLASS / zone, zone, top=True)
+        books.meters[f"total {domain.path}"] = Meter([domain], clock)
+    before = {sensor.name: sensor for sensor in discover(root, books).sensors}
+    with pytest.raises(SensorError, match="this was the first"):
+        before["power"].read()
+    clock.now = 2.0
+    write_tree(f"{CLASS}/intel-rapl:0/energy_uj: 20000000\n    {CLASS}/intel-rapl:1/energy_uj: 1100000")
+    with pytest.raises(SensorError, match="less than the packages"):
+        before["power"].read()
+    with pytest.raises(SensorError, match="less than the packages"):
+        before["energy"].read()
+    found = discover(root, books)
+    sensors = {sensor.name: sensor for sensor in found.sensors}
+    assert (sensors["power"].source, sensors["power"].read()) == ("rapl/package-0", pytest.approx(15.0))
+    assert sensors["energy"].read() == pytest.approx(30.0)
+    assert "power/psys" not in sensors
+    assert "counts less than the packages" in found.refusals[0].reason

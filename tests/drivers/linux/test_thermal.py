@@ -167,7 +167,13 @@ def test_zero_and_whole_degrees_are_no_temperature_until_the_zone_is_known(
     assert sensor.read() == 0.0
 
 
-@pytest.mark.parametrize("kind", ["PMIC-Die", "INT3400 Thermal", "soc", "vbat", "pm6150-ibat-lvl0", "bcl-lvl1"])
+def test_soc_is_a_temperature_unless_it_is_a_charge_in_percent(write_tree: WriteTree) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: soc\n{CLASS}/thermal_zone9/temp: 100")
+    assert read(root, "temperature") == 51.5
+    assert read(write_tree(f"{CLASS}/thermal_zone9/temp: 64700"), "temperature") == 64.7
+
+
+@pytest.mark.parametrize("kind", ["PMIC-Die", "INT3400 Thermal", "vbat", "pm6150-ibat-lvl0", "bcl-lvl1"])
 def test_zone_that_is_no_temperature_is_left_out(write_tree: WriteTree, kind: str) -> None:
     root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 100000")
     assert read(root, "temperature") == 51.5

@@ -1,6 +1,8 @@
 """External meters: from a file, and from a real broker's messages."""
 
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +65,11 @@ def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
         ("file:/run/m.json#a.b", FileMeter(Path("/run/m.json"), "a.b")),
         ("mqtt://broker/plug/status#apower", TopicMeter("broker", 1883, "plug/status", "apower")),
         ("mqtt://[::1]:1884/plug/", TopicMeter("::1", 1884, "plug", "")),
+        ("mqtt://me%40home@b/p", TopicMeter("b", 1883, "p", "", "me@home")),
+        (
+            "mqtts://me@b/p?password_file=/etc/p&ca=/etc/ca.pem#a",
+            TopicMeter("b", 8883, "p", "a", "me", Path("/etc/p"), tls=True, ca=Path("/etc/ca.pem")),
+        ),
     ],
 )
 def test_names(named: str, address: FileMeter | TopicMeter) -> None:
@@ -81,6 +88,12 @@ def test_names(named: str, address: FileMeter | TopicMeter) -> None:
         "mqtt://b:x/y",
         "mqtt://[/y",
         "http://x/y",
+        "mqtt://me:secret@b/p",
+        "mqtt://b/p?password_file=/etc/p",
+        "mqtt://me@b/p?password_file=p",
+        "mqtt://b/p?ca=/etc/ca.pem",
+        "mqtt://b/p?qos=1",
+        "mqtt://b/+/power",
     ],
 )
 def test_name_that_is_none(named: str) -> None:
@@ -98,7 +111,7 @@ def message(payload: bytes, retain: bool = False) -> object:
 
 def test_messages_age_and_retained_ones_do_not_count() -> None:
     now = [0.0]
-    meter = MqttMeter("broker", 1883, "plug/power", "", lambda: now[0])
+    meter = MqttMeter(TopicMeter("broker", 1883, "plug/power", ""), lambda: now[0])
     meter.receive(message(b"5", retain=True))  # type: ignore[arg-type]  # what of a message is looked at
     with pytest.raises(SensorError, match="nothing has come"):
         meter.read_w()
@@ -110,6 +123,55 @@ def test_messages_age_and_retained_ones_do_not_count() -> None:
     meter.receive(message(b"off"))  # type: ignore[arg-type]
     with pytest.raises(SensorError, match="plug/power"):
         meter.read_w()
+
+
+def test_password_or_authorities_that_can_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for options in (f"password_file={tmp_path}/none", f"ca={tmp_path}/none", f"ca={tmp_path}/ca.pem"):
+        with pytest.raises(OSError, match=r".+"):
+            discover(f"mqtts://me@127.0.0.1:1/plug?{options}")
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="NOT RUN: openssl is missing")
+def test_meter_behind_a_password_and_tls(mosquitto: None, tmp_path: Path) -> None:
+    certificate, key, users, password = (tmp_path / name for name in ("ca.pem", "key.pem", "users", "password"))
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key))
+    command = ["openssl", "req", "-x509", "-days", "2", *new_key, "-out", str(certificate), *subject]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(users), "plug", "secret"], check=True, capture_output=True)
+    users.chmod(0o600)
+    settings = ("allow_anonymous false", f"password_file {users}", f"certfile {certificate}", f"keyfile {key}")
+    with LocalBroker(settings=settings) as broker:
+        where = f"127.0.0.1:{broker.port}/plug?password_file={password}"
+        password.write_text("secret\n")
+        found = discover(f"mqtts://plug@{where}&ca={certificate}")
+        distrusting = discover(f"mqtts://plug@{where}")
+        password.write_text("wrong")
+        refused = discover(f"mqtts://plug@{where}&ca={certificate}")
+        plug = Client(CallbackAPIVersion.VERSION2)
+        plug.username_pw_set("plug", "secret")
+        plug.tls_set(ca_certs=str(certificate))
+        plug.connect_async("127.0.0.1", broker.port)
+        plug.loop_start()
+        try:
+            ends_at = time.monotonic() + BOUND_S
+            wanted = ("7.5", "can't be connected to", "refused: Not authorized")
+            while time.monotonic() < ends_at:
+                plug.publish("plug", "7.5")
+                time.sleep(0.05)
+                readings = [take(each.sensors[0]) for each in (found, distrusting, refused)]
+                said = [f"{reading.value} {reading.reason}" for reading in readings]
+                if all(word in each for word, each in zip(wanted, said, strict=True)):
+                    break
+            else:
+                pytest.fail(f"{readings}")
+        finally:
+            plug.loop_stop()
+            for each in (found, distrusting, refused):
+                assert each.stop is not None
+                each.stop()
 
 
 @pytest.mark.broker

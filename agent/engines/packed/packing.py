@@ -1,0 +1,105 @@
+"""Packing a network's layers for their kernels, each in its own arithmetic."""
+
+from collections.abc import Collection
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+
+from agent.engines.engine import Array
+from agent.engines.fusion import Layer
+from agent.engines.int8_store import Int8Store
+from agent.engines.packed import kernels
+from agent.engines.packed.forms import Arithmetic
+from agent.engines.packed.small_layers import is_small, pack_small
+from agent.models.graph import layer_of
+from agent.models.knobs import Knobs, precision_of
+from agent.models.ladder import Precision
+from agent.models.network import Network
+from agent.models.precision import store
+
+_ARITHMETIC = {
+    Precision.FP32: Arithmetic.FP32,
+    Precision.BF16: Arithmetic.BF16,
+    Precision.INT8: Arithmetic.INT8,
+    # No kernel multiplies by 4 bits here: the codes are widened to 8 when a layer is packed.
+    Precision.INT4: Arithmetic.INT8,
+}
+
+
+class Packing:
+    """A network's layers; those packed alike are shared by the variants that are alive."""
+
+    def __init__(self, network: Network, int8: Int8Store) -> None:
+        self.network = network
+        self.int8 = int8
+        self.shared: WeakValueDictionary[object, kernels.Packed] = WeakValueDictionary()
+
+    def at(self, knobs: Knobs, native: bool, used: Collection[str]) -> "Packer":
+        """For one variant; `used` names its weights, `native` its arithmetic (see `PackedEngine`)."""
+        return Packer(self, knobs, native, used)
+
+
+class Packer:
+    """Packs for one variant and is thrown away with the weights it has read."""
+
+    def __init__(self, packing: Packing, knobs: Knobs, native: bool, used: Collection[str]) -> None:
+        self._packing = packing
+        self._knobs = knobs
+        self._native = native
+        self._used = tuple(used)
+        self._read: dict[str, Array] = {}
+
+    def arithmetic(self, layer: Layer) -> Arithmetic:
+        """What the layer computes in."""
+        return _ARITHMETIC[precision_of(self._knobs, layer.name)] if self._native else Arithmetic.FP32
+
+    def weight(self, name: str) -> Tensor:
+        """A weight of an operator that has no packed kernel: as eager rounds it, in float32."""
+        return store(self._array(name), precision_of(self._knobs, layer_of(name))).widened()
+
+    def is_small(self, layer: Layer, arithmetic: Arithmetic) -> bool:
+        """Whether the layer is better off without a packed kernel, and so with nothing fused to it."""
+        return arithmetic is Arithmetic.FP32 and is_small(layer, self._packing.network.weight_shapes[layer.weight])
+
+    def pack(
+        self,
+        layer: Layer,
+        arithmetic: Arithmetic,
+        form: kernels.QuantizedForm | None,
+        writes_over: bool = False,
+    ) -> kernels.Packed:
+        """The layer's kernel; for `writes_over` see `kernels.pack_float`. Raises kernels.KernelRefused."""
+        precision = precision_of(self._knobs, layer.name)
+        key = (layer, arithmetic, precision, form, writes_over)
+        packed = self._packing.shared.get(key)
+        if packed is None:
+            packed = self._packed(layer, arithmetic, form, writes_over)
+            self._packing.shared[key] = packed
+        return packed
+
+    def _packed(
+        self, layer: Layer, arithmetic: Arithmetic, form: kernels.QuantizedForm | None, writes_over: bool
+    ) -> kernels.Packed:
+        precision = precision_of(self._knobs, layer.name)
+        bias = None if layer.bias is None else torch.tensor(self._array(layer.bias))
+        if form is not None:
+            return kernels.pack_quantized(layer, self._packing.int8.weight(layer.weight, precision), bias, form)
+        if arithmetic is Arithmetic.BF16:
+            weight = torch.tensor(self._array(layer.weight))
+            return kernels.pack_float(layer, weight, bias, torch.bfloat16, writes_over)
+        kept = Precision.FP32 if self._native else precision
+        weight = store(self._array(layer.weight), kept).widened()
+        if self.is_small(layer, arithmetic):
+            return pack_small(layer, weight, bias)
+        return kernels.pack_float(layer, weight, bias, torch.float32, writes_over)
+
+    def _array(self, name: str) -> Array:
+        """A weight in fp32. Vectors come with the first: layers in int8 want no more than their bias."""
+        if name not in self._read:
+            shapes = self._packing.network.weight_shapes
+            wanted = (
+                self._used if len(shapes[name]) > 1 else [each for each in self._used if len(shapes[each]) < 2]
+            )
+            self._read |= self._packing.network.weights({*wanted, name})
+        return self._read[name]
