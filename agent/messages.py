@@ -5,7 +5,7 @@ ties an answer to its question.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -63,11 +63,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker says: the engine is up and requests are answered at `point`."""
+    """Worker says: the engine is up and requests are answered at `point`.
+
+    `refused` holds the operating points that the engine can't run, each with the reason.
+    """
 
     pid: int
     point: str
     engine: str
+    refused: dict[str, str] = field(default_factory=dict)
     kind: Literal["ready"] = "ready"
 
 

@@ -46,10 +46,10 @@ class Driver:
 LINUX = (
     Driver("power_supply", power_supply.discover, (BATTERY, "power_source", POWER)),
     Driver("jetson", jetson.discover, (POWER,)),
-    Driver("raspberry_pi", raspberry_pi.discover, (POWER, "under_voltage", THROTTLED)),
+    Driver("raspberry_pi", raspberry_pi.discover, (POWER, "under_voltage", "thermal_pressure", THROTTLED)),
     Driver("rk3588", rk3588.discover, ("npu",)),
     Driver("thermal", thermal.discover, (TEMPERATURE, "thermal_pressure")),
-    Driver("hwmon", hwmon.discover, ("hwmon",)),
+    Driver("hwmon", hwmon.discover, ("hwmon", POWER)),
     Driver("rapl", rapl.discover, (POWER, "energy")),
     Driver("memory", memory.discover, (MEMORY_AVAILABLE, MEMORY_PRESSURE)),
     Driver("cpu", cpu.discover, (CPU,)),

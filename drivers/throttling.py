@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from drivers.boards import jetson
 from drivers.linux import cooling, throttle
+from drivers.linux.sysfs import UnreadableError
 from drivers.reading import THROTTLED, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 from drivers.take import Clock
@@ -53,19 +54,26 @@ def discover(sysroot: Path = Path("/"), events: Rise | None = None, alarms: Rise
     """`throttled`, or why it can't be known; the two rises outlast one discovery."""
     events, alarms = events or Rise(), alarms or Rise()
     again = partial(discover, sysroot, events, alarms)
+    counters, no_counters = _there(throttle.counters, sysroot)
+    files, no_files = jetson.over_current_counts(sysroot)
+    devices, no_devices = _slowing(sysroot)
     sources: dict[str, Source] = {}
-    if counters := _there(throttle.counters, sysroot):
+    if counters:
         sources[throttle.THROTTLE_COUNT] = partial(events.seen, partial(throttle.total, counters))
-    if files := jetson.over_current_counts(sysroot):
+    if files:
         sources["soctherm_oc"] = partial(alarms.seen, partial(_total, files))
-    if devices := _there(_slowing, sysroot):
+    if devices:
         sources["cooling"] = partial(_at_work, devices)
+    # What can't be told apart may be what slows the chip down; that it is left out must show.
+    hidden = [str(fault) for fault in (*no_counters, *no_files)] + no_devices
     if not sources:
-        return Discovery(DRIVER, refusals=(Refusal(THROTTLED, DRIVER, _NO_SOURCE),), again=again)
+        reason = "; ".join(hidden) or _NO_SOURCE
+        return Discovery(DRIVER, refusals=(Refusal(THROTTLED, DRIVER, reason),), again=again)
+    provenance = Provenance.MEASURED_PARTIAL if hidden else Provenance.MEASURED
     read = partial(throttled, tuple(sources.values()))
-    source = f"{DRIVER}/{'+'.join(sources)}"
-    sensor = Sensor(THROTTLED, Unit.NAME, Provenance.MEASURED, source, read, _INTERVAL_S)
-    return Discovery(DRIVER, (sensor,), again=again)
+    sensor = Sensor(THROTTLED, Unit.NAME, provenance, f"{DRIVER}/{'+'.join(sources)}", read, _INTERVAL_S)
+    refusals = tuple(Refusal(f"{THROTTLED}/unread", DRIVER, reason) for reason in hidden)
+    return Discovery(DRIVER, (sensor,), refusals, again)
 
 
 def throttled(sources: Sequence[Source]) -> str:
@@ -83,21 +91,22 @@ def throttled(sources: Sequence[Source]) -> str:
     return "yes" if slowed else "no"
 
 
-def _there(find: Callable[[Path], list[Found]], sysroot: Path) -> list[Found]:
-    # What can't even be listed is no source; the drivers of the counters and cooling devices say why.
+def _there(find: Callable[[Path], list[Found]], sysroot: Path) -> tuple[list[Found], list[SensorError]]:
     try:
-        return find(sysroot)
-    except SensorError:
-        return []
+        return find(sysroot), []
+    except UnreadableError as error:
+        return [], [] if error.gone else [error]
+    except SensorError as error:
+        return [], [error]
 
 
-def _slowing(sysroot: Path) -> list[Path]:
-    return [
-        device
-        for kind, alike in cooling.by_type(sysroot)[0].items()
-        if _SLOWS_THE_CHIP.fullmatch(kind)
-        for device in alike
-    ]
+def _slowing(sysroot: Path) -> tuple[list[Path], list[str]]:
+    try:
+        found, refusals = cooling.by_type(sysroot)
+    except UnreadableError as error:
+        return [], [] if error.gone else [str(error)]
+    slowing = [path for kind, alike in found.items() if _SLOWS_THE_CHIP.fullmatch(kind) for path in alike]
+    return slowing, [refusal.reason for refusal in refusals]
 
 
 def _at_work(devices: Sequence[Path]) -> bool:

@@ -67,7 +67,9 @@ def calibrate(
     progress("fitting stand-ins and exits")
     network = fitted(network, search_inputs)
     record = _record(network, split, plan, hosts)
-    earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": record})
+    # The chain is sought on eager: it holds whatever engines are certified afterwards.
+    key = replace(record, engines={}, measured_on="")
+    earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
     chain = _chain(network, search_inputs, plan, earlier, progress)
     maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier)
     by_host = {host.name: maker.rungs(host, progress) for host in hosts}

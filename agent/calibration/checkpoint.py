@@ -46,22 +46,39 @@ class Checkpoint:
         """Keep one more."""
         _append(self._directory / CHAINS[course], _STEP.dump_json(step))
 
-    def failures(self, samples: int) -> dict[str, Mask]:
-        """By `name_of` a point: which of the certify part's samples failed, for the points counted so far."""
-        lines = _whole_lines(self._directory / FAILURES, _FAILED)
-        return {
-            name: np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=samples).astype(np.bool_)
-            for name, bits in lines
-        }
-
-    def add_failures(self, name: str, failed: Mask) -> None:
-        """Keep one more point's."""
-        _append(self._directory / FAILURES, _FAILED.dump_json((name, np.packbits(failed).tobytes().hex())))
+    def failures(self, engine: str, samples: int) -> "KeptFailures":
+        """What was counted on the certify part's samples with an engine, told by its name and version."""
+        return KeptFailures(self._directory / FAILURES, engine, samples)
 
 
-def name_of(point: object) -> str:
-    """The same for the same point after an interruption: a hash of all that it holds, sets in order."""
-    return _digest(json.dumps(TypeAdapter(type(point)).dump_python(point), sort_keys=True, default=sorted))
+class KeptFailures:
+    """Which samples failed, by point, for the points that were counted so far with one engine."""
+
+    def __init__(self, path: Path, engine: str, samples: int) -> None:
+        self._path = path
+        self._engine = engine
+        self._samples = samples
+        self._known = dict(_whole_lines(path, _FAILED))
+
+    def of(self, point: object) -> Mask | None:
+        """The point's, if it was counted."""
+        packed = self._known.get(self._name(point))
+        if packed is None:
+            return None
+        bits = np.frombuffer(bytes.fromhex(packed), np.uint8)
+        return np.unpackbits(bits, count=self._samples).astype(np.bool_)
+
+    def add(self, point: object, failed: Mask) -> None:
+        """Keep one more."""
+        _append(self._path, _FAILED.dump_json((self._name(point), np.packbits(failed).tobytes().hex())))
+
+    def _name(self, point: object) -> str:
+        """The same for the same point after an interruption: a hash of all that it holds, sets in order.
+
+        With the engine, as points in fp32 name the reference engine wherever they run.
+        """
+        held = TypeAdapter(type(point)).dump_python(point)
+        return _digest(json.dumps([self._engine, held], sort_keys=True, default=sorted))
 
 
 def _whole_lines(path: Path, kind: TypeAdapter[_T]) -> list[_T]:

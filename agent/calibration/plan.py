@@ -54,6 +54,7 @@ class Plan:
             "activity": str(aim.activity),
             "max_disagreement": aim.max_disagreement,
             "count_decisions": float(aim.count_decisions),
+            "decision_flops": float(aim.decision_flops),
             "count_activations": float(aim.count_activations),
             "goal": str(self.goal),
             "knobs": ", ".join(sorted(self.knobs)),

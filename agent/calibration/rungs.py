@@ -104,7 +104,9 @@ class RungMaker:
         """Certificates on part C; the first setting is the full model, which loses nothing."""
         plan, part = self._plan, self._split.certify
         points = [candidate(each.setting, host.name) for each in tested]
-        masks = failure_masks(engine, points, part, self._scale, plan.aim.risk, self._earlier)
+        earlier = self._earlier
+        kept = None if earlier is None else earlier.failures(f"{host.name} {host.runtime}", len(part))
+        masks = failure_masks(engine, points, part, self._scale, plan.aim.risk, kept)
         counts = [int(count) for count in masks[1:].sum(1)]
         n, kind = len(part), plan.aim.risk.kind
         found = certify(counts, n, plan.alphas, plan.delta / self._hosts, kind)
@@ -149,9 +151,10 @@ class RungMaker:
 
 
 def _worth_testing(chain: Sequence[Step], plan: Plan) -> tuple[Step, ...]:
+    (whole,) = _precisions_only([step.setting for step in chain])
     kept = [chain[0]]
-    for step in chain[1:]:
-        if plan.aim.cost(step.cost) < STEP_WORTH_TESTING * plan.aim.cost(kept[-1].cost):
+    for index, step in enumerate(chain[1:], 1):
+        if index == whole or plan.aim.cost(step.cost) < STEP_WORTH_TESTING * plan.aim.cost(kept[-1].cost):
             kept.append(step)
     return tuple(kept)
 

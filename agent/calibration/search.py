@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agent.calibration.cost import Cost, CostModel
+from agent.calibration.cost import DECISION_FLOPS, Cost, CostModel
 from agent.calibration.course import Course, Phase, phases_of
 from agent.calibration.memory_cost import MemoryCost
 from agent.calibration.moves import ActivationMove, ExitMove, Menu, Move, PrecisionMove, ResolutionMove, SkipMove
@@ -64,8 +64,8 @@ class Aim:
     """What the search goes for; `flops_share` is how much operations count against weight bytes.
 
     By default both have equal say: the search has no device in view. With `count_decisions` a gate weighs what
-    it takes in time, and not only in operations; with `count_activations` bytes are those of the weights and of
-    the encoded activations alive at once, and else of the weights alone.
+    it takes in time, `decision_flops` besides its own operations; with `count_activations` bytes are those of the
+    weights and of the encoded activations alive at once, and else of the weights alone.
     """
 
     risk: RiskMeasure = NEWLY_WRONG
@@ -74,6 +74,7 @@ class Aim:
     activity: Activity = Activity.MEAN_ABS
     max_disagreement: float = MAX_DISAGREEMENT
     count_decisions: bool = True
+    decision_flops: int = DECISION_FLOPS
     count_activations: bool = False
 
     def cost(self, cost: Cost) -> float:
@@ -102,7 +103,7 @@ class Search:
         self._heads = _exit_heads(network, menu.exits)
         full, done = self._prefixes.keep(Setting())
         self._reference = done.outputs
-        self._costs = CostModel(network, full.weights_resident_bytes)
+        self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
         self._memory = MemoryCost(network, inputs) if aim.count_activations else None
         self._ratios: dict[Move, float] = {}
         # The first phase is every course's.

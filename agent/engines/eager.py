@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from functools import partial
 
-from agent.engines.engine import REFERENCE, UnsupportedPoint
+from agent.engines.engine import REFERENCE
 from agent.engines.interpreter import Interpreter, check_runs
-from agent.engines.resolution import at_resolution, resized
+from agent.engines.resolution import resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
-from agent.engines.support import check_knobs
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import Way, ways_through
 from agent.models.flops import segment_flops
@@ -39,10 +39,14 @@ class EagerEngine:
         """`eager`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> TorchVariant:
+    def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for another engine's point, and for blocks, layers or stand-ins unknown here."""
-        if point.engine != NAME:
-            raise UnsupportedPoint(f"{point.name}: made for engine {point.engine!r}, this one is {NAME!r}")
+        check_arithmetic(point, NAME)
+        check_knobs(point, at_resolution(self._model, point.resolution))
+
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
         return TorchVariant(point, self.build(point))
 
     def build(self, knobs: Knobs) -> StagedNetwork:

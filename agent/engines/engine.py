@@ -52,6 +52,9 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    def check(self, point: OperatingPoint) -> None:
+        """Raises UnsupportedPoint, in no time, for a point that `prepare` would refuse."""
+
     def prepare(self, point: OperatingPoint) -> Variant:
         """Build the variant of a point. Raises UnsupportedPoint when this engine can't run it."""
 

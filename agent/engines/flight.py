@@ -35,6 +35,8 @@ class Flight:
         """Samples that the gate is shut for leave with their answers; the others stay, closed up."""
         if verdict.answers is None or isinstance(verdict.open, bool):
             raise TypeError("samples leave by a verdict with answers, decided per sample")
+        if len(self.x) == 1 and verdict.open:
+            return
         # By indexing, not index_select, here and below: that gives channels first whatever it is given.
         staying = verdict.open.nonzero().flatten()
         if len(staying) == len(self.x):

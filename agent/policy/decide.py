@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from agent.models.ladder import Ladder, OperatingPoint
-from agent.policy.choice import SLOW_DOWN_HZ, Choice, allowed, choose
+from agent.policy.choice import SLOW_DOWN_HZ, Choice, choose
 from agent.policy.clauses import because, missing, window_clause
 from agent.policy.conditions import Evaluation
 from agent.policy.decision import ControlState, Decision
@@ -30,7 +30,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     if policy.goals.any:
         learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
         if choice.fits and not urgent and not isinstance(use, Pause):
-            points = _from(choice.point, ladder, policy)
+            points = _from(choice)
             goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
     wanted = goal.point.name
     before = _unwound(state, snapshot.at)
@@ -72,10 +72,10 @@ def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
     return None
 
 
-def _from(name: str, ladder: Ladder, policy: Policy) -> tuple[OperatingPoint, ...]:
-    """The allowed points from this one downwards."""
-    points = allowed(ladder, policy.max_accuracy_loss)
-    return points[next(index for index, point in enumerate(points) if point.name == name) :]
+def _from(choice: Choice) -> tuple[OperatingPoint, ...]:
+    """The allowed points from the chosen one downwards."""
+    points = choice.points
+    return points[next(index for index, point in enumerate(points) if point.name == choice.point) :]
 
 
 def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:

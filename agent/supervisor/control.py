@@ -143,9 +143,9 @@ class Control:
             self._emit(Event(EventKind.DECISION, text, details))
 
     def _usable(self) -> Ladder:
-        """The ladder without points in quarantine and drifted ones; the full one always stays.
+        """The ladder without points that the engine refuses, those in quarantine and drifted ones.
 
-        So does the point in force unless it has drifted.
+        The full one always stays. So does the point in force unless it has drifted.
         """
         now = self._clock()
         kept = tuple(
@@ -154,6 +154,7 @@ class Control:
             if rung == 0
             or (
                 point.name not in self._drift.demotions
+                and point.name not in self._keeper.refused
                 and (point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
             )
         )
@@ -164,7 +165,9 @@ class Control:
         usable, now = {point.name for point in self._usable().points}, self._clock()
         left_out = {}
         for name in (point.name for point in self._ladder.points if point.name not in usable):
-            if name in self._drift.demotions:
+            if name in self._keeper.refused:
+                left_out[name] = self._keeper.refused[name]
+            elif name in self._drift.demotions:
                 left_out[name] = f"it {self._drift.demotions[name].because}"
             else:
                 rest_s = self._quarantine[name][0] - now

@@ -30,6 +30,7 @@ _NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_", "GPU", "CPU", "SOC", "CV", "SY
 _MOST_EVENTS = 1 << 63
 # in4 to in6 are voltages over the shunts and in7 is their sum.
 _CHANNELS = (1, 2, 3)
+_OC_COUNT = re.compile(r"oc[0-9]_event_cnt")
 _IIO_RAIL = re.compile(r"rail_name_([0-9])")
 
 
@@ -66,7 +67,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             partial(count, path),
             _SLOW_INTERVAL_S,
         )
-        for path in over_current_counts(sysroot)
+        for path in over_current_counts(sysroot)[0]
     ]
     if not rails:
         refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
@@ -176,13 +177,18 @@ def _microwatts(path: Path) -> float:
     return read_int(path, *_MICROWATTS) / 1e6
 
 
-def over_current_counts(sysroot: Path) -> list[Path]:
-    """The files that count over-current alarms since boot; the chip slows down at each."""
+def over_current_counts(sysroot: Path) -> tuple[list[Path], list[SensorError]]:
+    """The files that count over-current alarms since boot, at each of which the chip slows down.
+
+    Also says why others can't be told.
+    """
     try:
-        found = [chip for chip in chips(sysroot)[0] if chip.name == "soctherm_oc"]
-    except SensorError:
-        return []
-    return [path for chip in found for path in _list(chip.path) if re.fullmatch(r"oc[0-9]_event_cnt", path.name)]
+        found, faults = chips(sysroot)
+        alarms = [chip for chip in found if chip.name == "soctherm_oc"]
+        files = [path for chip in alarms for path in _list(chip.path) if _OC_COUNT.fullmatch(path.name)]
+    except UnreadableError as error:
+        return [], [] if error.gone else [error]
+    return files, faults
 
 
 def count(path: Path) -> float:

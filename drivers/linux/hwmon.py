@@ -177,9 +177,7 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
         except SensorError as error:
             faults.append(error)
             continue
-        # Without a name it is half registered: nobody can say what it would measure.
-        if name:
-            named.append((directory, name.replace("/", "_")))
+        named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
     keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
     return [

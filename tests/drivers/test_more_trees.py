@@ -18,6 +18,12 @@ EXPECTATION = re.compile(r"^#= (.+?) ([=!-])(?: (.+))?$", re.MULTILINE)
 TREES = sorted((Path(__file__).parent / "trees").glob("*.tree"))
 
 
+@pytest.fixture(autouse=True)
+def _files_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing moves between two looks at a tree: there is nothing to wait for."""
+    monkeypatch.setattr("drivers.survey._SECOND_LOOK_AFTER_S", 0.0)
+
+
 def read(text: str, root: Path) -> tuple[dict[str, Value], dict[str, str]]:
     """The value of each name, of the first driver that has one, and every reason why not, joined by name."""
     device_tree.write(device_tree.parse(text), root)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.reading import THROTTLED
+from drivers.reading import THROTTLED, Provenance
 from drivers.sensor import SensorError
 from drivers.take import take
 from drivers.throttling import HELD_S, Rise, discover, throttled
@@ -80,3 +80,12 @@ def test_a_source_that_fails_leaves_it_unknown_unless_another_says_yes() -> None
     with pytest.raises(SensorError, match="gone"):
         throttled([fails, notes])
     assert throttled([notes]) == "no"
+
+
+def test_what_can_not_be_told_apart_makes_it_partial(write_tree: WriteTree) -> None:
+    root = write_tree(f"{COOLING}/type: Processor\n{COOLING}/cur_state: 0\n{COOLING}/max_state: 3\n{ALARM}/name:")
+    found = discover(root)
+    (sensor,) = found.sensors
+    assert (take(sensor).value, sensor.provenance) == ("no", Provenance.MEASURED_PARTIAL)
+    assert [refusal.name for refusal in found.refusals] == ["throttled/unread"]
+    assert "hwmon0/name" in found.refusals[0].reason

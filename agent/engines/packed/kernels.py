@@ -35,10 +35,13 @@ class Packed:
     weights_bytes: int
 
 
-def pack_float(layer: Layer, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Packed:
+def pack_float(
+    layer: Layer, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, writes_over: bool = False
+) -> Packed:
     """A layer in fp32 or bf16: input, residual and output have that dtype, convolutions channels last.
 
-    Raises KernelRefused.
+    With `writes_over` a convolution's sum is written over the residual, which must be nobody else's. Raises
+    KernelRefused.
     """
     _check(layer, weight, bias)
     weight = weight.to(dtype)
@@ -64,12 +67,29 @@ def pack_float(layer: Layer, weight: Tensor, bias: Tensor | None, dtype: torch.d
     if layer.activation is not None and kind != "relu":
         raise KernelRefused(f"{layer.name}: {kind} after a sum is not fused")
     after = "relu" if layer.activation is not None else None
+    if writes_over:
+        return Packed(_summed_in_place(packed, bias, geometry, after), held)
     return Packed(
         lambda x, residual: summed(
             x, residual, packed, bias, padding, stride, dilation, groups, "add", 1.0, after, [], ""
         ),
         held,
     )
+
+
+def _summed_in_place(
+    packed: Tensor, bias: Tensor | None, geometry: tuple[list[int], list[int], list[int], int], after: str | None
+) -> Kernel:
+    stride, padding, dilation, groups = geometry
+    summed = torch.ops.mkldnn._convolution_pointwise_.binary
+
+    def run(x: Tensor, residual: Tensor | None) -> Tensor:
+        assert residual is not None  # noqa: S101 - by the plan; in another layout the kernel would mix up elements
+        residual = residual.contiguous(memory_format=torch.channels_last)
+        y: Tensor = summed(residual, x, packed, bias, padding, stride, dilation, groups, "add", 1.0, after, [], "")
+        return y
+
+    return run
 
 
 def _float_linear(packed: Tensor, bias: Tensor | None, layer: Layer) -> Kernel:

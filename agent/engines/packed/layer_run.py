@@ -39,16 +39,19 @@ class LayerBinder:
         else:
             want = torch.bfloat16 if planned.arithmetic is Arithmetic.BF16 else torch.float32
             inner = want
-            fused = _fuses(layer)
+            fused = _fuses(layer) and not self.packer.is_small(layer, planned.arithmetic)
         residual_want = inner if residual_have is not None else None
         if isinstance(inner, Grid) and isinstance(residual_have, Grid):
             residual_want = residual_have
+        in_place = fused and residual_slot is not None and planned.arithmetic is Arithmetic.INT8
         packed = self.packer.pack(
-            layer if fused else split(layer), planned.arithmetic, _quantized_form(want, inner, residual_want)
+            layer if fused else split(layer),
+            planned.arithmetic,
+            _quantized_form(want, inner, residual_want),
+            writes_over=fused and own,
         )
         kernel = packed.run
         after = None if fused else _after(layer)
-        in_place = planned.arithmetic is Arithmetic.INT8 and fused
 
         def run(values: Values) -> None:
             x = values[source_slot]

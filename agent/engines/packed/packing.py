@@ -11,6 +11,7 @@ from agent.engines.fusion import Layer
 from agent.engines.int8_store import Int8Store
 from agent.engines.packed import kernels
 from agent.engines.packed.forms import Arithmetic
+from agent.engines.packed.small_layers import is_small, pack_small
 from agent.models.graph import layer_of
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import Precision
@@ -57,26 +58,41 @@ class Packer:
         """A weight of an operator that has no packed kernel: as eager rounds it, in float32."""
         return store(self._array(name), precision_of(self._knobs, layer_of(name))).widened()
 
-    def pack(self, layer: Layer, arithmetic: Arithmetic, form: kernels.QuantizedForm | None) -> kernels.Packed:
-        """The layer's kernel. Raises kernels.KernelRefused."""
+    def is_small(self, layer: Layer, arithmetic: Arithmetic) -> bool:
+        """Whether the layer is better off without a packed kernel, and so with nothing fused to it."""
+        return arithmetic is Arithmetic.FP32 and is_small(layer, self._packing.network.weight_shapes[layer.weight])
+
+    def pack(
+        self,
+        layer: Layer,
+        arithmetic: Arithmetic,
+        form: kernels.QuantizedForm | None,
+        writes_over: bool = False,
+    ) -> kernels.Packed:
+        """The layer's kernel; for `writes_over` see `kernels.pack_float`. Raises kernels.KernelRefused."""
         precision = precision_of(self._knobs, layer.name)
-        key = (layer, arithmetic, precision, form)
+        key = (layer, arithmetic, precision, form, writes_over)
         packed = self._packing.shared.get(key)
         if packed is None:
-            packed = self._packed(layer, arithmetic, precision, form)
+            packed = self._packed(layer, arithmetic, form, writes_over)
             self._packing.shared[key] = packed
         return packed
 
     def _packed(
-        self, layer: Layer, arithmetic: Arithmetic, precision: Precision, form: kernels.QuantizedForm | None
+        self, layer: Layer, arithmetic: Arithmetic, form: kernels.QuantizedForm | None, writes_over: bool
     ) -> kernels.Packed:
+        precision = precision_of(self._knobs, layer.name)
         bias = None if layer.bias is None else torch.tensor(self._array(layer.bias))
         if form is not None:
             return kernels.pack_quantized(layer, self._packing.int8.weight(layer.weight, precision), bias, form)
         if arithmetic is Arithmetic.BF16:
-            return kernels.pack_float(layer, torch.tensor(self._array(layer.weight)), bias, torch.bfloat16)
+            weight = torch.tensor(self._array(layer.weight))
+            return kernels.pack_float(layer, weight, bias, torch.bfloat16, writes_over)
         kept = Precision.FP32 if self._native else precision
-        return kernels.pack_float(layer, store(self._array(layer.weight), kept).widened(), bias, torch.float32)
+        weight = store(self._array(layer.weight), kept).widened()
+        if self.is_small(layer, arithmetic):
+            return pack_small(layer, weight, bias)
+        return kernels.pack_float(layer, weight, bias, torch.float32, writes_over)
 
     def _array(self, name: str) -> Array:
         """A weight in fp32. Vectors come with the first: layers in int8 want no more than their bias."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.engines.fusion import Activation, Layer, Window
@@ -79,6 +79,7 @@ class _Case:
     layer: Layer
     kernel: tuple[int, ...]
     samples: int = 1
+    writes_over: bool = False
 
 
 def _cases() -> list[_Case]:
@@ -98,6 +99,7 @@ def _cases() -> list[_Case]:
         conv(16, 3, 1, residual="r", activation=relu),
         conv(16, 3, 1, residual="r"),
     ]
+    cases += [replace(case, writes_over=True) for case in cases if case.layer.residual is not None]
     for activation in (None, relu, Activation("gelu", (), "none")):
         cases.append(_Case(Layer("y", "x", (32,), (48,), "l.w", "l.b", None, None, activation), (48, 32), 3))
         cases.append(_Case(Layer("y", "x", (5, 32), (5, 48), "l.w", "l.b", None, None, activation), (48, 32)))
@@ -139,9 +141,9 @@ def _check(precision: Precision, limit: int) -> str:
             return _by_eager(layer, x, weight, bias, residual)
 
         if precision is not Precision.INT8:
-            packed = kernels.pack_float(layer, weight, bias, dtype)
-            given = x.to(dtype), None if residual is None else residual.to(dtype)
-            return (lambda: packed.run(*given)), eager
+            packed = kernels.pack_float(layer, weight, bias, dtype, case.writes_over)
+            narrow = x.to(dtype)
+            return (lambda: packed.run(narrow, None if residual is None else residual.clone().to(dtype))), eager
         grid = Grid.over(Range(0.0, 1.0))
         form = kernels.QuantizedForm(grid, None)
         quantized = quantize_weight(weight.numpy(), limit)

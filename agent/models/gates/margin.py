@@ -30,8 +30,8 @@ class MarginGate:
 
 def margin(logits: Tensor) -> Tensor:
     """Best minus second-best softmax probability, (samples, classes) to (samples,), 0..1."""
-    best = logits.softmax(1).topk(2, dim=1).values
-    return best[:, 0] - best[:, 1]
+    best, second = logits.softmax(1).topk(2, dim=1).values.unbind(1)
+    return best - second
 
 
 def gate_for(knobs: Knobs, site: Site) -> MarginGate | None:

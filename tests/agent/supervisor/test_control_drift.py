@@ -25,6 +25,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.point = LADDER.full.name
+        self.refused: dict[str, str] = {}
         self.standings: list[Standing] = []
 
     def stand(self, standing: Standing) -> None:
