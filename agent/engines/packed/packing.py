@@ -78,11 +78,10 @@ class Packer:
         if planned.arithmetic is not Arithmetic.FP32:
             return Kind.PACKED
         shape = self._packing.network.weight_shapes[layer.weight]
-        if is_small(layer, shape):
-            return Kind.SMALL
         sparse = planned.reads_sparse and layer.window is None and len(layer.source_shape) == 1
-        enough = math.prod(shape) >= LEAST_WEIGHTS and self._packing.most_non_zero > 0
-        return Kind.SPARSE if sparse and enough else Kind.PACKED
+        if sparse and math.prod(shape) >= LEAST_WEIGHTS and self._packing.most_non_zero > 0:
+            return Kind.SPARSE
+        return Kind.SMALL if is_small(layer, shape) else Kind.PACKED
 
     def pack(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from agent.engines.packed.kernels import Packed
 from agent.engines.packed.timing import fastest_s
 
-LEAST_WEIGHTS = 2**18
+LEAST_WEIGHTS = 2**20
 """Below this many weights the dense product takes less time than looking for zeros."""
 
 _SHARES = (0.5, 0.25, 0.1)

@@ -35,11 +35,11 @@ def test_a_batch_is_dense() -> None:
 def test_a_network_with_aa_relu_before_a_large_layer_answers_as_on_eager(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays: dict[str, np.ndarray] = {}
     build = Builder("all", (64,), arrays, np.random.default_rng(0))
-    x, _ = build.linear(Ref(INPUT), (64,), 512)
-    x = build.add("aten.relu.default", (x,), (512,))
-    x, _ = build.linear(x, (512,), 512)
-    x = build.add("aten.relu.default", (x,), (512,))
-    build.linear(x, (512,), 7)
+    x, _ = build.linear(Ref(INPUT), (64,), 1024)
+    x = build.add("aten.relu.default", (x,), (1024,))
+    x, _ = build.linear(x, (1024,), 1024)
+    x = build.add("aten.relu.default", (x,), (1024,))
+    build.linear(x, (1024,), 7)
     network = TrainedNetwork((build.done(),), arrays)
     batch = np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)
     chosen = point("eager", activations={"all.relu_1": Activation(threshold=0.8)})
