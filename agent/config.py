@@ -144,6 +144,18 @@ class Spool(_Part):
         return self
 
 
+class Inputs(_Part):
+    """Numbers that outside sources publish: how long one holds that says nothing of it itself, in seconds."""
+
+    max_age: Duration = 60.0
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.max_age < 1.0:
+            raise refuse("too short a time", allowed="1 s or more", at=("max_age",))
+        return self
+
+
 class Replay(_Part):
     """A recorded or scripted day in place of sensors, played in `span` seconds of real time (None: its own pace).
 
@@ -180,6 +192,7 @@ class AgentConfig(_Part):
     groups: tuple[TopicLevel, ...] = Field((), strict=False)
     telemetry: Telemetry = Telemetry()
     spool: Spool = Spool()
+    inputs: Inputs = Inputs()
     meter: MeterAddress | None = None
     controls: tuple[ControlName, ...] = Field((), strict=False)
     replay: Replay | None = None

@@ -5,7 +5,7 @@ ties an answer to its question.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -63,11 +63,15 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker says: the engine is up and requests are answered at `point`."""
+    """Worker says: the engine is up and requests are answered at `point`.
+
+    `refused` holds the operating points that the engine can't run, each with the reason.
+    """
 
     pid: int
     point: str
     engine: str
+    refused: dict[str, str] = field(default_factory=dict)
     kind: Literal["ready"] = "ready"
 
 
@@ -107,7 +111,10 @@ class ShadowCount:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Worker answers Report. Latencies are of inference alone; None where nothing was served."""
+    """Worker answers Report. Latencies are of inference alone; None where nothing was served.
+
+    `turned_away` are requests that the policy's limits refused (429 and 503).
+    """
 
     id: int
     window_s: float
@@ -118,8 +125,15 @@ class Served:
     latency_p95_ms: float | None
     skip_ratio: float | None
     weights_resident_bytes: int
+    turned_away: int = 0
     shadow: tuple[ShadowCount, ...] = ()
     kind: Literal["served"] = "served"
+
+    @property
+    def asked_hz(self) -> float | None:
+        """The load: requests a second, answered or not; None for a window without length."""
+        asked = self.requests + self.failed + self.turned_away
+        return asked / self.window_s if self.window_s > 0 else None
 
 
 ToWorker = Switch | Ping | Report | Standing | Stop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from drivers import host, nvidia
+from drivers import host, nvidia, throttling
 from drivers.apple import counters, powermetrics, state
 from drivers.apple.system import MacSystem
 from drivers.boards import jetson, raspberry_pi, rk3588
@@ -25,7 +25,7 @@ from drivers.linux import (
     throttle,
 )
 from drivers.meters import meter as meters
-from drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE
+from drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE, THROTTLED
 from drivers.sensor import Discovery, Refusal
 
 DISCOVERY_DEADLINE_S = 3.0
@@ -46,20 +46,21 @@ class Driver:
 LINUX = (
     Driver("power_supply", power_supply.discover, (BATTERY, "power_source", POWER)),
     Driver("jetson", jetson.discover, (POWER,)),
-    Driver("raspberry_pi", raspberry_pi.discover, (POWER, "under_voltage")),
+    Driver("raspberry_pi", raspberry_pi.discover, (POWER, "under_voltage", "thermal_pressure", THROTTLED)),
     Driver("rk3588", rk3588.discover, ("npu",)),
     Driver("thermal", thermal.discover, (TEMPERATURE, "thermal_pressure")),
-    Driver("hwmon", hwmon.discover, ("hwmon",)),
+    Driver("hwmon", hwmon.discover, ("hwmon", POWER)),
     Driver("rapl", rapl.discover, (POWER, "energy")),
     Driver("memory", memory.discover, (MEMORY_AVAILABLE, MEMORY_PRESSURE)),
     Driver("cpu", cpu.discover, (CPU,)),
     Driver("cpufreq", cpufreq.discover, ("frequency",)),
     Driver("throttle", throttle.discover, ("throttle_count",)),
+    Driver("throttling", throttling.discover, (THROTTLED,)),
     Driver("cooling", cooling.discover, ("cooling",)),
     Driver("platform_profile", platform_profile.discover, ("platform_profile",)),
 )
 
-_TOLD_BY_MACOS = (BATTERY, "power_source", POWER, TEMPERATURE, "thermal_pressure", MEMORY_PRESSURE)
+_TOLD_BY_MACOS = (BATTERY, "power_source", POWER, TEMPERATURE, "thermal_pressure", THROTTLED, MEMORY_PRESSURE)
 # These ask the running system, never a captured tree.
 LIVE = (Driver("nvidia", lambda _sysroot: nvidia.discover(), ("gpu",)),)
 HOST = Driver("host", lambda _sysroot: host.discover(), (MEMORY_AVAILABLE, CPU))

@@ -46,6 +46,8 @@ POWER_SOURCE = "power_source"
 POWER = "power"
 TEMPERATURE = "temperature"
 THERMAL_PRESSURE = "thermal_pressure"
+THROTTLED = "throttled"
+"""Whether the platform has slowed the chip down by itself: `yes` or `no`."""
 MEMORY_AVAILABLE = "memory_available"
 MEMORY_PRESSURE = "memory_pressure"
 CPU = "cpu"
@@ -58,6 +60,7 @@ UNITS: Mapping[str, Unit] = {
     POWER: Unit.WATT,
     TEMPERATURE: Unit.CELSIUS,
     THERMAL_PRESSURE: Unit.NAME,
+    THROTTLED: Unit.NAME,
     MEMORY_AVAILABLE: Unit.BYTE,
     MEMORY_PRESSURE: Unit.PERCENT,
     CPU: Unit.PERCENT,

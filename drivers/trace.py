@@ -20,6 +20,7 @@ from drivers.reading import (
     TEMPERATURE,
     THERMAL_PRESSURE,
     THERMAL_PRESSURES,
+    THROTTLED,
     Value,
 )
 
@@ -53,6 +54,7 @@ COLUMNS: Mapping[str, Column] = {
     "memory_available_b": Column(MEMORY_AVAILABLE, (0, 1e15)),
     "memory_pressure_percent": Column(MEMORY_PRESSURE, (0, 100)),
     "thermal_pressure": Column(THERMAL_PRESSURE, words=THERMAL_PRESSURES),
+    "throttled": Column(THROTTLED, words=("yes", "no")),
     "ambient_c": Column("ambient", (-60, 80)),
     "supply_w": Column("supply", (0, 10_000)),
     "requests_hz": Column("requests", (0, 1e6)),

@@ -144,7 +144,12 @@ def _judge(name: str, reading: Reading, right: Sequence[Readings]) -> str:
 
 
 def _read(found: Discovery) -> Readings:
-    return {sensor.name: take(sensor) for sensor in found.sensors}
+    """Every sensor once, and those without a value a second time: a rise takes two looks."""
+    first = {sensor.name: take(sensor) for sensor in found.sensors}
+    return {
+        sensor.name: first[sensor.name] if first[sensor.name].value is not None else take(sensor)
+        for sensor in found.sensors
+    }
 
 
 def _read_without(case: Case, files: Mapping[str, bytes]) -> Readings:

@@ -1,23 +1,24 @@
 """What every driver shows for itself: `python -m agent.bench.driver_scale` prints the table of docs/drivers.md.
 
-Bronze: a tree or a recording, tests of its own and a page of documentation. Silver: also every fault of every file
-it reads, and devices that come and go. Gold: also a report from a real device.
+Bronze: a tree or recordings in its tests, tests of its own and a place in the documentation. Silver: also every
+fault of every file it reads, a measured cost, and devices that go and come back. Gold: also a report from a real
+device.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from agent.bench import device_tree
+from agent.bench import driver_trees
 from drivers.catalog import LINUX, LIVE, MACOS, Driver, meter_driver
 
 ROOT = Path(__file__).parents[2]
-HEADING = "| driver | scale | recorded | own tests | documented | faults | comes and goes | real device |"
-_RULE = "|---|---|---|---|---|---|---|---|"
+HEADING = "| driver | scale | recorded | own tests | documented | faults | cost | comes and goes | real device |"
+_RULE = "|---|---|---|---|---|---|---|---|---|"
 # Where a driver's tests are called otherwise than the driver.
-_TESTS = {"macos": "state", "apple_counters": "state"}
+_TESTS = {"macos": "state", "apple_counters": "counters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Standing:
     own_tests: bool
     documented: bool
     faults: bool
+    cost: bool
     comes_and_goes: bool
     real_device: bool
 
@@ -37,7 +39,7 @@ class Standing:
         """The highest level that the driver reaches with all that is below it."""
         if not (self.recorded and self.own_tests and self.documented):
             return "-"
-        if not (self.faults and self.comes_and_goes):
+        if not (self.faults and self.cost and self.comes_and_goes):
             return "bronze"
         return "gold" if self.real_device else "silver"
 
@@ -45,19 +47,36 @@ class Standing:
 def standings() -> list[Standing]:
     """All drivers, in the order of the catalog."""
     documentation = (ROOT / "docs/drivers.md").read_text()
-    in_trees, look_again = _in_trees()
+    reports = sorted((ROOT / "docs/hardware").glob("*.json"))
+    comes_and_goes = {
+        driver.name: driver_trees.survives_its_devices(found, root)
+        for driver, found, root in driver_trees.at_work()
+    }
     return [
         Standing(
             name=driver.name,
-            recorded=driver.name in in_trees or driver not in LINUX,
+            # What reads no tree is tested against recordings in its own tests.
+            recorded=driver.name in comes_and_goes or (driver not in LINUX and _has_tests(driver)),
             own_tests=_has_tests(driver),
             documented=f"`{driver.name}`" in documentation.partition(HEADING)[0],
-            faults=driver.name in in_trees,
-            comes_and_goes=driver.name in look_again,
-            real_device=any((ROOT / "docs/hardware").glob(f"{driver.name}-*.json")),
+            # The matrix and the cost benchmark go through every driver in every tree.
+            faults=driver.name in comes_and_goes,
+            cost=driver.name in comes_and_goes,
+            comes_and_goes=comes_and_goes.get(driver.name, False),
+            real_device=any(driver.name in _working(report) for report in reports),
         )
         for driver in (*LINUX, meter_driver(None), *LIVE, *MACOS)
     ]
+
+
+def _working(report: Path) -> set[str]:
+    """The drivers that gave a value on the device of a report (tests/hardware)."""
+    drivers = json.loads(report.read_text())["drivers"]
+    return {
+        name
+        for name, said in drivers.items()
+        if any(reading["value"] is not None for reading in said["readings"].values())
+    }
 
 
 def table(of: Iterable[Standing]) -> str:
@@ -69,27 +88,12 @@ def table(of: Iterable[Standing]) -> str:
             each.own_tests,
             each.documented,
             each.faults,
+            each.cost,
             each.comes_and_goes,
             each.real_device,
         )
         rows.append(f"| {each.name} | {each.scale} | {' | '.join('yes' if fact else 'no' for fact in shown)} |")
     return "\n".join(rows)
-
-
-def _in_trees() -> tuple[set[str], set[str]]:
-    """The drivers that read some tree, and those of them that look anew when devices change."""
-    reading: set[str] = set()
-    looking: set[str] = set()
-    for name in device_tree.names():
-        with TemporaryDirectory(prefix="tidegate-tree-") as directory:
-            device_tree.write(device_tree.load(name), Path(directory))
-            for driver in LINUX:
-                found = driver.discover(Path(directory))
-                if found.sensors:
-                    reading.add(driver.name)
-                if found.sensors and found.again is not None:
-                    looking.add(driver.name)
-    return reading, looking
 
 
 def _has_tests(driver: Driver) -> bool:

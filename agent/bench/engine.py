@@ -12,15 +12,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from agent.bench import engine_worker
+from agent.bench import engine_ladder, engine_worker
 from agent.bench.engine_artefacts import keep_onnx_models
 from agent.bench.engine_networks import SUBJECTS, keep_network
 from agent.bench.engine_peers import PEERS
 from agent.bench.figures import Cell, Figures, Goal
+from agent.bench.ladder_bundle import NETWORK
 
 Progress = Callable[[str], None]
 
 WORKERS_OF = "resnet18"
+ALL_NETWORKS = (*SUBJECTS, NETWORK)
 QUICK_NETWORKS = ("resnet18",)
 QUICK_PEERS = ("eager", "ort fp32", "ort int8", "packed fp32", "packed int8", "onnx fp32", "onnx int8")
 ROUNDS = 10
@@ -80,7 +82,8 @@ Table = dict[tuple[str, int, str], Measured]
 
 def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = None) -> Figures:
     """Every peer that is installed, on every network, at 1 and 2 threads."""
-    names = tuple(networks or (QUICK_NETWORKS if quick else SUBJECTS))
+    chosen = tuple(networks or (QUICK_NETWORKS if quick else ALL_NETWORKS))
+    names = tuple(name for name in chosen if name in SUBJECTS)
     peers = [peer for peer in (QUICK_PEERS if quick else PEERS) if _installed(peer)]
     table: Table = {}
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as kept:
@@ -96,12 +99,16 @@ def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = Non
             progress(f"{WORKERS_OF}: worker processes")
             held = engine_worker.measure_workers(Path(kept) / WORKERS_OF)
     rows = [*_rows(table), *engine_worker.rows(held)]
-    return Figures("engine", rows, [*_goals(table), *engine_worker.goals(held)])
+    goals = [*_goals(table), *engine_worker.goals(held)]
+    if NETWORK in chosen:
+        raced, race_goals = engine_ladder.run(progress, quick=quick)
+        rows, goals = [*rows, *raced], [*goals, *race_goals]
+    return Figures("engine", rows, goals)
 
 
 def _installed(peer: str) -> bool:
     needs = _NEEDS.get(peer.split(maxsplit=1)[0], "torch")
-    return find_spec(needs) is not None and (peer != "ort int8" or find_spec("onnx") is not None)
+    return find_spec(needs) is not None and (not peer.startswith("ort int8") or find_spec("onnx") is not None)
 
 
 def _compete(

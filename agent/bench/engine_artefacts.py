@@ -2,26 +2,25 @@
 
 import logging
 from pathlib import Path
-from typing import NoReturn
 
 from agent.bench.engine_store import inputs_for, open_network
+from agent.calibration.setting import Setting as FullPoint
 from agent.engines.engine import Array
-from agent.engines.onnx.graph import GraphSetting, Sources, X, build_graph
-from agent.engines.onnx.protobuf import TensorValue, model_bytes
+from agent.engines.onnx.graph import Setting, X, build_graph
+from agent.engines.onnx.numbers import Numbers
+from agent.engines.onnx.protobuf import model_bytes
+from agent.engines.onnx.route import Part, steps_of
 
 
-def keep_onnx_models(directory: Path, with_int8: bool) -> None:
-    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx."""
+def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = None) -> None:
+    """Write fp32.onnx and, as ONNX Runtime's documentation does it (QDQ, per channel), int8.onnx.
+
+    `inputs` (samples, *input shape) are what int8 is calibrated on; None: normal values.
+    """
     network = open_network(directory)
-    sources = Sources(
-        floats=lambda names: [
-            TensorValue(name, network.arrays[name].shape, network.arrays[name]) for name in names
-        ],
-        quantized=_not_asked,
-        array=_not_asked,
-    )
+    whole = Part(steps_of(network, FullPoint()))
     plain = directory / "fp32.onnx"
-    plain.write_bytes(model_bytes(build_graph(network, GraphSetting(), sources)))
+    plain.write_bytes(model_bytes(build_graph(whole, Setting(), Numbers(network))))
     if not with_int8:
         return
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415 - the bench extra
@@ -33,16 +32,12 @@ def keep_onnx_models(directory: Path, with_int8: bool) -> None:
     quantize_static(
         str(prepared),
         str(directory / "int8.onnx"),
-        _Reader(inputs_for(network)),
+        _Reader(inputs_for(network) if inputs is None else inputs),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # Not its default: on x86 with VNNI unsigned activations are the faster, so the harder, peer.
         activation_type=QuantType.QUInt8,
     )
-
-
-def _not_asked(name: str) -> NoReturn:
-    raise AssertionError(f"{name}: an fp32 graph quantizes nothing")
 
 
 class _Reader:

@@ -12,6 +12,7 @@ from torch import nn
 
 from agent.calibration.build import export_network
 from agent.models.graph_file import SegmentModel
+from agent.models.network import TrainedNetwork
 from agent.models.zoo.catalog import ZOO
 from agent.models.zoo.encoder import encoder_6
 from agent.models.zoo.folding import inference_segments
@@ -38,7 +39,7 @@ SUBJECTS: Mapping[str, Subject] = {
 
 
 def keep_network(name: str, directory: Path) -> None:
-    """Export a network into a directory."""
+    """Export one of the subjects into a directory."""
     torch.manual_seed(0)
     subject = SUBJECTS[name]
     net = subject.make()
@@ -47,6 +48,11 @@ def keep_network(name: str, directory: Path) -> None:
             # The usual start of training: activations keep their size, as a trained net's do.
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     network = export_network(inference_segments(net), torch.zeros(2, *subject.shape))
+    write_network(network, directory)
+
+
+def write_network(network: TrainedNetwork, directory: Path) -> None:
+    """A network in the form that `engine_store` opens."""
     directory.mkdir(parents=True, exist_ok=True)
     segments = [SegmentModel.of(segment).model_dump(mode="json") for segment in network.segments]
     (directory / "segments.json").write_text(json.dumps(segments))

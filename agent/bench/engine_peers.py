@@ -95,8 +95,8 @@ def _compiled(directory: Path, threads: int) -> Run:
     return run
 
 
-def _runtime(model: str) -> Callable[[Path, int], Run]:
-    """ONNX Runtime as it comes: its own thread pool settings, spinning included."""
+def _runtime(model: str, spinning: bool = True) -> Callable[[Path, int], Run]:
+    """ONNX Runtime as it comes: its own thread pool settings, spinning included unless that is turned off."""
 
     def opened(directory: Path, threads: int) -> Run:
         import onnxruntime  # noqa: PLC0415
@@ -104,6 +104,8 @@ def _runtime(model: str) -> Callable[[Path, int], Run]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if not spinning:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(directory / model), options, providers=["CPUExecutionProvider"])
 
         def run(batch: Array) -> Array:
@@ -144,6 +146,7 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "torch.compile": _compiled,
     "ort fp32": _runtime("fp32.onnx"),
     "ort int8": _runtime("int8.onnx"),
+    "ort int8 unspun": _runtime("int8.onnx", spinning=False),
     "openvino fp32": _openvino("fp32.onnx"),
     "openvino int8": _openvino("int8.onnx"),
     "packed fp32": _packed("fp32"),

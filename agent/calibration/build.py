@@ -6,9 +6,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agent.calibration.calibrate import Progress, calibrate, silent
+from agent.calibration.calibrate import calibrate
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
 from agent.calibration.digits.training import EPOCHS, train
+from agent.calibration.plan import Plan
+from agent.calibration.progress import Progress, silent
+from agent.engines.auto import NAME as AUTO
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.evidence import Samples
@@ -22,6 +25,7 @@ class Recipe:
 
     sizes: tuple[int, int, int, int] = SIZES
     epochs: int = EPOCHS
+    engines: tuple[str, ...] = (AUTO,)
 
 
 def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, recipe: Recipe = Recipe()) -> None:
@@ -35,13 +39,13 @@ def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, r
     net = train(split.train, seed, recipe.epochs, progress)
     progress("exporting")
     network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
-    found = calibrate(network, split, SCALE, progress)
+    found = calibrate(network, split, SCALE, progress, Plan(engines=recipe.engines))
     contents = Contents(
         model="digits",
         input=InputSpec("image", split.train.inputs.shape[1:], SCALE),
         labels=LABELS,
         built=Provenance(
-            command=f"tidegate bundle build-demo --out DIR --seed {seed}",
+            command=" ".join(["tidegate bundle build-demo --out DIR --seed", str(seed), *_options(recipe)]),
             seed=seed,
             data=split.name,
             parts={name: len(part) for name, part in split.parts.items()},
@@ -55,6 +59,10 @@ def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, r
     )
     write_bundle(out, contents)
     progress(f"wrote {out}")
+
+
+def _options(recipe: Recipe) -> list[str]:
+    return [f"--engine {engine}" for engine in recipe.engines]
 
 
 def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:

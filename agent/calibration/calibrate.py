@@ -4,34 +4,31 @@ import hashlib
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import torch
 
-from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.canaries import choose_canaries
-from agent.calibration.certification import Certification, certify
+from agent.calibration.chain_choice import best_course
 from agent.calibration.checkpoint import Checkpoint
-from agent.calibration.cost import CostModel
+from agent.calibration.course import Course, courses_for
 from agent.calibration.exit_heads import with_exit_heads
-from agent.calibration.live_bytes import with_live_bytes
-from agent.calibration.measurement import measure_figures
+from agent.calibration.hosts import Host, hosts_for
 from agent.calibration.menu import menu_of
-from agent.calibration.moves import PrecisionMove
-from agent.calibration.outcomes import failure_masks
 from agent.calibration.plan import Plan
-from agent.calibration.search import Aim, Search, Step
+from agent.calibration.progress import Progress
+from agent.calibration.rungs import RungMaker
+from agent.calibration.search import Search, Step
 from agent.calibration.setting import Setting
 from agent.calibration.split import Split
 from agent.calibration.stand_ins import with_stand_ins
-from agent.engines.eager import NAME, EagerEngine
+from agent.engines.engine import REFERENCE
 from agent.models.bundle_writer import weights_file
 from agent.models.evidence import Canaries, Floats, scaled
 from agent.models.graph_file import graphs_sha256
-from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint
+from agent.models.ladder import Ladder, OperatingPoint
 from agent.models.ladder_file import Calibration
 from agent.models.network import TrainedNetwork
 
@@ -41,26 +38,14 @@ SEARCH_THREADS = 2
 PLAN = Plan()
 
 
-class Progress(Protocol):
-    """Told what is going on; `share` is how far that is through, 0..1, where it can be told."""
-
-    def __call__(self, text: str, share: float | None = None) -> None: ...
-
-
-def silent(text: str, share: float | None = None) -> None:
-    """A progress that nobody watches."""
-
-
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibration found: `network` has stand-ins and exits; `certification` covers the whole chain."""
+    """What calibration found: `network` has stand-ins and exits."""
 
     network: TrainedNetwork
     ladder: Ladder
     calibration: Calibration
     canaries: Canaries
-    chain: tuple[Step, ...]
-    certification: Certification
 
 
 def calibrate(
@@ -71,32 +56,30 @@ def calibrate(
     plan: Plan = PLAN,
     checkpoint: Path | None = None,
 ) -> Calibrated:
-    """A ladder for the eager engine. Sets torch's thread count for this process.
+    """A ladder for the plan's engines. Sets torch's thread count for this process.
 
-    With a `checkpoint` directory the chain is kept there as it grows, and taken up again from there.
+    With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. Raises
+    HostError for an engine that isn't here.
     """
+    hosts = hosts_for(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
     search_inputs = scaled(split.search.inputs, scale)
     progress("fitting stand-ins and exits")
     network = fitted(network, search_inputs)
-    engine = EagerEngine(network)
-    record = _record(network, split, plan)
-    chain = _chain(network, search_inputs, plan, record, progress, checkpoint)
-    certification = _certify(engine, chain, split, scale, plan, progress)
-    chosen = _rungs(chain, certification, plan.aim)
-    progress(f"{len(chosen)} of {len(chain)} points become rungs; measuring them")
-    settings = [chain[index].setting for index in chosen]
-    costs = CostModel(network, engine.build(settings[0]).weights_resident_bytes)
-    report_inputs = scaled(split.report.inputs, scale)
-    figures = measure_figures(engine, costs, settings, report_inputs, split.report.labels, plan.aim.risk)
-    figures = with_live_bytes(network, settings, figures, report_inputs)
-    certificates = [certification.certificates[index] for index in chosen]
-    measured = list(zip(settings, figures, certificates, strict=True))
-    kept = undominated(figures, always=_precisions_only(settings))
-    ladder = Ladder(_points([measured[index] for index in kept]))
+    record = _record(network, split, plan, hosts)
+    # The chain is sought on eager: it holds whatever engines are certified afterwards.
+    key = replace(record, engines={}, measured_on="")
+    earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
+    chain = _chain(network, search_inputs, plan, earlier, progress)
+    maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier)
+    by_host = {host.name: maker.rungs(host, progress) for host in hosts}
+    ladder = Ladder(joined(by_host))
     torch.set_num_threads(SEARCH_THREADS)
-    canaries = choose_canaries(engine, ladder.points, search_inputs)
-    return Calibrated(network, ladder, record, canaries, chain, certification)
+    engines = {host.name: host.over(network) for host in hosts}
+    # Points in fp32 name eager, whose arithmetic every engine has.
+    variants = [engines.get(point.engine, engines[hosts[0].name]).prepare(point) for point in ladder.points]
+    canaries = choose_canaries(variants, search_inputs)
+    return Calibrated(network, ladder, record, canaries)
 
 
 def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
@@ -104,64 +87,60 @@ def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
     return with_exit_heads(with_stand_ins(network, search_inputs), Setting(), search_inputs)
 
 
+def joined(by_host: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
+    """One ladder of all engines' points, by certified loss and then by operations; each engine's order stays.
+
+    Points in fp32 run on every engine: one engine's are enough. Where there are several engines, points that only
+    one of them can run carry its name.
+    """
+    first, *others = by_host.values()
+    points = [*first, *(point for rungs in others for point in rungs if point.engine != REFERENCE)]
+    if others:
+        points = [
+            point if point.engine == REFERENCE else replace(point, name=f"{point.name}-{point.engine}")
+            for point in points
+        ]
+
+    def place(point: OperatingPoint) -> tuple[float, float]:
+        risk = 1.0 if point.certified_risk is None else point.certified_risk
+        return risk, -point.figures.flops_ratio
+
+    return (points[0], *sorted(points[1:], key=place))
+
+
 def _chain(
     network: TrainedNetwork,
     inputs: Floats,
     plan: Plan,
-    record: Calibration,
+    checkpoint: Checkpoint | None,
     progress: Progress,
-    directory: Path | None,
 ) -> tuple[Step, ...]:
-    checkpoint = None if directory is None else Checkpoint(directory, {"record": record})
-    found = () if checkpoint is None else checkpoint.steps()
-    if found:
-        progress(f"taking up an earlier search at step {len(found)}")
+    """The chain that S says is best among those of all courses."""
 
-    def report(step: Step) -> None:
+    def report(course: Course, step: Step) -> None:
         if checkpoint is not None:
-            checkpoint.add(step)
+            checkpoint.add(course, step)
         progress(
-            f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"{course}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
             f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
             share=1 - plan.aim.cost(step.cost),
         )
 
-    return Search(network, menu_of(network, plan.knobs, inputs), inputs, plan.aim).chain(report, found)
+    menu = menu_of(network, plan.knobs, inputs)
+    search = Search(network, menu, inputs, plan.aim)
+    chains = {}
+    for course in courses_for(menu):
+        found = () if checkpoint is None else checkpoint.steps(course)
+        if found:
+            progress(f"{course}: taking up an earlier search at step {len(found)}")
+        chains[course] = search.chain(course, partial(report, course), found)
+    chosen = best_course(chains, plan.aim, plan.alphas)
+    if len(chains) > 1:
+        progress(f"by what S says, the chain is: {chosen}")
+    return chains[chosen]
 
 
-def _certify(
-    engine: EagerEngine, chain: Sequence[Step], split: Split, scale: float, plan: Plan, progress: Progress
-) -> Certification:
-    """Certificates of the chain on part C; its first setting is the full model, which loses nothing."""
-    progress(f"certifying {len(chain)} points on {len(split.certify)} inputs")
-    masks = failure_masks(engine, [step.setting for step in chain], split.certify, scale, plan.aim.risk)
-    n, kind = len(split.certify), plan.aim.risk.kind
-    found = certify([int(count) for count in masks[1:].sum(1)], n, plan.alphas, plan.delta, kind)
-    for alpha, needed in found.not_certifiable:
-        progress(f"alpha {alpha:.1%} is not certifiable with {n} samples, it needs {needed}")
-    full = Certificate(kind, 0.0, plan.delta, n, 0)
-    return Certification((full, *found.certificates), found.not_certifiable)
-
-
-def _rungs(chain: Sequence[Step], certification: Certification, aim: Aim) -> tuple[int, ...]:
-    alphas = [None if found is None else found.alpha for found in certification.certificates]
-    costs = [aim.cost(step.cost) for step in chain]
-    # A chain is certified from the top: what is certified is its beginning, so that indices are the chain's.
-    settings = [step.setting for step, alpha in zip(chain, alphas, strict=True) if alpha is not None]
-    return pick_rungs(alphas, costs, _before_precision_moves(chain), always=_precisions_only(settings))
-
-
-def _before_precision_moves(chain: Sequence[Step]) -> frozenset[int]:
-    """Points that the search left by lowering one more group's precision: nobody stops halfway down that run."""
-    return frozenset(index for index, after in enumerate(chain[1:]) if isinstance(after.move, PrecisionMove))
-
-
-def _precisions_only(settings: Sequence[Setting]) -> frozenset[int]:
-    """The last of the settings in which only precisions were turned: it answers with all of the model."""
-    return frozenset([int(np.flatnonzero([setting.only_precisions for setting in settings])[-1])])
-
-
-def _record(network: TrainedNetwork, split: Split, plan: Plan) -> Calibration:
+def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[Host]) -> Calibration:
     return Calibration(
         weights_sha256=hashlib.sha256(weights_file(network)).hexdigest(),
         graphs_sha256=graphs_sha256(network),
@@ -173,28 +152,9 @@ def _record(network: TrainedNetwork, split: Split, plan: Plan) -> Calibration:
         delta=plan.delta,
         seed=split.seed,
         torch=str(torch.__version__),
-        measured_on=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, 1 thread",
+        measured_on=(
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, 1 thread; "
+            f"points of engine {REFERENCE} on {hosts[0].name}"
+        ),
+        engines={host.name: host.runtime for host in hosts},
     )
-
-
-def _points(measured: Sequence[tuple[Setting, Figures, Certificate | None]]) -> tuple[OperatingPoint, ...]:
-    points: list[OperatingPoint] = []
-    for setting, figure, certificate in measured:
-        point = OperatingPoint(
-            name=name_point(setting, figure.skip_ratio, [point.name for point in points]),
-            engine=NAME,
-            figures=figure,
-            certificate=certificate,
-            thresholds=setting.thresholds,
-            skip=setting.skip,
-            precision=setting.precision,
-            layer_precision=setting.layer_precision,
-            activations=setting.activations,
-            resolution=setting.resolution,
-            threads=setting.threads,
-            stand_ins=setting.stand_ins,
-            exits=setting.exits,
-            activity=setting.activity,
-        )
-        points.append(point)
-    return tuple(points)

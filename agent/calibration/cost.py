@@ -8,7 +8,8 @@ from agent.models.network import Network
 
 DECISION_FLOPS = 500_000
 """What a gate's decision weighs in a search beside its own operations: it is half a dozen tiny operators and a
-branch, 50 us and more of a core that does 10 GFLOP/s. Only for choosing; published operations leave it out."""
+branch, 50 us and more of a core that does 10 GFLOP/s, as on a net of a millisecond. On large nets, and in 8 bits,
+cores do more in that time. Only for choosing; published operations leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,9 @@ class Cost:
 class CostModel:
     """Counts for one network."""
 
-    def __init__(self, network: Network, full_bytes: int) -> None:
+    def __init__(self, network: Network, full_bytes: int, decision_flops: int = DECISION_FLOPS) -> None:
         self._full_bytes = full_bytes
+        self._decision_flops = decision_flops
         self._full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
 
     def cost(self, network: StagedNetwork, done: Pass) -> Cost:
@@ -39,5 +41,5 @@ class CostModel:
             done.flops / full_flops,
             resident_ratio,
             resident_ratio,
-            done.decisions * DECISION_FLOPS / full_flops,
+            done.decisions * self._decision_flops / full_flops,
         )

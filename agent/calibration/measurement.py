@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from agent.calibration.batches import run
-from agent.calibration.cost import CostModel
-from agent.calibration.risk import RiskMeasure, newly_wrong
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array
-from agent.engines.staged import StagedNetwork
+from agent.calibration.batches import answer_all
+from agent.calibration.risk import RiskMeasure
+from agent.engines.engine import Array, Variant
 from agent.models.ladder import Figures
 
 ROUNDS = 400
@@ -31,52 +26,52 @@ class Latency:
     p95_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A point ready to answer, and its share of the full model's operations, which are counted elsewhere."""
+
+    variant: Variant
+    flops_ratio: float
+
+
 def measure_figures(
-    engine: EagerEngine,
-    costs: CostModel,
-    settings: Sequence[Setting],
+    subjects: Sequence[Subject],
     inputs: Array,
     labels: npt.NDArray[np.int64] | None,
     risk: RiskMeasure,
 ) -> tuple[Figures, ...]:
-    """Figures of each setting against the first, which is the full model. Sets torch to one thread.
-
-    Without labels accuracy and newly wrong are None.
-    """
-    torch.set_num_threads(1)
-    networks = [engine.build(setting) for setting in settings]
-    latencies = measure_latency(networks, inputs)
-    reference = run(networks[0], inputs).outputs
+    """Figures of each point against the first, which is the full model. Without labels accuracy and newly wrong
+    are None."""
+    latencies = measure_latency([subject.variant for subject in subjects], inputs)
+    reference = answer_all(subjects[0].variant, inputs).outputs
     figures = []
-    for network, latency in zip(networks, latencies, strict=True):
-        done = run(network, inputs)
-        executed = sum(done.executed.values())
-        total = len(inputs) * len(done.executed)
-        wrong = None if labels is None else newly_wrong(reference, done.outputs, labels)
+    for subject, latency in zip(subjects, latencies, strict=True):
+        answer = answer_all(subject.variant, inputs)
+        wrong = risk.newly_wrong(reference, answer.outputs, labels)
         figures.append(
             Figures(
                 n=len(inputs),
-                accuracy=None if labels is None else float((done.outputs.argmax(1) == labels).mean()),
+                accuracy=risk.accuracy(answer.outputs, labels),
                 newly_wrong=None if wrong is None else float(wrong.mean()),
-                disagreement=float(risk.differ(reference, done.outputs).mean()),
-                skip_ratio=(total - executed) / total if total else 0.0,
-                flops_ratio=costs.cost(network, done).flops_ratio,
+                disagreement=float(risk.differ(reference, answer.outputs).mean()),
+                skip_ratio=answer.skip_ratio,
+                flops_ratio=subject.flops_ratio,
                 latency_p50_ms=latency.p50_ms,
                 latency_p95_ms=latency.p95_ms,
-                weights_resident_bytes=network.weights_resident_bytes,
+                weights_resident_bytes=subject.variant.weights_resident_bytes,
             )
         )
     return tuple(figures)
 
 
-def measure_latency(networks: Sequence[StagedNetwork], inputs: Array, rounds: int = ROUNDS) -> tuple[Latency, ...]:
-    """Latency of each network over the same single samples, taken in turns so that drift hits all alike."""
-    times_ms = np.empty((len(networks), rounds))
+def measure_latency(variants: Sequence[Variant], inputs: Array, rounds: int = ROUNDS) -> tuple[Latency, ...]:
+    """Latency of each point over the same single samples, taken in turns so that drift hits all alike."""
+    times_ms = np.empty((len(variants), rounds))
     for turn in range(-_WARM_UP_ROUNDS, rounds):
         sample = inputs[turn % len(inputs)][None]
-        for index, network in enumerate(networks):
+        for index, variant in enumerate(variants):
             start = time.perf_counter()
-            network.forward(sample)
+            variant.run(sample)
             if turn >= 0:
                 times_ms[index, turn] = (time.perf_counter() - start) * 1e3
     return tuple(Latency(*map(float, np.percentile(row, [50, 95]))) for row in times_ms)

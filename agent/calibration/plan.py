@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agent.calibration.goal import DEFAULT_KNOBS, FAST, OPERATIONS_SHARE, Goal, Knob, Target
 from agent.calibration.risk import NEWLY_WRONG, RiskMeasure
 from agent.calibration.search import Aim
+from agent.engines.engine import REFERENCE
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05)
 """0.5 % is left out: at a quarter of delta 5 % it needs 875 inputs to certify. Beyond 5 % nobody would want it."""
@@ -15,7 +16,7 @@ DELTA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The search's aim, the losses to certify, and the chance of any certificate being wrong.
+    """The search's aim, the losses to certify, the chance of any certificate being wrong, and the engines.
 
     `goal` is what the aim was made for, `knobs` what may be turned, and `target` how far it should come down.
     """
@@ -26,6 +27,7 @@ class Plan:
     goal: Goal = Goal.BALANCED
     knobs: frozenset[Knob] = FAST
     target: Target | None = None
+    engines: tuple[str, ...] = (REFERENCE,)
 
     @classmethod
     def towards(
@@ -35,11 +37,12 @@ class Plan:
         target: Target | None = None,
         risk: RiskMeasure = NEWLY_WRONG,
         delta: float = DELTA,
+        engines: tuple[str, ...] = (REFERENCE,),
     ) -> "Plan":
         """The plan for a goal; None: the goal's own knobs."""
         turned = DEFAULT_KNOBS[goal] if knobs is None else knobs
         aim = Aim(risk, OPERATIONS_SHARE[goal], count_activations=Knob.ACTIVATIONS in turned)
-        return cls(aim, delta=delta, goal=goal, knobs=turned, target=target)
+        return cls(aim, delta=delta, goal=goal, knobs=turned, target=target, engines=engines)
 
     @property
     def search(self) -> Mapping[str, float | str]:
@@ -51,6 +54,7 @@ class Plan:
             "activity": str(aim.activity),
             "max_disagreement": aim.max_disagreement,
             "count_decisions": float(aim.count_decisions),
+            "decision_flops": float(aim.decision_flops),
             "count_activations": float(aim.count_activations),
             "goal": str(self.goal),
             "knobs": ", ".join(sorted(self.knobs)),

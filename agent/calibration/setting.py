@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.models.ladder import Activation, Activity, Precision, StandIn
+from agent.models.ladder import Activation, Activity, Precision, Ranges, StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Setting:
     zero_share: float = 0.0
     resolution: tuple[int, int] | None = None
     threads: int = 1
+    ranges: Ranges = field(default_factory=dict)
 
     def with_rate(self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY) -> "Setting":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""

@@ -13,7 +13,9 @@ from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
 from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
 from agent.cli.view import format_risk, format_share
+from agent.engines.auto import NAME as AUTO
 from agent.engines.bundle_check import verify as check_bundle
+from agent.engines.engine import REFERENCE
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
@@ -22,8 +24,18 @@ app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=Tru
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's directory.")]
 
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        help="Certify points for this engine: packed, onnx or eager; may be given again. auto, the default: for "
+        "packed and for onnx, as far as they run here.",
+    ),
+]
+
 COLUMNS = (
     "operating point",
+    "engine",
     "certified risk",
     "accuracy",
     "newly wrong",
@@ -65,14 +77,19 @@ def verify(bundle: BundlePath) -> None:
 def build_demo(
     out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes; must not exist.")],
     seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = 0,
+    engine: EngineOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
     try:
-        from agent.calibration.build import build_digits_bundle  # noqa: PLC0415 - needs torch and scikit-learn
+        from agent.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
+        from agent.calibration.hosts import HostError  # noqa: PLC0415 - beside it
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
-    with BuildProgress() as progress:
-        build_digits_bundle(out_directory, seed=seed, progress=progress)
+    try:
+        with BuildProgress() as progress:
+            build_digits_bundle(out_directory, seed, progress, Recipe(engines=tuple(engine or (AUTO,))))
+    except HostError as error:
+        fail(str(error), EX_DATAERR)
     out.print(_ladder_table(_open(out_directory)))
 
 
@@ -88,8 +105,8 @@ def build(
     risk: Annotated[
         str,
         typer.Option(
-            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, or your own "
-            "package.module:function(full, outputs)."
+            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, threshold:BOUND, or "
+            "your own package.module:function(full, outputs)."
         ),
     ] = "newly_wrong",
     delta: Annotated[
@@ -110,6 +127,7 @@ def build(
     ] = None,
     size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
     grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
+    engine: EngineOption = None,
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
     try:
@@ -125,7 +143,8 @@ def build(
         limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
         wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
         out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
-        plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta)
+        engines = tuple(engine or (AUTO,))
+        plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
         request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
         with BuildProgress() as progress:
             build_bundle(request, progress)
@@ -164,13 +183,14 @@ def _print_summary(bundle: Bundle) -> None:
 
 
 def _ladder_table(bundle: Bundle) -> Table:
-    table = Table(title=f"{bundle.model}: ladder of the {bundle.ladder.full.engine} engine", title_justify="left")
+    table = Table(title=f"{bundle.model}: ladder", title_justify="left")
     for column in COLUMNS:
         table.add_column(column)
     for point in bundle.ladder.points:
         figures = point.figures
         table.add_row(
             point.name,
+            "any" if point.engine == REFERENCE else point.engine,
             format_risk(point.certified_risk),
             format_share(figures.accuracy),
             format_share(figures.newly_wrong),

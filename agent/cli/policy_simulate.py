@@ -49,8 +49,11 @@ def simulate_command(
         raise typer.BadParameter("name at least one policy with --policy FILE")
     points = open_ladder(ladder)
     runs: list[Run] = []
+    controlling: list[str] = []
     for file in policies:
         _, layered = read_policy(file, device)
+        if layered.policy.default_controls or any(rule.controls for rule in layered.policy.rules):
+            controlling.append(layered.policy.name)
         chooser = by_policy(layered.policy, points, profile.device)
         runs.append(simulate(layered.policy.name, chooser, course, profile.device, layered.policy.goals))
     if as_json:
@@ -62,6 +65,9 @@ def simulate_command(
         out.print()
     out.print(_totals(runs))
     out.print("Simulated: battery, heat and power are estimates of the device's profile.", markup=False)
+    if controlling:
+        names = ", ".join(controlling)
+        out.print(f"Left out: the device's settings that {names} would change under `controls`.", markup=False)
 
 
 def _totals(runs: list[Run]) -> Table:

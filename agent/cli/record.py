@@ -80,4 +80,5 @@ def _requests(state_dir: Path) -> str:
         served = asyncio.run(fetch_status(state_dir / FILE_NAME)).served
     except StatusError:
         return ""
-    return "" if served is None or served.window_s <= 0 else f"{served.requests / served.window_s:.3f}"
+    asked_hz = None if served is None else served.asked_hz
+    return "" if asked_hz is None else f"{asked_hz:.3f}"

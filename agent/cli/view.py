@@ -15,11 +15,22 @@ from drivers.reading import (
     POWER_SOURCE,
     TEMPERATURE,
     THERMAL_PRESSURE,
+    THROTTLED,
     Freshness,
     Unit,
 )
 
-SHOWN = (BATTERY, POWER_SOURCE, TEMPERATURE, THERMAL_PRESSURE, POWER, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE)
+SHOWN = (
+    BATTERY,
+    POWER_SOURCE,
+    TEMPERATURE,
+    THERMAL_PRESSURE,
+    THROTTLED,
+    POWER,
+    CPU,
+    MEMORY_AVAILABLE,
+    MEMORY_PRESSURE,
+)
 DECISIONS_SHOWN = 8
 SIDE_BY_SIDE_FROM = 130
 
@@ -82,12 +93,13 @@ def _ladder(status: Status) -> Table:
     table = Table(box=None, pad_edge=False)
     for header in ("", "operating point", "certified risk", "accuracy", "p50"):
         table.add_column(header, no_wrap=True)
+    demoted = {demotion.point for demotion in status.demotions}
     for rung in status.ladder:
         here = rung.name == status.point
         table.add_row(
             "▶" if here else " ",
             rung.name,
-            format_risk(rung.certified_risk),
+            "demoted: drifted" if rung.name in demoted else format_risk(rung.certified_risk),
             format_share(rung.accuracy),
             f"{rung.latency_p50_ms:.2f} ms",
             style="bold green" if here else "",
@@ -115,7 +127,8 @@ def _service(status: Status) -> Table:
         table.add_row(
             "requests",
             f"{served.requests / served.window_s:.0f}/s, p50 {served.latency_p50_ms:.2f} ms, "
-            f"p95 {served.latency_p95_ms:.2f} ms, {skipped}, failed {served.failed}",
+            f"p95 {served.latency_p95_ms:.2f} ms, {skipped}, "
+            f"failed {served.failed}, turned away {served.turned_away}",
         )
     table.add_row("policy", f"{status.policy.name} version {status.policy.version} ({status.policy.origin})")
     if decision is not None:

@@ -28,12 +28,16 @@ class AutoEngine:
         """`auto` and the engines behind it: `auto (onnx, packed)`."""
         return f"{NAME} ({', '.join(sorted(set(self._choice.engines.values())))})"
 
-    def prepare(self, point: OperatingPoint) -> Variant:
-        """Raises UnsupportedPoint for a point that no engine here can run."""
-        name = self._choice.engines.get(point.name)
-        if name is None:
+    def check(self, point: OperatingPoint) -> None:
+        """Raises UnsupportedPoint for a point that has no engine here."""
+        if point.name not in self._choice.engines:
             told = [reason for reason in self._choice.reasons if reason.startswith(f"{point.name}:")]
             raise UnsupportedPoint("; ".join(told) or f"{point.name} was not tried on this device")
+
+    def prepare(self, point: OperatingPoint) -> Variant:
+        """Raises UnsupportedPoint for a point that has no engine here."""
+        self.check(point)
+        name = self._choice.engines[point.name]
         if name not in self._engines:
             self._engines[name] = self._open(name)
         return self._engines[name].prepare(point)
@@ -41,15 +45,15 @@ class AutoEngine:
 
 def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache) -> Choice:
     """What was found best for a bundle on this device, measured now (seconds) unless it is known."""
-    names = [point.name for point in bundle.ladder.points]
+    losses = {point.name: point.certified_risk for point in bundle.ladder.points}
     if len(engines) == 1:
         return Choice(
-            dict.fromkeys(names, engines[0]), [f"{name}: {engines[0]}, the only one here" for name in names]
+            dict.fromkeys(losses, engines[0]), [f"{name}: {engines[0]}, the only one here" for name in losses]
         )
 
     def measured() -> dict[str, object]:
         log.info("trying %s on this device, once", ", ".join(engines))
-        choice = choose(names, contest(bundle, engines, cache.directory))
+        choice = choose(losses, contest(bundle, engines, cache.directory))
         return {"engines": dict(choice.engines), "reasons": list(choice.reasons)}
 
     kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}", measured)
@@ -57,7 +61,7 @@ def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache) -> C
         case {"engines": dict(chosen), "reasons": list(reasons)} if set(chosen.values()) <= set(engines):
             choice = Choice(chosen, reasons)
         case _:
-            choice = choose(names, contest(bundle, engines, None))
+            choice = choose(losses, contest(bundle, engines, None))
     for reason in choice.reasons:
         log.info("engine for %s", reason)
     return choice

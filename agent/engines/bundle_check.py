@@ -3,6 +3,7 @@
 In engines, not in models, because it runs the model, on the engine it was certified on where that is installed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +41,12 @@ def verify(path: Path) -> tuple[Check, ...]:
         "contents", True, f"{bundle.model}: {len(bundle.segments)} segments, {len(bundle.ladder.points)} points"
     )
     try:
-        engine = _engine_for(bundle)
+        engines = _engines_for(bundle)
     except UnknownEngine as error:
         return contents, Check("canaries", None, f"nothing was run: {error}")
     except (BundleError, UnsupportedPoint) as error:
         return contents, Check("canaries", False, str(error))
-    return contents, *_canary_checks(bundle, engine)
+    return contents, *_canary_checks(bundle, engines)
 
 
 def _torch_check(bundle: Bundle) -> Check:
@@ -58,18 +59,19 @@ def _torch_check(bundle: Bundle) -> Check:
     return Check("torch", found == made, f"calibrated with {made}, here is {found}")
 
 
-def _engine_for(bundle: Bundle) -> Engine:
-    """The engine that the ladder was certified on, or any that is installed."""
-    certified, installed = bundle.ladder.full.engine, installed_engines()
-    return open_engine(certified if certified in installed else installed[0], bundle)
+def _engines_for(bundle: Bundle) -> dict[str, Engine]:
+    """By the engines that points name: that engine where it is installed, else one that will refuse them."""
+    installed = installed_engines()
+    named = dict.fromkeys(point.engine for point in bundle.ladder.points)
+    return {name: open_engine(name if name in installed else installed[0], bundle) for name in named}
 
 
-def _canary_checks(bundle: Bundle, engine: Engine) -> tuple[Check, ...]:
+def _canary_checks(bundle: Bundle, engines: Mapping[str, Engine]) -> tuple[Check, ...]:
     canaries = bundle.canaries()
     checks = [_torch_check(bundle)]
     for point in bundle.ladder.points:
         try:
-            outputs = engine.prepare(point).run(canaries.inputs).outputs
+            outputs = engines[point.engine].prepare(point).run(canaries.inputs).outputs
         except UnsupportedPoint as error:
             checks.append(Check(f"canaries at {point.name}", None, f"not run: {error}"))
             continue

@@ -12,10 +12,10 @@ from agent.engines.network_cache import NetworkCache
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
-_RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
+RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
 """What each engine needs installed; also its extra's name, but for onnxruntime, whose extra is `onnx`."""
 
-ENGINES = (AUTO, *_RUNTIMES)
+ENGINES = (AUTO, *RUNTIMES)
 
 
 class UnknownEngine(Exception):  # noqa: N818 - reads as what it is at the call site
@@ -32,17 +32,17 @@ def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None) -> Eng
     if name == AUTO:
         choice = make_choice(bundle, installed_engines(), cache)
         return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir))
-    if name not in _RUNTIMES:
+    if name not in RUNTIMES:
         raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
     if name not in installed_engines():
         extra = "onnx" if name == "onnx" else "torch"
-        raise UnknownEngine(f"engine {name}: {_RUNTIMES[name]} is missing; install tidegate[{extra}]")
+        raise UnknownEngine(f"engine {name}: {RUNTIMES[name]} is missing; install tidegate[{extra}]")
     return _OPENERS[name](bundle, cache)
 
 
 def installed_engines() -> tuple[str, ...]:
     """Names of the engines whose runtime is installed. Raises UnknownEngine when there is none."""
-    found = tuple(name for name, runtime in _RUNTIMES.items() if installed_version(runtime) is not None)
+    found = tuple(name for name, runtime in RUNTIMES.items() if installed_version(runtime) is not None)
     if not found:
         raise UnknownEngine(
             "no engine: neither onnxruntime nor torch is installed; install tidegate[onnx] or [torch]"

@@ -3,40 +3,50 @@
 from collections.abc import Mapping
 from functools import partial
 
-from agent.engines.engine import UnsupportedPoint
+from agent.engines.engine import REFERENCE
 from agent.engines.interpreter import Interpreter, check_runs
-from agent.engines.resolution import at_resolution, resized
+from agent.engines.resolution import resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
-from agent.engines.support import check_knobs
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import Way, ways_through
 from agent.models.flops import segment_flops
 from agent.models.graph import Segment, layer_of
 from agent.models.knobs import Knobs, precision_of
-from agent.models.ladder import Activation, OperatingPoint
+from agent.models.ladder import Activation, OperatingPoint, Precision
 from agent.models.network import Network
 from agent.models.precision import StoredWeight, store
 
-NAME = "eager"
+NAME = REFERENCE
 
 
 class EagerEngine:
-    """Prepares variants from a network's master weights, which are read anew each time and never kept."""
+    """Prepares variants from a network's master weights, which are read anew each time and never kept.
 
-    def __init__(self, network: Network) -> None:
+    With `keeps_weights` each weight is kept in every precision it was asked for: for a search, which builds
+    hundreds of settings.
+    """
+
+    def __init__(self, network: Network, *, keeps_weights: bool = False) -> None:
         """Raises BundleError when the segments don't fit together."""
         check_runs(network)
         self._model = network
+        self._keeps_weights = keeps_weights
+        self._kept: dict[tuple[str, Precision], StoredWeight] = {}
 
     @property
     def name(self) -> str:
         """`eager`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> TorchVariant:
+    def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for another engine's point, and for blocks, layers or stand-ins unknown here."""
-        if point.engine != NAME:
-            raise UnsupportedPoint(f"{point.name}: made for engine {point.engine!r}, this one is {NAME!r}")
+        check_arithmetic(point, NAME)
+        check_knobs(point, at_resolution(self._model, point.resolution))
+
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
         return TorchVariant(point, self.build(point))
 
     def build(self, knobs: Knobs) -> StagedNetwork:
@@ -45,13 +55,18 @@ class EagerEngine:
         check_knobs(knobs, network)
         ways = ways_through(knobs, network)
         used = dict.fromkeys(name for way in ways for graph in way.graphs for name in graph.weights)
-        stored = {
-            name: store(array, precision_of(knobs, layer_of(name)))
-            for name, array in network.weights(used).items()
-        }
+        stored = self._stored(network, {name: precision_of(knobs, layer_of(name)) for name in used})
         held = sum(weight.nbytes for weight in stored.values())
         stages = tuple(self._stage(way, knobs, stored) for way in ways)
         return StagedNetwork(stages, held, partial(resized, resolution=knobs.resolution))
+
+    def _stored(self, network: Network, wanted: Mapping[str, Precision]) -> dict[str, StoredWeight]:
+        missing = network.weights([item[0] for item in wanted.items() if item not in self._kept])
+        made = {(name, wanted[name]): store(array, wanted[name]) for name, array in missing.items()}
+        stored = {item[0]: made[item] if item in made else self._kept[item] for item in wanted.items()}
+        if self._keeps_weights:
+            self._kept |= made
+        return stored
 
     def _stage(self, way: Way, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> Stage:
         def part(graph: Segment, activations: Mapping[str, Activation] | None = None) -> Part:

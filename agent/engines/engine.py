@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from agent.models.ladder import OperatingPoint
 
+REFERENCE = "eager"
+"""The engine whose arithmetic every other one has too: a point that names it runs on any."""
+
 Array = npt.NDArray[np.float32]
 
 
@@ -48,6 +51,9 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def check(self, point: OperatingPoint) -> None:
+        """Raises UnsupportedPoint, in no time, for a point that `prepare` would refuse."""
 
     def prepare(self, point: OperatingPoint) -> Variant:
         """Build the variant of a point. Raises UnsupportedPoint when this engine can't run it."""

@@ -1,5 +1,7 @@
 """One forward pass under way: which samples are still in the network, and what has been counted so far."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,15 @@ class Flight:
         # None: all samples of the batch, in order. The common case then gathers and scatters nothing.
         self._rows: Tensor | None = None
         self._answers: Tensor | None = None
+
+    def copy(self) -> "Flight":
+        """Another flight from here on, with samples of its own: stages may write over theirs."""
+        other = copy(self)
+        other.x = self.x.clone()
+        other.previous = None if self.previous is None else self.previous.clone()
+        other.executed = dict(self.executed)
+        other._answers = None if self._answers is None else self._answers.clone()  # noqa: SLF001 - its own class
+        return other
 
     def leave(self, verdict: Verdict) -> None:
         """Samples that the gate is shut for leave with their answers; the others stay, closed up."""

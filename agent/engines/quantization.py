@@ -80,6 +80,13 @@ def as_int4(weight: QuantizedWeight, limit: int) -> QuantizedWeight:
     return QuantizedWeight((high * step).astype(np.int8), weight.scales * np.float32(16 / step))
 
 
+def high_nibbles(weight: npt.NDArray[np.float32]) -> QuantizedWeight:
+    """The weight's int4 form, -7..7: the rounded high nibbles of its int8 codes. One step is sixteen of theirs."""
+    whole = quantize_weight(weight, WEIGHT_LIMIT)
+    high = (whole.codes.astype(np.int16) + 8) >> 4
+    return QuantizedWeight(high.astype(np.int8), whole.scales * np.float32(16))
+
+
 def union(spans: Iterable[Range]) -> Range:
     """The smallest range that holds all of at least one."""
     first, *rest = spans

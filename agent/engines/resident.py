@@ -33,6 +33,10 @@ class ResidentEngine:
         """The other engine's."""
         return self._engine.name
 
+    def check(self, point: OperatingPoint) -> None:
+        """Raises what the other engine raises."""
+        self._engine.check(point)
+
     def prepare(self, point: OperatingPoint) -> Variant:
         """A kept variant of the point, else a new one. Raises what the other engine raises."""
         with self._lock:

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from agent.engines.quantization import WEIGHT_LIMIT, quantize_weight
+from agent.engines.quantization import WEIGHT_LIMIT, high_nibbles, quantize_weight
 from agent.models.ladder import Precision
 from agent.models.network import WeightArray
 
 
 def rounded(weight: WeightArray, precision: Precision) -> WeightArray:
-    """The weight after rounding to a precision and widening back; vectors stay as they are."""
-    if precision is Precision.FP32 or weight.ndim < 2:
+    """The weight after rounding to a precision and widening back; one value per channel stays as it is."""
+    if precision is Precision.FP32 or weight.size == len(weight):
         return weight
     if precision is Precision.BF16:
         return _to_bfloat16(weight)
-    quantized = quantize_weight(weight, WEIGHT_LIMIT)
+    quantized = high_nibbles(weight) if precision is Precision.INT4 else quantize_weight(weight, WEIGHT_LIMIT)
     scales = quantized.scales.reshape(-1, *[1] * (weight.ndim - 1))
     widened: WeightArray = quantized.codes.astype(np.float32) * scales
     return widened

@@ -15,6 +15,7 @@ from agent.models.gates.gate import Widen, unchanged
 from agent.models.knobs import Knobs
 
 Watch = Callable[[str, Seen], None]
+BeforeStage = Callable[[int, Flight], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +155,44 @@ class StagedNetwork:
     def forward(self, batch: Array, watch: Watch | None = None) -> Pass:
         """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
         with torch.inference_mode():
-            flight = Flight(self._entered(batch), self._blocks)
-            before = None
-            for stage in self._stages:
-                if len(flight.x) == 0:
-                    break
-                if stage.is_block:
-                    if watch is not None:
-                        watch(stage.name, stage.seen(flight, before))
-                    stage.advance(flight, before, remember=self._looks_back or watch is not None)
-                    before = stage
-                else:
-                    stage.advance(flight, before, remember=False)
-            else:
-                flight.x = self._widen(flight.x)
-            return Pass(flight.outputs().contiguous().numpy(), flight.executed, flight.flops, flight.decisions)
+            flight = self.start(batch)
+            self.advance(flight, watch=watch, remember=watch is not None)
+            return self.end(flight)
 
-    def _entered(self, batch: Array) -> Tensor:
+    def start(self, batch: Array) -> Flight:
+        """A batch (samples, *input shape) before the first stage."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
-        return self._enter(torch.from_numpy(np.require(batch, np.float32, ["C", "W"])))
+        x = self._enter(torch.from_numpy(np.require(batch, np.float32, ["C", "W"])))
+        return Flight(x, self._blocks)
+
+    def advance(
+        self,
+        flight: Flight,
+        first: int = 0,
+        *,
+        watch: Watch | None = None,
+        before_stage: BeforeStage | None = None,
+        remember: bool = False,
+    ) -> None:
+        """Take a flight through the stages from the `first` on, or as far as there are samples left in it.
+
+        `before_stage` is shown the flight at each stage that it reaches, with the stage's index. `remember` keeps
+        blocks' inputs for gates that look back, even where none does here.
+        """
+        before = next((stage for stage in reversed(self._stages[:first]) if stage.is_block), None)
+        remember = remember or self._looks_back
+        for index, stage in enumerate(self._stages[first:], first):
+            if len(flight.x) == 0:
+                break
+            if before_stage is not None:
+                before_stage(index, flight)
+            if stage.is_block and watch is not None:
+                watch(stage.name, stage.seen(flight, before))
+            stage.advance(flight, before, remember=remember)
+            before = stage if stage.is_block else before
+
+    def end(self, flight: Flight) -> Pass:
+        """The result of a flight that went through all stages."""
+        if len(flight.x):
+            flight.x = self._widen(flight.x)
+        return Pass(flight.outputs().contiguous().numpy(), flight.executed, flight.flops, flight.decisions)

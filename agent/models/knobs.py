@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from agent.models.ladder import Activation, Activity, Precision, StandIn
+from agent.models.ladder import Activation, Activity, Precision, Ranges, StandIn
 
 
 class Knobs(Protocol):
@@ -40,6 +40,10 @@ class Knobs(Protocol):
     @property
     def activations(self) -> Mapping[str, Activation]:
         """AA-ReLU by stored value, `segment.node`; a value not named is left as it is."""
+
+    @property
+    def ranges(self) -> Ranges:
+        """What 8-bit activations must hold; where there are none an engine measures for itself."""
 
     @property
     def resolution(self) -> tuple[int, int] | None:

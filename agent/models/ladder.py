@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Ranges = Mapping[str, tuple[float, float]]
+"""Least and largest value by the name of what was seen."""
+
 
 class Precision(StrEnum):
     """How a layer's weights are kept and computed with."""
@@ -108,7 +111,8 @@ class OperatingPoint:
     blocks before which a sample leaves with its answer once the margin between the two best exceeds the value.
     `precision` is the default, `layer_precision` overrides it per layer. `activations` holds AA-ReLU by stored
     value (`segment.node`). Images are resized to `resolution` (height, width) before anything runs; None leaves
-    them as they come.
+    them as they come. `ranges` holds the least and the largest value of what an engine may keep in 8 bits, by
+    `segment/node`, and by "" that of the network's input.
     """
 
     name: str
@@ -125,6 +129,7 @@ class OperatingPoint:
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     exits: Mapping[str, float] = field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def certified_risk(self) -> float | None:

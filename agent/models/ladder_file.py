@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +23,10 @@ from agent.models.ladder import (
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+ValueName = Annotated[str, Field(max_length=401)]
+"""`segment/node`, or nothing for the network's input."""
+
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -33,8 +37,9 @@ class Calibration:
 
     `graphs_sha256` is over all segments, stand-ins and exit heads. `parts` maps each part of the data to its
     hash. `failure` says what counts as one in a certificate, `search` how the chain was sought. `delta` is the
-    chance that any of the certificates is wrong, over all alphas together. `measured_on` says where latencies
-    were taken: they and it are the only fields that differ when the same build runs twice on one machine.
+    chance that any of the certificates is wrong, over all alphas and engines together. `engines` are those that
+    points were certified on, each with the version of its runtime. `measured_on` says where latencies were taken:
+    they and it are the only fields that differ when the same build runs twice on one machine.
     """
 
     weights_sha256: str
@@ -48,6 +53,7 @@ class Calibration:
     seed: int
     torch: str
     measured_on: str
+    engines: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Model(BaseModel):
@@ -108,7 +114,7 @@ class PointModel(_Model):
     engine: Name
     figures: FiguresModel
     certificate: CertificateModel | None
-    thresholds: dict[Name, Annotated[float, Field(allow_inf_nan=False)]]
+    thresholds: dict[Name, Finite]
     skip: list[Name]
     precision: Precision
     layer_precision: dict[Name, Precision]
@@ -118,6 +124,7 @@ class PointModel(_Model):
     stand_ins: dict[Name, StandIn] = {}
     exits: dict[Name, Share] = {}
     activity: Activity = Activity.MEAN_ABS
+    ranges: dict[ValueName, tuple[Finite, Finite]] = {}
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "PointModel":
@@ -142,6 +149,7 @@ class PointModel(_Model):
             stand_ins=self.stand_ins,
             exits=self.exits,
             activity=self.activity,
+            ranges=self.ranges,
         )
 
 
@@ -159,6 +167,7 @@ class CalibrationModel(_Model):
     seed: int
     torch: str
     measured_on: str
+    engines: dict[Name, str] = {}
 
     def calibration(self) -> Calibration:
         """The record."""

@@ -11,9 +11,13 @@ SLOW_DOWN_HZ = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The point asked for; `fits` False when none satisfies the rule, then `note` says why and what happens."""
+    """The point asked for; `fits` False when none satisfies the rule, then `note` says why and what happens.
+
+    `points` are all that the ceiling allows, full first.
+    """
 
     point: str
+    points: tuple[OperatingPoint, ...]
     fits: bool = True
     note: str = ""
 
@@ -39,12 +43,12 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
     points = allowed(ladder, policy.max_accuracy_loss)
     match use:
         case Full():
-            return Choice(ladder.full.name)
+            return Choice(ladder.full.name, points)
         case Cheapest() | Pause():
-            return Choice(points[-1].name, note="answers are paused" if isinstance(use, Pause) else "")
+            return Choice(points[-1].name, points, note="answers are paused" if isinstance(use, Pause) else "")
         case Named(name):
             if any(point.name == name for point in points):
-                return Choice(name)
+                return Choice(name, points)
             known = name in {point.name for point in ladder.points}
             ceiling = f"is not certified within {policy.max_accuracy_loss * 100:g} %"
             return _no_fit(
@@ -55,7 +59,7 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
             if not fitting:
                 return _no_fit("no certified point is within " + _in_words(use), points, ladder, policy)
             # A loss bound alone is a budget to spend; a cost bound is to be met at the least loss.
-            return Choice((fitting[0] if _bounds_cost(use) else fitting[-1]).name)
+            return Choice((fitting[0] if _bounds_cost(use) else fitting[-1]).name, points)
 
 
 def power_w(point: OperatingPoint) -> float | None:
@@ -97,9 +101,9 @@ def _no_fit(why: str, points: tuple[OperatingPoint, ...], ladder: Ladder, policy
     if policy.no_fit is NoFit.CHEAPEST_UNCERTIFIED:
         point = ladder.cheapest
         state = "certified" if point in points else "not certified"
-        return Choice(point.name, False, f"{why}; uses the cheapest point, '{point.name}' ({state})")
+        return Choice(point.name, points, False, f"{why}; uses the cheapest point, '{point.name}' ({state})")
     if policy.no_fit is NoFit.SLOW_DOWN:
         return Choice(
-            points[-1].name, False, f"{why}; uses '{points[-1].name}' at {SLOW_DOWN_HZ:g} request a second"
+            points[-1].name, points, False, f"{why}; uses '{points[-1].name}' at {SLOW_DOWN_HZ:g} request a second"
         )
-    return Choice(points[-1].name, False, f"{why}; requests are to be refused")
+    return Choice(points[-1].name, points, False, f"{why}; requests are to be refused")

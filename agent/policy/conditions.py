@@ -63,7 +63,7 @@ class Evaluation:
         """Whether a condition holds, in Kleene's logic: unknown stays unknown unless it can't matter."""
         kind = type(condition)
         if kind is AnyOf or kind is AllOf:
-            return self._several(condition.conditions, decisive=kind is AnyOf)  # type: ignore[union-attr]  # by kind
+            return self._several(condition.conditions, kind is AnyOf)  # type: ignore[union-attr]  # by kind
         if isinstance(condition, Not):
             inner = self.truth(condition.condition)
             return None if inner is None else not inner
@@ -71,11 +71,17 @@ class Evaluation:
             return condition.between.holds(self.moment)
         return self.truths[condition.path]  # type: ignore[union-attr]  # any and all are dealt with above
 
-    def _several(self, parts: tuple[Condition, ...], *, decisive: bool) -> Truth:
+    def _several(self, parts: tuple[Condition, ...], decisive: bool) -> Truth:
         found: Truth = not decisive
         truths = self.truths
         for part in parts:
-            truth = truths[part.path] if type(part) in _LEAVES else self.truth(part)  # type: ignore[union-attr]
+            kind = type(part)
+            if kind in _LEAVES:
+                truth = truths[part.path]  # type: ignore[union-attr]  # by kind
+            elif kind is AnyOf or kind is AllOf:
+                truth = self._several(part.conditions, kind is AnyOf)  # type: ignore[union-attr]  # by kind
+            else:
+                truth = self.truth(part)
             if truth is decisive:
                 return decisive
             if truth is None:

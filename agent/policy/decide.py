@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from agent.models.ladder import Ladder, OperatingPoint
-from agent.policy.choice import SLOW_DOWN_HZ, Choice, allowed, choose
+from agent.policy.choice import SLOW_DOWN_HZ, Choice, choose
 from agent.policy.clauses import because, missing, window_clause
 from agent.policy.conditions import Evaluation
 from agent.policy.decision import ControlState, Decision
@@ -30,14 +30,16 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     if policy.goals.any:
         learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
         if choice.fits and not urgent and not isinstance(use, Pause):
-            points = _from(choice.point, ladder, policy)
+            points = _from(choice)
             goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
     wanted = goal.point.name
     before = _unwound(state, snapshot.at)
     taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)
     limit = _limit(rule, choice, goal, policy)
-    if learned is not None and learned.limit_hz != limit.rate_hz:
-        learned = replace(learned, limit_hz=limit.rate_hz)
+    refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
+    let_in_hz = 0.0 if refuses else limit.rate_hz
+    if learned is not None and learned.limit_hz != let_in_hz:
+        learned = replace(learned, limit_hz=let_in_hz)
     after = ControlState(
         point=taken.point,
         switched_at=before.switched_at if taken.point == state.point else snapshot.at,
@@ -70,10 +72,10 @@ def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
     return None
 
 
-def _from(name: str, ladder: Ladder, policy: Policy) -> tuple[OperatingPoint, ...]:
-    """The allowed points from this one downwards."""
-    points = allowed(ladder, policy.max_accuracy_loss)
-    return points[next(index for index, point in enumerate(points) if point.name == name) :]
+def _from(choice: Choice) -> tuple[OperatingPoint, ...]:
+    """The allowed points from the chosen one downwards."""
+    points = choice.points
+    return points[next(index for index, point in enumerate(points) if point.name == choice.point) :]
 
 
 def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:

@@ -1,6 +1,7 @@
 """A decision explained: which rule holds, what holds others back, what would change it; as data and sentences."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -49,6 +50,26 @@ class RuleExplained:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlExplained:
+    """A setting of the device that the decision wants; `obstacle` is why it is not made, empty where it is.
+
+    None where nobody can tell: on the desk there is no device.
+    """
+
+    name: str
+    value: str
+    obstacle: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a running agent knows beside the policy: why settings are not made, and points are off the ladder."""
+
+    obstacles: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The decision, and how every rule stands, in the policy's order; `sentences` say the same for a person."""
 
@@ -58,21 +79,39 @@ class Explanation:
     reason: str
     held_back: tuple[str, ...]
     rules: tuple[RuleExplained, ...]
-    sentences: tuple[str, ...]
+    controls: tuple[ControlExplained, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
 
 
-def explain(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlState, now: datetime) -> Explanation:
-    """What `decide` makes of the same arguments, and what would change it. Pure and total."""
+def explain(
+    snapshot: Snapshot,
+    policy: Policy,
+    ladder: Ladder,
+    state: ControlState,
+    now: datetime,
+    device: Circumstances | None = None,
+) -> Explanation:
+    """What `decide` makes of the same, and what would change it; `device` is None on the desk. Pure and total."""
     decision = decide(snapshot, policy, ladder, state, now)
     evaluation = Evaluation(policy, snapshot, state, now)
     in_force = first_rule(policy, evaluation)
     rules = tuple(_rule(rule, evaluation, in_force) for rule in policy.rules)
-    draft = Explanation(
-        decision.point, decision.wanted, decision.rule, decision.reason, decision.held_back, rules, ()
+    controls = tuple(
+        ControlExplained(name, value, None if device is None else device.obstacles.get(name, ""))
+        for name, value in decision.controls.items()
     )
-    return Explanation(
-        draft.point, draft.wanted, draft.rule, draft.reason, draft.held_back, rules, tuple(_sentences(draft))
+    explanation = Explanation(
+        decision.point,
+        decision.wanted,
+        decision.rule,
+        decision.reason,
+        decision.held_back,
+        rules,
+        controls,
+        {} if device is None else device.left_out,
     )
+    return replace(explanation, sentences=tuple(_sentences(explanation)))
 
 
 def _rule(rule: Rule, evaluation: Evaluation, in_force: Rule | None) -> RuleExplained:
@@ -171,6 +210,8 @@ def _sentences(explanation: Explanation) -> list[str]:
     force = f"rule '{explanation.rule}' is in force" if explanation.rule is not None else "no rule is in force"
     said = [f"The operating point is {explanation.point}: {force}, because {explanation.reason}."]
     said += [f"{clause[0].upper()}{clause[1:]}." for clause in explanation.held_back]
+    said += [_control_sentence(control) for control in explanation.controls]
+    said += [f"{point} is off the ladder: {why}." for point, why in explanation.left_out.items()]
     reached = False
     for rule in explanation.rules:
         change = "; or when ".join(rule.changes)
@@ -190,3 +231,15 @@ def _sentences(explanation: Explanation) -> list[str]:
                 then = "would hold behind it" if reached else "would take over"
                 said.append(f"'{rule.name}' {then} when {change}.")
     return said
+
+
+def _control_sentence(control: ControlExplained) -> str:
+    # Of the settings only frequencies are numbers: in kHz, as the kernel takes them.
+    value = f"{int(control.value) / 1000:g} MHz" if control.value.isdecimal() else control.value
+    match control.obstacle:
+        case None:
+            return f"{control.name} is to be {value}, where agent.yaml lists it under `controls`."
+        case "":
+            return f"{control.name} is to be {value}."
+        case obstacle:
+            return f"{control.name} would be {value}, but {obstacle}."

@@ -2,19 +2,30 @@
 
 from dataclasses import dataclass
 
+_MEMORY = 0.3
+"""How much of the surprise of before is kept, as ALERT's forgetting factor."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """A slowly drifting number seen through noise, as ALERT's slowdown factor (arXiv:1911.00119, section 3.2)."""
+    """A drifting number seen through noise, as ALERT's slowdown factor (arXiv:1911.00119, section 3.2).
+
+    As there the drift adapts: `surprise` is the mean square of the latest corrections, and counts as drift where
+    it is more. Another program starts from one moment to the next, and is believed at once.
+    """
 
     mean: float = 1.0
     variance: float = 0.1
+    surprise: float = 0.0
 
     def observe(self, value: float, noise: float, drift: float) -> "Factor":
         """After one observation; `noise` and `drift` are variances, `drift` what was added since the last one."""
-        predicted = self.variance + drift
+        error, expected = value - self.mean, self.variance + drift
+        correction = error * expected / (expected + noise)
+        surprise = _MEMORY * self.surprise + (1.0 - _MEMORY) * correction**2
+        predicted = self.variance + max(drift, surprise)
         gain = predicted / (predicted + noise)
-        return Factor(self.mean + gain * (value - self.mean), (1.0 - gain) * predicted)
+        return Factor(self.mean + gain * error, (1.0 - gain) * predicted, surprise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,12 +110,14 @@ class Learned:
 
     def offers(self, points: Iterable[OperatingPoint], asked_hz: float, base_w: float) -> list[Offer]:
         """What each point would bring under a load, on a device that draws `base_w` without answering."""
-        slope, offers = self.power.slope, []
+        slope, slow_s = self.power.slope, max(_LEAST_SLOWDOWN, self.slowdown.mean) / 1e3
+        offers = []
         for point in points:
-            served_hz = self.served_hz(point, asked_hz)
-            offers.append(
-                Offer(point, accuracy(point) * served_hz, base_w + slope * self.answer_j(point) * served_hz)
-            )
+            # As `served_hz`, unrolled: this runs for every point in every decision.
+            busy_s = point.figures.latency_p50_ms * slow_s
+            served_hz = asked_hz if busy_s * asked_hz <= 1.0 else 1.0 / busy_s
+            draw_w = base_w + slope * self.answer_j(point) * served_hz
+            offers.append(Offer(point, accuracy(point) * served_hz, draw_w))
         return offers
 
 

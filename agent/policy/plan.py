@@ -9,7 +9,7 @@ from agent.models.ladder import OperatingPoint
 from agent.policy.budget import Budget, budget
 from agent.policy.learned import Learned, Offer, finite
 from agent.policy.policy import Assumption, Policy
-from agent.policy.readings import REQUEST_RATE
+from agent.policy.readings import LATENCY, REQUEST_RATE
 from drivers.reading import TEMPERATURE, Snapshot
 
 HEAT_HORIZON_S = 90.0
@@ -57,7 +57,14 @@ def plan(
     if goals.latency_p95_ms is not None:
         limit_ms = goals.latency_p95_ms
         slow = max(0.05, learned.slowdown.mean + learned.slowdown.variance**0.5)
-        quick = [each for each in fitting if each.figures.latency_p95_ms * slow <= limit_ms]
+        seen_ms = finite(snapshot, LATENCY)
+        quick = [
+            each
+            for each in fitting
+            if each.figures.latency_p95_ms * slow <= limit_ms
+            # What was seen of the point in force goes before what is reckoned of it.
+            and not (each.name == in_force and seen_ms is not None and seen_ms > limit_ms)
+        ]
         if len(quick) < len(fitting):
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
             hurry = all(each.name != in_force for each in quick)
@@ -140,15 +147,15 @@ def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> floa
     """The rate that still reaches the horizon, Hz; None as long as it can be reached by answering less later on.
 
     An answer costs the same now and later, but later more is known: a supply may have come, or other programs
-    may have gone. So load is shed only when what is left is all that the device draws without answering, and
-    not when even that is too much.
+    may have gone. So load is shed only when what is left is all that the device draws without answering even if
+    they go, and not when it is too little if they go on as they do.
     """
-    idle_w = learned.mean_base_w
+    idle_w = quiet_w = learned.mean_base_w
     if spend.left_s > LAST_HOURS_S and learned.quiet_w is not None:
-        idle_w = learned.quiet_w
-    if not SHED_FROM * idle_w <= spend.most_w <= SHED_BELOW * idle_w:
+        quiet_w = min(idle_w, learned.quiet_w)
+    if spend.most_w > SHED_BELOW * quiet_w or spend.most_w < SHED_FROM * idle_w:
         return None
-    return _rate_for(spend.most_w - idle_w, point, learned)
+    return _rate_for(spend.most_w - quiet_w, point, learned)
 
 
 def _worth(offer: Offer) -> tuple[float, float]:

@@ -1,7 +1,6 @@
 """Pushed policies on disk: the trusted version, the accepted text and the one on trial; safe against any stop."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
+
+from agent.durable_file import replace_file
 
 
 class StoreError(Exception):
@@ -191,24 +192,8 @@ class PolicyStore:
             raise StoreError(f"{self._file}: damaged; {hint}") from error
 
     def _write(self, state: _State) -> None:
-        draft = self._file.with_suffix(".new")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(asdict(state), file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._file)
-            _sync_directory(self._file.parent)
+            replace_file(self._file, json.dumps(asdict(state)))
         except OSError as error:
             raise StoreError(f"{self._file}: can't be written: {error.strerror}") from error
         self._state = state
-
-
-def _sync_directory(directory: Path) -> None:
-    # Without this the rename itself may be lost with the power, although the file's bytes are safe.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,10 +11,20 @@ from agent.policy.decide import decide
 from agent.policy.decision import ControlState
 from agent.policy.learned import Learned
 from agent.policy.policy import Goals, Policy
-from agent.policy.readings import LATENCY, REQUEST_RATE, THROTTLED, UNITS
+from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
 from agent.simulation.course import Course
 from agent.simulation.device import Device
-from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot, Value
+from drivers.reading import (
+    BATTERY,
+    POWER,
+    POWER_SOURCE,
+    TEMPERATURE,
+    THROTTLED,
+    Provenance,
+    Reading,
+    Snapshot,
+    Value,
+)
 
 TICK_S = 10
 """How often the policy is consulted here; the service does it twice a second, at the same dwell."""

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from agent.messages import Served, ShadowCount, Standing, Switched
+from agent.messages import Served, Standing, Switched
 from agent.models.ladder import Ladder
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState, Decision
-from agent.policy.drift import DriftTest
-from agent.policy.explain import Explanation, explain
+from agent.policy.explain import Circumstances, Explanation, explain
 from agent.policy.learned import GENERIC, Learned, Prior
 from agent.policy.policy import NO_LIMIT, NoFit, Policy
 from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
+from agent.supervisor.drift_record import DriftRecord
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper
 from drivers.reading import POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot
@@ -34,6 +34,8 @@ class Control:
         policy: Policy,
         keeper: WorkerKeeper,
         sampler: Sampler,
+        drift: DriftRecord,
+        inputs: Callable[[], Mapping[str, Reading]] = dict,
         emit: Callable[[Event], None],
         prior: Prior = GENERIC,
         clock: Callable[[], float] = time.monotonic,
@@ -44,14 +46,14 @@ class Control:
         self._ladder = ladder
         self._keeper = keeper
         self._sampler = sampler
+        self._drift = drift
+        self._inputs = inputs
         self._emit = emit
         self._clock = clock
         self._state = ControlState(keeper.point, learned=Learned.from_prior(prior))
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
-        self._drift: dict[str, DriftTest] = {}
-        self._drifted: set[str] = set()
 
     async def adopt(self, policy: Policy) -> None:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
@@ -62,38 +64,26 @@ class Control:
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
         for count in served.shadow:
-            self._note_shadow(count)
+            self._drift.note(count)
         at, max_age_s = self._clock(), 3 * max(1.0, served.window_s)
-        values = {LATENCY: served.latency_p95_ms}
-        if served.window_s > 0:
-            values[REQUEST_RATE] = (served.requests + served.failed) / served.window_s
+        values = {LATENCY: served.latency_p95_ms, REQUEST_RATE: served.asked_hz}
         self._serving = {
             name: Reading(value, UNITS[name], at, Provenance.MEASURED, "worker", max_age_s)
             for name, value in values.items()
             if value is not None
         }
 
-    def _note_shadow(self, count: ShadowCount) -> None:
-        """Book shadow runs, and take a point that breaks its certificate off the ladder until the next start."""
-        point = next((each for each in self._ladder.points if each.name == count.point), None)
-        test = None if point is None else self._drift.get(count.point) or DriftTest.of(point)
-        if test is None or count.point in self._drifted:
-            return
-        test = self._drift[count.point] = test.observe(count.seen, count.disagreed)
-        if test.exceeded:
-            self._drifted.add(count.point)
-            details: dict[str, object] = {"point": count.point, "seen": test.seen, "disagreed": test.disagreed}
-            self._emit(Event(EventKind.FAULT, f"{count.point} is demoted: it {test.in_words}", details))
-
-    def explanation(self) -> Explanation:
-        """What the next step would decide, and what would change it."""
+    def explanation(self, obstacles: Mapping[str, str]) -> Explanation:
+        """What the next step would decide, and what would change it; `obstacles` are why settings are not made."""
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
-        return explain(self._snapshot(), self.policy, self._usable(), before, now)
+        device = Circumstances(obstacles, self._left_out())
+        return explain(self.snapshot(), self.policy, self._usable(), before, now, device)
 
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        """All readings: of the device, of serving, and from outside."""
         snapshot = self._sampler.snapshot()
-        return Snapshot(snapshot.at, {**snapshot.readings, **self._serving})
+        return Snapshot(snapshot.at, {**snapshot.readings, **self._serving, **self._inputs()})
 
     async def step(self) -> bool:
         """Decide once and act on it; False when the worker did not follow the decision."""
@@ -103,7 +93,7 @@ class Control:
     async def _step(self) -> bool:
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
         decision = decide(snapshot, self.policy, self._usable(), before, now)
         self._announce(decision)
         self.decision = decision
@@ -153,9 +143,9 @@ class Control:
             self._emit(Event(EventKind.DECISION, text, details))
 
     def _usable(self) -> Ladder:
-        """The ladder without points in quarantine and drifted ones; the full one always stays.
+        """The ladder without points that the engine refuses, those in quarantine and drifted ones.
 
-        So does the point in force unless it has drifted.
+        The full one always stays. So does the point in force unless it has drifted.
         """
         now = self._clock()
         kept = tuple(
@@ -163,11 +153,26 @@ class Control:
             for rung, point in enumerate(self._ladder.points)
             if rung == 0
             or (
-                point.name not in self._drifted
+                point.name not in self._drift.demotions
+                and point.name not in self._keeper.refused
                 and (point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
             )
         )
         return Ladder(kept)
+
+    def _left_out(self) -> dict[str, str]:
+        """The points that are not usable now, each with the reason."""
+        usable, now = {point.name for point in self._usable().points}, self._clock()
+        left_out = {}
+        for name in (point.name for point in self._ladder.points if point.name not in usable):
+            if name in self._keeper.refused:
+                left_out[name] = self._keeper.refused[name]
+            elif name in self._drift.demotions:
+                left_out[name] = f"it {self._drift.demotions[name].because}"
+            else:
+                rest_s = self._quarantine[name][0] - now
+                left_out[name] = f"it failed its canaries and is left alone for another {rest_s:.0f} s"
+        return left_out
 
     def _isolate(self, point: str) -> None:
         _, failures = self._quarantine.get(point, (0.0, 0))

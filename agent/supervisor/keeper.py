@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,11 +84,15 @@ class WorkerEnded:
 
 
 class WorkerKeeper:
-    """Keeps one worker alive at `point`; `on_end` hears of every worker that ended unasked."""
+    """Keeps one worker alive at `point`; `on_end` hears of every worker that ended unasked.
+
+    `refused` are the points that its engine can't run, by name, each with the reason.
+    """
 
     def __init__(self, spec: WorkerSpec, point: str, on_end: Callable[[WorkerEnded], None]) -> None:
         self.point = point
         self.engine = spec.engine
+        self.refused: Mapping[str, str] = {}
         self.state = WorkerState.DOWN
         self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -212,6 +216,7 @@ class WorkerKeeper:
                 self.state = WorkerState.SERVING
                 self.point = message.point
                 self.engine = message.engine
+                self.refused = message.refused
                 self._at_point_since = time.monotonic()
                 if self._standing is not None:
                     self._send(self._standing)

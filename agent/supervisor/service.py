@@ -18,8 +18,12 @@ from agent.paths import cache_directory
 from agent.policy.decision import Decision
 from agent.policy.learned import GENERIC
 from agent.policy.store import PolicyStore
+from agent.supervisor.commands import FILE_NAME as COMMANDS
+from agent.supervisor.commands import serve_commands
 from agent.supervisor.control import Control
+from agent.supervisor.drift_record import DriftRecord
 from agent.supervisor.events import Event, EventKind
+from agent.supervisor.inputs import Inputs
 from agent.supervisor.journal import Journal, Observer
 from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
 from agent.supervisor.last_point import read_last_point, write_last_point
@@ -82,6 +86,7 @@ class Supervisor:
         self._spool = spool
         self._broker = broker
         self._started_at = time.monotonic()
+        self._loop = asyncio.get_running_loop()
         self._served: Served | None = None
         self._reported: Reported | None = None
         self._link: Link | None = None
@@ -97,13 +102,19 @@ class Supervisor:
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )
+        self._drift = DriftRecord(config.state_dir, bundle.sha256, bundle.ladder, self._journal.emit)
+        self._inputs = Inputs(config.inputs.max_age, self._emit_from_any_thread)
         first = read_last_point(config.state_dir, bundle.ladder)
+        if first in self._drift.demotions:
+            first = bundle.ladder.full.name
         self._keeper = WorkerKeeper(spec, first, self._worker_ended)
         self._control = Control(
             ladder=bundle.ladder,
             policy=running.policy,
             keeper=self._keeper,
             sampler=sampler,
+            drift=self._drift,
+            inputs=self._inputs.readings,
             emit=self._journal.emit,
             prior=GENERIC if profile is None else profile.device.prior,
         )
@@ -119,13 +130,16 @@ class Supervisor:
             emit=self._journal.emit,
         )
         if broker is not None:
-            self._link = Link(broker, device, spool, on_policy=self._pushes.receive)
+            self._link = Link(broker, device, spool, on_policy=self._pushes.receive, on_input=self._inputs.receive)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`; then let the worker finish, drain the spool, and leave nothing behind."""
         async with AsyncExitStack() as closing:
             status_server = await serve_status(self._config.state_dir / FILE_NAME, self.status)
             closing.push_async_callback(_close, status_server)
+            commands = await serve_commands(self._config.state_dir / COMMANDS, self._drift.forget)
+            closing.push_async_callback(_close, commands)
+            closing.callback(self._drift.save)
             self._sampler.start()
             closing.callback(self._sampler.stop)
             if self._link is not None:
@@ -170,11 +184,12 @@ class Supervisor:
             policy=PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin),
             decision=None if decision is None else _shown(decision),
             ladder=tuple(_rung(each) for each in self._bundle.ladder.points),
-            readings=show_readings(self._sampler.snapshot()),
+            readings=show_readings(control.snapshot()),
             worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
             telemetry=self._telemetry_status(),
             served=self._served,
-            explanation=None if decision is None else control.explanation(),
+            explanation=None if decision is None else control.explanation(self._settings.obstacles),
+            demotions=tuple(self._drift.demotions.values()),
             recent=tuple(event.document() for event in self._journal.recent),
         )
 
@@ -230,6 +245,7 @@ class Supervisor:
             bundle=self._bundle.sha256,
             operating_point=self._keeper.point,
             certified_risk=self._point(self._keeper.point).certified_risk,
+            demoted=tuple(self._drift.demotions),
         )
         if reported != self._reported:
             self._reported = reported
@@ -239,6 +255,9 @@ class Supervisor:
         then = f"the next one starts at {ended.next_point}"
         text = f"worker {ended.pid} ended at {ended.point}: {ended.reason}; {then}"
         self._journal.emit(Event(EventKind.WORKER, text, asdict(ended)))
+
+    def _emit_from_any_thread(self, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._journal.emit, event)
 
     def _wake_link(self) -> None:
         if self._link is not None:

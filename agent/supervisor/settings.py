@@ -8,6 +8,8 @@ from agent.supervisor.events import Event, EventKind
 from drivers.controls.control import ControlError
 from drivers.controls.controls import Controls
 
+NOT_LISTED = "agent.yaml does not list it under `controls`"
+
 
 class Settings:
     """Follows the latest `want`, in a thread: firmware may take its time, and the control loop has none to give.
@@ -21,15 +23,24 @@ class Settings:
         self._wanted: Mapping[str, str] = {}
         self._taken: Mapping[str, str] = {}
         self._noted: set[str] = set()
+        self._asked: Mapping[str, str] = {}
+        self._failed: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._ending = False
 
+    @property
+    def obstacles(self) -> Mapping[str, str]:
+        """Of the settings that the policy wants now, those that are not made, with the reason."""
+        switched_off = {name: NOT_LISTED for name in self._asked if name not in self._controls.enabled}
+        return switched_off | {name: why for name, why in self._failed.items() if name in self._asked}
+
     def want(self, wanted: Mapping[str, str]) -> None:
         """Have these values and no others; returns at once."""
+        self._asked = wanted
         for name in wanted:
             if name not in self._controls.enabled and name not in self._noted:
                 self._noted.add(name)
-                text = f"{name} is left alone: the policy wants it, agent.yaml does not list it under `controls`"
+                text = f"{name} is left alone: the policy wants it, {NOT_LISTED}"
                 self._emit(Event(EventKind.CONTROL, text, {"control": name, "value": None}))
         allowed = {name: value for name, value in wanted.items() if name in self._controls.enabled}
         if allowed != self._wanted:
@@ -71,7 +82,9 @@ class Settings:
         try:
             self._controls.set(name, value)
         except ControlError as error:
+            self._failed[name] = str(error)
             return Event(EventKind.FAULT, str(error), {"control": name, "value": value})
+        self._failed.pop(name, None)
         return Event(EventKind.CONTROL, f"{name} is {value}", {"control": name, "value": value})
 
     def _put_back(self, name: str | None, why: str) -> list[Event]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from agent.messages import Served
 from agent.policy.explain import Explanation
+from agent.supervisor.drift_record import Demotion
 from drivers.reading import Freshness, Reading, Snapshot
 
 FILE_NAME = "status.sock"
@@ -101,6 +102,7 @@ class Status:
     telemetry: TelemetryStatus
     served: Served | None = None
     explanation: Explanation | None = None
+    demotions: tuple[Demotion, ...] = ()
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
 
@@ -145,10 +147,18 @@ async def serve_status(path: Path, status: Callable[[], Status]) -> asyncio.Serv
 
 async def fetch_status(path: Path) -> Status:
     """The status of the agent whose state directory holds `path`. Raises StatusError."""
+    async with open_agent(path) as (reader, _):
+        document = await reader.read()
+    return _status.validate_json(document)
+
+
+@asynccontextmanager
+async def open_agent(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to one of a running agent's sockets, for a few seconds. Raises StatusError."""
     try:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_unix_connection(path)
-            document = await reader.read()
+            yield reader, writer
             writer.close()
     except FileNotFoundError:
         raise StatusError(f"{path}: no agent is running here; start one with `tidegate run`") from None
@@ -158,4 +168,3 @@ async def fetch_status(path: Path) -> Status:
         raise StatusError(f"{path}: not allowed; run as the agent's user or group") from None
     except TimeoutError:
         raise StatusError(f"{path}: the agent does not answer; its log says more") from None
-    return _status.validate_json(document)

@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.telemetry.broker import Broker
 from agent.telemetry.device import Device
 from agent.telemetry.inbox import Inbox
+from agent.telemetry.inputs import OnInput, hand_over
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.paho_client import connect_properties, make_client
 
@@ -50,11 +51,14 @@ class Connection:
     each CONNACK, and again with what is wrong if the broker refuses a subscription.
     """
 
-    def __init__(self, broker: Broker, device: Device, outbox: Outbox, on_up: Callable[[str], None]) -> None:
+    def __init__(
+        self, broker: Broker, device: Device, outbox: Outbox, on_up: Callable[[str], None], on_input: OnInput
+    ) -> None:
         self._broker = broker
         self._device = device
         self._outbox = outbox
         self._on_up = on_up
+        self._on_input = on_input
         self._client: mqtt.Client | None = None
         self._opened: socket.socket | None = None
         self._blamed = False
@@ -160,6 +164,11 @@ class Connection:
         client.will_set(self._device.topics.status, self._status("offline", None), qos=1, retain=True)
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+            if (name := self._device.topics.input_of(message.topic)) is not None:
+                hand_over(self._on_input, name, message)
+                if message.qos:
+                    client.ack(message.mid, message.qos)
+                return
             inbox.receive(message.topic, bytes(message.payload), message.mid if message.qos else None)
 
         def on_publish(_: mqtt.Client, __: object, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
@@ -206,7 +215,7 @@ class Connection:
         if not self._outbox.connected(receive_maximum, max_packet_bytes, session_present):
             client.drop_out_messages()
         # At every connection: the retained policies come again, so that none is missed with a lost session.
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._device.policy_topics])
+        client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions])
         self._on_up("")
 
     def _on_disconnect(
@@ -226,13 +235,18 @@ class Connection:
     def _on_subscribe(
         self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
     ) -> None:
-        # Anything but "granted QoS 1": a refusal, or a QoS at which policies can be lost.
-        answers = zip(self._device.policy_topics, reasons, strict=False)
-        refused = [f"{topic} ({reason})" for topic, reason in answers if reason.value != 1]
+        # Anything but the QoS asked for: a refusal, or one at which policies can be lost.
+        answers = zip(self._subscriptions, reasons, strict=False)
+        refused = [f"{topic} ({reason})" for (topic, qos), reason in answers if reason.value != qos]
         if refused:
-            problem = f"policies may not arrive from {', '.join(refused)}"
+            problem = f"nothing may arrive from {', '.join(refused)}"
             logger.warning("%s: %s", self._broker, problem)
             self._on_up(problem)
+
+    @property
+    def _subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """Filters with their QoS. Inputs have 0: what a broker queues for a device that is away is of no use."""
+        return (*((topic, 1) for topic in self._device.policy_topics), (self._device.topics.inputs, 0))
 
     def _status(self, state: Literal["online", "offline"], since: float | None) -> bytes:
         document = {"state": state, "session": self._device.session, "since": since and round(since, 3)}

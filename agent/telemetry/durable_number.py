@@ -1,7 +1,8 @@
 """One whole number in a file, which a power cut leaves either old or new, never torn."""
 
-import os
 from pathlib import Path
+
+from agent.durable_file import replace_file
 
 
 def read_number(path: Path) -> int | None:
@@ -15,15 +16,4 @@ def read_number(path: Path) -> int | None:
 
 def write_number(path: Path, number: int) -> None:
     """Replace the number in `path`. On return it is on the disk. Raises OSError and then leaves the old one."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="ascii") as file:
-        file.write(f"{number}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    # The rename is durable only with the directory that holds it.
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(path, f"{number}\n")

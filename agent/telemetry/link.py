@@ -16,6 +16,7 @@ from agent.telemetry.broker import Broker
 from agent.telemetry.connection import DISCONNECT_S, Connection, to_json
 from agent.telemetry.device import Device
 from agent.telemetry.inbox import Inbox, OnPolicy
+from agent.telemetry.inputs import OnInput
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.spool import Spool
 
@@ -48,7 +49,8 @@ class Link:
 
     `on_policy(topic, payload)` is called in that thread and must have stored the policy durably when it returns:
     only then the broker gets its PUBACK. If it raises, it is called again later with the same bytes.
-    `on_state` is called in that thread whenever the state changes.
+    `on_input` is called in that thread for every number that an outside source sends, and `on_state` whenever the
+    state changes.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Link:
         spool: Spool,
         *,
         on_policy: OnPolicy,
+        on_input: OnInput = lambda _: None,
         on_state: Callable[[LinkState], None] = lambda _: None,
     ) -> None:
         # How reconnection is paced; may be replaced before `start`.
@@ -66,7 +69,7 @@ class Link:
         self._reported_topic = device.topics.reported
         self._on_state = on_state
         self._outbox = Outbox(spool)
-        self._connection = Connection(broker, device, self._outbox, self._on_up)
+        self._connection = Connection(broker, device, self._outbox, self._on_up, on_input)
         self._inbox = Inbox(on_policy, self._connection.acknowledge)
         self._state = LinkState("offline", "not started")
         self._stopping = threading.Event()

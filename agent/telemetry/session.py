@@ -15,6 +15,5 @@ def next_session(path: Path) -> int:
     before = read_number(path)
     if before is None:
         before = int(time.time()) if path.exists() else 0
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_number(path, before + 1)
     return before + 1

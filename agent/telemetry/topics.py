@@ -62,6 +62,16 @@ class DeviceTopics:
         return f"{ROOT}/{self.device}/reported"
 
     @property
+    def inputs(self) -> str:
+        """The filter of all numbers that outside sources send, each on a topic of its own."""
+        return f"{ROOT}/{self.device}/input/+"
+
+    def input_of(self, topic: str) -> str | None:
+        """The name of the input that a topic is of; None for any other topic."""
+        prefix = self.inputs.removesuffix("+")
+        return topic.removeprefix(prefix) if topic.startswith(prefix) else None
+
+    @property
     def policy(self) -> str:
         """Retained: what the device should run."""
         return f"{ROOT}/{self.device}/policy"

@@ -15,6 +15,7 @@ from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
 from agent.messages import Ready, encode
 from agent.models.bundle import open_bundle
+from agent.worker.choosing import first_point, refused_points
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
 from agent.worker.lane import Lane
@@ -62,7 +63,8 @@ async def serve(arguments: Arguments) -> None:
     """Serve until the supervisor says stop or is gone."""
     bundle = open_bundle(arguments.bundle)
     engine = ResidentEngine(open_engine(arguments.engine, bundle, arguments.cache), arguments.keep_bytes)
-    variant = engine.prepare(bundle.ladder.points[bundle.ladder.rung(arguments.point)])
+    refused = refused_points(engine, bundle.ladder)
+    variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
     lane = Lane(variant)
     shadow = Shadow(engine, bundle.ladder.full, lane)
     endpoint = Endpoint(
@@ -92,7 +94,7 @@ async def serve(arguments: Arguments) -> None:
         )
     )
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
-    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name)))
+    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused)))
     await writer.drain()
     commanded = asyncio.create_task(control.serve())
     await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)

@@ -59,7 +59,11 @@ class ControlChannel:
                 await asyncio.wrap_future(self._lane.call(lambda: None))
                 self._writer.write(encode(Pong(ping_id)))
             case Report(id=report_id):
-                served = replace(self._lane.report(report_id), shadow=self._shadow.take())
+                served = replace(
+                    self._lane.report(report_id),
+                    turned_away=self._endpoint.take_turned_away(),
+                    shadow=self._shadow.take(),
+                )
                 self._writer.write(encode(served))
             case Standing():
                 self._endpoint.standing = message

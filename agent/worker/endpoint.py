@@ -40,6 +40,7 @@ class Endpoint:
         self._lane = lane
         self._admission = Admission()
         self._shadow = shadow
+        self._turned_away = 0
         model = f"/v2/models/{card.name}"
         self.app = Starlette(
             routes=[
@@ -52,6 +53,11 @@ class Endpoint:
             ],
             exception_handlers={404: self._not_found, Exception: self._broken},
         )
+
+    def take_turned_away(self) -> int:
+        """How many requests the policy's limits refused since the last call."""
+        count, self._turned_away = self._turned_away, 0
+        return count
 
     async def _server(self, _request: Request) -> Response:
         return JSONResponse({"name": "tidegate", "version": __version__, "extensions": []})
@@ -80,6 +86,7 @@ class Endpoint:
     async def _infer(self, request: Request) -> Response:
         standing = self.standing
         if standing.refuse:
+            self._turned_away += 1
             return _error(503, standing.reason)
         try:
             parsed = parse_request(await _bounded_body(request))
@@ -89,6 +96,7 @@ class Endpoint:
         except BadRequest as error:
             return _error(400, str(error))
         except TooMuch as error:
+            self._turned_away += 1
             retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
             return _error(429, f"{error}; {standing.reason}", retry_after)
         except LaneFull as error:

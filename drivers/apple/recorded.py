@@ -8,6 +8,8 @@ from xml.parsers.expat import ExpatError
 
 # OSThermalNotification.h: nominal, moderate, heavy, trapping, sleeping.
 _PRESSURES = {0: "nominal", 1: "fair", 2: "serious", 3: "critical", 4: "critical"}
+# NSProcessInfoThermalState
+_PROCESS_STATES = {0: "nominal", 1: "fair", 2: "serious", 3: "critical"}
 # DISPATCH_MEMORYPRESSURE_*
 _MEMORY_LEVELS = {1: "normal", 2: "warn", 4: "critical"}
 _MOST_MA, _MOST_MV = 50_000, 30_000
@@ -44,6 +46,13 @@ def thermal_pressure(state: int) -> str:
     if state not in _PRESSURES:
         raise RecordError(f"thermal pressure level {state}; known are 0 to 4")
     return _PRESSURES[state]
+
+
+def process_thermal_state(state: int) -> str:
+    """NSProcessInfo.thermalState as one of THERMAL_PRESSURES. Raises RecordError."""
+    if state not in _PROCESS_STATES:
+        raise RecordError(f"thermal state {state}; known are 0 to 3")
+    return _PROCESS_STATES[state]
 
 
 def memory_level(level: int) -> str:

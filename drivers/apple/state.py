@@ -1,7 +1,7 @@
 """What macOS says of heat, memory and its battery without root."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from drivers.reading import (
     POWER_SOURCE,
     TEMPERATURE,
     THERMAL_PRESSURE,
+    THROTTLED,
     Provenance,
     Unit,
     Value,
@@ -23,6 +24,13 @@ from drivers.wake import Wake
 
 LOW_POWER_MODE = "low_power_mode"
 MEMORY_LEVEL = "memory_level"
+
+NEVER_TOLD: Mapping[str, str] = {
+    TEMPERATURE: "macOS tells no temperature without private interfaces; use thermal_pressure",
+    THROTTLED: "macOS tells no throttling to programs; use thermal_pressure",
+    MEMORY_PRESSURE: f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}",
+}
+"""What policies know and no Mac says, with the reason."""
 
 _DRIVER = "macos"
 _THERMAL_KEY = "com.apple.system.thermalpressurelevel"
@@ -45,6 +53,9 @@ class System(Protocol):
 
     def open_notice(self, key: str) -> Wake:
         """A wake whose topic is the key."""
+
+    def process_thermal_state(self) -> int:
+        """NSProcessInfo.thermalState."""
 
     def sysctl_int(self, name: str) -> int:
         """An integer sysctl."""
@@ -92,12 +103,7 @@ def discover(system: System) -> Discovery:
         ("temperature/battery", Unit.CELSIUS, "AppleSmartBattery", partial(read_celsius, registry), 30.0),
     ]
     sensors: list[Sensor] = []
-    refusals = [
-        Refusal(
-            TEMPERATURE, _DRIVER, "macOS tells no temperature without private interfaces; use thermal_pressure"
-        ),
-        Refusal(MEMORY_PRESSURE, _DRIVER, f"macOS tells a level, not a share of time: see {MEMORY_LEVEL}"),
-    ]
+    refusals = [Refusal(name, _DRIVER, reason) for name, reason in NEVER_TOLD.items()]
     for name, unit, source, read, interval_s in offers:
         cost = Cost.PROCESS if source == "AppleSmartBattery" else Cost.KERNEL
         sensor = Sensor(name, unit, Provenance.MEASURED, f"{_DRIVER}/{source}", _safely(read), interval_s, cost)
@@ -121,8 +127,11 @@ class NotNowError(SensorError):
 
 
 def read_pressure(system: System) -> str:
-    """thermal_pressure. Raises OSError, RecordError."""
-    return recorded.thermal_pressure(system.notify_state(_THERMAL_KEY))
+    """thermal_pressure; the public NSProcessInfo is asked where the key fails. Raises OSError, RecordError."""
+    try:
+        return recorded.thermal_pressure(system.notify_state(_THERMAL_KEY))
+    except (OSError, RecordError):
+        return recorded.process_thermal_state(system.process_thermal_state())
 
 
 def read_low_power(system: System) -> str:

@@ -38,6 +38,19 @@ class MacSystem:
         os.set_blocking(descriptor.value, False)
         return NotifyWake(key, descriptor.value, lambda: self._library.notify_cancel(token))
 
+    def process_thermal_state(self) -> int:
+        """NSProcessInfo.processInfo.thermalState, through the Objective-C runtime."""
+        ctypes.CDLL("/System/Library/Frameworks/Foundation.framework/Foundation")
+        runtime = ctypes.CDLL("/usr/lib/libobjc.A.dylib")
+        for look_up in (runtime.objc_getClass, runtime.sel_registerName):
+            look_up.argtypes, look_up.restype = [ctypes.c_char_p], ctypes.c_void_p
+        # objc_msgSend has the type of the method that it calls: both take nothing and fit a pointer's width.
+        send = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_void_p)(("objc_msgSend", runtime))
+        info = send(runtime.objc_getClass(b"NSProcessInfo"), runtime.sel_registerName(b"processInfo"))
+        if not info:
+            raise OSError("Foundation gives no NSProcessInfo")
+        return int(send(info, runtime.sel_registerName(b"thermalState")))
+
     def sysctl_int(self, name: str) -> int:
         """An integer sysctl of 4 bytes."""
         value = ctypes.c_int32()

@@ -30,6 +30,7 @@ _NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_", "GPU", "CPU", "SOC", "CV", "SY
 _MOST_EVENTS = 1 << 63
 # in4 to in6 are voltages over the shunts and in7 is their sum.
 _CHANNELS = (1, 2, 3)
+_OC_COUNT = re.compile(r"oc[0-9]_event_cnt")
 _IIO_RAIL = re.compile(r"rail_name_([0-9])")
 
 
@@ -57,7 +58,17 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     # Without a device tree (a container, a partial capture) only NVIDIA's names of rails tell.
     if board is None and not any(rail.name.startswith(_NVIDIA_NAMES) for rail in rails):
         return Discovery(_DRIVER, again=again)
-    sensors = [*_over_current(sysroot)]
+    sensors = [
+        Sensor(
+            f"throttle_count/{path.name.removesuffix('_event_cnt')}",
+            Unit.COUNT,
+            Provenance.MEASURED,
+            f"{_DRIVER}/soctherm_oc",
+            partial(count, path),
+            _SLOW_INTERVAL_S,
+        )
+        for path in over_current_counts(sysroot)[0]
+    ]
     if not rails:
         refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
         return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
@@ -166,27 +177,22 @@ def _microwatts(path: Path) -> float:
     return read_int(path, *_MICROWATTS) / 1e6
 
 
-def _over_current(sysroot: Path) -> list[Sensor]:
+def over_current_counts(sysroot: Path) -> tuple[list[Path], list[SensorError]]:
+    """The files that count over-current alarms since boot, at each of which the chip slows down.
+
+    Also says why others can't be told.
+    """
     try:
-        found = [chip for chip in chips(sysroot)[0] if chip.name == "soctherm_oc"]
-    except SensorError:
-        return []
-    return [
-        Sensor(
-            f"throttle_count/{path.name.removesuffix('_event_cnt')}",
-            Unit.COUNT,
-            Provenance.MEASURED,
-            f"{_DRIVER}/soctherm_oc",
-            partial(_count, path),
-            _SLOW_INTERVAL_S,
-        )
-        for chip in found
-        for path in _list(chip.path)
-        if re.fullmatch(r"oc[0-9]_event_cnt", path.name)
-    ]
+        found, faults = chips(sysroot)
+        alarms = [chip for chip in found if chip.name == "soctherm_oc"]
+        files = [path for chip in alarms for path in _list(chip.path) if _OC_COUNT.fullmatch(path.name)]
+    except UnreadableError as error:
+        return [], [] if error.gone else [error]
+    return files, faults
 
 
-def _count(path: Path) -> float:
+def count(path: Path) -> float:
+    """One of these counts. Raises SensorError."""
     return float(read_int(path, 0, _MOST_EVENTS, "events"))
 
 

@@ -12,8 +12,8 @@ from drivers.boards.latch import Latch
 from drivers.boards.throttled import HELD_BACK, Throttled
 from drivers.boards.throttled import UNDER_VOLTAGE as UNDER_VOLTAGE_BIT
 from drivers.linux.hwmon import chips
-from drivers.linux.sysfs import UnreadableError, read_int, read_text
-from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit, Value
+from drivers.linux.sysfs import UnreadableError, entries, read_int, read_text
+from drivers.reading import POWER, THERMAL_PRESSURE, THROTTLED, Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
 UNDER_VOLTAGE = "under_voltage"
@@ -24,8 +24,7 @@ _DRIVER = "raspberry_pi"
 _SOURCE = f"{_DRIVER}/firmware"
 _LIVE = Path("/")
 _SLOW_INTERVAL_S = 10.0
-_FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
-_FIRMWARE_PI5 = "sys/devices/platform/axi/axi:firmware/get_throttled"
+_PLATFORM = "sys/devices/platform"
 _GROUP = "sudo usermod -aG video $USER (then log in again; in a systemd unit: DeviceAllow=/dev/vcio rw)"
 
 Ask = Callable[[str], str]
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 
 def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None = None) -> Discovery:
-    """`under_voltage`, `thermal_pressure`, on a Pi 5 `power` and `voltage/EXT5V`; nothing on other boards.
+    """`under_voltage`, `thermal_pressure`, `throttled`, on a Pi 5 `power` and `voltage/EXT5V`; elsewhere nothing.
 
     And whether it was ever so since the agent started, as `under_voltage/since_start` and `throttled/since_start`.
     `ask` puts a command to the firmware; None: through /dev/vcio, and not at all for a captured tree. `latch`
@@ -49,20 +48,12 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None 
         ask = vcio.ask
     throttled = _throttled(sysroot, ask, latch)
     by_hwmon, by_firmware = _by_hwmon(sysroot, latch), _by_firmware(throttled, ask)
-    looks: list[Callable[[], object]] = []
-    if isinstance(by_hwmon, Sensor):
-        looks.append(by_hwmon.read)
     known = {offer.name for offer in by_firmware if isinstance(offer, Sensor)}
     # The kernel's driver sees every dip since its last look, the firmware's word only the present.
     if isinstance(by_hwmon, Sensor):
         by_firmware = [offer for offer in by_firmware if offer.name != UNDER_VOLTAGE]
     offers = by_firmware if isinstance(by_hwmon, Refusal) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
-    if throttled is not None and UNDER_VOLTAGE in known:
-        looks.append(throttled)
-        offers.append(_since_start("throttled", _SOURCE, partial(_ever, latch, HELD_BACK, [throttled])))
-    if looks:
-        source = by_hwmon.source if isinstance(by_hwmon, Sensor) else _SOURCE
-        offers.append(_since_start(UNDER_VOLTAGE, source, partial(_ever, latch, UNDER_VOLTAGE_BIT, looks)))
+    offers += _since_start(latch, by_hwmon, throttled if UNDER_VOLTAGE in known else None)
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
     refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
     return Discovery(_DRIVER, sensors, refusals, again)
@@ -75,10 +66,27 @@ def _has_chip(sysroot: Path) -> bool:
         return False
 
 
-def _since_start(name: str, source: str, read: Callable[[], str]) -> Sensor:
-    return Sensor(
-        f"{name}/{SINCE_START}", Unit.NAME, Provenance.MEASURED, source, read, _SLOW_INTERVAL_S, Cost.DEVICE
-    )
+def _since_start(
+    latch: Latch, by_hwmon: Sensor | Refusal, throttled: Callable[[], Throttled] | None
+) -> list[Sensor]:
+    """Whether it was ever so, by all that tells it here: the kernel's alarm, the firmware's word."""
+    words: list[Callable[[], object]] = [] if throttled is None else [throttled]
+    alarms: list[Callable[[], object]] = [by_hwmon.read] if isinstance(by_hwmon, Sensor) else []
+    source = by_hwmon.source if alarms else _SOURCE
+    wanted = ((THROTTLED, _SOURCE, HELD_BACK, words), (UNDER_VOLTAGE, source, UNDER_VOLTAGE_BIT, alarms + words))
+    return [
+        Sensor(
+            f"{name}/{SINCE_START}",
+            Unit.NAME,
+            Provenance.MEASURED,
+            told_by,
+            partial(_ever, latch, bits, looks),
+            _SLOW_INTERVAL_S,
+            Cost.DEVICE,
+        )
+        for name, told_by, bits, looks in wanted
+        if looks
+    ]
 
 
 def _ever(latch: Latch, bits: int, looks: Sequence[Callable[[], object]]) -> str:
@@ -126,8 +134,9 @@ def _throttled(sysroot: Path, ask: Ask | None, latch: Latch) -> Callable[[], Thr
 def _by_firmware(throttled: Callable[[], Throttled] | None, ask: Ask | None) -> list[Sensor | Refusal]:
     if throttled is None:
         reason = "only the running firmware knows, and this is a captured tree"
-        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, POWER)]
+        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, THROTTLED, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
+    offers.append(_offer(THROTTLED, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().slowed)))
     offers.append(_offer(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().under_voltage)))
     if ask is not None:
         offers.append(_offer(POWER, Unit.WATT, Provenance.MEASURED_PARTIAL, partial(_power_w, ask)))
@@ -148,8 +157,8 @@ def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Val
 
 
 def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:
-    for name in (_FIRMWARE, _FIRMWARE_PI5):
-        read = partial(_throttled_of_file, sysroot / name)
+    for path in _firmware_files(sysroot / _PLATFORM):
+        read = partial(_throttled_of_file, path)
         try:
             read()
         except UnreadableError as error:
@@ -159,6 +168,15 @@ def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:
             pass
         return read
     return None
+
+
+def _firmware_files(platform: Path) -> list[Path]:
+    # The bus is called otherwise by each board and kernel: soc, soc@107c000000, axi.
+    try:
+        buses = [path for path in entries(platform) if path.name.startswith(("soc", "axi"))]
+    except SensorError:
+        return []
+    return [bus / f"{bus.name}:firmware" / "get_throttled" for bus in buses]
 
 
 def _throttled_of_file(path: Path) -> Throttled:

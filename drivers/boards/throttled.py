@@ -46,6 +46,11 @@ class Throttled:
         return bool(self.word & UNDER_VOLTAGE)
 
     @property
+    def slowed(self) -> bool:
+        """Whether the firmware holds the chip back now, for heat or for want of volts."""
+        return bool(self.word & HELD_BACK)
+
+    @property
     def pressure(self) -> str:
         """The thermal pressure that the bits stand for, one of THERMAL_PRESSURES."""
         if self.word & SOFT_LIMIT:

@@ -20,6 +20,14 @@ class ControlError(Exception):
     """A setting can't be made or put back; the message says which, why and what to do."""
 
 
+class OtherwiseTakenError(ControlError):
+    """A file took the write, and says something else than what was written: `taken`."""
+
+    def __init__(self, file: Path, value: str, taken: str) -> None:
+        super().__init__(f"{file} was set to {value!r} and says {taken!r}: the firmware or a daemon holds it")
+        self.taken = taken
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One file of a control, with what it allows: words, or a range in kHz."""
@@ -66,7 +74,7 @@ def write(file: Path, value: str) -> None:
     except (OSError, SensorError) as error:
         raise ControlError(f"{file} did not take {value!r}: {error}") from error
     if taken != value:
-        raise ControlError(f"{file} was set to {value!r} and says {taken!r}: the firmware or a daemon holds it")
+        raise OtherwiseTakenError(file, value, taken)
 
 
 def _find(name: str, sysroot: Path) -> Sequence[Place]:

@@ -1,10 +1,10 @@
 """Sets controls and puts them back: at the end, when asked, and after a crash at the next start."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drivers.controls.control import ControlError, places, write
+from drivers.controls.control import ControlError, OtherwiseTakenError, places, write
 from drivers.controls.journal import Change, Journal
 from drivers.linux.sysfs import read_text
 from drivers.sensor import SensorError
@@ -35,21 +35,20 @@ class Controls:
         if name not in self.enabled:
             raise ControlError(f"{name} is switched off; list it under `controls` in agent.yaml to allow it")
         wanted = [(place.file, place.check(value)) for place in places(name, self._sysroot)]
-        earlier = {change.file: change for change in self._noted()}
-        changes = dict(earlier)
+        changes = {change.file: change for change in self._noted()}
         for file, ours in wanted:
-            known = earlier.get(str(file))
-            if known is None:
-                changes[str(file)] = Change(name, str(file), self._now(file), (ours,))
-            else:
-                changes[str(file)] = Change(name, str(file), known.before, (known.ours[-1], ours))
+            changes[str(file)] = self._change(name, file, ours, changes.get(str(file)))
         self._note(list(changes.values()))
         for file, ours in wanted:
             try:
                 write(file, ours)
-            except ControlError:
+            except ControlError as error:
+                if isinstance(error, OtherwiseTakenError):
+                    # A frequency can be rounded: that is our doing too, and must be put back.
+                    known = changes[str(file)]
+                    changes[str(file)] = replace(known, ours=(*known.ours, error.taken))
                 # Half a setting is none: a cluster at another governor than its neighbour.
-                self._put_back([change for change in changes.values() if Path(change.file) in dict(wanted)])
+                self._put_back([changes[str(file)] for file, _ in wanted])
                 raise
 
     def restore(self, name: str | None = None) -> Restored:
@@ -61,6 +60,13 @@ class Controls:
             return self._put_back([change for change in self._noted() if name in (None, change.control)])
         except ControlError as error:
             return Restored((), (str(error),))
+
+    def _change(self, name: str, file: Path, ours: str, earlier: Change | None) -> Change:
+        now = self._now(file)
+        # What somebody else has set since our last write is what they want back.
+        if earlier is None or now not in earlier.ours:
+            return Change(name, str(file), now, (ours,))
+        return replace(earlier, ours=(earlier.ours[-1], ours))
 
     def _put_back(self, changes: Collection[Change]) -> Restored:
         """Raises ControlError when the journal can't be had."""

@@ -32,7 +32,7 @@ class Journal:
         """The changes of this boot. After a reboot the kernel has its own values again, and none is left."""
         try:
             document = json.loads(self._path.read_text())
-            if document["boot"] != boot_id():
+            if not document["boot"] or document["boot"] != boot_id():
                 return ()
             return tuple(
                 Change(change["control"], change["file"], change["before"], tuple(change["ours"]))
@@ -45,7 +45,12 @@ class Journal:
             return ()
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Keep the changes. Raises OSError."""
+        """Keep the changes. Raises OSError, also where this boot can't be told from the next: a crash couldn't be.
+
+        After a reboot a governor can say by chance what was set before it, and would be put back to what it isn't.
+        """
+        if not boot_id():
+            raise FileNotFoundError(f"{_BOOT_ID} can't be read (systemd's ProcSubset=pid hides it)")
         document = {"boot": boot_id(), "changes": [asdict(change) for change in changes]}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_suffix(".new")

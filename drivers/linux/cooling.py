@@ -18,23 +18,13 @@ _MOST_STATES = 1_000_000
 def discover(sysroot: Path = Path("/")) -> Discovery:
     """`cooling/<type>` in % of what the device can do; devices of one type are one reading, the busiest."""
     again = partial(discover, sysroot)
-    by_type: dict[str, list[Path]] = {}
-    refusals: list[Refusal] = []
     try:
-        paths = [path for path in entries(sysroot / "sys/class/thermal") if path.name.startswith("cooling_device")]
+        found, refusals = by_type(sysroot)
     except SensorError as error:
         return Discovery(_DRIVER, refusals=(Refusal(COOLING, _DRIVER, str(error), error.grant),), again=again)
-    for path in paths:
-        try:
-            kind = read_word(path / "type").replace("/", "_")
-        except SensorError as error:
-            refusals.append(Refusal(f"{COOLING}/{path.name}", _DRIVER, str(error), error.grant))
-            continue
-        if kind and _has_states(path):
-            by_type.setdefault(kind, []).append(path)
     # A device without a type may be the busiest of any.
     provenance = Provenance.MEASURED_PARTIAL if refusals else Provenance.MEASURED
-    if not by_type and not refusals:
+    if not found and not refusals:
         refusals.append(Refusal(COOLING, _DRIVER, "the kernel has no cooling device here"))
     sensors = tuple(
         Sensor(
@@ -45,9 +35,26 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             partial(busiest_percent, alike),
             _INTERVAL_S,
         )
-        for kind, alike in by_type.items()
+        for kind, alike in found.items()
     )
     return Discovery(_DRIVER, sensors, tuple(refusals), again)
+
+
+def by_type(sysroot: Path) -> tuple[dict[str, list[Path]], list[Refusal]]:
+    """The cooling devices by type, and why the type of others could not be told. Raises SensorError."""
+    found: dict[str, list[Path]] = {}
+    refusals: list[Refusal] = []
+    for path in entries(sysroot / "sys/class/thermal"):
+        if not path.name.startswith("cooling_device"):
+            continue
+        try:
+            kind = read_word(path / "type").replace("/", "_")
+        except SensorError as error:
+            refusals.append(Refusal(f"{COOLING}/{path.name}", _DRIVER, str(error), error.grant))
+            continue
+        if kind and _has_states(path):
+            found.setdefault(kind, []).append(path)
+    return found, refusals
 
 
 def busiest_percent(devices: Sequence[Path]) -> float:

@@ -1,11 +1,12 @@
 """Clock frequencies and their limits (kernel: Documentation/admin-guide/pm/cpufreq.rst), in kHz there."""
 
+import errno
 import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.sysfs import entries, read_int
+from drivers.linux.sysfs import UnreadableError, entries, read_int
 from drivers.reading import Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -59,7 +60,21 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
 
 def fastest_hz(cluster: Sequence[Path], file: str) -> float:
     """The highest value of a cluster's policies, in Hz. Raises SensorError."""
-    return max(read_int(policy / file, *_LIMITS_KHZ) for policy in cluster) * 1000.0
+    running_khz: list[int] = []
+    for policy in cluster:
+        try:
+            running_khz.append(read_int(policy / file, *_LIMITS_KHZ))
+        except SensorError as error:
+            if not _is_off(error):
+                raise
+    if not running_khz:
+        raise SensorError(f"all cores of {cluster[0].name} and its like are switched off")
+    return max(running_khz) * 1000.0
+
+
+def _is_off(error: SensorError) -> bool:
+    """Whether a policy answers so because all of its cores are switched off (kernel: cpufreq.c, show)."""
+    return isinstance(error, UnreadableError) and error.code == errno.EBUSY
 
 
 def _clusters(found: Sequence[Path]) -> tuple[list[list[Path]], dict[Path, str]]:
@@ -73,7 +88,8 @@ def _clusters(found: Sequence[Path]) -> tuple[list[list[Path]], dict[Path, str]]
         try:
             top_khz = read_int(policy / "cpuinfo_max_freq", *_LIMITS_KHZ)
         except SensorError as error:
-            unknown[policy] = str(error)
+            if not _is_off(error):
+                unknown[policy] = str(error)
             continue
         clusters.setdefault(top_khz, []).append(policy)
     return list(clusters.values()), unknown

@@ -108,9 +108,9 @@ class Channel:
                     raise
 
 
-def refuse_nothing_here(millidegrees: int, path: Path) -> None:
-    """Raise OutOfRangeError for what sensors say that are unconnected (0) or in whole degrees."""
-    if 0 <= millidegrees <= 150:
+def refuse_nothing_here(millidegrees: int, path: Path, per_degree: int = 1) -> None:
+    """Raise OutOfRangeError for what sensors say that are unconnected (0) or count so many steps per degree."""
+    if 0 <= millidegrees <= 150 * per_degree:
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 
@@ -177,9 +177,7 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
         except SensorError as error:
             faults.append(error)
             continue
-        # Without a name it is half registered: nobody can say what it would measure.
-        if name:
-            named.append((directory, name.replace("/", "_")))
+        named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
     keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
     return [

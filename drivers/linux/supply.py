@@ -26,7 +26,7 @@ _CHARGE_FULL_UAH = (100_000, 1_000_000_000)
 _OVERFULL = 1.1
 
 # Types are open-ended (new kernels add some), so their shape is what can be checked; scopes are three.
-_TYPE = re.compile(r"[A-Z][A-Za-z_]{2,31}")
+_TYPE = re.compile(r"[A-Z][A-Za-z0-9_]{2,31}")
 _SCOPE = re.compile("System|Device|Unknown")
 
 # The second net for peripherals, under `scope`, which not every driver of theirs sets.
@@ -35,9 +35,9 @@ _PERIPHERAL = re.compile(
     r"|nintendo_switch_controller_battery_|xpad|gip|steam-controller|logitech|magicmouse|elan_|razer|corsair"
 )
 
-# Negotiated USB-PD contracts, and a power bank's output (drivers/power/supply/ip5xxx_power.c): not what feeds the
-# machine.
-_NOT_A_FEED = ("ucsi-source-psy", "tcpm-source-psy", "ip5xxx-boost")
+# USB-PD contracts of a port, whoever manages it (ucsi-, tcpm-, tps6598x-source-psy-...), and a power bank's output
+# (drivers/power/supply/ip5xxx_power.c): not what feeds the machine.
+_NOT_A_FEED = re.compile(r".*-source-psy(-.*)?|ip5xxx-boost.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ class Supply:
         return self.number("online", 0, 2, "(0 offline, 1 fixed, 2 programmable)") > 0
 
     def charge_percent(self) -> float:
-        """How full a battery is, in %. Raises SensorError."""
+        """How full a battery is, in %. Raises SensorError, also for an empty bay, whatever it still says."""
+        if not self.present():
+            raise SensorError(f"{self.name} is an empty bay")
         try:
             return float(self.number("capacity", 0, 100, "%"))
         except SensorError as no_capacity:
@@ -124,6 +126,8 @@ class Supply:
         The sign of current_now and power_now differs by driver and kernel version, so only `status` gives the
         direction.
         """
+        if not self.present():
+            raise SensorError(f"{self.name} is an empty bay")
         status, watts = self.status(), self._magnitude_w()
         if watts == 0.0 and status == "Charging":
             raise SensorError(f"{self.name} reports 0 W while charging: it measures no current then")
@@ -250,5 +254,5 @@ def host_chargers(supplies: Sequence[Supply]) -> list[Supply]:
         for supply in supplies
         if supply.kind().startswith(("Mains", "USB", "Wireless", "BrickID"))
         and not supply.is_peripheral()
-        and not supply.name.replace("_", "-").startswith(_NOT_A_FEED)
+        and not _NOT_A_FEED.fullmatch(supply.name.replace("_", "-"))
     ]

@@ -30,11 +30,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """`throttle_count/core` and `throttle_count/package`, each summed over its owners."""
     again = partial(discover, sysroot)
     try:
-        cpus = [path for path in entries(sysroot / "sys/devices/system/cpu") if _CPU.fullmatch(path.name)]
-        found = {
-            "core": _counters(cpus, "core_throttle_count", ("physical_package_id", "core_id")),
-            "package": _counters(cpus, "package_throttle_count", ("physical_package_id",)),
-        }
+        found = {"core": _of_cores(sysroot), "package": _of_packages(sysroot)}
     except SensorError as error:
         return Discovery(
             _DRIVER, refusals=(Refusal(THROTTLE_COUNT, _DRIVER, str(error), error.grant),), again=again
@@ -52,6 +48,11 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     return Discovery(_DRIVER, refusals=(Refusal(THROTTLE_COUNT, _DRIVER, reason),), again=again)
 
 
+def counters(sysroot: Path) -> list[Counter]:
+    """The counters of all cores and packages; none on other than Intel's. Raises SensorError."""
+    return _of_cores(sysroot) + _of_packages(sysroot)
+
+
 def total(counters: Sequence[Counter]) -> float:
     """Throttle events since boot, each owner counted once. Raises SensorError."""
     highest: dict[str, int] = {}
@@ -61,9 +62,17 @@ def total(counters: Sequence[Counter]) -> float:
     return float(sum(highest.values()))
 
 
-def _counters(cpus: Sequence[Path], file: str, owned_by: tuple[str, ...]) -> list[Counter]:
+def _of_cores(sysroot: Path) -> list[Counter]:
+    return _counters(sysroot, "core_throttle_count", ("physical_package_id", "core_id"))
+
+
+def _of_packages(sysroot: Path) -> list[Counter]:
+    return _counters(sysroot, "package_throttle_count", ("physical_package_id",))
+
+
+def _counters(sysroot: Path, file: str, owned_by: tuple[str, ...]) -> list[Counter]:
     found: dict[str, Counter] = {}
-    for cpu in cpus:
+    for cpu in (path for path in entries(sysroot / "sys/devices/system/cpu") if _CPU.fullmatch(path.name)):
         path = cpu / "thermal_throttle" / file
         try:
             read_text(path)

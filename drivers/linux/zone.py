@@ -45,7 +45,8 @@ class Zone:
         millidegrees = read_int(self.file, kind.low, kind.high, kind.written_in)
         # One that is known to work may well cool down to 0 C outdoors.
         if self.file not in self.alive:
-            refuse_nothing_here(millidegrees, self.file)
+            # Vendor kernels have zones in whole degrees and in tenths.
+            refuse_nothing_here(millidegrees, self.file, per_degree=10)
             self.alive.add(self.file)
         return millidegrees / 1000
 

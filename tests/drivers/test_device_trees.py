@@ -20,6 +20,7 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
         "energy_counter/psys": 223.456789,
         "energy_counter/package-0": 123.456789,  # of the MSR, not of MMIO
         "memory_available": 3_326_083_072.0,  # 4 GiB less 1 GiB in use, of which 100 MiB are idle file pages
+        "throttled": "yes",  # its cooling device is at work; the counters have not risen
         "throttle_count/core": 7.0,
         "throttle_count/package": 7.0,
         "cooling/Processor": 100.0,
@@ -29,15 +30,26 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
     },
     "server": {
         "power": 213.0,
+        "throttled": None,
         "temperature": 68.0,  # Tctl is Tdie with an offset
         "memory_available": 1_073_741_824.0,
         "energy_counter/package-1/dram": 0.7,
         "frequency/policy0": 2.8e9,
     },
-    "raspberry-pi-4": {"temperature": 71.575, "under_voltage": "yes", "thermal_pressure": "nominal"},
-    "raspberry-pi-5": {"temperature": 82.5, "under_voltage": "no", "thermal_pressure": "serious"},
+    "raspberry-pi-4": {
+        "temperature": 71.575,
+        "under_voltage": "yes",
+        "thermal_pressure": "nominal",
+        "throttled": "yes",
+    },
+    "raspberry-pi-5": {
+        "temperature": 82.5,
+        "under_voltage": "no",
+        "thermal_pressure": "serious",
+        "throttled": "yes",
+    },
     "jetson-jetpack-4": {"power": 2.843, "power/POM_5V_CPU": 0.5, "temperature": 45.5},
-    "jetson-jetpack-6": {"power": 5.015552, "throttle_count/oc3": 12.0, "temperature": 51.0},
+    "jetson-jetpack-6": {"power": 5.015552, "throttle_count/oc3": 12.0, "throttled": "no", "temperature": 51.0},
     "jetson-agx-orin": {"power": 9.5, "temperature": 48.0},
     "jetson-thor-jetpack-7": {"power": 29.7, "power/VDD_GPU": 6.0},
     "rk3588": {"npu": 10.0, "temperature": 48.076, "frequency/policy4": 816e6, "power": None},

@@ -10,12 +10,14 @@ from itertools import pairwise
 
 import pytest
 
+from drivers.apple import powermetrics
 from drivers.apple.system import MacSystem
 from drivers.boards import vcio
 from drivers.catalog import discover_all
 from drivers.reading import POWER_SOURCE, UNITS, Freshness
 from drivers.sampler import Sampler
 from drivers.survey import DriverReport
+from drivers.take import take
 
 WATCHED_S = 15.0
 PLUG_WITHIN_S = 60.0
@@ -69,6 +71,7 @@ def test_plug_is_noticed_at_once() -> None:
 def test_calls_into_macos() -> None:
     system = MacSystem()
     assert 0 <= system.notify_state("com.apple.system.thermalpressurelevel") <= 4
+    assert 0 <= system.process_thermal_state() <= 3
     assert system.sysctl_int("kern.memorystatus_vm_pressure_level") in (1, 2, 4)
     wake = system.open_notice("com.apple.system.lowpowermode")
     assert wake.fileno() > 2
@@ -104,5 +107,14 @@ def test_power_is_near_what_tegrastats_says(reports: tuple[DriverReport, ...]) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or platform.system() != "Darwin", reason="macOS as root")
-def test_powermetrics_gives_power(reports: tuple[DriverReport, ...]) -> None:
-    assert any(report.driver == "powermetrics" and report.readings for report in reports)
+def test_powermetrics_gives_power() -> None:
+    found = powermetrics.discover()
+    assert found.stop is not None
+    power = next(sensor for sensor in found.sensors if sensor.name == "power")
+    try:
+        ends_at = time.monotonic() + WATCHED_S
+        while (reading := take(power)).value is None and time.monotonic() < ends_at:
+            time.sleep(0.5)  # it prints every two seconds
+    finally:
+        found.stop()
+    assert reading.value is not None, reading.reason

@@ -1,19 +1,20 @@
 """One agent as `tidegate run` starts it, with its configuration, its log, and a client that loads it."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
-from agent.bench.load import LoadClient, LoadSummary
+from agent.bench.load import LoadClient, LoadSummary, UnixConnection
 from agent.fleet.broker import LocalBroker
 from agent.models.bundle import open_bundle
 from agent.paths import profiles_directory
@@ -120,6 +121,17 @@ class AgentProcess:
                 return status
             time.sleep(0.05)
         raise AssertionError(f"not within {timeout_s} s; last seen {self.status()}\n{self.log()}")
+
+    def ask(self, pixels: Sequence[int] = (8,) * 64) -> tuple[int, dict[str, object]]:
+        """One request, of a whole number of images: the status and the reply."""
+        shape = [len(pixels) // 64, 1, 8, 8]
+        tensor = {"name": "image", "shape": shape, "datatype": "UINT8", "data": list(pixels)}
+        connection = UnixConnection(str(self.directory / "tidegate.sock"), 30)
+        connection.request("POST", "/v2/models/digits/infer", json.dumps({"inputs": [tensor]}))
+        response = connection.getresponse()
+        reply: dict[str, object] = json.loads(response.read())
+        connection.close()
+        return response.status, reply
 
     def kill_worker(self) -> int:
         """SIGKILL for the worker; the pid it had."""

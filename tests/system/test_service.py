@@ -1,6 +1,5 @@
 """The running service: what systemd hears, what stays out of the supervisor, replies when no point fits."""
 
-import json
 import socket
 import sys
 from collections.abc import Callable
@@ -9,19 +8,7 @@ from pathlib import Path
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from agent.bench.load import UnixConnection
-
 StartAgent = Callable[..., AgentProcess]
-
-
-def ask(agent: AgentProcess) -> tuple[int, dict[str, object]]:
-    tensor = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": [8] * 64}
-    connection = UnixConnection(str(agent.directory / "tidegate.sock"), 30)
-    connection.request("POST", "/v2/models/digits/infer", json.dumps({"inputs": [tensor]}))
-    response = connection.getresponse()
-    reply: dict[str, object] = json.loads(response.read())
-    connection.close()
-    return response.status, reply
 
 
 def test_systemd_hears_ready_the_loops_progress_and_stopping(
@@ -59,7 +46,7 @@ def test_replies_say_when_no_certified_point_fits(
     policy = PLAIN_POLICY.replace("{use: full}", "{use: {max_power: 1 W}}") + f"no_fit: {no_fit}\n"
     (tmp_path / "policy.yaml").write_text(policy)
     agent = start_agent()
-    answered, reply = ask(agent)
+    answered, reply = agent.ask()
     assert answered == status
     if status == 503:
         assert "no certified point" in str(reply["error"])

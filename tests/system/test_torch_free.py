@@ -30,8 +30,7 @@ def listeners(tmp_path: Path) -> Iterator[Listeners]:
 def test_torch_is_mapped_only_by_engines_that_need_it(
     listeners: Listeners, engine: str, loads_torch: bool
 ) -> None:
-    points = [point for point in open_bundle(BUNDLE).ladder.points if not (point.stand_ins or point.exits)]
-    assert len(points) >= 2
+    points = open_bundle(BUNDLE).ladder.points
 
     async def scenario() -> str:
         keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", lambda _: None)

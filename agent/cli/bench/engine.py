@@ -16,11 +16,10 @@ def engine(
     """Our engines against torch, ONNX Runtime and OpenVINO: latency, CPU time, memory, gating."""
     # They import torch, which the other commands do without.
     from agent.bench import engine as bench  # noqa: PLC0415
-    from agent.bench.engine_networks import SUBJECTS  # noqa: PLC0415
 
-    unknown = [name for name in network or () if name not in SUBJECTS]
+    unknown = [name for name in network or () if name not in bench.ALL_NETWORKS]
     if unknown:
-        fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(SUBJECTS)}", EX_USAGE)
+        fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(bench.ALL_NETWORKS)}", EX_USAGE)
     try:
         show(bench.run(progress, quick=quick, networks=network), as_json)
     except bench.PeerEnded as error:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import torch
 
-from agent.engines import eager
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.int8_store import Int8Store
 from agent.engines.interpreter import check_runs
@@ -19,9 +18,8 @@ from agent.engines.packed.builder import Builder, Routes
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.packing import Packing
 from agent.engines.packed.ranges import RangeFinder
-from agent.engines.resolution import at_resolution
 from agent.engines.staged import StagedNetwork
-from agent.engines.support import check_knobs, check_precisions
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import ways_through
 from agent.models.knobs import Knobs
@@ -54,12 +52,14 @@ class PackedEngine:
         """`packed`."""
         return NAME
 
-    def prepare(self, point: OperatingPoint) -> TorchVariant:
+    def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for knobs or precisions that it doesn't have here."""
-        if point.engine not in {NAME, eager.NAME}:
-            raise UnsupportedPoint(
-                f"{point.name}: certified on engine {point.engine!r}, whose arithmetic is its own"
-            )
+        check_arithmetic(point, NAME)
+        self._check(point, at_resolution(self._network, point.resolution), native=point.engine == NAME)
+
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        check_arithmetic(point, NAME)
         # Kept per thread by OpenMP; with all cores, packing and the ranges would take turns with who answers.
         torch.set_num_threads(point.threads)
         variant = TorchVariant(point, self.build(point, native=point.engine == NAME), return_freed)
@@ -73,8 +73,7 @@ class PackedEngine:
         Raises UnsupportedPoint.
         """
         network = at_resolution(self._network, knobs.resolution)
-        check_knobs(knobs, network)
-        check_precisions(knobs, network, self._precisions if native else set(Precision), NAME)
+        self._check(knobs, network, native)
 
         def builder(each: Knobs) -> Builder:
             used = dict.fromkeys(
@@ -88,3 +87,7 @@ class PackedEngine:
         asked = builder(knobs)
         ranges = self._ranges.at(knobs, exact) if asked.quantizes else {}
         return asked.routes(ranges).network()
+
+    def _check(self, knobs: Knobs, network: Network, native: bool) -> None:
+        check_knobs(knobs, network)
+        check_precisions(knobs, network, self._precisions if native else set(Precision), NAME)

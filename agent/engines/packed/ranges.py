@@ -29,12 +29,15 @@ class RangeFinder:
         self._full: dict[str, Ranges] = {}
 
     def at(self, knobs: Knobs, build: Callable[[Knobs], Routes]) -> Ranges:
-        """Range of every value, by network-wide name.
+        """Range of every value, by network-wide name: those that calibration found, if the knobs bring them.
 
-        On the paths that these knobs take: behind a skipped block values can be far larger than in the full net.
+        Else on the paths that these knobs take: behind a skipped block values can be far larger than in the full
+        net.
         What none of those paths computes has the full net's range, and what that doesn't compute either (a
         stand-in whose gate never shut) the range it would have had.
         """
+        if knobs.ranges:
+            return {name: Range(*span) for name, span in knobs.ranges.items()}
         gates = (
             f"packed {sorted(knobs.thresholds.items())} {knobs.activity} {sorted(knobs.skip)} "
             f"{sorted(knobs.stand_ins.items())} {sorted(knobs.exits)}"

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.documents import refuse
 from agent.policy import policy as data
-from agent.policy.readings import INPUT
+from agent.policy.readings import INPUT, INPUT_NAME
 from agent.policy.schema.part import Part
 from agent.policy.schema.times import WindowPart, window
 from agent.policy.units import Duration, Latency, Memory, Percent, Power, Rate, Temperature
@@ -77,6 +77,14 @@ def _one_level(name: str) -> str:
     return name
 
 
+def _input_name(name: str) -> str:
+    if INPUT_NAME.fullmatch(name) is None:
+        allowed = "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+        raise refuse("not a name that an input can have", allowed=allowed)
+    return name
+
+
+InputName = Annotated[str, AfterValidator(_input_name)]
 Word = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_one_level)]
 
 
@@ -94,7 +102,7 @@ class TemperaturePart(ThresholdPart[Temperature]):
 class InputPart(ThresholdPart[float]):
     """A threshold on a number that an outside source sends: `{name: people, above: 3, until: 1}`."""
 
-    name: Word
+    name: InputName
 
     def condition(self, path: str, _reading: str, names: Names) -> data.Threshold:
         """The condition on the named input."""

@@ -11,7 +11,7 @@ from agent.engines.bundle_check import verify
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.ladder import OperatingPoint
 
-RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6)
+RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6, engines=("eager",))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ each point's true risk is known exactly. Certify parts are drawn from it with re
 the exact binomial test assumes.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def outcomes(risk: RiskMeasure) -> Masks:
     everything = Part(
         *(np.concatenate(values) for values in zip(*((p.inputs, p.labels, p.indices) for p in rest), strict=True))
     )
-    return failure_masks(EagerEngine(bundle), bundle.ladder.points, everything, SCALE, risk)
+    points = [replace(point, engine="eager") for point in bundle.ladder.points]
+    return failure_masks(EagerEngine(bundle), points, everything, SCALE, risk)
 
 
 @pytest.fixture(scope="module", params=[NEWLY_WRONG, DISAGREEMENT], ids=lambda risk: risk.kind)

@@ -5,7 +5,8 @@ from policy_cases import LADDER, NOON, ladders, policies, snapshot, snapshots
 
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState
-from agent.policy.explain import RuleState, explain
+from agent.policy.explain import Circumstances, RuleState, explain
+from agent.policy.policy import Policy
 from agent.policy.schema import load_policy
 
 POLICY = load_policy(
@@ -77,6 +78,21 @@ def test_what_waits_and_what_can_not_be_known():
 def test_what_the_dwell_holds_back():
     explanation = told(ControlState("full", switched_at=0.0), at=1.0, battery=10)
     assert explanation.sentences[1] == "Stays at full for another 4 s (dwell down 5 s)."
+
+
+def test_settings_are_told_with_what_keeps_them_from_being_made():
+    policy = Policy("p", 1, 0.02, default_controls={"cpu_governor": "powersave", "platform_profile": "low-power"})
+
+    def said(device):
+        return explain(snapshot(), policy, LADDER, ControlState("full"), NOON, device).sentences[1:]
+
+    assert said(None)[0] == "cpu_governor is to be powersave, where agent.yaml lists it under `controls`."
+    device = Circumstances({"platform_profile": "the firmware offers none"}, {"d": "it disagreed"})
+    assert said(device) == (
+        "cpu_governor is to be powersave.",
+        "platform_profile would be low-power, but the firmware offers none.",
+        "d is off the ladder: it disagreed.",
+    )
 
 
 @given(snapshots(), policies(), ladders())

@@ -7,8 +7,15 @@ import pytest
 
 from agent.documents import DocumentError
 from agent.policy.schema import load_policy
+from agent.policy.schema.conditions import ConditionPart
+from drivers import catalog
+from drivers.apple.state import NEVER_TOLD
+from drivers.reading import UNITS as DRIVER_UNITS
+from drivers.trace import ReplayTrace
 
-PAGE = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "policy.md").read_text()
+PROFILES = ROOT / "profiles"
 
 
 def test_the_example_is_valid():
@@ -28,3 +35,31 @@ def test_the_errors_are_those_of_this_version():
     with pytest.raises(DocumentError) as caught:
         load_policy(wrong, "field-camera.yaml")
     assert str(caught.value) == shown
+
+
+def test_the_table_of_sources_is_that_of_the_drivers():
+    table = PAGE.partition("| condition | Linux |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = {row[1].strip("`"): row[2:5] for row in ([cell.strip() for cell in line.split("|")] for line in table)}
+    parts = {field.alias or name for name, field in ConditionPart.model_fields.items()}
+    assert cells.keys() == parts - {"any", "all", "not", "time"}
+    replayed = ReplayTrace.load(PROFILES / "traces" / "field-camera-day.csv").tracks
+    for condition, (linux, macos, demo) in cells.items():
+        if condition not in DRIVER_UNITS:
+            said = "MQTT" if condition == "input" else "the worker"
+            assert (linux, macos, demo) == (said, said, said)
+            continue
+        assert names(linux) == givers(catalog.LINUX, condition)
+        expected = set() if condition in NEVER_TOLD else givers(catalog.MACOS, condition)
+        assert names(macos) == expected
+        assert (macos == "never") == (not expected)
+        assert demo.startswith("replayed") == (condition in replayed)
+
+
+def names(cell):
+    return set(re.findall(r"`(\w+)`", cell))
+
+
+def givers(drivers, reading):
+    """The drivers that offer a reading by discovery, or are refused by its name."""
+    meter = {"meter"} if reading == "power" else set()
+    return meter | {driver.name for driver in drivers if reading in driver.gives}

@@ -1,6 +1,8 @@
 """The control loop books shadow runs, takes a drifted point off the ladder, and says so once."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 from agent.messages import Served, ShadowCount, Standing, Switched
 from agent.models.bundle import open_bundle
@@ -9,6 +11,7 @@ from agent.policy.policy import DriftGuard, Policy
 from agent.policy.readings import REQUEST_RATE
 from agent.policy.schema import load_policy
 from agent.supervisor.control import Control
+from agent.supervisor.drift_record import DriftRecord
 from agent.supervisor.events import Event, EventKind
 from drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot, Unit
 
@@ -22,6 +25,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.point = LADDER.full.name
+        self.refused: dict[str, str] = {}
         self.standings: list[Standing] = []
 
     def stand(self, standing: Standing) -> None:
@@ -41,14 +45,22 @@ class Sensors:
 
 
 def served(*shadow: ShadowCount) -> Served:
-    return Served(0, 2.0, 20, 0, 20, 1.0, 2.0, 0.0, 0, tuple(shadow))
+    return Served(0, 2.0, 20, 0, 20, 1.0, 2.0, 0.0, 0, shadow=tuple(shadow))
 
 
-def test_a_drifted_point_is_left_and_not_used_again() -> None:
+def test_a_drifted_point_is_left_and_not_used_again(tmp_path: Path) -> None:
     keeper, events = Keeper(), list[Event]()
     policy: Policy = load_policy(TEXT, "p")
     assert policy.drift_guard == DriftGuard(0.02, 60.0)
-    control = Control(ladder=LADDER, policy=policy, keeper=keeper, sampler=Sensors(), emit=events.append)  # type: ignore[arg-type]
+    drift = DriftRecord(tmp_path, "b", LADDER, events.append)
+    control = Control(
+        ladder=LADDER,
+        policy=policy,
+        keeper=keeper,  # type: ignore[arg-type]
+        sampler=Sensors(),  # type: ignore[arg-type]
+        drift=drift,
+        emit=events.append,
+    )
 
     async def go() -> None:
         for _ in LADDER.points:
@@ -72,16 +84,21 @@ def test_a_drifted_point_is_left_and_not_used_again() -> None:
     asyncio.run(go())
 
 
-def test_what_was_served_becomes_readings() -> None:
+def test_what_was_asked_becomes_readings_also_what_was_turned_away(tmp_path: Path) -> None:
     control = Control(
         ladder=LADDER,
         policy=load_policy(TEXT.replace("use: cheapest", "use: full") + "rules: []\n", "p"),
         keeper=Keeper(),  # type: ignore[arg-type]
         sampler=Sensors(),  # type: ignore[arg-type]
+        drift=DriftRecord(tmp_path, "b", LADDER, lambda _: None),
+        inputs=lambda: {"input/people": Reading(3.0, Unit.COUNT, 0.0, Provenance.ESTIMATED, "test")},
         emit=lambda _: None,
         clock=lambda: 0.0,
     )
     control.note_served(served())
-    explanation = control.explanation()
+    explanation = control.explanation({})
     assert explanation.point == LADDER.full.name
-    assert control._snapshot().number(REQUEST_RATE) == 10.0
+    assert control.snapshot().number(REQUEST_RATE) == 10.0
+    assert control.snapshot().number("input/people") == 3.0
+    control.note_served(replace(served(), turned_away=60))
+    assert control.snapshot().number(REQUEST_RATE) == 40.0

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 import pytest
 from test_recorded import battery
 
-from drivers.apple.counters import ChipMeter
 from drivers.apple.state import discover
-from drivers.energy import Moment
 from drivers.reading import UNITS
-from drivers.sensor import SensorError
 from drivers.take import take
 from drivers.wake import Wake
 
@@ -21,12 +18,18 @@ class Mac:
 
     def __init__(self, ioreg: bytes | None = None, pmset: bytes | None = PMSET, pressure: int = 1) -> None:
         self.ioreg, self.pmset, self.pressure = ioreg, pmset, pressure
+        self.thermal_state: int | None = None
 
     def notify_state(self, key: str) -> int:
         return self.pressure if "thermal" in key else 0
 
     def open_notice(self, key: str) -> Wake:
         raise OSError(key)
+
+    def process_thermal_state(self) -> int:
+        if self.thermal_state is None:
+            raise OSError("no NSProcessInfo")
+        return self.thermal_state
 
     def sysctl_int(self, name: str) -> int:
         assert name == "kern.memorystatus_vm_pressure_level"
@@ -67,6 +70,12 @@ def test_pmset_stands_in_for_the_registry() -> None:
     assert "power" not in values
 
 
+def test_process_info_stands_in_for_the_key() -> None:
+    mac = Mac(pressure=9)
+    for mac.thermal_state, pressure in ((0, "nominal"), (3, "critical"), (4, None), (None, None)):
+        assert read(mac).get("thermal_pressure") == pressure
+
+
 def test_desktop_refuses_what_it_has_not() -> None:
     found = discover(Mac(ioreg=b"", pmset=b"Now drawing from 'AC Power'\n"))
     refused = {refusal.name: refusal.reason for refusal in found.refusals}
@@ -79,32 +88,3 @@ def test_nothing_answers() -> None:
     found = discover(Mac(ioreg=None, pmset=None, pressure=9))
     assert {sensor.name for sensor in found.sensors} == {"low_power_mode", "memory_level"}
     assert all(refusal.reason for refusal in found.refusals)
-
-
-class Counted:
-    def __init__(self, cpu: int | None) -> None:
-        self.cpu_total_mj, self.gpu_mj, self.ane_mj, self.dram_mj = cpu, 1000, None, 500
-
-
-def test_counters_that_move_in_batches_give_even_power() -> None:
-    steps = iter([(10_000, 0.0), (10_000, 1.0), (20_000, 2.0), (20_000, 3.0), (30_000, 4.0)])
-    now = 0.0
-
-    def counted() -> Counted:
-        nonlocal now
-        cpu, now = next(steps)
-        return Counted(cpu)
-
-    meter = ChipMeter(counted, lambda: Moment(now, now))
-    powers = []
-    for _ in range(5):
-        try:
-            powers.append(meter.power_w())
-        except SensorError:
-            powers.append(None)
-    assert powers == [None, None, 5.0, 5.0, 5.0]
-
-
-def test_cpu_counter_that_stays_zero_is_no_power() -> None:
-    with pytest.raises(SensorError, match="macOS 27"):
-        ChipMeter(lambda: Counted(0)).power_w()

@@ -30,18 +30,19 @@ ADC = """\
 
 
 @pytest.mark.parametrize(
-    ("text", "under_voltage", "pressure"),
+    ("text", "under_voltage", "slowed", "pressure"),
     [
-        ("throttled=0x0", False, "nominal"),
-        ("throttled=0x50005", True, "nominal"),  # throttled for want of volts is no heat
-        ("0xe0006", False, "serious"),
-        ("80008", False, "serious"),
-        ("throttled=0xf0000", False, "nominal"),  # all has occurred, nothing is now
+        ("throttled=0x0", False, False, "nominal"),
+        ("throttled=0x50005", True, True, "nominal"),  # throttled for want of volts is no heat
+        ("throttled=0x1", True, False, "nominal"),
+        ("0xe0006", False, True, "serious"),
+        ("80008", False, True, "serious"),
+        ("throttled=0xf0000", False, False, "nominal"),  # all has occurred, nothing is now
     ],
 )
-def test_throttled_word(text: str, under_voltage: bool, pressure: str) -> None:
+def test_throttled_word(text: str, under_voltage: bool, slowed: bool, pressure: str) -> None:
     throttled = Throttled.parse(text)
-    assert (throttled.under_voltage, throttled.pressure) == (under_voltage, pressure)
+    assert (throttled.under_voltage, throttled.slowed, throttled.pressure) == (under_voltage, slowed, pressure)
 
 
 @pytest.mark.parametrize("text", ["", "throttled=", "0x-1", "hot", "0x100000000", "1 2", "_1"])
@@ -75,7 +76,7 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
         return "throttled=0x0"
 
     found = discover(root, pi_4)
-    assert {sensor.name for sensor in found.sensors} >= {"thermal_pressure", "under_voltage"}
+    assert {sensor.name for sensor in found.sensors} >= {"thermal_pressure", "throttled", "under_voltage"}
     assert "power" not in {sensor.name for sensor in found.sensors}
     assert "Command not registered" in {refusal.name: refusal.reason for refusal in found.refusals}["power"]
 
@@ -145,6 +146,13 @@ def test_under_voltage_by_the_kernels_driver_before_the_firmwares_word(write_tre
     chip = "sys/class/hwmon/hwmon1"
     found = discover(write_tree(f"{chip}/name: rpi_volt\n{chip}/in0_lcrit_alarm: 0"))
     assert [(s.read(), s.source) for s in found.sensors if s.name == "under_voltage"] == [("no", "hwmon/rpi_volt")]
+
+
+@pytest.mark.parametrize("bus", ["soc", "soc@107c000000", "axi"])
+def test_firmware_is_found_under_each_kernels_name_of_its_bus(write_tree: WriteTree, bus: str) -> None:
+    root = write_tree(PI_5 + f"sys/devices/platform/{bus}/{bus}:firmware/get_throttled: 80008")
+    sensors = {sensor.name: sensor.read() for sensor in discover(root).sensors}
+    assert (sensors["thermal_pressure"], sensors["throttled"]) == ("serious", "yes")
 
 
 def test_message_is_laid_out_as_the_firmware_wants_it() -> None:

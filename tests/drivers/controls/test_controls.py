@@ -1,5 +1,6 @@
 """Settings that are made, refused, put back, and put back after SIGKILL."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -127,6 +128,125 @@ def test_what_can_not_be_put_back_is_said_and_kept_for_the_next_try(root: Path, 
     profile.write_text("low-power\n")
     assert controls.restore().failures == ()
     assert settings(root)[-1] == "balanced"
+
+
+def test_what_somebody_else_set_is_what_they_get_back(root: Path, controls: Controls) -> None:
+    profile = root / "sys/firmware/acpi/platform_profile"
+    controls.set(PLATFORM_PROFILE, "low-power")
+    profile.write_text("performance\n")
+    controls.set(PLATFORM_PROFILE, "low-power")
+    assert controls.restore() == Restored((PLATFORM_PROFILE,), ())
+    assert settings(root)[-1] == "performance"
+
+
+def test_value_that_was_rounded_is_put_back(
+    root: Path, controls: Controls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_write = os.write
+
+    def rounding(descriptor: int, data: bytes) -> int:
+        rounded = b"1199000" if data == b"1200000" else data
+        really_write(descriptor, rounded)
+        return len(data)
+
+    monkeypatch.setattr(os, "write", rounding)
+    with pytest.raises(ControlError, match="says '1199000'"):
+        controls.set(MAX_FREQUENCY, "1200000")
+    assert settings(root) == BEFORE
+    assert controls.restore() == Restored()
+
+
+def test_nothing_is_set_where_a_reboot_could_not_be_told(
+    root: Path, controls: Controls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.controls.journal._BOOT_ID", root / "hidden")
+    with pytest.raises(ControlError, match="ProcSubset"):
+        controls.set(PLATFORM_PROFILE, "low-power")
+    assert settings(root) == BEFORE
+
+
+def test_after_a_reboot_nothing_is_put_back(
+    root: Path, controls: Controls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controls.set(GOVERNOR, "powersave")
+    boot = root / "boot_id"
+    boot.write_text("another boot\n")
+    monkeypatch.setattr("drivers.controls.journal._BOOT_ID", boot)
+    # The kernel's own default happens to be what was set before the reboot.
+    assert controls.restore() == Restored()
+    assert settings(root)[0] == "powersave"
+
+
+KILLED_AT_EVERY_CALL = """
+import os, signal, sys
+from pathlib import Path
+from drivers.controls.controls import Controls
+
+root, before = Path(sys.argv[1]), sys.argv[2].split()
+files = [root / line for line in sys.argv[3].split()]
+controls = Controls(root / "state/controls.json", ("cpu_governor", "platform_profile"), root)
+
+
+def change(kill_at):
+    calls = 0
+
+    def counted(call):
+        def counting(*arguments, **named):
+            nonlocal calls
+            if calls == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            calls += 1
+            return call(*arguments, **named)
+        return counting
+
+    # A file of sysfs is changed by the write as a whole; opening it empties nothing.
+    really_open, really_write = os.open, os.write
+
+    def whole(descriptor, data):
+        os.ftruncate(descriptor, 0)
+        return really_write(descriptor, data)
+
+    os.open = counted(lambda path, flags, *mode: really_open(path, flags & ~os.O_TRUNC, *mode))
+    os.write = counted(whole)
+    for name in ("fsync", "replace", "close"):
+        setattr(os, name, counted(getattr(os, name)))
+    controls.set("cpu_governor", "powersave")
+    controls.set("platform_profile", "low-power")
+    controls.set("cpu_governor", "performance")
+    controls.restore("platform_profile")
+
+
+kills = 0
+while True:
+    child = os.fork()
+    if child == 0:
+        change(kills)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    failures = controls.restore().failures
+    now = [file.read_text().strip() for file in files]
+    assert not failures and now == before, (kills, failures, now)
+    if ended == 0:
+        break
+    kills += 1
+print(kills)
+"""
+
+
+def test_killed_at_any_moment_the_next_start_puts_everything_back(root: Path) -> None:
+    files = [f"{CPU}/policy{number}/scaling_governor" for number in (0, 4)]
+    files.append("sys/firmware/acpi/platform_profile")
+    arguments = [str(root), "schedutil schedutil balanced", " ".join(files)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EVERY_CALL, *arguments],
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 40
 
 
 KILLED = """

@@ -1,9 +1,13 @@
 """Clock frequencies by kind of core."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from drivers.linux.cpufreq import discover
+from drivers.linux.sysfs import UnreadableError, read_int
 from drivers.reading import Provenance
 from drivers.take import take
 
@@ -44,3 +48,24 @@ def test_old_kernels_have_a_directory_in_each_processor(write_tree: WriteTree) -
 
 def test_no_scaling_is_refused(write_tree: WriteTree) -> None:
     assert "no frequency policy" in discover(write_tree(f"{CPU}/cpufreq/")).refusals[0].reason
+
+
+def test_cores_that_are_switched_off_are_left_out(write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("policy0", "policy4")
+    root = write_tree("".join(policy(f"{CPU}/cpufreq/{name}", 1800000, 600000) for name in names))
+    off: set[str] = set()
+
+    def read(path: Path, low: int, high: int, unit: str) -> int:
+        if path.parent.name in off:
+            raise UnreadableError(path, errno.EBUSY)  # no file of a test's own can answer so
+        return read_int(path, low, high, unit)
+
+    monkeypatch.setattr("drivers.linux.cpufreq.read_int", read)
+    frequency = discover(root).sensors[0]
+    off.add("policy0")
+    assert take(frequency).value == 600e6
+    found = discover(root)
+    assert (found.sensors[0].name, found.sensors[0].provenance) == ("frequency/policy4", Provenance.MEASURED)
+    assert found.refusals == ()
+    off.add("policy4")
+    assert "switched off" in take(frequency).reason

@@ -329,3 +329,17 @@ def test_charging_battery_that_measures_no_current_has_no_power(write_tree: Writ
     write_tree(f"{CLASS}/AC/online: 1\n    {CLASS}/BAT0/status: Charging\n    {CLASS}/BAT0/power_now: 0")
     with pytest.raises(SensorError, match="0 W while charging"):
         read(root, "power/BAT0")
+
+
+def test_empty_bay_has_no_charge_whatever_it_still_says(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + SECOND_BATTERY + f"{CLASS}/BAT1/present: 0")
+    assert read(root, "battery") == 41.0
+    for name in ("battery/BAT1", "power/BAT1"):
+        with pytest.raises(SensorError, match="BAT1 is an empty bay"):
+            read(root, name)
+
+
+@pytest.mark.parametrize("kind", ["USB_PD_DRP", "USB_HVDCP_3P5", "BMS", "BrickID", "Unknown", "Wireless", "UPS"])
+def test_types_of_other_kernels_cost_no_reading(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/other/type: {kind}\n    {CLASS}/other/online: 0")
+    assert (read(root, "battery"), read(root, "power_source")) == (41.0, "battery")

@@ -1,0 +1,75 @@
+"""The certified ladder of the race: calibrated natively for packed and onnx, kept while nothing changes."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from agent import __version__
+from agent.bench.ladder_subject import Recipe
+from agent.calibration.calibrate import calibrate
+from agent.calibration.digits.data import LABELS, SCALE
+from agent.calibration.goal import FAST, Goal
+from agent.calibration.plan import Plan
+from agent.calibration.split import Split
+from agent.engines.auto import NAME as AUTO
+from agent.models.bundle_file import InputSpec, Provenance
+from agent.models.bundle_writer import Contents, write_bundle
+from agent.models.evidence import Samples
+from agent.models.flops import segment_flops
+from agent.models.network import TrainedNetwork
+from agent.paths import cache_directory
+
+NETWORK = "residual_12"
+ALPHA, DELTA = 0.015, 0.05
+
+DECISION_SHARE = 0.04
+"""What asking one gate weighs against the whole net: some 50 us beside the millisecond or two that int8 takes."""
+
+Progress = Callable[[str], None]
+
+
+def ladder_bundle(
+    network: TrainedNetwork, split: Split, recipe: Recipe, lookahead: int, progress: Progress
+) -> Path:
+    """The net with its ladder, calibrated anew when anything that makes it has changed."""
+    path = cache_directory() / f"ladder-bundle-{_key(recipe, lookahead)}"
+    if (path / "bundle.json").exists():
+        progress(f"taking the ladder that was calibrated before from {path}")
+        return path
+    full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
+    plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
+    aim = replace(plan.aim, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
+    plan = replace(plan, aim=aim, alphas=(ALPHA,))
+    found = calibrate(
+        network,
+        split,
+        SCALE,
+        lambda text, share=None: progress(text),  # noqa: ARG005 - as Progress has it
+        plan,
+    )
+    contents = Contents(
+        model=NETWORK,
+        input=InputSpec("image", split.report.inputs.shape[1:], SCALE),
+        labels=LABELS,
+        built=Provenance("tidegate bench engine", split.seed, split.name, {}, str(torch.__version__)),
+        network=found.network,
+        ladder=found.ladder,
+        calibration=found.calibration,
+        canaries=found.canaries,
+        samples=Samples(split.report.inputs[:1], split.report.known_labels[:1], SCALE),
+    )
+    write_bundle(path, contents)
+    return path
+
+
+def _key(recipe: Recipe, lookahead: int) -> str:
+    """A hash of the settings and of all code that a ladder comes from."""
+    digest = hashlib.sha256(repr((recipe, lookahead, __version__, torch.__version__)).encode())
+    package = Path(__file__).parents[1]
+    for folder in ("calibration", "engines", "models"):
+        for source in sorted((package / folder).rglob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,158 @@
+"""Thresholds of gates and exits for the engine that will hold values against them.
+
+The search sets them on eager's values. Rounded activations move scores and margins, so that at the same
+thresholds more samples would stop, or fewer. Here each threshold is set anew on part S so that as many samples
+stop at it as in eager. The network is cut at its gates, and each piece is run by the engine itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agent.calibration.batches import answer_all
+from agent.calibration.candidate import candidate
+from agent.calibration.hosts import Host
+from agent.calibration.ranges import INPUT_NAME
+from agent.calibration.setting import Setting
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import REFERENCE, Array
+from agent.models.gates import Seen
+from agent.models.gates.activity import score_of
+from agent.models.gates.margin import margin
+from agent.models.graph import Segment
+from agent.models.knobs import stand_in_of
+from agent.models.ladder import Activity, StandIn
+from agent.models.network import TrainedNetwork
+
+_T = TypeVar("_T")
+
+Values = npt.NDArray[np.float32]
+
+_LOOKS_BACK = frozenset({Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE})
+"""Activities of more than the block's input, which a piece doesn't have."""
+
+_AS_REFERENCE = Host(REFERENCE, "", EagerEngine)
+
+
+def refitted(network: TrainedNetwork, setting: Setting, inputs: Array, host: Host) -> Setting:
+    """The setting with thresholds for the host, from inputs (samples, *input shape).
+
+    Thresholds on activities that look back, and those of resized images, stay as they are. Raises UnsupportedPoint
+    for what the host can't run.
+    """
+    if not (setting.exits or setting.thresholds) or setting.resolution is not None:
+        return setting
+    reference, own = _Walk(network, inputs, _AS_REFERENCE), _Walk(network, inputs, host)
+    found = setting
+    for segment in network.segments:
+        name = segment.name
+        if name in setting.exits:
+            expected = reference.margins(segment, setting)
+            margins = own.margins(segment, found)
+            leaving = int((expected[reference.here] > setting.exits[name]).sum())
+            found = replace(
+                found, exits={**found.exits, name: _exceeded_by(margins[own.here], leaving, setting.exits[name])}
+            )
+            reference.here &= expected <= setting.exits[name]
+            own.here &= margins <= found.exits[name]
+        if name in setting.thresholds and setting.activity not in _LOOKS_BACK:
+            expected = reference.scores(setting)
+            going_on = int((expected > setting.thresholds[name]).sum())
+            tau = _exceeded_by(own.scores(found), going_on, setting.thresholds[name])
+            found = replace(found, thresholds={**found.thresholds, name: tau})
+        for walk in (reference, own):
+            walk.waiting.append(segment)
+    return found
+
+
+class _Walk:
+    """Samples on their way through an engine, all to the end; `here` marks those that no exit has taken."""
+
+    def __init__(self, network: TrainedNetwork, inputs: Array, host: Host) -> None:
+        self.here = np.ones(len(inputs), np.bool_)
+        self.waiting: list[Segment] = []
+        self._network = network
+        self._host = host
+        self._x = inputs
+        self._boundary = INPUT_NAME
+
+    def margins(self, block: Segment, setting: Setting) -> Values:
+        """Of all samples at the exit before a block."""
+        self._catch_up(setting)
+        answers = self._run([self._network.exit_heads[block.name]], setting)
+        values: Values = margin(torch.from_numpy(answers)).numpy()
+        return values
+
+    def scores(self, setting: Setting) -> Values:
+        """Activities, at the gate of the segment to come, of the samples still here."""
+        self._catch_up(setting)
+        values: Values = score_of(setting.activity)(Seen(torch.from_numpy(self._x[self.here]))).numpy()
+        return values
+
+    def _catch_up(self, setting: Setting) -> None:
+        piece = [segment for segment in self.waiting if _way(self._network, segment, setting) is not None]
+        if piece:
+            self._x = self._run(piece, setting)
+            last = _way(self._network, piece[-1], setting) or piece[-1]
+            self._boundary = f"{last.name}/{last.nodes[-1].name}"
+        self.waiting = []
+
+    def _run(self, piece: Sequence[Segment], setting: Setting) -> Array:
+        network = _piece(self._network, piece)
+        ranges = {**setting.ranges, INPUT_NAME: setting.ranges[self._boundary]} if setting.ranges else {}
+        own = replace(_within(setting, network), ranges=ranges)
+        return answer_all(self._host.over(network).prepare(candidate(own, self._host.name)), self._x).outputs
+
+
+def _way(network: TrainedNetwork, segment: Segment, setting: Setting) -> Segment | None:
+    """What samples pass through last at a segment; None where they go by it unchanged."""
+    if segment.name not in setting.skip:
+        return segment
+    kind = stand_in_of(setting, segment.name)
+    return None if kind is StandIn.IDENTITY else network.stand_ins[segment.name][kind]
+
+
+def _piece(network: TrainedNetwork, segments: Sequence[Segment]) -> TrainedNetwork:
+    stand_ins = {each.name: network.stand_ins[each.name] for each in segments if each.name in network.stand_ins}
+    graphs = [*segments, *(graph for kinds in stand_ins.values() for graph in kinds.values())]
+    arrays = {name: network.arrays[name] for graph in graphs for name in graph.weights}
+    return TrainedNetwork(tuple(segments), arrays, stand_ins)
+
+
+def _within(setting: Setting, piece: TrainedNetwork) -> Setting:
+    """What of a setting concerns a piece; nobody leaves from inside one."""
+    blocks = {segment.name for segment in piece.segments}
+    graphs = [*piece.segments, *(graph for kinds in piece.stand_ins.values() for graph in kinds.values())]
+    layers = {layer for graph in graphs for layer in graph.layers}
+    return replace(
+        setting,
+        exits={},
+        thresholds=_only(setting.thresholds, blocks.__contains__),
+        skip=setting.skip & blocks,
+        stand_ins=_only(setting.stand_ins, blocks.__contains__),
+        layer_precision=_only(setting.layer_precision, layers.__contains__),
+        activations=_only(setting.activations, lambda site: site.rpartition(".")[0] in blocks),
+    )
+
+
+def _only(knob: Mapping[str, _T], belongs: Callable[[str], bool]) -> dict[str, _T]:
+    return {name: value for name, value in knob.items() if belongs(name)}
+
+
+def _exceeded_by(values: Values, count: int, now: float) -> float:
+    """The threshold that `count` of the values exceed, halfway to the next: there it is safest from rounding.
+
+    Where all or none are to exceed it, it moves from where it is `now` no further than it must.
+    """
+    if len(values) == 0:
+        return now
+    ordered = np.sort(values)[::-1].astype(np.float64)
+    if count <= 0:
+        return max(now, float(ordered[0]))
+    if count >= len(ordered):
+        return min(now, float(np.nextafter(np.float32(ordered[-1]), np.float32(0))))
+    return float((ordered[count - 1] + ordered[count]) / 2)

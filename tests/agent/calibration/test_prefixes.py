@@ -1,0 +1,83 @@
+"""A trial that starts where it first differs gives, bit by bit, what a run from the start gives."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from agent.calibration.batches import run
+from agent.calibration.calibrate import fitted
+from agent.calibration.digits.net import DigitsNet
+from agent.calibration.prefixes import Prefixes
+from agent.calibration.setting import Setting
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Array
+from agent.models.discovery import discover
+from agent.models.ladder import Activation, Activity, Precision, StandIn
+from agent.models.network import TrainedNetwork, blocks_of
+
+SAMPLES = 40
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Array:
+    return np.random.default_rng(0).random((SAMPLES, 1, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network(inputs: Array) -> TrainedNetwork:
+    torch.manual_seed(0)
+    return fitted(discover(DigitsNet((8, 16), (2, 2)).eval(), torch.zeros(2, 1, 8, 8)).network, inputs)
+
+
+def settings(network: TrainedNetwork) -> list[Setting]:
+    """Every knob, early and late, and back again."""
+    first, second, *_, last = (block.name for block in blocks_of(network))
+    layer = network.segments[-2].layers[0]
+    gated = Setting(thresholds={second: 0.4}, stand_ins={second: StandIn.AFFINE}, activity=Activity.BLOCK_CHANGE)
+    return [
+        Setting(),
+        Setting(exits={last: 0.05}),
+        Setting(exits={last: 0.05}, skip=frozenset({last})),
+        Setting(exits={second: 0.02, last: 0.01}),
+        Setting(exits={second: 0.0}),
+        gated,
+        Setting(layer_precision={layer: Precision.INT8}),
+        Setting(precision=Precision.INT8),
+        Setting(skip=frozenset({first}), stand_ins={first: StandIn.SURROGATE}),
+        Setting(activations={f"{last}.{network.segments[-2].nodes[-1].name}": Activation(threshold=0.1)}),
+        Setting(resolution=(6, 6)),
+        Setting(),
+    ]
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 3 * SAMPLES * 8 * 64 * 4, 2**30])
+def test_what_is_taken_over_changes_no_bit(network: TrainedNetwork, inputs: Array, kept_bytes: int) -> None:
+    engine = EagerEngine(network)
+    prefixes = Prefixes(network, inputs, kept_bytes)
+    for kept, tried in pairwise(settings(network)):
+        prefixes.keep(kept)
+        built, done = prefixes.run(tried)
+        fresh = engine.build(tried)
+        expected = run(fresh, inputs)
+        assert np.array_equal(done.outputs, expected.outputs)
+        assert (done.executed, done.flops, done.decisions) == (
+            expected.executed,
+            expected.flops,
+            expected.decisions,
+        )
+        assert built.weights_resident_bytes == fresh.weights_resident_bytes
+
+
+def test_a_knob_at_the_end_runs_only_the_end(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefixes = Prefixes(network, inputs)
+    prefixes.keep(Setting())
+    monkeypatch.setattr("agent.engines.staged.StagedNetwork.start", None)
+    *_, last = (block.name for block in blocks_of(network))
+    _, done = prefixes.run(Setting(skip=frozenset({last})))
+    assert done.executed[last] == 0
+    with pytest.raises(TypeError, match="not callable"):
+        prefixes.run(Setting(precision=Precision.BF16))
