@@ -105,8 +105,8 @@ def build(
     risk: Annotated[
         str,
         typer.Option(
-            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, or your own "
-            "package.module:function(full, outputs)."
+            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, threshold:BOUND, or "
+            "your own package.module:function(full, outputs)."
         ),
     ] = "newly_wrong",
     delta: Annotated[

@@ -18,9 +18,8 @@ from agent.engines.packed.builder import Builder, Routes
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.packing import Packing
 from agent.engines.packed.ranges import RangeFinder
-from agent.engines.resolution import at_resolution
 from agent.engines.staged import StagedNetwork
-from agent.engines.support import check_arithmetic, check_knobs, check_precisions
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import ways_through
 from agent.models.knobs import Knobs

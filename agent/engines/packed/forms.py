@@ -21,6 +21,7 @@ VIEWS = frozenset(
         "aten.flatten.using_ints",
         "aten.permute.default",
         "aten.reshape.default",
+        "aten.slice.Tensor",
         "aten.transpose.int",
         "aten.view.default",
     }

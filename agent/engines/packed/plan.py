@@ -40,7 +40,7 @@ class Plan:
     def __call__(self, x: Tensor) -> Tensor:
         """(samples, ...) to (samples, ...). The input may be written over, unless the plan was made not to."""
         values: Values = [x, *self.empty]
-        values.append(len(x))
+        values.append(x.size(0))
         for run in self.runs:
             run(values)
         output: Tensor = values[self.output_slot]
