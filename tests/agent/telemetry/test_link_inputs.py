@@ -1,4 +1,4 @@
-"""What a real broker says of a number's age reaches the device: whether it was kept, and how long it is to hold."""
+"""What a real broker says of a number's age reaches the device: whether it was kept, and how long it holds."""
 
 import time
 from collections.abc import Iterator
