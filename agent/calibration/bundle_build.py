@@ -112,12 +112,18 @@ def load_model(path: str) -> nn.Module:
 
 
 def split_for(data: Dataset, seed: int) -> Split:
-    """A quarter to search, a seventh to report, the rest to certify; nothing to train. Raises DataError."""
-    n = len(data.inputs)
-    search, report = min(MAX_SEARCH, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
-    if min(search, report) < 2:
+    """The data cut by `split_sizes`; nothing to train. Raises DataError."""
+    sizes = split_sizes(len(data.inputs))
+    if min(sizes) < 2:
+        n = len(data.inputs)
         raise DataError(f"{data.name}: {n} inputs are too few to search, certify and report on; bring hundreds")
-    return split_data(data.name, data.inputs, data.labels, (0, search, n - search - report, report), seed)
+    return split_data(data.name, data.inputs, data.labels, (0, *sizes), seed)
+
+
+def split_sizes(n: int) -> tuple[int, int, int]:
+    """A quarter to search, a seventh to report, and the rest to certify, where every input counts."""
+    search, report = min(MAX_SEARCH, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
+    return search, n - search - report, report
 
 
 def _check(model: nn.Module, example: torch.Tensor, data: Dataset, request: Request) -> None:

@@ -7,7 +7,8 @@ from agent.calibration.moves import Menu, groups_of, nibble_groups_of, stand_ins
 from agent.calibration.site_range import observe_ranges
 from agent.calibration.stored_values import StoredValues
 from agent.engines.engine import Array
-from agent.engines.resolution import at_resolution, runs_at
+from agent.engines.resolution import runs_at
+from agent.engines.support import at_resolution
 from agent.engines.tracing import Tracer
 from agent.models.network import Network, all_segments
 

@@ -5,9 +5,9 @@ from functools import partial
 
 from agent.engines.engine import REFERENCE
 from agent.engines.interpreter import Interpreter, check_runs
-from agent.engines.resolution import at_resolution, resized
+from agent.engines.resolution import resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
-from agent.engines.support import check_arithmetic, check_knobs
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import Way, ways_through
 from agent.models.flops import segment_flops

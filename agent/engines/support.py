@@ -1,21 +1,33 @@
 """What an engine refuses: names that a network doesn't have, and knobs that it has no code for. No torch here."""
 
 from collections.abc import Collection
-from dataclasses import MISSING, fields
 
 from agent.engines.engine import REFERENCE, UnsupportedPoint
+from agent.models.errors import BundleError
 from agent.models.knobs import Knobs, precision_of, stand_in_of
 from agent.models.ladder import OperatingPoint, Precision, StandIn
 from agent.models.network import Network, all_segments, blocks_of
+from agent.models.shapes import at_resolution as reshaped_for
 from agent.models.sites import sites_of
-
-_NO_KNOBS = frozenset({"name", "engine", "figures", "certificate"})
 
 
 def check_arithmetic(point: OperatingPoint, engine: str) -> None:
     """Raises UnsupportedPoint for a point that was certified on another engine, unless on the reference."""
     if point.engine not in {REFERENCE, engine}:
         raise UnsupportedPoint(f"{point.name}: certified on engine {point.engine}, whose arithmetic is its own")
+
+
+def at_resolution(network: Network, resolution: tuple[int, int] | None) -> Network:
+    """The network with the shapes that it has on images of this height and width; None leaves them.
+
+    Stand-ins and exits that don't run at this size are left out. Raises UnsupportedPoint where the rest doesn't.
+    """
+    if resolution is None:
+        return network
+    try:
+        return reshaped_for(network, resolution)
+    except BundleError as error:
+        raise UnsupportedPoint(f"resolution {resolution}: {error}") from error
 
 
 def layers_of(network: Network) -> frozenset[str]:
@@ -56,15 +68,3 @@ def check_precisions(knobs: Knobs, network: Network, allowed: Collection[Precisi
     for precision in {precision_of(knobs, layer) for layer in layers_of(network)}:
         if precision not in allowed:
             raise UnsupportedPoint(f"engine {engine} has no {precision} here; it has {', '.join(sorted(allowed))}")
-
-
-def check_turned(point: OperatingPoint, turned: Collection[str], engine: str) -> None:
-    """Raises UnsupportedPoint naming the first knob set on the point that is not among those the engine turns."""
-    for knob in fields(point):
-        if knob.name in turned or knob.name in _NO_KNOBS:
-            continue
-        default = knob.default if knob.default is not MISSING else None
-        if knob.default_factory is not MISSING:
-            default = knob.default_factory()
-        if getattr(point, knob.name) != default:
-            raise UnsupportedPoint(f"{point.name}: engine {engine} has no knob {knob.name!r}")

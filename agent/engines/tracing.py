@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.interpreter import Interpreter
-from agent.engines.resolution import at_resolution, resized
+from agent.engines.resolution import resized
+from agent.engines.support import at_resolution
 from agent.engines.ways import Way, ways_through
 from agent.models.encoding import dense_bytes, stored_bytes
 from agent.models.graph import INPUT, Segment, layer_of

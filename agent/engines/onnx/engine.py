@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from agent.engines.engine import Answer, Array, UnsupportedPoint
+from agent.engines.engine import Answer, Array
 from agent.engines.memory import return_freed
 from agent.engines.network_cache import NO_CACHE, NetworkCache
 from agent.engines.onnx.adapted import Adapted, adapted_sites
@@ -28,13 +28,11 @@ from agent.engines.onnx.session import Session, open_session
 from agent.engines.onnx.weights import weights_folder
 from agent.engines.processor import weight_limit
 from agent.engines.quantization import Grid, Range
-from agent.engines.support import check_arithmetic, check_knobs, check_precisions, layers_of
-from agent.models.errors import BundleError
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions, layers_of
 from agent.models.graph import layer_of
 from agent.models.knobs import precision_of
 from agent.models.ladder import Activity, OperatingPoint, Precision
 from agent.models.network import Network, all_segments, blocks_of
-from agent.models.shapes import at_resolution
 
 NAME = "onnx"
 PRECISIONS = frozenset({Precision.FP32, Precision.INT8, Precision.INT4})
@@ -123,7 +121,7 @@ class OnnxEngine:
     def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for another engine's point, and for knobs that don't fit the network."""
         check_arithmetic(point, NAME)
-        network = self._at(point.resolution)
+        network = at_resolution(self._network, point.resolution)
         check_knobs(point, network)
         check_precisions(point, network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
 
@@ -131,7 +129,7 @@ class OnnxEngine:
         """Raises UnsupportedPoint as `check` does."""
         self.check(point)
         native = point.engine == NAME
-        network = self._at(point.resolution)
+        network = at_resolution(self._network, point.resolution)
         arithmetic = self._arithmetic(point, native)
         steps = steps_of(network, point)
         # Calibration's own where the point brings them: the device then computes on the grids that were certified.
@@ -141,14 +139,6 @@ class OnnxEngine:
         passage = self._passage(network, steps, arithmetic, point.thresholds, point.exits, ranges)
         return_freed()
         return OnnxVariant(point, passage, len(blocks_of(network)))
-
-    def _at(self, resolution: tuple[int, int] | None) -> Network:
-        if resolution is None:
-            return self._network
-        try:
-            return at_resolution(self._network, resolution)
-        except BundleError as error:
-            raise UnsupportedPoint(f"resolution {resolution}: {error}") from error
 
     def _arithmetic(self, point: OperatingPoint, native: bool) -> _Arithmetic:
         precisions = {layer: precision_of(point, layer) for layer in sorted(layers_of(self._network))}

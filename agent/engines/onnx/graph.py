@@ -37,6 +37,9 @@ FRAME, FRESH, SEEN = "frame", "fresh", "seen"
 have seen none yet."""
 
 
+_TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a part computes: layers in int8, AA-ReLU and grids by value, and what its gates look at."""
@@ -104,15 +107,14 @@ class _Builder:
     def _entered(self) -> str:
         """Declare what comes in; gives the first value's name, as codes where it has a grid."""
         first = self._part.first
-        name = first.into
-        shape: tuple[int | str, ...] = ("batch", *first.shape)
         value = X
-        if name and name in self._grids:
-            self._grid_constants(name)
-            self._inputs.append(ValueInfo(X, ElementType.UINT8, shape))
+        if first.into and first.into in self._grids:
+            self._inputs.append(ValueInfo(X, ElementType.UINT8, self._carried_shape(first)))
+            if self._is_turned(first):
+                value = self._scope.emit("Transpose", [X], "entrance/back", perm=_TO_NCHW)
         else:
-            self._inputs.append(ValueInfo(X, ElementType.FLOAT, shape))
-            value = self._leave(self._scope, name, X, "entrance")
+            self._inputs.append(ValueInfo(X, ElementType.FLOAT, ("batch", *first.shape)))
+            value = self._leave(self._scope, first.into, X, "entrance")
         count = len(self._gated)
         if count:
             self._inputs.append(ValueInfo(TAU, ElementType.FLOAT, (count,)))
@@ -149,18 +151,27 @@ class _Builder:
         signed = top.emit("Mul", ["margin/best", signs], "margin/signed")
         axes = top.constant("margin/axes", np.asarray([1], np.int64))
         top.emit("ReduceSum", [signed, axes], MARGIN, keepdims=0)
-        top.emit("Identity", [value], CARRIED)
+        if self._is_turned(leaving):
+            top.emit("Transpose", [value], CARRIED, perm=_TO_NHWC)
+        else:
+            top.emit("Identity", [value], CARRIED)
         kind = ElementType.UINT8 if leaving.into in self._grids else ElementType.FLOAT
         self._outputs += [
             ValueInfo(Y, ElementType.FLOAT, None),
             ValueInfo(MARGIN, ElementType.FLOAT, ("batch",)),
-            ValueInfo(CARRIED, kind, ("batch", *leaving.shape)),
+            ValueInfo(CARRIED, kind, self._carried_shape(leaving)),
         ]
 
     def _step(self, step: Step, value: str, before: tuple[Step, str] | None) -> str:
         if step.gated:
+            turned = self._is_turned(step) and step.out in self._grids
+            if turned:
+                value = self._scope.emit("Transpose", [value], f"{step.name}/turned", perm=_TO_NHWC)
             self._gate(step, value, before)
-            return self._either(step, value)
+            result = self._either(step, value, turned)
+            if turned:
+                result = self._scope.emit("Transpose", [result], f"{step.name}/back", perm=_TO_NCHW)
+            return result
         return value if step.graph is None else self._graph(self._scope, step, step.graph, value)
 
     def _gate(self, step: Step, value: str, before: tuple[Step, str] | None) -> None:
@@ -186,7 +197,18 @@ class _Builder:
         self._scope.nodes += scope.nodes
         self._scope.constants |= scope.constants
 
-    def _either(self, step: Step, value: str) -> str:
+    def _is_turned(self, step: Step) -> bool:
+        """Whether its input crosses the border of an `If` or a part with the channels last.
+
+        ONNX Runtime's integer kernels want codes so. It turns them once and leaves them, but can't see across.
+        """
+        return len(step.shape) == 3 and step.into in self._grids
+
+    def _carried_shape(self, step: Step) -> tuple[int | str, ...]:
+        channels, *sizes = step.shape
+        return ("batch", *sizes, channels) if self._is_turned(step) else ("batch", *step.shape)
+
+    def _either(self, step: Step, value: str, turned: bool) -> str:
         """The block or what stands in for it; gives the name of what comes out."""
         assert step.graph is not None  # noqa: S101 - a gated step has a block to run
         kind = ElementType.UINT8 if step.out in self._grids else ElementType.FLOAT
@@ -194,16 +216,20 @@ class _Builder:
             passed = Scope(f"{step.name}/passed", {})
             shut = _branch(passed, passed.emit("Identity", [value], f"{step.name}/passed/x"), kind)
         else:
-            shut = self._inside(step, step.stand_in, value, kind)
-        branches = {"then_branch": self._inside(step, step.graph, value, kind), "else_branch": shut}
+            shut = self._inside(step, step.stand_in, value, kind, turned)
+        branches = {"then_branch": self._inside(step, step.graph, value, kind, turned), "else_branch": shut}
         self._scope.nodes.append(OnnxNode("If", (f"{step.name}/open",), (f"{step.name}/result",), branches))
         return f"{step.name}/result"
 
-    def _inside(self, step: Step, graph: Segment, value: str, kind: ElementType) -> OnnxGraph:
+    def _inside(self, step: Step, graph: Segment, value: str, kind: ElementType, turned: bool) -> OnnxGraph:
         """The graph as a branch, with its weights: ONNX Runtime lays out and fuses only what is in one graph."""
         inner = Scope(graph.name, {})
         outer, self._floats = self._floats, {}
+        if turned:
+            value = inner.emit("Transpose", [value], f"{graph.name}/inside/taken", perm=_TO_NCHW)
         computed = self._graph(inner, step, graph, value)
+        if turned:
+            computed = inner.emit("Transpose", [computed], f"{graph.name}/inside/given", perm=_TO_NHWC)
         floats = self._numbers.floats(self._floats)
         self._floats = outer
         return _branch(inner, computed, kind, floats)

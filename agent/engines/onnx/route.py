@@ -13,6 +13,7 @@ from agent.models.graph import INPUT, Segment
 from agent.models.knobs import Knobs
 from agent.models.ladder import Activity
 from agent.models.network import Network, Shape
+from agent.models.sites import sites_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +153,4 @@ def _step(way: Way, into: str) -> Step:
 
 
 def _ends_positive(graph: Segment) -> bool:
-    return graph.nodes[-1].operator in {"aten.relu.default", "aten.sigmoid.default"}
+    return any(site.floor == 0 for site in sites_of(graph) if site.node == graph.nodes[-1].name)

@@ -18,9 +18,8 @@ from agent.engines.packed.builder import Builder, Routes
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.packing import Packing
 from agent.engines.packed.ranges import RangeFinder
-from agent.engines.resolution import at_resolution
 from agent.engines.staged import StagedNetwork
-from agent.engines.support import check_arithmetic, check_knobs, check_precisions
+from agent.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions
 from agent.engines.torch_variant import TorchVariant
 from agent.engines.ways import ways_through
 from agent.models.knobs import Knobs
@@ -45,7 +44,7 @@ class PackedEngine:
         self._network = network
         self._precisions = offer.precisions | ({Precision.INT4} if Precision.INT8 in offer.precisions else set())
         self._int8 = Int8Store(network, offer.weight_limit, cache.file(f"int8-{offer.weight_limit}.safetensors"))
-        self._packing = Packing(network, self._int8)
+        self._packing = Packing(network, self._int8, offer.most_non_zero)
         self._ranges = RangeFinder(calibration, cache)
 
     @property

@@ -1,6 +1,7 @@
 """packed and onnx against eager: random networks at random points, within the bounds that docs/engines.md says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 
 import hypothesis.strategies as st
@@ -21,7 +22,7 @@ from random_networks import (
 )
 
 from agent.engines.eager import EagerEngine
-from agent.engines.engine import Engine
+from agent.engines.engine import Engine, UnsupportedPoint
 from agent.engines.packed.engine import PackedEngine
 from agent.engines.packed.probe import probe
 from agent.models.gates.activity import mean_abs
@@ -50,7 +51,6 @@ def open_onnx(network: TrainedNetwork) -> Engine:
 
 NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
 ENGINES = pytest.mark.parametrize("opened", [open_packed, pytest.param(open_onnx, marks=NO_ONNX)])
-ALL_KNOBS = pytest.mark.parametrize("opened", [open_packed])
 CHEAP = settings(max_examples=25, deadline=None)
 
 
@@ -68,7 +68,7 @@ def test_a_point_certified_on_eager_answers_as_eager_does(
     assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
 
 
-@ALL_KNOBS
+@ENGINES
 @settings(max_examples=20, deadline=None)
 @given(data=st.data(), network=networks)
 def test_every_knob_of_a_point_certified_on_eager_does_what_it_does_there(
@@ -88,7 +88,7 @@ def test_every_knob_of_a_point_certified_on_eager_does_what_it_does_there(
     assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
 
 
-@ALL_KNOBS
+@ENGINES
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), network=networks)
 def test_every_knob_in_int8_stays_near_eager(opened: Open, data: st.DataObject, network: TrainedNetwork) -> None:
@@ -143,7 +143,7 @@ def test_gates_decide_per_sample_whatever_the_batch(
     assert difference(np.concatenate([answer.outputs for answer in alone]), together.outputs) < 0.01
 
 
-@ALL_KNOBS
+@ENGINES
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_every_sample_goes_its_own_way_in_a_batch(opened: Open, precision: Precision) -> None:
     """Stand-ins that change shape, identity and surrogate; some samples leave early, at either exit."""
@@ -170,6 +170,29 @@ def test_every_sample_goes_its_own_way_in_a_batch(opened: Open, precision: Preci
     if precision is Precision.FP32:
         assert difference(together.outputs, expected.outputs) < EXACT
         assert together.executed_blocks == expected.executed_blocks
+
+
+@ENGINES
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_an_exit_may_lead_to_the_head_of_the_network(opened: Open, precision: Precision) -> None:
+    whole = token_network(2, 8, 5)
+    network = replace(whole, exit_heads={"b0": whole.segments[-1], "b1": whole.segments[-1]})
+    batch = batch_for(network, 12)
+    exits = {"b0": 0.9, "b1": 0.6}
+    expected = EagerEngine(network).prepare(point("eager", exits=exits)).run(batch)
+    assert 0 < expected.skipped_blocks < 2 * len(batch), "or this test shows nothing"
+    engine = opened(network)
+    variant = engine.prepare(point("eager" if precision is Precision.FP32 else engine.name, exits=exits))
+    assert difference(variant.run(batch).outputs, expected.outputs) < EXACT
+    small = engine.prepare(point(engine.name, exits={"b1": 2.0}, precision=precision)).run(batch)
+    full = EagerEngine(network).prepare(point("eager")).run(batch)
+    assert difference(small.outputs, full.outputs) < (EXACT if precision is Precision.FP32 else INT8)
+
+
+@ENGINES
+def test_a_resolution_that_does_not_fit_is_refused(opened: Open) -> None:
+    with pytest.raises(UnsupportedPoint, match="only images"):
+        opened(token_network(2, 8, 1)).prepare(point("eager", resolution=(8, 8)))
 
 
 def splitting(network: TrainedNetwork, batch: np.ndarray, *more: StandIn) -> dict[str, float]:
@@ -213,7 +236,7 @@ def test_full_is_bit_identical_after_any_history(opened: Open, network: TrainedN
             assert engine.prepare(point(engine.name)).run(batch).outputs.tobytes() == first
 
 
-@ALL_KNOBS
+@ENGINES
 def test_no_knob_leaves_a_trace_in_the_full_point(opened: Open) -> None:
     network = image_network(("residual", "downsample", "twice_read"), 8, 1)
     engine = opened(network)
