@@ -72,7 +72,7 @@ def fastest_threads(engine: Engine, point: OperatingPoint, inputs: Array) -> int
     One number serves a whole ladder: sums over other shares of the work differ in their last bits.
     """
     cores = os.cpu_count() or 1
-    counts = [2**power for power in range(cores.bit_length()) if 2**power <= cores]
+    counts = [1 << power for power in range(cores.bit_length())]
     variants = [engine.prepare(replace(point, threads=count)) for count in counts]
     times = [latency.p50_ms for latency in measure_latency(variants, inputs, THREAD_ROUNDS)]
     for variant in variants:
