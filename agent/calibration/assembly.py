@@ -10,7 +10,7 @@ from agent.models.ladder import Figures, Precision
 MAX_RUNGS = 8
 
 WORTHWHILE = 0.95
-"""A rung must bring latency or weights below this share of every rung above it; less is within timing noise."""
+"""A rung must bring latency, weights or weights with activations below this share of every rung above it; less is within timing noise."""
 
 
 def pick_rungs(
