@@ -70,7 +70,8 @@ def calibrate(
     # The chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={}, measured_on="")
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
-    chain = _chain(network, search_inputs, plan, earlier, progress)
+    course, chain = _chain(network, search_inputs, plan, earlier, progress)
+    record = replace(record, search={**record.search, "course": course})
     maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier)
     by_host = {host.name: maker.rungs(host, progress) for host in hosts}
     ladder = Ladder(joined(by_host))
@@ -114,8 +115,8 @@ def _chain(
     plan: Plan,
     checkpoint: Checkpoint | None,
     progress: Progress,
-) -> tuple[Step, ...]:
-    """The chain that S says is best among those of all courses."""
+) -> tuple[Course, tuple[Step, ...]]:
+    """Of the chains of all courses, the one that S says is best."""
 
     def report(course: Course, step: Step) -> None:
         if checkpoint is not None:
@@ -137,7 +138,7 @@ def _chain(
     chosen = best_course(chains, plan.aim, plan.alphas)
     if len(chains) > 1:
         progress(f"by what S says, the chain is: {chosen}")
-    return chains[chosen]
+    return chosen, chains[chosen]
 
 
 def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[Host]) -> Calibration:

@@ -27,8 +27,8 @@ from agent.models.ladder import Activity
 from agent.models.network import Network
 from agent.models.precision import Fp32Weight
 
-MAX_DISAGREEMENT = 0.2
-"""Where the search ends: past any alpha that could be certified."""
+MAX_DISAGREEMENT = 0.1
+"""Where the search ends: at twice the largest loss that is certified. What loses more on S won't pass on C."""
 
 COMPANION_WEIGHT = 0.1
 """Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
@@ -92,7 +92,7 @@ class _Seen:
 
 
 class Search:
-    """The nested chain of one network on one part of the data."""
+    """Nested chains of one network on one part of the data."""
 
     def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
         self._prefixes = Prefixes(network, inputs)
@@ -140,15 +140,15 @@ class Search:
         return self._measured(Setting(activity=self._aim.activity), None)
 
     def _descent(self, now: Step, phase: Phase) -> Iterator[Step]:
-        while (best := self._best_step(now, phase.menu)) is not None and best.disagreement <= phase.limit:
+        while (best := self._best_step(now, phase)) is not None:
             yield best
             now = best
 
-    def _best_step(self, now: Step, menu: Menu) -> Step | None:
-        """The least loss per saving among the moves looked at; None when no move saves anything."""
+    def _best_step(self, now: Step, phase: Phase) -> Step | None:
+        """The least loss per saving among the moves looked at; None when none saves anything within the limit."""
         seen = self._seen(now.setting)
         best: tuple[float, Step] | None = None
-        order = sorted(menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+        order = sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
         for looked, move in enumerate(order):
             known = self._ratios.get(move)
             # Once enough are measured, go on only past moves never measured or better when last seen.
@@ -158,7 +158,8 @@ class Search:
             saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
             ratio = max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
             self._ratios[move] = ratio
-            if saving > 0 and (best is None or ratio < best[0]):
+            allowed = saving > 0 and step.disagreement <= phase.limit
+            if allowed and (best is None or ratio < best[0]):
                 best = ratio, step
         return None if best is None else best[1]
 
