@@ -1,4 +1,4 @@
-"""The pictures and the net that the calibration benchmark is timed on: far better than by chance, so that there is something to lose."""
+"""The pictures of the calibration benchmark, and whether its net has something to lose on them."""
 
 import numpy as np
 import torch
