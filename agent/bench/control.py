@@ -53,8 +53,11 @@ class Result:
         return max(self.optimum.totals.correct_within, self.bound)
 
     def share(self, contender: str) -> float:
-        """A contender's right answers within the goals, as a share of the optimum's."""
-        return self.runs[contender].totals.correct_within / self.best if self.best > 0 else 1.0
+        """A contender's right answers within the goals, as a share of the optimum's, 1 at most.
+
+        More is possible where goals can't be met: there the optimum gives up answers for seconds within them.
+        """
+        return min(1.0, self.runs[contender].totals.correct_within / self.best) if self.best > 0 else 1.0
 
     def avoidable_s(self, contender: str) -> int:
         """Seconds of broken goals beyond those that the optimum has too."""

@@ -127,7 +127,8 @@ def _service(status: Status) -> Table:
         table.add_row(
             "requests",
             f"{served.requests / served.window_s:.0f}/s, p50 {served.latency_p50_ms:.2f} ms, "
-            f"p95 {served.latency_p95_ms:.2f} ms, {skipped}, failed {served.failed}, turned away {served.turned_away}",
+            f"p95 {served.latency_p95_ms:.2f} ms, {skipped}, "
+            f"failed {served.failed}, turned away {served.turned_away}",
         )
     table.add_row("policy", f"{status.policy.name} version {status.policy.version} ({status.policy.origin})")
     if decision is not None:

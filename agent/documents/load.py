@@ -17,6 +17,12 @@ from agent.documents.problem import DocumentError, Mark, Path, Problem, place, s
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 _FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("expected text", "text; put numbers in quotes"),
     "int_type": ("expected a whole number", "a whole number, without quotes"),
@@ -92,12 +98,16 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             near = _nearest(str(details["input"]), words)
             said = "not one of the allowed words"
             return replace(bare, message=said, allowed=", ".join(words), nearest=near, hint=hint)
+        case _ if kind in _BOUNDS:
+            key, side = _BOUNDS[kind]
+            bare = replace(bare, message="out of range", allowed=f"{side} {context[key]}")
         case _ if kind in _FORMS:
             message, form = _FORMS[kind]
             return replace(bare, message=message, allowed=hint or form)
         case _:
             message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
-            return replace(bare, message=message, hint=hint)
+            bare = replace(bare, message=message)
+    return replace(bare, hint=hint)
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

@@ -57,11 +57,21 @@ def packed_offer(cache: DeviceCache) -> Offer:
 
     def measured() -> dict[str, object]:
         found = probe()
-        return {"precisions": sorted(found.precisions), "limit": found.weight_limit, "reason": found.reason}
+        return {
+            "precisions": sorted(found.precisions),
+            "limit": found.weight_limit,
+            "reason": found.reason,
+            "most_non_zero": found.most_non_zero,
+        }
 
-    match cache.value("packed", "", measured):
-        case {"precisions": list(precisions), "limit": int(limit), "reason": str(reason)}:
-            return Offer(frozenset(Precision(each) for each in precisions), limit, reason)
+    match cache.value("packed-offer", "", measured):
+        case {
+            "precisions": list(precisions),
+            "limit": int(limit),
+            "reason": str(reason),
+            "most_non_zero": float(most_non_zero),
+        }:
+            return Offer(frozenset(Precision(each) for each in precisions), limit, reason, most_non_zero)
         case _:
             return probe()
 

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-_M_ARENA_MAX = -8
-"""Of malloc.h."""
-
 _LEAST_CODE_BYTES = 2**20
 """Smaller libraries aren't worth the call."""
 
+_M_ARENA_MAX = -8
+"""From glibc's malloc.h."""
 
-def share_one_heap() -> None:
-    """Let all threads allocate from one heap. Linux with glibc alone, before there are threads.
 
-    By default each has its own, and what one has freed the others can't use: with JSON read in one thread and
-    inference in another, some 5 MiB more for a ResNet-18.
+def keep_one_heap() -> None:
+    """Let all threads allocate from one heap; for a process to call before it starts any. glibc alone.
+
+    glibc gives threads heaps of their own and never returns the end of those, so that a switch in a thread left
+    10 to 20 MiB behind. Threads here work one at a time and would not wait for each other.
     """
     if sys.platform.startswith("linux"):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -21,8 +21,19 @@ from agent.models.shortcut import shortcut_of
 
 _ADD = "aten.add.Tensor"
 _NORM = "aten.layer_norm.default"
-_MULTIPLYING = frozenset({"aten.conv2d.default", "aten.linear.default"})
-_ACTIVATIONS = frozenset({"aten.relu.default", "aten.hardtanh.default", "aten.gelu.default", "aten.silu.default"})
+_MULTIPLYING = frozenset({"aten.conv2d.default", "aten.conv_transpose2d.input", "aten.linear.default"})
+_ACTIVATIONS = frozenset(
+    {
+        "aten.elu.default",
+        "aten.gelu.default",
+        "aten.hardswish.default",
+        "aten.hardtanh.default",
+        "aten.leaky_relu.default",
+        "aten.relu.default",
+        "aten.silu.default",
+        "aten.tanh.default",
+    }
+)
 
 
 class DiscoveryError(Exception):
@@ -52,7 +63,7 @@ def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> 
     `example` is a batch (2 or more, *input shape). Raises ExportError when the module can't be exported and
     DiscoveryError when a named block is none, or when nothing can be skipped.
     """
-    exported = export_module(module, example)
+    exported = export_module(module, example, as_vector=True)
     finder = _Finder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
     if not found:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from agent.models.graph import INPUT, Node, Ref, Segment
 
 _WEIGHTED = frozenset({"aten.conv2d.default", "aten.linear.default"})
+_TRANSPOSED = "aten.conv_transpose2d.input"
+_PRODUCT = "aten.matmul.default"
 _ATTENTION = "aten.scaled_dot_product_attention.default"
 
 Shape = tuple[int, ...]
 
 
 def segment_flops(segment: Segment, weight_shapes: Mapping[str, Shape]) -> int:
-    """Operations for one sample of convolutions, linear layers and attention, and of scales and shifts by weights.
+    """Operations for one sample of layers, attention and products, and of scales and shifts by weights.
 
     The last are small in a network and all there is in an affine stand-in. All else is left out.
     """
@@ -25,6 +27,12 @@ def _node_flops(node: Node, shapes: Mapping[str, Shape], weight_shapes: Mapping[
     if node.operator in _WEIGHTED:
         positions = math.prod(node.shape[1:]) if len(weights[0]) == 4 else math.prod(node.shape[:-1])
         return 2 * math.prod(weights[0]) * positions
+    if node.operator == _TRANSPOSED:
+        given = next(_refs(node))
+        return 2 * math.prod(weights[0]) * math.prod(shapes[given][1:])
+    if node.operator == _PRODUCT:
+        left = shapes[next(_refs(node))]
+        return 2 * math.prod(node.shape) * left[-1]
     if node.operator == _ATTENTION:
         query, key, value = (shapes[ref] for ref in _refs(node))
         # Scores of every query against every key, then their mix of values.

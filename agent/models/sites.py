@@ -6,15 +6,26 @@ from dataclasses import dataclass
 
 from agent.models.graph import INPUT, Node, Ref, Segment
 
-_ACTIVATION_FLOORS = {
+_ACTIVATION_FLOORS: Mapping[str, float | None] = {
     "aten.relu.default": 0.0,
     "aten.hardtanh.default": 0.0,
     "aten.gelu.default": -0.17,
     "aten.silu.default": -0.2785,
+    "aten.elu.default": None,
+    "aten.hardswish.default": -0.375,
+    "aten.leaky_relu.default": None,
+    "aten.tanh.default": -1.0,
 }
 """Activation functions with the least value each can give (GELU near x = -0.75, SiLU near x = -1.28)."""
 
-_POINTWISE = _ACTIVATION_FLOORS.keys() | {"aten.add.Tensor", "aten.mul.Tensor", "aten.sigmoid.default"}
+_POINTWISE = _ACTIVATION_FLOORS.keys() | {
+    "aten.add.Tensor",
+    "aten.div.Tensor",
+    "aten.hardsigmoid.default",
+    "aten.mul.Tensor",
+    "aten.sigmoid.default",
+    "aten.sub.Tensor",
+}
 _FUSED_INTO_POINTWISE = {"aten.conv2d.default", "aten.linear.default", "aten.add.Tensor", "aten.mul.Tensor"}
 _ALIASES = frozenset({"aten.view.default", "aten.flatten.using_ints"})
 _POOLING = frozenset(
@@ -22,10 +33,15 @@ _POOLING = frozenset(
         "aten.adaptive_avg_pool2d.default",
         "aten.avg_pool2d.default",
         "aten.cat.default",
+        "aten.constant_pad_nd.default",
         "aten.max_pool2d.default",
         "aten.mean.dim",
+        "aten.slice.Tensor",
+        "aten.upsample_bilinear2d.vec",
+        "aten.upsample_nearest2d.vec",
     }
 )
+_NEVER_NEGATIVE = frozenset({"aten.hardsigmoid.default", "aten.sigmoid.default", "aten.softmax.int"})
 _SUM_OR_PRODUCT = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
 
 
@@ -107,7 +123,7 @@ def _floors(segment: Segment) -> dict[str, float | None]:
         keeps_sign = node.operator in _ALIASES | _POOLING or (
             node.operator in _SUM_OR_PRODUCT and len(operands) == 2
         )
-        if node.operator == "aten.sigmoid.default" or (keeps_sign and all(floors[name] == 0 for name in operands)):
+        if node.operator in _NEVER_NEGATIVE or (keeps_sign and all(floors[name] == 0 for name in operands)):
             floors[node.name] = 0.0
         else:
             floors[node.name] = _ACTIVATION_FLOORS.get(node.operator)

@@ -234,10 +234,12 @@ def _sentences(explanation: Explanation) -> list[str]:
 
 
 def _control_sentence(control: ControlExplained) -> str:
+    # Of the settings only frequencies are numbers: in kHz, as the kernel takes them.
+    value = f"{int(control.value) / 1000:g} MHz" if control.value.isdecimal() else control.value
     match control.obstacle:
         case None:
-            return f"{control.name} is to be {control.value}, where agent.yaml lists it under `controls`."
+            return f"{control.name} is to be {value}, where agent.yaml lists it under `controls`."
         case "":
-            return f"{control.name} is to be {control.value}."
+            return f"{control.name} is to be {value}."
         case obstacle:
-            return f"{control.name} would be {control.value}, but {obstacle}."
+            return f"{control.name} would be {value}, but {obstacle}."

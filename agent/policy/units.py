@@ -27,6 +27,11 @@ class Dimension:
     most: float = math.inf
 
     @property
+    def one(self) -> str:
+        """The noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    @property
     def allowed(self) -> str:
         """What to write, for error messages."""
         return "a number followed by " + " or ".join(self.units)
@@ -86,14 +91,12 @@ def quantity(value: object, dimension: Dimension, limits: Mapping[str, str] | No
     hint = f"for example `{dimension.example}`"
     if isinstance(value, int | float) and not isinstance(value, bool):
         unit = dimension.example.split()[1]
-        raise refuse(
-            f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`"
-        )
+        raise refuse(f"{dimension.one} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`")
     if isinstance(value, str) and (named := _NAMED.fullmatch(value.strip())) is not None:
         return _in_range(_from_limit(named, dimension, limits), dimension, "")
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise refuse(f"expected a {dimension.noun}", allowed=dimension.allowed, hint=hint)
+        raise refuse(f"expected {dimension.one}", allowed=dimension.allowed, hint=hint)
     number, unit = match.groups()
     if unit not in dimension.units:
         raise _wrong_unit(unit, dimension, hint)
@@ -106,7 +109,7 @@ def _in_range(base: float, dimension: Dimension, unit: str) -> float:
         low, high = (
             f"{float(Decimal(bound) / dimension.units[unit]):.15g} {unit}" for bound in _bounds(dimension)
         )
-        raise refuse(f"a {dimension.noun} out of range", allowed=f"{low} to {high}")
+        raise refuse(f"{dimension.one} out of range", allowed=f"{low} to {high}")
     return base
 
 
@@ -129,12 +132,12 @@ def _bounds(dimension: Dimension) -> tuple[str, str]:
 
 def _wrong_unit(unit: str, dimension: Dimension, hint: str) -> Exception:
     if not unit:
-        return refuse(f"a {dimension.noun} needs its unit", allowed=dimension.allowed, hint=hint)
-    meant = next((other.noun for other in _DIMENSIONS if unit in other.units), "")
+        return refuse(f"{dimension.one} needs its unit", allowed=dimension.allowed, hint=hint)
+    meant = next((other.one for other in _DIMENSIONS if unit in other.units), "")
     if meant:
-        return refuse(f"expected a {dimension.noun}, this is a {meant}", allowed=dimension.allowed, hint=hint)
+        return refuse(f"expected {dimension.one}, this is {meant}", allowed=dimension.allowed, hint=hint)
     nearest = next((known for known in dimension.units if known.lower() == unit.lower()), "")
-    return refuse(f"unknown unit for a {dimension.noun}", allowed=dimension.allowed, nearest=nearest, hint=hint)
+    return refuse(f"unknown unit for {dimension.one}", allowed=dimension.allowed, nearest=nearest, hint=hint)
 
 
 def _parsed(dimension: Dimension) -> BeforeValidator:

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from agent.engines.catalog import open_engine
-from agent.engines.memory import share_one_heap
+from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
 from agent.messages import Ready, encode
 from agent.models.bundle import open_bundle
@@ -108,7 +108,7 @@ async def serve(arguments: Arguments) -> None:
 def main() -> None:
     """Entry point of `python -m agent.worker`."""
     logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO)
-    share_one_heap()
+    keep_one_heap()
     asyncio.run(serve(parse_arguments()))
 
 

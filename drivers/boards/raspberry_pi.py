@@ -12,7 +12,7 @@ from drivers.boards.latch import Latch
 from drivers.boards.throttled import HELD_BACK, Throttled
 from drivers.boards.throttled import UNDER_VOLTAGE as UNDER_VOLTAGE_BIT
 from drivers.linux.hwmon import chips
-from drivers.linux.sysfs import UnreadableError, read_int, read_text
+from drivers.linux.sysfs import UnreadableError, entries, read_int, read_text
 from drivers.reading import POWER, THERMAL_PRESSURE, THROTTLED, Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
 
@@ -24,8 +24,7 @@ _DRIVER = "raspberry_pi"
 _SOURCE = f"{_DRIVER}/firmware"
 _LIVE = Path("/")
 _SLOW_INTERVAL_S = 10.0
-_FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
-_FIRMWARE_PI5 = "sys/devices/platform/axi/axi:firmware/get_throttled"
+_PLATFORM = "sys/devices/platform"
 _GROUP = "sudo usermod -aG video $USER (then log in again; in a systemd unit: DeviceAllow=/dev/vcio rw)"
 
 Ask = Callable[[str], str]
@@ -158,8 +157,8 @@ def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Val
 
 
 def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:
-    for name in (_FIRMWARE, _FIRMWARE_PI5):
-        read = partial(_throttled_of_file, sysroot / name)
+    for path in _firmware_files(sysroot / _PLATFORM):
+        read = partial(_throttled_of_file, path)
         try:
             read()
         except UnreadableError as error:
@@ -169,6 +168,15 @@ def _throttled_by_file(sysroot: Path) -> Callable[[], Throttled] | None:
             pass
         return read
     return None
+
+
+def _firmware_files(platform: Path) -> list[Path]:
+    # The bus is called otherwise by each board and kernel: soc, soc@107c000000, axi.
+    try:
+        buses = [path for path in entries(platform) if path.name.startswith(("soc", "axi"))]
+    except SensorError:
+        return []
+    return [bus / f"{bus.name}:firmware" / "get_throttled" for bus in buses]
 
 
 def _throttled_of_file(path: Path) -> Throttled:

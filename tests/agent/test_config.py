@@ -136,10 +136,11 @@ etc/agent.yaml:4:9: listen: listens nowhere
             "{tcp: 8700}",
             "{tcp: 87000}",
             """\
-etc/agent.yaml:4:15: listen.tcp: must be less than or equal to 65535
+etc/agent.yaml:4:15: listen.tcp: out of range
    4 | listen: {tcp: 87000}
      |               ^^^^^
-     found: 87000""",
+     found: 87000
+     allowed: at most 65535""",
         ),
         (
             "listen:",

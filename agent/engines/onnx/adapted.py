@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.engines.onnx.operators import Scope
+from agent.engines.onnx.scope import Scope
 from agent.engines.quantization import LEVELS, Grid
 from agent.models.ladder import Activation
 from agent.models.network import Network

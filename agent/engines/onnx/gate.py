@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agent.engines.onnx.operators import Scope
 from agent.engines.onnx.protobuf import ElementType
+from agent.engines.onnx.scope import Scope
 from agent.models.ladder import Activity
 
 _TINY = np.asarray(np.finfo(np.float32).tiny, np.float32)

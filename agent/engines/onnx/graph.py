@@ -10,9 +10,10 @@ from agent.engines.onnx.gate import emit_score
 from agent.engines.onnx.grids import LAYERS
 from agent.engines.onnx.int8_layer import emit_int8_layer
 from agent.engines.onnx.numbers import Numbers
-from agent.engines.onnx.operators import Scope, convert
+from agent.engines.onnx.operators import convert
 from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, TensorValue, ValueInfo, constants_of
 from agent.engines.onnx.route import Part, Step
+from agent.engines.onnx.scope import Scope
 from agent.engines.quantization import Grid
 from agent.models.graph import INPUT, Ref, Segment, Weight
 from agent.models.ladder import Activity

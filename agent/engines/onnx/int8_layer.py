@@ -3,7 +3,8 @@
 import numpy as np
 
 from agent.engines.onnx.numbers import Numbers
-from agent.engines.onnx.operators import Scope, convolution_attributes
+from agent.engines.onnx.operators import convolution_attributes
+from agent.engines.onnx.scope import Scope
 from agent.engines.quantization import QuantizedWeight
 from agent.models.graph import Node, Weight
 from agent.models.network import WeightArray

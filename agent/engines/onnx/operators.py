@@ -1,54 +1,14 @@
 """Each operator of a segment as ONNX operators: float32 in, float32 out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.engines.engine import UnsupportedPoint
-from agent.engines.onnx.protobuf import Attribute, OnnxNode
-from agent.models.graph import Argument, BatchSize, Node, Ref, Weight
-
-
-@dataclass(slots=True)
-class Scope:
-    """Collects the nodes and small constants of one graph; `name` keeps names apart between segments."""
-
-    name: str
-    shapes: Mapping[str, tuple[int, ...]]
-    nodes: list[OnnxNode] = field(default_factory=list)
-    constants: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-
-    def emit(self, kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> str:
-        """Add an operator; gives its output's name."""
-        self.nodes.append(OnnxNode(kind, tuple(inputs), (output,), attributes))
-        return output
-
-    def constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
-        """Add a constant; gives its name."""
-        self.constants[name] = value
-        return name
-
-    def operand(self, argument: Argument, where: str) -> str:
-        """The ONNX name of a tensor argument; a number becomes a constant."""
-        match argument:
-            case Ref(name):
-                return self.values[name]
-            case Weight(name):
-                return name
-            case bool() | int() | float():
-                return self.constant(f"{where}/number", np.asarray(argument, np.float32))
-            case _:
-                raise Unconvertible(f"argument {argument!r} is no tensor")
-
-
-class Unconvertible(UnsupportedPoint):
-    """An operator or argument that has no ONNX form here."""
-
-
-Convert = Callable[[Scope, Node, str], None]
+from agent.engines.onnx import rearranging
+from agent.engines.onnx.protobuf import Attribute
+from agent.engines.onnx.scope import Convert, Scope, Unconvertible, filled, number, pair, whole_numbers
+from agent.models.graph import BatchSize, Node, Ref
 
 
 def convert(scope: Scope, node: Node, output: str) -> None:
@@ -63,13 +23,13 @@ def convert(scope: Scope, node: Node, output: str) -> None:
 
 def convolution_attributes(node: Node) -> dict[str, Attribute]:
     """Attributes of Conv from aten.conv2d's arguments after the bias."""
-    stride, padding, dilation, groups = _filled(node.args[3:], ((1,), (0,), (1,), 1))
+    stride, padding, dilation, groups = filled(node.args[3:], ((1,), (0,), (1,), 1))
     if not isinstance(groups, int):
         raise Unconvertible(f"groups {groups!r}")
     return {
-        "strides": _pair(stride),
-        "pads": _pair(padding) * 2,
-        "dilations": _pair(dilation),
+        "strides": pair(stride),
+        "pads": pair(padding) * 2,
+        "dilations": pair(dilation),
         "group": groups,
     }
 
@@ -113,6 +73,20 @@ def _unary(kind: str) -> Convert:
     return emit
 
 
+def _leaky(kind: str, slope: float) -> Convert:
+    def emit(scope: Scope, node: Node, output: str) -> None:
+        alpha, *others = filled(node.args[1:], (slope, 1, 1))
+        if kind == "Elu" and others != [1, 1]:
+            raise Unconvertible("a scale of its own")
+        scope.emit(kind, [scope.operand(node.args[0], output)], output, alpha=number(alpha))
+
+    return emit
+
+
+def _hard_sigmoid(scope: Scope, node: Node, output: str) -> None:
+    scope.emit("HardSigmoid", [scope.operand(node.args[0], output)], output, alpha=1 / 6, beta=0.5)
+
+
 def _silu(scope: Scope, node: Node, output: str) -> None:
     x = scope.operand(node.args[0], output)
     scope.emit("Mul", [x, scope.emit("Sigmoid", [x], f"{output}/sigmoid")], output)
@@ -124,9 +98,9 @@ def _gelu(scope: Scope, node: Node, output: str) -> None:
 
 
 def _hardtanh(scope: Scope, node: Node, output: str) -> None:
-    low, high = _filled(node.args[1:], (-1.0, 1.0))
+    low, high = filled(node.args[1:], (-1.0, 1.0))
     bounds = [
-        scope.constant(f"{output}/{name}", np.asarray(_number(value), np.float32))
+        scope.constant(f"{output}/{name}", np.asarray(number(value), np.float32))
         for name, value in (("low", low), ("high", high))
     ]
     scope.emit("Clip", [scope.operand(node.args[0], output), *bounds], output)
@@ -136,7 +110,7 @@ def _mean(scope: Scope, node: Node, output: str) -> None:
     x, axes, *rest = node.args
     keep = bool(rest[0]) if rest else False
     source = scope.operand(x, output)
-    numbers = _numbers(axes)
+    numbers = whole_numbers(axes)
     if isinstance(x, Ref) and len(scope.shapes[x.ref]) == 3 and {axis % 4 for axis in numbers} == {2, 3}:
         # ONNX Runtime has a kernel for this in its blocked layout and in int8; ReduceMean would leave both.
         pooled = output if keep else f"{output}/pooled"
@@ -150,7 +124,7 @@ def _mean(scope: Scope, node: Node, output: str) -> None:
 
 def _adaptive_average(scope: Scope, node: Node, output: str) -> None:
     source = scope.operand(node.args[0], output)
-    target = _pair(node.args[1])
+    target = pair(node.args[1])
     if not isinstance(node.args[0], Ref):
         raise Unconvertible("of a constant")
     sizes = scope.shapes[node.args[0].ref][1:]
@@ -166,33 +140,31 @@ def _adaptive_average(scope: Scope, node: Node, output: str) -> None:
 
 
 def _average_pool(scope: Scope, node: Node, output: str) -> None:
-    kernel, stride, padding, ceil, count_padding, divisor = _filled(
-        node.args[1:], (None, (), 0, False, True, None)
-    )
+    kernel, stride, padding, ceil, count_padding, divisor = filled(node.args[1:], (None, (), 0, False, True, None))
     if divisor is not None:
         raise Unconvertible("a divisor of its own")
     scope.emit(
         "AveragePool",
         [scope.operand(node.args[0], output)],
         output,
-        kernel_shape=_pair(kernel),
-        strides=_pair(stride) if stride else _pair(kernel),
-        pads=_pair(padding) * 2,
+        kernel_shape=pair(kernel),
+        strides=pair(stride) if stride else pair(kernel),
+        pads=pair(padding) * 2,
         ceil_mode=int(bool(ceil)),
         count_include_pad=int(bool(count_padding)),
     )
 
 
 def _max_pool(scope: Scope, node: Node, output: str) -> None:
-    kernel, stride, padding, dilation, ceil = _filled(node.args[1:], (None, (), 0, 1, False))
+    kernel, stride, padding, dilation, ceil = filled(node.args[1:], (None, (), 0, 1, False))
     scope.emit(
         "MaxPool",
         [scope.operand(node.args[0], output)],
         output,
-        kernel_shape=_pair(kernel),
-        strides=_pair(stride) if stride else _pair(kernel),
-        pads=_pair(padding) * 2,
-        dilations=_pair(dilation),
+        kernel_shape=pair(kernel),
+        strides=pair(stride) if stride else pair(kernel),
+        pads=pair(padding) * 2,
+        dilations=pair(dilation),
         ceil_mode=int(bool(ceil)),
     )
 
@@ -209,9 +181,9 @@ def _reshape(scope: Scope, node: Node, output: str) -> None:
 
 
 def _layer_norm(scope: Scope, node: Node, output: str) -> None:
-    x, shape, weight, bias, epsilon = _filled(node.args[:5], (None, (), None, None, 1e-5))
+    x, shape, weight, bias, epsilon = filled(node.args[:5], (None, (), None, None, 1e-5))
     inputs = [scope.operand(x, output)]
-    sizes = _numbers(shape)
+    sizes = whole_numbers(shape)
     inputs.append(
         scope.constant(f"{output}/scale", np.ones(sizes, np.float32))
         if weight is None
@@ -219,19 +191,39 @@ def _layer_norm(scope: Scope, node: Node, output: str) -> None:
     )
     if bias is not None:
         inputs.append(scope.operand(bias, output))
-    scope.emit("LayerNormalization", inputs, output, axis=-len(sizes), epsilon=_number(epsilon))
+    scope.emit("LayerNormalization", inputs, output, axis=-len(sizes), epsilon=number(epsilon))
+
+
+def _group_norm(scope: Scope, node: Node, output: str) -> None:
+    """Each group of channels as one row, which a layer norm then takes; scale and shift are the channels' own."""
+    x, groups, weight, bias, epsilon = filled(node.args[:5], (None, 1, None, None, 1e-5))
+    (count,) = whole_numbers(groups)
+    rows = scope.constant(f"{output}/rows", np.asarray([0, count, -1], np.int64))
+    grouped = scope.emit("Reshape", [scope.operand(x, output), rows], f"{output}/grouped")
+    ones = scope.constant(f"{output}/ones", np.ones(math.prod(node.shape) // count, np.float32))
+    even = scope.emit("LayerNormalization", [grouped, ones], f"{output}/even", axis=-1, epsilon=number(epsilon))
+    last = output if weight is None and bias is None else f"{output}/plain"
+    shape = scope.constant(f"{output}/shape", np.asarray([0, *node.shape], np.int64))
+    scope.emit("Reshape", [even, shape], last)
+    per_channel = scope.constant(f"{output}/channels", np.asarray([-1, *[1] * (len(node.shape) - 1)], np.int64))
+    for kind, operand in (("Mul", weight), ("Add", bias)):
+        if operand is None:
+            continue
+        column = scope.emit("Reshape", [scope.operand(operand, output), per_channel], f"{output}/{kind}")
+        is_last = kind == "Add" or bias is None
+        last = scope.emit(kind, [last, column], output if is_last else f"{output}/scaled")
 
 
 def _transpose(scope: Scope, node: Node, output: str) -> None:
     x, *axes = node.args
     order = list(range(len(node.shape) + 1))
-    first, second = (axis % len(order) for axis in _numbers(tuple(axes)))
+    first, second = (axis % len(order) for axis in whole_numbers(tuple(axes)))
     order[first], order[second] = order[second], order[first]
     scope.emit("Transpose", [scope.operand(x, output)], output, perm=order)
 
 
 def _permute(scope: Scope, node: Node, output: str) -> None:
-    order = [axis % (len(node.shape) + 1) for axis in _numbers(node.args[1])]
+    order = [axis % (len(node.shape) + 1) for axis in whole_numbers(node.args[1])]
     if order[0] != 0:
         raise Unconvertible("the batch axis moves")
     scope.emit("Transpose", [scope.operand(node.args[0], output)], output, perm=order)
@@ -253,7 +245,7 @@ def _attention(scope: Scope, node: Node, output: str) -> None:
 
 
 def _concatenate(scope: Scope, node: Node, output: str) -> None:
-    parts, axis = _filled(node.args, (None, 0))
+    parts, axis = filled(node.args, (None, 0))
     if not isinstance(parts, tuple) or not isinstance(axis, int):
         raise Unconvertible(f"of {parts!r} along {axis!r}")
     scope.emit("Concat", [scope.operand(part, output) for part in parts], output, axis=axis)
@@ -265,11 +257,18 @@ _CONVERSIONS: Mapping[str, Convert] = {
     "aten.avg_pool2d.default": _average_pool,
     "aten.cat.default": _concatenate,
     "aten.conv2d.default": _convolution,
+    "aten.div.Tensor": _binary("Div"),
+    "aten.elu.default": _leaky("Elu", 1.0),
     "aten.flatten.using_ints": _reshape,
     "aten.gelu.default": _gelu,
+    "aten.group_norm.default": _group_norm,
+    "aten.hardsigmoid.default": _hard_sigmoid,
+    "aten.hardswish.default": _unary("HardSwish"),
     "aten.hardtanh.default": _hardtanh,
     "aten.layer_norm.default": _layer_norm,
+    "aten.leaky_relu.default": _leaky("LeakyRelu", 0.01),
     "aten.linear.default": _linear,
+    "aten.matmul.default": _binary("MatMul"),
     "aten.max_pool2d.default": _max_pool,
     "aten.mean.dim": _mean,
     "aten.mul.Tensor": _binary("Mul"),
@@ -279,32 +278,9 @@ _CONVERSIONS: Mapping[str, Convert] = {
     "aten.scaled_dot_product_attention.default": _attention,
     "aten.sigmoid.default": _unary("Sigmoid"),
     "aten.silu.default": _silu,
+    "aten.sub.Tensor": _binary("Sub"),
+    "aten.tanh.default": _unary("Tanh"),
     "aten.transpose.int": _transpose,
     "aten.view.default": _reshape,
+    **rearranging.CONVERSIONS,
 }
-
-
-def _filled(arguments: Sequence[Argument], defaults: Sequence[Argument]) -> Iterator[Argument]:
-    yield from arguments
-    yield from defaults[len(arguments) :]
-
-
-def _pair(value: Argument) -> list[int]:
-    numbers = _numbers(value)
-    return numbers * 2 if len(numbers) == 1 else numbers
-
-
-def _numbers(value: Argument) -> list[int]:
-    match value:
-        case int():
-            return [value]
-        case tuple() if all(isinstance(item, int) for item in value):
-            return [item for item in value if isinstance(item, int)]
-        case _:
-            raise Unconvertible(f"{value!r} is no list of whole numbers")
-
-
-def _number(value: Argument) -> float:
-    if isinstance(value, int | float):
-        return float(value)
-    raise Unconvertible(f"{value!r} is no number")

@@ -13,6 +13,8 @@ from agent.engines.packed.slots import Run, Values
 from agent.engines.quantization import Grid
 from agent.models.graph import Argument, BatchSize, Ref, Weight
 
+Read = Callable[[Values], object]
+
 
 def bind_call(
     planned: PlannedStep, slots: Mapping[str, int], forms: Mapping[str, Form], weights: Mapping[str, Tensor]
@@ -29,31 +31,40 @@ def bind_call(
         computed = call_dtype(planned, forms)
         wants = dict.fromkeys(planned.sources, computed)
     node = call.node
-    by_ref = dict(zip(call.sources, planned.sources, strict=True))
-    haves = {source: forms[source] for source in planned.sources}
     function = _function(node.operator, isinstance(out_form, Grid))
 
-    def resolve(argument: Argument, values: Values) -> object:
-        match argument:
-            case Ref(name):
-                source = by_ref[name]
-                return convert(values[slots[source]], haves[source], wants[source])
-            case Weight(name):
-                return weights[name]
-            case BatchSize():
-                return values[-1]
-            case tuple():
-                return [resolve(item, values) for item in argument]
-            case _:
-                return argument
+    def reader(source: str) -> Read:
+        slot, have, want = slots[source], forms[source], wants[source]
+        if have == want:
+            return lambda values: values[slot]
+        return lambda values: convert(values[slot], have, want)
+
+    reads = {name: reader(source) for name, source in zip(call.sources, planned.sources, strict=True)}
+    args = [_resolved(argument, reads, weights) for argument in node.args]
+    kwargs = {key: _resolved(argument, reads, weights) for key, argument in node.kwargs.items()}
 
     def run(values: Values) -> None:
-        args = [resolve(argument, values) for argument in node.args]
-        kwargs = {key: resolve(argument, values) for key, argument in node.kwargs.items()}
-        y = function(*args, **kwargs)
+        y = function(*[read(values) for read in args], **{key: read(values) for key, read in kwargs.items()})
         values[output_slot] = y if computed == out_form else convert(y, computed, out_form)
 
     return run
+
+
+def _resolved(argument: Argument, reads: Mapping[str, Read], weights: Mapping[str, Tensor]) -> Read:
+    """What gives the argument's value in a pass."""
+    match argument:
+        case Ref(name):
+            return reads[name]
+        case Weight(name):
+            weight = weights[name]
+            return lambda _: weight
+        case BatchSize():
+            return lambda values: values[-1]
+        case tuple():
+            items = [_resolved(item, reads, weights) for item in argument]
+            return lambda values: [item(values) for item in items]
+        case _:
+            return lambda _: argument
 
 
 def _function(operator: str, on_codes: bool) -> Callable[..., Tensor]:
@@ -72,6 +83,9 @@ def _max_pool_codes(
     stride: list[int] | tuple[int, ...] = (),
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
 ) -> Tensor:
-    sizes = [list(size) * (2 // len(size)) for size in (kernel, stride or kernel, padding, dilation)]
-    return kernels.max_pool_codes(x, *sizes)
+    window, steps, edges, gaps = (
+        list(size) * (2 // len(size)) for size in (kernel, stride or kernel, padding, dilation)
+    )
+    return kernels.max_pool_codes(x, window, steps, edges, gaps, ceil_mode=ceil_mode)

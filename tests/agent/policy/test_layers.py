@@ -85,7 +85,7 @@ def test_an_unknown_limit_names_the_nearest():
 
 
 def test_a_limit_of_another_dimension_is_refused():
-    with pytest.raises(DocumentError, match="expected a temperature, this is a amount of memory"):
+    with pytest.raises(DocumentError, match="expected a temperature, this is an amount of memory"):
         load_policy(PUSHED.replace("board.throttle - 10 C", "board.spare"), "pushed.yaml", board())
 
 

@@ -148,6 +148,13 @@ def test_under_voltage_by_the_kernels_driver_before_the_firmwares_word(write_tre
     assert [(s.read(), s.source) for s in found.sensors if s.name == "under_voltage"] == [("no", "hwmon/rpi_volt")]
 
 
+@pytest.mark.parametrize("bus", ["soc", "soc@107c000000", "axi"])
+def test_firmware_is_found_under_each_kernels_name_of_its_bus(write_tree: WriteTree, bus: str) -> None:
+    root = write_tree(PI_5 + f"sys/devices/platform/{bus}/{bus}:firmware/get_throttled: 80008")
+    sensors = {sensor.name: sensor.read() for sensor in discover(root).sensors}
+    assert (sensors["thermal_pressure"], sensors["throttled"]) == ("serious", "yes")
+
+
 def test_message_is_laid_out_as_the_firmware_wants_it() -> None:
     message = vcio.request("get_throttled")
     size, code, tag, space = struct.unpack_from("<IIII", message)
