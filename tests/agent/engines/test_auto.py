@@ -42,23 +42,12 @@ def test_a_point_without_an_engine_says_what_was_tried() -> None:
 
 
 @pytest.mark.parametrize("name", installed_engines())
-def test_an_engine_answers_the_canaries_of_a_shipped_point_or_refuses_it_by_its_knob(
-    name: str, tmp_path: Path
-) -> None:
+def test_an_engine_answers_the_canaries_of_every_shipped_point(name: str, tmp_path: Path) -> None:
     engine = open_engine(name, BUNDLE, tmp_path)
     assert engine.name == name
-    answered, refusals = [], []
     for point in BUNDLE.ladder.points:
-        try:
-            variant = engine.prepare(point)
-        except UnsupportedPoint as refused:
-            refusals.append(str(refused))
-            continue
+        variant = engine.prepare(point)
         assert CANARIES.agreement(point.name, variant.run(CANARIES.inputs).outputs) == 1
-        answered.append(point.name)
-    assert all("has no knob" in refusal for refusal in refusals)
-    assert answered[:2] == ["full", "int8"]
-    assert name != "eager" or len(answered) == len(BUNDLE.ladder.points)
 
 
 def test_an_unknown_engine_is_told_what_there_is() -> None:
