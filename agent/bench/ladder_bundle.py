@@ -34,7 +34,10 @@ Progress = Callable[[str], None]
 def ladder_bundle(
     network: TrainedNetwork, split: Split, recipe: Recipe, lookahead: int, progress: Progress
 ) -> Path:
-    """The net with its ladder, calibrated anew when anything that makes it has changed."""
+    """The net with its ladder, calibrated anew when anything that makes it has changed.
+
+    A run that was interrupted takes its search up again.
+    """
     path = cache_directory() / f"ladder-bundle-{_key(recipe, lookahead)}"
     if (path / "bundle.json").exists():
         progress(f"taking the ladder that was calibrated before from {path}")
@@ -43,13 +46,12 @@ def ladder_bundle(
     plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
     aim = replace(plan.aim, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
     plan = replace(plan, aim=aim, alphas=(ALPHA,))
-    found = calibrate(
-        network,
-        split,
-        SCALE,
-        lambda text, share=None: progress(text),  # noqa: ARG005 - as Progress has it
-        plan,
-    )
+
+    def stages_only(text: str, share: float | None = None) -> None:
+        if share is None:
+            progress(text)
+
+    found = calibrate(network, split, SCALE, stages_only, plan, path.with_suffix(".search"))
     contents = Contents(
         model=NETWORK,
         input=InputSpec("image", split.report.inputs.shape[1:], SCALE),
