@@ -13,6 +13,7 @@ from agent.calibration.batches import run
 from agent.calibration.ladder_table import COLUMNS, cells
 from agent.calibration.moves import groups_of, stand_ins_of
 from agent.calibration.setting import Setting
+from agent.engines.catalog import installed_engines, open_engine
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.bundle import Bundle
@@ -83,11 +84,13 @@ def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
 
 
 def skip_ratios(bundle: Bundle, inputs: Array) -> dict[str, Array]:
-    """Skipped share of blocks of each sample by itself, at every point that skips any."""
-    engine = EagerEngine(bundle)
+    """Skipped share of blocks of each sample by itself, at every point that skips any; engines not here are left out."""
+    installed = installed_engines()
+    here = [point for point in bundle.ladder.points[1:] if point.engine in installed]
+    engines = {name: open_engine(name, bundle) for name in {point.engine for point in here}}
     found = {}
-    for point in bundle.ladder.points[1:]:
-        variant = engine.prepare(point)
+    for point in here:
+        variant = engines[point.engine].prepare(point)
         ratios = np.array([variant.run(sample[None]).skip_ratio for sample in inputs], np.float32)
         if ratios.any():
             found[point.name] = ratios
