@@ -84,7 +84,7 @@ def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
 
 
 def skip_ratios(bundle: Bundle, inputs: Array) -> dict[str, Array]:
-    """Skipped share of blocks of each sample by itself, at every point that skips any; engines not here are left out."""
+    """Skipped share of blocks of each sample by itself, at every point that skips any and whose engine is here."""
     installed = installed_engines()
     here = [point for point in bundle.ladder.points[1:] if point.engine in installed]
     engines = {name: open_engine(name, bundle) for name in {point.engine for point in here}}
