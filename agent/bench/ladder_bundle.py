@@ -38,7 +38,9 @@ def ladder_bundle(
 
     A run that was interrupted takes its search up again.
     """
-    path = cache_directory() / f"ladder-bundle-{_key(recipe, lookahead)}"
+    made_of = repr((recipe, lookahead, __version__, torch.__version__))
+    path = cache_directory() / f"ladder-bundle-{_hash(made_of, _sources())}"
+    search = cache_directory() / f"ladder-search-{_hash(made_of)}"
     if (path / "bundle.json").exists():
         progress(f"taking the ladder that was calibrated before from {path}")
         return path
@@ -51,7 +53,7 @@ def ladder_bundle(
         if share is None:
             progress(text)
 
-    found = calibrate(network, split, SCALE, stages_only, plan, path.with_suffix(".search"))
+    found = calibrate(network, split, SCALE, stages_only, plan, search)
     contents = Contents(
         model=NETWORK,
         input=InputSpec("image", split.report.inputs.shape[1:], SCALE),
@@ -67,11 +69,12 @@ def ladder_bundle(
     return path
 
 
-def _key(recipe: Recipe, lookahead: int) -> str:
-    """A hash of the settings and of all code that a ladder comes from."""
-    digest = hashlib.sha256(repr((recipe, lookahead, __version__, torch.__version__)).encode())
+def _sources() -> bytes:
+    """All code that a ladder comes from."""
     package = Path(__file__).parents[1]
-    for folder in ("calibration", "engines", "models"):
-        for source in sorted((package / folder).rglob("*.py")):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    folders = (package / name for name in ("calibration", "engines", "models"))
+    return b"".join(source.read_bytes() for folder in folders for source in sorted(folder.rglob("*.py")))
+
+
+def _hash(text: str, more: bytes = b"") -> str:
+    return hashlib.sha256(text.encode() + more).hexdigest()[:16]
