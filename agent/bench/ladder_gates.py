@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.calibration.batches import run
+from agent.calibration.chain_choice import best_course
+from agent.calibration.course import Course
 from agent.calibration.learned_thresholds import ThresholdLearner
 from agent.calibration.moves import Menu, stand_ins_of
+from agent.calibration.plan import ALPHAS
 from agent.calibration.search import Aim, Search
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
@@ -43,8 +46,10 @@ Rule = Callable[[Bench], Sequence[Setting]]
 
 
 def ladder(bench: Bench) -> list[Setting]:
-    """All that the search has: stand-ins, thresholds and exits, in one chain."""
-    return _chain(bench, Menu.of(bench.network))
+    """All that the search has: stand-ins, thresholds and exits, along the course that S says is best."""
+    search = Search(bench.network, Menu.of(bench.network), bench.inputs, AIM)
+    chains = {course: search.chain(course) for course in Course}
+    return [step.setting for step in chains[best_course(chains, AIM, ALPHAS)]]
 
 
 def static(bench: Bench) -> list[Setting]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from agent.calibration.calibrate import calibrate
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
+from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.digits.training import EPOCHS, train
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress, silent
@@ -28,7 +29,9 @@ class Recipe:
     engines: tuple[str, ...] = (AUTO,)
 
 
-def build_digits_bundle(out: Path, seed: int = 0, progress: Progress = silent, recipe: Recipe = Recipe()) -> None:
+def build_digits_bundle(
+    out: Path, seed: int = SHIPPED_SEED, progress: Progress = silent, recipe: Recipe = Recipe()
+) -> None:
     """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
 
     Twice on one machine gives the same bytes but for the measured latencies in ladder.json and, through its

@@ -13,7 +13,7 @@ from agent.calibration.datasets import DataError, Dataset, Picture, read_data
 from agent.calibration.hosts import HostError
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
-from agent.calibration.risk import RiskError
+from agent.calibration.risk import RiskError, mean_kl
 from agent.calibration.split import Split, split_data
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
@@ -72,7 +72,7 @@ def build_bundle(request: Request, progress: Progress) -> None:
     contents = Contents(
         model=request.out.name,
         input=InputSpec("input", tuple(example.shape[1:]), data.scale),
-        labels=data.classes or tuple(str(index) for index in range(outputs)),
+        labels=_names(data, outputs),
         built=_provenance(request, split),
         network=calibrated.network,
         ladder=calibrated.ladder,
@@ -85,6 +85,13 @@ def build_bundle(request: Request, progress: Progress) -> None:
         file.unlink()
     partial.rmdir()
     progress(f"wrote {request.out}")
+
+
+def _names(data: Dataset, outputs: int) -> tuple[str, ...]:
+    """What each output is called."""
+    if data.classes is not None and len(data.classes) == outputs:
+        return data.classes
+    return tuple(str(index) for index in range(outputs))
 
 
 def load_model(path: str) -> nn.Module:
@@ -105,12 +112,18 @@ def load_model(path: str) -> nn.Module:
 
 
 def split_for(data: Dataset, seed: int) -> Split:
-    """A quarter to search, a seventh to report, the rest to certify; nothing to train. Raises DataError."""
-    n = len(data.inputs)
-    search, report = min(MAX_SEARCH, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
-    if min(search, report) < 2:
+    """The data cut by `split_sizes`; nothing to train. Raises DataError."""
+    sizes = split_sizes(len(data.inputs))
+    if min(sizes) < 2:
+        n = len(data.inputs)
         raise DataError(f"{data.name}: {n} inputs are too few to search, certify and report on; bring hundreds")
-    return split_data(data.name, data.inputs, data.labels, (0, search, n - search - report, report), seed)
+    return split_data(data.name, data.inputs, data.labels, (0, *sizes), seed)
+
+
+def split_sizes(n: int) -> tuple[int, int, int]:
+    """A quarter to search, a seventh to report, and the rest to certify, where every input counts."""
+    search, report = min(MAX_SEARCH, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
+    return search, n - search - report, report
 
 
 def _check(model: nn.Module, example: torch.Tensor, data: Dataset, request: Request) -> None:
@@ -122,16 +135,24 @@ def _check(model: nn.Module, example: torch.Tensor, data: Dataset, request: Requ
         raise BuildError(
             f"--model {request.model}: does not take inputs {tuple(example.shape)}: {reason}"
         ) from error
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or outputs.shape[1] < 2:
+    if not isinstance(outputs, torch.Tensor) or len(outputs) != len(example):
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise BuildError(f"--model {request.model}: must give one tensor (samples, 2 or more), gave {found}")
-    classes = outputs.shape[1]
+        raise BuildError(f"--model {request.model}: must give one tensor (samples, ...), gave {found}")
+    risk = request.plan.aim.risk
+    classes = outputs[0].numel()
+    if classes == 1:
+        if risk.loss is mean_kl:
+            raise BuildError(
+                f"--model {request.model}: has one output; certify --risk threshold:0.5 (threshold:0 for logits) "
+                "where it says yes or no, distance:BOUND where it is a number"
+            )
+        classes = 2
     if data.labels is not None and (data.labels.min() < 0 or data.labels.max() >= classes):
         raise BuildError(f"{data.name}: labels reach {data.labels.max()}, the model has {classes} outputs")
     if data.classes is not None and len(data.classes) != classes:
         raise BuildError(f"{data.name}: {len(data.classes)} folders of classes, the model has {classes} outputs")
-    if data.labels is None and request.plan.aim.risk.kind is Risk.NEWLY_WRONG:
-        raise BuildError(f"{data.name}: has no labels; certify --risk disagreement instead")
+    if data.labels is None and risk.kind is Risk.NEWLY_WRONG:
+        raise BuildError(f"{data.name}: has no labels; certify --risk disagreement or distance:BOUND instead")
 
 
 def _provenance(request: Request, split: Split) -> Provenance:

@@ -5,12 +5,15 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from agent.calibration.canaries import choose_canaries
+from agent.calibration.chain_choice import best_course
 from agent.calibration.checkpoint import Checkpoint
+from agent.calibration.course import Course, courses_for
 from agent.calibration.exit_heads import with_exit_heads
 from agent.calibration.hosts import Host, hosts_for
 from agent.calibration.menu import menu_of
@@ -55,7 +58,7 @@ def calibrate(
 ) -> Calibrated:
     """A ladder for the plan's engines. Sets torch's thread count for this process.
 
-    With a `checkpoint` directory the chain is kept there as it grows, and taken up again from there. Raises
+    With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. Raises
     HostError for an engine that isn't here.
     """
     hosts = hosts_for(plan.engines)
@@ -64,8 +67,12 @@ def calibrate(
     progress("fitting stand-ins and exits")
     network = fitted(network, search_inputs)
     record = _record(network, split, plan, hosts)
-    chain = _chain(network, search_inputs, plan, record, progress, checkpoint)
-    maker = RungMaker(network, chain, split, scale, plan, len(hosts))
+    # The chain is sought on eager: it holds whatever engines are certified afterwards.
+    key = replace(record, engines={}, measured_on="")
+    earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
+    course, chain = _chain(network, search_inputs, plan, earlier, progress)
+    record = replace(record, search={**record.search, "course": course})
+    maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier)
     by_host = {host.name: maker.rungs(host, progress) for host in hosts}
     ladder = Ladder(joined(by_host))
     torch.set_num_threads(SEARCH_THREADS)
@@ -106,27 +113,32 @@ def _chain(
     network: TrainedNetwork,
     inputs: Floats,
     plan: Plan,
-    record: Calibration,
+    checkpoint: Checkpoint | None,
     progress: Progress,
-    directory: Path | None,
-) -> tuple[Step, ...]:
-    # The chain is sought on eager: it holds whatever engines are certified afterwards.
-    key = replace(record, engines={}, measured_on="")
-    checkpoint = None if directory is None else Checkpoint(directory, {"record": key})
-    found = () if checkpoint is None else checkpoint.steps()
-    if found:
-        progress(f"taking up an earlier search at step {len(found)}")
+) -> tuple[Course, tuple[Step, ...]]:
+    """Of the chains of all courses, the one that S says is best."""
 
-    def report(step: Step) -> None:
+    def report(course: Course, step: Step) -> None:
         if checkpoint is not None:
-            checkpoint.add(step)
+            checkpoint.add(course, step)
         progress(
-            f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"{course}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
             f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
             share=1 - plan.aim.cost(step.cost),
         )
 
-    return Search(network, menu_of(network, plan.knobs, inputs), inputs, plan.aim).chain(report, found)
+    menu = menu_of(network, plan.knobs, inputs)
+    search = Search(network, menu, inputs, plan.aim)
+    chains = {}
+    for course in courses_for(menu):
+        found = () if checkpoint is None else checkpoint.steps(course)
+        if found:
+            progress(f"{course}: taking up an earlier search at step {len(found)}")
+        chains[course] = search.chain(course, partial(report, course), found)
+    chosen = best_course(chains, plan.aim, plan.alphas)
+    if len(chains) > 1:
+        progress(f"by what S says, the chain is: {chosen}")
+    return chosen, chains[chosen]
 
 
 def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[Host]) -> Calibration:

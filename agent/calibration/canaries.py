@@ -6,7 +6,7 @@ import numpy as np
 
 from agent.calibration.batches import answer_all
 from agent.engines.engine import Array, Variant
-from agent.models.evidence import Canaries
+from agent.models.evidence import Canaries, answers
 
 PER_CLASS = 2
 AT_MOST = 20
@@ -22,21 +22,24 @@ def choose_canaries(variants: Sequence[Variant], inputs: Array) -> Canaries:
     """
     outputs = [answer_all(variant, inputs).outputs for variant in variants]
     narrowest = np.min([_margins(values) for values in outputs], axis=0)
-    answers = outputs[0].argmax(1)
-    chosen = np.concatenate(
-        [_widest(narrowest, np.flatnonzero(answers == answer)) for answer in np.unique(answers)]
-    )
+    given = answers(outputs[0], outputs[0])
+    chosen = np.concatenate([_widest(narrowest, np.flatnonzero(given == answer)) for answer in np.unique(given)])
     chosen = chosen[np.argsort(-narrowest[chosen], kind="stable")[:AT_MOST]]
     top1 = {
-        variant.point.name: values[chosen].argmax(1) for variant, values in zip(variants, outputs, strict=True)
+        variant.point.name: answers(values[chosen], outputs[0][chosen])
+        for variant, values in zip(variants, outputs, strict=True)
     }
     return Canaries(inputs[chosen], outputs[0][chosen], top1)
 
 
 def _margins(outputs: Array) -> Array:
-    """Top-1 minus top-2 of each row, in units of the rows' spread, so that points compare; 0 for one output."""
+    """Top-1 minus top-2 of each row, in units of the rows' spread, so that points compare.
+
+    Of a single output, the distance from the middle of all.
+    """
     if outputs.shape[1] < 2:
-        return np.zeros(len(outputs), np.float32)
+        middle: Array = np.abs(outputs[:, 0] - np.median(outputs[:, 0]))
+        return middle
     ordered = np.sort(outputs, axis=1)
     margins: Array = (ordered[:, -1] - ordered[:, -2]) / outputs.std(axis=1)
     return margins

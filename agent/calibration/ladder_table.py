@@ -4,9 +4,9 @@
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from agent.calibration.marked_section import markdown_table, with_section
 from agent.models.bundle import open_bundle
 from agent.models.ladder import Ladder, OperatingPoint
 
@@ -30,17 +30,12 @@ COLUMNS = (
 
 def ladder_table(ladder: Ladder) -> str:
     """Markdown, one row per operating point, full first."""
-    rows = (_line(cells(point)) for point in ladder.points)
-    return "\n".join((_line(COLUMNS), "|" + "---|" * len(COLUMNS), *rows))
+    return markdown_table(COLUMNS, [cells(point) for point in ladder.points])
 
 
 def with_table(page: str, ladder: Ladder) -> str:
-    """The page's text with the table between its two marks replaced. Raises ValueError for a page without them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN!r} followed by {END!r}")
-    return f"{before}{BEGIN}\n{ladder_table(ladder)}\n{END}{after}"
+    """The page's text with the ladder's table. Raises ValueError for a page without its two marks."""
+    return with_section(page, BEGIN, END, ladder_table(ladder))
 
 
 def cells(point: OperatingPoint) -> tuple[str, ...]:
@@ -61,10 +56,6 @@ def cells(point: OperatingPoint) -> tuple[str, ...]:
         f"{figures.latency_p50_ms:.2f} ms",
         f"{figures.latency_p95_ms:.2f} ms",
     )
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _share(value: float | None) -> str:

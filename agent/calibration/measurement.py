@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibration.batches import answer_all
-from agent.calibration.risk import RiskMeasure, newly_wrong
+from agent.calibration.risk import RiskMeasure
 from agent.engines.engine import Array, Variant
 from agent.models.ladder import Figures
 
@@ -47,11 +47,11 @@ def measure_figures(
     figures = []
     for subject, latency in zip(subjects, latencies, strict=True):
         answer = answer_all(subject.variant, inputs)
-        wrong = None if labels is None else newly_wrong(reference, answer.outputs, labels)
+        wrong = risk.newly_wrong(reference, answer.outputs, labels)
         figures.append(
             Figures(
                 n=len(inputs),
-                accuracy=None if labels is None else float((answer.outputs.argmax(1) == labels).mean()),
+                accuracy=risk.accuracy(answer.outputs, labels),
                 newly_wrong=None if wrong is None else float(wrong.mean()),
                 disagreement=float(risk.differ(reference, answer.outputs).mean()),
                 skip_ratio=answer.skip_ratio,

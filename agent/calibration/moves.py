@@ -101,6 +101,10 @@ class Menu:
         """The same groups, and no blocks."""
         return Menu(groups=self.groups, nibbles=self.nibbles)
 
+    def exits_only(self) -> "Menu":
+        """The same exits, and nothing else."""
+        return Menu(exits=self.exits)
+
     def moves(self, setting: Setting) -> Iterator[Move]:
         """Every single step down from a setting: to the next rate, and at once to the last one.
 

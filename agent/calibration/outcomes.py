@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibration.batches import answer_all
+from agent.calibration.checkpoint import KeptFailures
 from agent.calibration.risk import RiskMeasure
 from agent.calibration.split import Part
 from agent.engines.engine import Engine
@@ -14,12 +15,25 @@ from agent.models.ladder import OperatingPoint
 
 
 def failure_masks(
-    engine: Engine, points: Sequence[OperatingPoint], part: Part, scale: float, risk: RiskMeasure
+    engine: Engine,
+    points: Sequence[OperatingPoint],
+    part: Part,
+    scale: float,
+    risk: RiskMeasure,
+    kept: KeptFailures | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Failures of each point against the first, which is the full model: bool (points, samples)."""
+    """Failures of each point against the first, which is the full model: bool (points, samples).
+
+    What an earlier, interrupted count has `kept` is taken from there.
+    """
     inputs = scaled(part.inputs, scale)
-    outputs = (answer_all(engine.prepare(point), inputs).outputs for point in points)
-    full = next(outputs)
-    return np.stack(
-        [np.zeros(len(part), np.bool_), *(risk.failures(full, others, part.labels) for others in outputs)]
-    )
+    full = answer_all(engine.prepare(points[0]), inputs).outputs
+    masks = [np.zeros(len(part), np.bool_)]
+    for point in points[1:]:
+        failed = None if kept is None else kept.of(point)
+        if failed is None:
+            failed = risk.failures(full, answer_all(engine.prepare(point), inputs).outputs, part.labels)
+            if kept is not None:
+                kept.add(point, failed)
+        masks.append(failed)
+    return np.stack(masks)

@@ -25,22 +25,42 @@ class RiskMeasure:
     """A risk: `differ` says per sample whether an answer counts as another one than the full model's.
 
     Both arrays are (samples, *output shape), the full model's first. `loss` is what the search keeps low, a
-    smooth companion of the risk. `text` goes into the ladder file.
+    smooth companion of the risk. `text` goes into the ladder file. `answers` gives what labels are held against,
+    None where outputs are no answers that a label could be.
     """
 
     kind: Risk
     text: str
     differ: Differ
     loss: Callable[[Array, Array], float]
+    answers: Callable[[Array], Labels | None]
 
     def failures(self, full: Array, outputs: Array, labels: Labels | None) -> Mask:
         """Which samples fail, bool (samples,). Raises RiskError when labels are needed and missing."""
         differs = self.differ(full, outputs)
         if self.kind is Risk.DISAGREEMENT:
             return differs
-        if labels is None:
+        wrong = self.newly_wrong(full, outputs, labels)
+        if wrong is None:
             raise RiskError("newly wrong answers need labels; without, certify disagreement")
-        return newly_wrong(full, outputs, labels)
+        return wrong
+
+    def newly_wrong(self, full: Array, outputs: Array, labels: Labels | None) -> Mask | None:
+        """Where the full model is right and the outputs are wrong; None without labels or answers."""
+        before, after = self.answers(full), self.answers(outputs)
+        if labels is None or before is None or after is None:
+            return None
+        return np.asarray((before == labels) & (after != labels))
+
+    def accuracy(self, outputs: Array, labels: Labels | None) -> float | None:
+        """Share of right answers; None without labels or answers."""
+        found = self.answers(outputs)
+        return None if labels is None or found is None else float((found == labels).mean())
+
+
+def best_class(outputs: Array) -> Labels | None:
+    """The class with the largest output; None for a single output."""
+    return None if outputs.shape[1] < 2 else outputs.argmax(1)
 
 
 def newly_wrong(full: Array, outputs: Array, labels: Labels) -> Mask:
@@ -70,10 +90,10 @@ def relative_square(full: Array, outputs: Array) -> float:
 
 
 NEWLY_WRONG = RiskMeasure(
-    Risk.NEWLY_WRONG, "the full model is right and the point is wrong", top1_differs, mean_kl
+    Risk.NEWLY_WRONG, "the full model is right and the point is wrong", top1_differs, mean_kl, best_class
 )
 DISAGREEMENT = RiskMeasure(
-    Risk.DISAGREEMENT, "the point's best class is not the full model's", top1_differs, mean_kl
+    Risk.DISAGREEMENT, "the point's best class is not the full model's", top1_differs, mean_kl, best_class
 )
 
 
@@ -85,7 +105,7 @@ def beyond_cosine(bound: float) -> RiskMeasure:
         cosine = (full * outputs).sum(1) / np.maximum(norms, np.finfo(np.float32).tiny)
         return np.asarray(1 - cosine > bound)
 
-    return RiskMeasure(Risk.DISAGREEMENT, f"cosine distance above {bound:g}", differ, relative_square)
+    return RiskMeasure(Risk.DISAGREEMENT, f"cosine distance above {bound:g}", differ, relative_square, best_class)
 
 
 def beyond_distance(bound: float) -> RiskMeasure:
@@ -94,7 +114,22 @@ def beyond_distance(bound: float) -> RiskMeasure:
     def differ(full: Array, outputs: Array) -> Mask:
         return np.asarray(np.linalg.norm(full - outputs, axis=1) > bound)
 
-    return RiskMeasure(Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", differ, relative_square)
+    return RiskMeasure(
+        Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", differ, relative_square, best_class
+    )
+
+
+def across_threshold(bound: float) -> RiskMeasure:
+    """For one output that says yes above the bound and no below it: the answer is the other one."""
+
+    def answers(outputs: Array) -> Labels:
+        return (outputs[:, 0] > bound).astype(np.int64)
+
+    def differ(full: Array, outputs: Array) -> Mask:
+        return np.asarray(answers(full) != answers(outputs))
+
+    text = f"the full model is right and the point, on the other side of {bound:g}, is wrong"
+    return RiskMeasure(Risk.NEWLY_WRONG, text, differ, relative_square, answers)
 
 
 def by_function(path: str) -> RiskMeasure:
@@ -111,27 +146,36 @@ def by_function(path: str) -> RiskMeasure:
             raise RiskError(f"{path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
         return mask
 
-    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", differ, relative_square)
+    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", differ, relative_square, best_class)
 
 
 def risk_of(text: str) -> RiskMeasure:
-    """`newly_wrong`, `disagreement`, `cosine:BOUND`, `distance:BOUND` or `package.module:function`."""
+    """`newly_wrong`, `disagreement`, `KIND:BOUND` (cosine, distance, threshold) or `package.module:function`.
+
+    Raises RiskError.
+    """
     plain = {"newly_wrong": NEWLY_WRONG, "disagreement": DISAGREEMENT}
     if text in plain:
         return plain[text]
     kind, _, rest = text.partition(":")
+    if kind == "threshold":
+        return across_threshold(_number(text, rest))
     bounded = {"cosine": beyond_cosine, "distance": beyond_distance}.get(kind)
     if bounded is None:
         if not rest:
             raise RiskError(
                 f"--risk {text}: there is none; allowed are newly_wrong, disagreement, cosine:BOUND, "
-                "distance:BOUND and package.module:function"
+                "distance:BOUND, threshold:BOUND and package.module:function"
             )
         return by_function(text)
-    try:
-        bound = float(rest)
-    except ValueError:
-        bound = 0.0
+    bound = _number(text, rest)
     if not bound > 0:
-        raise RiskError(f"--risk {text}: the bound after the colon must be a number above 0, such as {kind}:0.05")
+        raise RiskError(f"--risk {text}: the bound after the colon must be above 0, such as {kind}:0.05")
     return bounded(bound)
+
+
+def _number(text: str, rest: str) -> float:
+    try:
+        return float(rest)
+    except ValueError:
+        raise RiskError(f"--risk {text}: needed is a number after the colon, such as 0.5") from None

@@ -9,6 +9,7 @@ from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.batches import run
 from agent.calibration.candidate import candidate, is_narrow
 from agent.calibration.certification import Certification, certify
+from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
 from agent.calibration.hosts import Host
 from agent.calibration.live_bytes import with_live_bytes
@@ -42,7 +43,10 @@ class _Tested:
 
 
 class RungMaker:
-    """Makes rungs from one chain; `hosts` is how many engines share the plan's delta."""
+    """Makes rungs from one chain; `hosts` is how many engines share the plan's delta.
+
+    `earlier` holds what an interrupted calibration had counted on C.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class RungMaker:
         scale: float,
         plan: Plan,
         hosts: int,
+        earlier: Checkpoint | None = None,
     ) -> None:
         self._network = network
         self._chain = _worth_testing(chain, plan)
@@ -59,6 +64,7 @@ class RungMaker:
         self._scale = scale
         self._plan = plan
         self._hosts = hosts
+        self._earlier = earlier
         self._search_inputs = scaled(split.search.inputs, scale)
         self._finder = RangeFinder(network, self._search_inputs)
         self._reference = EagerEngine(network)
@@ -99,7 +105,9 @@ class RungMaker:
         """Certificates on part C; the first setting is the full model, which loses nothing."""
         plan, part = self._plan, self._split.certify
         points = [candidate(each.setting, host.name) for each in tested]
-        masks = failure_masks(engine, points, part, self._scale, plan.aim.risk)
+        earlier = self._earlier
+        kept = None if earlier is None else earlier.failures(f"{host.name} {host.runtime}", len(part))
+        masks = failure_masks(engine, points, part, self._scale, plan.aim.risk, kept)
         counts = [int(count) for count in masks[1:].sum(1)]
         n, kind = len(part), plan.aim.risk.kind
         found = certify(counts, n, plan.alphas, plan.delta / self._hosts, kind)

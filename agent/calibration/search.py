@@ -4,7 +4,7 @@ A block's worth depends on which others are gone already; a rank list measured o
 the AdaptiveActivation paper), can't see that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from agent.calibration.cost import DECISION_FLOPS, Cost, CostModel
+from agent.calibration.course import Course, Phase, phases_of
 from agent.calibration.memory_cost import MemoryCost
 from agent.calibration.moves import ActivationMove, ExitMove, Menu, Move, PrecisionMove, ResolutionMove, SkipMove
 from agent.calibration.prefixes import Prefixes
@@ -26,11 +27,12 @@ from agent.models.ladder import Activity
 from agent.models.network import Network
 from agent.models.precision import Fp32Weight
 
-MAX_DISAGREEMENT = 0.2
-"""Where the search ends: past any alpha that could be certified."""
+MAX_DISAGREEMENT = 0.1
+"""Where the search ends: at twice the largest loss that is certified. What loses more on S won't pass on C."""
 
-PRECISION_DISAGREEMENT = 0.01
-"""Share of answers that may change while only precisions are lowered: the least loss that is ever certified."""
+COMPANION_WEIGHT = 0.1
+"""Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
+inputs most moves change the same number of answers, often none, and then the companion tells them apart."""
 
 LOOKAHEAD = 12
 """Moves measured anew per step, the best by their last measurement first; the others can wait, because what a
@@ -44,7 +46,11 @@ Scores = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One point of the chain: the setting, the move that led to it, and how it does on S."""
+    """One point of the chain: the setting, the move that led to it, and how it does on S.
+
+    `loss` is the share of answers that differ from the full model's, `disagreement`, and a little of the risk's
+    smooth companion.
+    """
 
     setting: Setting
     move: Move | None
@@ -86,7 +92,7 @@ class _Seen:
 
 
 class Search:
-    """The nested chain of one network on one part of the data."""
+    """Nested chains of one network on one part of the data."""
 
     def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
         self._prefixes = Prefixes(network, inputs)
@@ -100,35 +106,49 @@ class Search:
         self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
         self._memory = MemoryCost(network, inputs) if aim.count_activations else None
         self._ratios: dict[Move, float] = {}
+        # The first phase is every course's.
+        self._beginning: tuple[Step, ...] = ()
 
     def chain(
-        self, progress: Callable[[Step], None] = lambda _: None, found: Sequence[Step] = ()
+        self,
+        course: Course = Course.ALL_AT_ONCE,
+        progress: Callable[[Step], None] = lambda _: None,
+        found: Sequence[Step] = (),
     ) -> tuple[Step, ...]:
         """From full downwards until nothing is left to turn or the answers fall apart.
 
-        Precisions come first, as far as they change hardly any answer: that gives points which answer with the
-        whole model out of less memory, and what is skipped later is then chosen at the precision it runs in.
-
-        `found` is the beginning of a chain that an earlier, interrupted search of the same network and data had
-        got to; `progress` is shown every new step.
+        `found` is the beginning of a chain that an earlier, interrupted search of the same network, data and
+        course had got to; `progress` is shown every new step.
         """
-        steps = list(found) or [self._measured(Setting(activity=self._aim.activity), None)]
-        if not found:
-            progress(steps[0])
-        for menu, limit in (
-            (self._menu.precisions_only(), PRECISION_DISAGREEMENT),
-            (self._menu, self._aim.max_disagreement),
-        ):
-            while (best := self._best_step(steps[-1], menu)) is not None and best.disagreement <= limit:
-                progress(best)
-                steps.append(best)
+        self._ratios.clear()
+        steps = list(found)
+        for step in () if found else self._beginning or [self._full()]:
+            progress(step)
+            steps.append(step)
+        first, *rest = phases_of(course, self._menu, self._aim.max_disagreement)
+        for phase in (first, *rest):
+            if phase.is_past([step.move for step in steps]):
+                continue
+            for step in self._descent(steps[-1], phase):
+                progress(step)
+                steps.append(step)
+            if phase is first:
+                self._beginning = tuple(steps)
         return tuple(steps)
 
-    def _best_step(self, now: Step, menu: Menu) -> Step | None:
-        """The least loss per saving among the moves looked at; None when no move saves anything."""
+    def _full(self) -> Step:
+        return self._measured(Setting(activity=self._aim.activity), None)
+
+    def _descent(self, now: Step, phase: Phase) -> Iterator[Step]:
+        while (best := self._best_step(now, phase)) is not None:
+            yield best
+            now = best
+
+    def _best_step(self, now: Step, phase: Phase) -> Step | None:
+        """The least loss per saving among the moves looked at; None when none saves anything within the limit."""
         seen = self._seen(now.setting)
         best: tuple[float, Step] | None = None
-        order = sorted(menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+        order = sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
         for looked, move in enumerate(order):
             known = self._ratios.get(move)
             # Once enough are measured, go on only past moves never measured or better when last seen.
@@ -138,7 +158,8 @@ class Search:
             saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
             ratio = max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
             self._ratios[move] = ratio
-            if saving > 0 and (best is None or ratio < best[0]):
+            allowed = saving > 0 and step.disagreement <= phase.limit
+            if allowed and (best is None or ratio < best[0]):
                 best = ratio, step
         return None if best is None else best[1]
 
@@ -179,11 +200,12 @@ class Search:
         network, done = self._prefixes.run(setting)
         risk = self._aim.risk
         cost = self._costs.cost(network, done)
+        disagreement = float(risk.differ(self._reference, done.outputs).mean())
         return Step(
             setting,
             move,
-            risk.loss(self._reference, done.outputs),
-            float(risk.differ(self._reference, done.outputs).mean()),
+            disagreement + COMPANION_WEIGHT * risk.loss(self._reference, done.outputs),
+            disagreement,
             cost if self._memory is None else replace(cost, memory_ratio=self._memory.ratio(setting)),
         )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.goal import Goal, GoalError, Knob, verdict
 from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
@@ -76,7 +77,7 @@ def verify(bundle: BundlePath) -> None:
 @app.command()
 def build_demo(
     out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes; must not exist.")],
-    seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = SHIPPED_SEED,
     engine: EngineOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
@@ -105,8 +106,8 @@ def build(
     risk: Annotated[
         str,
         typer.Option(
-            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, or your own "
-            "package.module:function(full, outputs)."
+            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, threshold:BOUND, or "
+            "your own package.module:function(full, outputs)."
         ),
     ] = "newly_wrong",
     delta: Annotated[

@@ -63,11 +63,21 @@ def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
 
     def measured() -> dict[str, object]:
         found = probe()
-        return {"precisions": sorted(found.precisions), "limit": found.weight_limit, "reason": found.reason}
+        return {
+            "precisions": sorted(found.precisions),
+            "limit": found.weight_limit,
+            "reason": found.reason,
+            "most_non_zero": found.most_non_zero,
+        }
 
-    match cache.value("packed", "", measured):
-        case {"precisions": list(precisions), "limit": int(limit), "reason": str(reason)}:
-            offer = Offer(frozenset(Precision(each) for each in precisions), limit, reason)
+    match cache.value("packed-offer", "", measured):
+        case {
+            "precisions": list(precisions),
+            "limit": int(limit),
+            "reason": str(reason),
+            "most_non_zero": float(most_non_zero),
+        }:
+            offer = Offer(frozenset(Precision(each) for each in precisions), limit, reason, most_non_zero)
         case _:
             offer = probe()
     return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))

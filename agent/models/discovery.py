@@ -63,7 +63,7 @@ def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> 
     `example` is a batch (2 or more, *input shape). Raises ExportError when the module can't be exported and
     DiscoveryError when a named block is none, or when nothing can be skipped.
     """
-    exported = export_module(module, example)
+    exported = export_module(module, example, as_vector=True)
     finder = _Finder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
     if not found:

@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 class Canaries:
     """Inputs (n, *input shape) with the answers they got at calibration.
 
-    `outputs` (n, *output shape) are the full point's; `top1` holds each operating point's answers (n,) by name.
+    `outputs` (n, *output shape) are the full point's; `top1` holds each operating point's `answers` (n,) by name.
     They come from the search part and are chosen for clear margins: they tell a broken device or a broken
     switch, not an accuracy.
     """
@@ -28,7 +28,13 @@ class Canaries:
 
     def agreement(self, point: str, outputs: Floats) -> float:
         """Share of canaries on which a point's outputs (n, classes) give the answers they gave at calibration."""
-        return float((outputs.argmax(1) == self.top1[point]).mean())
+        return float((answers(outputs, self.outputs) == self.top1[point]).mean())
+
+
+def answers(outputs: Floats, full: Floats) -> Indices:
+    """The best class of each row; of a single output, whether it is above the middle of the full model's."""
+    best: Indices = outputs.argmax(1)
+    return best if outputs.shape[1] > 1 else (outputs[:, 0] > np.median(full[:, 0])).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

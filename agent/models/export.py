@@ -33,13 +33,13 @@ def export_segment(name: str, module: nn.Module, example: Tensor) -> tuple[Segme
     return exported.segment, exported.weights
 
 
-def export_module(module: nn.Module, example: Tensor, name: str = "") -> Exported:
+def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vector: bool = False) -> Exported:
     """The module at inference. Batch norms go into the convolution before them, or become a scale and a shift.
 
-    `example` is one batch of at least two samples, (n, *input shape). Weights are named as in the module, behind
+    `example` is one batch of at least two samples, (n, *input shape). With `as_vector` an output of any shape becomes
+    a vector per sample, as answers are. Weights are named as in the module, behind
     `name` if there is one. Raises ExportError for what a segment can't say: an operator outside the allowlist,
-    several inputs or outputs, a batch axis that is not the first. One number per sample, without an axis, becomes
-    an axis of size 1.
+    several inputs or outputs, a batch axis that is not the first.
     """
     where = name or type(module).__name__
     _check_parts(module, example, where)
@@ -55,7 +55,7 @@ def export_module(module: nn.Module, example: Tensor, name: str = "") -> Exporte
         f"{prefix}{source}": tensor for source, tensor in {**program.state_dict, **program.constants}.items()
     }
     reader = Reader(where, {key: f"{prefix}{source}" for key, source in sources.items()}, tensors)
-    lower(program.graph, reader)
+    lower(program.graph, reader, as_vector=as_vector)
     segment = Segment(where, tuple(example.shape[1:]), tuple(reader.nodes))
     return Exported(segment, {weight: reader.array(weight) for weight in segment.weights}, reader.paths)
 

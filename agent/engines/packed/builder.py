@@ -72,6 +72,7 @@ class Builder:
         self._packer = packer
         self._sketches: list[_Sketch] = []
         self._ties: list[Tie] = []
+        self._sparse: set[str] = set()
         before = ENTRY
         for way in ways_through(knobs, network):
             sketch = self._sketched(way, before)
@@ -129,7 +130,10 @@ class Builder:
             else:
                 arithmetic = self._packer.arithmetic(step)
                 emits = arithmetic is Arithmetic.INT8 and _fuses_quantized(step)
-                planned = PlannedStep(step, sources, wide(step.output), arithmetic, emits, adaptation)
+                sparse = sources[0] in self._sparse
+                planned = PlannedStep(step, sources, wide(step.output), arithmetic, emits, adaptation, sparse)
+            if planned.makes_zeros or (planned.is_view and sources[0] in self._sparse):
+                self._sparse.add(planned.output)
             steps.append(planned)
         return tuple(steps)
 

@@ -83,6 +83,9 @@ def _max_pool_codes(
     stride: list[int] | tuple[int, ...] = (),
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
 ) -> Tensor:
-    sizes = [list(size) * (2 // len(size)) for size in (kernel, stride or kernel, padding, dilation)]
-    return kernels.max_pool_codes(x, *sizes)
+    window, steps, edges, gaps = (
+        list(size) * (2 // len(size)) for size in (kernel, stride or kernel, padding, dilation)
+    )
+    return kernels.max_pool_codes(x, window, steps, edges, gaps, ceil_mode=ceil_mode)

@@ -44,7 +44,7 @@ class PackedEngine:
         self._network = network
         self._precisions = offer.precisions | ({Precision.INT4} if Precision.INT8 in offer.precisions else set())
         self._int8 = Int8Store(network, offer.weight_limit, cache.file(f"int8-{offer.weight_limit}.safetensors"))
-        self._packing = Packing(network, self._int8)
+        self._packing = Packing(network, self._int8, offer.most_non_zero)
         self._ranges = RangeFinder(calibration, cache)
 
     @property

@@ -40,7 +40,8 @@ class Arithmetic(StrEnum):
 class PlannedStep:
     """A step in a network-wide graph: values are named `segment/value`, boundaries by the segment before them.
 
-    `emits_codes` tells whether its kernel can write uint8 by itself, `adaptation` what is then done to its values.
+    `emits_codes` tells whether its kernel can write uint8 by itself, `adaptation` what is then done to its values,
+    `reads_sparse` whether AA-ReLU has put zeros into its first source.
     """
 
     step: Step
@@ -49,6 +50,17 @@ class PlannedStep:
     arithmetic: Arithmetic = Arithmetic.FP32
     emits_codes: bool = False
     adaptation: Adaptation | None = None
+    reads_sparse: bool = False
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it hands its source's memory on."""
+        return isinstance(self.step, Call) and self.step.node.operator in VIEWS
+
+    @property
+    def makes_zeros(self) -> bool:
+        """Whether AA-ReLU sets small values of its output to 0."""
+        return self.adaptation is not None and self.adaptation.setting.threshold > 0
 
 
 @dataclass(frozen=True, slots=True)

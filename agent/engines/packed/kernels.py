@@ -194,12 +194,17 @@ def check_quantized(layer: Layer) -> None:
 
 
 def max_pool_codes(
-    x: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]
+    x: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    ceil_mode: bool = False,
 ) -> Tensor:
     """Max pooling of uint8 codes (samples, channels, height, width), channels last."""
     if x.dtype is not torch.uint8 or min(*kernel, *stride, *dilation) < 1:
         raise KernelRefused(f"max pooling of {x.dtype} with kernel {kernel}, stride {stride}, dilation {dilation}")
-    pooled: Tensor = torch.ops.quantized.max_pool2d(x, kernel, stride, padding, dilation, False)
+    pooled: Tensor = torch.ops.quantized.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
     return pooled
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from agent.engines.fusion import Layer
 from agent.engines.packed import kernels
 from agent.engines.packed.forms import Arithmetic, Form, PlannedStep, convert, split
-from agent.engines.packed.packing import Packer
+from agent.engines.packed.packing import Kind, Packer
 from agent.engines.packed.slots import Run, Values
 from agent.engines.quantization import Grid
 
@@ -32,6 +32,7 @@ class LayerBinder:
         residual_have = self.forms[planned.sources[1]] if len(planned.sources) > 1 else None
         residual_slot = slots[planned.sources[1]] if len(planned.sources) > 1 else None
         source_slot, output_slot = slots[planned.sources[0]], slots[planned.output]
+        kind = self.packer.kind(planned)
         if planned.arithmetic is Arithmetic.INT8:
             want: Form = have if isinstance(have, Grid) else self.source_grids[planned.sources[0]]
             inner: Form = out_form if planned.emits_codes else torch.float32
@@ -39,7 +40,7 @@ class LayerBinder:
         else:
             want = torch.bfloat16 if planned.arithmetic is Arithmetic.BF16 else torch.float32
             inner = want
-            fused = _fuses(layer) and not self.packer.is_small(layer, planned.arithmetic)
+            fused = _fuses(layer) and kind is Kind.PACKED
         residual_want = inner if residual_have is not None else None
         if isinstance(inner, Grid) and isinstance(residual_have, Grid):
             residual_want = residual_have
@@ -47,6 +48,7 @@ class LayerBinder:
         packed = self.packer.pack(
             layer if fused else split(layer),
             planned.arithmetic,
+            kind,
             _quantized_form(want, inner, residual_want),
             writes_over=fused and own,
         )

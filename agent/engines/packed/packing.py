@@ -1,6 +1,8 @@
 """Packing a network's layers for their kernels, each in its own arithmetic."""
 
+import math
 from collections.abc import Collection
+from enum import StrEnum
 from weakref import WeakValueDictionary
 
 import torch
@@ -10,8 +12,9 @@ from agent.engines.engine import Array
 from agent.engines.fusion import Layer
 from agent.engines.int8_store import Int8Store
 from agent.engines.packed import kernels
-from agent.engines.packed.forms import Arithmetic
+from agent.engines.packed.forms import Arithmetic, PlannedStep
 from agent.engines.packed.small_layers import is_small, pack_small
+from agent.engines.packed.sparse_linear import LEAST_WEIGHTS, pack_sparse
 from agent.models.graph import layer_of
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import Precision
@@ -27,12 +30,22 @@ _ARITHMETIC = {
 }
 
 
+class Kind(StrEnum):
+    """What a layer runs on: oneDNN's kernels, or torch's plain ones where those are faster."""
+
+    PACKED = "packed"
+    SMALL = "small"
+    SPARSE = "sparse"
+
+
 class Packing:
     """A network's layers; those packed alike are shared by the variants that are alive."""
 
-    def __init__(self, network: Network, int8: Int8Store) -> None:
+    def __init__(self, network: Network, int8: Int8Store, most_non_zero: float) -> None:
+        """For `most_non_zero` see `Offer`."""
         self.network = network
         self.int8 = int8
+        self.most_non_zero = most_non_zero
         self.shared: WeakValueDictionary[object, kernels.Packed] = WeakValueDictionary()
 
     def at(self, knobs: Knobs, native: bool, used: Collection[str]) -> "Packer":
@@ -58,28 +71,42 @@ class Packer:
         """A weight of an operator that has no packed kernel: as eager rounds it, in float32."""
         return store(self._array(name), precision_of(self._knobs, layer_of(name))).widened()
 
-    def is_small(self, layer: Layer, arithmetic: Arithmetic) -> bool:
-        """Whether the layer is better off without a packed kernel, and so with nothing fused to it."""
-        return arithmetic is Arithmetic.FP32 and is_small(layer, self._packing.network.weight_shapes[layer.weight])
+    def kind(self, planned: PlannedStep) -> Kind:
+        """What kind of kernel the layer runs on; only a packed one takes in what was fused to it."""
+        layer = planned.step
+        assert isinstance(layer, Layer)  # noqa: S101 - by the caller
+        if planned.arithmetic is not Arithmetic.FP32:
+            return Kind.PACKED
+        shape = self._packing.network.weight_shapes[layer.weight]
+        sparse = planned.reads_sparse and layer.window is None and len(layer.source_shape) == 1
+        if sparse and math.prod(shape) >= LEAST_WEIGHTS and self._packing.most_non_zero > 0:
+            return Kind.SPARSE
+        return Kind.SMALL if is_small(layer, shape) else Kind.PACKED
 
     def pack(
         self,
         layer: Layer,
         arithmetic: Arithmetic,
+        kind: Kind,
         form: kernels.QuantizedForm | None,
         writes_over: bool = False,
     ) -> kernels.Packed:
         """The layer's kernel; for `writes_over` see `kernels.pack_float`. Raises kernels.KernelRefused."""
         precision = precision_of(self._knobs, layer.name)
-        key = (layer, arithmetic, precision, form, writes_over)
+        key = (layer, arithmetic, kind, precision, form, writes_over)
         packed = self._packing.shared.get(key)
         if packed is None:
-            packed = self._packed(layer, arithmetic, form, writes_over)
+            packed = self._packed(layer, arithmetic, kind, form, writes_over)
             self._packing.shared[key] = packed
         return packed
 
     def _packed(
-        self, layer: Layer, arithmetic: Arithmetic, form: kernels.QuantizedForm | None, writes_over: bool
+        self,
+        layer: Layer,
+        arithmetic: Arithmetic,
+        kind: Kind,
+        form: kernels.QuantizedForm | None,
+        writes_over: bool,
     ) -> kernels.Packed:
         precision = precision_of(self._knobs, layer.name)
         bias = None if layer.bias is None else torch.tensor(self._array(layer.bias))
@@ -90,8 +117,10 @@ class Packer:
             return kernels.pack_float(layer, weight, bias, torch.bfloat16, writes_over)
         kept = Precision.FP32 if self._native else precision
         weight = store(self._array(layer.weight), kept).widened()
-        if self.is_small(layer, arithmetic):
+        if kind is Kind.SMALL:
             return pack_small(layer, weight, bias)
+        if kind is Kind.SPARSE:
+            return pack_sparse(weight, bias, self._packing.most_non_zero)
         return kernels.pack_float(layer, weight, bias, torch.float32, writes_over)
 
     def _array(self, name: str) -> Array:

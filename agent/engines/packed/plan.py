@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agent.engines.fusion import Call, Layer
+from agent.engines.fusion import Layer
 from agent.engines.packed import kernels
 from agent.engines.packed.adapting import Adapt, adapter
 from agent.engines.packed.call_run import bind_call
-from agent.engines.packed.forms import VIEWS, Form, PlannedStep
+from agent.engines.packed.forms import Form, PlannedStep
 from agent.engines.packed.layer_run import LayerBinder
 from agent.engines.packed.packing import Packer
 from agent.engines.packed.slots import Run, Values
@@ -71,7 +71,7 @@ class Planner:
         """A graph's plan; one that owns its input may write over it."""
         slots = {input_name: 0} | {step.output: index + 1 for index, step in enumerate(steps)}
         last_reader = {source: index for index, step in enumerate(steps) for source in step.sources}
-        viewed = {source for step in steps if _is_view(step) for source in (*step.sources, step.output)}
+        viewed = {source for step in steps if step.is_view for source in (*step.sources, step.output)}
         runs: list[Run] = []
         computed: list[str | None] = []
         layers: list[kernels.Packed] = []
@@ -96,7 +96,7 @@ class Planner:
             computed.append(None if step.adaptation else step.output)
             if step.adaptation is not None:
                 adapt = adapter(step.adaptation, self._forms[step.output])
-                runs.append(_adapting(slots[step.output], adapt, shared=_is_view(step)))
+                runs.append(_adapting(slots[step.output], adapt, shared=step.is_view))
                 computed.append(step.output)
             dead = [slots[source] for source in dict.fromkeys(step.sources) if last_reader[source] == index]
             if dead:
@@ -105,10 +105,6 @@ class Planner:
         empty = (None,) * (len(slots) - 1)
         output = slots[steps[-1].output]
         return Plan(name, tuple(runs), tuple(computed), slots, output, empty, tuple(layers), plain_bytes)
-
-
-def _is_view(step: PlannedStep) -> bool:
-    return isinstance(step.step, Call) and step.step.node.operator in VIEWS
 
 
 def _adapting(slot: int, adapt: Adapt, shared: bool) -> Run:

@@ -6,13 +6,13 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.engines.fusion import Activation, Layer, Window
 from agent.engines.packed.offer import Offer
+from agent.engines.packed.timing import fastest_s
 from agent.engines.quantization import WEIGHT_LIMIT, WEIGHT_LIMIT_WITHOUT_VNNI, Grid, Range, quantize_weight
 from agent.models.ladder import Precision
 
@@ -26,21 +26,24 @@ SLOWEST = 1.5
 """Times eager fp32: a precision that the processor has no instructions for is slower than this or near it."""
 
 DEADLINE_S = 60
-_TIMED_RUNS = 7
 _PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What is wrong with a precision's kernels, empty for nothing, and the int8 limit it was found with."""
+    """What is wrong with a precision's kernels, empty for nothing, and the int8 limit it was found with.
+
+    With fp32, whether sparse fully connected layers pay; see `Offer`.
+    """
 
     fault: str
     weight_limit: int
+    most_non_zero: float = 0.0
 
 
 def probe() -> Offer:
     """Run the self-test in children of this process until each precision has passed, failed or crashed one."""
-    passed, reasons, limit = set(), [], WEIGHT_LIMIT
+    passed, reasons, limit, most_non_zero = set(), [], WEIGHT_LIMIT, 0.0
     waiting = list(_PRECISIONS)
     while waiting:
         verdicts, ending = _in_child(waiting)
@@ -50,10 +53,11 @@ def probe() -> Offer:
             else:
                 passed.add(precision)
                 limit = min(limit, verdict.weight_limit)
+                most_non_zero = max(most_non_zero, verdict.most_non_zero)
             waiting.remove(precision)
         if waiting and (ending or not verdicts):
             reasons.append(f"{waiting.pop(0)}: {ending or 'the self-test said nothing'}")
-    return Offer(frozenset(passed), limit, "; ".join(reasons))
+    return Offer(frozenset(passed), limit, "; ".join(reasons), most_non_zero)
 
 
 def _in_child(precisions: Sequence[Precision]) -> tuple[dict[Precision, _Verdict], str]:
@@ -111,7 +115,11 @@ def _judged(precision: Precision) -> _Verdict:
     fault = _check(precision, WEIGHT_LIMIT)
     if fault and precision is Precision.INT8 and not _check(precision, WEIGHT_LIMIT_WITHOUT_VNNI):
         return _Verdict("", WEIGHT_LIMIT_WITHOUT_VNNI)
-    return _Verdict(fault, WEIGHT_LIMIT)
+    if fault or precision is not Precision.FP32:
+        return _Verdict(fault, WEIGHT_LIMIT)
+    from agent.engines.packed.sparse_linear import most_non_zero  # noqa: PLC0415 - the parent stays free of torch
+
+    return _Verdict(fault, WEIGHT_LIMIT, most_non_zero())
 
 
 def _check(precision: Precision, limit: int) -> str:
@@ -166,7 +174,7 @@ def _check(precision: Precision, limit: int) -> str:
         window = Window((1, 1), (1, 1), (1, 1), 1)
         large = _Case(Layer("y", "x", (64, 28, 28), (64, 28, 28), "c.w", "c.b", window), (64, 64, 3, 3))
         kernel, eager = pair(large)
-        ratio = _fastest(kernel) / _fastest(eager)
+        ratio = fastest_s(kernel) / fastest_s(eager)
         if ratio > SLOWEST:
             return f"takes {ratio:.1f} times as long as eager fp32; this processor has no instructions for it"
     return ""
@@ -193,15 +201,6 @@ def _by_eager(layer: Layer, x: "Tensor", weight: "Tensor", bias: "Tensor", resid
             return F.gelu(y)
         case _:
             return y
-
-
-def _fastest(function: Callable[[], object]) -> float:
-    times = []
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Reads one exported graph node by node; holds what its values have become."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -143,11 +144,12 @@ class Reader:
         where = self.path(node)
         return ExportError(f"{self._segment}: {f'in {where}, ' if where else ''}{node.name}: {reason}")
 
-    def finish(self, node: fx.Node) -> None:
-        """The graph's output must be one tensor, the last one computed."""
+    def finish(self, node: fx.Node, *, as_vector: bool) -> None:
+        """The graph's output must be one tensor, the last one computed; with `as_vector` it is flattened."""
         found = list(node.all_input_nodes)
-        if len(found) == 1 and not self.shape(found[0]):
-            self.values[found[0].name] = self.view(found[0], self.argument(found[0]), (1,), "_column")
+        if as_vector and len(found) == 1 and len(self.shape(found[0])) != 1:
+            flat = (math.prod(self.shape(found[0])),)
+            self.values[found[0].name] = self.view(found[0], self.argument(found[0]), flat, "_answer")
         outputs = [self.argument(value) for value in found]
         if not self.nodes or outputs != [Ref(self.nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")

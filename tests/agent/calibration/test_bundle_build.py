@@ -78,22 +78,27 @@ class Interrupted(Exception):  # noqa: N818 - what it is
     """In place of a power cut."""
 
 
-def test_a_build_goes_on_where_it_was_interrupted(request_: Request) -> None:
+def interrupted(request: Request, after: str, count: int) -> None:
+    """Run a build until it has said something so many times."""
     seen: list[str] = []
 
-    def until_third_step(text: str, share: float | None = None) -> None:
+    def stop(text: str, share: float | None = None) -> None:
         seen.append(text)
-        if sum("operations" in line for line in seen) == 3:
+        if sum(after in line for line in seen) == count:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        build_bundle(request_, until_third_step)
-    chain = request_.out.with_name("bundle.partial") / "chain.jsonl"
+        build_bundle(request, stop)
+
+
+def test_a_build_goes_on_where_it_was_interrupted(request_: Request) -> None:
+    interrupted(request_, "operations", 3)
+    chain = request_.out.with_name("bundle.partial") / "chain-all-at-once.jsonl"
     with chain.open("a") as stream:
         stream.write('{"setting": {"cut o')
     again: list[str] = []
     build_bundle(request_, lambda text, share=None: again.append(text))
-    assert "taking up an earlier search at step 3" in again
+    assert "all at once: taking up an earlier search at step 3" in again
 
     fresh = replace(request_, out=request_.out.with_name("fresh"))
     build_bundle(fresh, silent)
@@ -103,13 +108,17 @@ def test_a_build_goes_on_where_it_was_interrupted(request_: Request) -> None:
     assert {p["name"] for p in points[0]} & {p["name"] for p in points[1]} >= {"full", "int8"}
 
 
-def test_another_seed_starts_anew(request_: Request) -> None:
-    def stop(text: str, share: float | None = None) -> None:
-        if "operations" in text:
-            raise Interrupted
+def test_points_counted_before_an_interruption_are_not_counted_again(request_: Request) -> None:
+    interrupted(request_, "become rungs", 1)
+    failures = request_.out.with_name("bundle.partial") / "failures.jsonl"
+    lines = failures.read_text().splitlines()
+    failures.write_text("\n".join([*lines[:-1], lines[-1][:20]]))
+    interrupted(request_, "become rungs", 1)
+    assert failures.read_text().splitlines() == lines
 
-    with pytest.raises(Interrupted):
-        build_bundle(request_, stop)
+
+def test_another_seed_starts_anew(request_: Request) -> None:
+    interrupted(request_, "operations", 1)
     lines: list[str] = []
     build_bundle(replace(request_, seed=1), lambda text, share=None: lines.append(text))
     assert not any("taking up" in line for line in lines)

@@ -87,6 +87,22 @@ def test_simulate_compares_policies_and_says_that_it_is_estimated():
     assert totals["solar-box"]["asked"] > 0
 
 
+def test_simulate_says_whose_settings_it_leaves_out(named):
+    trace = PROFILES / "traces" / "idle.csv"
+    named.write_text("tidegate: 1\nname: governed\nversion: 1\nmax_accuracy_loss: 1 %\n")
+    assert "Left out" not in said("policy", "simulate", "--trace", trace, "--policy", named)
+    with named.open("a") as file:
+        file.write("default: {use: full, controls: {cpu_governor: powersave}}\n")
+    assert "settings that governed would change" in said("policy", "simulate", "--trace", trace, "--policy", named)
+
+
+def test_drift_without_an_agent_says_how_to_start_one(tmp_path):
+    config = tmp_path / "agent.yaml"
+    config.write_text("{device: a, bundle: b, policy: p.yaml, state_dir: state, listen: {tcp: 0}}\n")
+    for options in ((), ("--forget-all",), ("--forget", "int8")):
+        assert "no agent is running here" in said("policy", "drift", "--config", config, *options, code=69)
+
+
 def test_simulate_needs_a_load_a_policy_and_a_trace(tmp_path):
     day = PROFILES / "traces" / "field-camera-day.csv"
     assert "--requests" in said("policy", "simulate", "--trace", day, "--policy", CAMERA, code=65)

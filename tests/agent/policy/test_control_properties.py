@@ -94,7 +94,7 @@ def steady(draw):
                 10.0 * step,
                 temperature=ambient_c + per_w * power_w,
                 power=power_w,
-                request_rate=10.0,
+                request_rate=50.0,
                 battery=80.0,
                 power_source="battery",
             )
@@ -102,18 +102,19 @@ def steady(draw):
     return taken
 
 
-@settings(max_examples=60)
-@given(steady(), st.floats(20, 100), st.floats(20, 100), st.floats(40, 90))
-def test_hotter_never_wants_a_costlier_point_under_a_ceiling(taken, one, other, ceiling_c):
+@settings(max_examples=100)
+@given(steady(), st.floats(-15, 5), st.floats(0.5, 30), st.floats(40, 90))
+def test_hotter_never_wants_a_costlier_point_under_a_ceiling(taken, below_c, hotter_c, ceiling_c):
     policy = policy_with(Goals(temperature_ceiling_c=ceiling_c))
     state = [decision.state for _, _, decision in played(policy, taken)][-1]
     wanted = []
-    for celsius in sorted((one, other)):
+    # Around the ceiling, where it decides: far from it all points are fine, or none is.
+    for celsius in (ceiling_c + below_c, ceiling_c + below_c + hotter_c):
         snap = snapshot(
             taken[-1].at + 10.0,
             temperature=celsius,
             power=5.0,
-            request_rate=10.0,
+            request_rate=50.0,
             battery=80.0,
             power_source="battery",
         )

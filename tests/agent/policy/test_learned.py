@@ -18,6 +18,16 @@ def test_a_factor_follows_what_it_sees_and_smooths_noise():
     assert factor.variance < 0.02
 
 
+def test_a_factor_that_jumps_is_believed_at_once_and_again_when_it_jumps_back():
+    factor = Factor()
+    for _ in range(50):
+        factor = factor.observe(1.0, noise=0.02, drift=0.01)
+    slow = factor.observe(1.8, noise=0.02, drift=0.01)
+    assert slow.mean + slow.variance**0.5 >= 1.8
+    back = slow.observe(1.0, noise=0.02, drift=0.01)
+    assert back.mean == pytest.approx(1.0, abs=0.1)
+
+
 def test_a_line_is_found_from_scattered_points():
     chance, line = random.Random(1), Line(0.0, 1.0, 25.0, 0.0, 4.0)
     for _ in range(500):
