@@ -14,6 +14,7 @@ from agent.calibration.ladder_table import COLUMNS, cells
 from agent.calibration.memory_table import memory_section
 from agent.calibration.moves import groups_of, stand_ins_of
 from agent.calibration.setting import Setting
+from agent.engines.catalog import installed_engines, open_engine
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.bundle import Bundle
@@ -94,17 +95,16 @@ def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
 
 
 def skip_ratios(bundle: Bundle, inputs: Array) -> dict[str, Array]:
-    """Skipped share of blocks of each sample by itself, at every point that skips any."""
-    engine = EagerEngine(bundle)
+    """Skipped share of blocks of each sample by itself, at every point that skips any and whose engine is here."""
+    installed = installed_engines()
+    here = [point for point in bundle.ladder.points[1:] if point.engine in installed]
+    engines = {name: open_engine(name, bundle) for name in {point.engine for point in here}}
     found = {}
-    for point in bundle.ladder.points[1:]:
-        # Thresholds are what decides, whatever engine they were fitted for.
-        network = engine.build(point)
-        passes = [network.forward(sample[None]).executed for sample in inputs]
-        if passes[0]:
-            ratios = np.array([1 - sum(ran.values()) / len(ran) for ran in passes], np.float32)
-            if ratios.any():
-                found[point.name] = ratios
+    for point in here:
+        variant = engines[point.engine].prepare(point)
+        ratios = np.array([variant.run(sample[None]).skip_ratio for sample in inputs], np.float32)
+        if ratios.any():
+            found[point.name] = ratios
     return found
 
 

@@ -98,6 +98,7 @@ class RungMaker:
             setting = replace(step.setting, threads=threads)
             try:
                 if host.name != REFERENCE and is_narrow(setting):
+                    setting = setting.without_bf16()
                     setting = replace(setting, ranges=self._finder.ranges(setting))
                     setting = refitted(self._network, setting, self._search_inputs, host)
                 engine.prepare(candidate(setting, host.name)).release()
