@@ -1,11 +1,16 @@
-"""A real broker for the tests that need one."""
+"""A real broker for the tests that need one, and properties that no clock fails."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agent.fleet.broker import LocalBroker, find_mosquitto
+
+# On a busy machine a deadline fails of nothing; what a test takes is the time limit's of the whole run.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture

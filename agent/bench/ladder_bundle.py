@@ -34,8 +34,13 @@ Progress = Callable[[str], None]
 def ladder_bundle(
     network: TrainedNetwork, split: Split, recipe: Recipe, lookahead: int, progress: Progress
 ) -> Path:
-    """The net with its ladder, calibrated anew when anything that makes it has changed."""
-    path = cache_directory() / f"ladder-bundle-{_key(recipe, lookahead)}"
+    """The net with its ladder, calibrated anew when anything that makes it has changed.
+
+    A run that was interrupted takes its search up again.
+    """
+    made_of = repr((recipe, lookahead, __version__, torch.__version__))
+    path = cache_directory() / f"ladder-bundle-{_hash(made_of, _sources())}"
+    search = cache_directory() / f"ladder-search-{_hash(made_of)}"
     if (path / "bundle.json").exists():
         progress(f"taking the ladder that was calibrated before from {path}")
         return path
@@ -43,13 +48,12 @@ def ladder_bundle(
     plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
     aim = replace(plan.aim, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
     plan = replace(plan, aim=aim, alphas=(ALPHA,))
-    found = calibrate(
-        network,
-        split,
-        SCALE,
-        lambda text, share=None: progress(text),  # noqa: ARG005 - as Progress has it
-        plan,
-    )
+
+    def stages_only(text: str, share: float | None = None) -> None:
+        if share is None:
+            progress(text)
+
+    found = calibrate(network, split, SCALE, stages_only, plan, search)
     contents = Contents(
         model=NETWORK,
         input=InputSpec("image", split.report.inputs.shape[1:], SCALE),
@@ -65,11 +69,12 @@ def ladder_bundle(
     return path
 
 
-def _key(recipe: Recipe, lookahead: int) -> str:
-    """A hash of the settings and of all code that a ladder comes from."""
-    digest = hashlib.sha256(repr((recipe, lookahead, __version__, torch.__version__)).encode())
+def _sources() -> bytes:
+    """All code that a ladder comes from."""
     package = Path(__file__).parents[1]
-    for folder in ("calibration", "engines", "models"):
-        for source in sorted((package / folder).rglob("*.py")):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    folders = (package / name for name in ("calibration", "engines", "models"))
+    return b"".join(source.read_bytes() for folder in folders for source in sorted(folder.rglob("*.py")))
+
+
+def _hash(text: str, more: bytes = b"") -> str:
+    return hashlib.sha256(text.encode() + more).hexdigest()[:16]

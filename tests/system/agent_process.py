@@ -15,12 +15,25 @@ from pathlib import Path
 import yaml
 
 from agent.bench.load import LoadClient, LoadSummary, UnixConnection
+from agent.engines.engine import REFERENCE
 from agent.fleet.broker import LocalBroker
 from agent.models.bundle import open_bundle
 from agent.paths import profiles_directory
 from agent.supervisor.status import Status, StatusError, fetch_status
 
 BUNDLE = profiles_directory() / "bundles" / "digits"
+ENGINE = "onnx"
+"""Has points of its own on the shipped ladder, and starts fastest."""
+
+
+def rungs(engine: str) -> list[str]:
+    """Names of the shipped points that an engine runs, full first."""
+    points = open_bundle(BUNDLE).ladder.points
+    return [point.name for point in points if point.engine in {REFERENCE, engine}]
+
+
+BELOW_FULL = rungs(ENGINE)[1]
+
 START_S = 60.0
 
 PLAIN_POLICY = """\
@@ -58,8 +71,7 @@ class AgentProcess:
             "state_dir": str(self.state_dir),
             "listen": {"unix": str(directory / "tidegate.sock"), "tcp": 0},
             "telemetry": {"window": "500 ms"},
-            # The engine that the bundle was certified on, whatever this machine likes best.
-            "worker": {"engine": "eager"},
+            "worker": {"engine": ENGINE},
             **settings,
         }
         if broker is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import PLAIN_POLICY, AgentProcess
+from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess
 from paho.mqtt import publish
 
 from agent.fleet.broker import LocalBroker
@@ -14,11 +14,11 @@ StartAgent = Callable[..., AgentProcess]
 
 pytestmark = pytest.mark.broker
 
-CROWD = """\
+CROWD = f"""\
 rules:
   - name: crowd
-    when: {input: {name: people, above: 3, until: 1}}
-    use: int8
+    when: {{input: {{name: people, above: 3, until: 1}}}}
+    use: {BELOW_FULL}
 """
 
 
@@ -36,7 +36,7 @@ def test_a_published_number_moves_the_model_until_it_is_stale(
     say("5")
     status = agent.wait_until(lambda status: status.decision is not None and status.decision.rule == "crowd")
     assert status.readings["input/people"].value == 5.0
-    assert agent.wait_until(lambda status: status.point == "int8")
+    assert agent.wait_until(lambda status: status.point == BELOW_FULL)
     stale = agent.wait_until(lambda status: status.readings["input/people"].freshness is Freshness.STALE)
     assert stale.explanation is not None
     agent.wait_until(lambda status: status.point == "full")
@@ -47,6 +47,6 @@ def test_a_published_number_moves_the_model_until_it_is_stale(
     )
     assert refused.readings["input/people"].value == 5.0
     say('{"value": 4, "ttl_s": 60}')
-    agent.wait_until(lambda status: status.point == "int8")
+    agent.wait_until(lambda status: status.point == BELOW_FULL)
     say('{"value": 0.5, "ttl_s": 60}')
     agent.wait_until(lambda status: status.point == "full")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import PLAIN_POLICY, AgentProcess, pinned
+from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
 
 from agent.fleet.broker import LocalBroker
 
@@ -33,7 +33,7 @@ def push(file: Path, broker: LocalBroker, *options: str) -> subprocess.Completed
 def test_unsigned_push_is_refused_by_default(start_agent: StartAgent, broker: LocalBroker, tmp_path: Path) -> None:
     agent = start_agent(broker)
     file = tmp_path / "pushed.yaml"
-    file.write_text(pinned("int8", 2))
+    file.write_text(pinned(BELOW_FULL, 2))
     pushed = push(file, broker)
     assert pushed.returncode == 65
     assert "not signed" in pushed.stderr
@@ -48,9 +48,9 @@ def test_pushes_are_tried_accepted_refused_and_never_cost_the_running_policy(
     agent = start_agent(broker, allow_unsigned=True)
     file = tmp_path / "pushed.yaml"
 
-    file.write_text(pinned("int8", 5))
+    file.write_text(pinned(BELOW_FULL, 5))
     assert push(file, broker).returncode == 0
-    assert agent.wait_until(lambda status: status.point == "int8").policy.version == 5
+    assert agent.wait_until(lambda status: status.point == BELOW_FULL).policy.version == 5
 
     again = push(file, broker)
     assert again.returncode == 0, "the same version and text are accepted already"
@@ -65,7 +65,7 @@ def test_pushes_are_tried_accepted_refused_and_never_cost_the_running_policy(
     assert push(file, broker).returncode == 65, "the same version with another text"
 
     status = agent.status()
-    assert (status.policy.version, status.point) == (5, "int8")
+    assert (status.policy.version, status.point) == (5, BELOW_FULL)
 
     agent.kill()
     agent.start()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import BUNDLE, AgentProcess, Load, pinned
+from agent_process import BELOW_FULL, BUNDLE, AgentProcess, Load, pinned
 from safetensors.numpy import load, save
 
 from agent.fleet.broker import LocalBroker
@@ -39,10 +39,10 @@ def bundle_with_wrong_canaries(directory: Path, point: str) -> Path:
 def test_policy_that_needs_a_failing_point_is_rolled_back(
     start_agent: Callable[..., AgentProcess], broker: LocalBroker, tmp_path: Path
 ) -> None:
-    bundle = bundle_with_wrong_canaries(tmp_path, "int8")
+    bundle = bundle_with_wrong_canaries(tmp_path, BELOW_FULL)
     agent = start_agent(broker, allow_unsigned=True, bundle=str(bundle))
     with Load(agent) as load_client:
-        result = push(broker.address, Target("device", agent.device), pinned("int8", 2), 2)
+        result = push(broker.address, Target("device", agent.device), pinned(BELOW_FULL, 2), 2)
         load_client.wait_served(20)
     assert result.outcome == "rolled_back"
     assert "did not follow" in result.reason

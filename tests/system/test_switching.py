@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_process import BUNDLE
+from agent_process import BUNDLE, ENGINE, rungs
 
 from agent.bench.load import LoadClient, UnixConnection
 from agent.engines.catalog import installed_engines
@@ -58,11 +58,7 @@ async def switch_through_the_ladder(listeners: Listeners, engine: str) -> None:
         before = await asyncio.to_thread(ask, listeners)
         client = LoadClient(bundle.model, bundle.input.name, listeners.unix_path, listeners.tcp_port)
         load = asyncio.create_task(asyncio.to_thread(client.run, samples.raw, samples.labels, 200.0, 1e12))
-        points = bundle.ladder.points
-        if engine not in {"eager", "auto"}:
-            # The others refuse points with stand-ins and exits; that a refusal changes nothing is shown below.
-            points = tuple(point for point in points if not (point.stand_ins or point.exits))
-        names = [point.name for point in points]
+        names = rungs(engine)
         for name in [*names[::-1], *names[::2], names[-1]] * ROUNDS:
             switched = await keeper.switch(name)
             assert (switched.ok, switched.point, switched.canary_agreement) == (True, name, 1.0)
@@ -94,7 +90,7 @@ def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None
 
 
 async def make_every_mistake(listeners: Listeners) -> None:
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, "eager", listeners.sockets), "full", lambda _: None)
+    keeper = WorkerKeeper(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(60):
         await keeper.wait_ready()

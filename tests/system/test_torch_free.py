@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from agent_process import BUNDLE
+from agent_process import BUNDLE, rungs
 
-from agent.models.bundle import open_bundle
 from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
 from agent.supervisor.listeners import Listeners, open_listeners
 
@@ -30,15 +29,13 @@ def listeners(tmp_path: Path) -> Iterator[Listeners]:
 def test_torch_is_mapped_only_by_engines_that_need_it(
     listeners: Listeners, engine: str, loads_torch: bool
 ) -> None:
-    points = open_bundle(BUNDLE).ladder.points
-
     async def scenario() -> str:
         keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", lambda _: None)
         running = asyncio.create_task(keeper.run())
         try:
             await keeper.wait_ready()
-            for point in points[::-1]:
-                switched = await keeper.switch(point.name)
+            for name in rungs(engine)[::-1]:
+                switched = await keeper.switch(name)
                 assert switched.ok, switched
             return await asyncio.to_thread(Path(f"/proc/{keeper.pid}/maps").read_text)
         finally:

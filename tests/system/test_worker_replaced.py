@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from agent_process import BUNDLE
+from agent_process import BELOW_FULL, BUNDLE, ENGINE
 
 from agent.supervisor import keeper as keeping
 from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
@@ -27,7 +27,7 @@ async def kept(
     listeners: Listeners, ended: "asyncio.Queue[WorkerEnded]", memory_limit_bytes: int | None = None
 ) -> AsyncIterator[WorkerKeeper]:
     """A keeper with its worker, and an end to both."""
-    spec = WorkerSpec(BUNDLE, "eager", listeners.sockets, memory_limit_bytes=memory_limit_bytes)
+    spec = WorkerSpec(BUNDLE, ENGINE, listeners.sockets, memory_limit_bytes=memory_limit_bytes)
     keeper = WorkerKeeper(spec, "full", ended.put_nowait)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(60):
@@ -76,7 +76,7 @@ def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -
     async def die_twice() -> list[WorkerEnded]:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
         async with kept(listeners, ended) as keeper:
-            assert (await keeper.switch("int8")).ok
+            assert (await keeper.switch(BELOW_FULL)).ok
             ends = []
             for _ in range(2):
                 os.kill(pid_of(keeper), signal.SIGKILL)
@@ -85,8 +85,8 @@ def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -
             return ends
 
     first, second = asyncio.run(die_twice())
-    assert (first.point, first.next_point, first.reason) == ("int8", "int8", "killed by signal 9")
-    assert (second.point, second.next_point, second.restarts) == ("int8", "full", 2)
+    assert (first.point, first.next_point, first.reason) == (BELOW_FULL, BELOW_FULL, "killed by signal 9")
+    assert (second.point, second.next_point, second.restarts) == (BELOW_FULL, "full", 2)
 
 
 def test_a_worker_ends_when_its_supervisor_is_gone(listeners: Listeners) -> None:

@@ -9,6 +9,7 @@ from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
 from agent.engines.choice import Choice
 from agent.engines.engine import UnsupportedPoint
 from agent.models.bundle import open_bundle
+from agent.worker.choosing import refused_points
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 CANARIES = BUNDLE.canaries()
@@ -18,7 +19,11 @@ def test_every_point_is_answered_as_at_calibration_and_the_choice_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = open_engine("auto", BUNDLE, tmp_path)
-    for point in BUNDLE.ladder.points:
+    refused = refused_points(engine, BUNDLE.ladder)
+    assert all(reason.startswith(f"{name}: ") for name, reason in refused.items())
+    taken = [point for point in BUNDLE.ladder.points if point.name not in refused]
+    assert {point.certified_risk for point in taken} == {p.certified_risk for p in BUNDLE.ladder.points}
+    for point in taken:
         answered = engine.prepare(point).run(CANARIES.inputs)
         assert CANARIES.agreement(point.name, answered.outputs) == 1
 
@@ -42,12 +47,18 @@ def test_a_point_without_an_engine_says_what_was_tried() -> None:
 
 
 @pytest.mark.parametrize("name", installed_engines())
-def test_an_engine_answers_the_canaries_of_every_shipped_point(name: str, tmp_path: Path) -> None:
+def test_an_engine_answers_the_canaries_of_its_own_shipped_points_and_refuses_the_others(
+    name: str, tmp_path: Path
+) -> None:
     engine = open_engine(name, BUNDLE, tmp_path)
     assert engine.name == name
     for point in BUNDLE.ladder.points:
-        variant = engine.prepare(point)
-        assert CANARIES.agreement(point.name, variant.run(CANARIES.inputs).outputs) == 1
+        if point.engine in {"eager", name}:
+            outputs = engine.prepare(point).run(CANARIES.inputs).outputs
+            assert CANARIES.agreement(point.name, outputs) == 1
+        else:
+            with pytest.raises(UnsupportedPoint, match="whose arithmetic is its own"):
+                engine.prepare(point)
 
 
 def test_an_unknown_engine_is_told_what_there_is() -> None:
