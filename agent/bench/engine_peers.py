@@ -1,7 +1,7 @@
 """One contestant of `tidegate bench engine` in a process of its own, so that no two runtimes share a thread pool.
 
-`python -m agent.bench.engine_peers PEER DIRECTORY THREADS`: opens, says ready, then runs as often as each line of
-standard input says and answers with a line of JSON.
+`python -m agent.bench.engine_peers PEER DIRECTORY THREADS`: opens, says ready, then runs for as many seconds as
+each line of standard input says and answers with a line of JSON.
 """
 
 import json
@@ -14,19 +14,24 @@ from pathlib import Path
 import psutil
 
 from agent.bench.engine_store import inputs_for, open_network
-from agent.engines.engine import Array
+from agent.engines.catalog import packed_offer
+from agent.engines.device import DeviceCache
+from agent.engines.engine import Array, Engine
 from agent.engines.network_cache import NetworkCache
 from agent.models.ladder import Figures, OperatingPoint, Precision
 from agent.models.network import TrainedNetwork, blocks_of
+
+FEWEST_RUNS = 3
 
 Run = Callable[[Array], Array]
 
 _UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 
 
-def _point(
+def unmeasured(
     engine: str, precision: str, threads: int, thresholds: Mapping[str, float] | None = None
 ) -> OperatingPoint:
+    """A point of no ladder, for an engine to run."""
     return OperatingPoint(
         "measured",
         engine,
@@ -37,26 +42,23 @@ def _point(
     )
 
 
-def _packed(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
+def open_engine(name: str, directory: Path, network: TrainedNetwork) -> Engine:
+    """One of ours, with what it keeps beside the network; packed's self-test is made once for all processes."""
+    cache = NetworkCache(directory / name)
+    if name == "onnx":
+        from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
+
+        return OnnxEngine(network, lambda: inputs_for(network), cache)
+    from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415
+
+    return PackedEngine(network, lambda: inputs_for(network), packed_offer(DeviceCache(directory.parent)), cache)
+
+
+def _ours(name: str, precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
-        from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - each process loads its runtime alone
-        from agent.engines.packed.probe import probe  # noqa: PLC0415
-
         network = open_network(directory)
-        engine = PackedEngine(network, lambda: inputs_for(network), probe(), NetworkCache(directory / "packed"))
-        variant = engine.prepare(_point("packed", precision, threads, _open_gates(network) if gated else None))
-        return lambda batch: variant.run(batch).outputs
-
-    return opened
-
-
-def _onnx(precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
-    def opened(directory: Path, threads: int) -> Run:
-        from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415
-
-        network = open_network(directory)
-        engine = OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"))
-        variant = engine.prepare(_point("onnx", precision, threads, _open_gates(network) if gated else None))
+        gates = _open_gates(network) if gated else None
+        variant = open_engine(name, directory, network).prepare(unmeasured(name, precision, threads, gates))
         return lambda batch: variant.run(batch).outputs
 
     return opened
@@ -70,7 +72,7 @@ def _open_gates(network: TrainedNetwork) -> dict[str, float]:
 def _eager(directory: Path, threads: int) -> Run:
     from agent.engines.eager import EagerEngine  # noqa: PLC0415
 
-    variant = EagerEngine(open_network(directory)).prepare(_point("eager", "fp32", threads))
+    variant = EagerEngine(open_network(directory)).prepare(unmeasured("eager", "fp32", threads))
     return lambda batch: variant.run(batch).outputs
 
 
@@ -149,13 +151,14 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "ort int8 unspun": _runtime("int8.onnx", spinning=False),
     "openvino fp32": _openvino("fp32.onnx"),
     "openvino int8": _openvino("int8.onnx"),
-    "packed fp32": _packed("fp32"),
-    "packed bf16": _packed("bf16"),
-    "packed int8": _packed("int8"),
-    "packed fp32 gated": _packed("fp32", gated=True),
-    "onnx fp32": _onnx("fp32"),
-    "onnx int8": _onnx("int8"),
-    "onnx fp32 gated": _onnx("fp32", gated=True),
+    "packed fp32": _ours("packed", "fp32"),
+    "packed bf16": _ours("packed", "bf16"),
+    "packed int8": _ours("packed", "int8"),
+    "packed fp32 gated": _ours("packed", "fp32", gated=True),
+    "onnx fp32": _ours("onnx", "fp32"),
+    "onnx int8": _ours("onnx", "int8"),
+    "onnx fp32 gated": _ours("onnx", "fp32", gated=True),
+    "onnx int8 gated": _ours("onnx", "int8", gated=True),
 }
 
 
@@ -168,13 +171,14 @@ def main() -> None:
     _say({"ready": True})
     process = psutil.Process()
     for line in sys.stdin:
-        latencies_ms = []
+        seconds = json.loads(line)["seconds"]
+        latencies_ms: list[float] = []
         cpu_before = time.process_time()
-        for _ in range(int(line)):
+        while len(latencies_ms) < FEWEST_RUNS or sum(latencies_ms) < seconds * 1e3:
             start = time.perf_counter()
             run(sample)
             latencies_ms.append((time.perf_counter() - start) * 1e3)
-        cpu_ms = (time.process_time() - cpu_before) * 1e3 / int(line)
+        cpu_ms = (time.process_time() - cpu_before) * 1e3 / len(latencies_ms)
         _say({"latencies_ms": latencies_ms, "cpu_ms": cpu_ms, "rss_bytes": process.memory_info().rss})
 
 

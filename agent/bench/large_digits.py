@@ -11,21 +11,24 @@ from agent.calibration.split import Split, split_data
 from agent.models.zoo.resnet import BasicBlock, ResNet
 
 BATCH = 16
+NOISE = 32
+"""Brightest grey of the background, of 255."""
+
 LOGIT = 10.0
 """What the fitted head aims at for the right class: answers as sure of themselves as a trained net's."""
 
 
 def large_digits(sizes: tuple[int, int, int, int], side: int = 224, seed: int = 0) -> Split:
-    """Scanned digits in grey noise, (n, 3, side, side) uint8, enlarged to five eighths of the side, each somewhere
-    else, cut into train, search, certify, report."""
+    """Scanned digits in grey noise, (n, 3, side, side) uint8, enlarged to seven eighths of the side, each a
+    little elsewhere, cut into train, search, certify, report."""
     rng = np.random.default_rng(seed)
     whole = load_split(seed, (sum(sizes), 0, 0, 0)).train
-    large = side * 5 // 8
+    large = side * 7 // 8
     inputs = np.empty((len(whole), 3, side, side), np.uint8)
     for picture, digit in zip(inputs, whole.inputs, strict=True):
-        picture[:] = rng.integers(0, 96, (3, side, side), np.uint8)
+        picture[:] = rng.integers(0, NOISE, (3, side, side), np.uint8)
         top, left = rng.integers(0, side - large + 1, 2)
-        pixels = torch.from_numpy(digit[None]).float() * SCALE * 159
+        pixels = torch.from_numpy(digit[None]).float() * SCALE * (255 - NOISE)
         grown = functional.interpolate(pixels, (large, large), mode="bilinear")[0].numpy()
         picture[:, top : top + large, left : left + large] += grown.astype(np.uint8)
     return split_data("scikit-learn load_digits, enlarged", inputs, whole.known_labels, sizes, seed)

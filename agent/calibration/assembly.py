@@ -79,7 +79,11 @@ def _halving(rungs: Sequence[int], costs: Sequence[float], fillings: Sequence[in
 
 
 def _worthwhile(above: Figures, below: Figures) -> bool:
-    return (
-        below.latency_p50_ms < WORTHWHILE * above.latency_p50_ms
-        or below.weights_resident_bytes < WORTHWHILE * above.weights_resident_bytes
-    )
+    return below.latency_p50_ms < WORTHWHILE * above.latency_p50_ms or _held_bytes(
+        below
+    ) < WORTHWHILE * _held_bytes(above)
+
+
+def _held_bytes(figures: Figures) -> int:
+    """Of weights, and of encoded live activations where they were counted."""
+    return figures.weights_resident_bytes + (figures.peak_live_encoded_bytes or 0)

@@ -154,7 +154,7 @@ def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[H
         seed=split.seed,
         torch=str(torch.__version__),
         measured_on=(
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, 1 thread; "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, threads as the point says; "
             f"points of engine {REFERENCE} on {hosts[0].name}"
         ),
         engines={host.name: host.runtime for host in hosts},

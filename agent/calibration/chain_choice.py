@@ -7,6 +7,10 @@ import numpy as np
 from agent.calibration.course import Course
 from agent.calibration.search import Aim, Step
 
+WORTHWHILE = 0.95
+"""Turning all knobs from the start must bring the cost below this share of what exits first brings. The more kinds
+of knobs are set on S, the better they fit S and not the data: what S hardly tells apart goes to the fewer."""
+
 Chain = Sequence[Step]
 
 
@@ -16,7 +20,10 @@ def best_course(chains: Mapping[Course, Chain], aim: Aim, alphas: Sequence[float
     def mean_cost(course: Course) -> float:
         return float(np.mean([cost_within(chains[course], aim, alpha) for alpha in alphas]))
 
-    return min(chains, key=mean_cost)
+    if Course.EXITS_FIRST not in chains:
+        return Course.ALL_AT_ONCE
+    worthwhile = mean_cost(Course.ALL_AT_ONCE) < WORTHWHILE * mean_cost(Course.EXITS_FIRST)
+    return Course.ALL_AT_ONCE if worthwhile else Course.EXITS_FIRST
 
 
 def cost_within(chain: Chain, aim: Aim, alpha: float) -> float:

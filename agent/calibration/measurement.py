@@ -1,21 +1,23 @@
 """Figures of operating points on the report-only part V: shares, costs, and latency at batch 1."""
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.calibration.batches import answer_all
 from agent.calibration.risk import RiskMeasure
-from agent.engines.engine import Array, Variant
-from agent.models.ladder import Figures
+from agent.engines.engine import Array, Engine, Variant
+from agent.models.ladder import Figures, OperatingPoint
 
 ROUNDS = 400
 """Timed runs per point: enough that the 95th percentile rests on twenty of them."""
 
 _WARM_UP_ROUNDS = 20
+THREAD_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,20 @@ def measure_figures(
             )
         )
     return tuple(figures)
+
+
+def fastest_threads(engine: Engine, point: OperatingPoint, inputs: Array) -> int:
+    """The number of threads, a power of two up to the cores', at which a point answers soonest.
+
+    One number serves a whole ladder: sums over other shares of the work differ in their last bits.
+    """
+    cores = os.cpu_count() or 1
+    counts = [1 << power for power in range(cores.bit_length())]
+    variants = [engine.prepare(replace(point, threads=count)) for count in counts]
+    times = [latency.p50_ms for latency in measure_latency(variants, inputs, THREAD_ROUNDS)]
+    for variant in variants:
+        variant.release()
+    return counts[int(np.argmin(times))]
 
 
 def measure_latency(variants: Sequence[Variant], inputs: Array, rounds: int = ROUNDS) -> tuple[Latency, ...]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise, takewhile
 
+import torch
+
 from agent.calibration.batches import batches, joined
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
@@ -44,13 +46,14 @@ class Prefixes:
         first = 0 if watch is not None else self._alike(knobs)
         network = self._engine.build(knobs)
         passes = []
-        for batch, flights in self._each():
-            flight, start = self._started(network, batch, flights, first)
-            for index in [index for index in flights if index > start]:
-                del flights[index]
-            store = partial(self._store, flights)
-            network.advance(flight, start, watch=watch, before_stage=store, remember=True)
-            passes.append(network.end(flight))
+        with torch.inference_mode():
+            for batch, flights in self._each():
+                flight, start = self._started(network, batch, flights, first)
+                for index in [index for index in flights if index > start]:
+                    del flights[index]
+                store = partial(self._store, flights)
+                network.advance(flight, start, watch=watch, before_stage=store, remember=True)
+                passes.append(network.end(flight))
         self._knobs = knobs
         return network, joined(passes)
 
@@ -58,7 +61,8 @@ class Prefixes:
         """Run a setting from where it first differs from the one that was kept last."""
         first = self._alike(knobs)
         network = self._engine.build(knobs)
-        return network, joined([self._pass(network, *one, first) for one in self._each()])
+        with torch.inference_mode():
+            return network, joined([self._pass(network, *one, first) for one in self._each()])
 
     def _each(self) -> Iterator[tuple[Array, dict[int, Flight]]]:
         return zip(self._batches, self._flights, strict=True)
@@ -91,7 +95,7 @@ class Prefixes:
 def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
     """Before which stages flights are kept: the narrowest first, as far as memory goes.
 
-    A flight holds the input of its stage and of the block before, which others may hold too: counted twice then.
+    A flight holds copies of its stage's input and of the input of the block before.
     """
     sizes = [math.prod(segment.input_shape) * samples * _FP32_BYTES for segment in network.segments]
     costs = {index: before + own for index, (before, own) in enumerate(pairwise(sizes), 1)}

@@ -11,12 +11,14 @@ import numpy as np
 
 from agent.calibration.batches import run
 from agent.calibration.ladder_table import COLUMNS, cells
+from agent.calibration.memory_table import memory_section
 from agent.calibration.moves import groups_of, stand_ins_of
 from agent.calibration.setting import Setting
 from agent.engines.catalog import installed_engines, open_engine
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.bundle import Bundle
+from agent.models.evidence import answers
 from agent.models.ladder import OperatingPoint, Precision, StandIn
 
 mpl.use("Agg")  # files only; a server has no screen
@@ -29,7 +31,9 @@ _SIZE = (7.0, 3.6)
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-size:.85rem}
 td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
+td:first-child,th:first-child{text-align:left}
+img{max-width:100%;height:auto}.wide{overflow-x:auto}td,th{white-space:nowrap}
+dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ def render(bundle: Bundle) -> str:
         "<h2>The ladder</h2>",
         _table(bundle.ladder.points),
         *_costs(bundle.ladder.points),
+        "<h2>Memory</h2>",
+        memory_section(bundle),
         "<h2>What each knob does alone</h2>",
         f"<p>Share of answers that change on {len(inputs)} report-only samples.</p>",
         _picture(_heat_map(sensitivity(bundle, inputs)), "sensitivity heat map"),
@@ -57,15 +63,20 @@ def render(bundle: Bundle) -> str:
         _picture(_histogram(skip_ratios(bundle, inputs)), "skip histogram"),
     ]
     title = html.escape(f"{bundle.model}: ladder")
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    head = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style>"
+    )
     return head + "\n".join(parts) + "</html>\n"
 
 
 def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
     """Every stand-in of every block, and every precision of every group of layers, each with all else full."""
     engine = EagerEngine(bundle)
-    full = run(engine.build(Setting()), inputs).outputs.argmax(1)
-    precisions = [Precision.BF16, Precision.INT8]
+    reference = run(engine.build(Setting()), inputs).outputs
+    full = answers(reference, reference)
+    precisions = [Precision.BF16, Precision.INT8, Precision.INT4]
     ways = [*(f"skip, {kind}" for kind in StandIn), *(f"weights {precision}" for precision in precisions)]
     rows: dict[str, dict[str, Setting]] = {
         block: {f"skip, {kind}": Setting().with_rate(block, 1.0, 0.0, kind) for kind in kinds}
@@ -79,7 +90,7 @@ def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
         for j, way in enumerate(ways):
             if way in settings:
                 outputs = run(engine.build(settings[way]), inputs).outputs
-                changed[i, j] = (outputs.argmax(1) != full).mean()
+                changed[i, j] = (answers(outputs, reference) != full).mean()
     return Sensitivity(tuple(rows), tuple(ways), changed)
 
 
@@ -119,7 +130,12 @@ def _table(points: Sequence[OperatingPoint]) -> str:
         "<tr>" + "".join(f"<td>{html.escape(cell.strip('`'))}</td>" for cell in cells(point)) + "</tr>"
         for point in points
     )
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return _scrolling(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+
+
+def _scrolling(table: str) -> str:
+    """A table that a narrow screen can move without moving the page."""
+    return f'<div class="wide">{table}</div>'
 
 
 def _costs(points: Sequence[OperatingPoint]) -> Iterator[str]:
@@ -138,7 +154,7 @@ def _costs(points: Sequence[OperatingPoint]) -> Iterator[str]:
     for label, values in axes.items():
         yield _picture(_scatter(points, label, values, quality, kept), f"{quality} against {label}")
     if len(measured) < len(energies):
-        yield "<p>Energy: unavailable, no meter was read when this ladder was measured.</p>"
+        yield "<p>Energy: not measured, as no meter was read when this ladder was made.</p>"
 
 
 def _scatter(

@@ -11,9 +11,11 @@ from agent.calibration.candidate import candidate, is_narrow
 from agent.calibration.certification import Certification, certify
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
+from agent.calibration.goal import Goal, Knob
 from agent.calibration.hosts import Host
+from agent.calibration.live_bytes import INPUTS as LIVE_INPUTS
 from agent.calibration.live_bytes import with_live_bytes
-from agent.calibration.measurement import Subject, measure_figures
+from agent.calibration.measurement import Subject, fastest_threads, measure_figures
 from agent.calibration.moves import PrecisionMove
 from agent.calibration.outcomes import failure_masks
 from agent.calibration.plan import Plan
@@ -22,9 +24,11 @@ from agent.calibration.ranges import RangeFinder
 from agent.calibration.refit import refitted
 from agent.calibration.search import Step
 from agent.calibration.setting import Setting
+from agent.calibration.site_range import sampled
 from agent.calibration.split import Split
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import REFERENCE, Engine, UnsupportedPoint
+from agent.engines.tracing import Tracer
 from agent.models.evidence import scaled
 from agent.models.ladder import Certificate, OperatingPoint
 from agent.models.network import TrainedNetwork
@@ -68,6 +72,8 @@ class RungMaker:
         self._search_inputs = scaled(split.search.inputs, scale)
         self._finder = RangeFinder(network, self._search_inputs)
         self._reference = EagerEngine(network)
+        self._tracer = Tracer(network)
+        self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
 
     def rungs(self, host: Host, progress: Progress) -> tuple[OperatingPoint, ...]:
         """Certified and measured points for one engine, full first."""
@@ -83,9 +89,13 @@ class RungMaker:
     def _own(self, host: Host, engine: Engine, progress: Progress) -> tuple[_Tested, ...]:
         """The chain's settings with the engine's own ranges and thresholds; what it can't run is left out."""
         found: list[_Tested] = []
+        threads = 1
+        if Knob.THREADS in self._plan.knobs:
+            threads = fastest_threads(engine, candidate(self._chain[0].setting, host.name), self._search_inputs)
+            progress(f"{host.name}: fastest with {threads} threads")
         refused: dict[str, None] = {}
         for done, step in enumerate(self._chain):
-            setting = step.setting
+            setting = replace(step.setting, threads=threads)
             try:
                 if host.name != REFERENCE and is_narrow(setting):
                     setting = setting.without_bf16()
@@ -125,7 +135,19 @@ class RungMaker:
         stations = frozenset(
             index for index, after in enumerate(tested[1:]) if isinstance(after.step.move, PrecisionMove)
         )
-        return pick_rungs(alphas, costs, stations, always=_precisions_only(certified))
+        always = _precisions_only(certified) | self._target_met(tested[: len(certified)])
+        return pick_rungs(alphas, costs, stations, always=always)
+
+    def _target_met(self, certified: Sequence[_Tested]) -> frozenset[int]:
+        """The first point within a target for memory, the one target that can be counted before it is measured."""
+        target = self._plan.target
+        if target is None or target.goal is not Goal.MEMORY:
+            return frozenset()
+        limit = target.limit_from(self._tracer.held(Setting(), self._live_inputs).model_bytes)
+        for index, each in enumerate(certified):
+            if self._tracer.held(each.setting, self._live_inputs).model_bytes <= limit:
+                return frozenset({index})
+        return frozenset()
 
     def _measured(
         self,
@@ -143,7 +165,7 @@ class RungMaker:
             flops_ratio = costs.cost(counted, run(counted, inputs)).flops_ratio
             subjects.append(Subject(engine.prepare(candidate(setting, host.name)), flops_ratio))
         figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.aim.risk)
-        figures = with_live_bytes(self._network, settings, figures, inputs)
+        figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
         points: list[OperatingPoint] = []
         for index in undominated(figures, always=_precisions_only(settings)):
             name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])

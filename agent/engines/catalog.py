@@ -9,6 +9,7 @@ from agent.engines.auto import AutoEngine, make_choice
 from agent.engines.device import DeviceCache, fingerprint, installed_version
 from agent.engines.engine import Engine
 from agent.engines.network_cache import NetworkCache
+from agent.engines.packed.offer import Offer
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
@@ -50,16 +51,9 @@ def installed_engines() -> tuple[str, ...]:
     return found
 
 
-def _open_eager(bundle: Bundle, _cache: DeviceCache) -> Engine:
-    from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
-
-    return EagerEngine(bundle)
-
-
-def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
-    from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import
-    from agent.engines.packed.offer import Offer  # noqa: PLC0415 - beside it
-    from agent.engines.packed.probe import probe  # noqa: PLC0415 - beside it
+def packed_offer(cache: DeviceCache) -> Offer:
+    """What the packed engine offers on this device, tried (seconds) unless it is known."""
+    from agent.engines.packed.probe import probe  # noqa: PLC0415 - torch is an extra, and slow to import
 
     def measured() -> dict[str, object]:
         found = probe()
@@ -77,9 +71,21 @@ def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
             "reason": str(reason),
             "most_non_zero": float(most_non_zero),
         }:
-            offer = Offer(frozenset(Precision(each) for each in precisions), limit, reason, most_non_zero)
+            return Offer(frozenset(Precision(each) for each in precisions), limit, reason, most_non_zero)
         case _:
-            offer = probe()
+            return probe()
+
+
+def _open_eager(bundle: Bundle, _cache: DeviceCache) -> Engine:
+    from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
+
+    return EagerEngine(bundle)
+
+
+def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
+    from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import
+
+    offer = packed_offer(cache)
     return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))
 
 

@@ -32,7 +32,10 @@ class Int8Store:
         self._places: Mapping[str, range] = {}
 
     def weight(self, name: str, precision: Precision = Precision.INT8) -> QuantizedWeight:
-        """One weight in int8, or in int4 as int8 codes. They may be a view of the file: copy what is kept."""
+        """One weight in int8, or in int4 as int8 codes. They may be a view of the file: copy what is kept.
+
+        What is written to them never reaches the file; torch takes no array that can't be written to.
+        """
         if precision is Precision.INT8:
             return self._int8(name)
         # Nibbles are those of 8-bit codes, whatever the processor can multiply without saturating.
@@ -66,7 +69,7 @@ class Int8Store:
             if not self._path.exists():
                 self._make(self._path)
             with self._path.open("rb") as file:
-                self._mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             self._places = tensor_places(self._path)
         except OSError:
             self._path = None

@@ -37,7 +37,7 @@ _ACTIVATIONS = frozenset(
 
 
 class DiscoveryError(Exception):
-    """A block that was asked for is none, or there are none at all; the message says why, per module."""
+    """A block that was asked for is none; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,12 @@ class Discovered:
 def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> Discovered:
     """The module as segments; `blocks` names submodules to take as the only blocks, in place of all found.
 
-    `example` is a batch (2 or more, *input shape). Raises ExportError when the module can't be exported and
-    DiscoveryError when a named block is none, or when nothing can be skipped.
+    `example` is a batch (2 or more, *input shape). Where nothing can be skipped the network is one segment. Raises
+    ExportError when the module can't be exported and DiscoveryError when a named block is none.
     """
     exported = export_module(module, example, as_vector=True)
     finder = _Finder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
-    if not found:
-        reasons = "; ".join(f"{what}: {reason}" for what, reason in refused)
-        raise DiscoveryError(f"{exported.segment.name}: nothing in it can be skipped: {reasons or 'no layers'}")
     segments = tuple(_cut(exported.segment, found))
     return Discovered(TrainedNetwork(segments, exported.weights), tuple(refused))
 

@@ -36,14 +36,18 @@ def export_segment(name: str, module: nn.Module, example: Tensor) -> tuple[Segme
 def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vector: bool = False) -> Exported:
     """The module at inference. Batch norms go into the convolution before them, or become a scale and a shift.
 
-    `example` is one batch of at least two samples, (n, *input shape). With `as_vector` an output of any shape becomes
-    a vector per sample, as answers are. Weights are named as in the module, behind
+    `example` is one batch of at least two samples, (n, *input shape). With `as_vector` an output of any shape
+    becomes a vector per sample, as answers are. Weights are named as in the module, behind
     `name` if there is one. Raises ExportError for what a segment can't say: an operator outside the allowlist,
     several inputs or outputs, a batch axis that is not the first.
     """
     where = name or type(module).__name__
     _check_parts(module, example, where)
-    program = _program(module, example)
+    try:
+        program = _program(module, example)
+    # torch.export raises whatever the model's own code meets on the way, and several kinds of its own.
+    except Exception as error:
+        raise ExportError(f"{where}: can't be traced: {_first_line(error)}") from error
     signature = program.graph_signature
     sources = {
         **signature.inputs_to_parameters,
@@ -75,6 +79,16 @@ def _check_parts(module: nn.Module, example: Tensor, where: str) -> None:
             )
     if not example.is_floating_point():
         raise ExportError(f"{where}: takes {example.dtype}; graphs start from float32")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    if "specialized" in text or "Constraints violated" in text:
+        return (
+            "the number of samples became fixed on the way; take it by x.shape[0] rather than len(x), "
+            "and leave it out of reshapes by -1"
+        )
+    return text.partition("\n")[0] or type(error).__name__
 
 
 def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:

@@ -83,7 +83,6 @@ class Figures:
 
     `peak_live_*` are stored activations alive at once for one input, the largest over the inputs, with every gate
     open and nobody leaving early: dense at their bits, and each as bitmap and non-zeros where that is smaller.
-    `process_*` are of a process that holds this point alone and has answered, its libraries included.
     """
 
     n: int
@@ -98,8 +97,6 @@ class Figures:
     energy_mj: float | None = None
     peak_live_dense_bytes: int | None = None
     peak_live_encoded_bytes: int | None = None
-    process_rss_bytes: int | None = None
-    process_pss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,6 @@ class FiguresModel(_Model):
     energy_mj: Positive | None
     peak_live_dense_bytes: Count | None = None
     peak_live_encoded_bytes: Count | None = None
-    process_rss_bytes: Count | None = None
-    process_pss_bytes: Count | None = None
 
 
 class ActivationModel(_Model):

@@ -20,7 +20,4 @@ def engine(
     unknown = [name for name in network or () if name not in bench.ALL_NETWORKS]
     if unknown:
         fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(bench.ALL_NETWORKS)}", EX_USAGE)
-    try:
-        show(bench.run(progress, quick=quick, networks=network), as_json)
-    except bench.PeerEnded as error:
-        fail(str(error), 1)
+    show(bench.run(progress, quick=quick, networks=network), as_json)

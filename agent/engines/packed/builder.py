@@ -1,7 +1,7 @@
 """From knobs to a packed network: what can run, in which form each value travels, which kernels compute it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -21,6 +21,7 @@ from agent.engines.packed.forms import (
 )
 from agent.engines.packed.packing import Packer
 from agent.engines.packed.plan import Plan, Planner
+from agent.engines.packed.scores import as_kept
 from agent.engines.quantization import Grid
 from agent.engines.resolution import resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
@@ -73,6 +74,7 @@ class Builder:
         self._sketches: list[_Sketch] = []
         self._ties: list[Tie] = []
         self._sparse: set[str] = set()
+        self._never_negative: set[str] = set()
         before = ENTRY
         for way in ways_through(knobs, network):
             sketch = self._sketched(way, before)
@@ -109,7 +111,12 @@ class Builder:
         if own and way.may_be_skipped:
             given, passed_on = own[-1].output, stand_in[-1].output if stand_in else before
             self._ties.append(Tie(given, passed_on) if stand_in else Tie(passed_on, given))
-        after = (own or stand_in)[-1].output if own or stand_in else before
+        ends = [steps[-1].output for steps in (own, stand_in) if steps]
+        if len(ends) == 0 or (way.may_be_skipped and not stand_in):
+            ends.append(before)
+        after = ends[0]
+        if not self._never_negative.issuperset(ends):
+            self._never_negative.discard(after)
         return _Sketch(way, before, own, stand_in, head, after)
 
     def _planned(
@@ -132,6 +139,8 @@ class Builder:
                 emits = arithmetic is Arithmetic.INT8 and _fuses_quantized(step)
                 sparse = sources[0] in self._sparse
                 planned = PlannedStep(step, sources, wide(step.output), arithmetic, emits, adaptation, sparse)
+            if planned.never_negative:
+                self._never_negative.add(planned.output)
             if planned.makes_zeros or (planned.is_view and sources[0] in self._sparse):
                 self._sparse.add(planned.output)
             steps.append(planned)
@@ -160,7 +169,11 @@ class Builder:
             head=ready_head,
             widen=_widen(forms[sketch.before]),
         )
-        return Route(ready, own, stand_in, head)
+        never_negative = sketch.before in self._never_negative
+        gates = tuple(
+            as_kept(gate, self._knobs.activity, forms[sketch.before], never_negative) for gate in ready.gates
+        )
+        return Route(replace(ready, gates=gates), own, stand_in, head)
 
 
 @dataclass(frozen=True, slots=True)

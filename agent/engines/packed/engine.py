@@ -60,8 +60,9 @@ class PackedEngine:
     def prepare(self, point: OperatingPoint) -> TorchVariant:
         """Raises UnsupportedPoint as `check` does."""
         check_arithmetic(point, NAME)
-        # Kept per thread by OpenMP; with all cores, packing and the ranges would take turns with who answers.
-        torch.set_num_threads(point.threads)
+        # Kept per calling thread by OpenMP. Packing hardly gains by more than one, and beside a variant that
+        # answers, threads that wait for each other cost it and themselves several times the work.
+        torch.set_num_threads(1)
         variant = TorchVariant(point, self.build(point, native=point.engine == NAME), return_freed)
         self._int8.drop_pages()
         return_freed()

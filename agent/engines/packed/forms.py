@@ -28,6 +28,9 @@ VIEWS = frozenset(
 )
 
 
+_NEVER_NEGATIVE = frozenset({"aten.relu.default", "aten.sigmoid.default"})
+
+
 class Arithmetic(StrEnum):
     """What a layer multiplies and adds in."""
 
@@ -56,6 +59,13 @@ class PlannedStep:
     def is_view(self) -> bool:
         """Whether it hands its source's memory on."""
         return isinstance(self.step, Call) and self.step.node.operator in VIEWS
+
+    @property
+    def never_negative(self) -> bool:
+        """Whether its function gives no negative values."""
+        if isinstance(self.step, Call):
+            return self.step.node.operator in _NEVER_NEGATIVE
+        return self.step.activation is not None and self.step.activation.never_negative
 
     @property
     def makes_zeros(self) -> bool:

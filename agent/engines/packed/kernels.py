@@ -119,8 +119,7 @@ def pack_quantized(layer: Layer, weight: QuantizedWeight, bias: Tensor | None, f
 
     Signed input is not offered: it takes oneDNN's reference path, thousands of times slower.
     """
-    # A copy: the codes may be a view of a file, and what is packed must not follow the file.
-    codes = torch.tensor(weight.codes)
+    codes = torch.from_numpy(weight.codes)
     scales = torch.from_numpy(weight.scales)
     _check(layer, codes, bias)
     check_quantized(layer)

@@ -9,7 +9,10 @@ _RULES: dict[str, Rule] = {**norms.RULES, **pointwise.RULES, **shapes.RULES}
 
 
 def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
-    """Read a whole graph into the reader's nodes; with `as_vector` its output is flattened. Raises ExportError for what graphs can't say."""
+    """Read a whole graph into the reader's nodes; with `as_vector` its output is flattened.
+
+    Raises ExportError for what graphs can't say.
+    """
     for node in graph.nodes:
         if node.op == "placeholder":
             reader.take_input(node)

@@ -61,3 +61,10 @@ def test_the_chain_that_is_cheaper_at_the_losses_to_certify_is_chosen() -> None:
     chains = {Course.ALL_AT_ONCE: steady, Course.EXITS_FIRST: late}
     assert best_course(chains, AIM, [0.01, 0.03]) is Course.ALL_AT_ONCE
     assert best_course(chains, AIM, [0.05]) is Course.EXITS_FIRST
+    assert best_course({Course.ALL_AT_ONCE: steady}, AIM, [0.05]) is Course.ALL_AT_ONCE
+
+
+@pytest.mark.parametrize(("cost", "chosen"), [(0.48, Course.EXITS_FIRST), (0.47, Course.ALL_AT_ONCE)])
+def test_what_s_hardly_tells_apart_goes_to_the_course_that_sets_fewer_knobs(cost: float, chosen: Course) -> None:
+    chains = {Course.ALL_AT_ONCE: chain((1.0, 0), (cost, 0)), Course.EXITS_FIRST: chain((1.0, 0), (0.5, 0))}
+    assert best_course(chains, AIM, [0.01]) is chosen

@@ -126,9 +126,11 @@ def test_overlapping_blocks_are_refused() -> None:
         discover(made(mlp), torch.zeros(2, 5), blocks=["2", "2"])
 
 
-def test_a_network_with_nothing_to_skip_is_refused() -> None:
-    with pytest.raises(DiscoveryError, match="nothing in it can be skipped"):
-        discover(nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)), torch.zeros(2, 5))
+def test_a_network_with_nothing_to_skip_is_one_segment_that_always_runs() -> None:
+    found = discover(nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).eval(), torch.zeros(2, 5))
+    (segment,) = found.network.segments
+    assert segment.fixed
+    assert any("changes shape" in reason for _, reason in found.refused)
 
 
 def test_a_batch_axis_that_moves_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Shapes of values on images of another size, against what torch computes on tensors without data."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from agent.engines.interpreter import Interpreter
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
-from agent.models.graph import INPUT, Node, Ref, Segment
+from agent.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Segment, Weight
 from agent.models.precision import Fp32Weight
+from agent.models.shape_rules import SHAPE_RULES
 from agent.models.shapes import at_resolution, reshaped
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
@@ -51,3 +53,37 @@ def test_what_does_not_fit_is_refused_by_name(resolution: tuple[int, int], words
     pool = Segment("pool", (1, 8, 8), (Node("max", "aten.max_pool2d.default", arguments, (1, 4, 4)),))
     with pytest.raises(BundleError, match=words):
         reshaped(pool, (1, *resolution), {})
+
+
+def test_every_operator_has_a_rule_and_an_onnx_form() -> None:
+    assert SHAPE_RULES.keys() == OPERATORS
+    if find_spec("onnxruntime") is not None:
+        from agent.engines.onnx.operators import _CONVERSIONS  # noqa: PLC0415 - an extra, which need not be installed
+
+        assert _CONVERSIONS.keys() == OPERATORS
+
+
+ONE = [
+    ("aten.conv_transpose2d.input", (Ref(INPUT), Weight("w.weight"), None, (2, 2), (1, 1), (1, 0), 1, (1, 1))),
+    ("aten.constant_pad_nd.default", (Ref(INPUT), (1, 2, 0, 3), 0.0)),
+    ("aten.slice.Tensor", (Ref(INPUT), 2, 1, 9223372036854775807, 2)),
+    ("aten.slice.Tensor", (Ref(INPUT), 3, -3, -1, 1)),
+    ("aten.matmul.default", (Ref(INPUT), Ref("turned"))),
+    ("aten.upsample_nearest2d.vec", (Ref(INPUT), None, (2.0, 1.5))),
+    ("aten.upsample_bilinear2d.vec", (Ref(INPUT), (9, 4), False, None)),
+    ("aten.softmax.int", (Ref(INPUT), -1)),
+    ("aten.sub.Tensor", (Ref(INPUT), 2.0)),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments"), ONE, ids=[operator for operator, _ in ONE])
+@pytest.mark.parametrize("size", [(6, 7), (5, 4)])
+def test_shapes_of_single_operators_are_torchs(
+    operator: str, arguments: tuple[Argument, ...], size: tuple[int, int]
+) -> None:
+    turned = Node("turned", "aten.transpose.int", (Ref(INPUT), 2, 3), (2, 1, 1))
+    graph = Segment("one", (2, 6, 7), (turned, Node("result", operator, arguments, (2, 1, 1))))
+    shapes = {"w.weight": (2, 3, 3, 3)}
+    weights = {name: Fp32Weight(torch.zeros(shape)) for name, shape in shapes.items()}
+    expected = Interpreter(graph, weights)(torch.zeros(1, 2, *size)).shape
+    assert reshaped(graph, (2, *size), shapes).output_shape == tuple(expected[1:])
