@@ -10,7 +10,7 @@ from agent.models.ladder import Figures, Precision
 MAX_RUNGS = 8
 
 WORTHWHILE = 0.95
-"""A rung must bring latency or weights below this share of every rung above it; less is within timing noise."""
+"""A rung must bring latency or bytes below this share of every rung above it; less is within timing noise."""
 
 
 def pick_rungs(
@@ -79,9 +79,12 @@ def _halving(rungs: Sequence[int], costs: Sequence[float], fillings: Sequence[in
 
 
 def _worthwhile(above: Figures, below: Figures) -> bool:
-    return below.latency_p50_ms < WORTHWHILE * above.latency_p50_ms or _held_bytes(
-        below
-    ) < WORTHWHILE * _held_bytes(above)
+    pairs = (
+        (above.latency_p50_ms, below.latency_p50_ms),
+        (above.weights_resident_bytes, below.weights_resident_bytes),
+        (_held_bytes(above), _held_bytes(below)),
+    )
+    return any(less < WORTHWHILE * more for more, less in pairs)
 
 
 def _held_bytes(figures: Figures) -> int:

@@ -32,7 +32,7 @@ _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem 
 table{border-collapse:collapse;font-size:.85rem}
 td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}
 td:first-child,th:first-child{text-align:left}
-img{max-width:100%;height:auto}.wide{overflow-x:auto}td,th{white-space:nowrap}
+img{max-width:100%;height:auto}.wide{overflow-x:auto}td,th{white-space:nowrap}dd{overflow-wrap:anywhere}
 dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
 
 

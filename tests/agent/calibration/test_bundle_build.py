@@ -72,7 +72,8 @@ def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(request_:
     assert all(f">{point.name}<" in page for point in bundle.ladder.points)
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in page
-    assert "Energy: unavailable" in page
+    assert "Energy: not measured" in page
+    assert page.count("live activations, encoded") == 1
 
 
 class Interrupted(Exception):  # noqa: N818 - what it is
@@ -131,7 +132,7 @@ def test_another_seed_starts_anew(request_: Request) -> None:
         ({"model": "nowhere"}, BuildError, "say package.module:factory"),
         ({"model": "no_such_module:f"}, BuildError, "No module named"),
         ({"model": f"{__name__}:not_a_model"}, BuildError, "needed is a torch.nn.Module"),
-        ({"model": f"{__name__}:scalar"}, BuildError, "2 or more"),
+        ({"model": f"{__name__}:scalar", "plan": Plan()}, BuildError, "threshold:0.5"),
         ({"plan": Plan()}, BuildError, "certify --risk disagreement"),
         ({"blocks": ("9",)}, DiscoveryError, "computes nothing there"),
         ({"data": Path("nowhere.npz")}, DataError, "nowhere.npz"),
