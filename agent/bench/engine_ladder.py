@@ -50,7 +50,7 @@ class Extent:
     repeats: int = 5
     per_turn: int = 33
     paced: int = 60
-    lookahead: int = 12
+    lookahead: int = 6
 
 
 QUICK = Extent(Recipe(width=16, blocks_per_stage=2, epochs=4), (1,), repeats=2, paced=10, lookahead=3)
@@ -118,7 +118,7 @@ def run(progress: Progress, *, quick: bool) -> tuple[list[dict[str, Cell]], list
         ladder = open_bundle(bundle).ladder
         for threads in extent.threads:
             measured += _race(ladder, directory, threads, extent, split.report.known_labels, progress)
-    return [_row(each) for each in measured], list(_goals(measured))
+    return [_row(each) for each in measured], list(goals(measured))
 
 
 def _race(
@@ -129,7 +129,7 @@ def _race(
     labels: npt.NDArray[np.int64],
     progress: Progress,
 ) -> list[Measured]:
-    points = _entered(ladder)
+    points = entered(ladder)
     names = [peer for peer in PEERS if _installed(peer)] + list(points)
     with ExitStack() as closing:
         contestants = []
@@ -162,7 +162,7 @@ def _race(
     return measured
 
 
-def _entered(ladder: Ladder) -> dict[str, OperatingPoint]:
+def entered(ladder: Ladder) -> dict[str, OperatingPoint]:
     """Of each engine the full point, the first and the cheapest of its own that are certified within ALPHA.
 
     The cheapest is the last on the ladder: no figure of V has a say in it.
@@ -215,7 +215,7 @@ def _row(measured: Measured) -> dict[str, Cell]:
     }
 
 
-def _goals(measured: Sequence[Measured]) -> Iterator[Goal]:
+def goals(measured: Sequence[Measured]) -> Iterator[Goal]:
     """By means over V: a gated point takes another time for each image, and a median would hide the long ones."""
     for threads in dict.fromkeys(each.threads for each in measured):
         here = [each for each in measured if each.threads == threads]
