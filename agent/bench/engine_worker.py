@@ -31,15 +31,23 @@ from agent.supervisor.keeper import WorkerDown, WorkerKeeper, WorkerSpec
 from agent.supervisor.listeners import open_listeners
 
 RSS_GOALS_MIB = {"onnx": 90, "packed": 320}
-SETTLE_S = 1.5
-"""After a switch, before memory is read; requests go on meanwhile."""
-ROUND_TRIPS = 6
-QUICK_ROUND_TRIPS = 2
 KEEP_ALL = 2**40
 
 Progress = Callable[[str], None]
 
 _UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How often up and down, and how long to wait after a switch before memory is read; requests go on."""
+
+    round_trips: int
+    settle_s: float
+
+
+FULL = Extent(6, 1.5)
+QUICK = Extent(1, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,8 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:
             bundle = Path(directory) / "bundle"
             _write(bundle, network, open_engine(engine, kept_network, network))
-            trips = QUICK_ROUND_TRIPS if quick else ROUND_TRIPS
             try:
-                held.append(asyncio.run(_measured(bundle, engine, Path(directory), trips)))
+                held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:
                 progress(f"{engine} worker: {error}; its row is lost")
                 held.append(Held(engine, lost=str(error)))
@@ -119,7 +126,7 @@ def goals(held: tuple[Held, ...]) -> Iterator[Goal]:
         yield Goal(f"{label} failed requests", 0, each.failed, at_least=False)
 
 
-async def _measured(bundle: Path, engine: str, directory: Path, trips: int) -> Held:
+async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) -> Held:
     path = directory / "worker.sock"
     listeners = open_listeners(path, None)
     spec = WorkerSpec(bundle, engine, listeners.sockets, directory / "cache")
@@ -129,20 +136,22 @@ async def _measured(bundle: Path, engine: str, directory: Path, trips: int) -> H
             for point in ("full", "int8"):
                 await _switch(keeper, point)
         async with _worker(spec) as keeper:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(extent.settle_s)
             idle = _resident_mib(keeper)
             with SteadyClient(path, open_bundle(bundle)) as client:
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(extent.settle_s)
                 small = _resident_mib(keeper)
                 there_and_back: dict[str, float] = {}
                 pauses = []
-                for point in ("full", "int8") * trips:
+                for point in ("full", "int8") * extent.round_trips:
                     pauses.append((await client.through(_switch(keeper, point))).switch_ms)
-                    await asyncio.sleep(SETTLE_S)
+                    await asyncio.sleep(extent.settle_s)
                     there_and_back[point] = _resident_mib(keeper)
         keeping = replace(spec, keep_bytes=KEEP_ALL)
         async with _worker(keeping) as keeper:
-            prepares = [(await _switch(keeper, point)).prepare_ms for point in ("full", "int8") * trips]
+            prepares = [
+                (await _switch(keeper, point)).prepare_ms for point in ("full", "int8") * extent.round_trips
+            ]
     finally:
         listeners.close()
     return Held(

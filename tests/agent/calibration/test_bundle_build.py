@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from agent.calibration.bundle_build import BuildError, Request, build_bundle
+from agent.calibration.certification import binomial_cdf
 from agent.calibration.datasets import DataError, Picture
 from agent.calibration.plan import Plan
 from agent.calibration.progress import silent
@@ -143,3 +144,20 @@ def test_what_can_not_be_built_is_refused_with_words(
     with pytest.raises(error, match=words):
         build_bundle(replace(request_, **changes), silent)
     assert not request_.out.exists()
+
+
+def test_a_ladder_for_two_engines_verifies_and_they_share_delta(request_: Request) -> None:
+    pytest.importorskip("onnxruntime")
+    plan = replace(PLAN, engines=("packed", "onnx"))
+    build_bundle(replace(request_, plan=plan), silent)
+    bundle = open_bundle(request_.out)
+    assert [check for check in verify(request_.out) if not check.ok] == []
+    assert set(bundle.calibration.engines) == {"packed", "onnx"}
+    native = [point for point in bundle.ladder.points if point.engine != "eager"]
+    assert {point.engine for point in native} == {"packed", "onnx"}
+    assert all(point.name.endswith(f"-{point.engine}") and point.ranges for point in native)
+    share = plan.delta / len(plan.alphas) / 2
+    for certificate in (point.certificate for point in native):
+        if certificate is not None:
+            assert certificate.delta == plan.delta
+            assert binomial_cdf(certificate.failures, certificate.n, certificate.alpha) <= share
