@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from agent.calibration.build import export_network
 from agent.calibration.digits.data import SCALE, load_split
+from agent.calibration.digits.training import fit
 from agent.calibration.split import Part
 from agent.engines.engine import Array
 from agent.models.network import TrainedNetwork
@@ -22,7 +23,6 @@ from agent.models.zoo.catalog import SMALL_RESOLUTION, ZOO
 from agent.models.zoo.folding import inference_segments
 
 EPOCHS = 30
-BATCH = 50
 THREADS = 1
 """More only wait for each other on layers this small; the number is part of what makes a training repeat."""
 
@@ -53,29 +53,10 @@ def train_small(
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
     net = ZOO[name].small()
-    _fit(net, split.train, epochs, lambda text: progress(f"{name}: {text}"))
+    fit(net, split.train, epochs, lambda text: progress(f"{name}: {text}"), lambda x: _enlarged(_moved(x)))
     example = torch.zeros(2, 1, SMALL_RESOLUTION, SMALL_RESOLUTION)
     network = export_network(inference_segments(net), example)
     return Trained(network, *map(_samples, (split.search, split.certify, split.report)))
-
-
-def _fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None]) -> None:
-    inputs, labels = torch.from_numpy(part.inputs).float() * SCALE, torch.from_numpy(part.known_labels)
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
-    steps = epochs * -(-len(part) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
-    loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
-    net.train()
-    for epoch in range(epochs):
-        total = 0.0
-        for index in torch.split(torch.randperm(len(part)), BATCH):
-            loss = loss_of(net(_enlarged(_moved(inputs[index]))), labels[index])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * len(index)
-        progress(f"epoch {epoch + 1} of {epochs}, loss {total / len(part):.3f}")
 
 
 def _moved(images: Tensor) -> Tensor:

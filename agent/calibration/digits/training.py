@@ -15,6 +15,16 @@ THREADS = 2
 """Sums depend on how work is cut over threads, so the number is part of what makes a build repeatable."""
 
 
+def shifted(images: Tensor) -> Tensor:
+    """Each image moved by up to one pixel in both directions, zeros moving in."""
+    padded = nn.functional.pad(images, (1, 1, 1, 1))
+    offsets = torch.randint(0, 3, (len(images), 2)).tolist()
+    height, width = images.shape[2:]
+    return torch.stack(
+        [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)]
+    )
+
+
 def train(
     part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None
 ) -> DigitsNet:
@@ -31,15 +41,19 @@ def set_up(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None] = lambda _: None) -> None:
-    """Train a net of (n, 1, 8, 8) inputs and 10 logits in place, and leave it in evaluation mode.
+def fit(
+    net: nn.Module,
+    part: Part,
+    epochs: int,
+    progress: Callable[[str], None] = lambda _: None,
+    augmented: Callable[[Tensor], Tensor] = shifted,
+) -> None:
+    """Train a net of 10 logits in place, and leave it in evaluation mode; `augmented` makes its inputs of digits.
 
     Raises ValueError for a part without labels.
     """
-    if part.labels is None:
-        raise ValueError("training needs labels")
     inputs = torch.from_numpy(part.inputs).float() * SCALE
-    labels = torch.from_numpy(part.labels)
+    labels = torch.from_numpy(part.known_labels)
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     steps = epochs * -(-len(part) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
@@ -48,7 +62,7 @@ def fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None]
     for epoch in range(epochs):
         total = 0.0
         for index in torch.split(torch.randperm(len(part)), BATCH):
-            loss = loss_of(net(_shifted(inputs[index])), labels[index])
+            loss = loss_of(net(augmented(inputs[index])), labels[index])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -56,13 +70,3 @@ def fit(net: nn.Module, part: Part, epochs: int, progress: Callable[[str], None]
             total += float(loss.detach()) * len(index)
         progress(f"epoch {epoch + 1} of {epochs}: loss {total / len(part):.3f}")
     net.eval()
-
-
-def _shifted(images: Tensor) -> Tensor:
-    """Each image moved by up to one pixel in both directions, zeros moving in."""
-    padded = nn.functional.pad(images, (1, 1, 1, 1))
-    offsets = torch.randint(0, 3, (len(images), 2)).tolist()
-    height, width = images.shape[2:]
-    return torch.stack(
-        [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)]
-    )
