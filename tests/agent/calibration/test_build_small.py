@@ -11,6 +11,9 @@ from agent.engines.bundle_check import verify
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.ladder import OperatingPoint
 
+# Two builds one after the other, which share the machine with other tests.
+pytestmark = pytest.mark.timeout(600)
+
 RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6, engines=("eager",))
 
 

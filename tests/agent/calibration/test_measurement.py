@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from agent.calibration.build import export_network
+from agent.calibration.candidate import candidate
 from agent.calibration.measurement import measure_latency
 from agent.calibration.risk import newly_wrong
 from agent.calibration.setting import Setting
@@ -24,7 +25,8 @@ def test_latencies_are_ordered_like_the_work_and_positive() -> None:
     blocks = [(f"block_{i}", nn.Linear(512, 512)) for i in range(40)]
     network = export_network([*blocks, ("head", nn.Linear(512, 2))], torch.zeros(2, 512))
     engine = EagerEngine(network)
-    networks = [engine.build(Setting()), engine.build(Setting(skip=frozenset(name for name, _ in blocks)))]
-    full, skipped = measure_latency(networks, np.ones((3, 512), np.float32), rounds=30)
+    settings = [Setting(), Setting(skip=frozenset(name for name, _ in blocks))]
+    variants = [engine.prepare(candidate(setting, "eager")) for setting in settings]
+    full, skipped = measure_latency(variants, np.ones((3, 512), np.float32), rounds=30)
     assert 0 < skipped.p50_ms < full.p50_ms
     assert full.p50_ms <= full.p95_ms

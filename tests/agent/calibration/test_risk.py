@@ -42,8 +42,8 @@ def test_failures_by_kind(text: str, kind: Risk, failures: list[bool]) -> None:
     ("text", "words"),
     [
         ("accuracy", "allowed are newly_wrong"),
-        ("cosine:close", "must be a number above 0"),
-        ("distance:-1", "must be a number above 0"),
+        ("cosine:close", "needed is a number after the colon"),
+        ("distance:-1", "must be above 0"),
         ("no.such.module:f", "No module named"),
         (f"{__name__}:nothing", "nothing"),
     ],
