@@ -19,6 +19,7 @@ from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.labelled_images import LabelledImages, load_images
 from agent.bench.routing_metrics import Measured, measure, summary
 from agent.bench.routing_net import PlainBlock, ResidualBlock, RoutingNet, routing_net
+from agent.bench.routing_options import RoutingOptions
 from agent.bench.routing_output import write_csv, write_plot
 from agent.bench.routing_scores import ACTIVITIES, Scores, block_scores, quantile
 from agent.calibration.setting import Setting
@@ -53,19 +54,12 @@ SHOWN = (
 Row = dict[str, Cell]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The paper's options with its defaults; `output` takes the CSV, with a picture beside it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RoutingOptions):
+    """Those of the paper, and the pictures: a known set, or a directory."""
 
     dataset: str = "digits"
     data: Path | None = None
-    dim: int = 128
-    layers: int = 6
-    threshold: float = 0.1
-    batch_size: int = 64
-    runs: int = 5
-    seed: int = 42
-    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """`tidegate bench routing-synthetic`: the routing paper's synthetic experiment (section 5.1), counted honestly."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from agent.bench.energy import Meter, NoMeter, find_meter
 from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.routing_metrics import Measured, measure, skip_ratio, summary
 from agent.bench.routing_net import PlainBlock, RoutingNet, routing_net
+from agent.bench.routing_options import RoutingOptions
 from agent.bench.routing_output import write_csv, write_plot
 from agent.bench.routing_scores import ACTIVITIES, block_scores, quantile
 from agent.calibration.setting import Setting
@@ -41,18 +41,11 @@ SHOWN = (
 """What a person sees; the JSON line and the CSV have all of the paper's metrics."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The paper's options with its defaults; `output` takes the CSV, with a picture beside it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RoutingOptions):
+    """Those of the paper, and how many inputs to draw."""
 
     samples: int = 10_000
-    dim: int = 128
-    layers: int = 6
-    threshold: float = 0.1
-    batch_size: int = 64
-    runs: int = 5
-    seed: int = 42
-    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

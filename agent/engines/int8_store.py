@@ -40,7 +40,7 @@ class Int8Store:
             return self._int8(name)
         # Nibbles are those of 8-bit codes, whatever the processor can multiply without saturating.
         eight = self._int8(name) if self._limit == WEIGHT_LIMIT else self._quantized(name, WEIGHT_LIMIT)
-        return as_int4(eight, self._limit)
+        return as_int4(eight)
 
     def _int8(self, name: str) -> QuantizedWeight:
         if self._mapped is None and not self._open():

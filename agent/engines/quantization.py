@@ -73,18 +73,10 @@ def quantize_weight(weight: npt.NDArray[np.float32], limit: int) -> QuantizedWei
     return QuantizedWeight(codes, scales)
 
 
-def as_int4(weight: QuantizedWeight, limit: int) -> QuantizedWeight:
-    """The zero-centred high nibbles of codes within `WEIGHT_LIMIT`, as codes within `limit` of the same values."""
-    step = 16 if limit >= WEIGHT_LIMIT else 8
-    high = (weight.codes.astype(np.int16) + 8) >> 4
-    return QuantizedWeight((high * step).astype(np.int8), weight.scales * np.float32(16 / step))
-
-
-def high_nibbles(weight: npt.NDArray[np.float32]) -> QuantizedWeight:
-    """The weight's int4 form, -7..7: the rounded high nibbles of its int8 codes. One step is sixteen of theirs."""
-    whole = quantize_weight(weight, WEIGHT_LIMIT)
-    high = (whole.codes.astype(np.int16) + 8) >> 4
-    return QuantizedWeight(high.astype(np.int8), whole.scales * np.float32(16))
+def as_int4(eight: QuantizedWeight) -> QuantizedWeight:
+    """The rounded high nibbles, -7..7, of codes within `WEIGHT_LIMIT`: the weight's int4 form."""
+    high = (eight.codes.astype(np.int16) + 8) >> 4
+    return QuantizedWeight(high.astype(np.int8), eight.scales * np.float32(16))
 
 
 def union(spans: Iterable[Range]) -> Range:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agent.engines.quantization import WEIGHT_LIMIT, high_nibbles, quantize_weight
+from agent.engines.quantization import WEIGHT_LIMIT, as_int4, quantize_weight
 from agent.models.ladder import Precision
 from agent.models.network import WeightArray
 
@@ -13,7 +13,8 @@ def rounded(weight: WeightArray, precision: Precision) -> WeightArray:
         return weight
     if precision is Precision.BF16:
         return _to_bfloat16(weight)
-    quantized = high_nibbles(weight) if precision is Precision.INT4 else quantize_weight(weight, WEIGHT_LIMIT)
+    eight = quantize_weight(weight, WEIGHT_LIMIT)
+    quantized = as_int4(eight) if precision is Precision.INT4 else eight
     scales = quantized.scales.reshape(-1, *[1] * (weight.ndim - 1))
     widened: WeightArray = quantized.codes.astype(np.float32) * scales
     return widened

@@ -32,7 +32,16 @@ def synthetic(
     from agent.bench.routing_output import PlotError  # noqa: PLC0415
 
     samples, runs = (min(samples, 1000), min(runs, 2)) if quick else (samples, runs)
-    options = bench.Options(samples, dim, layers, threshold, batch_size, runs, seed, output)
+    options = bench.Options(
+        samples=samples,
+        dim=dim,
+        layers=layers,
+        threshold=threshold,
+        batch_size=batch_size,
+        runs=runs,
+        seed=seed,
+        output=output,
+    )
     try:
         show(bench.run(options), as_json)
     except PlotError as error:
@@ -63,7 +72,17 @@ def classification(
     from agent.calibration.datasets import DataError  # noqa: PLC0415
 
     runs = min(runs, 2) if quick else runs
-    options = bench.Options(dataset, data, dim, layers, threshold, batch_size, runs, seed, output)
+    options = bench.Options(
+        dataset=dataset,
+        data=data,
+        dim=dim,
+        layers=layers,
+        threshold=threshold,
+        batch_size=batch_size,
+        runs=runs,
+        seed=seed,
+        output=output,
+    )
     try:
         show(bench.run(options, progress), as_json)
     except (DataError, PlotError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 from agent.engines.onnx.protobuf import TensorValue
 from agent.engines.onnx.weights import float_constants
 from agent.engines.processor import weight_limit
-from agent.engines.quantization import QuantizedWeight, high_nibbles, quantize_weight
+from agent.engines.quantization import WEIGHT_LIMIT, QuantizedWeight, as_int4, quantize_weight
 from agent.engines.rounding import rounded
 from agent.models.graph import layer_of
 from agent.models.ladder import Precision
@@ -44,7 +44,7 @@ class Numbers:
     def quantized(self, name: str) -> QuantizedWeight:
         """A weight as int8 codes that the processor multiplies without saturating; int4 is unpacked to them."""
         if self._codes[layer_of(name)] is Precision.INT4:
-            return high_nibbles(self.array(name))
+            return as_int4(quantize_weight(self.array(name), WEIGHT_LIMIT))
         return quantize_weight(self.array(name), weight_limit())
 
     def array(self, name: str) -> WeightArray:
