@@ -24,7 +24,9 @@ def _problems(document: Document, policy: Policy, ladder: Ladder) -> Iterator[Pr
     for path, use in uses:
         if not isinstance(use, Named) or use.point in within:
             continue
-        mark = document.marks[path]
+        mark = document.marks.get(path)
+        if mark is None:  # not of this document: what a layer below says was checked there
+            continue
         if use.point not in names:
             near = next(iter(difflib.get_close_matches(use.point, names, 1)), "")
             words = ", ".join(("full", "cheapest", "pause", *names))

@@ -142,6 +142,11 @@ class Control:
             }
             self._emit(Event(EventKind.DECISION, text, details))
 
+    @property
+    def runnable(self) -> Ladder:
+        """The ladder without points that the engine refuses: what a policy may name here."""
+        return Ladder(tuple(point for point in self._ladder.points if point.name not in self._keeper.refused))
+
     def _usable(self) -> Ladder:
         """The ladder without points that the engine refuses, those in quarantine and drifted ones.
 

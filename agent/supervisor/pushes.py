@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from agent.documents import Document, DocumentError
+from agent.documents import Document, DocumentError, parse
 from agent.policy.board import Board
+from agent.policy.points import check_points
 from agent.policy.policy import Policy
 from agent.policy.schema import load_policy
 from agent.policy.store import PolicyStore, Verdict
@@ -151,9 +152,15 @@ class Pushes:
         self._emit(Event(EventKind.POLICY, text, {"version": state.version, "state": state.state}))
 
     def _policy_in(self, push: PolicyPush) -> Policy | str:
-        """The policy of a push over the local one and the board's profile, or what is wrong with it."""
+        """The policy of a push over the local one and the board's profile, or what is wrong with it.
+
+        Points that it names must be on this device's ladder: a fleet's boards run different engines, and a policy
+        that asks one for another's point would have it refuse all requests.
+        """
+        name = f"pushed policy version {push.version}"
         try:
-            policy = load_policy(push.policy, f"pushed policy version {push.version}", self._board, self._below)
+            policy = load_policy(push.policy, name, self._board, self._below)
+            check_points(parse(push.policy, name), policy, self._control.runnable)
         except DocumentError as error:
             return str(error)
         if policy.version != push.version:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import PLAIN_POLICY, AgentProcess
+from agent_process import ENGINE, PLAIN_POLICY, AgentProcess, rungs
 from paho.mqtt import subscribe
 
 from agent.fleet.broker import LocalBroker
@@ -47,7 +47,7 @@ def test_inputs_of_another_kind_demote_the_point_for_good(
     (tmp_path / "policy.yaml").write_text(PLAIN_POLICY + GUARDED)
     (tmp_path / "plugged.csv").write_text(PLUGGED)
     agent = start_agent(broker, replay={"trace": str(tmp_path / "plugged.csv")})
-    cheapest = agent.status().ladder[-1].name
+    cheapest = rungs(ENGINE)[-1]
     agent.wait_until(lambda status: status.point == cheapest)
     chance, deadline = random.Random(5), time.monotonic() + BOUND_S
     while not agent.status().demotions:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-from agent_process import AgentProcess, Load, pinned
+from agent_process import ENGINE, AgentProcess, Load, pinned, rungs
 
 from agent.fleet.broker import LocalBroker
 from agent.fleet.push import push
@@ -21,7 +21,7 @@ def test_killed_worker_is_replaced_at_its_point_and_no_connection_is_refused(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
     agent = start_agent(broker, allow_unsigned=True)
-    point = agent.status().ladder[2].name
+    point = rungs(ENGINE)[2]
     assert push(broker.address, Target("device", agent.device), pinned(point, 2), 2).outcome == "accepted"
     with Load(agent) as load:
         load.wait_served(20)
@@ -57,13 +57,7 @@ def test_killed_supervisor_goes_on_where_it_was(start_agent: StartAgent, broker:
         witness = ending.enter_context(Watch(broker.address, AgentProcess.device))
         agent = start_agent(broker, allow_unsigned=True)
         load = ending.enter_context(Load(agent))
-        # The cheapest that the pushed policy's ceiling of 5 % allows.
-        allowed = [
-            rung
-            for rung in agent.status().ladder
-            if rung.certified_risk is not None and rung.certified_risk <= 0.05
-        ]
-        point = allowed[-1].name
+        point = rungs(ENGINE)[-1]
         target = Target("device", agent.device)
         assert push(broker.address, target, pinned(point, 2), 2).outcome == "accepted"
         load.wait_served(20)

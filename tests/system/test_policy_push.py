@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
+from agent_process import BELOW_FULL, ENGINE, PLAIN_POLICY, AgentProcess, pinned, rungs
 
 from agent.fleet.broker import LocalBroker
 
@@ -86,6 +86,21 @@ def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
     assert "default" in result.reason
     status = agent.status()
     assert (status.policy.name, status.policy.version) == ("plain", 1)
+
+
+def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported(
+    start_agent: StartAgent, broker: LocalBroker
+) -> None:
+    from agent.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
+    from agent.telemetry.envelope import Target  # noqa: PLC0415
+
+    agent = start_agent(broker, allow_unsigned=True)
+    agent.wait_until(lambda status: status.worker.state == "serving")
+    stranger = rungs("packed")[-1]
+    result = push_text(broker.address, Target("device", agent.device), pinned(stranger, 3), 3)
+    assert (result.outcome, stranger in result.reason) == ("refused", True)
+    assert rungs(ENGINE)[-1] in result.reason
+    assert agent.ask()[0] == 200
 
 
 def test_command_refuses_a_wrong_file_before_anything_is_sent(broker: LocalBroker, tmp_path: Path) -> None:
