@@ -31,11 +31,12 @@ def test_systemd_hears_ready_the_loops_progress_and_stopping(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/maps, which Linux has")
-def test_the_supervisor_has_no_torch_and_its_worker_has(start_agent: StartAgent) -> None:
+def test_the_worker_alone_has_the_models_libraries(start_agent: StartAgent) -> None:
     agent = start_agent()
-    worker = agent.status().worker.pid
-    assert "libtorch" not in Path(f"/proc/{agent.pid}/maps").read_text()
-    assert "libtorch" in Path(f"/proc/{worker}/maps").read_text()
+    worker = agent.wait_until(lambda status: status.worker.state == "serving").worker.pid
+    supervisors, workers = (Path(f"/proc/{pid}/maps").read_text() for pid in (agent.pid, worker))
+    assert "onnxruntime" in workers
+    assert [name for name in ("onnxruntime", "libtorch", "numpy") if name in supervisors] == []
 
 
 @pytest.mark.parametrize(("no_fit", "status"), [("refuse", 503), ("cheapest_uncertified", 200)])
