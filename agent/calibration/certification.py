@@ -38,11 +38,16 @@ def certify(
     certificates: list[Certificate | None] = [None] * len(failures)
     for alpha in reversed(alphas):
         for index, count in enumerate(failures):
-            if binomial_cdf(count, n, alpha) > share:
+            if not holds(count, n, alpha, share):
                 break
             certificates[index] = Certificate(risk, alpha, delta, n, count)
     needed = [(alpha, samples_needed(alpha, share)) for alpha in alphas]
     return Certification(tuple(certificates), tuple((alpha, least) for alpha, least in needed if least > n))
+
+
+def holds(failures: int, n: int, alpha: float, delta: float) -> bool:
+    """Whether so few failures in n show with confidence 1 - delta that the risk is at most alpha."""
+    return binomial_cdf(failures, n, alpha) <= delta
 
 
 def binomial_cdf(k: int, n: int, p: float) -> float:
@@ -59,7 +64,7 @@ def failures_allowed(n: int, alpha: float, delta: float) -> int | None:
     """The most failures in n that still certify alpha at confidence 1 - delta; None when not even 0 does."""
     allowed = None
     for count in range(n + 1):
-        if binomial_cdf(count, n, alpha) > delta:
+        if not holds(count, n, alpha, delta):
             break
         allowed = count
     return allowed

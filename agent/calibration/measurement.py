@@ -26,6 +26,7 @@ class Latency:
 
     p50_ms: float
     p95_ms: float
+    mean_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def measure_figures(
                 latency_p50_ms=latency.p50_ms,
                 latency_p95_ms=latency.p95_ms,
                 weights_resident_bytes=subject.variant.weights_resident_bytes,
+                latency_mean_ms=latency.mean_ms,
             )
         )
     return tuple(figures)
@@ -90,4 +92,4 @@ def measure_latency(variants: Sequence[Variant], inputs: Array, rounds: int = RO
             variant.run(sample)
             if turn >= 0:
                 times_ms[index, turn] = (time.perf_counter() - start) * 1e3
-    return tuple(Latency(*map(float, np.percentile(row, [50, 95]))) for row in times_ms)
+    return tuple(Latency(*map(float, (*np.percentile(row, [50, 95]), row.mean()))) for row in times_ms)

@@ -1,6 +1,4 @@
-"""Which held-out inputs fail at which points of a chain: all that certification needs to know of a network."""
-
-from collections.abc import Sequence
+"""Which held-out inputs fail at a point: all that certification needs to know of a network."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +12,33 @@ from agent.models.evidence import scaled
 from agent.models.ladder import OperatingPoint
 
 
-def failure_masks(
-    engine: Engine,
-    points: Sequence[OperatingPoint],
-    part: Part,
-    scale: float,
-    risk: RiskMeasure,
-    kept: KeptFailures | None = None,
-) -> npt.NDArray[np.bool_]:
-    """Failures of each point against the first, which is the full model: bool (points, samples).
+class Outcomes:
+    """Failures of points on one part of the data, against one full point on the same engine."""
 
-    What an earlier, interrupted count has `kept` is taken from there.
-    """
-    inputs = scaled(part.inputs, scale)
-    full = answer_all(engine.prepare(points[0]), inputs).outputs
-    masks = [np.zeros(len(part), np.bool_)]
-    for point in points[1:]:
-        failed = None if kept is None else kept.of(point)
-        if failed is None:
-            failed = risk.failures(full, answer_all(engine.prepare(point), inputs).outputs, part.labels)
-            if kept is not None:
-                kept.add(point, failed)
-        masks.append(failed)
-    return np.stack(masks)
+    def __init__(
+        self,
+        engine: Engine,
+        full: OperatingPoint,
+        part: Part,
+        scale: float,
+        risk: RiskMeasure,
+        kept: KeptFailures | None = None,
+    ) -> None:
+        """What an earlier, interrupted count has `kept` is taken from there."""
+        self._engine = engine
+        self._part = part
+        self._risk = risk
+        self._kept = kept
+        self._inputs = scaled(part.inputs, scale)
+        self._full = answer_all(engine.prepare(full), self._inputs).outputs
+
+    def failed(self, point: OperatingPoint) -> npt.NDArray[np.bool_]:
+        """Which samples fail at the point: bool (samples,)."""
+        known = None if self._kept is None else self._kept.of(point)
+        if known is not None:
+            return known
+        outputs = answer_all(self._engine.prepare(point), self._inputs).outputs
+        failed = self._risk.failures(self._full, outputs, self._part.labels)
+        if self._kept is not None:
+            self._kept.add(point, failed)
+        return failed

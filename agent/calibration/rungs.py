@@ -8,7 +8,7 @@ import numpy as np
 from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.batches import run
 from agent.calibration.candidate import candidate, is_narrow
-from agent.calibration.certification import Certification, certify
+from agent.calibration.certification import Certification, certify, holds
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
 from agent.calibration.goal import Goal, Knob
@@ -17,7 +17,7 @@ from agent.calibration.live_bytes import INPUTS as LIVE_INPUTS
 from agent.calibration.live_bytes import with_live_bytes
 from agent.calibration.measurement import Subject, fastest_threads, measure_figures
 from agent.calibration.moves import PrecisionMove
-from agent.calibration.outcomes import failure_masks
+from agent.calibration.outcomes import Outcomes
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
 from agent.calibration.ranges import RangeFinder
@@ -78,48 +78,68 @@ class RungMaker:
     def rungs(self, host: Host, progress: Progress) -> tuple[OperatingPoint, ...]:
         """Certified and measured points for one engine, full first."""
         engine = host.over(self._network)
-        tested = self._own(host, engine, progress)
-        progress(f"{host.name}: certifying {len(tested)} points on {len(self._split.certify)} inputs")
-        certification = self._certify(host, engine, tested, progress)
+        tested, counts = self._tested(host, engine, progress)
+        certification = self._certify(counts, progress)
         chosen = self._picked(tested, certification)
         settings = [tested[index].setting for index in chosen]
         progress(f"{host.name}: {len(chosen)} of {len(tested)} points become rungs; measuring them")
         return self._measured(host, engine, settings, [certification.certificates[index] for index in chosen])
 
-    def _own(self, host: Host, engine: Engine, progress: Progress) -> tuple[_Tested, ...]:
-        """The chain's settings with the engine's own ranges and thresholds; what it can't run is left out."""
-        found: list[_Tested] = []
-        threads = 1
-        if Knob.THREADS in self._plan.knobs:
-            threads = fastest_threads(engine, candidate(self._chain[0].setting, host.name), self._search_inputs)
-            progress(f"{host.name}: fastest with {threads} threads")
+    def _tested(self, host: Host, engine: Engine, progress: Progress) -> tuple[tuple[_Tested, ...], list[int]]:
+        """The chain's settings as the engine runs them, full first, and the failures on C of all the others.
+
+        Down to where the sequence of the largest alpha ends: what lies below could get no certificate any more.
+        """
+        plan, part = self._plan, self._split.certify
+        threads = self._threads(host, engine, progress)
+        kept = None if self._earlier is None else self._earlier.failures(f"{host.name} {host.runtime}", len(part))
+        full, *below = self._chain
+        first = _Tested(full, replace(full.setting, threads=threads))
+        outcomes = Outcomes(engine, candidate(first.setting, host.name), part, self._scale, plan.aim.risk, kept)
+        tested, counts = [first], list[int]()
         refused: dict[str, None] = {}
-        for done, step in enumerate(self._chain):
-            setting = replace(step.setting, threads=threads)
+        for done, step in enumerate(below, 1):
             try:
-                if host.name != REFERENCE and is_narrow(setting):
-                    setting = setting.without_bf16()
-                    setting = replace(setting, ranges=self._finder.ranges(setting))
-                    setting = refitted(self._network, setting, self._search_inputs, host)
-                engine.prepare(candidate(setting, host.name)).release()
+                setting = self._own(host, replace(step.setting, threads=threads))
+                failures = int(outcomes.failed(candidate(setting, host.name)).sum())
             except UnsupportedPoint as error:
                 refused[str(error)] = None
                 continue
-            found.append(_Tested(step, setting))
-            progress(f"{host.name}: fitting thresholds", share=done / len(self._chain))
+            tested.append(_Tested(step, setting))
+            counts.append(failures)
+            progress(
+                f"{host.name}: {step.move}: {failures} of {len(part)} inputs fail", share=done / len(self._chain)
+            )
+            if not holds(failures, len(part), plan.alphas[-1], self._share_of_delta):
+                break
         for reason in refused:
             progress(f"{host.name}: left out: {reason}")
-        return tuple(found)
+        return tuple(tested), counts
 
-    def _certify(self, host: Host, engine: Engine, tested: Sequence[_Tested], progress: Progress) -> Certification:
+    def _threads(self, host: Host, engine: Engine, progress: Progress) -> int:
+        if Knob.THREADS not in self._plan.knobs:
+            return 1
+        threads = fastest_threads(engine, candidate(self._chain[0].setting, host.name), self._search_inputs)
+        progress(f"{host.name}: fastest with {threads} threads")
+        return threads
+
+    def _own(self, host: Host, setting: Setting) -> Setting:
+        """The setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
+        if host.name == REFERENCE or not is_narrow(setting):
+            return setting
+        setting = setting.without_bf16()
+        setting = replace(setting, ranges=self._finder.ranges(setting))
+        return refitted(self._network, setting, self._search_inputs, host)
+
+    @property
+    def _share_of_delta(self) -> float:
+        """What each alpha of each engine may use of delta."""
+        return self._plan.delta / self._hosts / len(self._plan.alphas)
+
+    def _certify(self, counts: Sequence[int], progress: Progress) -> Certification:
         """Certificates on part C; the first setting is the full model, which loses nothing."""
-        plan, part = self._plan, self._split.certify
-        points = [candidate(each.setting, host.name) for each in tested]
-        earlier = self._earlier
-        kept = None if earlier is None else earlier.failures(f"{host.name} {host.runtime}", len(part))
-        masks = failure_masks(engine, points, part, self._scale, plan.aim.risk, kept)
-        counts = [int(count) for count in masks[1:].sum(1)]
-        n, kind = len(part), plan.aim.risk.kind
+        plan, n = self._plan, len(self._split.certify)
+        kind = plan.aim.risk.kind
         found = certify(counts, n, plan.alphas, plan.delta / self._hosts, kind)
         for alpha, needed in found.not_certifiable:
             progress(f"alpha {alpha:.1%} is not certifiable with {n} samples, it needs {needed}")

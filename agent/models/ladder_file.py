@@ -83,6 +83,7 @@ class FiguresModel(_Model):
     latency_p95_ms: Positive
     weights_resident_bytes: Count
     energy_mj: Positive | None
+    latency_mean_ms: Positive | None = None
     peak_live_dense_bytes: Count | None = None
     peak_live_encoded_bytes: Count | None = None
 

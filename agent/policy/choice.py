@@ -65,9 +65,9 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
 def power_w(point: OperatingPoint) -> float | None:
     """Mean draw while answering, W: energy per input over its median time; None when either is not measured."""
     figures = point.figures
-    if figures.energy_mj is None or figures.latency_p50_ms <= 0:
+    if figures.energy_mj is None or figures.busy_ms <= 0:
         return None
-    return figures.energy_mj / figures.latency_p50_ms
+    return figures.energy_mj / figures.busy_ms
 
 
 def _bounds_cost(bounds: Bounds) -> bool:

@@ -101,11 +101,11 @@ class Learned:
         figures = point.figures
         if figures.energy_mj is not None:
             return figures.energy_mj / 1e3
-        return self.prior.active_w * point.threads * figures.latency_p50_ms / 1e3
+        return self.prior.active_w * point.threads * figures.busy_ms / 1e3
 
     def served_hz(self, point: OperatingPoint, asked_hz: float) -> float:
         """How many of the asked requests the point can answer."""
-        busy_s = point.figures.latency_p50_ms / 1e3 * max(_LEAST_SLOWDOWN, self.slowdown.mean)
+        busy_s = point.figures.busy_ms / 1e3 * max(_LEAST_SLOWDOWN, self.slowdown.mean)
         return min(asked_hz, 1.0 / busy_s) if busy_s > 0 else asked_hz
 
     def offers(self, points: Iterable[OperatingPoint], asked_hz: float, base_w: float) -> list[Offer]:
@@ -114,7 +114,7 @@ class Learned:
         offers = []
         for point in points:
             # As `served_hz`, unrolled: this runs for every point in every decision.
-            busy_s = point.figures.latency_p50_ms * slow_s
+            busy_s = point.figures.busy_ms * slow_s
             served_hz = asked_hz if busy_s * asked_hz <= 1.0 else 1.0 / busy_s
             draw_w = base_w + slope * self.answer_j(point) * served_hz
             offers.append(Offer(point, accuracy(point) * served_hz, draw_w))

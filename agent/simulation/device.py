@@ -54,7 +54,7 @@ class Device:
         figures = point.figures
         if figures.energy_mj is not None:
             return figures.energy_mj / 1e3
-        return self.active_w * point.threads * figures.latency_p50_ms / 1e3
+        return self.active_w * point.threads * figures.busy_ms / 1e3
 
     def cold_share(self, celsius: float) -> float:
         """How much of the charge that is drawn arrives at this ambient temperature, 0..1."""

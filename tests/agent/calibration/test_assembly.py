@@ -1,5 +1,7 @@
 """Which points of a chain become rungs."""
 
+from dataclasses import replace
+
 from agent.calibration.assembly import name_point, pick_rungs, undominated
 from agent.calibration.setting import Setting
 from agent.models.ladder import Figures, Precision
@@ -27,6 +29,12 @@ def test_nothing_certified_leaves_the_full_point() -> None:
 def test_a_rung_no_faster_and_no_smaller_is_dropped() -> None:
     listed = [figures(1.0, 100), figures(0.98, 99), figures(1.1, 50), figures(0.5, 50), figures(0.49, 50)]
     assert undominated(listed) == (0, 2, 3)
+
+
+def test_a_rung_that_spares_the_hard_samples_alone_is_kept() -> None:
+    above, below = (replace(figures(0.2, 50), latency_mean_ms=mean_ms) for mean_ms in (1.0, 0.5))
+    assert undominated([above, below]) == (0, 1)
+    assert undominated([below, above]) == (0,)
 
 
 def test_names_say_what_was_turned_and_never_clash() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agent.calibration.certification import certify
 from agent.calibration.digits.data import SCALE, load_split
-from agent.calibration.outcomes import failure_masks
+from agent.calibration.outcomes import Outcomes
 from agent.calibration.plan import ALPHAS, DELTA
 from agent.calibration.risk import DISAGREEMENT, NEWLY_WRONG, RiskMeasure
 from agent.calibration.split import Part
@@ -36,7 +36,8 @@ def outcomes(risk: RiskMeasure) -> Masks:
         *(np.concatenate(values) for values in zip(*((p.inputs, p.labels, p.indices) for p in rest), strict=True))
     )
     points = [replace(point, engine="eager") for point in bundle.ladder.points]
-    return failure_masks(EagerEngine(bundle), points, everything, SCALE, risk)
+    counted = Outcomes(EagerEngine(bundle), points[0], everything, SCALE, risk)
+    return np.stack([counted.failed(point) for point in points])
 
 
 @pytest.fixture(scope="module", params=[NEWLY_WRONG, DISAGREEMENT], ids=lambda risk: risk.kind)
