@@ -101,7 +101,7 @@ class Figures:
 
     @property
     def busy_ms(self) -> float:
-        """How long an answer takes on average (exits make answers differ): the mean if it was measured, else p50."""
+        """Time of an answer on average: the mean where measured (exits make answers differ), else p50."""
         return self.latency_p50_ms if self.latency_mean_ms is None else self.latency_mean_ms
 
 
