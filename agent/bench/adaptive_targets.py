@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 
-from agent.bench.energy import NoMeter, find_meter
 from agent.bench.figures import Cell
 from agent.bench.zoo_on_digits import Trained
 from agent.calibration.adaptive import Adaptive, Cost, Data
@@ -15,6 +14,7 @@ from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.resolution import runs_at
 from agent.engines.tracing import Tracer
+from drivers.energy_meter import NoMeter, find_energy_meter
 
 RESOLUTIONS = ((32, 32), (28, 28), (24, 24), (20, 20), (16, 16))
 THREADS = (1, 2)
@@ -69,5 +69,5 @@ def target_rows(model: str, trained: Trained, kind: str) -> Iterator[Row]:
 def _cost(kind: str, engine: EagerEngine, trained: Trained) -> Cost | NoMeter:
     if kind == "latency":
         return latency_cost(engine, trained.search.inputs)
-    meter = find_meter()
-    return meter if isinstance(meter, NoMeter) else energy_cost(engine, trained.search.inputs, meter.spent_j)
+    meter = find_energy_meter()
+    return meter if isinstance(meter, NoMeter) else energy_cost(engine, trained.search.inputs, meter)

@@ -24,7 +24,7 @@ from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, weights_file, write_bundle
 from agent.models.evidence import Canaries, Samples
 from agent.models.graph_file import graphs_sha256
-from agent.models.ladder import Figures, Ladder, OperatingPoint, Precision
+from agent.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision
 from agent.models.ladder_file import Calibration
 from agent.models.network import TrainedNetwork
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper, WorkerSpec
@@ -217,6 +217,7 @@ def _write(bundle: Path, network: TrainedNetwork, engine: Engine) -> None:
             data="random weights",
             parts={},
             failure="nothing is certified",
+            comparison=Comparison(),
             search={},
             alphas=(),
             delta=0.05,

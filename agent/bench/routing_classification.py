@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from agent.bench.energy import Meter, NoMeter, find_meter
 from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.labelled_images import LabelledImages, load_images
 from agent.bench.routing_metrics import Measured, measure, summary
@@ -26,6 +25,7 @@ from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.staged import StagedNetwork
 from agent.models.ladder import Activity
+from drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 _PAPERS_RULE = "one threshold on mean |x|"
 ABLATION = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
@@ -101,7 +101,7 @@ def run(options: Options, progress: Callable[[str], None]) -> Figures:
     images = load_images(options.dataset, options.data, options.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = find_meter()
+    found = find_energy_meter()
     meter = None if isinstance(found, NoMeter) else found
     rows: list[Row] = []
     try:
@@ -172,7 +172,7 @@ def _train(net: RoutingNet, images: LabelledImages) -> None:
 
 
 def _rows(
-    kind: _Kind, subjects: Sequence[_Subject], options: Options, images: LabelledImages, meter: Meter | None
+    kind: _Kind, subjects: Sequence[_Subject], options: Options, images: LabelledImages, meter: EnergyMeter | None
 ) -> Iterator[Row]:
     full: list[Measured] = []
     for rule in _rules(options):

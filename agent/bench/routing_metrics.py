@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from agent.bench.energy import Meter
 from agent.bench.figures import Cell
 from agent.engines.engine import Array
 from agent.engines.staged import StagedNetwork
+from drivers.energy_meter import EnergyMeter
 
 HISTOGRAM_BINS = 10
 WARM_UP_BATCHES = 3
@@ -37,7 +37,7 @@ class Measured:
         return len(self.outputs)
 
 
-def measure(network: StagedNetwork, inputs: Array, batch_size: int, meter: Meter | None) -> Measured:
+def measure(network: StagedNetwork, inputs: Array, batch_size: int, meter: EnergyMeter | None) -> Measured:
     """Answer all inputs in batches; a skipped block is one that was not computed for a sample."""
     batches = [inputs[start : start + batch_size] for start in range(0, len(inputs), batch_size)]
     for batch in batches[:WARM_UP_BATCHES]:

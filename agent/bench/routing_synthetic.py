@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from agent.bench.energy import Meter, NoMeter, find_meter
 from agent.bench.figures import Cell, Figures, Goal
 from agent.bench.routing_metrics import Measured, measure, skip_ratio, summary
 from agent.bench.routing_net import PlainBlock, RoutingNet, routing_net
@@ -17,6 +16,7 @@ from agent.calibration.theory import gated_cost, paper_skip_probability, skip_pr
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.ladder import Activity
+from drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 ABLATION = (0.05, 0.1, 0.2, 0.4, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Around the paper's 0.1, and around 0.798 where the corrected formula has its step."""
@@ -71,7 +71,7 @@ def run(options: Options) -> Figures:
     torch.set_num_threads(1)
     try:
         runs = [_drawn(options, options.seed + number) for number in range(options.runs)]
-        found = find_meter()
+        found = find_energy_meter()
         meter = None if isinstance(found, NoMeter) else found
         full = [measure(run.engine.build(Setting()), run.inputs, options.batch_size, meter) for run in runs]
         thresholds = dict.fromkeys((options.threshold, *ABLATION))
@@ -100,7 +100,7 @@ def _drawn(options: Options, seed: int) -> _Run:
     return _Run(net, EagerEngine(net.exported()), inputs)
 
 
-def _row(options: Options, runs: list[_Run], tau: float, meter: Meter | None) -> _Row:
+def _row(options: Options, runs: list[_Run], tau: float, meter: EnergyMeter | None) -> _Row:
     measured: list[Measured] = []
     published, first = [], []
     for run in runs:
@@ -123,7 +123,7 @@ def _row(options: Options, runs: list[_Run], tau: float, meter: Meter | None) ->
 
 
 def _ablation(
-    options: Options, runs: list[_Run], activity: Activity, rate: float, meter: Meter | None
+    options: Options, runs: list[_Run], activity: Activity, rate: float, meter: EnergyMeter | None
 ) -> dict[str, Cell]:
     """One threshold for all blocks on another activity function."""
     measured: list[Measured] = []

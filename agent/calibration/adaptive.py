@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibration.adaptive_knobs import BitsKnob, Choice, Knob, ZerosKnob
-from agent.calibration.risk import mean_kl, newly_wrong, top1_differs
+from agent.calibration.risk import DISAGREEMENT, mean_kl, newly_wrong
 from agent.calibration.selection import LOSS_FLOOR, Positions, Trial
 from agent.engines.engine import Array
 from agent.engines.tracing import Trace, Tracer
@@ -28,7 +28,7 @@ class Data:
     def risk(self, reference: Array, outputs: Array) -> float:
         """Share newly wrong against the reference's answers; without labels, share that differs."""
         if self.labels is None:
-            return float(top1_differs(reference, outputs).mean())
+            return float(DISAGREEMENT.differ(reference, outputs).mean())
         return float(newly_wrong(reference, outputs, self.labels).mean())
 
 

@@ -1,14 +1,13 @@
 """What a target other than memory bounds: latency and energy of one inference, measured on this device."""
 
-import itertools
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from agent.calibration.adaptive import Cost
 from agent.calibration.adaptive_knobs import Choice
+from agent.calibration.energy import Meter, inference_mj
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.engines.staged import StagedNetwork
@@ -16,8 +15,6 @@ from agent.engines.tracing import Trace
 
 ROUNDS = 40
 WARM_UP_ROUNDS = 5
-ENERGY_SECONDS = 1.0
-"""Counters move about every millisecond and cover the whole package: a second averages over both."""
 
 
 class NotMeasurable(Exception):  # noqa: N818 - reads as what it is at the call site
@@ -40,31 +37,17 @@ def latency_cost(engine: EagerEngine, inputs: Array) -> Cost:
     return cost
 
 
-def energy_cost(
-    engine: EagerEngine, inputs: Array, spent_j: Callable[[Callable[[], object]], float | None]
-) -> Cost:
-    """Millijoules of one inference: `spent_j` gives the joules spent while a function runs, idle power included.
+def energy_cost(engine: EagerEngine, inputs: Array, meter: Meter) -> Cost:
+    """Millijoules of one inference at batch 1, idle power included.
 
-    The cost raises NotMeasurable when the counter gives nothing. Sets torch's thread count for this process.
+    The cost raises NotMeasurable when the meter gives nothing. Sets torch's thread count for this process.
     """
 
     def cost(choice: Choice, _trace: Trace) -> float:
-        network = _ready(engine, choice)
-        done = 0
-
-        def work() -> None:
-            nonlocal done
-            until = time.monotonic() + ENERGY_SECONDS
-            for index in itertools.cycle(range(len(inputs))):
-                network.forward(inputs[index][None])
-                done += 1
-                if time.monotonic() >= until:
-                    return
-
-        spent = spent_j(work)
+        spent = inference_mj(_ready(engine, choice).forward, inputs, meter)
         if spent is None:
-            raise NotMeasurable("the energy counter gave no value while the model ran")
-        return spent / done * 1e3
+            raise NotMeasurable(f"{meter.source} gave no value while the model ran")
+        return spent
 
     return cost
 

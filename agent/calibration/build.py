@@ -10,6 +10,7 @@ from agent.calibration.calibrate import calibrate
 from agent.calibration.digits.data import LABELS, SCALE, SIZES, load_split
 from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.digits.training import EPOCHS, train
+from agent.calibration.energy import Meter
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress, silent
 from agent.engines.auto import NAME as AUTO
@@ -30,7 +31,11 @@ class Recipe:
 
 
 def build_digits_bundle(
-    out: Path, seed: int = SHIPPED_SEED, progress: Progress = silent, recipe: Recipe = Recipe()
+    out: Path,
+    seed: int = SHIPPED_SEED,
+    progress: Progress = silent,
+    recipe: Recipe = Recipe(),
+    meter: Meter | None = None,
 ) -> None:
     """Write the digits bundle into `out`. Sets torch's seed and thread count for this process.
 
@@ -42,7 +47,7 @@ def build_digits_bundle(
     net = train(split.train, seed, recipe.epochs, progress)
     progress("exporting")
     network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
-    found = calibrate(network, split, SCALE, progress, Plan(engines=recipe.engines))
+    found = calibrate(network, split, SCALE, progress, Plan(engines=recipe.engines), meter=meter)
     contents = Contents(
         model="digits",
         input=InputSpec("image", split.train.inputs.shape[1:], SCALE),

@@ -10,6 +10,7 @@ from torch import nn
 
 from agent.calibration.calibrate import calibrate
 from agent.calibration.datasets import DataError, Dataset, Picture, read_data
+from agent.calibration.energy import Meter
 from agent.calibration.hosts import HostError
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
@@ -50,10 +51,11 @@ class Request:
     command: str = ""
 
 
-def build_bundle(request: Request, progress: Progress) -> None:
+def build_bundle(request: Request, progress: Progress, meter: Meter | None = None) -> None:
     """Build, or go on with a build that was interrupted. Sets torch's seed and thread count for this process.
 
-    What is under way is kept beside the bundle in `OUT.partial`. Raises one of REFUSALS.
+    What is under way is kept beside the bundle in `OUT.partial`. Without a `meter` no energy is measured. Raises
+    one of REFUSALS.
     """
     torch.manual_seed(request.seed)
     model = load_model(request.model)
@@ -65,7 +67,7 @@ def build_bundle(request: Request, progress: Progress) -> None:
     for what, reason in found.refused:
         progress(f"no block: {what}: {reason}")
     partial = request.out.with_name(f"{request.out.name}.partial")
-    calibrated = calibrate(found.network, split, data.scale, progress, request.plan, partial)
+    calibrated = calibrate(found.network, split, data.scale, progress, request.plan, partial, meter)
     outputs = found.network.segments[-1].output_shape[0]
     shipped = max(1, SAMPLE_BYTES // split.report.inputs[0].nbytes)
     labels = split.report.labels

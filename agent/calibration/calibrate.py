@@ -14,6 +14,7 @@ from agent.calibration.canaries import choose_canaries
 from agent.calibration.chain_choice import best_course
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.course import Course, courses_for
+from agent.calibration.energy import Meter
 from agent.calibration.exit_heads import with_exit_heads
 from agent.calibration.hosts import Host, hosts_for
 from agent.calibration.menu import menu_of
@@ -55,11 +56,12 @@ def calibrate(
     progress: Progress,
     plan: Plan = PLAN,
     checkpoint: Path | None = None,
+    meter: Meter | None = None,
 ) -> Calibrated:
     """A ladder for the plan's engines. Sets torch's thread count for this process.
 
-    With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. Raises
-    HostError for an engine that isn't here.
+    With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. With a
+    `meter` the energy of the rungs is measured too. Raises HostError for an engine that isn't here.
     """
     hosts = hosts_for(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
@@ -68,11 +70,11 @@ def calibrate(
     network = fitted(network, search_inputs)
     record = _record(network, split, plan, hosts)
     # The chain is sought on eager: it holds whatever engines are certified afterwards.
-    key = replace(record, engines={}, measured_on="")
+    key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
     course, chain = _chain(network, search_inputs, plan, earlier, progress)
-    record = replace(record, search={**record.search, "course": course})
-    maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier)
+    record = replace(record, search={**record.search, "course": course}, measured_on=_measured_on(hosts, meter))
+    maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier, meter)
     by_host = {host.name: maker.rungs(host, progress) for host in hosts}
     ladder = Ladder(joined(by_host))
     torch.set_num_threads(SEARCH_THREADS)
@@ -148,14 +150,20 @@ def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[H
         data=split.name,
         parts={name: part.sha256 for name, part in split.parts.items()},
         failure=plan.aim.risk.text,
+        comparison=plan.aim.risk.comparison,
         search=plan.search,
         alphas=plan.alphas,
         delta=plan.delta,
         seed=split.seed,
         torch=str(torch.__version__),
-        measured_on=(
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, threads as the point says; "
-            f"points of engine {REFERENCE} on {hosts[0].name}"
-        ),
+        measured_on="",
         engines={host.name: host.runtime for host in hosts},
+    )
+
+
+def _measured_on(hosts: Sequence[Host], meter: Meter | None) -> str:
+    energy = "" if meter is None else f"; energy by {meter.source}"
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, threads as the point says; "
+        f"points of engine {REFERENCE} on {hosts[0].name}{energy}"
     )

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from agent.calibration.course import Course
-from agent.calibration.risk import Mask
 from agent.calibration.search import Step
+from agent.models.comparing import Mask
 
 _T = TypeVar("_T")
 _STEP = TypeAdapter(Step)

@@ -3,15 +3,17 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from agent.engines.engine import Array
-from agent.models.ladder import Risk
+from agent.models import comparing
+from agent.models.comparing import Mask
+from agent.models.ladder import Compared, Comparison, Risk
 
-Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
 Differ = Callable[[Array, Array], Mask]
 
@@ -25,12 +27,13 @@ class RiskMeasure:
     """A risk: `differ` says per sample whether an answer counts as another one than the full model's.
 
     Both arrays are (samples, *output shape), the full model's first. `loss` is what the search keeps low, a
-    smooth companion of the risk. `text` goes into the ladder file. `answers` gives what labels are held against,
-    None where outputs are no answers that a label could be.
+    smooth companion of the risk. `text` and `comparison`, which is `differ` as data, go into the ladder file.
+    `answers` gives what labels are held against, None where outputs are no answers that a label could be.
     """
 
     kind: Risk
     text: str
+    comparison: Comparison
     differ: Differ
     loss: Callable[[Array, Array], float]
     answers: Callable[[Array], Labels | None]
@@ -69,12 +72,6 @@ def newly_wrong(full: Array, outputs: Array, labels: Labels) -> Mask:
     return wrong
 
 
-def top1_differs(full: Array, outputs: Array) -> Mask:
-    """Where the best class is another one."""
-    differs: Mask = full.argmax(1) != outputs.argmax(1)
-    return differs
-
-
 def mean_kl(full: Array, outputs: Array) -> float:
     """Mean over samples of KL(full || outputs), both logits (samples, classes), in nats."""
     log_p = torch.log_softmax(torch.from_numpy(full).double(), 1)
@@ -89,34 +86,28 @@ def relative_square(full: Array, outputs: Array) -> float:
     return difference / spread if spread > 0 else difference
 
 
-NEWLY_WRONG = RiskMeasure(
-    Risk.NEWLY_WRONG, "the full model is right and the point is wrong", top1_differs, mean_kl, best_class
-)
-DISAGREEMENT = RiskMeasure(
-    Risk.DISAGREEMENT, "the point's best class is not the full model's", top1_differs, mean_kl, best_class
-)
+def _measure(
+    kind: Risk,
+    text: str,
+    comparison: Comparison,
+    loss: Callable[[Array, Array], float] = relative_square,
+    answers: Callable[[Array], Labels | None] = best_class,
+) -> RiskMeasure:
+    return RiskMeasure(kind, text, comparison, partial(comparing.differ, comparison), loss, answers)
+
+
+NEWLY_WRONG = _measure(Risk.NEWLY_WRONG, "the full model is right and the point is wrong", Comparison(), mean_kl)
+DISAGREEMENT = _measure(Risk.DISAGREEMENT, "the point's best class is not the full model's", Comparison(), mean_kl)
 
 
 def beyond_cosine(bound: float) -> RiskMeasure:
     """For embeddings: the cosine distance, 0..2, to the full model's output is above the bound."""
-
-    def differ(full: Array, outputs: Array) -> Mask:
-        norms = np.linalg.norm(full, axis=1) * np.linalg.norm(outputs, axis=1)
-        cosine = (full * outputs).sum(1) / np.maximum(norms, np.finfo(np.float32).tiny)
-        return np.asarray(1 - cosine > bound)
-
-    return RiskMeasure(Risk.DISAGREEMENT, f"cosine distance above {bound:g}", differ, relative_square, best_class)
+    return _measure(Risk.DISAGREEMENT, f"cosine distance above {bound:g}", Comparison(Compared.COSINE, bound))
 
 
 def beyond_distance(bound: float) -> RiskMeasure:
     """For regressors: the Euclidean distance to the full model's output is above the bound."""
-
-    def differ(full: Array, outputs: Array) -> Mask:
-        return np.asarray(np.linalg.norm(full - outputs, axis=1) > bound)
-
-    return RiskMeasure(
-        Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", differ, relative_square, best_class
-    )
+    return _measure(Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", Comparison(Compared.DISTANCE, bound))
 
 
 def across_threshold(bound: float) -> RiskMeasure:
@@ -125,11 +116,8 @@ def across_threshold(bound: float) -> RiskMeasure:
     def answers(outputs: Array) -> Labels:
         return (outputs[:, 0] > bound).astype(np.int64)
 
-    def differ(full: Array, outputs: Array) -> Mask:
-        return np.asarray(answers(full) != answers(outputs))
-
     text = f"the full model is right and the point, on the other side of {bound:g}, is wrong"
-    return RiskMeasure(Risk.NEWLY_WRONG, text, differ, relative_square, answers)
+    return _measure(Risk.NEWLY_WRONG, text, Comparison(Compared.THRESHOLD, bound), answers=answers)
 
 
 def by_function(path: str) -> RiskMeasure:
@@ -146,7 +134,8 @@ def by_function(path: str) -> RiskMeasure:
             raise RiskError(f"{path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
         return mask
 
-    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", differ, relative_square, best_class)
+    comparison = Comparison(Compared.OWN)
+    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", comparison, differ, relative_square, best_class)
 
 
 def risk_of(text: str) -> RiskMeasure:

@@ -11,6 +11,7 @@ from agent.calibration.candidate import candidate, is_narrow
 from agent.calibration.certification import Certification, certify, holds
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
+from agent.calibration.energy import Meter, measure_energy
 from agent.calibration.goal import Goal, Knob
 from agent.calibration.hosts import Host
 from agent.calibration.live_bytes import INPUTS as LIVE_INPUTS
@@ -49,7 +50,7 @@ class _Tested:
 class RungMaker:
     """Makes rungs from one chain; `hosts` is how many engines share the plan's delta.
 
-    `earlier` holds what an interrupted calibration had counted on C.
+    `earlier` holds what an interrupted calibration had counted on C. Without a `meter` no energy is measured.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RungMaker:
         plan: Plan,
         hosts: int,
         earlier: Checkpoint | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._network = network
         self._chain = _worth_testing(chain, plan)
@@ -69,6 +71,7 @@ class RungMaker:
         self._plan = plan
         self._hosts = hosts
         self._earlier = earlier
+        self._meter = meter
         self._search_inputs = scaled(split.search.inputs, scale)
         self._finder = RangeFinder(network, self._search_inputs)
         self._reference = EagerEngine(network)
@@ -186,6 +189,9 @@ class RungMaker:
             subjects.append(Subject(engine.prepare(candidate(setting, host.name)), flops_ratio))
         figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.aim.risk)
         figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
+        if self._meter is not None:
+            spent = measure_energy([subject.variant for subject in subjects], inputs, self._meter)
+            figures = tuple(replace(each, energy_mj=mj) for each, mj in zip(figures, spent, strict=True))
         points: list[OperatingPoint] = []
         for index in undominated(figures, always=_precisions_only(settings)):
             name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])

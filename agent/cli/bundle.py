@@ -12,7 +12,8 @@ from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.goal import Goal, GoalError, Knob, verdict
 from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
-from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
+from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
+from agent.cli.meter_option import MeterOption
 from agent.cli.view import format_risk, format_share
 from agent.engines.auto import NAME as AUTO
 from agent.engines.bundle_check import verify as check_bundle
@@ -20,6 +21,7 @@ from agent.engines.engine import REFERENCE
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
+from drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=True)
 
@@ -79,6 +81,7 @@ def build_demo(
     out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes; must not exist.")],
     seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = SHIPPED_SEED,
     engine: EngineOption = None,
+    meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
     try:
@@ -88,7 +91,8 @@ def build_demo(
         fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
     try:
         with BuildProgress() as progress:
-            build_digits_bundle(out_directory, seed, progress, Recipe(engines=tuple(engine or (AUTO,))))
+            recipe = Recipe(engines=tuple(engine or (AUTO,)))
+            build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
     except HostError as error:
         fail(str(error), EX_DATAERR)
     out.print(_ladder_table(_open(out_directory)))
@@ -129,6 +133,7 @@ def build(
     size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
     grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
     engine: EngineOption = None,
+    meter: MeterOption = None,
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
     try:
@@ -148,7 +153,7 @@ def build(
         plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
         request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
         with BuildProgress() as progress:
-            build_bundle(request, progress)
+            build_bundle(request, progress, _energy_meter(meter))
     except (GoalError, *REFUSALS) as error:
         fail(str(error), EX_DATAERR)
     opened = _open(out_directory)
@@ -172,6 +177,16 @@ def report(
     out.print(f"wrote {page}", markup=False)
 
 
+def _energy_meter(named: str | None) -> EnergyMeter | None:
+    """What a build measures energy with; says so, or why it doesn't."""
+    found = find_energy_meter(named)
+    if isinstance(found, NoMeter):
+        err.print(f"energy is not measured: {found.reason}", markup=False, soft_wrap=True)
+        return None
+    err.print(f"energy is measured by {found.source}", markup=False, soft_wrap=True)
+    return found
+
+
 def _open(path: Path) -> Bundle:
     try:
         return open_bundle(path)
@@ -185,11 +200,13 @@ def _print_summary(bundle: Bundle) -> None:
 
 def _ladder_table(bundle: Bundle) -> Table:
     table = Table(title=f"{bundle.model}: ladder", title_justify="left")
-    for column in COLUMNS:
+    points = bundle.ladder.points
+    metered = any(point.figures.energy_mj is not None for point in points)
+    for column in (*COLUMNS, *(("energy",) if metered else ())):
         table.add_column(column)
-    for point in bundle.ladder.points:
+    for point in points:
         figures = point.figures
-        table.add_row(
+        cells = (
             point.name,
             "any" if point.engine == REFERENCE else point.engine,
             format_risk(point.certified_risk),
@@ -200,4 +217,6 @@ def _ladder_table(bundle: Bundle) -> Table:
             f"{figures.latency_p50_ms:.2f} ms",
             f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
         )
+        energy = "unknown" if figures.energy_mj is None else f"{figures.energy_mj:.3g} mJ"
+        table.add_row(*cells, *((energy,) if metered else ()))
     return table

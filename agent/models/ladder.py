@@ -46,6 +46,34 @@ class Risk(StrEnum):
     DISAGREEMENT = "disagreement"
 
 
+class Compared(StrEnum):
+    """What of two answers to one input is held against each other."""
+
+    BEST_CLASS = "best_class"
+    THRESHOLD = "threshold"
+    COSINE = "cosine"
+    DISTANCE = "distance"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """When an answer counts as another one than the full model's; `agent.models.comparing` carries it out.
+
+    Another best class, the other side of `bound`, a cosine or Euclidean distance above it, or what a function of
+    the user's own says, which is not part of a bundle.
+    """
+
+    kind: Compared = Compared.BEST_CLASS
+    bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.bound is None) != (self.kind in {Compared.BEST_CLASS, Compared.OWN}):
+            raise ValueError(
+                f"comparison by {self.kind} with bound {self.bound}: it has one exactly if it needs one"
+            )
+
+
 class StandIn(StrEnum):
     """What runs in the place of a skipped block."""
 

@@ -13,6 +13,8 @@ from agent.models.ladder import (
     Activation,
     Activity,
     Certificate,
+    Compared,
+    Comparison,
     Figures,
     Ladder,
     OperatingPoint,
@@ -36,7 +38,8 @@ class Calibration:
     """What a ladder's certificates and figures hold for; a change in any of it makes another ladder.
 
     `graphs_sha256` is over all segments, stand-ins and exit heads. `parts` maps each part of the data to its
-    hash. `failure` says what counts as one in a certificate, `search` how the chain was sought. `delta` is the
+    hash. `failure` says what counts as one in a certificate, `comparison` what of that is seen without labels, and
+    `search` how the chain was sought. `delta` is the
     chance that any of the certificates is wrong, over all alphas and engines together. `engines` are those that
     points were certified on, each with the version of its runtime. `measured_on` says where latencies were taken:
     they and it are the only fields that differ when the same build runs twice on one machine.
@@ -47,6 +50,7 @@ class Calibration:
     data: str
     parts: Mapping[str, str]
     failure: str
+    comparison: Comparison
     search: Mapping[str, float | str]
     alphas: tuple[float, ...]
     delta: float
@@ -152,6 +156,17 @@ class PointModel(_Model):
         )
 
 
+class ComparisonModel(_Model):
+    """When answers count as other ones, in the file."""
+
+    kind: Compared
+    bound: Finite | None = None
+
+    def comparison(self) -> Comparison:
+        """The comparison. Raises ValueError for a kind without the bound it needs."""
+        return Comparison(self.kind, self.bound)
+
+
 class CalibrationModel(_Model):
     """What the ladder holds for, in the file."""
 
@@ -160,6 +175,7 @@ class CalibrationModel(_Model):
     data: str
     parts: dict[Name, Sha256]
     failure: str
+    comparison: ComparisonModel
     search: dict[Name, float | str]
     alphas: list[Share]
     delta: Annotated[float, Field(gt=0, lt=1)]
@@ -170,7 +186,8 @@ class CalibrationModel(_Model):
 
     def calibration(self) -> Calibration:
         """The record."""
-        return Calibration(**self.model_dump(exclude={"alphas"}), alphas=tuple(self.alphas))
+        plain = self.model_dump(exclude={"alphas", "comparison"})
+        return Calibration(**plain, alphas=tuple(self.alphas), comparison=self.comparison.comparison())
 
 
 class LadderModel(_Model):
@@ -212,11 +229,12 @@ def read_ladder(text: bytes) -> tuple[Ladder, Calibration]:
     try:
         model = LadderModel.model_validate_json(text)
         ladder = Ladder(tuple(point.point() for point in model.points))
+        calibration = model.calibration.calibration()
     except ValidationError as error:
         raise BundleError(f"ladder.json: {describe(error)}") from error
     except ValueError as error:
         raise BundleError(f"ladder.json: {error}") from error
-    return ladder, model.calibration.calibration()
+    return ladder, calibration
 
 
 def write_ladder(ladder: Ladder, calibration: Calibration) -> bytes:

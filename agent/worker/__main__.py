@@ -66,7 +66,7 @@ async def serve(arguments: Arguments) -> None:
     refused = refused_points(engine, bundle.ladder)
     variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
     lane = Lane(variant)
-    shadow = Shadow(engine, bundle.ladder.full, lane)
+    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,

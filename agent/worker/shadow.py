@@ -7,7 +7,8 @@ from concurrent.futures import Future
 
 from agent.engines.engine import Array, Engine, UnsupportedPoint, Variant
 from agent.messages import ShadowCount
-from agent.models.ladder import OperatingPoint
+from agent.models.comparing import differ
+from agent.models.ladder import Compared, Comparison, OperatingPoint
 from agent.worker.lane import Lane, LaneAnswer
 
 log = logging.getLogger(__name__)
@@ -17,18 +18,29 @@ class Shadow:
     """Runs in the lane, after the reply has its answer: shadowed requests cost the next one time, not this one."""
 
     def __init__(
-        self, engine: Engine, full: OperatingPoint, lane: Lane, chance: Callable[[], float] = random.random
+        self,
+        engine: Engine,
+        full: OperatingPoint,
+        comparison: Comparison,
+        lane: Lane,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        """Answers are held against each other by the `comparison` that the ladder was certified with."""
         self._engine = engine
         self._full = full
+        self._comparison = comparison
         self._lane = lane
         self._chance = chance
         self._variant: Variant | None = None
         self._counts: dict[str, tuple[int, int]] = {}
+        self._said_blind = False
 
     def consider(self, batch: Array, answered: LaneAnswer, share: float) -> "Future[None] | None":
         """Compare this answer with the full model's, for `share` of the answers; gives what was queued, if so."""
         if answered.point.name == self._full.name:
+            return None
+        if share > 0.0 and self._comparison.kind is Compared.OWN:
+            self._say_blind()
             return None
         if share <= 0.0:
             return self._lane.call(self._release) if self._variant is not None else None
@@ -47,9 +59,17 @@ class Shadow:
         except UnsupportedPoint as error:
             log.warning("no shadow runs: %s", error)
             return
-        apart = int((outputs.argmax(axis=1) != answered.answer.outputs.argmax(axis=1)).sum())
+        apart = int(differ(self._comparison, outputs, answered.answer.outputs).sum())
         seen, disagreed = self._counts.get(answered.point.name, (0, 0))
         self._counts[answered.point.name] = (seen + len(outputs), disagreed + apart)
+
+    def _say_blind(self) -> None:
+        if not self._said_blind:
+            log.warning(
+                "no shadow runs: this ladder was certified by a function of the user's own, which no bundle has; "
+                "the drift guard sees nothing"
+            )
+            self._said_blind = True
 
     def _release(self) -> None:
         if self._variant is not None:

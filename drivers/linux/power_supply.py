@@ -14,7 +14,7 @@ from drivers.linux.uevents import Uevents
 from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
-_DRIVER = "power_supply"
+DRIVER = "power_supply"
 _LIVE = Path("/")
 _INTERVAL_S = 2.0
 
@@ -22,7 +22,7 @@ _INTERVAL_S = 2.0
 def discover(sysroot: Path = _LIVE) -> Discovery:
     """What the machine's power supplies tell: battery, power_source, power, and each battery's own readings."""
     wake_on = (WakeOn(Uevents, frozenset({"power_supply"})),) if sysroot == _LIVE else ()
-    return Discovery(_DRIVER, *_find(sysroot / "sys/class/power_supply"), partial(discover, sysroot), wake_on)
+    return Discovery(DRIVER, *_find(sysroot / "sys/class/power_supply"), partial(discover, sysroot), wake_on)
 
 
 def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
@@ -35,19 +35,19 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
     if not batteries and not chargers:
         return (), _nothing(others)
 
-    sensors: list[Sensor] = [_sensor(POWER_SOURCE, Unit.NAME, _DRIVER, partial(read_power_source, root))]
+    sensors: list[Sensor] = [_sensor(POWER_SOURCE, Unit.NAME, DRIVER, partial(read_power_source, root))]
     refusals: list[Refusal] = []
     if batteries:
-        source = f"{_DRIVER}/{'+'.join(battery.name for battery in batteries)}"
+        source = f"{DRIVER}/{'+'.join(battery.name for battery in batteries)}"
         sensors.append(_sensor(BATTERY, Unit.PERCENT, source, partial(read_battery_percent, root)))
         if batteries[0].kind() == UPS:
             reason = "a UPS carries other devices as well, so that what leaves it is not what this machine draws"
-            refusals.append(Refusal(POWER, _DRIVER, reason))
+            refusals.append(Refusal(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
     else:
         reason = f"no battery of the machine's own; {others}"
-        refusals += [Refusal(name, _DRIVER, reason) for name in (BATTERY, POWER)]
+        refusals += [Refusal(name, DRIVER, reason) for name in (BATTERY, POWER)]
     for battery in batteries:
         sensors += _instance_sensors(battery)
     return tuple(sensors), tuple(refusals)
@@ -120,7 +120,7 @@ def _present_batteries(root: Path) -> list[Supply]:
 
 
 def _instance_sensors(battery: Supply) -> list[Sensor]:
-    source = f"{_DRIVER}/{battery.name}"
+    source = f"{DRIVER}/{battery.name}"
     sensors = [
         _sensor(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, battery.charge_percent),
         _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
@@ -141,4 +141,4 @@ def _describe(supplies: list[Supply]) -> str:
 
 
 def _nothing(reason: str, grant: str = "") -> tuple[Refusal, ...]:
-    return tuple(Refusal(name, _DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))
+    return tuple(Refusal(name, DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))

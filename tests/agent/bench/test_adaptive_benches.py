@@ -9,7 +9,6 @@ import torch
 
 from agent.bench.adaptive_study import AdaptiveStudy
 from agent.bench.adaptive_targets import target_rows
-from agent.bench.energy import Meter, NoMeter, find_meter
 from agent.bench.held_memory import HeldError, measure
 from agent.bench.own_images import load_own
 from agent.bench.zoo_on_digits import Samples, Trained, train_small
@@ -22,7 +21,7 @@ from agent.engines.eager import EagerEngine
 from agent.engines.tracing import Tracer
 from agent.models.ladder import Precision
 from agent.models.zoo.catalog import ZOO
-from drivers.sensor import SensorError
+from drivers.energy_meter import NoMeter, find_energy_meter
 
 
 def few(samples: Samples) -> Samples:
@@ -63,39 +62,36 @@ def test_latency_targets_are_measured_and_energy_is_not_made_up(trained: Trained
     assert all(
         row["reached_ms"] <= row["full_ms"] * (1 - row["target"]) for row in rows if row["verdict"] == "met"
     )
-    if isinstance(find_meter(), NoMeter):
+    if isinstance(find_energy_meter(), NoMeter):
         (row,) = target_rows("lenet", trained, "energy")
         assert str(row["verdict"]).startswith("not measurable: ")
 
 
-def test_energy_of_one_inference_is_the_counter_s_rise_over_their_number(trained: Trained) -> None:
-    counted: list[int] = []
+class TwoJoules:
+    """A meter that says 2 J of any work, or nothing."""
 
-    def spent_j(work: Callable[[], object]) -> float:
+    source = "two joules"
+    least_s = 0.2
+
+    def __init__(self, spent: float | None = 2.0) -> None:
+        self.spent = spent
+        self.runs = 0
+
+    def spent_j(self, work: Callable[[], object]) -> float | None:
         work()
-        counted.append(1)
-        return 2.0
+        self.runs += 1
+        return self.spent
 
-    engine = EagerEngine(trained.network)
+
+def test_energy_of_one_inference_is_the_meter_s_rise_over_their_number(trained: Trained) -> None:
+    engine, meter = EagerEngine(trained.network), TwoJoules()
     trace = Tracer(trained.network).trace(Setting(), trained.search.inputs[:2])
-    cost = energy_cost(engine, trained.search.inputs, spent_j)
+    cost = energy_cost(engine, trained.search.inputs, meter)
     assert 0 < cost(Choice(Setting()), trace) < 2000
-    assert counted == [1]
+    assert meter.runs == 1
     assert memory_cost(Choice(Setting()), trace) == trace.model_bytes
-    with pytest.raises(NotMeasurable, match="counter"):
-        energy_cost(engine, trained.search.inputs, lambda work: work() and None)(Choice(Setting()), trace)
-
-
-def test_a_meter_that_fails_or_stands_still_gives_nothing() -> None:
-    readings = iter([3.0, 5.5, 7.0, 7.0])
-    meter = Meter("counter", lambda: next(readings))
-    assert meter.spent_j(lambda: None) == 2.5
-    assert meter.spent_j(lambda: None) is None
-
-    def broken() -> float:
-        raise SensorError("gone")
-
-    assert Meter("counter", broken).spent_j(lambda: None) is None
+    with pytest.raises(NotMeasurable, match="two joules"):
+        energy_cost(engine, trained.search.inputs, TwoJoules(None))(Choice(Setting()), trace)
 
 
 def test_a_process_of_its_own_holds_the_weights_it_says() -> None:

@@ -1,6 +1,8 @@
 """A bundle from one's own model and data: built, taken up again, verified, reported on, refused with reasons."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch import nn
 from agent.calibration.bundle_build import BuildError, Request, build_bundle
 from agent.calibration.certification import binomial_cdf
 from agent.calibration.datasets import DataError, Picture
+from agent.calibration.goal import Goal, Target, verdict
 from agent.calibration.plan import Plan
 from agent.calibration.progress import silent
 from agent.calibration.report import render
@@ -20,7 +23,7 @@ from agent.calibration.search import Aim
 from agent.engines.bundle_check import verify
 from agent.models.bundle import open_bundle
 from agent.models.discovery import DiscoveryError
-from agent.models.ladder import Risk
+from agent.models.ladder import Compared, Comparison, Risk
 
 PLAN = Plan(Aim(risk=risk_of("cosine:0.1"), lookahead=2))
 
@@ -62,6 +65,7 @@ def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(request_:
     bundle = open_bundle(request_.out)
     assert [check for check in verify(request_.out) if not check.ok] == []
     assert bundle.calibration.failure == "cosine distance above 0.1"
+    assert bundle.calibration.comparison == Comparison(Compared.COSINE, 0.1)
     assert all(p.certificate is None or p.certificate.risk is Risk.DISAGREEMENT for p in bundle.ladder.points)
     assert bundle.ladder.full.figures.accuracy is None
     assert bundle.samples().labels is None
@@ -74,6 +78,30 @@ def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(request_:
     assert "http" not in page
     assert "Energy: not measured" in page
     assert page.count("live activations, encoded") == 1
+
+
+class ProcessorTime:
+    """A meter of something real: 5 J for each second that this process computes."""
+
+    source = "processor time at 5 W"
+    least_s = 0.1
+
+    def spent_j(self, work: Callable[[], object]) -> float:
+        before = time.process_time()
+        work()
+        return 5.0 * (time.process_time() - before)
+
+
+def test_with_a_meter_energy_is_measured_and_shown(request_: Request) -> None:
+    build_bundle(request_, silent, ProcessorTime())
+    bundle = open_bundle(request_.out)
+    energies = [point.figures.energy_mj for point in bundle.ladder.points]
+    assert all(energy is not None and energy > 0 for energy in energies)
+    assert bundle.calibration.measured_on.endswith("energy by processor time at 5 W")
+    assert "target energy of 1e+06 mJ or less: met by full" in verdict(Target(Goal.ENERGY, 1e6), bundle.ladder)
+    page = render(bundle)
+    assert page.count("data:image/png;base64,") == 6
+    assert "Energy: not measured" not in page
 
 
 class Interrupted(Exception):  # noqa: N818 - what it is

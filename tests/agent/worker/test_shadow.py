@@ -4,10 +4,13 @@ from concurrent.futures import wait
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from agent.engines.catalog import open_engine
+from agent.engines.engine import Answer
 from agent.messages import ShadowCount
 from agent.models.bundle import open_bundle
+from agent.models.ladder import Compared, Comparison, OperatingPoint
 from agent.paths import profiles_directory
 from agent.worker.lane import Lane
 from agent.worker.shadow import Shadow
@@ -23,7 +26,7 @@ def batch() -> np.ndarray:
 def test_every_answer_is_compared_at_a_share_of_one_and_none_at_zero() -> None:
     engine = open_engine(CHEAPEST.engine, BUNDLE)
     lane = Lane(engine.prepare(CHEAPEST))
-    shadow = Shadow(engine, FULL, lane)
+    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, lane)
     answered = lane.infer(batch()).result(30)
     assert shadow.consider(batch(), answered, 0.0) is None
     queued = shadow.consider(batch(), answered, 1.0)
@@ -43,10 +46,66 @@ def test_the_share_is_by_chance_and_the_full_model_is_never_its_own_shadow() -> 
     engine = open_engine(FULL.engine, BUNDLE)
     lane = Lane(engine.prepare(FULL))
     chances = iter([0.4, 0.6])
-    shadow = Shadow(engine, FULL, lane, lambda: next(chances))
+    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, lane, lambda: next(chances))
     answered = lane.infer(batch()).result(30)
     assert shadow.consider(batch(), answered, 1.0) is None
     other = replace(answered, point=CHEAPEST)
     assert shadow.consider(batch(), other, 0.5) is not None
     assert shadow.consider(batch(), other, 0.5) is None
+    lane.close()
+
+
+class Regressor:
+    """An engine and its variant at once: one output per sample, off by 1 at every point but the full one."""
+
+    name = "regressor"
+    weights_resident_bytes = 0
+
+    def __init__(self, point: OperatingPoint = FULL) -> None:
+        self.point = point
+
+    def check(self, point: OperatingPoint) -> None:
+        """Runs anything."""
+
+    def prepare(self, point: OperatingPoint) -> "Regressor":
+        return Regressor(point)
+
+    def run(self, batch: np.ndarray) -> Answer:
+        return Answer(batch.sum(1, keepdims=True) + (self.point is not FULL), 0, 0)
+
+    def release(self) -> None:
+        """Holds nothing."""
+
+
+@pytest.mark.parametrize(
+    ("comparison", "apart"),
+    [
+        (Comparison(Compared.THRESHOLD, 5.0), 1),
+        (Comparison(Compared.DISTANCE, 0.5), 3),
+        (Comparison(Compared.DISTANCE, 1.5), 0),
+    ],
+)
+def test_one_output_is_compared_as_the_ladder_was_certified(comparison: Comparison, apart: int) -> None:
+    engine = Regressor()
+    lane = Lane(engine.prepare(CHEAPEST))
+    shadow = Shadow(engine, FULL, comparison, lane)
+    inputs = np.array([[1.0, 1.0], [2.0, 2.5], [9.0, 9.0]], np.float32)
+    queued = shadow.consider(inputs, lane.infer(inputs).result(30), 1.0)
+    assert queued is not None
+    wait([queued], timeout=30)
+    assert shadow.take() == (ShadowCount(CHEAPEST.name, 3, apart),)
+    lane.close()
+
+
+def test_a_ladder_certified_by_somebodys_function_has_no_shadow_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = Regressor()
+    lane = Lane(engine.prepare(CHEAPEST))
+    shadow = Shadow(engine, FULL, Comparison(Compared.OWN), lane)
+    inputs = np.ones((1, 2), np.float32)
+    answered = lane.infer(inputs).result(30)
+    assert [shadow.consider(inputs, answered, 1.0) for _ in range(3)] == [None] * 3
+    assert shadow.take() == ()
+    assert caplog.text.count("the drift guard sees nothing") == 1
     lane.close()
