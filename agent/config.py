@@ -170,12 +170,14 @@ class Replay(_Part):
 class Worker(_Part):
     """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory.
 
-    Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short.
+    Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short. With
+    `spin` the threads of an answer wait for each other awake.
     """
 
     engine: Literal["auto", "onnx", "packed", "eager"] = "auto"
     memory_limit: Memory | None = None
     keep_resident: Memory = float(32 << 20)
+    spin: bool = False
 
 
 class AgentConfig(_Part):

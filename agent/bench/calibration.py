@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agent.bench.figures import Cell, Figures, Goal
-from agent.bench.large_digits import fitted_resnet18, large_digits
+from agent.bench.large_digits import large_digits, trained_resnet18
 from agent.calibration.bundle_build import split_sizes
 from agent.calibration.calibrate import SEARCH_THREADS, calibrate
 from agent.calibration.digits.data import SCALE, load_split
@@ -87,9 +87,9 @@ def _demo(progress: Progress) -> tuple[nn.Module, Split, float]:
 
 
 def _large(progress: Progress) -> tuple[nn.Module, Split, float]:
-    progress("drawing pictures and fitting a head")
+    progress("drawing pictures")
     split = large_digits((TRAINED_ON, *split_sizes(PICTURES)))
-    return fitted_resnet18(split, PIXEL_SCALE), split, PIXEL_SCALE
+    return trained_resnet18(split, PIXEL_SCALE, progress), split, PIXEL_SCALE
 
 
 SUBJECTS = (

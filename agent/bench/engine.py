@@ -26,7 +26,7 @@ QUICK = Extent(turns=3, turn_s=0.1)
 
 ALONE = frozenset({"packed fp32 gated", "onnx fp32 gated", "onnx int8 gated"})
 """With 1 thread only: what a gate costs is told best by what repeats best."""
-TOGETHER = frozenset({"ort int8 unspun"})
+TOGETHER = frozenset({"ort fp32 unspun", "ort int8 unspun", "onnx fp32 spun", "onnx int8 spun"})
 """With 2 threads only: one alone never spins."""
 
 _NEEDS = {"ort": "onnxruntime", "onnx": "onnxruntime", "openvino": "openvino"}

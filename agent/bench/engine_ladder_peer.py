@@ -1,7 +1,8 @@
 """One contestant of the ladder's race, in a process of its own, over the images of the report part.
 
 `python -m agent.bench.engine_ladder_peer NAME DIRECTORY THREADS`, where NAME is a peer of `engine_peers`, or
-ENGINE:POINT of the bundle in the directory. Each line of standard input is a request in JSON, answered in a line.
+ENGINE:POINT of the bundle in the directory, `ENGINE spun:POINT` with threads that wait awake. Each line of
+standard input is a request in JSON, answered in a line.
 """
 
 import json
@@ -47,7 +48,8 @@ def _opened(name: str, directory: Path, threads: int) -> Run:
     from agent.engines.catalog import open_engine  # noqa: PLC0415 - peers are measured without our engines' imports
 
     bundle = open_bundle(directory / BUNDLE)
-    engine = open_engine(engine_name, bundle, directory / "cache")
+    named, _, spun = engine_name.partition(" ")
+    engine = open_engine(named, bundle, directory / "cache", spin=bool(spun))
     point = bundle.ladder.points[bundle.ladder.rung(point_name)]
     variant = engine.prepare(replace(point, threads=threads))
     return lambda batch: variant.run(batch).outputs

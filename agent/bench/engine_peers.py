@@ -18,6 +18,7 @@ from agent.engines.catalog import packed_offer
 from agent.engines.device import DeviceCache
 from agent.engines.engine import Array, Engine
 from agent.engines.network_cache import NetworkCache
+from agent.engines.waiting import wait_briefly
 from agent.models.ladder import Figures, OperatingPoint, Precision
 from agent.models.network import TrainedNetwork, blocks_of
 
@@ -42,23 +43,24 @@ def unmeasured(
     )
 
 
-def open_engine(name: str, directory: Path, network: TrainedNetwork) -> Engine:
+def open_engine(name: str, directory: Path, network: TrainedNetwork, spin: bool = False) -> Engine:
     """One of ours, with what it keeps beside the network; packed's self-test is made once for all processes."""
     cache = NetworkCache(directory / name)
     if name == "onnx":
         from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
-        return OnnxEngine(network, lambda: inputs_for(network), cache)
+        return OnnxEngine(network, lambda: inputs_for(network), cache, spin)
+    wait_briefly()
     from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415
 
     return PackedEngine(network, lambda: inputs_for(network), packed_offer(DeviceCache(directory.parent)), cache)
 
 
-def _ours(name: str, precision: str, gated: bool = False) -> Callable[[Path, int], Run]:
+def _ours(name: str, precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
         network = open_network(directory)
         gates = _open_gates(network) if gated else None
-        variant = open_engine(name, directory, network).prepare(unmeasured(name, precision, threads, gates))
+        variant = open_engine(name, directory, network, spin).prepare(unmeasured(name, precision, threads, gates))
         return lambda batch: variant.run(batch).outputs
 
     return opened
@@ -147,6 +149,7 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "eager": _eager,
     "torch.compile": _compiled,
     "ort fp32": _runtime("fp32.onnx"),
+    "ort fp32 unspun": _runtime("fp32.onnx", spinning=False),
     "ort int8": _runtime("int8.onnx"),
     "ort int8 unspun": _runtime("int8.onnx", spinning=False),
     "openvino fp32": _openvino("fp32.onnx"),
@@ -157,6 +160,8 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "packed fp32 gated": _ours("packed", "fp32", gated=True),
     "onnx fp32": _ours("onnx", "fp32"),
     "onnx int8": _ours("onnx", "int8"),
+    "onnx fp32 spun": _ours("onnx", "fp32", spin=True),
+    "onnx int8 spun": _ours("onnx", "int8", spin=True),
     "onnx fp32 gated": _ours("onnx", "fp32", gated=True),
     "onnx int8 gated": _ours("onnx", "int8", gated=True),
 }

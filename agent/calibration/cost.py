@@ -31,11 +31,11 @@ class CostModel:
     def __init__(self, network: Network, full_bytes: int, decision_flops: int = DECISION_FLOPS) -> None:
         self._full_bytes = full_bytes
         self._decision_flops = decision_flops
-        self._full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
+        self.full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
 
     def cost(self, network: StagedNetwork, done: Pass) -> Cost:
         """Cost of one pass of a network: what ran in it, per sample."""
-        full_flops = len(done.outputs) * self._full_flops
+        full_flops = len(done.outputs) * self.full_flops
         resident_ratio = network.weights_resident_bytes / self._full_bytes
         return Cost(
             done.flops / full_flops,

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from agent.calibration.batches import answer_all
+from agent.calibration.batches import answer_on_all_cores
 from agent.calibration.checkpoint import KeptFailures
 from agent.calibration.risk import RiskMeasure
 from agent.calibration.split import Part
@@ -30,14 +30,14 @@ class Outcomes:
         self._risk = risk
         self._kept = kept
         self._inputs = scaled(part.inputs, scale)
-        self._full = answer_all(engine.prepare(full), self._inputs).outputs
+        self._full = answer_on_all_cores(engine, full, self._inputs).outputs
 
     def failed(self, point: OperatingPoint) -> npt.NDArray[np.bool_]:
         """Which samples fail at the point: bool (samples,)."""
         known = None if self._kept is None else self._kept.of(point)
         if known is not None:
             return known
-        outputs = answer_all(self._engine.prepare(point), self._inputs).outputs
+        outputs = answer_on_all_cores(self._engine, point, self._inputs).outputs
         failed = self._risk.failures(self._full, outputs, self._part.labels)
         if self._kept is not None:
             self._kept.add(point, failed)

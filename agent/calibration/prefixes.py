@@ -6,9 +6,9 @@ that a trial's outcome is bit by bit that of a run from the start.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 
 import torch
 
@@ -40,10 +40,35 @@ class Prefixes:
         self._places = _places(network, len(inputs), kept_bytes)
         self._flights: list[dict[int, Flight]] = [{} for _ in self._batches]
         self._knobs: Knobs | None = None
+        self._watched = False
 
-    def keep(self, knobs: Knobs, watch: Watch | None = None) -> Tried:
-        """Run a setting, and let later ones start from it; `watch` is called once per batch and block."""
-        first = 0 if watch is not None else self._alike(knobs)
+    def keep(self, knobs: Knobs) -> Tried:
+        """Run a setting, and let later ones start from it."""
+        network, passes = self._kept(knobs, self._alike(knobs))
+        return network, joined(passes)
+
+    def watch(self, knobs: Knobs, watch: Watch) -> int:
+        """Run and keep a setting from where it first differs from the one that was kept last, and give that stage.
+
+        `watch` is called once per batch and block from there on: what it would see before is what it saw last.
+        """
+        first = self._alike(knobs) if self._watched else 0
+        # All batches from the same stage, so that what is seen of a block is of all of them.
+        first = min(_last_kept(flights, first) for flights in self._flights)
+        self._kept(knobs, first, watch)
+        self._watched = True
+        return first
+
+    def run(self, knobs: Knobs, share: float = 1.0) -> Tried:
+        """Run a setting from where it first differs from the one that was kept last, on the first `share` of the
+        batches."""
+        first = self._alike(knobs)
+        network = self._engine.build(knobs)
+        some = islice(self._each(), math.ceil(share * len(self._batches)))
+        with torch.inference_mode():
+            return network, joined([self._pass(network, *one, first) for one in some])
+
+    def _kept(self, knobs: Knobs, first: int, watch: Watch | None = None) -> tuple[StagedNetwork, list[Pass]]:
         network = self._engine.build(knobs)
         passes = []
         with torch.inference_mode():
@@ -55,14 +80,8 @@ class Prefixes:
                 network.advance(flight, start, watch=watch, before_stage=store, remember=True)
                 passes.append(network.end(flight))
         self._knobs = knobs
-        return network, joined(passes)
-
-    def run(self, knobs: Knobs) -> Tried:
-        """Run a setting from where it first differs from the one that was kept last."""
-        first = self._alike(knobs)
-        network = self._engine.build(knobs)
-        with torch.inference_mode():
-            return network, joined([self._pass(network, *one, first) for one in self._each()])
+        self._watched = False
+        return network, passes
 
     def _each(self) -> Iterator[tuple[Array, dict[int, Flight]]]:
         return zip(self._batches, self._flights, strict=True)
@@ -76,8 +95,8 @@ class Prefixes:
         self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int
     ) -> tuple[Flight, int]:
         """The last kept flight not past a stage, and that flight's stage."""
-        start = max((index for index in flights if index <= first), default=None)
-        return (network.start(batch), 0) if start is None else (flights[start].copy(), start)
+        start = _last_kept(flights, first)
+        return (flights[start].copy(), start) if start in flights else (network.start(batch), 0)
 
     def _store(self, flights: dict[int, Flight], index: int, flight: Flight) -> None:
         if index in self._places:
@@ -90,6 +109,11 @@ class Prefixes:
             return 0
         pairs = zip(_turned(self._network, kept), _turned(self._network, knobs), strict=True)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _last_kept(flights: Mapping[int, Flight], first: int) -> int:
+    """The last stage not past `first` that a flight was kept before, else the beginning."""
+    return max((index for index in flights if index <= first), default=0)
 
 
 def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:

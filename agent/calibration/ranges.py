@@ -4,12 +4,13 @@ Engines lay their uint8 grids over these, so that a device computes on the very 
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agent.calibration.batches import batches
+from agent.calibration.batches import beside_each_other, workers_for
 from agent.calibration.setting import Setting
 from agent.engines.engine import Array
 from agent.engines.interpreter import Interpreter
@@ -46,16 +47,25 @@ class RangeFinder:
 
     def _seen(self, setting: Setting) -> Ranges:
         seen: dict[str, tuple[float, float]] = {}
+        workers = [partial(self._of_batch, setting)] * workers_for(self._inputs)
+        for ranges in beside_each_other(workers, self._inputs):
+            for name, span in ranges.items():
+                _widen(seen, name, span)
+        return seen
+
+    def _of_batch(self, setting: Setting, batch: Array) -> Ranges:
+        # Kept per calling thread by OpenMP; several batches run at once.
+        torch.set_num_threads(1)
+        seen: dict[str, tuple[float, float]] = {}
         with torch.inference_mode():
-            for batch in batches(self._inputs):
-                x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
-                x = x if setting.resolution is None else resized(x, setting.resolution)
-                _note(seen, {INPUT_NAME: x})
-                previous: Tensor | None = None
-                for segment in self._network.segments:
-                    before = x
-                    x = self._through(segment, setting, Seen(x, previous), seen)
-                    previous = before if segment.name in self._blocks else previous
+            x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
+            x = x if setting.resolution is None else resized(x, setting.resolution)
+            _note(seen, {INPUT_NAME: x})
+            previous: Tensor | None = None
+            for segment in self._network.segments:
+                before = x
+                x = self._through(segment, setting, Seen(x, previous), seen)
+                previous = before if segment.name in self._blocks else previous
         return seen
 
     def _through(
@@ -92,6 +102,9 @@ def _without_exits(setting: Setting) -> Setting:
 
 def _note(seen: dict[str, tuple[float, float]], values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
-        low, high = float(value.min()), float(value.max())
-        known = seen.get(name, (low, high))
-        seen[name] = min(low, known[0]), max(high, known[1])
+        _widen(seen, name, (float(value.min()), float(value.max())))
+
+
+def _widen(seen: dict[str, tuple[float, float]], name: str, span: tuple[float, float]) -> None:
+    known = seen.get(name, span)
+    seen[name] = min(span[0], known[0]), max(span[1], known[1])

@@ -6,14 +6,14 @@ stop at it as in eager. The network is cut at its gates, and each piece is run b
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from agent.calibration.batches import answer_all
+from agent.calibration.batches import answer_on_all_cores
 from agent.calibration.candidate import candidate
 from agent.calibration.hosts import Host
 from agent.calibration.ranges import INPUT_NAME
@@ -38,35 +38,54 @@ _LOOKS_BACK = frozenset({Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE})
 _AS_REFERENCE = Host(REFERENCE, "", EagerEngine)
 
 
-def refitted(network: TrainedNetwork, setting: Setting, inputs: Array, host: Host) -> Setting:
-    """The setting with thresholds for the host, from inputs (samples, *input shape).
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """How many samples go on past each gate, and how many leave by each exit."""
+
+    going_on: Mapping[str, int]
+    leaving: Mapping[str, int]
+
+
+def stops_on_reference(network: TrainedNetwork, setting: Setting, inputs: Array) -> Stops:
+    """Those of a setting on eager, from inputs (samples, *input shape): what every host is fitted to."""
+    walk = _Walk(network, inputs, _AS_REFERENCE)
+    going_on, leaving = dict[str, int](), dict[str, int]()
+    for segment in network.segments if _is_refitted(setting) else ():
+        name = segment.name
+        if name in setting.exits:
+            margins = walk.margins(segment, setting)
+            leaving[name] = int((margins[walk.here] > setting.exits[name]).sum())
+            walk.here &= margins <= setting.exits[name]
+        if name in setting.thresholds and setting.activity not in _LOOKS_BACK:
+            going_on[name] = int((walk.scores(setting) > setting.thresholds[name]).sum())
+        walk.waiting.append(segment)
+    return Stops(going_on, leaving)
+
+
+def refitted(network: TrainedNetwork, setting: Setting, inputs: Array, host: Host, stops: Stops) -> Setting:
+    """The setting with thresholds by which as many of the inputs stop on the host as do on the reference.
 
     Thresholds on activities that look back, and those of resized images, stay as they are. Raises UnsupportedPoint
     for what the host can't run.
     """
-    if not (setting.exits or setting.thresholds) or setting.resolution is not None:
-        return setting
-    reference, own = _Walk(network, inputs, _AS_REFERENCE), _Walk(network, inputs, host)
+    walk = _Walk(network, inputs, host)
     found = setting
-    for segment in network.segments:
+    for segment in network.segments if _is_refitted(setting) else ():
         name = segment.name
-        if name in setting.exits:
-            expected = reference.margins(segment, setting)
-            margins = own.margins(segment, found)
-            leaving = int((expected[reference.here] > setting.exits[name]).sum())
-            found = replace(
-                found, exits={**found.exits, name: _exceeded_by(margins[own.here], leaving, setting.exits[name])}
-            )
-            reference.here &= expected <= setting.exits[name]
-            own.here &= margins <= found.exits[name]
-        if name in setting.thresholds and setting.activity not in _LOOKS_BACK:
-            expected = reference.scores(setting)
-            going_on = int((expected > setting.thresholds[name]).sum())
-            tau = _exceeded_by(own.scores(found), going_on, setting.thresholds[name])
+        if name in stops.leaving:
+            margins = walk.margins(segment, found)
+            exit_at = _exceeded_by(margins[walk.here], stops.leaving[name], setting.exits[name])
+            found = replace(found, exits={**found.exits, name: exit_at})
+            walk.here &= margins <= exit_at
+        if name in stops.going_on:
+            tau = _exceeded_by(walk.scores(found), stops.going_on[name], setting.thresholds[name])
             found = replace(found, thresholds={**found.thresholds, name: tau})
-        for walk in (reference, own):
-            walk.waiting.append(segment)
+        walk.waiting.append(segment)
     return found
+
+
+def _is_refitted(setting: Setting) -> bool:
+    return bool(setting.exits or setting.thresholds) and setting.resolution is None
 
 
 class _Walk:
@@ -105,7 +124,8 @@ class _Walk:
         network = _piece(self._network, piece)
         ranges = {**setting.ranges, INPUT_NAME: setting.ranges[self._boundary]} if setting.ranges else {}
         own = replace(_within(setting, network), ranges=ranges)
-        return answer_all(self._host.over(network).prepare(candidate(own, self._host.name)), self._x).outputs
+        point = candidate(own, self._host.name)
+        return answer_on_all_cores(self._host.over(network), point, self._x).outputs
 
 
 def _way(network: TrainedNetwork, segment: Segment, setting: Setting) -> Segment | None:

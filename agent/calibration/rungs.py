@@ -22,7 +22,7 @@ from agent.calibration.outcomes import Outcomes
 from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
 from agent.calibration.ranges import RangeFinder
-from agent.calibration.refit import refitted
+from agent.calibration.refit import Stops, refitted, stops_on_reference
 from agent.calibration.search import Step
 from agent.calibration.setting import Setting
 from agent.calibration.site_range import sampled
@@ -74,6 +74,8 @@ class RungMaker:
         self._meter = meter
         self._search_inputs = scaled(split.search.inputs, scale)
         self._finder = RangeFinder(network, self._search_inputs)
+        # By place in the chain: what S shows is the same for all hosts.
+        self._seen: dict[int, tuple[Setting, Stops]] = {}
         self._reference = EagerEngine(network)
         self._tracer = Tracer(network)
         self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
@@ -103,7 +105,7 @@ class RungMaker:
         refused: dict[str, None] = {}
         for done, step in enumerate(below, 1):
             try:
-                setting = self._own(host, replace(step.setting, threads=threads))
+                setting = replace(self._own(host, done), threads=threads)
                 failures = int(outcomes.failed(candidate(setting, host.name)).sum())
             except UnsupportedPoint as error:
                 refused[str(error)] = None
@@ -126,13 +128,17 @@ class RungMaker:
         progress(f"{host.name}: fastest with {threads} threads")
         return threads
 
-    def _own(self, host: Host, setting: Setting) -> Setting:
-        """The setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
+    def _own(self, host: Host, index: int) -> Setting:
+        """The chain's setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
+        setting = self._chain[index].setting
         if host.name == REFERENCE or not is_narrow(setting):
             return setting
-        setting = setting.without_bf16()
-        setting = replace(setting, ranges=self._finder.ranges(setting))
-        return refitted(self._network, setting, self._search_inputs, host)
+        if index not in self._seen:
+            narrowed = setting.without_bf16()
+            ranged = replace(narrowed, ranges=self._finder.ranges(narrowed))
+            self._seen[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
+        ranged, stops = self._seen[index]
+        return refitted(self._network, ranged, self._search_inputs, host, stops)
 
     @property
     def _share_of_delta(self) -> float:

@@ -38,6 +38,14 @@ LOOKAHEAD = 12
 """Moves measured anew per step, the best by their last measurement first; the others can wait, because what a
 move loses hardly ever falls while others are made (lazy greedy, Minoux 1978)."""
 
+SCREENED_OPERATIONS = 50e9
+"""Of the full model over part S, from where on moves are first measured on a share of it: ResNet-18 at 224x224
+would take an hour otherwise. Small networks are measured in full."""
+
+SCREENING_SHARE = 0.25
+SHORTLIST = 3
+"""Moves of the best share that are measured on all of S, of which the best is taken."""
+
 _LOSS_FLOOR = 1e-4
 """Below this a step's loss is noise of the part S, and the saving alone decides."""
 
@@ -106,6 +114,9 @@ class Search:
         self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
         self._memory = MemoryCost(network, inputs) if aim.count_activations else None
         self._ratios: dict[Move, float] = {}
+        self._seen = _Seen()
+        self._names = tuple(segment.name for segment in network.segments)
+        self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
         # The first phase is every course's.
         self._beginning: tuple[Step, ...] = ()
 
@@ -146,22 +157,58 @@ class Search:
 
     def _best_step(self, now: Step, phase: Phase) -> Step | None:
         """The least loss per saving among the moves looked at; None when none saves anything within the limit."""
-        seen = self._seen(now.setting)
-        best: tuple[float, Step] | None = None
-        order = sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
-        for looked, move in enumerate(order):
-            known = self._ratios.get(move)
-            # Once enough are measured, go on only past moves never measured or better when last seen.
-            if best is not None and looked >= self._aim.lookahead and known is not None and known >= best[0]:
+        seen = self._looked(now.setting)
+        if self._screened:
+            return self._screened_step(now, phase, seen)
+        lowest, best = np.inf, None
+        for looked, move in enumerate(self._in_order(phase, now)):
+            if self._suffices(looked, move, lowest):
                 break
             step = self._measured(self._turned(now.setting, move, seen), move)
-            saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
-            ratio = max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
-            self._ratios[move] = ratio
-            allowed = saving > 0 and step.disagreement <= phase.limit
-            if allowed and (best is None or ratio < best[0]):
-                best = ratio, step
-        return None if best is None else best[1]
+            self._ratios[move] = ratio = self._ratio(now, step)
+            if ratio < lowest and step.disagreement <= phase.limit:
+                lowest, best = ratio, step
+        return best
+
+    def _screened_step(self, now: Step, phase: Phase, seen: _Seen) -> Step | None:
+        """The same by a part of the samples first, and by all of them for the best of those."""
+        here = self._measured(now.setting, None, SCREENING_SHARE)
+        tried: list[tuple[float, Move]] = []
+        for looked, move in enumerate(self._in_order(phase, now)):
+            if self._suffices(looked, move, min((ratio for ratio, _ in tried), default=np.inf)):
+                break
+            step = self._measured(self._turned(now.setting, move, seen), move, SCREENING_SHARE)
+            self._ratios[move] = ratio = self._ratio(here, step)
+            if ratio < np.inf:
+                tried.append((ratio, move))
+        moves = [move for _, move in sorted(tried, key=lambda pair: pair[0])]
+        for start in range(0, len(moves), SHORTLIST):
+            steps = [
+                self._measured(self._turned(now.setting, move, seen), move)
+                for move in moves[start : start + SHORTLIST]
+            ]
+            allowed = {
+                self._ratio(now, step): step
+                for step in reversed(steps)
+                if step.disagreement <= phase.limit and self._aim.cost(step.cost) < self._aim.cost(now.cost)
+            }
+            if allowed:
+                return allowed[min(allowed)]
+        return None
+
+    def _in_order(self, phase: Phase, now: Step) -> list[Move]:
+        """The phase's moves, those that did best when they were last measured first."""
+        return sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+
+    def _suffices(self, looked: int, move: Move, lowest: float) -> bool:
+        """Whether enough moves are measured: all to come did no better when they were, and each was."""
+        known = self._ratios.get(move)
+        return looked >= self._aim.lookahead and known is not None and lowest < np.inf and lowest <= known
+
+    def _ratio(self, now: Step, step: Step) -> float:
+        """Loss per saving; infinite where nothing is saved."""
+        saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
+        return max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
 
     def _turned(self, setting: Setting, move: Move, seen: _Seen) -> Setting:
         match move:
@@ -182,7 +229,7 @@ class Search:
                 margins = seen.margins.get(block, np.ones(1, np.float32))
                 return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
 
-    def _seen(self, setting: Setting) -> _Seen:
+    def _looked(self, setting: Setting) -> _Seen:
         """What the gates of each block would see at a setting, in the samples that get there."""
         activity: dict[str, list[npt.NDArray[np.float32]]] = {}
         margins: dict[str, list[npt.NDArray[np.float32]]] = {}
@@ -193,21 +240,30 @@ class Search:
             if block in self._heads:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        self._prefixes.keep(setting, watch)
-        return _Seen(_joined(activity), _joined(margins))
+        unchanged = frozenset(self._names[: self._prefixes.watch(setting, watch)])
+        self._seen = _Seen(
+            _only(self._seen.activity, unchanged) | _joined(activity),
+            _only(self._seen.margins, unchanged) | _joined(margins),
+        )
+        return self._seen
 
-    def _measured(self, setting: Setting, move: Move | None) -> Step:
-        network, done = self._prefixes.run(setting)
+    def _measured(self, setting: Setting, move: Move | None, share: float = 1.0) -> Step:
+        network, done = self._prefixes.run(setting, share)
         risk = self._aim.risk
         cost = self._costs.cost(network, done)
-        disagreement = float(risk.differ(self._reference, done.outputs).mean())
+        reference = self._reference[: len(done.outputs)]
+        disagreement = float(risk.differ(reference, done.outputs).mean())
         return Step(
             setting,
             move,
-            disagreement + COMPANION_WEIGHT * risk.loss(self._reference, done.outputs),
+            disagreement + COMPANION_WEIGHT * risk.loss(reference, done.outputs),
             disagreement,
             cost if self._memory is None else replace(cost, memory_ratio=self._memory.ratio(setting)),
         )
+
+
+def _only(scores: Scores, blocks: frozenset[str]) -> Scores:
+    return {block: values for block, values in scores.items() if block in blocks}
 
 
 def _exit_heads(network: Network, exits: Sequence[str]) -> dict[str, Interpreter]:

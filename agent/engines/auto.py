@@ -43,7 +43,7 @@ class AutoEngine:
         return self._engines[name].prepare(point)
 
 
-def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache) -> Choice:
+def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache, spin: bool = False) -> Choice:
     """What was found best for a bundle on this device, measured now (seconds) unless it is known."""
     losses = {point.name: point.certified_risk for point in bundle.ladder.points}
     if len(engines) == 1:
@@ -53,15 +53,15 @@ def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache) -> C
 
     def measured() -> dict[str, object]:
         log.info("trying %s on this device, once", ", ".join(engines))
-        choice = choose(losses, contest(bundle, engines, cache.directory))
+        choice = choose(losses, contest(bundle, engines, cache.directory, spin))
         return {"engines": dict(choice.engines), "reasons": list(choice.reasons)}
 
-    kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}", measured)
+    kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}{' spinning' if spin else ''}", measured)
     match kept:
         case {"engines": dict(chosen), "reasons": list(reasons)} if set(chosen.values()) <= set(engines):
             choice = Choice(chosen, reasons)
         case _:
-            choice = choose(losses, contest(bundle, engines, None))
+            choice = choose(losses, contest(bundle, engines, None, spin))
     for reason in choice.reasons:
         log.info("engine for %s", reason)
     return choice

@@ -10,6 +10,7 @@ from agent.engines.device import DeviceCache, fingerprint, installed_version
 from agent.engines.engine import Engine
 from agent.engines.network_cache import NetworkCache
 from agent.engines.packed.offer import Offer
+from agent.engines.waiting import wait_briefly
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
@@ -23,22 +24,24 @@ class UnknownEngine(Exception):  # noqa: N818 - reads as what it is at the call 
     """No engine of that name, or its runtime is not installed; the message says what to do."""
 
 
-def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None) -> Engine:
+def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: bool = False) -> Engine:
     """The engine of that name over a bundle. What it measures of the device is kept in `cache_dir`.
+
+    With `spin` the threads of an answer wait for each other awake: for devices that are asked without a pause.
 
     Raises UnknownEngine, UnsupportedPoint when the engine can't run this bundle here, BundleError for a bundle
     whose segments don't run.
     """
     cache = DeviceCache(cache_dir)
     if name == AUTO:
-        choice = make_choice(bundle, installed_engines(), cache)
-        return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir))
+        choice = make_choice(bundle, installed_engines(), cache, spin)
+        return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir, spin=spin))
     if name not in RUNTIMES:
         raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
     if name not in installed_engines():
         extra = "onnx" if name == "onnx" else "torch"
         raise UnknownEngine(f"engine {name}: {RUNTIMES[name]} is missing; install tidegate[{extra}]")
-    return _OPENERS[name](bundle, cache)
+    return _OPENERS[name](bundle, cache, spin)
 
 
 def installed_engines() -> tuple[str, ...]:
@@ -76,30 +79,34 @@ def packed_offer(cache: DeviceCache) -> Offer:
             return probe()
 
 
-def _open_eager(bundle: Bundle, _cache: DeviceCache) -> Engine:
+def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
+    if not spin:
+        wait_briefly()
     from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
 
     return EagerEngine(bundle)
 
 
-def _open_packed(bundle: Bundle, cache: DeviceCache) -> Engine:
+def _open_packed(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
+    if not spin:
+        wait_briefly()
     from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import
 
     offer = packed_offer(cache)
     return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))
 
 
-def _open_onnx(bundle: Bundle, cache: DeviceCache) -> Engine:
+def _open_onnx(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
     from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - ONNX Runtime is an extra
 
-    return OnnxEngine(bundle, lambda: bundle.canaries().inputs, _network_cache(bundle, cache))
+    return OnnxEngine(bundle, lambda: bundle.canaries().inputs, _network_cache(bundle, cache), spin)
 
 
 def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
     return NetworkCache(cache.directory and cache.directory / f"{bundle.sha256[:16]}-{fingerprint()[:16]}")
 
 
-_OPENERS: Mapping[str, Callable[[Bundle, DeviceCache], Engine]] = {
+_OPENERS: Mapping[str, Callable[[Bundle, DeviceCache, bool], Engine]] = {
     "onnx": _open_onnx,
     "packed": _open_packed,
     "eager": _open_eager,

@@ -1,7 +1,7 @@
 """Every installed engine at every point of a bundle, each in a child process of its own.
 
-`python -m agent.engines.contest BUNDLE ENGINE CACHE` prints a line of JSON per point. A child each, because thread
-pools of two runtimes disturb each other's times, and because one that crashes must cost nobody else.
+`python -m agent.engines.contest BUNDLE ENGINE CACHE SPIN` prints a line of JSON per point. A child each, because
+thread pools of two runtimes disturb each other's times, and because one that crashes must cost nobody else.
 """
 
 import json
@@ -25,13 +25,14 @@ _POINT_S = 0.15
 _FEWEST_RUNS = 5
 
 
-def contest(bundle: Bundle, engines: Sequence[str], cache_dir: Path | None) -> list[Trial]:
-    """A trial per engine and point, in the order of `engines`."""
-    return [trial for engine in engines for trial in _trials(bundle, engine, cache_dir)]
+def contest(bundle: Bundle, engines: Sequence[str], cache_dir: Path | None, spin: bool = False) -> list[Trial]:
+    """A trial per engine and point, in the order of `engines`; for `spin` see `open_engine`."""
+    return [trial for engine in engines for trial in _trials(bundle, engine, cache_dir, spin)]
 
 
-def _trials(bundle: Bundle, engine: str, cache_dir: Path | None) -> list[Trial]:
-    command = [sys.executable, "-m", "agent.engines.contest", str(bundle.path), engine, str(cache_dir or "")]
+def _trials(bundle: Bundle, engine: str, cache_dir: Path | None, spin: bool) -> list[Trial]:
+    arguments = (str(bundle.path), engine, str(cache_dir or ""), "spin" if spin else "")
+    command = [sys.executable, "-m", "agent.engines.contest", *arguments]
     try:
         child = subprocess.run(
             command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=DEADLINE_S, check=False
@@ -88,9 +89,9 @@ def main() -> None:
     """The child."""
     from agent.engines.catalog import open_engine  # noqa: PLC0415 - the catalog knows of contests
 
-    path, name, cache_dir = sys.argv[1:]
+    path, name, cache_dir, spin = sys.argv[1:]
     bundle = open_bundle(Path(path))
-    engine = open_engine(name, bundle, Path(cache_dir) if cache_dir else None)
+    engine = open_engine(name, bundle, Path(cache_dir) if cache_dir else None, bool(spin))
     for point in bundle.ladder.points:
         trial = measure(bundle, engine, point)
         line = {"point": trial.point, "latency_ms": trial.latency_ms, "reason": trial.reason}

@@ -68,6 +68,7 @@ class WorkerSpec:
     listening: tuple[socket.socket, ...]
     cache_dir: Path | None = None
     keep_bytes: int = 0
+    spin: bool = False
     memory_limit_bytes: int | None = None
     log_file: IO[bytes] | None = None
 
@@ -176,6 +177,8 @@ class WorkerKeeper:
         if self._spec.cache_dir is not None:
             arguments += ["--cache", str(self._spec.cache_dir)]
         arguments += ["--keep-bytes", str(self._spec.keep_bytes)]
+        if self._spec.spin:
+            arguments += ["--spin"]
         arguments += ["--control-fd", str(theirs.fileno())]
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]

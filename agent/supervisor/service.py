@@ -99,6 +99,7 @@ class Supervisor:
             listening=listeners.sockets,
             cache_dir=cache_directory(),
             keep_bytes=int(config.worker.keep_resident),
+            spin=config.worker.spin,
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
         )

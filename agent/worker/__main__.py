@@ -33,6 +33,7 @@ class Arguments:
     engine: str
     cache: Path | None
     keep_bytes: int
+    spin: bool
     control_fd: int
     listen_fds: tuple[int, ...]
 
@@ -45,6 +46,7 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--engine", required=True)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--keep-bytes", type=int, default=0)
+    parser.add_argument("--spin", action="store_true")
     parser.add_argument("--control-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parsed = parser.parse_args()
@@ -54,6 +56,7 @@ def parse_arguments() -> Arguments:
         engine=parsed.engine,
         cache=parsed.cache,
         keep_bytes=parsed.keep_bytes,
+        spin=parsed.spin,
         control_fd=parsed.control_fd,
         listen_fds=tuple(parsed.listen_fd),
     )
@@ -62,7 +65,8 @@ def parse_arguments() -> Arguments:
 async def serve(arguments: Arguments) -> None:
     """Serve until the supervisor says stop or is gone."""
     bundle = open_bundle(arguments.bundle)
-    engine = ResidentEngine(open_engine(arguments.engine, bundle, arguments.cache), arguments.keep_bytes)
+    opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
+    engine = ResidentEngine(opened, arguments.keep_bytes)
     refused = refused_points(engine, bundle.ladder)
     variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
     lane = Lane(variant)

@@ -100,12 +100,20 @@ class OnnxVariant:
 class OnnxEngine:
     """Builds sessions; variants share the parts that they have in common."""
 
-    def __init__(self, network: Network, calibration: Callable[[], Array], cache: NetworkCache = NO_CACHE) -> None:
+    def __init__(
+        self,
+        network: Network,
+        calibration: Callable[[], Array],
+        cache: NetworkCache = NO_CACHE,
+        spin: bool = False,
+    ) -> None:
         """`calibration` gives inputs (samples, *input shape) for the ranges of uint8 activations; asked for once,
-        when an int8 layer is first prepared. Raises UnsupportedPoint for an operator without ONNX form."""
+        when an int8 layer is first prepared. For `spin` see `open_session`. Raises UnsupportedPoint for an
+        operator without ONNX form."""
         self._network = network
         self._calibration = calibration
         self._cache = cache
+        self._spin = spin
         self._inputs: Array | None = None
         self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
         self._layers = _integer_layers(network)
@@ -180,7 +188,7 @@ class OnnxEngine:
             model = self._cache.model(f"{key} {weight_limit()}", build) if key.codes else build()
             used = dict.fromkeys(name for graph in part.graphs for name in graph.weights)
             held = held_bytes(used, self._network, dict(key.codes))
-            session = Session(open_session(model, weights_folder(self._network), key.threads), held)
+            session = Session(open_session(model, weights_folder(self._network), key.threads, self._spin), held)
             self._sessions[key] = session
         return session
 

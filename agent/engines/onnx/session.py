@@ -1,4 +1,4 @@
-"""Opening ONNX Runtime sessions: no spinning threads, no arena, weights mapped from the bundle's file."""
+"""Opening ONNX Runtime sessions: threads sleep between runs, no arena, weights mapped from the bundle's file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,22 @@ class Session:
     weights_bytes: int
 
 
-def open_session(model: bytes, weights_folder: Path | None, threads: int) -> onnxruntime.InferenceSession:
-    """A session over a model's bytes. Raises UnsupportedPoint when ONNX Runtime refuses them."""
+def open_session(
+    model: bytes, weights_folder: Path | None, threads: int, spin: bool = False
+) -> onnxruntime.InferenceSession:
+    """A session over a model's bytes; with `spin` its threads wait for each other awake until a run is over.
+
+    Raises UnsupportedPoint when ONNX Runtime refuses the model.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_ERRORS
     # The arena keeps what the largest request took; without it ResNet-18 holds 10 MiB less and is as fast.
     options.enable_cpu_mem_arena = False
-    # Spinning threads burn the battery between requests, and beside torch's pool they slow both tenfold.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin between runs burn the battery, and beside torch's pool they slow both tenfold.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if weights_folder is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_folder))
     try:

@@ -13,7 +13,7 @@ from agent.calibration.calibrate import fitted
 from agent.calibration.candidate import candidate
 from agent.calibration.hosts import Host, HostError, hosts_for
 from agent.calibration.ranges import INPUT_NAME, RangeFinder
-from agent.calibration.refit import refitted
+from agent.calibration.refit import refitted, stops_on_reference
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.models.gates.margin import margin
@@ -108,7 +108,7 @@ def test_on_the_engines_own_values_as_many_samples_stop_as_in_eager(
     network: TrainedNetwork, inputs: np.ndarray, setting: Setting, host: Host
 ) -> None:
     ready = replace(setting, ranges=RangeFinder(network, inputs).ranges(setting))
-    found = refitted(network, ready, inputs, host)
+    found = refitted(network, ready, inputs, host, stops_on_reference(network, ready, inputs))
     expected = EagerEngine(network).build(setting).forward(inputs).executed
     answered = answer_all(host.over(network).prepare(candidate(found, host.name)), inputs)
     # A value on the very threshold may fall to either side of it when the pieces are joined.
@@ -121,7 +121,7 @@ def test_for_eager_itself_the_same_samples_stop(
     network: TrainedNetwork, inputs: np.ndarray, setting: Setting
 ) -> None:
     (eager,) = hosts_for(["eager"])
-    found = refitted(network, setting, inputs, eager)
+    found = refitted(network, setting, inputs, eager, stops_on_reference(network, setting, inputs))
     before, after = (EagerEngine(network).build(each).forward(inputs) for each in (setting, found))
     assert np.array_equal(before.outputs, after.outputs)
     assert before.executed == after.executed

@@ -14,6 +14,8 @@ from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Array
 from agent.models.discovery import discover
+from agent.models.gates import Seen
+from agent.models.gates.activity import mean_abs
 from agent.models.ladder import Activation, Activity, Precision, StandIn
 from agent.models.network import TrainedNetwork, blocks_of
 
@@ -68,6 +70,47 @@ def test_what_is_taken_over_changes_no_bit(network: TrainedNetwork, inputs: Arra
             expected.decisions,
         )
         assert built.weights_resident_bytes == fresh.weights_resident_bytes
+
+
+def test_on_a_share_the_first_batches_are_run(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 8 * inputs[0].nbytes)
+    prefixes = Prefixes(network, inputs)
+    for setting in settings(network):
+        whole = prefixes.keep(setting)[1].outputs
+        part = prefixes.run(setting, 0.25)[1].outputs
+        assert len(part) == 16
+        assert np.array_equal(part, whole[:16])
+
+
+def test_what_gates_see_is_shown_from_where_a_setting_differs(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 16 * inputs[0].nbytes)
+    names = [segment.name for segment in network.segments]
+    prefixes = Prefixes(network, inputs)
+    known: dict[str, list[float]] = {}
+    for setting in settings(network):
+        if setting.activity is not Activity.MEAN_ABS:
+            prefixes.keep(setting)
+            continue
+        fresh, shown = Seeing(), Seeing()
+        Prefixes(network, inputs).watch(setting, fresh)
+        first = prefixes.watch(setting, shown)
+        assert not shown.scores.keys() & set(names[:first])
+        known = {name: scores for name, scores in known.items() if name in names[:first]} | shown.scores
+        assert known == fresh.scores
+
+
+class Seeing:
+    """Notes what it is shown, by block."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, list[float]] = {}
+
+    def __call__(self, block: str, seen: Seen) -> None:
+        self.scores.setdefault(block, []).extend(mean_abs(seen.x).tolist())
 
 
 def test_a_knob_at_the_end_runs_only_the_end(

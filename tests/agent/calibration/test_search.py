@@ -149,3 +149,20 @@ def test_kl_is_zero_for_equal_logits_and_grows_with_their_distance() -> None:
     assert mean_kl(np.zeros((1, 2), np.float32), np.array([[np.log(3), 0.0]], np.float32)) == pytest.approx(
         0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
     )
+
+
+def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = Menu.of(network, GROUPS)
+    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
+    whole = Search(network, menu, inputs, AIM).chain()
+    monkeypatch.setattr("agent.calibration.search.SCREENED_OPERATIONS", 0)
+    screened = Search(network, menu, inputs, AIM).chain()
+    reference = EagerEngine(network).build(Setting()).forward(inputs).outputs
+    for step in screened:
+        outputs = EagerEngine(network).build(step.setting).forward(inputs).outputs
+        assert step.disagreement == float(AIM.risk.differ(reference, outputs).mean())
+    costs = [AIM.cost(step.cost) for step in screened]
+    assert all(after < before for before, after in itertools.pairwise(costs))
+    assert costs[-1] <= AIM.cost(whole[-1].cost) + 0.05

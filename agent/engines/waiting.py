@@ -1,0 +1,12 @@
+"""How the threads of one answer wait for each other: asleep after a moment, or awake at the battery's cost."""
+
+import os
+
+_TURNS = "30000"
+"""Of libgomp's waiting loop, well below a millisecond. Its default is ten times that: at ten answers a second it
+computed as long for nothing as for the answers."""
+
+
+def wait_briefly() -> None:
+    """Let torch's threads sleep soon after their last work; to be called before torch is imported."""
+    os.environ.setdefault("GOMP_SPINCOUNT", _TURNS)
