@@ -165,9 +165,12 @@ class _Builder:
     def _step(self, step: Step, value: str, before: tuple[Step, str] | None) -> str:
         if step.gated:
             turned = self._is_turned(step) and step.out in self._grids
+            given = value
             if turned:
                 value = self._scope.emit("Transpose", [value], f"{step.name}/turned", perm=_TO_NHWC)
-            self._gate(step, value, before)
+            # What a change is measured against has the channels first.
+            looks_back = self._setting.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
+            self._gate(step, given if looks_back else value, before)
             result = self._either(step, value, turned)
             if turned:
                 result = self._scope.emit("Transpose", [result], f"{step.name}/back", perm=_TO_NCHW)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+from agent.engines.background import in_background
 from agent.engines.engine import Array, UnsupportedPoint
 from agent.engines.int8_store import Int8Store
 from agent.engines.interpreter import check_runs
@@ -60,33 +61,28 @@ class PackedEngine:
     def prepare(self, point: OperatingPoint) -> TorchVariant:
         """Raises UnsupportedPoint as `check` does."""
         check_arithmetic(point, NAME)
-        # Kept per calling thread by OpenMP. Packing hardly gains by more than one, and beside a variant that
-        # answers, threads that wait for each other cost it and themselves several times the work.
-        torch.set_num_threads(1)
-        variant = TorchVariant(point, self.build(point, native=point.engine == NAME), return_freed)
+        variant = TorchVariant(point, in_background(lambda: self._build(point)), return_freed)
         self._int8.drop_pages()
         return_freed()
         return variant
 
-    def build(self, knobs: Knobs, native: bool = True) -> StagedNetwork:
-        """The network at a setting of the knobs, in this engine's own arithmetic or (not native) in eager's.
+    def _build(self, point: OperatingPoint) -> StagedNetwork:
+        native = point.engine == NAME
+        network = at_resolution(self._network, point.resolution)
+        self._check(point, network, native)
 
-        Raises UnsupportedPoint.
-        """
-        network = at_resolution(self._network, knobs.resolution)
-        self._check(knobs, network, native)
-
-        def builder(each: Knobs) -> Builder:
+        def builder(knobs: Knobs, threads: int) -> Builder:
             used = dict.fromkeys(
-                name for way in ways_through(each, network) for graph in way.graphs for name in graph.weights
+                name for way in ways_through(knobs, network) for graph in way.graphs for name in graph.weights
             )
-            return Builder(network, each, self._packing.at(each, native, used))
+            return Builder(network, knobs, self._packing.at(knobs, native, used, threads))
 
-        def exact(each: Knobs) -> Routes:
-            return builder(each).routes({})
+        def exact(knobs: Knobs) -> Routes:
+            return builder(knobs, 1).routes({})
 
-        asked = builder(knobs)
-        ranges = self._ranges.at(knobs, exact) if asked.quantizes else {}
+        torch.set_num_threads(1)
+        asked = builder(point, point.threads)
+        ranges = self._ranges.at(point, exact) if asked.quantizes else {}
         return asked.routes(ranges).network()
 
     def _check(self, knobs: Knobs, network: Network, native: bool) -> None:

@@ -102,6 +102,28 @@ def test_every_knob_in_int8_stays_near_eager(opened: Open, data: st.DataObject, 
 
 
 @ENGINES
+@pytest.mark.parametrize("activity", [Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE])
+@pytest.mark.parametrize("narrow", [("b1",), ("stem", "b1"), ("b0", "b1"), ("stem", "b0", "b1", "head")])
+def test_gates_that_look_back_may_stand_between_codes(
+    opened: Open, activity: Activity, narrow: tuple[str, ...]
+) -> None:
+    network = image_network(("residual", "residual"), 8, 0)
+    layers = [layer for segment in network.segments if segment.name in narrow for layer in segment.layers]
+    drawn = {
+        "activity": activity,
+        "thresholds": {"b0": -1.0, "b1": -1.0},
+        "layer_precision": dict.fromkeys(layers, Precision.INT8),
+    }
+    engine = opened(network)
+    variant = engine.prepare(point(engine.name, **drawn))
+    expected = EagerEngine(network).prepare(point("eager", **drawn)).run(batch_for(network))
+    for _ in range(2):
+        answer = variant.run(batch_for(network))
+        assert difference(answer.outputs, expected.outputs) < INT8
+        assert answer.executed_blocks == expected.executed_blocks
+
+
+@ENGINES
 @CHEAP
 @given(data=st.data(), network=networks)
 def test_int8_stays_near_eager(opened: Open, data: st.DataObject, network: TrainedNetwork) -> None:
