@@ -45,8 +45,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is run per thread count: each image `repeats` times, `per_turn` in a row, and `paced` images at 10 Hz
-    in each of `paced_turns`.
+    """How much is run per thread count: each image `repeats` times, `per_turn` in a row; and `paced` images at
+    10 Hz in each of `paced_turns`.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
