@@ -23,6 +23,8 @@ class ReadyPart:
     tau: Array
     leave_above: float
     outputs: tuple[str, ...]
+    places: Mapping[str, int]
+    """Of the outputs, by name."""
     always: int
     """Blocks that every sample runs."""
     remembers: bool
@@ -42,7 +44,8 @@ class ReadyPart:
         leave_above = np.inf if part.leaving is None else exits[part.leaving.name]
         always = sum(step.always_runs for step in part.steps)
         remembers = any(name.startswith(f"{SEEN}/") for name in names)
-        return cls(part, session, tau, leave_above, names, always, remembers)
+        places = {name: place for place, name in enumerate(names)}
+        return cls(part, session, tau, leave_above, names, places, always, remembers)
 
 
 @dataclass(slots=True)
@@ -72,11 +75,29 @@ class Passage:
 
     def run(self, batch: Array) -> Passed:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
+        if len(batch) == 1 and not self._one_by_one:
+            return self._straight(batch)
         # An If decides for all it is given, and gates decide per sample.
         if not self._one_by_one or len(batch) == 1:
             return self._fly(batch)
         each = [self._fly(batch[index : index + 1]) for index in range(len(batch))]
         return Passed(np.concatenate([one.outputs for one in each]), sum(one.executed for one in each))
+
+    def _straight(self, sample: Array) -> Passed:
+        """What `_fly` gives for one sample where no gate decides, by fewer steps.
+
+        Asked a few times a second, an answer finds the processor's caches cold, and every step costs.
+        """
+        value: Value = sample
+        executed = 0
+        for ready in self._parts:
+            given = ready.session.runtime.run(ready.outputs, {X: value})
+            executed += ready.always
+            places = ready.places
+            if ready.part.leaving is None or given[places[MARGIN]][0] > ready.leave_above:
+                break
+            value = given[places[CARRIED]]
+        return Passed(given[places[Y]].astype(np.float32, copy=False), executed)
 
     def _fly(self, batch: Array) -> Passed:
         done = Passed(batch, 0)

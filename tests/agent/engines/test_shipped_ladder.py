@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.models.bundle import open_bundle
@@ -46,3 +47,21 @@ def test_its_points_answer_as_recorded_the_others_are_refused_and_no_torch_is_lo
             assert line == f"{point.name} 1.0"
         else:
             assert f"certified on engine {point.engine}, whose arithmetic is its own" in line
+
+
+def test_one_sample_alone_gets_the_answer_that_it_gets_in_a_batch() -> None:
+    from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+
+    bundle = open_bundle(BUNDLE)
+    inputs = bundle.samples().inputs()[:60]
+    engine = OnnxEngine(bundle, lambda: bundle.canaries().inputs)
+    for point in bundle.ladder.points:
+        if point.engine not in {"eager", "onnx"}:
+            continue
+        variant = engine.prepare(point)
+        together = variant.run(inputs)
+        alone = [variant.run(sample[None]) for sample in inputs]
+        outputs = np.concatenate([answer.outputs for answer in alone])
+        assert np.allclose(outputs, together.outputs, atol=1e-4 * np.abs(together.outputs).max())
+        assert sum(answer.executed_blocks for answer in alone) == together.executed_blocks
+        assert sum(answer.skipped_blocks for answer in alone) == together.skipped_blocks
