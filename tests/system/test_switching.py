@@ -42,16 +42,19 @@ def ask(listeners: Listeners) -> dict[str, object]:
     return reply
 
 
-@pytest.mark.parametrize("engine", installed_engines())
-def test_every_switch_falls_between_two_requests(listeners: Listeners, engine: str) -> None:
-    asyncio.run(switch_through_the_ladder(listeners, engine))
+WAYS = [(engine, False) for engine in installed_engines()] + [(engine, True) for engine in installed_engines()[:1]]
 
 
-async def switch_through_the_ladder(listeners: Listeners, engine: str) -> None:
+@pytest.mark.parametrize(("engine", "spin"), WAYS)
+def test_every_switch_falls_between_two_requests(listeners: Listeners, engine: str, spin: bool) -> None:
+    asyncio.run(switch_through_the_ladder(listeners, engine, spin))
+
+
+async def switch_through_the_ladder(listeners: Listeners, engine: str, spin: bool) -> None:
     bundle = open_bundle(BUNDLE)
     samples = bundle.samples()
     ended: list[WorkerEnded] = []
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", ended.append)
+    keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets, spin=spin), "full", ended.append)
     running = asyncio.create_task(keeper.run())
     async with asyncio.timeout(100):
         await keeper.wait_ready()
