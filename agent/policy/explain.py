@@ -211,7 +211,9 @@ def _sentences(explanation: Explanation) -> list[str]:
     said = [f"The operating point is {explanation.point}: {force}, because {explanation.reason}."]
     said += [f"{clause[0].upper()}{clause[1:]}." for clause in explanation.held_back]
     said += [_control_sentence(control) for control in explanation.controls]
-    said += [f"{point} is off the ladder: {why}." for point, why in explanation.left_out.items()]
+    # An engine's own reason begins with the point's name.
+    reasons = {point: why.removeprefix(f"{point}: ") for point, why in explanation.left_out.items()}
+    said += [f"{point} is off the ladder: {why}." for point, why in reasons.items()]
     reached = False
     for rule in explanation.rules:
         change = "; or when ".join(rule.changes)

@@ -87,11 +87,14 @@ def test_settings_are_told_with_what_keeps_them_from_being_made():
         return explain(snapshot(), policy, LADDER, ControlState("full"), NOON, device).sentences[1:]
 
     assert said(None)[0] == "cpu_governor is to be powersave, where agent.yaml lists it under `controls`."
-    device = Circumstances({"platform_profile": "the firmware offers none"}, {"d": "it disagreed"})
+    device = Circumstances(
+        {"platform_profile": "the firmware offers none"}, {"d": "it disagreed", "e": "e: not here"}
+    )
     assert said(device) == (
         "cpu_governor is to be powersave.",
         "platform_profile would be low-power, but the firmware offers none.",
         "d is off the ladder: it disagreed.",
+        "e is off the ladder: not here.",
     )
 
 
