@@ -11,7 +11,7 @@ from agent.calibration.candidate import candidate, is_narrow
 from agent.calibration.certification import Certification, certify, holds
 from agent.calibration.checkpoint import Checkpoint
 from agent.calibration.cost import CostModel
-from agent.calibration.energy import Meter, measure_energy
+from agent.calibration.energy import ROUNDS, Meter, measure_energy
 from agent.calibration.goal import Goal, Knob
 from agent.calibration.hosts import Host
 from agent.calibration.live_bytes import INPUTS as LIVE_INPUTS
@@ -88,7 +88,8 @@ class RungMaker:
         chosen = self._picked(tested, certification)
         settings = [tested[index].setting for index in chosen]
         progress(f"{host.name}: {len(chosen)} of {len(tested)} points become rungs; measuring them")
-        return self._measured(host, engine, settings, [certification.certificates[index] for index in chosen])
+        certificates = [certification.certificates[index] for index in chosen]
+        return self._measured(host, engine, settings, certificates, progress)
 
     def _tested(self, host: Host, engine: Engine, progress: Progress) -> tuple[tuple[_Tested, ...], list[int]]:
         """The chain's settings as the engine runs them, full first, and the failures on C of all the others.
@@ -184,6 +185,7 @@ class RungMaker:
         engine: Engine,
         settings: Sequence[Setting],
         certificates: Sequence[Certificate | None],
+        progress: Progress,
     ) -> tuple[OperatingPoint, ...]:
         inputs = scaled(self._split.report.inputs, self._scale)
         full = self._reference.build(settings[0])
@@ -196,7 +198,10 @@ class RungMaker:
         figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.aim.risk)
         figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
         if self._meter is not None:
+            progress(f"{host.name}: measuring energy, {ROUNDS} times {self._meter.least_s:g} s a point")
             spent = measure_energy([subject.variant for subject in subjects], inputs, self._meter)
+            if None in spent:
+                progress(f"{host.name}: {self._meter.source} failed at {spent.count(None)} of {len(spent)} points")
             figures = tuple(replace(each, energy_mj=mj) for each, mj in zip(figures, spent, strict=True))
         points: list[OperatingPoint] = []
         for index in undominated(figures, always=_precisions_only(settings)):

@@ -86,7 +86,7 @@ class ProcessorTime:
     source = "processor time at 5 W"
     least_s = 0.1
 
-    def spent_j(self, work: Callable[[], object]) -> float:
+    def spent_j(self, work: Callable[[], object]) -> float | None:
         before = time.process_time()
         work()
         return 5.0 * (time.process_time() - before)
@@ -102,6 +102,22 @@ def test_with_a_meter_energy_is_measured_and_shown(request_: Request) -> None:
     page = render(bundle)
     assert page.count("data:image/png;base64,") == 6
     assert "Energy: not measured" not in page
+
+
+class Broken(ProcessorTime):
+    """A meter that went away."""
+
+    def spent_j(self, work: Callable[[], object]) -> float | None:
+        work()
+        return None
+
+
+def test_a_meter_that_fails_is_told_and_leaves_energy_unknown(request_: Request) -> None:
+    lines: list[str] = []
+    build_bundle(request_, lambda text, share=None: lines.append(text), Broken())
+    points = open_bundle(request_.out).ladder.points
+    assert [point.figures.energy_mj for point in points] == [None] * len(points)
+    assert f"eager: processor time at 5 W failed at {len(points)} of {len(points)} points" in lines
 
 
 class Interrupted(Exception):  # noqa: N818 - what it is
