@@ -1,6 +1,7 @@
 """Threads of an answer may wait awake while it is made; between answers none does."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -36,22 +37,16 @@ print(json.dumps({"pause_s": sorted(pauses)[4], "answers": variant.run(inputs).o
 
 
 TORCH_CHILD = """
-import sys, time
-from agent.engines.waiting import wait_briefly
+import os, sys
+from pathlib import Path
+from agent.engines import catalog, waiting
+from agent.models.bundle import open_bundle
 
-if sys.argv[1] == "briefly":
-    wait_briefly()
-import torch
-
-torch.set_num_threads(2)
-values = torch.ones(4_000_000)
-pauses = []
-for _ in range(15):
-    values.add_(1)
-    before = time.process_time()
-    time.sleep(0.15)
-    pauses.append(time.process_time() - before)
-print(sorted(pauses)[7])
+early = []
+told = waiting.wait_briefly
+catalog.wait_briefly = lambda: (early.append("torch" not in sys.modules), told())
+catalog.open_engine("packed", open_bundle(Path(sys.argv[1])), spin=sys.argv[2] == "spin")
+print(early, os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
@@ -71,13 +66,23 @@ def test_between_two_answers_no_thread_computes(engine: str, waiting: str) -> No
     assert said["answers"] == open_bundle(SHIPPED).canaries().top1["full"].tolist()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="torch's threads are libgomp's on Linux alone")
-def test_torch_s_threads_sleep_soon_after_their_work() -> None:
+@pytest.mark.parametrize(
+    ("waiting", "user", "said"),
+    [
+        ("sleep", None, "[True] 30000"),
+        ("sleep", "7", "[True] 7"),
+        ("spin", None, "[] None"),
+    ],
+)
+def test_torch_s_threads_are_told_before_torch_is_there(waiting: str, user: str | None, said: str) -> None:
     pytest.importorskip("torch")
-
-    def pause_s(waiting: str) -> float:
-        command = [sys.executable, "-c", TORCH_CHILD, waiting]
-        return float(subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout)
-
-    # On a machine with other work to do, threads that should spin are not always left to.
-    assert any(pause_s("briefly") < 0.6 * pause_s("as libgomp does") for _ in range(3))
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    child = subprocess.run(
+        [sys.executable, "-c", TORCH_CHILD, str(SHIPPED), waiting],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+        env=environment | ({} if user is None else {"GOMP_SPINCOUNT": user}),
+    )
+    assert child.stdout.strip() == said
