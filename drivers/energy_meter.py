@@ -58,17 +58,20 @@ class Counter:
 
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """The counter's rise while `work` runs; None when it fails or stands still."""
+        before: float | None
         try:
             before = float(self.read())
-        except (SensorError, OSError):
+        except SensorError:
             # The drivers count from their first read on, and say so instead of 0.
             before = 0.0
+        except OSError:
+            before = None
         work()
         try:
-            spent = float(self.read()) - before
+            after = float(self.read())
         except (SensorError, OSError):
             return None
-        return spent if spent > 0 else None
+        return after - before if before is not None and after > before else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def open_engine(name: str, directory: Path, network: TrainedNetwork, spin: bool 
         from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
         return OnnxEngine(network, lambda: inputs_for(network), cache, spin)
-    wait_briefly()
+    if not spin:
+        wait_briefly()
     from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415
 
     return PackedEngine(network, lambda: inputs_for(network), packed_offer(DeviceCache(directory.parent)), cache)

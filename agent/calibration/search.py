@@ -39,8 +39,8 @@ LOOKAHEAD = 12
 move loses hardly ever falls while others are made (lazy greedy, Minoux 1978)."""
 
 SCREENED_OPERATIONS = 50e9
-"""Of the full model over part S, from where on moves are first measured on a share of it: ResNet-18 at 224x224
-would take an hour otherwise. Small networks are measured in full."""
+"""Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
+224x224. Small networks are measured in full."""
 
 SCREENING_SHARE = 0.25
 SHORTLIST = 3
@@ -187,13 +187,11 @@ class Search:
                 self._measured(self._turned(now.setting, move, seen), move)
                 for move in moves[start : start + SHORTLIST]
             ]
-            allowed = {
-                self._ratio(now, step): step
-                for step in reversed(steps)
-                if step.disagreement <= phase.limit and self._aim.cost(step.cost) < self._aim.cost(now.cost)
-            }
+            allowed = [
+                step for step in steps if step.disagreement <= phase.limit and self._ratio(now, step) < np.inf
+            ]
             if allowed:
-                return allowed[min(allowed)]
+                return min(allowed, key=lambda step: self._ratio(now, step))
         return None
 
     def _in_order(self, phase: Phase, now: Step) -> list[Move]:

@@ -3,8 +3,7 @@
 import os
 
 _TURNS = "30000"
-"""Of libgomp's waiting loop, well below a millisecond. Its default is ten times that: at ten answers a second it
-computed as long for nothing as for the answers."""
+"""Of libgomp's waiting loop. Its default is ten times that, which between two answers only takes power."""
 
 
 def wait_briefly() -> None:

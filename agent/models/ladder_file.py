@@ -39,10 +39,10 @@ class Calibration:
 
     `graphs_sha256` is over all segments, stand-ins and exit heads. `parts` maps each part of the data to its
     hash. `failure` says what counts as one in a certificate, `comparison` what of that is seen without labels, and
-    `search` how the chain was sought. `delta` is the
-    chance that any of the certificates is wrong, over all alphas and engines together. `engines` are those that
-    points were certified on, each with the version of its runtime. `measured_on` says where latencies were taken:
-    they and it are the only fields that differ when the same build runs twice on one machine.
+    `search` how the chain was sought. `delta` is the chance that any of the certificates is wrong, over all alphas
+    and engines together. `engines` are those that points were certified on, each with the version of its runtime.
+    `measured_on` says where latencies and energies were taken: they and it alone differ when the same build runs
+    twice on one machine.
     """
 
     weights_sha256: str

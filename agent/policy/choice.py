@@ -63,7 +63,7 @@ def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
 
 
 def power_w(point: OperatingPoint) -> float | None:
-    """Mean draw while answering, W: energy per input over its median time; None when either is not measured."""
+    """Mean draw while answering, W: energy per input over its mean time; None when either is not measured."""
     figures = point.figures
     if figures.energy_mj is None or figures.busy_ms <= 0:
         return None

@@ -50,7 +50,7 @@ print(early, os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
-@pytest.mark.parametrize(("engine", "waiting"), [("onnx", "sleep"), ("onnx", "spin"), ("packed", "sleep")])
+@pytest.mark.parametrize(("engine", "waiting"), [("onnx", "sleep"), ("onnx", "spin")])
 def test_between_two_answers_no_thread_computes(engine: str, waiting: str) -> None:
     if engine not in installed_engines():
         pytest.skip(f"{engine} is not installed")
