@@ -70,7 +70,7 @@ class Comparison:
     def __post_init__(self) -> None:
         if (self.bound is None) != (self.kind in {Compared.BEST_CLASS, Compared.OWN}):
             raise ValueError(
-                f"comparison by {self.kind} with bound {self.bound}: needed for threshold, cosine and distance alone"
+                f"comparison by {self.kind} with bound {self.bound}: needed for all but best_class and own"
             )
 
 
