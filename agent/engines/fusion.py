@@ -84,7 +84,7 @@ class Call:
     @property
     def sources(self) -> tuple[str, ...]:
         """Values it reads."""
-        return tuple(leaf.ref for leaf in self.node.leaves() if isinstance(leaf, Ref))
+        return tuple(leaf.ref for leaf in self.node.leaves if isinstance(leaf, Ref))
 
 
 Step = Layer | Call
@@ -100,9 +100,8 @@ class Adaptation:
 
 def adaptations(segment: Segment, chosen: Mapping[str, AaRelu]) -> Mapping[str, Adaptation]:
     """By node, from a choice by stored value (`segment.node`)."""
-    return {
-        site.node: Adaptation(chosen[site.name], site.floor) for site in sites_of(segment) if site.name in chosen
-    }
+    sites = sites_of(segment) if chosen else ()
+    return {site.node: Adaptation(chosen[site.name], site.floor) for site in sites if site.name in chosen}
 
 
 def fuse(segment: Segment, apart: Collection[str] = ()) -> tuple[Step, ...]:
@@ -110,7 +109,7 @@ def fuse(segment: Segment, apart: Collection[str] = ()) -> tuple[Step, ...]:
 
     Nodes named in `apart` are the results of steps: something is done to their values before anybody reads them.
     """
-    uses = Counter(leaf.ref for node in segment.nodes for leaf in node.leaves() if isinstance(leaf, Ref))
+    uses = Counter(leaf.ref for node in segment.nodes for leaf in node.leaves if isinstance(leaf, Ref))
     # Whoever is named so counts as read by somebody else, too.
     uses.update((segment.nodes[-1].name, *apart))
     shapes = {INPUT: segment.input_shape} | {node.name: node.shape for node in segment.nodes}
@@ -213,4 +212,4 @@ def _activation(node: Node) -> Activation | None:
 
 
 def _operands(node: Node) -> tuple[str, ...]:
-    return tuple(leaf.ref for leaf in node.leaves() if isinstance(leaf, Ref))
+    return tuple(leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))

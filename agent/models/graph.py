@@ -1,7 +1,7 @@
 """Segments as data: a straight line of allowlisted operators. No torch here, and nothing in a graph is code."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent.models.errors import BundleError
@@ -90,8 +90,11 @@ class Node:
     args: tuple[Argument, ...]
     shape: tuple[int, ...]
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    leaves: tuple[Argument, ...] = field(init=False, repr=False, compare=False)
+    """All arguments, those inside lists too."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "leaves", tuple(_leaves((*self.args, *self.kwargs.values()))))
         if self.operator not in OPERATORS:
             allowed = ", ".join(sorted(OPERATORS))
             raise BundleError(f"node {self.name}: operator {self.operator!r} is not among the allowed: {allowed}")
@@ -105,17 +108,7 @@ class Node:
 
     def weights(self) -> Iterator[Weight]:
         """The weights among the arguments, in order."""
-        return (leaf for leaf in self.leaves() if isinstance(leaf, Weight))
-
-    def leaves(self) -> Iterator[Argument]:
-        """All arguments, those inside lists too."""
-        stack: list[Argument] = [*self.kwargs.values(), *reversed(self.args)]
-        while stack:
-            argument = stack.pop()
-            if isinstance(argument, tuple):
-                stack.extend(reversed(argument))
-            else:
-                yield argument
+        return (leaf for leaf in self.leaves if isinstance(leaf, Weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +129,7 @@ class Segment:
             raise BundleError(f"segment {self.name}: has {len(self.nodes)} nodes, allowed are 1 to {MAX_NODES}")
         known = {INPUT}
         for node in self.nodes:
-            for leaf in node.leaves():
+            for leaf in node.leaves:
                 if isinstance(leaf, Ref) and leaf.ref not in known:
                     raise BundleError(f"segment {self.name}, node {node.name}: {leaf.ref!r} is no earlier value")
             if node.name in known:
@@ -162,6 +155,14 @@ class Segment:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose precision can be chosen, in order of first use."""
         return tuple(dict.fromkeys(layer_of(name) for name in self.weights))
+
+
+def _leaves(arguments: Iterable[Argument]) -> Iterator[Argument]:
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _leaves(argument)
+        else:
+            yield argument
 
 
 def layer_of(weight: str) -> str:

@@ -42,5 +42,5 @@ def results(segment: Segment, sites: tuple[Site, ...]) -> frozenset[str]:
     while name not in stored:
         if name == INPUT:
             return frozenset({INPUT})
-        name = next(leaf.ref for leaf in nodes[name].leaves() if isinstance(leaf, Ref))
+        name = next(leaf.ref for leaf in nodes[name].leaves if isinstance(leaf, Ref))
     return frozenset({name})

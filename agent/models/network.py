@@ -49,11 +49,11 @@ class TrainedNetwork:
     arrays: Mapping[str, WeightArray]
     stand_ins: StandIns = field(default_factory=dict)
     exit_heads: Mapping[str, Segment] = field(default_factory=dict)
+    weight_shapes: Mapping[str, Shape] = field(init=False, repr=False, compare=False)
+    """Shape of every weight by name."""
 
-    @property
-    def weight_shapes(self) -> Mapping[str, Shape]:
-        """Shape of every weight by name."""
-        return {name: array.shape for name, array in self.arrays.items()}
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight_shapes", {name: array.shape for name, array in self.arrays.items()})
 
     def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
         """The named weights themselves, not copies."""

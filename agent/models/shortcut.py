@@ -40,13 +40,13 @@ def _ancestors(end: str, segment: Segment) -> tuple[Node, ...]:
     needed = {end}
     for node in reversed(segment.nodes):
         if node.name in needed:
-            needed.update(leaf.ref for leaf in node.leaves() if isinstance(leaf, Ref))
+            needed.update(leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
     return tuple(node for node in segment.nodes if node.name in needed)
 
 
 def _reads_input(path: tuple[Node, ...]) -> bool:
-    return any(leaf == Ref(INPUT) for node in path for leaf in node.leaves())
+    return any(leaf == Ref(INPUT) for node in path for leaf in node.leaves)
 
 
 def _first_ref(node: Node) -> str:
-    return next((leaf.ref for leaf in node.leaves() if isinstance(leaf, Ref)), "")
+    return next((leaf.ref for leaf in node.leaves if isinstance(leaf, Ref)), "")

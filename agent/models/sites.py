@@ -97,7 +97,7 @@ def sites_of(segment: Segment) -> tuple[Site, ...]:
 
 
 def _operands(node: Node) -> Iterator[str]:
-    return (leaf.ref for leaf in node.leaves() if isinstance(leaf, Ref))
+    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
 
 
 def _is_fused(node: Node, readers: list[Node]) -> bool:

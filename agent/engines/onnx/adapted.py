@@ -37,6 +37,8 @@ class Adapted:
 
 def adapted_sites(network: Network, activations: Mapping[str, Activation]) -> dict[str, Adapted]:
     """The settings by value (`segment/node`). Sites that the network doesn't have are left out."""
+    if not activations:
+        return {}
     return {
         f"{site.segment}/{site.node}": Adapted(activations[site.name], site.floor)
         for segment in network.segments

@@ -250,7 +250,7 @@ class _Builder:
                 grid = self._grids[step.value(graph, source.ref)]
                 emit_int8_layer(scope, node, emitted, grid.scale, self._numbers)
             else:
-                self._floats |= dict.fromkeys(leaf.weight for leaf in node.leaves() if isinstance(leaf, Weight))
+                self._floats |= dict.fromkeys(leaf.weight for leaf in node.leaves if isinstance(leaf, Weight))
                 convert(scope, node, emitted)
             name = step.value(graph, node.name)
             last = self._leave(scope, name, emitted, emitted)

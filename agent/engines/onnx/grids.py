@@ -155,4 +155,4 @@ class _Planner:
 
 
 def _refs(node: Node) -> Iterator[str]:
-    return (leaf.ref for leaf in node.leaves() if isinstance(leaf, Ref))
+    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
