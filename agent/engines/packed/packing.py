@@ -17,6 +17,7 @@ from agent.engines.packed.forms import Arithmetic, PlannedStep
 from agent.engines.packed.small_layers import is_small, pack_small
 from agent.engines.packed.sparse_linear import LEAST_WEIGHTS, pack_sparse
 from agent.engines.packed.threads import threads
+from agent.engines.packed.vectors import pack_vectors, takes_vectors
 from agent.models.graph import layer_of
 from agent.models.knobs import Knobs, precision_of
 from agent.models.ladder import Precision
@@ -32,14 +33,15 @@ _ARITHMETIC = {
 }
 
 LARGE_WEIGHTS = 4 * 2**20
-"""From here on an int8 layer is packed by all cores: VGG-16's three fully connected ones in half the time. Smaller
-ones are packed sooner by one."""
+"""From here on an int8 layer is packed by all cores, a linear one over tokens in half the time. Smaller ones are
+packed sooner by one, and those of vectors for the threads that run them."""
 
 
 class Kind(StrEnum):
     """What a layer runs on: oneDNN's kernels, or torch's plain ones where those are faster."""
 
     PACKED = "packed"
+    VECTORS = "vectors"
     SMALL = "small"
     SPARSE = "sparse"
 
@@ -83,9 +85,11 @@ class Packer:
         """What kind of kernel the layer runs on; only a packed one takes in what was fused to it."""
         layer = planned.step
         assert isinstance(layer, Layer)  # noqa: S101 - by the caller
+        shape = self._packing.network.weight_shapes[layer.weight]
+        if planned.arithmetic is Arithmetic.INT8 and takes_vectors(layer, math.prod(shape)):
+            return Kind.VECTORS
         if planned.arithmetic is not Arithmetic.FP32:
             return Kind.PACKED
-        shape = self._packing.network.weight_shapes[layer.weight]
         sparse = planned.reads_sparse and layer.window is None and len(layer.source_shape) == 1
         if sparse and math.prod(shape) >= LEAST_WEIGHTS and self._packing.most_non_zero > 0:
             return Kind.SPARSE
@@ -101,9 +105,10 @@ class Packer:
     ) -> kernels.Packed:
         """The layer's kernel; for `writes_over` see `kernels.pack_float`. Raises kernels.KernelRefused."""
         precision = precision_of(self._knobs, layer.name)
-        # In float, oneDNN lays weights out for the number of threads that it is packed with. Run with another, it
+        # In these, oneDNN lays weights out for the number of threads that it is packed with. Run with another, it
         # lays them out anew in every call: a 1x1 convolution of ResNet-50 then takes eleven times as long.
-        laid_out_for = self._threads if form is None and kind is Kind.PACKED else None
+        threaded = kind is Kind.VECTORS or (form is None and kind is Kind.PACKED)
+        laid_out_for = self._threads if threaded else None
         key = (layer, arithmetic, kind, precision, form, writes_over, laid_out_for)
         packed = self._packing.shared.get(key)
         if packed is None:
@@ -124,7 +129,8 @@ class Packer:
         precision = precision_of(self._knobs, layer.name)
         bias = None if layer.bias is None else torch.tensor(self._array(layer.bias))
         if form is not None:
-            return kernels.pack_quantized(layer, self._packing.int8.weight(layer.weight, precision), bias, form)
+            pack = pack_vectors if kind is Kind.VECTORS else kernels.pack_quantized
+            return pack(layer, self._packing.int8.weight(layer.weight, precision), bias, form)
         if arithmetic is Arithmetic.BF16:
             weight = torch.tensor(self._array(layer.weight))
             return kernels.pack_float(layer, weight, bias, torch.bfloat16, writes_over)

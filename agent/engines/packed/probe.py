@@ -107,6 +107,8 @@ def _cases() -> list[_Case]:
     for activation in (None, relu, Activation("gelu", (), "none")):
         cases.append(_Case(Layer("y", "x", (32,), (48,), "l.w", "l.b", None, None, activation), (48, 32), 3))
         cases.append(_Case(Layer("y", "x", (5, 32), (5, 48), "l.w", "l.b", None, None, activation), (48, 32)))
+    # Large enough for int8 to be packed as a convolution, and more samples than one picture has rows.
+    cases.append(_Case(Layer("y", "x", (512,), (512,), "l.w", "l.b", None, None, relu), (512, 512), 20))
     return cases
 
 
@@ -127,6 +129,7 @@ def _check(precision: Precision, limit: int) -> str:
     import torch  # noqa: PLC0415 - the parent that starts the child stays free of it
 
     from agent.engines.packed import kernels  # noqa: PLC0415
+    from agent.engines.packed.vectors import pack_vectors, takes_vectors  # noqa: PLC0415
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -155,7 +158,8 @@ def _check(precision: Precision, limit: int) -> str:
         grid = Grid.over(Range(0.0, 1.0))
         form = kernels.QuantizedForm(grid, None)
         quantized = quantize_weight(weight.numpy(), limit)
-        packed = kernels.pack_quantized(layer, quantized, bias, form)
+        pack = pack_vectors if takes_vectors(layer, weight.numel()) else kernels.pack_quantized
+        packed = pack(layer, quantized, bias, form)
         codes = x.div(grid.scale).round_().to(torch.uint8)
         return (lambda: packed.run(codes, None if residual is None else residual.clone())), eager
 
