@@ -29,9 +29,9 @@ class NetworkCache:
         kept = json.loads(self._kept("ranges", subject, "json", make))
         return {name: Range(*pair) for name, pair in kept.items()}
 
-    def model(self, subject: str, make: Callable[[], bytes]) -> bytes:
-        """A model's bytes."""
-        return self._kept("model", subject, "onnx", make)
+    def model_directory(self, subject: str) -> Path | None:
+        """The directory of one model's files, there or not; None when nothing is kept."""
+        return self.file(f"model-{_digest(subject)}")
 
     def pass_once(self, check: str, run: Callable[[], None]) -> None:
         """Run a check that raises when it fails; once passed it need not run again."""
@@ -43,7 +43,7 @@ class NetworkCache:
         self._kept("passed", check, "txt", passing)
 
     def _kept(self, kind: str, subject: str, suffix: str, make: Callable[[], bytes]) -> bytes:
-        path = self.file(f"{kind}-{hashlib.sha256(subject.encode()).hexdigest()[:32]}.{suffix}")
+        path = self.file(f"{kind}-{_digest(subject)}.{suffix}")
         if path is None:
             return make()
         if path.exists():
@@ -58,6 +58,10 @@ class NetworkCache:
             # No place to keep it: it is made again next time, which costs seconds and nothing else.
             partial.unlink(missing_ok=True)
         return content
+
+
+def _digest(subject: str) -> str:
+    return hashlib.sha256(subject.encode()).hexdigest()[:32]
 
 
 NO_CACHE = NetworkCache(None)

@@ -18,13 +18,14 @@ from agent.engines.network_cache import NO_CACHE, NetworkCache
 from agent.engines.onnx.adapted import Adapted, adapted_sites
 from agent.engines.onnx.graph import Setting, build_graph, looks_back
 from agent.engines.onnx.grids import LAYERS, plan_grids
+from agent.engines.onnx.kept_model import open_kept
 from agent.engines.onnx.numbers import Numbers, held_bytes
 from agent.engines.onnx.observation import observe
 from agent.engines.onnx.passage import Passage, ReadyPart
 from agent.engines.onnx.protobuf import model_bytes
 from agent.engines.onnx.resize import resized
 from agent.engines.onnx.route import Part, Step, parts_of, steps_of
-from agent.engines.onnx.session import Session, open_session
+from agent.engines.onnx.session import Session
 from agent.engines.onnx.weights import weights_folder
 from agent.engines.processor import weight_limit
 from agent.engines.quantization import Grid, Range
@@ -184,11 +185,14 @@ class OnnxEngine:
     def _session(self, key: _Key, part: Part, build: Callable[[], bytes]) -> Session:
         session = self._sessions.get(key)
         if session is None:
+            # Threads are the session's and not the model's.
+            subject = f"{replace(key, threads=1)} {weight_limit()}"
             # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
-            model = self._cache.model(f"{key} {weight_limit()}", build) if key.codes else build()
+            directory = self._cache.model_directory(subject) if key.codes else None
+            runtime = open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
             used = dict.fromkeys(name for graph in part.graphs for name in graph.weights)
             held = held_bytes(used, self._network, dict(key.codes))
-            session = Session(open_session(model, weights_folder(self._network), key.threads, self._spin), held)
+            session = Session(runtime, held)
             self._sessions[key] = session
         return session
 

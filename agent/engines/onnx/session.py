@@ -6,8 +6,10 @@ from pathlib import Path
 import onnxruntime
 
 from agent.engines.engine import UnsupportedPoint
+from agent.engines.onnx.placement import affinities, own_processors
 
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+_WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
 _ONLY_ERRORS = 3
 
 
@@ -20,11 +22,17 @@ class Session:
 
 
 def open_session(
-    model: bytes, weights_folder: Path | None, threads: int, spin: bool = False
+    model: bytes | Path,
+    weights_folder: Path | None,
+    threads: int,
+    spin: bool = False,
+    keep_as: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session over a model's bytes; with `spin` its threads wait for each other awake until a run is over.
+    """A session over a model's bytes, or over a file that `keep_as` made, which is taken as it is.
 
-    Raises UnsupportedPoint when ONNX Runtime refuses the model.
+    With `spin` its threads wait for each other awake until a run is over. `keep_as` is where the graph goes as
+    ONNX Runtime has optimized it, its large weights into a file beside it. Raises UnsupportedPoint when ONNX
+    Runtime refuses the model, or can't write.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -35,10 +43,19 @@ def open_session(
     # Threads that spin between runs burn the battery, and beside torch's pool they slow both tenfold.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    placed = affinities(threads, own_processors())
+    if placed is not None:
+        options.add_session_config_entry("session.intra_op_thread_affinities", placed)
     if weights_folder is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_folder))
+    if keep_as is not None:
+        options.optimized_model_filepath = str(keep_as)
+        options.add_session_config_entry(_WEIGHTS_FILE, f"{keep_as.stem}.weights")
+    if isinstance(model, Path):
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = str(model) if isinstance(model, Path) else model
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # ONNX Runtime raises classes of its own C extension, all of them plain Exceptions.
         raise UnsupportedPoint(f"ONNX Runtime refuses the graph: {str(error).partition(chr(10))[0]}") from error

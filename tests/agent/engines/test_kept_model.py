@@ -1,0 +1,57 @@
+"""int8 models in files as ONNX Runtime has optimized them: shared, made again when damaged, never in the way."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.engines.catalog import open_engine
+from agent.engines.onnx.kept_model import open_kept
+from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from agent.models.bundle import open_bundle
+from agent.models.ladder import Figures, OperatingPoint, Precision
+
+BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
+INPUTS = BUNDLE.canaries().inputs
+POINT = OperatingPoint(
+    "int8", "onnx", Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1), precision=Precision.INT8
+)
+
+
+def test_points_that_differ_in_threads_share_their_files(tmp_path: Path) -> None:
+    for threads in (1, 2):
+        open_engine("onnx", BUNDLE, tmp_path).prepare(replace(POINT, threads=threads))
+    assert len([*tmp_path.rglob("graph.onnx")]) == 1
+
+
+@pytest.mark.parametrize("damaged", ["graph.onnx", "graph.weights"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_kept_model_that_was_cut_short_is_made_again(
+    tmp_path: Path, damaged: str, left: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer() -> bytes:
+        return open_engine("onnx", BUNDLE, tmp_path).prepare(POINT).run(INPUTS).outputs.tobytes()
+
+    expected = answer()
+    (path,) = tmp_path.rglob(damaged)
+    whole = path.stat().st_size
+    os.truncate(path, left)
+    assert answer() == expected
+    assert "is damaged and made again" in caplog.text
+    assert path.stat().st_size == whole
+
+
+def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("a file where a directory would go")
+    graph = OnnxGraph(
+        "part",
+        [OnnxNode("Identity", ("x",), ("y",))],
+        [ValueInfo("x", ElementType.FLOAT, (1,))],
+        [ValueInfo("y", ElementType.FLOAT, (1,))],
+    )
+    for directory in (tmp_path / "model", Path("/proc/nowhere/model"), None):
+        session = open_kept(directory, lambda: model_bytes(graph), None, threads=1, spin=False)
+        assert session.run(None, {"x": np.ones(1, np.float32)})[0] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
