@@ -8,6 +8,7 @@ from agent.engines.auto import NAME as AUTO
 from agent.engines.auto import AutoEngine, make_choice
 from agent.engines.device import DeviceCache, fingerprint, installed_version
 from agent.engines.engine import Engine
+from agent.engines.memory import keep_freed
 from agent.engines.network_cache import NetworkCache
 from agent.engines.packed.offer import Offer
 from agent.engines.waiting import wait_briefly
@@ -80,6 +81,7 @@ def packed_offer(cache: DeviceCache) -> Offer:
 
 
 def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
+    keep_freed()
     if not spin:
         wait_briefly()
     from agent.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
@@ -88,6 +90,7 @@ def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
 
 
 def _open_packed(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
+    keep_freed()
     if not spin:
         wait_briefly()
     from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent.engines.choice import Trial
 from agent.engines.engine import Array, Engine, UnsupportedPoint, Variant
+from agent.engines.memory import keep_one_heap
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.ladder import OperatingPoint
 
@@ -89,6 +90,7 @@ def main() -> None:
     """The child."""
     from agent.engines.catalog import open_engine  # noqa: PLC0415 - the catalog knows of contests
 
+    keep_one_heap()
     path, name, cache_dir, spin = sys.argv[1:]
     bundle = open_bundle(Path(path))
     engine = open_engine(name, bundle, Path(cache_dir) if cache_dir else None, bool(spin))

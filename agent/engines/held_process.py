@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 
 from agent.engines.catalog import open_engine
+from agent.engines.memory import keep_one_heap
 from agent.models.bundle import open_bundle
 
 ANSWERS = 5
@@ -39,6 +40,7 @@ def measure_process(bundle: Path, point: str) -> HeldProcess | None:
 
 
 def _main() -> None:
+    keep_one_heap()
     bundle = open_bundle(Path(sys.argv[1]))
     point = bundle.ladder.points[bundle.ladder.rung(sys.argv[2])]
     variant = open_engine(point.engine, bundle).prepare(point)

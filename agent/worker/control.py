@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 
 from agent.engines.engine import Engine, UnsupportedPoint, Variant
+from agent.engines.memory import return_freed
 from agent.messages import Ping, Pong, Report, Standing, Stop, Switch, Switched, ToWorker, decode_to_worker, encode
 from agent.models.bundle import Bundle
 from agent.worker.endpoint import Endpoint
+from agent.worker.idle import IdleMemory
 from agent.worker.lane import Lane
 from agent.worker.shadow import Shadow
 
@@ -40,6 +42,7 @@ class ControlChannel:
         self._endpoint = endpoint
         self._shadow = shadow
         self._canaries = bundle.canaries()
+        self._idle_memory = IdleMemory(return_freed)
         self._switching = asyncio.Lock()
 
     async def serve(self) -> None:
@@ -64,6 +67,7 @@ class ControlChannel:
                     turned_away=self._endpoint.take_turned_away(),
                     shadow=self._shadow.take(),
                 )
+                self._idle_memory.after(served)
                 self._writer.write(encode(served))
             case Standing():
                 self._endpoint.standing = message
