@@ -102,14 +102,14 @@ def goals(network: str, found: Sequence[Inside]) -> Iterator[Goal]:
     for each in found:
         label = f"{network}, {each.engine}:"
         yield Goal(f"{label} int8 weights / fp32's", WEIGHTS_SHARE, each.weights_share, False)
+        if network in PREPARE_GOALS_MS:
+            yield Goal(f"{label} int8 from kept files, ms", PREPARE_GOALS_MS[network], each.prepare_ms, False)
         if each.engine != "packed":
             continue
         if network == LINEAR_ON:
             off = [abs(took - (1 - share)) for share, took in each.times if share <= LARGEST_SHARE]
             text = f"{label} time off the line of skipped operations, fp32, up to {LARGEST_SHARE}"
             yield Goal(text, OFF_LINE, max(off, default=None), False)
-        if network in PREPARE_GOALS_MS:
-            yield Goal(f"{label} int8 from kept files, ms", PREPARE_GOALS_MS[network], each.prepare_ms, False)
         if network == LIVE_ON:
             yield Goal(f"{label} live activations at int8 / eager's", LIVE_SHARE, each.live_share, False)
 

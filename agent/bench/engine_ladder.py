@@ -145,7 +145,7 @@ def _race(
             contestants.append(closing.enter_context(_contestant(name, directory, threads)))
         answers = {each.name: np.array(each.ask({"answer": "all"})["answers"]) for each in contestants}
         for turn in range(-(-len(labels) * extent.repeats // extent.per_turn)):
-            # Starting with another one each time: nobody always follows the same neighbour.
+            # Starting with another one each time, so that nobody always comes first.
             for contestant in contestants[turn % len(names) :] + contestants[: turn % len(names)]:
                 contestant.turn(extent.per_turn)
         cpu_ms: dict[str, list[float]] = {name: [] for name in names}

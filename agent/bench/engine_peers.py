@@ -17,6 +17,7 @@ from agent.bench.engine_store import inputs_for, open_network
 from agent.engines.catalog import packed_offer
 from agent.engines.device import DeviceCache
 from agent.engines.engine import Array, Engine
+from agent.engines.memory import keep_freed, keep_one_heap
 from agent.engines.network_cache import NetworkCache
 from agent.engines.waiting import wait_briefly
 from agent.models.ladder import Figures, OperatingPoint, Precision
@@ -44,12 +45,17 @@ def unmeasured(
 
 
 def open_engine(name: str, directory: Path, network: TrainedNetwork, spin: bool = False) -> Engine:
-    """One of ours, with what it keeps beside the network; packed's self-test is made once for all processes."""
+    """One of ours in a process set up as a worker is, with what it keeps beside the network.
+
+    packed's self-test is made once for all processes.
+    """
+    keep_one_heap()
     cache = NetworkCache(directory / name)
     if name == "onnx":
         from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
         return OnnxEngine(network, lambda: inputs_for(network), cache, spin)
+    keep_freed()
     if not spin:
         wait_briefly()
     from agent.engines.packed.engine import PackedEngine  # noqa: PLC0415
