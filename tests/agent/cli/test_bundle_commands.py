@@ -27,6 +27,7 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.timeout(400)  # a process per point, each of which imports its engine: 37 s on a free machine
 def test_a_report_of_the_shipped_bundle_is_one_page(tmp_path: Path) -> None:
     page = tmp_path / "ladder.html"
     result = CliRunner().invoke(app, ["bundle", "report", str(SHIPPED), "--out", str(page)])
