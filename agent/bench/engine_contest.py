@@ -1,25 +1,22 @@
 """All peers on one network at one thread count: each in its own process, taking turns, bounded by time."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from statistics import median
 
 from agent.bench.peer_process import PeerEnded, PeerProcess
+from agent.bench.turns import turns
 
 Progress = Callable[[str], None]
 
-KEEPERS = frozenset({"packed int8", "onnx int8"})
+KEEPERS = frozenset({"packed int8", "packed int8 gated", "onnx int8", "onnx int8 gated", "onnx fp32 gated"})
 """They keep files for the next start, which is what a device mostly sees: theirs are made by a start before."""
 OPEN_WITHIN_S = 120.0
 """torch.compile takes 15 to 40 s; whoever takes longer than this is out."""
 TURN_WITHIN_S = 60.0
-PAUSE_S = 0.05
-"""Before each turn: the neighbour's threads may still wait awake, libgomp's by default for some 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +82,13 @@ def compete(
                 told(contestant, error)
     try:
         progress(f"{where}: {extent.turns} turns each")
-        order = Random(0)  # noqa: S311 - nothing secret hangs on it
-        for _ in range(extent.turns):
-            # Another order each time: nobody always follows the same neighbour.
-            for contestant in order.sample(contestants, len(contestants)):
-                if contestant.lost:
-                    continue
-                time.sleep(PAUSE_S)
-                try:
-                    contestant.turn(extent.turn_s)
-                except PeerEnded as error:
-                    told(contestant, error)
+        for contestant in turns(contestants, extent.turns):
+            if contestant.lost:
+                continue
+            try:
+                contestant.turn(extent.turn_s)
+            except PeerEnded as error:
+                told(contestant, error)
     finally:
         for contestant in contestants:
             contestant.process.close()

@@ -8,6 +8,7 @@ from agent.bench.figures import Cell, Goal
 Table = Mapping[tuple[str, int, str], Measured]
 """By network, threads and peer."""
 
+_GATED = {"packed fp32": 1.04, "packed int8": 1.04, "onnx fp32": 1.05, "onnx int8": 1.05}
 _INT8_OVER_EAGER = {"resnet18": 4.4, "vgg16": 5.5}
 _NO_FP32_GOALS = frozenset({"mobilenet_v2"})
 """Its fp32 is the onnx engine's to run: packed's 30 us per operator are too much for its small ones."""
@@ -57,7 +58,7 @@ def _goals_of(network: str, label: str, peers: Mapping[str, Measured]) -> Iterat
             yield Goal(f"{label} our best int8's latency / ORT int8's{waiting}", 1.05, share, False)
     if network in _INT8_OVER_EAGER:
         yield Goal(f"{label} packed int8 over eager", _INT8_OVER_EAGER[network], ratio("eager", "packed int8"))
-    for name, allowed in (("packed fp32", 1.04), ("onnx fp32", 1.05), ("onnx int8", 1.05)):
+    for name, allowed in _GATED.items():
         if f"{name} gated" in peers:
             yield Goal(
                 f"{label} {name} with all gates open / without gates", allowed, ratio(f"{name} gated", name), False

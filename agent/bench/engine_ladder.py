@@ -24,6 +24,7 @@ from agent.bench.engine_networks import write_network
 from agent.bench.figures import Cell, Goal
 from agent.bench.ladder_bundle import ALPHA, NETWORK, ladder_bundle
 from agent.bench.ladder_subject import Recipe, large_split, trained
+from agent.bench.turns import turns
 from agent.calibration.digits.data import SCALE
 from agent.engines.engine import REFERENCE
 from agent.models.bundle import open_bundle
@@ -144,10 +145,8 @@ def _race(
             progress(f"{NETWORK}, {threads} threads: opening {name}")
             contestants.append(closing.enter_context(_contestant(name, directory, threads)))
         answers = {each.name: np.array(each.ask({"answer": "all"})["answers"]) for each in contestants}
-        for turn in range(-(-len(labels) * extent.repeats // extent.per_turn)):
-            # Starting with another one each time, so that nobody always comes first.
-            for contestant in contestants[turn % len(names) :] + contestants[: turn % len(names)]:
-                contestant.turn(extent.per_turn)
+        for contestant in turns(contestants, -(-len(labels) * extent.repeats // extent.per_turn)):
+            contestant.turn(extent.per_turn)
         cpu_ms: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(extent.paced_turns):
             progress(f"{NETWORK}, {threads} threads, turn {turn + 1}: {extent.paced} images at {RATE_HZ:g} Hz")

@@ -165,6 +165,7 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "packed bf16": _ours("packed", "bf16"),
     "packed int8": _ours("packed", "int8"),
     "packed fp32 gated": _ours("packed", "fp32", gated=True),
+    "packed int8 gated": _ours("packed", "int8", gated=True),
     "onnx fp32": _ours("onnx", "fp32"),
     "onnx int8": _ours("onnx", "int8"),
     "onnx fp32 spun": _ours("onnx", "fp32", spin=True),

@@ -16,6 +16,11 @@ class NetworkCache:
         """None: nothing is kept."""
         self._directory = directory
 
+    @property
+    def directory(self) -> Path | None:
+        """Where everything lies; None when nothing is kept."""
+        return self._directory
+
     def file(self, name: str) -> Path | None:
         """Where a file of that name goes; None when nothing is kept."""
         return None if self._directory is None else self._directory / name

@@ -11,11 +11,13 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from agent.engines.engine import Answer, Array
 from agent.engines.memory import return_freed
 from agent.engines.network_cache import NO_CACHE, NetworkCache
 from agent.engines.onnx.adapted import Adapted, adapted_sites
+from agent.engines.onnx.blocked import open_blocked
 from agent.engines.onnx.graph import Setting, build_graph, looks_back
 from agent.engines.onnx.grids import LAYERS, plan_grids
 from agent.engines.onnx.kept_model import open_kept
@@ -42,7 +44,10 @@ MAX_CALIBRATION_INPUTS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Arithmetic:
-    """How a point computes: by layer, weights rounded as eager does or integers; AA-ReLU by value."""
+    """How a point computes: by layer, weights rounded as eager does or integers; AA-ReLU by value.
+
+    With `in_blocks`, values may stay in ONNX Runtime's blocks between gates.
+    """
 
     rounding: Mapping[str, Precision]
     codes: Mapping[str, Precision]
@@ -50,6 +55,7 @@ class _Arithmetic:
     activity: Activity
     resolution: tuple[int, int] | None
     threads: int
+    in_blocks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ class OnnxEngine:
             activity=point.activity,
             resolution=point.resolution,
             threads=point.threads,
+            in_blocks=not narrow and not point.activations,
         )
 
     def _passage(
@@ -178,23 +185,37 @@ class OnnxEngine:
         for part, behind in zip(parts, [*parts[1:], None], strict=True):
             keep_previous = behind is not None and looks_back(behind, setting)
             key = _key(part, arithmetic, grids, keep_previous)
-            build = partial(self._model, network, part, setting, arithmetic, keep_previous)
-            ready.append(ReadyPart.of(part, self._session(key, part, build), thresholds, exits))
+            opened = partial(self._opened, key, network, part, setting, arithmetic, keep_previous)
+            ready.append(ReadyPart.of(part, self._session(key, part, opened), thresholds, exits))
         return Passage(ready)
 
-    def _session(self, key: _Key, part: Part, build: Callable[[], bytes]) -> Session:
+    def _session(self, key: _Key, part: Part, opened: Callable[[], InferenceSession]) -> Session:
         session = self._sessions.get(key)
         if session is None:
-            # Threads are the session's and not the model's.
-            subject = f"{replace(key, threads=1)} {weight_limit()}"
-            # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
-            directory = self._cache.model_directory(subject) if key.codes else None
-            runtime = open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
             used = dict.fromkeys(name for graph in part.graphs for name in graph.weights)
-            held = held_bytes(used, self._network, dict(key.codes))
-            session = Session(runtime, held)
+            session = Session(opened(), held_bytes(used, self._network, dict(key.codes)))
             self._sessions[key] = session
         return session
+
+    def _opened(
+        self,
+        key: _Key,
+        network: Network,
+        part: Part,
+        setting: Setting,
+        arithmetic: _Arithmetic,
+        keep_previous: bool,
+    ) -> InferenceSession:
+        if arithmetic.in_blocks:
+            blocked = open_blocked(part, setting, network, self._cache, key.threads, self._spin)
+            if blocked is not None:
+                return blocked
+        # Threads are the session's and not the model's.
+        subject = f"{replace(key, threads=1)} {weight_limit()}"
+        # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
+        directory = self._cache.model_directory(subject) if key.codes else None
+        build = partial(self._model, network, part, setting, arithmetic, keep_previous)
+        return open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
 
     @staticmethod
     def _model(

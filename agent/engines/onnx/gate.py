@@ -1,5 +1,6 @@
 """A gate's score as ONNX operators, the formulas of `agent.models.gates.activity`; for one sample at a time."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from agent.engines.onnx.protobuf import ElementType
 from agent.engines.onnx.scope import Scope
 from agent.models.ladder import Activity
+from agent.models.network import Shape
 
 _TINY = np.asarray(np.finfo(np.float32).tiny, np.float32)
 
@@ -32,6 +34,25 @@ def emit_score(
         value = scope.emit("Abs", [x], f"{scope.name}/abs")
     reduced = scope.emit(_REDUCTIONS[activity], [value, axes], f"{scope.name}/reduced", keepdims=0)
     return scope.emit("Sqrt", [reduced], f"{scope.name}/root") if activity is Activity.RMS else reduced
+
+
+def emit_mean_of_codes(scope: Scope, codes: str, shape: Shape, scale: float) -> str:
+    """The mean of uint8 codes (1, *shape) times their scale, shape (1,); gives its name.
+
+    In integers: before floats can be added up they must be written, by hand four times as long on the largest
+    blocks of ResNet-50.
+    """
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    flat_shape = scope.constant(f"{scope.name}/flat_shape", np.asarray([rows, columns], np.int64))
+    flat = scope.emit("Reshape", [codes, flat_shape], f"{scope.name}/flat")
+    ones = scope.constant(f"{scope.name}/ones", np.ones((1, rows), np.uint8))
+    sums = scope.emit("MatMulInteger", [ones, flat], f"{scope.name}/sums")
+    # In floats: a large value's codes add up to more than an int32 holds.
+    floats = scope.emit("Cast", [sums], f"{scope.name}/floats", to=ElementType.FLOAT)
+    axes = scope.constant(f"{scope.name}/axes", np.arange(2))
+    total = scope.emit("ReduceSum", [floats, axes], f"{scope.name}/total", keepdims=0)
+    share = scope.constant(f"{scope.name}/share", np.asarray([scale / math.prod(shape)], np.float32))
+    return scope.emit("Mul", [total, share], f"{scope.name}/mean")
 
 
 _REDUCTIONS: Mapping[Activity, str] = {

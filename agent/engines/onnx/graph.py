@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.engines.onnx.adapted import Adapted, emit_on_codes, emit_on_floats, works_on_codes
-from agent.engines.onnx.gate import emit_score
+from agent.engines.onnx.gate import emit_mean_of_codes, emit_score
 from agent.engines.onnx.grids import LAYERS
 from agent.engines.onnx.int8_layer import emit_int8_layer
 from agent.engines.onnx.numbers import Numbers
@@ -58,7 +58,7 @@ def build_graph(
     `keep_previous` gives the last block's input as PREVIOUS. With `show_all` every value of a part without gates
     is an output too, by its name. Raises UnsupportedPoint for an operator without ONNX form.
     """
-    return _Builder(part, setting, numbers).build(keep_previous, show_all)
+    return Builder(part, setting, numbers).build(keep_previous, show_all)
 
 
 def looks_back(part: Part, setting: Setting) -> bool:
@@ -66,7 +66,9 @@ def looks_back(part: Part, setting: Setting) -> bool:
     return setting.activity is Activity.BLOCK_CHANGE and part.first.gated
 
 
-class _Builder:
+class Builder:
+    """Builds one part; `blocked` has another form of it."""
+
     def __init__(self, part: Part, setting: Setting, numbers: Numbers) -> None:
         self._part = part
         self._setting = setting
@@ -78,7 +80,8 @@ class _Builder:
         self._inputs: list[ValueInfo] = []
         self._outputs: list[ValueInfo] = []
 
-    def build(self, keep_previous: bool, show_all: bool) -> OnnxGraph:
+    def build(self, keep_previous: bool = False, show_all: bool = False) -> OnnxGraph:
+        """For the arguments see `build_graph`."""
         value = self._entered()
         before: tuple[Step, str] | None = None
         for step in self._part.steps:
@@ -101,7 +104,8 @@ class _Builder:
         if show_all:
             names = (f"{graph.name}/{node.name}" for graph in self._part.graphs for node in graph.nodes)
             self._outputs += [ValueInfo(name, ElementType.FLOAT, None) for name in names]
-        constants = [*constants_of(self._scope.constants), *self._numbers.floats(self._floats)]
+        scope = self._scope
+        constants = [*constants_of(scope.constants), *scope.tensors, *self._numbers.floats(self._floats)]
         return OnnxGraph("part", self._scope.nodes, self._inputs, self._outputs, constants)
 
     def _entered(self) -> str:
@@ -170,16 +174,33 @@ class _Builder:
                 value = self._scope.emit("Transpose", [value], f"{step.name}/turned", perm=_TO_NHWC)
             # What a change is measured against has the channels first.
             looks_back = self._setting.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
-            self._gate(step, given if looks_back else value, before)
+            channels, *sizes = step.shape
+            shape = (*sizes, channels) if turned and not looks_back else step.shape
+            self._gate(step, given if looks_back else value, shape, before)
             result = self._either(step, value, turned)
             if turned:
                 result = self._scope.emit("Transpose", [result], f"{step.name}/back", perm=_TO_NCHW)
             return result
         return value if step.graph is None else self._graph(self._scope, step, step.graph, value)
 
-    def _gate(self, step: Step, value: str, before: tuple[Step, str] | None) -> None:
+    def _gate(self, step: Step, value: str, shape: Shape, before: tuple[Step, str] | None) -> None:
         """Emit `NAME/open`: whether the step's input scores above its threshold."""
         scope = Scope(f"{step.name}/gate", {})
+        activity = self._setting.activity
+        grid = self._grids.get(step.into)
+        if activity is Activity.MEAN_ABS and grid is not None and grid.zero == 0:
+            score = emit_mean_of_codes(scope, value, shape, grid.scale)
+        else:
+            score = self._float_score(scope, step, value, before)
+        fresh = activity is Activity.FRAME_CHANGE
+        is_open = f"{step.name}/above" if fresh else f"{step.name}/open"
+        scope.emit("Greater", [score, f"{TAU}/{step.name}"], is_open)
+        if fresh:
+            scope.emit("Or", [is_open, f"{FRESH}/{step.name}"], f"{step.name}/open")
+        self._scope.nodes += scope.nodes
+        self._scope.constants |= scope.constants
+
+    def _float_score(self, scope: Scope, step: Step, value: str, before: tuple[Step, str] | None) -> str:
         x = self._read(scope, step.into, value, f"{step.name}/gate/x")
         activity = self._setting.activity
         other = ""
@@ -191,14 +212,7 @@ class _Builder:
             if before is not None:
                 other = self._read(scope, before[0].into, before[1], f"{step.name}/gate/previous")
         rank = 1 + len(step.shape)
-        score = emit_score(scope, activity, x, rank, before=other, never_negative=step.never_negative)
-        fresh = activity is Activity.FRAME_CHANGE
-        is_open = f"{step.name}/above" if fresh else f"{step.name}/open"
-        scope.emit("Greater", [score, f"{TAU}/{step.name}"], is_open)
-        if fresh:
-            scope.emit("Or", [is_open, f"{FRESH}/{step.name}"], f"{step.name}/open")
-        self._scope.nodes += scope.nodes
-        self._scope.constants |= scope.constants
+        return emit_score(scope, activity, x, rank, before=other, never_negative=step.never_negative)
 
     def _is_turned(self, step: Step) -> bool:
         """Whether its input crosses the border of an `If` or a part with the channels last.
@@ -217,7 +231,7 @@ class _Builder:
         kind = ElementType.UINT8 if step.out in self._grids else ElementType.FLOAT
         if step.stand_in is None:
             passed = Scope(f"{step.name}/passed", {})
-            shut = _branch(passed, passed.emit("Identity", [value], f"{step.name}/passed/x"), kind)
+            shut = branch(passed, passed.emit("Identity", [value], f"{step.name}/passed/x"), kind)
         else:
             shut = self._inside(step, step.stand_in, value, kind, turned)
         branches = {"then_branch": self._inside(step, step.graph, value, kind, turned), "else_branch": shut}
@@ -235,7 +249,7 @@ class _Builder:
             computed = inner.emit("Transpose", [computed], f"{graph.name}/inside/given", perm=_TO_NHWC)
         floats = self._numbers.floats(self._floats)
         self._floats = outer
-        return _branch(inner, computed, kind, floats)
+        return branch(inner, computed, kind, floats)
 
     def _graph(self, scope: Scope, step: Step, graph: Segment, value: str) -> str:
         """Emit a graph's nodes; gives the name of its output as it leaves (codes where it has a grid)."""
@@ -285,6 +299,7 @@ class _Builder:
         )
 
 
-def _branch(scope: Scope, output: str, kind: ElementType, floats: Sequence[TensorValue] = ()) -> OnnxGraph:
-    constants = [*constants_of(scope.constants), *floats]
+def branch(scope: Scope, output: str, kind: ElementType, floats: Sequence[TensorValue] = ()) -> OnnxGraph:
+    """What was collected in a scope as a branch of an `If`."""
+    constants = [*constants_of(scope.constants), *scope.tensors, *floats]
     return OnnxGraph(scope.name, scope.nodes, (), (ValueInfo(output, kind, None),), constants)

@@ -1,4 +1,4 @@
-"""int8 models as ONNX Runtime has optimized them, in files: opened in half the time, and no weights are copied.
+"""Models as ONNX Runtime has optimized them, in files: opened in half the time, and no weights are copied.
 
 A model has a directory of its own, with the graph and beside it the weights, which ONNX Runtime maps. What it made
 of the graph holds for one processor and one version of the software, and so does the cache that it all lies in.
@@ -17,7 +17,7 @@ from agent.engines.onnx.session import open_session
 
 log = logging.getLogger(__name__)
 
-_GRAPH = "graph.onnx"
+GRAPH = "graph.onnx"
 
 
 def open_kept(
@@ -29,25 +29,30 @@ def open_kept(
     """
     if directory is None:
         return open_session(build(), weights_folder, threads, spin)
-    graph = directory / _GRAPH
+    graph = directory / GRAPH
     if graph.exists():
         try:
-            return open_session(graph, None, threads, spin)
+            return open_session(graph, None, threads, spin, optimized=True)
         except UnsupportedPoint as error:
-            log.warning("%s is damaged and made again: %s", directory, error)
-            shutil.rmtree(directory, ignore_errors=True)
+            forget(directory, error)
     model = build()
-    if _keep(model, weights_folder, directory):
-        return open_session(graph, None, threads, spin)
+    if keep(model, weights_folder, directory):
+        return open_session(graph, None, threads, spin, optimized=True)
     return open_session(model, weights_folder, threads, spin)
 
 
-def _keep(model: bytes, weights_folder: Path | None, directory: Path) -> bool:
-    """Whether the model's directory is there now, whoever made it."""
+def forget(directory: Path, error: Exception) -> None:
+    """Remove a model that doesn't open, so that it is made again."""
+    log.warning("%s is damaged and made again: %s", directory, error)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def keep(model: bytes, weights_folder: Path | None, directory: Path) -> bool:
+    """Optimize a model into its directory; gives whether that is there now, whoever made it."""
     partial = directory.with_suffix(f".{os.getpid()}")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        open_session(model, weights_folder, threads=1, keep_as=partial / _GRAPH)
+        open_session(model, weights_folder, threads=1, keep_as=partial / GRAPH)
         # A rename may reach the disk before what it renames, and these devices lose their power.
         for path in partial.iterdir():
             with path.open("rb") as file:
@@ -57,4 +62,4 @@ def _keep(model: bytes, weights_folder: Path | None, directory: Path) -> bool:
         # No place for it, or another process was first. A graph that is refused is refused again, in words.
         log.debug("%s is not kept: %s", directory, error)
         shutil.rmtree(partial, ignore_errors=True)
-    return (directory / _GRAPH).exists()
+    return (directory / GRAPH).exists()

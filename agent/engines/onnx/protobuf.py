@@ -70,6 +70,7 @@ class OnnxNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, "Attribute"] = field(default_factory=dict)
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,25 @@ class OnnxGraph:
     constants: Sequence[TensorValue] = ()
 
 
-Attribute = int | float | str | Sequence[int] | OnnxGraph
+Attribute = int | float | str | bytes | Sequence[int] | OnnxGraph
+"""Bytes are a whole AttributeProto, as it was read."""
 
 
 def model_bytes(graph: OnnxGraph) -> bytes:
     """The graph as a ModelProto."""
-    opset = _number(2, OPSET)
-    return _number(1, IR_VERSION) + _text(2, "tidegate") + _bytes(7, _graph(graph)) + _bytes(8, opset)
+    own = (_bytes(8, _text(1, domain) + _number(2, 1)) for domain in sorted(_domains(graph)))
+    opsets = b"".join((_bytes(8, _number(2, OPSET)), *own))
+    return _number(1, IR_VERSION) + _text(2, "tidegate") + _bytes(7, _graph(graph)) + opsets
+
+
+def _domains(graph: OnnxGraph) -> set[str]:
+    """Of operators that aren't ONNX's own, in the graph and its branches."""
+    found = {node.domain for node in graph.nodes if node.domain}
+    for node in graph.nodes:
+        for value in node.attributes.values():
+            if isinstance(value, OnnxGraph):
+                found |= _domains(value)
+    return found
 
 
 def _graph(graph: OnnxGraph) -> bytes:
@@ -112,12 +125,15 @@ def _node(node: OnnxNode) -> bytes:
             _text(3, node.outputs[0]),
             _text(4, node.type),
             *(_bytes(5, _attribute(name, value)) for name, value in node.attributes.items()),
+            _text(7, node.domain),
         )
     )
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
     match value:
+        case bytes():
+            return value
         case int():
             content, kind = _number(3, value), 2
         case float():

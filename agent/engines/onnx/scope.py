@@ -7,19 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.engines.engine import UnsupportedPoint
-from agent.engines.onnx.protobuf import Attribute, OnnxNode
+from agent.engines.onnx.protobuf import Attribute, OnnxNode, TensorValue
 from agent.models.graph import Argument, Node, Ref, Weight
 
 
 @dataclass(slots=True)
 class Scope:
-    """Collects the nodes and small constants of one graph; `name` keeps names apart between segments."""
+    """Collects the nodes and constants of one graph, small ones by name; `name` keeps segments' names apart."""
 
     name: str
     shapes: Mapping[str, tuple[int, ...]]
     nodes: list[OnnxNode] = field(default_factory=list)
     constants: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
+    tensors: list[TensorValue] = field(default_factory=list)
 
     def emit(self, kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> str:
         """Add an operator; gives its output's name."""

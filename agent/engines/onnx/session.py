@@ -26,13 +26,15 @@ def open_session(
     weights_folder: Path | None,
     threads: int,
     spin: bool = False,
+    *,
+    optimized: bool = False,
     keep_as: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session over a model's bytes, or over a file that `keep_as` made, which is taken as it is.
+    """A session over a model's bytes or file.
 
-    With `spin` its threads wait for each other awake until a run is over. `keep_as` is where the graph goes as
-    ONNX Runtime has optimized it, its large weights into a file beside it. Raises UnsupportedPoint when ONNX
-    Runtime refuses the model, or can't write.
+    With `spin` its threads wait for each other awake until a run is over. A model that is `optimized` is taken as
+    it is. `keep_as` is where the graph goes as ONNX Runtime has optimized it, its large weights into a file beside
+    it. Raises UnsupportedPoint when ONNX Runtime refuses the model, or can't write.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -51,7 +53,7 @@ def open_session(
     if keep_as is not None:
         options.optimized_model_filepath = str(keep_as)
         options.add_session_config_entry(_WEIGHTS_FILE, f"{keep_as.stem}.weights")
-    if isinstance(model, Path):
+    if optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = str(model) if isinstance(model, Path) else model
     try:
