@@ -118,7 +118,7 @@ def _asked(process: PeerProcess, network: str, quick: bool) -> Inside:
     def ask(**request: object) -> dict[str, Any]:
         return process.ask(request, _ANSWER_WITHIN_S)
 
-    linear = ask(what="skips", rounds=3 if quick else 10)["times"] if network == LINEAR_ON else ()
+    linear = ask(what="skips", rounds=3 if quick else 30)["times"] if network == LINEAR_ON else ()
     kept = ask(what="prepare")
     live = ask(what="live") if process.name == "packed" else {"int8": None, "eager": None}
     return Inside(

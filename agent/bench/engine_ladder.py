@@ -54,8 +54,8 @@ class Extent:
     threads: tuple[int, ...] = (1, 2)
     repeats: int = 5
     per_turn: int = 33
-    paced: int = 40
-    paced_turns: int = 3
+    paced: int = 20
+    paced_turns: int = 7
     lookahead: int = 6
 
 
@@ -148,11 +148,12 @@ def _race(
         for contestant in turns(contestants, -(-len(labels) * extent.repeats // extent.per_turn)):
             contestant.turn(extent.per_turn)
         cpu_ms: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(extent.paced_turns):
-            progress(f"{NETWORK}, {threads} threads, turn {turn + 1}: {extent.paced} images at {RATE_HZ:g} Hz")
-            for contestant in contestants:
-                paced = contestant.ask({"paced": extent.paced, "hz": RATE_HZ})
-                cpu_ms[contestant.name].append(paced["cpu_ms"])
+        progress(
+            f"{NETWORK}, {threads} threads: {extent.paced_turns} times {extent.paced} images at {RATE_HZ:g} Hz"
+        )
+        for contestant in turns(contestants, extent.paced_turns):
+            paced = contestant.ask({"paced": extent.paced, "hz": RATE_HZ})
+            cpu_ms[contestant.name].append(paced["cpu_ms"])
     right = answers[next(name for name, point in points.items() if point is ladder.full)] == labels
     measured = []
     for each in contestants:

@@ -175,7 +175,7 @@ class Builder:
             # What a change is measured against has the channels first.
             looks_back = self._setting.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
             channels, *sizes = step.shape
-            shape = (*sizes, channels) if turned and not looks_back else step.shape
+            shape = (*sizes, channels) if turned else step.shape
             self._gate(step, given if looks_back else value, shape, before)
             result = self._either(step, value, turned)
             if turned:
@@ -184,7 +184,7 @@ class Builder:
         return value if step.graph is None else self._graph(self._scope, step, step.graph, value)
 
     def _gate(self, step: Step, value: str, shape: Shape, before: tuple[Step, str] | None) -> None:
-        """Emit `NAME/open`: whether the step's input scores above its threshold."""
+        """Emit `NAME/open`: whether the step's input scores above its threshold. `shape` is as codes lie."""
         scope = Scope(f"{step.name}/gate", {})
         activity = self._setting.activity
         grid = self._grids.get(step.into)

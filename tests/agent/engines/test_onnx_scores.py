@@ -1,0 +1,54 @@
+"""A gate's score as ONNX operators gives what numpy does, from floats and from codes."""
+
+import numpy as np
+import pytest
+
+from agent.engines.onnx.gate import emit_mean_of_codes, emit_score
+from agent.engines.onnx.protobuf import ElementType, OnnxGraph, ValueInfo, constants_of, model_bytes
+from agent.engines.onnx.scope import Scope
+from agent.engines.onnx.session import open_session
+from agent.models.ladder import Activity
+
+SHAPES = [(56, 56, 64), (7, 5, 3), (128, 384), (10,)]
+SCALE = 0.0173
+
+
+def scored(scope: Scope, kind: ElementType, name: str, value: np.ndarray) -> np.ndarray:
+    graph = OnnxGraph(
+        "score",
+        scope.nodes,
+        [ValueInfo("x", kind, value.shape)],
+        [ValueInfo(name, ElementType.FLOAT, (1,))],
+        [*constants_of(scope.constants)],
+    )
+    found: np.ndarray = open_session(model_bytes(graph), None, threads=1).run(None, {"x": value})[0]
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("high", [1, 255])
+def test_the_mean_of_codes(shape: tuple[int, ...], high: int) -> None:
+    codes = np.random.default_rng(0).integers(0, high, (1, *shape), np.uint8, endpoint=True)
+    scope = Scope("s", {})
+    found = scored(scope, ElementType.UINT8, emit_mean_of_codes(scope, "x", shape, SCALE), codes)
+    assert found.shape == (1,)
+    np.testing.assert_allclose(found[0], codes.astype(np.float64).mean() * SCALE, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("activity", "expected"),
+    [
+        (Activity.MEAN_ABS, lambda x: np.abs(x).mean()),
+        (Activity.RMS, lambda x: np.sqrt(np.square(x).mean())),
+        (Activity.MAX, lambda x: np.abs(x).max()),
+        (Activity.SPARSITY, lambda x: (x != 0).mean()),
+    ],
+)
+def test_the_score_of_floats(shape: tuple[int, ...], activity: Activity, expected: object) -> None:
+    x = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    x[np.abs(x) < 0.5] = 0
+    scope = Scope("s", {})
+    found = scored(scope, ElementType.FLOAT, emit_score(scope, activity, "x", x.ndim), x)
+    assert found.shape == (1,)
+    np.testing.assert_allclose(found[0], expected(x.astype(np.float64)), rtol=1e-4)
