@@ -43,7 +43,8 @@ def open_blocked(
     gated = [step for step in part.gated if fills_blocks(step.shape)]
     if not gated or setting.activity not in _ACTIVITIES:
         return None
-    for _ in ("as it is found", "without what was damaged"):
+    # Once more without the files that turned out to be damaged.
+    for _ in range(2):
         pieces = Pieces(network, cache)
         try:
             if not any(_stays_in_blocks(step, pieces.of(step.graphs)) for step in gated):

@@ -67,7 +67,7 @@ def looks_back(part: Part, setting: Setting) -> bool:
 
 
 class Builder:
-    """Builds one part; `blocked` has another form of it."""
+    """Builds one part from its segments' nodes. `blocked` has one that builds it from optimized pieces."""
 
     def __init__(self, part: Part, setting: Setting, numbers: Numbers) -> None:
         self._part = part
@@ -106,7 +106,7 @@ class Builder:
             self._outputs += [ValueInfo(name, ElementType.FLOAT, None) for name in names]
         scope = self._scope
         constants = [*constants_of(scope.constants), *scope.tensors, *self._numbers.floats(self._floats)]
-        return OnnxGraph("part", self._scope.nodes, self._inputs, self._outputs, constants)
+        return OnnxGraph("part", scope.nodes, self._inputs, self._outputs, constants)
 
     def _entered(self) -> str:
         """Declare what comes in; gives the first value's name, as codes where it has a grid."""

@@ -1,5 +1,7 @@
 """A gate's score as ONNX operators gives what numpy does, from floats and from codes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,9 @@ def test_the_mean_of_codes(shape: tuple[int, ...], high: int) -> None:
         (Activity.SPARSITY, lambda x: (x != 0).mean()),
     ],
 )
-def test_the_score_of_floats(shape: tuple[int, ...], activity: Activity, expected: object) -> None:
+def test_the_score_of_floats(
+    shape: tuple[int, ...], activity: Activity, expected: Callable[[np.ndarray], float]
+) -> None:
     x = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     x[np.abs(x) < 0.5] = 0
     scope = Scope("s", {})
