@@ -12,6 +12,7 @@ import numpy as np
 from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
 from agent.engines.device import installed_version
 from agent.engines.engine import Engine, UnsupportedPoint
+from agent.engines.quantization import MissingRange
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.errors import BundleError
 
@@ -72,6 +73,9 @@ def _canary_checks(bundle: Bundle, engines: Mapping[str, Engine]) -> tuple[Check
     for point in bundle.ladder.points:
         try:
             outputs = engines[point.engine].prepare(point).run(canaries.inputs).outputs
+        except MissingRange as error:
+            checks.append(Check(f"canaries at {point.name}", False, str(error)))
+            continue
         except UnsupportedPoint as error:
             checks.append(Check(f"canaries at {point.name}", None, f"not run: {error}"))
             continue

@@ -26,11 +26,6 @@ class Activation:
     scalars: tuple[float, ...] = ()
     algorithm: str = ""
 
-    @property
-    def never_negative(self) -> bool:
-        """Whether no result is below 0."""
-        return self.kind in {"relu", "sigmoid"} or (self.kind == "hardtanh" and self.scalars[0] >= 0)
-
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -1,11 +1,13 @@
 """How activations and weights become 8-bit integers, the same for every engine. No torch here."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from agent.engines.engine import UnsupportedPoint
 
 LEVELS = 255
 WEIGHT_LIMIT = 119
@@ -13,6 +15,10 @@ WEIGHT_LIMIT = 119
 
 WEIGHT_LIMIT_WITHOUT_VNNI = 63
 """Without VNNI, pairs of u8 x s8 products are added in 16 bits and saturate; 7-bit weights keep them within."""
+
+
+class MissingRange(UnsupportedPoint):
+    """A ladder lacks the range of a value that a point keeps in 8 bits: the bundle is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,17 @@ def as_int4(eight: QuantizedWeight) -> QuantizedWeight:
     """The rounded high nibbles, -7..7, of codes within `WEIGHT_LIMIT`: the weight's int4 form."""
     high = (eight.codes.astype(np.int16) + 8) >> 4
     return QuantizedWeight(high.astype(np.int8), eight.scales * np.float32(16))
+
+
+def range_of(ranges: Mapping[str, Range], name: str) -> Range:
+    """The range of a value, by name. Raises MissingRange."""
+    span = ranges.get(name)
+    if span is None:
+        raise MissingRange(
+            f"the ladder has no range for the value {name!r}, which this point keeps in 8 bits; "
+            "build the bundle again with `tidegate bundle build`"
+        )
+    return span
 
 
 def union(spans: Iterable[Range]) -> Range:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.models.errors import BundleError
 from agent.models.graph_file import Name, Size
@@ -28,6 +28,13 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 ValueName = Annotated[str, Field(max_length=401)]
 """`segment/node`, or nothing for the network's input."""
+
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("the least value comes first")
+    return span
+
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -127,7 +134,7 @@ class PointModel(_Model):
     stand_ins: dict[Name, StandIn] = {}
     exits: dict[Name, Share] = {}
     activity: Activity = Activity.MEAN_ABS
-    ranges: dict[ValueName, tuple[Finite, Finite]] = {}
+    ranges: dict[ValueName, Annotated[tuple[Finite, Finite], AfterValidator(_rising)]] = {}
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "PointModel":

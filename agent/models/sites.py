@@ -4,21 +4,24 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.models.bounds import least_values
 from agent.models.graph import INPUT, Node, Ref, Segment
 
-_ACTIVATION_FLOORS: Mapping[str, float | None] = {
-    "aten.relu.default": 0.0,
-    "aten.hardtanh.default": 0.0,
-    "aten.gelu.default": -0.17,
-    "aten.silu.default": -0.2785,
-    "aten.elu.default": None,
-    "aten.hardswish.default": -0.375,
-    "aten.leaky_relu.default": None,
-    "aten.tanh.default": -1.0,
-}
-"""Activation functions with the least value each can give (GELU near x = -0.75, SiLU near x = -1.28)."""
+_ACTIVATIONS = frozenset(
+    {
+        "aten.elu.default",
+        "aten.gelu.default",
+        "aten.hardswish.default",
+        "aten.hardtanh.default",
+        "aten.leaky_relu.default",
+        "aten.relu.default",
+        "aten.silu.default",
+        "aten.tanh.default",
+    }
+)
+"""Activation functions, where thresholds make sense."""
 
-_POINTWISE = _ACTIVATION_FLOORS.keys() | {
+_POINTWISE = _ACTIVATIONS | {
     "aten.add.Tensor",
     "aten.div.Tensor",
     "aten.hardsigmoid.default",
@@ -28,30 +31,15 @@ _POINTWISE = _ACTIVATION_FLOORS.keys() | {
 }
 _FUSED_INTO_POINTWISE = {"aten.conv2d.default", "aten.linear.default", "aten.add.Tensor", "aten.mul.Tensor"}
 _ALIASES = frozenset({"aten.view.default", "aten.flatten.using_ints"})
-_POOLING = frozenset(
-    {
-        "aten.adaptive_avg_pool2d.default",
-        "aten.avg_pool2d.default",
-        "aten.cat.default",
-        "aten.constant_pad_nd.default",
-        "aten.max_pool2d.default",
-        "aten.mean.dim",
-        "aten.slice.Tensor",
-        "aten.upsample_bilinear2d.vec",
-        "aten.upsample_nearest2d.vec",
-    }
-)
-_NEVER_NEGATIVE = frozenset({"aten.hardsigmoid.default", "aten.sigmoid.default", "aten.softmax.int"})
-_SUM_OR_PRODUCT = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A stored value: the output of `node` in `segment`, with `elements` per sample.
 
-    `floor` is the least value possible, None where negative values have no bound; `reads` names the stored
-    values (INPUT for the segment's own input) that are needed to compute it. `is_activation` tells outputs of an
-    activation function, where thresholds make sense, from sums, pools and linear outputs.
+    `floor` is the least value possible, 0 where none is negative, None where they have no bound; `reads` names the
+    stored values (INPUT for the segment's own input) that are needed to compute it. `is_activation` tells outputs
+    of an activation function, where thresholds make sense, from sums, pools and linear outputs.
     """
 
     segment: str
@@ -81,14 +69,14 @@ def sites_of(segment: Segment) -> tuple[Site, ...]:
     unstored = {
         node.name for node in segment.nodes if node.operator in _ALIASES or _is_fused(node, readers[node.name])
     }
-    floors = _floors(segment)
+    floors = least_values(segment)
     return tuple(
         Site(
             segment.name,
             node.name,
             math.prod(node.shape),
             floors[node.name],
-            node.operator in _ACTIVATION_FLOORS,
+            node.operator in _ACTIVATIONS,
             frozenset(_stored_operands(node, nodes, unstored)),
         )
         for node in segment.nodes
@@ -112,19 +100,3 @@ def _stored_operands(node: Node, nodes: Mapping[str, Node], unstored: set[str]) 
             yield from _stored_operands(nodes[name], nodes, unstored)
         else:
             yield name
-
-
-def _floors(segment: Segment) -> dict[str, float | None]:
-    """The least value of every node; nothing is known of the segment's input."""
-    floors: dict[str, float | None] = {INPUT: None}
-    for node in segment.nodes:
-        operands = list(_operands(node))
-        # A sum with a number or a weight may go below zero whatever the other operand is.
-        keeps_sign = node.operator in _ALIASES | _POOLING or (
-            node.operator in _SUM_OR_PRODUCT and len(operands) == 2
-        )
-        if node.operator in _NEVER_NEGATIVE or (keeps_sign and all(floors[name] == 0 for name in operands)):
-            floors[node.name] = 0.0
-        else:
-            floors[node.name] = _ACTIVATION_FLOORS.get(node.operator)
-    return floors

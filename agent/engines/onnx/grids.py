@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agent.engines.onnx.adapted import Adapted
 from agent.engines.onnx.route import Step, last_value
-from agent.engines.quantization import Grid, Range, union
+from agent.engines.quantization import Grid, Range, range_of, union
 from agent.models.graph import Node, Ref, Segment
 
 LAYERS = frozenset({"aten.conv2d.default", "aten.linear.default"})
@@ -35,7 +35,7 @@ def plan_grids(
 ) -> Mapping[str, Grid]:
     """The grid of every value that travels as codes, by name; `ranges` by name, `adapted` by name too.
 
-    Raises KeyError for a value that needs a grid and has no range.
+    Raises MissingRange for a value that needs a grid and has no range.
     """
     return _Planner(steps, int8, adapted, ranges).grids()
 
@@ -75,12 +75,12 @@ class _Planner:
         return grids
 
     def _range(self, name: str) -> Range:
-        span = self._ranges[name]
+        span = range_of(self._ranges, name)
         if name in self._adapted:
             clip = self._adapted[name].setting.clip
             span = Range(max(span.low, -clip), min(span.high, clip))
         other = self._stand_ins.get(name)
-        return span if other is None else span.union(self._ranges[other])
+        return span if other is None else span.union(range_of(self._ranges, other))
 
     def _coded(self) -> dict[str, str | None]:
         """Values that travel as codes; the value whose grid they take over, None for one of their own."""

@@ -1,6 +1,7 @@
 """Operators that cut, fill up, enlarge and weigh values, as ONNX operators."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,28 +51,70 @@ def _transposed_convolution(scope: Scope, node: Node, output: str) -> None:
 
 
 def _nearest(scope: Scope, node: Node, output: str) -> None:
-    _resize(scope, node, output, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric")
+    """By whole factors a Resize; else rows and columns by torch's own indices, as roundings of the two differ."""
+    source, axes = _resized(scope, node)
+    # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size stays or doubles.
+    axes = [
+        replace(axis, step=axis.old / axis.new) if axis.new in {axis.old, 2 * axis.old} else axis for axis in axes
+    ]
+    if all(axis.new % axis.old == 0 and axis.step == axis.old / axis.new for axis in axes):
+        factors = np.asarray([axis.new / axis.old for axis in axes], np.float32)
+        scales = scope.constant(f"{output}/scales", factors)
+        how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        scope.emit("Resize", [source, "", scales], output, axes=[2, 3], **how)
+        return
+    for place, axis in enumerate(axes, start=2):
+        # In float32 as there, and never past the last one.
+        steps = np.floor(np.arange(axis.new, dtype=np.float32) * np.float32(axis.step))
+        chosen = scope.constant(f"{output}/indices{place}", np.minimum(steps, axis.old - 1).astype(np.int64))
+        source = scope.emit("Gather", [source, chosen], output if place == 3 else f"{output}/rows", axis=place)
 
 
 def _bilinear(scope: Scope, node: Node, output: str) -> None:
+    """By the sizes where the corners are aligned or sizes were asked for, else by the factors."""
+    source, axes = _resized(scope, node)
     corners = bool(node.args[2])
-    _resize(
-        scope,
-        node,
+    factors = np.asarray([1 / axis.step for axis in axes], np.float32)
+    by_factors = np.floor(factors * [axis.old for axis in axes]).astype(int).tolist() == [
+        axis.new for axis in axes
+    ]
+    if by_factors and not corners:
+        sizes = ["", scope.constant(f"{output}/scales", factors)]
+    else:
+        sizes = ["", "", scope.constant(f"{output}/sizes", np.asarray([axis.new for axis in axes], np.int64))]
+    transformation = "align_corners" if corners else "half_pixel"
+    scope.emit(
+        "Resize",
+        [source, *sizes],
         output,
+        axes=[2, 3],
         mode="linear",
-        coordinate_transformation_mode="align_corners" if corners else "pytorch_half_pixel",
+        coordinate_transformation_mode=transformation,
     )
 
 
-def _resize(scope: Scope, node: Node, output: str, **attributes: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """`old` values become `new`, each `step` behind the one before."""
+
+    old: int
+    new: int
+    step: float
+
+
+def _resized(scope: Scope, node: Node) -> tuple[str, list[_Axis]]:
+    """What is resized, and its rows and columns: torch steps by the factors where those were given."""
     x = node.args[0]
     if not isinstance(x, Ref):
         raise Unconvertible("of a constant")
-    given = scope.shapes[x.ref]
-    factors = [new / old for new, old in zip(node.shape[1:], given[1:], strict=True)]
-    scales = scope.constant(f"{output}/scales", np.asarray([1, 1, *factors], np.float32))
-    scope.emit("Resize", [scope.operand(x, output), "", scales], output, **attributes)
+    wanted, factors = node.args[1], node.args[-1]
+    sizes = zip(scope.shapes[x.ref][1:], node.shape[1:], strict=True)
+    by_factors = wanted is None and isinstance(factors, tuple)
+    steps = [1 / number(each) for each in factors] if by_factors and isinstance(factors, tuple) else [None, None]
+    axes = [
+        _Axis(old, new, old / new if step is None else step) for (old, new), step in zip(sizes, steps, strict=True)
+    ]
+    return scope.operand(x, ""), axes
 
 
 CONVERSIONS: Mapping[str, Convert] = {

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.engines.ways import Way, ways_through
+from agent.models.bounds import NEVER_NEGATIVE, UNKNOWN, Bounds, bounds_of
 from agent.models.graph import INPUT, Segment
 from agent.models.knobs import Knobs
 from agent.models.ladder import Activity
 from agent.models.network import Network, Shape
-from agent.models.sites import sites_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ class Step:
     @property
     def stays_positive(self) -> bool:
         """Whether nothing that comes out is below 0."""
-        ends = [graph for graph in (self.graph, self.stand_in) if graph is not None]
-        passes_on = self.graph is None or (self.gated and self.stand_in is None)
-        return all(_ends_positive(graph) for graph in ends) and (self.never_negative or not passes_on)
+        given = NEVER_NEGATIVE if self.never_negative else UNKNOWN
+        ends = [_end(graph, given) for graph in (self.graph, self.stand_in) if graph is not None]
+        if self.graph is None or (self.gated and self.stand_in is None):
+            ends.append(given)
+        return all(end.never_negative for end in ends)
 
     @property
     def graphs(self) -> tuple[Segment, ...]:
@@ -152,5 +154,6 @@ def _step(way: Way, into: str) -> Step:
     )
 
 
-def _ends_positive(graph: Segment) -> bool:
-    return any(site.floor == 0 for site in sites_of(graph) if site.node == graph.nodes[-1].name)
+def _end(graph: Segment, given: Bounds) -> Bounds:
+    """The bounds of what comes out of a graph."""
+    return bounds_of(graph, given)[graph.nodes[-1].name]

@@ -22,10 +22,11 @@ from agent.engines.packed.forms import (
 from agent.engines.packed.packing import Packer
 from agent.engines.packed.plan import Plan, Planner
 from agent.engines.packed.scores import as_kept
-from agent.engines.quantization import Grid
+from agent.engines.quantization import Grid, range_of
 from agent.engines.resolution import resized
 from agent.engines.staged import Part, Stage, StagedNetwork, stage
 from agent.engines.ways import Way, ways_through
+from agent.models.bounds import NEVER_NEGATIVE, UNKNOWN, bounds_of
 from agent.models.flops import segment_flops
 from agent.models.gates.gate import Widen, unchanged
 from agent.models.graph import INPUT, Segment
@@ -92,7 +93,7 @@ class Builder:
         spans = tied_ranges(ranges, ties) if self.quantizes else {}
         forms = choose_forms(self._steps, ties, ENTRY, spans)
         read_as_codes = {step.sources[0] for step in self._steps if step.arithmetic is Arithmetic.INT8}
-        grids = {source: Grid.over(spans[source]) for source in read_as_codes}
+        grids = {source: Grid.over(range_of(spans, source)) for source in read_as_codes}
         planner = Planner(forms, grids, self._packer)
         routes = tuple(self._route(sketch, planner, forms) for sketch in self._sketches)
         return Routes(
@@ -124,6 +125,7 @@ class Builder:
     ) -> tuple[PlannedStep, ...]:
         """Its steps, with values named over the whole network."""
         adapted = adaptations(graph, activations or {})
+        bounds = bounds_of(graph, NEVER_NEGATIVE if before in self._never_negative else UNKNOWN)
 
         def wide(value: str) -> str:
             return before if value == INPUT else f"{graph.name}/{value}"
@@ -139,7 +141,7 @@ class Builder:
                 emits = arithmetic is Arithmetic.INT8 and _fuses_quantized(step)
                 sparse = sources[0] in self._sparse
                 planned = PlannedStep(step, sources, wide(step.output), arithmetic, emits, adaptation, sparse)
-            if planned.never_negative:
+            if bounds[step.output].never_negative:
                 self._never_negative.add(planned.output)
             if planned.makes_zeros or (planned.is_view and sources[0] in self._sparse):
                 self._sparse.add(planned.output)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agent.engines.fusion import Adaptation, Call, Layer, Step
-from agent.engines.quantization import Grid, Range, union
+from agent.engines.quantization import Grid, Range, range_of, union
 
 Form = torch.dtype | Grid
 Ranges = Mapping[str, Range]
@@ -26,9 +26,6 @@ VIEWS = frozenset(
         "aten.view.default",
     }
 )
-
-
-_NEVER_NEGATIVE = frozenset({"aten.relu.default", "aten.sigmoid.default"})
 
 
 class Arithmetic(StrEnum):
@@ -59,13 +56,6 @@ class PlannedStep:
     def is_view(self) -> bool:
         """Whether it hands its source's memory on."""
         return isinstance(self.step, Call) and self.step.node.operator in VIEWS
-
-    @property
-    def never_negative(self) -> bool:
-        """Whether its function gives no negative values."""
-        if isinstance(self.step, Call):
-            return self.step.node.operator in _NEVER_NEGATIVE
-        return self.step.activation is not None and self.step.activation.never_negative
 
     @property
     def makes_zeros(self) -> bool:
@@ -177,7 +167,10 @@ def _grids(
     pairs = [(step.sources[0], step.output) for step in steps if keeps_codes(step)]
     pairs += [(tie.first, tie.other) for tie in ties]
     groups = _joined([(left, right) for left, right in pairs if left in coded and right in coded])
-    return {name: Grid.over(union(ranges[each] for each in sorted(groups.get(name, {name})))) for name in coded}
+    return {
+        name: Grid.over(union(range_of(ranges, each) for each in sorted(groups.get(name, {name}))))
+        for name in coded
+    }
 
 
 def tied_ranges(ranges: Ranges, ties: tuple[Tie, ...]) -> Ranges:
@@ -185,7 +178,7 @@ def tied_ranges(ranges: Ranges, ties: tuple[Tie, ...]) -> Ranges:
     groups = _joined([(tie.first, tie.other) for tie in ties])
     return {
         **ranges,
-        **{name: union(ranges[each] for each in sorted(group)) for name, group in groups.items()},
+        **{name: union(range_of(ranges, each) for each in sorted(group)) for name, group in groups.items()},
     }
 
 

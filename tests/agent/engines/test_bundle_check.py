@@ -89,3 +89,35 @@ def test_another_release_of_torch_than_calibration_had_fails(bundle: Path) -> No
     ladder["calibration"]["torch"] = "1.0.0+cpu"
     vouch(bundle, "ladder.json", json.dumps(ladder).encode())
     assert failed(verify(bundle)) == ["torch"]
+
+
+@pytest.mark.parametrize("engine", ["packed", "onnx"])
+def test_a_range_that_is_missing_is_a_failed_check(bundle: Path, engine: str) -> None:
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    point = next(each for each in ladder["points"] if each["engine"] == engine and each["ranges"])
+    ladder["points"] = [ladder["points"][0], point]
+    kept = load_file(bundle / "canaries.safetensors")
+    vouch(bundle, "canaries.safetensors", save(kept | {"top1": np.stack([kept["top1"][0]] * 2)}))
+    for name in list(point["ranges"]):
+        spans = dict(point["ranges"])
+        del point["ranges"][name]
+        vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+        (check,) = [each for each in verify(bundle) if each.name == f"canaries at {point['name']}"]
+        # A value that this point doesn't keep in 8 bits may lack its range.
+        if check.ok is False and "no range" in check.detail:
+            assert repr(name) in check.detail
+            break
+        point["ranges"] = spans
+    else:
+        pytest.fail("no range was missed")
+
+
+def test_a_range_whose_ends_are_swapped_is_a_failed_check(bundle: Path) -> None:
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    index, point = next((i, each) for i, each in enumerate(ladder["points"]) if each["ranges"])
+    name, (low, high) = next(iter(point["ranges"].items()))
+    point["ranges"][name] = [high, low]
+    vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+    (check,) = verify(bundle)
+    assert check.ok is False
+    assert f"points.{index}.ranges.{name}" in check.detail

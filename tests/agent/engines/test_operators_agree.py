@@ -1,0 +1,99 @@
+"""Each operator with random arguments: its bounds hold, and every engine gives what eager gives behind it."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
+from random_operators import CALLS, Draw, operator_networks
+
+from agent.calibration.hosts import hosts_for
+from agent.engines.eager import EagerEngine
+from agent.engines.engine import Answer, UnsupportedPoint
+from agent.engines.interpreter import Interpreter
+from agent.models.bounds import BOUND_RULES, bounds_of
+from agent.models.errors import BundleError
+from agent.models.gates.activity import mean_abs
+from agent.models.graph import OPERATORS
+from agent.models.network import Shape, TrainedNetwork
+from agent.models.precision import Fp32Weight
+from agent.models.sites import sites_of
+
+EXACT = 2e-4
+HOSTS = {host.name: host for host in hosts_for(("packed", "onnx"))}
+EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
+FEW = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+
+
+def test_every_operator_has_bounds_and_is_drawn_here() -> None:
+    assert BOUND_RULES.keys() == OPERATORS == {operator for operator, _, _ in CALLS}
+
+
+@EACH
+@settings(FEW, max_examples=40)
+@given(data=st.data())
+def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> None:
+    network = drawn(data, operator, shape, call)
+    x = torch.from_numpy(batch_for(network)) * 3
+    weights = {name: Fp32Weight(torch.from_numpy(array)) for name, array in network.arrays.items()}
+    for segment in network.segments:
+        bounds = bounds_of(segment)
+        values = Interpreter(segment, weights).values(x)
+        for node in segment.nodes:
+            low, high = bounds[node.name].low, bounds[node.name].high
+            slack = 1e-5 * max(1, abs(low)) if low else 0
+            assert float(values[node.name].min()) >= low - slack, node
+            assert float(values[node.name].max()) <= high + 1e-5 * max(1, abs(high)), node
+        x = values[segment.nodes[-1].name]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@EACH
+@FEW
+@given(data=st.data())
+def test_a_gate_behind_it_decides_as_with_eager(
+    host: str, data: st.DataObject, operator: str, shape: Shape, call: Draw
+) -> None:
+    network = drawn(data, operator, shape, call)
+    batch = batch_for(network)
+    seen: dict[str, np.ndarray] = {}
+    EagerEngine(network).build(point("eager")).forward(
+        batch, lambda block, given: seen.__setitem__(block, mean_abs(given.x).numpy())
+    )
+    scores = np.sort(seen["b1"])
+    gap = int(np.argmax(np.diff(scores)))
+    # Half-way in the widest gap, so that no rounding decides; some operators leave none.
+    wide = scores[gap + 1] - scores[gap] > 1e-3
+    chosen: dict[str, object] = {"thresholds": {"b1": float(scores[gap : gap + 2].mean()) if wide else -1.0}}
+    sites = [site for segment in network.segments for site in sites_of(segment)]
+    if data.draw(st.booleans()):
+        chosen["thresholds"] = {"b1": -1.0}
+        chosen["activations"] = {
+            site.name: _of_its_own(data.draw(AA_RELU), index) for index, site in enumerate(sites)
+        }
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    answer = run_on(host, network, chosen, batch)
+    if answer is None:
+        return
+    assert difference(answer.outputs, expected.outputs) < EXACT
+    assert answer.executed_blocks == expected.executed_blocks
+
+
+def drawn(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> TrainedNetwork:
+    try:
+        return data.draw(operator_networks(operator, shape, call))
+    except (BundleError, RuntimeError, ValueError):
+        # Arguments that torch itself refuses, such as a window larger than what it slides over.
+        assume(False)
+        raise
+
+
+def run_on(host: str, network: TrainedNetwork, chosen: dict[str, object], batch: np.ndarray) -> Answer | None:
+    """None where the engine refuses the operator with these arguments."""
+    try:
+        return HOSTS[host].over(network).prepare(point("eager", **chosen)).run(batch)
+    except UnsupportedPoint:
+        return None
