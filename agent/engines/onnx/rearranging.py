@@ -53,10 +53,8 @@ def _transposed_convolution(scope: Scope, node: Node, output: str) -> None:
 def _nearest(scope: Scope, node: Node, output: str) -> None:
     """By whole factors a Resize; else rows and columns by torch's own indices, as roundings of the two differ."""
     source, axes = _resized(scope, node)
-    # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size stays or doubles.
-    axes = [
-        replace(axis, step=axis.old / axis.new) if axis.new in {axis.old, 2 * axis.old} else axis for axis in axes
-    ]
+    # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size doubles.
+    axes = [replace(axis, step=0.5) if axis.new == 2 * axis.old else axis for axis in axes]
     if all(axis.new % axis.old == 0 and axis.step == axis.old / axis.new for axis in axes):
         factors = np.asarray([axis.new / axis.old for axis in axes], np.float32)
         scales = scope.constant(f"{output}/scales", factors)
@@ -111,8 +109,10 @@ def _resized(scope: Scope, node: Node) -> tuple[str, list[_Axis]]:
     sizes = zip(scope.shapes[x.ref][1:], node.shape[1:], strict=True)
     by_factors = wanted is None and isinstance(factors, tuple)
     steps = [1 / number(each) for each in factors] if by_factors and isinstance(factors, tuple) else [None, None]
+    # Where a size stays, torch copies, whatever the factor.
     axes = [
-        _Axis(old, new, old / new if step is None else step) for (old, new), step in zip(sizes, steps, strict=True)
+        _Axis(old, new, old / new if step is None or old == new else step)
+        for (old, new), step in zip(sizes, steps, strict=True)
     ]
     return scope.operand(x, ""), axes
 
