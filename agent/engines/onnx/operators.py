@@ -13,6 +13,9 @@ from agent.models.graph import BatchSize, Node, Ref
 
 def convert(scope: Scope, node: Node, output: str) -> None:
     """Emit the node under the name `output`. Raises Unconvertible naming the node."""
+    strange = node.kwargs.keys() - _READS_BY_NAME.get(node.operator, frozenset())
+    if strange:
+        raise Unconvertible(f"node {node.name}: {node.operator}: arguments {sorted(strange)} by name")
     try:
         _CONVERSIONS[node.operator](scope, node, output)
     except KeyError:
@@ -58,8 +61,6 @@ def _linear(scope: Scope, node: Node, output: str) -> None:
 
 def _binary(kind: str) -> Convert:
     def emit(scope: Scope, node: Node, output: str) -> None:
-        if node.kwargs:
-            raise Unconvertible(f"arguments {sorted(node.kwargs)}")
         names = [scope.operand(argument, f"{output}/{index}") for index, argument in enumerate(node.args)]
         scope.emit(kind, names, output)
 
@@ -231,7 +232,7 @@ def _permute(scope: Scope, node: Node, output: str) -> None:
 
 def _attention(scope: Scope, node: Node, output: str) -> None:
     """softmax(q k^T / sqrt(d)) v over (samples, heads, tokens, d), without mask or dropout."""
-    if len(node.args) != 3 or node.kwargs:
+    if len(node.args) != 3:
         raise Unconvertible("only query, key and value; no mask, dropout or scale of its own")
     query, key, value = (scope.operand(argument, output) for argument in node.args)
     shape = scope.shapes[node.args[1].ref] if isinstance(node.args[1], Ref) else ()
@@ -250,6 +251,9 @@ def _concatenate(scope: Scope, node: Node, output: str) -> None:
         raise Unconvertible(f"of {parts!r} along {axis!r}")
     scope.emit("Concat", [scope.operand(part, output) for part in parts], output, axis=axis)
 
+
+_READS_BY_NAME: Mapping[str, frozenset[str]] = {"aten.gelu.default": frozenset({"approximate"})}
+"""Arguments that are read by name; whatever else is given so would be lost without a word."""
 
 _CONVERSIONS: Mapping[str, Convert] = {
     "aten.adaptive_avg_pool2d.default": _adaptive_average,

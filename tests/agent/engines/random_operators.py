@@ -257,15 +257,21 @@ BEFORE = ("aten.relu.default", "aten.sigmoid.default", "aten.tanh.default", None
 
 @st.composite
 def operator_networks(draw: st.DrawFn, operator: str, shape: Shape, call: Draw) -> TrainedNetwork:
-    """A layer, the operator, a block whose gate reads what the operator gives, and a head."""
+    """A layer, the operator with random arguments, a block whose gate reads what it gives, and a head."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return network_around(call(draw, shape), operator, shape, draw(st.sampled_from(BEFORE)), rng)
+
+
+def network_around(
+    call: Drawn, operator: str, shape: Shape, before: str | None, rng: np.random.Generator
+) -> TrainedNetwork:
+    """The same with a given call, and an operator `before` it."""
     arrays: dict[str, np.ndarray] = {}
     stem = Builder("stem", (3, *shape[1:]) if len(shape) == 3 else shape, arrays, rng)
     x = stem.conv(X, stem.shape, shape[0], 1)[0] if len(shape) == 3 else stem.linear(X, stem.shape, shape[-1])[0]
-    before = draw(st.sampled_from(BEFORE))
     if before is not None:
         stem.add(before, (x,), shape)
-    alone = _alone(draw(call_of(operator, shape, call)), operator, shape, arrays, rng)
+    alone = _alone(call, operator, shape, arrays, rng)
     block = Builder("b1", alone.output_shape, arrays, rng)
     _block(block)
     head = Builder("head", alone.output_shape, arrays, rng)
@@ -275,12 +281,9 @@ def operator_networks(draw: st.DrawFn, operator: str, shape: Shape, call: Draw) 
     return TrainedNetwork((stem.done(), alone, block.done(), head.done()), arrays)
 
 
-@st.composite
-def call_of(draw: st.DrawFn, operator: str, shape: Shape, call: Draw) -> Drawn:
-    return call(draw, shape)
-
-
-def _alone(drawn: Drawn, operator: str, shape: Shape, arrays: dict[str, np.ndarray], rng) -> Segment:
+def _alone(
+    drawn: Drawn, operator: str, shape: Shape, arrays: dict[str, np.ndarray], rng: np.random.Generator
+) -> Segment:
     """The call as a segment that always runs; torch says what shape comes of it."""
     for name, sizes in (drawn.weights or {}).items():
         arrays[f"b0.op.{name}"] = rng.normal(size=sizes).astype(np.float32)

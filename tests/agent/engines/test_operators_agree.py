@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
-from random_operators import CALLS, Draw, operator_networks
+from random_operators import CALLS, IMAGE, Draw, Drawn, X, network_around, operator_networks
 
 from agent.calibration.hosts import hosts_for
 from agent.engines.eager import EagerEngine
@@ -16,6 +16,7 @@ from agent.models.bounds import BOUND_RULES, bounds_of
 from agent.models.errors import BundleError
 from agent.models.gates.activity import mean_abs
 from agent.models.graph import OPERATORS
+from agent.models.ladder import Activation
 from agent.models.network import Shape, TrainedNetwork
 from agent.models.precision import Fp32Weight
 from agent.models.sites import sites_of
@@ -24,7 +25,7 @@ EXACT = 2e-4
 HOSTS = {host.name: host for host in hosts_for(("packed", "onnx"))}
 EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
@@ -33,7 +34,7 @@ def test_every_operator_has_bounds_and_is_drawn_here() -> None:
 
 
 @EACH
-@settings(FEW, max_examples=40)
+@settings(FEW, max_examples=25)
 @given(data=st.data())
 def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> None:
     network = drawn(data, operator, shape, call)
@@ -97,3 +98,39 @@ def run_on(host: str, network: TrainedNetwork, chosen: dict[str, object], batch:
         return HOSTS[host].over(network).prepare(point("eager", **chosen)).run(batch)
     except UnsupportedPoint:
         return None
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_gate_behind_a_clamp_sees_the_size_of_negative_values(host: str) -> None:
+    network = clamped()
+    batch = batch_for(network, 12)
+    expected = EagerEngine(network).prepare(point("eager", thresholds={"b1": 0.1})).run(batch)
+    answer = HOSTS[host].over(network).prepare(point("eager", thresholds={"b1": 0.1})).run(batch)
+    assert answer.executed_blocks == expected.executed_blocks == len(batch)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_aa_relu_behind_a_clamp_keeps_negative_values(host: str) -> None:
+    network = clamped()
+    batch = batch_for(network, 12)
+    chosen = {"activations": {"b0.op": Activation(threshold=0.1, clip=2.0, bits=6)}}
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    answer = HOSTS[host].over(network).prepare(point("eager", **chosen)).run(batch)
+    plain = EagerEngine(network).prepare(point("eager")).run(batch)
+    assert difference(answer.outputs, expected.outputs) < EXACT
+    assert difference(expected.outputs, plain.outputs) < 0.1
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_argument_by_name_is_taken_or_refused_and_never_lost(host: str) -> None:
+    network = clamped({"min_val": -0.2, "max_val": 0.2})
+    batch = batch_for(network, 12)
+    answer = run_on(host, network, {}, batch)
+    if answer is not None:
+        assert difference(answer.outputs, EagerEngine(network).prepare(point("eager")).run(batch).outputs) < EXACT
+
+
+def clamped(by_name: dict[str, float] | None = None) -> TrainedNetwork:
+    """A layer, its values cut to -1..1, a block with a gate, a head."""
+    call = Drawn((X, -1.0, 1.0)) if by_name is None else Drawn((X,), by_name)
+    return network_around(call, "aten.hardtanh.default", IMAGE, None, np.random.default_rng(3))
