@@ -18,6 +18,7 @@ class Unit(StrEnum):
     VOLT = "V"
     AMPERE = "A"
     JOULE = "J"
+    WATT_HOUR = "Wh"
     RPM = "rpm"
     COUNT = "count"
     MILLISECOND = "ms"
@@ -53,6 +54,12 @@ MEMORY_PRESSURE = "memory_pressure"
 CPU = "cpu"
 ENERGY = "energy"
 """Joules since the drivers started; a fact for telemetry, not one that policies know."""
+BATTERY_STATE = "battery_state"
+BATTERY_ENERGY = "battery_energy"
+"""What is left in the batteries, in Wh."""
+BATTERY_HEALTH = "battery_health"
+"""What the batteries hold when full, in % of what they were designed for."""
+BATTERY_CYCLES = "battery_cycles"
 
 UNITS: Mapping[str, Unit] = {
     BATTERY: Unit.PERCENT,
@@ -68,6 +75,7 @@ UNITS: Mapping[str, Unit] = {
 """The readings that policies know by name. A driver may add its own as `name/instance`."""
 
 POWER_SOURCES = ("battery", "external")
+BATTERY_STATES = ("charging", "discharging", "full", "not charging")
 THERMAL_PRESSURES = ("nominal", "fair", "serious", "critical")
 
 

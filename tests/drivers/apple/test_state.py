@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from test_recorded import battery
+from test_formats import battery
 
 from drivers.apple.state import discover
 from drivers.reading import UNITS
@@ -53,6 +53,7 @@ def test_laptop_on_battery() -> None:
         "memory_level": "warn",
         "power_source": "battery",
         "battery": 85.0,
+        "battery_state": "discharging",
         "power": pytest.approx(14.808),
         "temperature/battery": 30.69,
     }
