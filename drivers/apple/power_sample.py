@@ -4,6 +4,7 @@ Keys by release: `*_power` in mW and `combined_power` since macOS 13, `*_energy`
 `package_energy` on 12 and before; on Intel `package_watts` or `package_joules`, which the processor itself counts.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from drivers.apple.plist import RecordError, load, number
 
 PARTS = ("cpu", "gpu", "ane")
 
-_MOST_MW = 1e6
+_MOST_W = 1000.0
 _LEAST_S, _MOST_S = 1e-3, 1e5
 # Each number is rounded by itself.
 _ROUNDING = 0.02
@@ -21,7 +22,7 @@ _ROUNDING_W = 0.005
 
 @dataclass(frozen=True, slots=True)
 class PowerSample:
-    """In W. What the sample does not tell is None or absent, and `reasons` says why, by part, `power` or `pressure`."""
+    """In W. What the sample does not tell is None or absent; `reasons` says why, by part, `power`, `pressure`."""
 
     power_w: float | None
     parts_w: Mapping[str, float]
@@ -80,30 +81,32 @@ def _watts(processor: Mapping[str, object], part: str, elapsed_s: float | None) 
     """By power, else by energy over the sample; a 0 of one is given up for the other."""
     faults: list[RecordError] = []
     zero = False
-    for key, scale in (
-        (f"{part}_power", 1e3),
-        (f"{part}_energy", 1e3),
-        (f"{part}_watts", 1),
-        (f"{part}_joules", 1),
-    ):
+    over_s = {"power": 1.0, "energy": elapsed_s, "watts": 1.0, "joules": elapsed_s}
+    for kind, span_s in over_s.items():
+        key = f"{part}_{kind}"
         if key not in processor:
             continue
-        over_s = 1.0
+        scale = 1e3 if kind in ("power", "energy") else 1.0
         try:
-            if key.endswith(("_energy", "_joules")):
-                if elapsed_s is None:
-                    raise RecordError(f"{key} is over a time that the sample doesn't tell")
-                over_s = elapsed_s
-            watts = number(processor, key, 0, _MOST_MW * scale / 1e3 * over_s) / scale / over_s
+            watts = number(processor, key, 0, math.inf) / scale / _told(span_s)
         except RecordError as error:
             faults.append(error)
             continue
-        if watts > 0:
+        if watts > _MOST_W:
+            faults.append(RecordError(f"{key} means {watts:g} W"))
+        elif watts > 0:
             return watts
-        zero = True
+        else:
+            zero = True
     if zero:
         return 0.0
     raise faults[0] if faults else RecordError(f"powermetrics names no power of the {part} on this chip")
+
+
+def _told(span_s: float | None) -> float:
+    if span_s is None:
+        raise RecordError("the sample doesn't tell over how long its energy was used")
+    return span_s
 
 
 def _whole_w(

@@ -206,7 +206,7 @@ def read_state(batteries: Batteries) -> str:
 
 
 def read_draw_w(batteries: Batteries) -> float:
-    """What the Mac draws in W: by its battery, else its power controller. Raises OSError, RecordError, SensorError."""
+    """The draw in W, by the battery, else the power controller. Raises OSError, RecordError, SensorError."""
     node = batteries.node()
     if node is None:
         if batteries.pmset().on_ups:

@@ -2,7 +2,7 @@
 
 `macs/NAME.expect` holds the same `#=` lines as the trees of tests/drivers/trees. Beside it lie NAME.pmset.txt,
 NAME.powermetrics.plist (a stream of samples) and NAME.ioreg.plist; without the last, ioreg finds no battery and
-prints nothing, and the other programs are not there. Written after the documented formats; none was recorded by us.
+prints nothing, and the other programs are not there. Written after the documented formats, none of them recorded.
 """
 
 import os
