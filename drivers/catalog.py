@@ -13,6 +13,7 @@ from drivers.apple import counters, powermetrics, state
 from drivers.apple.system import MacSystem
 from drivers.boards import jetson, raspberry_pi, rk3588
 from drivers.linux import (
+    accelerators,
     cooling,
     cpu,
     cpufreq,
@@ -56,6 +57,7 @@ LINUX = (
     Driver("cpufreq", cpufreq.discover, ("frequency",)),
     Driver("throttle", throttle.discover, ("throttle_count",)),
     Driver("throttling", throttling.discover, (THROTTLED,)),
+    Driver("accelerators", accelerators.discover, ("gpu", "npu")),
     Driver("cooling", cooling.discover, ("cooling",)),
     Driver("platform_profile", platform_profile.discover, ("platform_profile",)),
 )

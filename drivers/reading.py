@@ -55,11 +55,14 @@ CPU = "cpu"
 ENERGY = "energy"
 """Joules since the drivers started; a fact for telemetry, not one that policies know."""
 BATTERY_STATE = "battery_state"
+"""One of BATTERY_STATES; like the following, a fact for telemetry."""
 BATTERY_ENERGY = "battery_energy"
-"""What is left in the batteries, in Wh."""
+"""What the batteries hold now, in Wh."""
 BATTERY_HEALTH = "battery_health"
-"""What the batteries hold when full, in % of what they were designed for."""
+"""What they hold when full over what they were made for, in %."""
 BATTERY_CYCLES = "battery_cycles"
+BATTERY_LEVEL = "battery_level"
+"""How full a battery is in words, `critical` to `full`: all that some drivers know."""
 
 UNITS: Mapping[str, Unit] = {
     BATTERY: Unit.PERCENT,
