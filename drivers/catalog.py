@@ -89,7 +89,7 @@ def discover_all(
 
 def meter_driver(named: str | None) -> Driver:
     """The driver of the named meter, which finds nothing where none is named."""
-    return Driver(meters.DRIVER, lambda _sysroot: meters.discover(named), (POWER,))
+    return Driver(meters.DRIVER, lambda sysroot: meters.discover(named, sysroot), (POWER,))
 
 
 def _drivers_for(sysroot: Path) -> Sequence[Driver]:

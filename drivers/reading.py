@@ -22,6 +22,7 @@ class Unit(StrEnum):
     RPM = "rpm"
     COUNT = "count"
     MILLISECOND = "ms"
+    SECOND = "s"
     NAME = ""
 
 

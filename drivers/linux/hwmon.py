@@ -192,7 +192,7 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
             continue
         named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
-    keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
+    keys = [name if names.count(name) == 1 else f"{name}@{device_of(path)}" for path, name in named]
     return [
         Chip(path, name, key if keys.count(key) == 1 else f"{key}@{index}")
         for index, ((path, name), key) in enumerate(zip(named, keys, strict=True))
@@ -238,7 +238,8 @@ def _refused(suffix: str, error: SensorError) -> Refusal:
     return Refusal(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
 
 
-def _device(path: Path) -> str:
+def device_of(path: Path) -> str:
+    """The device that a chip belongs to, as in `1-0040`; the directory's own name where there is no link to it."""
     try:
         return (path / "device").readlink().name
     except OSError:
@@ -274,13 +275,18 @@ def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
         channel.prefix.startswith("in") or (channel.prefix.startswith("temp") and not _WIRED.match(channel.label))
     ):
         return True
-    if channel.prefix in _OVER_SHUNTS.get(channel.chip.name, ()):
+    if is_over_shunt(channel):
         return True  # of these voltages the driver has made currents already
     if channel.chip.name in _JETSON_METERS and "NC" in channel.label.split():
         return True  # a channel that the board leaves unconnected
     if channel.chip.name == "amd_energy" and _PART_OF_SOCKET.fullmatch(channel.label):
         return True
     return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None
+
+
+def is_over_shunt(channel: Channel) -> bool:
+    """Whether this is the voltage over a shunt, not that of what is measured."""
+    return channel.prefix in _OVER_SHUNTS.get(channel.chip.name, ())
 
 
 def _counts_alone(channel: Channel, siblings: Sequence[Channel]) -> bool:
