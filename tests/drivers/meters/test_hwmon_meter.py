@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.bench import device_tree
+from agent.bench.fault_mount import FaultMountError, mounted
+from agent.bench.faults import KINDS
 from drivers.catalog import discover_all
 from drivers.energy import Moment
 from drivers.linux.counter_power import CounterPower
@@ -121,3 +124,24 @@ def test_meter_goes_before_all_others(write_tree: WriteTree) -> None:
     reports = read_all_once(discover_all(root, meter="hwmon://ina219/power1"))
     powers = [report.readings["power"] for report in reports if "power" in report.readings]
     assert (powers[0].value, powers[0].source) == (pytest.approx(6.48), "meter/ina219/power1")
+
+
+def test_files_that_fail_for_real() -> None:
+    tree = device_tree.parse(TREE)
+    try:
+        with mounted(tree) as mount:
+            healthy = discover("hwmon://ina3221/VDD_IN", mount.root)
+            assert take(healthy.sensors[0]).value == pytest.approx(7.5)
+            for file in ("name", "in1_label", "in1_input", "curr1_input"):
+                for fault in (fault for faults in KINDS.values() for fault in faults):
+                    mount.fault(f"{B}/{file}", fault)
+                    for found in (healthy, discover("hwmon://ina3221/VDD_IN", mount.root)):
+                        readings = [take(sensor) for sensor in found.sensors]
+                        assert all(each.value in (None, pytest.approx(7.5)) for each in readings), (file, fault)
+                        reasons = [each.reason for each in readings if each.value is None]
+                        reasons += [refusal.reason for refusal in found.refusals]
+                        assert all(reasons), (file, fault)
+                        assert "defect" not in "".join(reasons)
+                    mount.heal()
+    except FaultMountError as error:
+        pytest.skip(f"NOT RUN: {error}")
