@@ -183,14 +183,23 @@ def read_memory_level(system: System) -> str:
 
 def read_source(batteries: Batteries) -> str:
     """power_source; pmset is asked where the IORegistry doesn't tell. Raises OSError, RecordError, SensorError."""
-    return _first(
-        batteries, lambda node: "external" if node.external() else "battery", lambda: batteries.pmset().source
-    )
+    try:
+        return _first(batteries, _source, lambda: batteries.pmset().source)
+    except SensorError:
+        # A controller without a battery tells as well, though nothing of a UPS.
+        node = batteries.node()
+        if node is None or node.installed():
+            raise
+        return _source(node)
+
+
+def _source(node: SmartBattery) -> str:
+    return "external" if node.external() else "battery"
 
 
 def read_percent(batteries: Batteries) -> float:
     """battery in %, as read_source asks. Raises OSError, RecordError, SensorError."""
-    return _first(batteries, SmartBattery.percent, lambda: batteries.charge().percent, of_battery=True)
+    return _first(batteries, SmartBattery.percent, lambda: batteries.charge().percent)
 
 
 def read_state(batteries: Batteries) -> str:
@@ -202,7 +211,7 @@ def read_state(batteries: Batteries) -> str:
             raise SensorError("pmset tells in no known words whether the battery charges")
         return state
 
-    return _first(batteries, SmartBattery.state, by_pmset, of_battery=True)
+    return _first(batteries, SmartBattery.state, by_pmset)
 
 
 def read_draw_w(batteries: Batteries) -> float:
@@ -261,18 +270,12 @@ def read_celsius(batteries: Batteries) -> float:
     return batteries.battery().celsius()
 
 
-def _first(
-    batteries: Batteries,
-    tell: Callable[[SmartBattery], _Told],
-    by_pmset: Callable[[], _Told],
-    *,
-    of_battery: bool = False,
-) -> _Told:
-    """What the IORegistry tells, else what pmset tells; the reason is that of both where neither does."""
+def _first(batteries: Batteries, tell: Callable[[SmartBattery], _Told], by_pmset: Callable[[], _Told]) -> _Told:
+    """What the IORegistry tells of a battery, else pmset; the reason is that of both where neither does."""
     fault = ""
     try:
         node = batteries.node()
-        if node is not None and (node.installed() or not of_battery):
+        if node is not None and node.installed():
             return tell(node)
     except (OSError, RecordError) as error:
         fault = f"{error}; "
