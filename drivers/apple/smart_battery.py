@@ -4,6 +4,7 @@ Intel Macs count MaxCapacity and CurrentCapacity in mAh. On Apple silicon they a
 and the mAh are under AppleRaw..., so the two pairs are never mixed.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -70,10 +71,13 @@ class SmartBattery:
 
     def load_w(self) -> float:
         """What the whole machine draws in W, by its power controller: the latest sample, up to a minute old."""
-        telemetry = self.properties.get("PowerTelemetryData")
-        if not isinstance(telemetry, Mapping):
-            raise RecordError("PowerTelemetryData is missing: this Mac does not tell what it draws")
-        return number(telemetry, "SystemLoad", 1, _MOST_LOAD_MW, "mW") / 1000
+        return number(self._telemetry(), "SystemLoad", 1, _MOST_LOAD_MW, "mW") / 1000
+
+    def load_sums(self) -> tuple[float, float]:
+        """The sum of all such samples in mW, and their count."""
+        telemetry = self._telemetry()
+        summed_mw = number(telemetry, "AccumulatedSystemLoad", 0, math.inf)
+        return summed_mw, number(telemetry, "SystemLoadAccumulatorCount", 0, math.inf)
 
     def energy_wh(self) -> float:
         """What the battery holds in Wh, at its present voltage."""
@@ -95,6 +99,12 @@ class SmartBattery:
     def celsius(self) -> float:
         """The battery's temperature in C."""
         return number(self.properties, "Temperature", *_CENTIDEGREES) / 100
+
+    def _telemetry(self) -> Mapping[str, object]:
+        telemetry = self.properties.get("PowerTelemetryData")
+        if not isinstance(telemetry, Mapping):
+            raise RecordError("PowerTelemetryData is missing: this Mac does not tell what it draws")
+        return telemetry
 
     def _milliampere_hours(self) -> tuple[float, float]:
         """The charge now and when full."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from drivers.apple import levels, pmset
+from drivers.apple.load_meter import LoadMeter
 from drivers.apple.plist import RecordError
 from drivers.apple.pmset import Charge, Pmset
 from drivers.apple.smart_battery import SmartBattery, smart_battery
@@ -76,7 +77,10 @@ class System(Protocol):
 class Batteries:
     """AppleSmartBattery and pmset, each asked once where several readings want it: each answer costs a process."""
 
-    def __init__(self, system: System, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, system: System, clock: Callable[[], float] = time.monotonic, load: LoadMeter | None = None
+    ) -> None:
+        self.load = load or LoadMeter()
         self._system = system
         self._clock = clock
         self._latest: dict[tuple[str, ...], tuple[float, bytes | OSError]] = {}
@@ -117,9 +121,12 @@ class Batteries:
         return latest[1]
 
 
-def discover(system: System) -> Discovery:
-    """What the battery tells, power_source, power, thermal_pressure, low_power_mode, memory_level, or why not."""
-    batteries = Batteries(system)
+def discover(system: System, load: LoadMeter | None = None) -> Discovery:
+    """What the battery tells, power_source, power, thermal_pressure, low_power_mode, memory_level, or why not.
+
+    `load` outlasts one discovery.
+    """
+    batteries = Batteries(system, load=load)
     offers: list[tuple[str, Unit, str, Callable[[], Value], float]] = [
         (THERMAL_PRESSURE, Unit.NAME, _THERMAL_KEY, partial(read_pressure, system), 5.0),
         (LOW_POWER_MODE, Unit.NAME, _LOW_POWER_KEY, partial(read_low_power, system), 10.0),
@@ -153,7 +160,7 @@ def discover(system: System) -> Discovery:
         WakeOn(partial(system.open_notice, key), frozenset({key}))
         for key in (_THERMAL_KEY, _LOW_POWER_KEY, _SOURCE_KEY, _PERCENT_KEY)
     )
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), partial(discover, system), wake_on)
+    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), partial(discover, system, batteries.load), wake_on)
 
 
 class NotNowError(SensorError):
@@ -226,7 +233,7 @@ def read_draw_w(batteries: Batteries) -> float:
     except (RecordError, SensorError) as error:
         outflow = error
     try:
-        return node.load_w()
+        return batteries.load.watts(node)
     except RecordError:
         raise outflow from None
 
@@ -247,7 +254,7 @@ def read_load_w(batteries: Batteries) -> float:
     node = batteries.node()
     if node is None:
         raise SensorError("this Mac has no battery's controller, which would tell it")
-    return node.load_w()
+    return batteries.load.watts(node)
 
 
 def read_energy_wh(batteries: Batteries) -> float:

@@ -30,6 +30,8 @@ _TEGRA_LOADS = (
     "sys/devices/17000000.gp10b/load",
     "sys/devices/17000000.gv11b/load",
     "sys/devices/17000000.ga10b/load",
+    "sys/devices/platform/17000000.gv11b/load",
+    "sys/devices/platform/17000000.ga10b/load",
     "sys/devices/platform/17000000.gpu/load",
     "sys/devices/platform/bus@0/17000000.gpu/load",
 )
