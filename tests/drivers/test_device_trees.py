@@ -50,7 +50,7 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
     },
     "jetson-jetpack-4": {"power": 2.843, "power/POM_5V_CPU": 0.5, "temperature": 45.5},
     "jetson-jetpack-6": {"power": 5.015552, "throttle_count/oc3": 12.0, "throttled": "no", "temperature": 51.0},
-    "jetson-agx-orin": {"power": 9.5, "temperature": 48.0},
+    "jetson-agx-orin": {"power": 9.0, "temperature": 48.0},
     "jetson-thor-jetpack-7": {"power": 29.7, "power/VDD_GPU": 6.0},
     "rk3588": {"npu": 10.0, "temperature": 48.076, "frequency/policy4": 816e6, "power": None},
 }
