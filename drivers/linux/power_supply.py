@@ -63,7 +63,7 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
             refusals.append(Refusal(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
-        sensors += _details(host.batteries, source, partial(_present_packs, root))
+        sensors += _details(packs(host.batteries), source, partial(_present_packs, root))
     else:
         reason = next((str(error) for error in host.may_be_battery), "")
         reason = reason or f"no battery of the machine's own; {_describe(supplies)}"
