@@ -16,7 +16,7 @@ CHARGE_UAH = (100_000, 1_000_000_000)
 _OVERFULL = 1.1
 _MOST_PERCENT = 110
 # A gauge that rounds or smooths stays within these points of now over full.
-_SMOOTHED_POINTS = 4.0
+_SMOOTHED_POINTS = 3.0
 _ROUNDED_POINTS = 1.5
 _MOST_CYCLES = 100_000
 _HEALTH_PERCENT = (1.0, 150.0)

@@ -15,6 +15,7 @@ _MOST_UW = 2_000_000_000
 _SURELY_UA = 20_000
 _SURELY_UW = 100_000
 _LONGEST_TO_EMPTY_H = 333
+_FLOWS = (("power_now", _SURELY_UW, _MOST_UW, "uW"), ("current_now", _SURELY_UA, _MOST_UA, "uA"))
 _MOVING = ("Charging", "Discharging")
 
 
@@ -22,7 +23,7 @@ class ThousandfoldError(ImplausibleError):
     """A value that is too small to be in the unit that it should be in."""
 
 
-def outflow_w(battery: Supply) -> float:
+def outflow_w(battery: Supply, *, unit_is_sure: bool = False) -> float:
     """The power leaving a battery, in W; negative while it charges. Raises SensorError.
 
     The sign of current_now and power_now differs by driver and kernel version, so only `status` gives the
@@ -30,7 +31,7 @@ def outflow_w(battery: Supply) -> float:
     """
     if not battery.present():
         raise SensorError(f"{battery.name} is an empty bay")
-    status, watts = battery.status(), _magnitude_w(battery, unit_is_sure=False)
+    status, watts = battery.status(), _magnitude_w(battery, unit_is_sure=unit_is_sure)
     if watts == 0.0 and status == "Charging":
         raise SensorError(f"{battery.name} reports 0 W while charging: it measures no current then")
     if status in _MOVING:
@@ -42,40 +43,38 @@ def outflow_w(battery: Supply) -> float:
 
 def draw_w(batteries: Sequence[Supply]) -> float:
     """What leaves all of them together, in W. Raises SensorError when that of one is not known."""
-    return sum(_share_w(battery, batteries) for battery in batteries)
+    return sum(_share_w(battery, [other for other in batteries if other != battery]) for battery in batteries)
 
 
-def _share_w(battery: Supply, batteries: Sequence[Supply]) -> float:
+def _share_w(battery: Supply, others: Sequence[Supply]) -> float:
     # What a pack loses by itself, whatever the unit, is next to nothing beside the one that carries the load.
-    carried = any(other.status() == "Discharging" for other in batteries if other != battery)
+    carried = any(other.status() == "Discharging" for other in others)
     if carried and battery.status() not in _MOVING and _trickles(battery):
         return 0.0
     try:
         return outflow_w(battery)
     except ThousandfoldError:
         # A pack of the same driver that carries the load shows what unit that driver uses.
-        if battery.status() == "Discharging" and any(
-            _is_surely_micro(other) for other in batteries if other.driver == battery.driver and other != battery
-        ):
-            return _magnitude_w(battery, unit_is_sure=True)
+        if any(_is_surely_micro(other) for other in others if other.driver == battery.driver):
+            return outflow_w(battery, unit_is_sure=True)
         raise
 
 
 def _trickles(battery: Supply) -> bool:
-    for key, least, unit in (("power_now", _SURELY_UW, "uW"), ("current_now", _SURELY_UA, "uA")):
+    told = 0
+    for key, least, most, unit in _FLOWS:
         try:
-            battery.number(key, 1 - least, least - 1, unit)
+            value = _unsigned(battery, key, most, unit)
         except SensorError:
             continue
-        return True
-    return False
+        if value >= least:
+            return False
+        told += 1
+    return told > 0
 
 
 def _is_surely_micro(battery: Supply) -> bool:
-    for key, least, most, unit in (
-        ("power_now", _SURELY_UW, _MOST_UW, "uW"),
-        ("current_now", _SURELY_UA, _MOST_UA, "uA"),
-    ):
+    for key, least, most, unit in _FLOWS:
         try:
             if _unsigned(battery, key, most, unit) >= least:
                 return True
@@ -113,6 +112,8 @@ def _power_now_w(battery: Supply, *, unit_is_sure: bool) -> float:
 
 def _current_times_voltage_w(battery: Supply, *, unit_is_sure: bool) -> float:
     microamperes = _unsigned(battery, "current_now", _MOST_UA, "uA")
+    if not battery.has("voltage_now"):
+        raise SensorError(f"{battery.name} gives current_now, and no voltage_now to make a power of it")
     volts = battery.voltage_v()
     if 0 < microamperes < _SURELY_UA and not unit_is_sure:
         _refuse_thousandfold(battery, "current_now", microamperes, "uA", microamperes * volts)

@@ -10,11 +10,12 @@ from drivers.linux.sysfs import UnreadableError
 from drivers.linux.zone import Zone
 from drivers.sensor import SensorError
 
-# Chips within a processor or made for one. A device that is named by its address is one of the SoC's own
-# (sfctemp: 120e0000.temperature-sensor); pvt is a monitor of the SoC's process, voltage and temperature.
+# Chips within a processor or made for one. A device that is named by its address is one of the SoC's own (sfctemp
+# is 120e0000.temperature-sensor), pvt the monitor of an SoC's process, voltage and temperature. A chip that is called
+# a thermal zone mirrors one, which a capture or a container may lack.
 _PROCESSOR = re.compile(
     r"coretemp|k8temp|k10temp|zenpower|via_cputemp|ltq_cputemp|sfctemp|(bt1_)?pvt"
-    r"|(cpu|soc|gpu|bigcore|littlecore).*(thermal|temp|hwmon)|[0-9a-f]{6,}\.(temp|therm|tsens).*"
+    r"|cpu.*hwmon|(cpu|soc).*temp|soc_dts[0-9]+|.*_thermal(_zone)?$|[0-9a-f]{6,}\.(temp|therm|tsens).*"
 )
 # Of these one channel is the SoC's, and only the driver's document says which (Documentation/hwmon).
 _SOC_CHANNEL = {"apm_xgene": "SoC Temperature", "smpro_hwmon": "temp1 SoC", "sg2042_mcu": "temp1"}
@@ -42,6 +43,8 @@ def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) 
     for chip in found:
         own = _SOC_CHANNEL.get(chip.name)
         if chip.name.replace("-", "_") in mirrored or not (own or _PROCESSOR.match(chip.name)):
+            continue
+        if is_of_device(chip.name) or is_of_supply(chip.name):
             continue
         measured, untold = _temperatures(chip)
         hidden += untold

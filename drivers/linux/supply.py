@@ -15,7 +15,7 @@ VOLTAGE_UV = (1_000_000, 100_000_000)
 
 # Types and scopes are open-ended: new kernels add some, and vendors some of several words. One line of text is all
 # that can be asked of them.
-_WORDS = re.compile(r"[ -~]{1,63}")
+_MOST_LETTERS = 63
 
 # The second net for peripherals, under `scope`, which not every driver of theirs sets.
 _PERIPHERAL = re.compile(
@@ -25,7 +25,7 @@ _PERIPHERAL = re.compile(
 
 # drivers/power/supply/test_power.c registers chargers and a battery to try the class on; their values are
 # parameters of the module. Vendors ship dummies of their own under like names.
-_DUMMY = re.compile(r"(.*[-_])?(test|dummy|fake|mock)([-_].*)?", re.IGNORECASE)
+_DUMMY = re.compile(r"(.*[-_])?(test|dummy|fake|mock|virtual)([-_].*)?", re.IGNORECASE)
 _DUMMY_MAKER_AND_MODEL = ("Linux", "Test battery")
 
 # USB-PD contracts of a port, whoever manages it (ucsi-, tcpm-, tps6598x-source-psy-...), and a power bank's output
@@ -141,7 +141,7 @@ class Supply:
             if not error.gone:
                 raise
             return ""
-        if not _WORDS.fullmatch(words):
+        if not (0 < len(words) <= _MOST_LETTERS and words.isprintable() and "\ufffd" not in words):
             raise ImplausibleError(f"{self.name}/{key} says {words[:40]!r}, which is no {key} of a power supply")
         return words
 

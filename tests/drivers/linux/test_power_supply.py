@@ -486,9 +486,28 @@ def test_trickle_of_an_idle_pack_is_next_to_nothing(write_tree: WriteTree, statu
         read(root, "power")
 
 
+def test_no_trickle_is_what_only_a_silent_file_calls_one(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{TRICKLE} Full")
+    # power_now says 0 on such packs, whatever current flows.
+    write_tree(f"{CLASS}/BAT1/power_now: 0\n{CLASS}/BAT1/current_now: 700000\n{CLASS}/BAT1/voltage_now: 12000000")
+    with pytest.raises(SensorError, match=r"8\.4 W and status Full, which leaves the direction open"):
+        read(root, "power")
+
+
+def test_current_without_a_voltage_is_said_to_be_there(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"{CLASS}/BAT0/type: Battery\n{CLASS}/BAT0/status: Discharging\n{CLASS}/BAT0/current_now: 900000"
+    )
+    with pytest.raises(SensorError, match="gives current_now, and no voltage_now"):
+        read(root, "power")
+
+
 def test_unit_of_a_trickle_is_told_by_a_pack_of_the_same_driver(write_tree: WriteTree) -> None:
     root = write_tree(LAPTOP_ON_BATTERY + f"{TRICKLE} Discharging")
     assert read(root, "power") == pytest.approx(9.815)
+    write_tree(f"{CLASS}/BAT1/status: Charging")
+    assert read(root, "power") == pytest.approx(9.785)
+    write_tree(f"{CLASS}/BAT1/status: Discharging")
     # Both small: a driver in mW.
     write_tree(f"{CLASS}/BAT0/power_now: 9800")
     with pytest.raises(SensorError, match="9800 uW, too little"):

@@ -267,6 +267,9 @@ HOT_RADIO = chip(9, "iwlwifi_1", ("", 69000))
         ("sfctemp", [("", 47500)], 47.5),
         ("120e0000.temperature-sensor", [("", 47500)], 47.5),
         ("cpu_hwmon", [("CPU 0 Temperature", 44000)], 44.0),
+        ("cluster0_thermal", [("", 45000)], 45.0),  # a zone's mirror, in a capture without zones
+        ("imx_thermal_zone", [("", 45000)], 45.0),
+        ("soc_dts0", [("", 45000)], 45.0),
         ("scpi_sensors", [("PMIC", 60000), ("SoC", 50000), ("Big cluster", 51000)], 51.0),
         ("scmi_sensors", [("board", 60000), ("cpu_thermal", 48000)], 48.0),
         ("ibmpowernv", [("Chip 0 Core 8", 55000), ("Chip 0 DIMM 2", 60000), ("VRM VDD 0", 64000)], 55.0),
@@ -295,6 +298,12 @@ def test_chips_that_say_nothing_of_the_processor_are_named(write_tree: WriteTree
     (reason,) = {refusal.reason for refusal in discover(root).refusals if refusal.name == "temperature"}
     assert "chips in hwmon (tmp451, mlx5, nvme, iwlwifi_1) none says" in reason
     assert not [sensor for sensor in discover(root).sensors if sensor.name == "temperature"]
+
+
+@pytest.mark.parametrize("name", ["battery_thermal", "wlan_thermal", "charger_thermal_zone"])
+def test_mirror_of_a_zone_beside_the_processor_is_not_the_processors(write_tree: WriteTree, name: str) -> None:
+    found = discover(write_tree(chip(0, name, ("", 45000))))
+    assert not [sensor for sensor in found.sensors if sensor.name == "temperature"]
 
 
 def test_label_of_a_graphics_card_is_not_the_processors(write_tree: WriteTree) -> None:
