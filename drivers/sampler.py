@@ -14,9 +14,9 @@ from drivers.watch import Watch
 class Sampler:
     """Takes the readings of all discovered sensors, each on its interval, and at once when a device says so.
 
-    Where several discoveries offer a name, the first listed that has a fresh value wins: real before replay. Where
-    none has one, the reason is of the first that found something to read, else of one that lacks a permission, else
-    of the first that refused. `energy` is added from `power` where no driver counts it.
+    Where several discoveries offer a name, the first listed that has a fresh value wins: real before replay.
+    Where none has one, the reason is of the first that found something to read, else of one that lacks a
+    permission, else of the first that refused. `energy` is added from `power` where no driver counts it.
     """
 
     def __init__(self, discoveries: Sequence[Discovery], clock: Clock = time.monotonic) -> None:

@@ -11,8 +11,8 @@ from drivers.linux.zone import Zone
 from drivers.sensor import SensorError
 
 # Chips within a processor or made for one. A device that is named by its address is one of the SoC's own (sfctemp
-# is 120e0000.temperature-sensor), pvt the monitor of an SoC's process, voltage and temperature. A chip that is called
-# a thermal zone mirrors one, which a capture or a container may lack.
+# is 120e0000.temperature-sensor), pvt the monitor of an SoC's process, voltage and temperature. A chip that is
+# called a thermal zone mirrors one, which a capture or a container may lack.
 _PROCESSOR = re.compile(
     r"coretemp|k8temp|k10temp|zenpower|via_cputemp|ltq_cputemp|sfctemp|(bt1_)?pvt"
     r"|cpu.*hwmon|(cpu|soc).*temp|soc_dts[0-9]+|.*_thermal(_zone)?$|[0-9a-f]{6,}\.(temp|therm|tsens).*"
