@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from drivers.linux.constant import refuse_constant
 from drivers.linux.counter_power import CounterPower
 from drivers.linux.sysfs import (
     ImplausibleError,
@@ -94,15 +95,17 @@ class Channel:
 
     def read(self) -> float:
         """The value in the quantity's unit. Raises SensorError."""
-        self._refuse_faulty()
+        self.refuse_faulty()
         kind = self.quantity
         path = self.chip.path / f"{self.prefix}_{self.suffix}"
         value = read_int(path, kind.low, kind.high, kind.written_in)
         if kind is TEMPERATURE_MILLIDEGREES:
             refuse_nothing_here(value, path)
+            refuse_constant(self.chip.name, value, path)
         return value * kind.scale
 
-    def _refuse_faulty(self) -> None:
+    def refuse_faulty(self) -> None:
+        """Raise SensorError where the channel says that it is faulty or switched off."""
         for flag, bad, words in (("fault", "1", "reports a faulty sensor"), ("enable", "0", "is switched off")):
             try:
                 if read_text(self.chip.path / f"{self.prefix}_{flag}") == bad:

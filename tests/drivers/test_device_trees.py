@@ -57,7 +57,7 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
         "gpu/17000000.gpu": 43.7,
         "frequency/17000000.gpu": 6.12e8,
     },
-    "jetson-agx-orin": {"power": 9.5, "temperature": 48.0},
+    "jetson-agx-orin": {"power": 9.0, "temperature": 48.0},
     "jetson-thor-jetpack-7": {"power": 29.7, "power/VDD_GPU": 6.0},
     "rk3588": {
         "npu": 10.0,

@@ -145,6 +145,19 @@ def test_voltage_over_a_shunt_is_no_voltage_of_a_rail(write_tree: WriteTree) -> 
     assert values(root) == {"voltage/ina238/VIN": 19.98}
 
 
+@pytest.mark.parametrize(
+    ("name", "constant"),
+    [("pm8550_thermal", 37000), ("w1_slave_temp", 85000), ("lm90", 127875), ("nct6775", 127000)],
+)
+def test_constant_of_a_driver_is_no_temperature(write_tree: WriteTree, name: str, constant: int) -> None:
+    root = write_tree(f"{CHIP}/name: {name}\n{CHIP}/temp1_label: CPU\n{CHIP}/temp1_input: {constant}")
+    (sensor,) = discover(root).sensors
+    with pytest.raises(SensorError, match=str(constant)):
+        sensor.read()
+    write_tree(f"{CHIP}/temp1_input: {constant - 1000}")
+    assert sensor.read() == (constant - 1000) / 1000
+
+
 GPU = "sys/class/hwmon/hwmon7"
 
 
