@@ -1,4 +1,4 @@
-"""Rockchip RK3588 and its kin: the load of the NPU (vendor kernel: drivers/rknpu/rknpu_debugger.c). No power meter."""
+"""Rockchip RK3588 and its kin: the load of the NPU (vendor kernel: drivers/rknpu/rknpu_debugger.c). No meter."""
 
 import re
 from functools import partial
