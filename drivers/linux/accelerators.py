@@ -11,7 +11,8 @@ from pathlib import Path
 from drivers.linux import devfreq, graphics
 from drivers.linux.busy_share import BusyShare
 from drivers.linux.cpufreq import FREQUENCY
-from drivers.linux.graphics import Gt, refuse_asleep, there
+from drivers.linux.graphics import Gt, there
+from drivers.linux.runtime_pm import refuse_asleep
 from drivers.linux.sysfs import UnreadableError, entries, read_int
 from drivers.reading import Provenance, Unit, Value
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError

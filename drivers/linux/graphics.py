@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.linux.sysfs import UnreadableError, entries, exists, read_int, read_text
+from drivers.linux.runtime_pm import asleep, refuse_asleep
+from drivers.linux.sysfs import UnreadableError, entries, exists, read_int
 from drivers.sensor import SensorError
 
 _CARD = re.compile(r"card[0-9]{1,3}")
@@ -48,11 +49,20 @@ class Gt:
 
     def reasons(self) -> tuple[str, ...]:
         """Why it is held back now, empty when it is not. Raises SensorError."""
-        if asleep(self.device) or not read_int(self.status, *_YES_NO):
+        if self._rests() or not read_int(self.status, *_YES_NO):
             return ()
         named = {path: path.name.removeprefix(self.reason_prefix) for path in entries(self.status.parent)}
         causes = {path: cause for path, cause in named.items() if cause != path.name and path != self.status}
         return tuple(cause for path, cause in causes.items() if read_int(path, *_YES_NO)) or ("unknown",)
+
+    def _rests(self) -> bool:
+        """Whether nothing is there to be held back; asking for the status would put off its sleep each time."""
+        if asleep(self.device):
+            return True
+        try:
+            return exists(self.clocks[0]) and read_int(self.clocks[0], 0, _MOST_MHZ, "MHz") == 0
+        except SensorError:
+            return False
 
     def slowed(self) -> bool:
         """Whether heat, current or the board hold it back, not a power budget. Raises SensorError."""
@@ -79,20 +89,6 @@ def gts(card: Path) -> list[Gt]:
         "throttle_reason_",
     )
     return found or [whole]
-
-
-def asleep(device: Path) -> bool:
-    """Whether the kernel has suspended the device; asking its files would wake it, and keep it awake."""
-    try:
-        return read_text(device / "power/runtime_status") == "suspended"
-    except SensorError:
-        return False
-
-
-def refuse_asleep(device: Path, name: str) -> None:
-    """Raises SensorError for a device that is suspended."""
-    if asleep(device):
-        raise SensorError(f"{name} is suspended, and isn't woken to be asked")
 
 
 def throttled_sources(sysroot: Path) -> tuple[list[Gt], list[SensorError]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from drivers.linux.constant import refuse_constant
 from drivers.linux.counter_power import CounterPower
+from drivers.linux.runtime_pm import refuse_asleep
 from drivers.linux.sysfs import (
     ImplausibleError,
     OutOfRangeError,
@@ -28,6 +29,9 @@ _DRIVER = "hwmon"
 _LIVE = Path("/")
 # Nothing is decided by these; what policies know is read more often by the drivers that own it.
 _INTERVAL_S = 10.0
+# Their drivers suspend an idle card after up to 10 s, and each read puts that off.
+_GRAPHICS = frozenset({"i915", "xe", "amdgpu", "radeon", "nouveau"})
+_GRAPHICS_INTERVAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Channel:
 
     def read(self) -> float:
         """The value in the quantity's unit. Raises SensorError."""
+        if self.chip.name in _GRAPHICS:
+            refuse_asleep(self.chip.path / "device", self.chip.key)
         self.refuse_faulty()
         kind = self.quantity
         path = self.chip.path / f"{self.prefix}_{self.suffix}"
@@ -314,7 +320,7 @@ def _sensor(channel: Channel) -> Sensor:
         Provenance.MEASURED,
         f"{_DRIVER}/{channel.chip.key}",
         channel.read,
-        _INTERVAL_S,
+        _interval_s(channel),
         Cost.DEVICE,
     )
 
@@ -325,7 +331,11 @@ def _power_of(counter: Channel, counters: dict[str, CounterPower]) -> Sensor:
         counters.setdefault(f"{counter.chip.path}/{counter.prefix}", CounterPower()).watts, counter.read
     )
     source = f"{_DRIVER}/{counter.chip.key}"
-    return Sensor(name, Unit.WATT, Provenance.MEASURED, source, read, _INTERVAL_S, Cost.DEVICE)
+    return Sensor(name, Unit.WATT, Provenance.MEASURED, source, read, _interval_s(counter), Cost.DEVICE)
+
+
+def _interval_s(channel: Channel) -> float:
+    return _GRAPHICS_INTERVAL_S if channel.chip.name in _GRAPHICS else _INTERVAL_S
 
 
 def _total(channel: Channel) -> Sensor:

@@ -101,6 +101,15 @@ def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree) -> None:
     assert read(root)["throttle_reason/card1/gt0"] == "none"
 
 
+def test_unit_whose_clock_stands_is_not_asked_what_holds_it_back(write_tree: WriteTree) -> None:
+    root = write_tree(f"{GT}/rps_act_freq_mhz: 0\n{GT}/throttle_reason_status: maybe")
+    assert read(root)["throttle_reason/card1/gt0"] == "none"
+    (sensor,) = discover_throttling(root).sensors
+    assert take(sensor).value == "no"
+    write_tree(f"{GT}/rps_act_freq_mhz: 700")
+    assert "maybe" in take(sensor).reason
+
+
 def test_load_is_the_time_awake_and_the_time_at_work(write_tree: WriteTree) -> None:
     busy, idle = "sys/class/accel/accel0/device/npu_busy_time_us", f"{GT}/rc6_residency_ms"
     root = write_tree(f"{busy}: 1000000\n{idle}: 5000")

@@ -207,3 +207,13 @@ def test_counter_beside_a_meter_and_one_that_counts_nothing(write_tree: WriteTre
         "energy_counter/amd_energy/Esocket0": None,
         "power/amd_energy/Esocket0": None,
     }
+
+
+@pytest.mark.parametrize(("status", "joules"), [("suspended", None), ("active", 5.0), ("", 5.0)])
+def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree, status: str, joules: float | None) -> None:
+    root = write_tree(f"{GPU}/name: xe\n{GPU}/energy1_input: 5000000\n{GPU}/device/power/runtime_status: {status}")
+    sensors = {sensor.name: sensor for sensor in discover(root).sensors}
+    reading = take(sensors["energy_counter/xe/energy1"])
+    assert reading.value == joules
+    assert joules is not None or "isn't woken" in reading.reason
+    assert {sensor.interval_s for sensor in sensors.values()} == {30.0}
