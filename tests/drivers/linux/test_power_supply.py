@@ -395,15 +395,6 @@ def test_dummy_is_no_battery(write_tree: WriteTree, name: str) -> None:
     assert (read(root, "battery"), read(root, "power_source")) == (41.0, "battery")
 
 
-def test_dummy_is_known_by_its_maker_and_model_too(write_tree: WriteTree) -> None:
-    tree = LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/manufacturer: Linux\n    {CLASS}/BAT0/model_name: Test battery"
-    found = discover(write_tree(tree))
-    assert [sensor.name for sensor in found.sensors] == ["power_source"]
-    assert "BAT0 (Battery, a dummy" in found.refusals[0].reason
-    root = write_tree(f"{CLASS}/BAT0/manufacturer: ACME")
-    assert read(root, "battery") == 41.0  # a model may be called anything
-
-
 @pytest.mark.parametrize("unit", ["energy", "charge"])
 @pytest.mark.parametrize(
     ("capacity", "now", "full", "design", "percent"),
