@@ -5,6 +5,7 @@ in uV, uA, uW, uWh, uAh and tenths of a degree.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -154,10 +155,11 @@ def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Su
     if any(battery.has("status") for battery in batteries):
         sensors.append(_sensor(BATTERY_STATE, Unit.NAME, source, lambda: charge.state(now()), _SLOW_INTERVAL_S))
     if all(battery.has("energy_full", "charge_full") for battery in batteries):
-        read = _sensor(
-            BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()), _SLOW_INTERVAL_S
-        )
-        sensors.append(read)
+        # A charge is made an energy by the pack's nominal voltage.
+        counted = all(battery.has("energy_full") for battery in batteries)
+        how = Provenance.MEASURED if counted else Provenance.ESTIMATED
+        read = _slow(BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()))
+        sensors.append(replace(read, provenance=how))
     if all(battery.has("energy_full_design", "charge_full_design") for battery in batteries):
         read = _sensor(BATTERY_HEALTH, Unit.PERCENT, source, lambda: charge.health_percent(now()), _AGE_INTERVAL_S)
         sensors.append(read)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.linux.power_supply import discover
-from drivers.reading import BATTERY_STATES, Unit, Value
+from drivers.reading import BATTERY_STATES, Provenance, Unit, Value
 from drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
@@ -593,6 +593,22 @@ def test_details_of_a_battery(write_tree: WriteTree) -> None:
     units = {sensor.name: sensor.unit for sensor in discover(root).sensors}
     assert (units["battery_energy"], units["battery_health"]) == (Unit.WATT_HOUR, Unit.PERCENT)
     assert not [name for name in units if name.startswith(("battery_health/", "battery_cycles/"))]
+
+
+@pytest.mark.parametrize(
+    ("unit", "provenance"), [("energy", Provenance.MEASURED), ("charge", Provenance.ESTIMATED)]
+)
+def test_energy_from_a_charge_is_estimated(write_tree: WriteTree, unit: str, provenance: Provenance) -> None:
+    root = write_tree(
+        f"""
+        {CLASS}/BAT0/type: Battery
+        {CLASS}/BAT0/{unit}_now: 2000000
+        {CLASS}/BAT0/{unit}_full: 4000000
+        {CLASS}/BAT0/voltage_min_design: 11000000
+        """
+    )
+    (sensor,) = [sensor for sensor in discover(root).sensors if sensor.name == "battery_energy"]
+    assert (sensor.read(), sensor.provenance) == (2.0 if unit == "energy" else 22.0, provenance)
 
 
 def test_details_of_several_batteries_are_of_the_whole_and_of_each(write_tree: WriteTree) -> None:
