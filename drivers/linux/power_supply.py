@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drivers.linux import charge
 from drivers.linux.outflow import draw_w, outflow_w
-from drivers.linux.packs import packs
+from drivers.linux.packs import knows_its_energy, knows_its_flow, packs
 from drivers.linux.supply import UPS, HostSupplies, Supply, host_supplies
 from drivers.linux.sysfs import entries
 from drivers.linux.uevents import Uevents
@@ -65,7 +65,7 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
             refusals.append(Refusal(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
-        sensors += _details(packs(host.batteries), source, partial(_present_packs, root))
+        sensors += _details(packs(host.batteries, knows_its_energy), source, partial(_present_packs, root))
     else:
         reason = next((str(error) for error in host.may_be_battery), "")
         reason = reason or f"no battery of the machine's own; {_describe(supplies)}"
@@ -115,7 +115,7 @@ def read_draw_w(root: Path) -> float:
     host = _host(root)
     if _power_source(host) == "external":
         raise SensorError("on external power the batteries' current says nothing of what the machine draws")
-    watts = draw_w(_present(host))
+    watts = draw_w(packs(_present(host), knows_its_flow))
     if watts <= 0:
         raise SensorError(f"the batteries report {watts:g} W, and yet this machine runs on them")
     return watts
@@ -137,7 +137,7 @@ def _host(root: Path) -> HostSupplies:
 
 
 def _present_packs(root: Path) -> list[Supply]:
-    return _present(_host(root))
+    return packs(_present(_host(root)), knows_its_energy)
 
 
 def _present(host: HostSupplies) -> list[Supply]:
@@ -146,7 +146,7 @@ def _present(host: HostSupplies) -> list[Supply]:
     present = [battery for battery in host.batteries if battery.present()]
     if not present:
         raise SensorError("the battery bay is empty" if host.batteries else "the battery is gone")
-    return packs(present)
+    return present
 
 
 def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Supply]]) -> list[Sensor]:
@@ -160,7 +160,7 @@ def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Su
         how = Provenance.MEASURED if counted else Provenance.ESTIMATED
         read = _slow(BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()))
         sensors.append(replace(read, provenance=how))
-    if all(battery.has("energy_full_design", "charge_full_design") for battery in batteries):
+    if all(map(_ages, batteries)):
         read = _sensor(BATTERY_HEALTH, Unit.PERCENT, source, lambda: charge.health_percent(now()), _AGE_INTERVAL_S)
         sensors.append(read)
     return sensors
@@ -181,10 +181,14 @@ def _instance_sensors(battery: Supply, *, alone: bool) -> list[Sensor]:
     if battery.has("cycle_count"):
         cycles = partial(charge.cycles, battery)
         sensors.append(_sensor(BATTERY_CYCLES + suffix, Unit.COUNT, source, cycles, _AGE_INTERVAL_S))
-    if not alone and battery.has("energy_full_design", "charge_full_design"):
+    if not alone and _ages(battery):
         health = partial(charge.health_percent, [battery])
         sensors.append(_sensor(BATTERY_HEALTH + suffix, Unit.PERCENT, source, health, _AGE_INTERVAL_S))
     return sensors
+
+
+def _ages(battery: Supply) -> bool:
+    return any(battery.has(f"{kind}_full") and battery.has(f"{kind}_full_design") for kind in ("energy", "charge"))
 
 
 def _sensor(

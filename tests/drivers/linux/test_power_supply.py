@@ -566,6 +566,9 @@ def test_two_gauges_of_one_pack_are_one_battery(write_tree: WriteTree) -> None:
     # The gauge that knows what the pack holds goes before the other.
     write_tree(f"{CLASS}/max170xx_battery/charge_full: 3000000\n{CLASS}/max170xx_battery/capacity: 61")
     assert read(root, "battery") == 61.0
+    assert read(root, "power") == pytest.approx(0.412 * 3.801)
+    # And for the power the one that measures a current.
+    write_tree(f"{CLASS}/battery/current_now: 0")
     assert read(root, "power") == pytest.approx(0.409 * 3.798)
 
 
