@@ -120,7 +120,7 @@ def _ratio_percent(battery: Supply, kind: str) -> float:
 
 
 def _is_over_design(battery: Supply, capacity: int) -> bool:
-    # The smart batteries of MacBooks (drivers/acpi/sbs.c) answer `capacity` over what a pack held when it was new.
+    # The smart batteries of MacBooks answer `capacity` over what a pack held when it was new.
     for kind in ("energy", "charge"):
         try:
             full, design = _size(battery, kind, "full"), _size(battery, kind, "full_design")
@@ -145,7 +145,7 @@ def _energy_wh(battery: Supply, kind: str) -> tuple[float, float]:
         # A driver gives those properties that its gauge has. One that fails is not one that it hasn't.
         if not error.gone:
             raise
-        now = full * battery.number("capacity", 0, 100, "%") / 100
+        now = full * min(100, battery.number("capacity", 0, _MOST_PERCENT, "%")) / 100
     return now * volts / 1e6, full * volts / 1e6
 
 

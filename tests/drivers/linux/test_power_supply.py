@@ -533,6 +533,8 @@ def pack(name: str, percent: int, size: str = "", status: str = "Discharging") -
 def test_pack_without_charge_now_holds_its_share_of_full(write_tree: WriteTree) -> None:
     root = write_tree(pack("BAT0", 90, "1000000") + pack("BAT1", 10, "3000000"))
     assert read(root, "battery") == pytest.approx(30.0)
+    write_tree(f"{CLASS}/BAT0/capacity: 104")
+    assert read(root, "battery") == pytest.approx(32.5)
     # One that fails is no pack without it.
     (root / CLASS / "BAT1/charge_now").mkdir()
     with pytest.raises(SensorError, match="BAT1/charge_now"):
