@@ -109,9 +109,12 @@ def state(batteries: Sequence[Supply]) -> str:
 
 
 def capacity_uwh(battery: Supply) -> float:
-    """What it holds when full, or was made to hold, in uWh; the first that is known. Raises SensorError."""
-    ways = [(key, kind) for key in ("full", "full_design") for kind in ("energy", "charge")]
-    return _first(battery, [partial(_size_uwh, battery, kind, key) for key, kind in ways])
+    """What it holds when full, or was made to hold, or by its charge must hold, in uWh. Raises SensorError."""
+    sizes = [(key, kind) for key in ("full", "full_design") for kind in ("energy", "charge")]
+    ways = [partial(_size_uwh, battery, kind, key) for key, kind in sizes]
+    return _first(
+        battery, [*ways, *(partial(_size_by_charge_uwh, battery, kind) for kind in ("energy", "charge"))]
+    )
 
 
 def _ratio_percent(battery: Supply, kind: str) -> float:
@@ -160,6 +163,13 @@ def _full_and_design_wh(battery: Supply) -> tuple[float, float]:
 
 def _size_uwh(battery: Supply, kind: str, key: str) -> float:
     return _size(battery, kind, key) * (1.0 if kind == "energy" else _nominal_voltage_v(battery))
+
+
+def _size_by_charge_uwh(battery: Supply, kind: str) -> float:
+    limits, unit = (ENERGY_UWH, "uWh") if kind == "energy" else (CHARGE_UAH, "uAh")
+    now = battery.number(f"{kind}_now", 0, limits[1], unit)
+    full = now * 100 / battery.number("capacity", 1, _MOST_PERCENT, "%")
+    return full * (1.0 if kind == "energy" else _nominal_voltage_v(battery))
 
 
 def _size(battery: Supply, kind: str, key: str) -> float:

@@ -520,6 +520,24 @@ def test_frugal_board_is_believed_by_the_size_of_its_battery(write_tree: WriteTr
     assert read(root, "power") == pytest.approx(0.036)
 
 
+def test_size_of_a_battery_may_follow_from_its_charge(write_tree: WriteTree) -> None:
+    tree = f"""
+        {CLASS}/battery/type: Battery
+        {CLASS}/battery/status: Discharging
+        {CLASS}/battery/current_now: 9000
+        {CLASS}/battery/voltage_now: 4000000
+        {CLASS}/battery/capacity: 25
+        {CLASS}/battery/charge_now: 300000
+    """
+    assert read(write_tree(tree), "power") == pytest.approx(0.036)
+    # Next to empty, so that 900 mA would last an hour even in uA: the size counts, not what is left of it.
+    root = write_tree(
+        f"{CLASS}/battery/current_now: 900\n{CLASS}/battery/capacity: 1\n{CLASS}/battery/charge_now: 30000"
+    )
+    with pytest.raises(SensorError, match="900 uA, too little"):
+        read(root, "power")
+
+
 def pack(name: str, percent: int, size: str = "", status: str = "Discharging") -> str:
     return f"""
         {CLASS}/{name}/type: Battery
