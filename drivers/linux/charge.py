@@ -33,11 +33,11 @@ def charge_percent(battery: Supply) -> float:
     try:
         capacity = battery.number("capacity", 0, _MOST_PERCENT, "%")
     except SensorError as error:
-        return _first(by_energy, [error], _level_beside(battery))
+        return _first(battery, by_energy, [error], _level_beside(battery))
     if capacity <= 100 and not _is_over_design(battery, capacity):
         return float(capacity)
     try:
-        return _first(by_energy)
+        return _first(battery, by_energy)
     except SensorError:
         return min(100.0, capacity)
 
@@ -60,7 +60,7 @@ def charge_of_all_percent(batteries: Sequence[Supply]) -> float:
 
 def energy_wh(battery: Supply) -> tuple[float, float]:
     """The energy held now and when full, in Wh; from charge and voltage if need be. Raises SensorError."""
-    return _first([partial(_energy_wh, battery, "energy"), partial(_energy_wh, battery, "charge")])
+    return _first(battery, [partial(_energy_wh, battery, "energy"), partial(_energy_wh, battery, "charge")])
 
 
 def energy_left_wh(batteries: Sequence[Supply]) -> float:
@@ -70,10 +70,7 @@ def energy_left_wh(batteries: Sequence[Supply]) -> float:
 
 def health_percent(batteries: Sequence[Supply]) -> float:
     """What they hold when full over what they were made for, in %. Raises SensorError."""
-    worn = [
-        _first([partial(_full_and_design_wh, battery, "energy"), partial(_full_and_design_wh, battery, "charge")])
-        for battery in batteries
-    ]
+    worn = [_full_and_design_wh(battery) for battery in batteries]
     percent = 100.0 * sum(full for full, _ in worn) / sum(design for _, design in worn)
     low, high = _HEALTH_PERCENT
     if not low <= percent <= high:
@@ -112,13 +109,11 @@ def state(batteries: Sequence[Supply]) -> str:
 
 
 def capacity_uwh(battery: Supply) -> float:
-    """What it holds when full, or was made to hold, in uWh; the first that is known. Raises SensorError."""
+    """What it holds when full, or was made to hold, or by its charge must hold, in uWh. Raises SensorError."""
+    sizes = [(key, kind) for key in ("full", "full_design") for kind in ("energy", "charge")]
+    ways = [partial(_size_uwh, battery, kind, key) for key, kind in sizes]
     return _first(
-        [
-            partial(_size_uwh, battery, kind, key)
-            for key in ("full", "full_design")
-            for kind in ("energy", "charge")
-        ]
+        battery, [*ways, *(partial(_size_by_charge_uwh, battery, kind) for kind in ("energy", "charge"))]
     )
 
 
@@ -128,7 +123,7 @@ def _ratio_percent(battery: Supply, kind: str) -> float:
 
 
 def _is_over_design(battery: Supply, capacity: int) -> bool:
-    # The smart batteries of MacBooks (drivers/acpi/sbs.c) answer `capacity` over what a pack held when it was new.
+    # The smart batteries of MacBooks answer `capacity` over what a pack held when it was new.
     for kind in ("energy", "charge"):
         try:
             full, design = _size(battery, kind, "full"), _size(battery, kind, "full_design")
@@ -153,18 +148,28 @@ def _energy_wh(battery: Supply, kind: str) -> tuple[float, float]:
         # A driver gives those properties that its gauge has. One that fails is not one that it hasn't.
         if not error.gone:
             raise
-        now = full * battery.number("capacity", 0, 100, "%") / 100
+        now = full * min(100, battery.number("capacity", 0, _MOST_PERCENT, "%")) / 100
     return now * volts / 1e6, full * volts / 1e6
 
 
-def _full_and_design_wh(battery: Supply, kind: str) -> tuple[float, float]:
-    volts = 1.0 if kind == "energy" else _nominal_voltage_v(battery)
-    full, design = _size(battery, kind, "full"), _size(battery, kind, "full_design")
-    return full * volts / 1e6, design * volts / 1e6
+def _full_and_design_wh(battery: Supply) -> tuple[float, float]:
+    def read(kind: str) -> tuple[float, float]:
+        volts = 1.0 if kind == "energy" else _nominal_voltage_v(battery)
+        full, design = _size(battery, kind, "full"), _size(battery, kind, "full_design")
+        return full * volts / 1e6, design * volts / 1e6
+
+    return _first(battery, [partial(read, "energy"), partial(read, "charge")])
 
 
 def _size_uwh(battery: Supply, kind: str, key: str) -> float:
     return _size(battery, kind, key) * (1.0 if kind == "energy" else _nominal_voltage_v(battery))
+
+
+def _size_by_charge_uwh(battery: Supply, kind: str) -> float:
+    limits, unit = (ENERGY_UWH, "uWh") if kind == "energy" else (CHARGE_UAH, "uAh")
+    now = battery.number(f"{kind}_now", 0, limits[1], unit)
+    full = now * 100 / battery.number("capacity", 1, _MOST_PERCENT, "%")
+    return full * (1.0 if kind == "energy" else _nominal_voltage_v(battery))
 
 
 def _size(battery: Supply, kind: str, key: str) -> float:
@@ -191,9 +196,12 @@ def _level_beside(battery: Supply) -> str:
         return ""
 
 
-def _first(ways: Sequence[Callable[[], Answer]], faults: Sequence[SensorError] = (), beside: str = "") -> Answer:
-    """The first answer. Raises SensorError with what stood in the way: a file that isn't there is not it where
-    another is, and says what can't be.
+def _first(
+    battery: Supply, ways: Sequence[Callable[[], Answer]], faults: Sequence[SensorError] = (), beside: str = ""
+) -> Answer:
+    """The first answer. Raises SensorError with what stood in the way.
+
+    That is not a file that isn't there, where another is and says what can't be.
     """
     faults = list(faults)
     for way in ways:
@@ -202,6 +210,7 @@ def _first(ways: Sequence[Callable[[], Answer]], faults: Sequence[SensorError] =
         except SensorError as error:
             faults.append(error)
     decisive = [error for error in faults if not (isinstance(error, UnreadableError) and error.gone)] or faults
-    reason = SensorError("; ".join(dict.fromkeys(map(str, decisive))) + beside)
+    words = "; ".join(dict.fromkeys(map(str, decisive))).replace(f"{battery.path.parent}/", "")
+    reason = SensorError(words + beside)
     reason.grant = next((error.grant for error in decisive if error.grant), "")
     raise reason

@@ -14,14 +14,15 @@ _CONSTANTS = (
     (re.compile(r"(max77[0-9]|pmic).*", re.IGNORECASE), 100_000),
     (re.compile(r"w1_slave_temp.*"), 85_000),
 )
-# The ends of registers of 8 to 12 bits, with which chips answer where no diode is wired.
-_NOT_WIRED = frozenset({127_000, 127_500, 127_750, 127_875, 127_937})
+# The ends of registers of 8 to 12 bits, with which chips answer where no diode is wired, and that of a table of
+# thermistors (drivers/iio/adc/qcom-vadc-common.c) where there is none.
+_NOT_WIRED = frozenset({127_000, 127_500, 127_750, 127_875, 127_937, -40_000})
 
 
 def refuse_constant(name: str, millidegrees: int, path: Path) -> None:
     """Raise OutOfRangeError for what a zone or chip of this name says whatever the heat."""
     if millidegrees in _NOT_WIRED:
-        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as chips do to which no diode is wired")
+        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as where no sensor is wired")
     if any(millidegrees == constant and names.fullmatch(name) for names, constant in _CONSTANTS):
         raise OutOfRangeError(
             f"{path} says {millidegrees} millidegrees, a constant of its driver and not measured"

@@ -3,7 +3,7 @@
 import re
 
 _DEVICE = re.compile(
-    r"iwlwifi.*|ath[0-9]+k.*|mt7[0-9]{3}.*|rtw.*|brcm(f|s)mac.*|b43.*|mlx.*|cxgb.*|bnxt.*|i350.*|i210.*|r81[0-9]+.*"
+    r"iwlwifi.*|ath[0-9]+k.*|mt7[0-9]{3}.*phy.*|mt76.*|rtw.*|brcm(f|s)mac.*|b43.*|mlx.*|cxgb.*|bnxt.*|i350.*|i210.*|r81[0-9]+.*"
     r"|.*mdiomii.*|nvme.*|drivetemp.*|mtkts(wmt|pa|btsnrpa).*|amdgpu|radeon|nouveau|xe|i915",
     re.IGNORECASE,
 )

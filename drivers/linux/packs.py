@@ -1,8 +1,9 @@
 """Packs of cells, each once: a pack can have two gauges, and each registers a battery."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from drivers.linux.charge import charge_percent, energy_wh
+from drivers.linux.outflow import outflow_w
 from drivers.linux.supply import Supply
 from drivers.sensor import SensorError
 
@@ -13,16 +14,33 @@ _SAME_CHARGE_POINTS = 3.0
 _MOST_UA = 200_000_000
 
 
-def packs(batteries: Sequence[Supply]) -> list[Supply]:
-    """Of batteries that measure the same cells the one that knows most; all others."""
+def packs(batteries: Sequence[Supply], knows: Callable[[Supply], bool]) -> list[Supply]:
+    """The batteries; of those that measure the same cells the first that `knows` what is asked, else the first."""
     kept: list[Supply] = []
     for battery in batteries:
         twin = next((index for index, other in enumerate(kept) if _measure_the_same(battery, other)), None)
         if twin is None:
             kept.append(battery)
-        elif _knows(battery) > _knows(kept[twin]):
+        elif knows(battery) and not knows(kept[twin]):
             kept[twin] = battery
     return kept
+
+
+def knows_its_energy(battery: Supply) -> bool:
+    """Whether it says what it holds, not only what part of it."""
+    try:
+        energy_wh(battery)
+    except SensorError:
+        return False
+    return True
+
+
+def knows_its_flow(battery: Supply) -> bool:
+    """Whether it measures what leaves it."""
+    try:
+        return outflow_w(battery) != 0
+    except SensorError:
+        return False
 
 
 def _measure_the_same(one: Supply, other: Supply) -> bool:
@@ -47,14 +65,6 @@ def _read_alike(one: Supply, other: Supply) -> bool:
         return abs(charge_percent(one) - charge_percent(other)) <= _SAME_CHARGE_POINTS
     except SensorError:
         return True  # cells of one voltage to a hundredth, of which one gauge knows nothing but that
-
-
-def _knows(battery: Supply) -> tuple[bool, bool]:
-    try:
-        energy_wh(battery)
-    except SensorError:
-        return False, _current_ua(battery) > 0
-    return True, _current_ua(battery) > 0
 
 
 def _current_ua(battery: Supply) -> int:

@@ -5,12 +5,13 @@ in uV, uA, uW, uWh, uAh and tenths of a degree.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from drivers.linux import charge
 from drivers.linux.outflow import draw_w, outflow_w
-from drivers.linux.packs import packs
+from drivers.linux.packs import knows_its_energy, knows_its_flow, packs
 from drivers.linux.supply import UPS, HostSupplies, Supply, host_supplies
 from drivers.linux.sysfs import entries
 from drivers.linux.uevents import Uevents
@@ -32,6 +33,7 @@ from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 DRIVER = "power_supply"
 _LIVE = Path("/")
 _INTERVAL_S = 2.0
+# Informational; policies know the whole.
 _SLOW_INTERVAL_S = 10.0
 # Batteries age by the month.
 _AGE_INTERVAL_S = 60.0
@@ -63,7 +65,7 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
             refusals.append(Refusal(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
-        sensors += _details(packs(host.batteries), source, partial(_present_packs, root))
+        sensors += _details(packs(host.batteries, knows_its_energy), source, partial(_present_packs, root))
     else:
         reason = next((str(error) for error in host.may_be_battery), "")
         reason = reason or f"no battery of the machine's own; {_describe(supplies)}"
@@ -80,7 +82,10 @@ def read_battery_percent(root: Path) -> float:
 
 def read_power_source(root: Path) -> str:
     """`external` or `battery`. Raises SensorError when neither chargers nor batteries say which."""
-    host = _host(root)
+    return _power_source(_host(root))
+
+
+def _power_source(host: HostSupplies) -> str:
     faults = [str(error) for error in host.may_feed]
     online: list[bool] = []
     for charger in host.chargers:
@@ -107,9 +112,10 @@ def read_power_source(root: Path) -> str:
 
 def read_draw_w(root: Path) -> float:
     """What the whole machine draws, in W; known only while the batteries alone carry it. Raises SensorError."""
-    if read_power_source(root) == "external":
+    host = _host(root)
+    if _power_source(host) == "external":
         raise SensorError("on external power the batteries' current says nothing of what the machine draws")
-    watts = draw_w(_present_packs(root))
+    watts = draw_w(packs(_present(host), knows_its_flow))
     if watts <= 0:
         raise SensorError(f"the batteries report {watts:g} W, and yet this machine runs on them")
     return watts
@@ -131,26 +137,30 @@ def _host(root: Path) -> HostSupplies:
 
 
 def _present_packs(root: Path) -> list[Supply]:
-    host = _host(root)
+    return packs(_present(_host(root)), knows_its_energy)
+
+
+def _present(host: HostSupplies) -> list[Supply]:
     for error in host.may_be_battery:
         raise error
     present = [battery for battery in host.batteries if battery.present()]
     if not present:
         raise SensorError("the battery bay is empty" if host.batteries else "the battery is gone")
-    return packs(present)
+    return present
 
 
 def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Supply]]) -> list[Sensor]:
     """What all batteries together tell beside how full they are, where their drivers have it."""
     sensors = []
     if any(battery.has("status") for battery in batteries):
-        sensors.append(_sensor(BATTERY_STATE, Unit.NAME, source, lambda: charge.state(now())))
+        sensors.append(_sensor(BATTERY_STATE, Unit.NAME, source, lambda: charge.state(now()), _SLOW_INTERVAL_S))
     if all(battery.has("energy_full", "charge_full") for battery in batteries):
-        read = _sensor(
-            BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()), _SLOW_INTERVAL_S
-        )
-        sensors.append(read)
-    if all(battery.has("energy_full_design", "charge_full_design") for battery in batteries):
+        # A charge is made an energy by the pack's nominal voltage.
+        counted = all(battery.has("energy_full") for battery in batteries)
+        how = Provenance.MEASURED if counted else Provenance.ESTIMATED
+        read = _slow(BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()))
+        sensors.append(replace(read, provenance=how))
+    if all(map(_ages, batteries)):
         read = _sensor(BATTERY_HEALTH, Unit.PERCENT, source, lambda: charge.health_percent(now()), _AGE_INTERVAL_S)
         sensors.append(read)
     return sensors
@@ -159,28 +169,36 @@ def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Su
 def _instance_sensors(battery: Supply, *, alone: bool) -> list[Sensor]:
     source = f"{DRIVER}/{battery.name}"
     sensors = [
-        _sensor(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, partial(charge.charge_percent, battery)),
-        _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
+        _slow(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, partial(charge.charge_percent, battery)),
+        _slow(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
     ]
     if battery.has("temp"):
-        sensors.append(_sensor(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
+        sensors.append(_slow(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
     # A pack's age and level are its own; where there is one pack, it is the battery.
     suffix = "" if alone else f"/{battery.name}"
     if battery.has("capacity_level"):
-        sensors.append(_sensor(BATTERY_LEVEL + suffix, Unit.NAME, source, partial(charge.level, battery)))
+        sensors.append(_slow(BATTERY_LEVEL + suffix, Unit.NAME, source, partial(charge.level, battery)))
     if battery.has("cycle_count"):
         cycles = partial(charge.cycles, battery)
         sensors.append(_sensor(BATTERY_CYCLES + suffix, Unit.COUNT, source, cycles, _AGE_INTERVAL_S))
-    if not alone and battery.has("energy_full_design", "charge_full_design"):
+    if not alone and _ages(battery):
         health = partial(charge.health_percent, [battery])
         sensors.append(_sensor(BATTERY_HEALTH + suffix, Unit.PERCENT, source, health, _AGE_INTERVAL_S))
     return sensors
+
+
+def _ages(battery: Supply) -> bool:
+    return any(battery.has(f"{kind}_full") and battery.has(f"{kind}_full_design") for kind in ("energy", "charge"))
 
 
 def _sensor(
     name: str, unit: Unit, source: str, read: Callable[[], Value], interval_s: float = _INTERVAL_S
 ) -> Sensor:
     return Sensor(name, unit, Provenance.MEASURED, source, read, interval_s, Cost.DEVICE)
+
+
+def _slow(name: str, unit: Unit, source: str, read: Callable[[], Value]) -> Sensor:
+    return _sensor(name, unit, source, read, _SLOW_INTERVAL_S)
 
 
 def _describe(supplies: list[Supply]) -> str:

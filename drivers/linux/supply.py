@@ -26,7 +26,6 @@ _PERIPHERAL = re.compile(
 # drivers/power/supply/test_power.c registers chargers and a battery to try the class on; their values are
 # parameters of the module. Vendors ship dummies of their own under like names.
 _DUMMY = re.compile(r"(.*[-_])?(test|dummy|fake|mock|virtual)([-_].*)?", re.IGNORECASE)
-_DUMMY_MAKER_AND_MODEL = ("Linux", "Test battery")
 
 # USB-PD contracts of a port, whoever manages it (ucsi-, tcpm-, tps6598x-source-psy-...), and a power bank's output
 # (drivers/power/supply/ip5xxx_power.c): not what feeds the machine.
@@ -97,8 +96,7 @@ class Supply:
 
     def is_dummy(self) -> bool:
         """Whether there is no device behind it: it is of the kernel's test_power, or of a vendor's like it."""
-        made_by = (self.word_or_empty("manufacturer"), self.word_or_empty("model_name"))
-        return _DUMMY.fullmatch(self.name) is not None or made_by == _DUMMY_MAKER_AND_MODEL
+        return _DUMMY.fullmatch(self.name) is not None
 
     def is_of_host(self) -> bool:
         """Whether it is the machine's own. Raises SensorError."""

@@ -166,7 +166,10 @@ def _is_of_host(kind: str, sysroot: Path) -> bool:
     supply = Supply(sysroot / "sys/class/power_supply" / kind.replace("/", "_"))
     if kind in _NOT_A_SENSOR or _NOT_A_TEMPERATURE.fullmatch(kind):
         return False
-    return supply.is_of_host()
+    # A zone may well be called virtual-skin: a dummy's is that of a supply.
+    if supply.is_dummy() and (supply.kind() or is_of_supply(kind)):
+        return False
+    return not supply.is_peripheral()
 
 
 def _is_of_supply(kind: str, sysroot: Path) -> bool:

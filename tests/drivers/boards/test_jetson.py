@@ -68,6 +68,20 @@ def test_chip_that_can_not_be_told_refuses_the_sum(orin: Path, write_tree: Write
     assert refusal.name == "power"
 
 
+def test_chip_that_can_not_be_told_does_not_matter_beside_the_input(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        proc/device-tree/compatible: nvidia,p3767-0000\\nnvidia,tegra234
+        {HWMON}/hwmon0/name: a\\nb
+        {HWMON}/hwmon1/name: ina3221
+        {HWMON}/hwmon1/in1_label: VDD_IN
+        {HWMON}/hwmon1/in1_input: 5000
+        {HWMON}/hwmon1/curr1_input: 1000
+        """
+    )
+    assert power(root) == 5.0
+
+
 def test_rails_without_a_device_tree_are_known_by_name(write_tree: WriteTree) -> None:
     tree = f"""
         {HWMON}/hwmon0/name: ina3221

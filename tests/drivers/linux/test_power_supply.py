@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.linux.power_supply import discover
-from drivers.reading import BATTERY_STATES, Unit, Value
+from drivers.reading import BATTERY_STATES, Provenance, Unit, Value
 from drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
@@ -395,15 +395,6 @@ def test_dummy_is_no_battery(write_tree: WriteTree, name: str) -> None:
     assert (read(root, "battery"), read(root, "power_source")) == (41.0, "battery")
 
 
-def test_dummy_is_known_by_its_maker_and_model_too(write_tree: WriteTree) -> None:
-    tree = LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/manufacturer: Linux\n    {CLASS}/BAT0/model_name: Test battery"
-    found = discover(write_tree(tree))
-    assert [sensor.name for sensor in found.sensors] == ["power_source"]
-    assert "BAT0 (Battery, a dummy" in found.refusals[0].reason
-    root = write_tree(f"{CLASS}/BAT0/manufacturer: ACME")
-    assert read(root, "battery") == 41.0  # a model may be called anything
-
-
 @pytest.mark.parametrize("unit", ["energy", "charge"])
 @pytest.mark.parametrize(
     ("capacity", "now", "full", "design", "percent"),
@@ -529,6 +520,24 @@ def test_frugal_board_is_believed_by_the_size_of_its_battery(write_tree: WriteTr
     assert read(root, "power") == pytest.approx(0.036)
 
 
+def test_size_of_a_battery_may_follow_from_its_charge(write_tree: WriteTree) -> None:
+    tree = f"""
+        {CLASS}/battery/type: Battery
+        {CLASS}/battery/status: Discharging
+        {CLASS}/battery/current_now: 9000
+        {CLASS}/battery/voltage_now: 4000000
+        {CLASS}/battery/capacity: 25
+        {CLASS}/battery/charge_now: 300000
+    """
+    assert read(write_tree(tree), "power") == pytest.approx(0.036)
+    # Next to empty, so that 900 mA would last an hour even in uA: the size counts, not what is left of it.
+    root = write_tree(
+        f"{CLASS}/battery/current_now: 900\n{CLASS}/battery/capacity: 1\n{CLASS}/battery/charge_now: 30000"
+    )
+    with pytest.raises(SensorError, match="900 uA, too little"):
+        read(root, "power")
+
+
 def pack(name: str, percent: int, size: str = "", status: str = "Discharging") -> str:
     return f"""
         {CLASS}/{name}/type: Battery
@@ -542,6 +551,8 @@ def pack(name: str, percent: int, size: str = "", status: str = "Discharging") -
 def test_pack_without_charge_now_holds_its_share_of_full(write_tree: WriteTree) -> None:
     root = write_tree(pack("BAT0", 90, "1000000") + pack("BAT1", 10, "3000000"))
     assert read(root, "battery") == pytest.approx(30.0)
+    write_tree(f"{CLASS}/BAT0/capacity: 104")
+    assert read(root, "battery") == pytest.approx(32.5)
     # One that fails is no pack without it.
     (root / CLASS / "BAT1/charge_now").mkdir()
     with pytest.raises(SensorError, match="BAT1/charge_now"):
@@ -575,6 +586,9 @@ def test_two_gauges_of_one_pack_are_one_battery(write_tree: WriteTree) -> None:
     # The gauge that knows what the pack holds goes before the other.
     write_tree(f"{CLASS}/max170xx_battery/charge_full: 3000000\n{CLASS}/max170xx_battery/capacity: 61")
     assert read(root, "battery") == 61.0
+    assert read(root, "power") == pytest.approx(0.412 * 3.801)
+    # And for the power the one that measures a current.
+    write_tree(f"{CLASS}/battery/current_now: 0")
     assert read(root, "power") == pytest.approx(0.409 * 3.798)
 
 
@@ -602,6 +616,22 @@ def test_details_of_a_battery(write_tree: WriteTree) -> None:
     units = {sensor.name: sensor.unit for sensor in discover(root).sensors}
     assert (units["battery_energy"], units["battery_health"]) == (Unit.WATT_HOUR, Unit.PERCENT)
     assert not [name for name in units if name.startswith(("battery_health/", "battery_cycles/"))]
+
+
+@pytest.mark.parametrize(
+    ("unit", "provenance"), [("energy", Provenance.MEASURED), ("charge", Provenance.ESTIMATED)]
+)
+def test_energy_from_a_charge_is_estimated(write_tree: WriteTree, unit: str, provenance: Provenance) -> None:
+    root = write_tree(
+        f"""
+        {CLASS}/BAT0/type: Battery
+        {CLASS}/BAT0/{unit}_now: 2000000
+        {CLASS}/BAT0/{unit}_full: 4000000
+        {CLASS}/BAT0/voltage_min_design: 11000000
+        """
+    )
+    (sensor,) = [sensor for sensor in discover(root).sensors if sensor.name == "battery_energy"]
+    assert (sensor.read(), sensor.provenance) == (2.0 if unit == "energy" else 22.0, provenance)
 
 
 def test_details_of_several_batteries_are_of_the_whole_and_of_each(write_tree: WriteTree) -> None:

@@ -207,12 +207,26 @@ def test_37_degrees_of_others_are_37_degrees(write_tree: WriteTree, kind: str) -
     assert read(root, "temperature") == 37.0
 
 
-@pytest.mark.parametrize(("kind", "nothing"), [("max77620-die", 100000), ("ambient", 127000), ("ambient", 127875)])
+@pytest.mark.parametrize(
+    ("kind", "nothing"),
+    [("max77620-die", 100000), ("ambient", 127000), ("ambient", 127875), ("quiet-therm", -40000)],
+)
 def test_other_constants_are_no_temperature(write_tree: WriteTree, kind: str, nothing: int) -> None:
     root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: {nothing}")
     assert read(root, "temperature") == 51.5
-    write_tree(f"{CLASS}/thermal_zone9/temp: {nothing - 1}")
-    assert read(root, "temperature") == (nothing - 1) / 1000
+    write_tree(f"{CLASS}/thermal_zone9/temp: {nothing + 1}")
+    assert read(root, f"temperature/{kind}") == (nothing + 1) / 1000
+
+
+@pytest.mark.parametrize("kind", ["virtual-skin", "test-zone", "VIRTUAL-SKIN-CPU"])
+def test_zone_may_be_called_like_a_dummy(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 53000")
+    assert read(root, "temperature") == 53.0
+
+
+def test_zone_of_a_dummy_battery_is_not_the_machines(write_tree: WriteTree) -> None:
+    hot = f"{CLASS}/thermal_zone9/type: test_battery\n{CLASS}/thermal_zone9/temp: 80000"
+    assert read(write_tree(BOARD + hot), "temperature") == 51.5
 
 
 @pytest.mark.parametrize(
