@@ -69,7 +69,7 @@ def _meter(value: str) -> str:
     try:
         address.parse(value)
     except ValueError as error:
-        hint = "for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower"
+        hint = "for example file:/run/meter.json#power_w, mqtt://broker/plug#apower or hwmon://ina219/power1"
         raise refuse(str(error), allowed=address.ALLOWED, hint=hint) from None
     return value
 

@@ -13,6 +13,7 @@ from drivers.apple import counters, powermetrics, state
 from drivers.apple.system import MacSystem
 from drivers.boards import jetson, raspberry_pi, rk3588
 from drivers.linux import (
+    accelerators,
     cooling,
     cpu,
     cpufreq,
@@ -56,6 +57,7 @@ LINUX = (
     Driver("cpufreq", cpufreq.discover, ("frequency",)),
     Driver("throttle", throttle.discover, ("throttle_count",)),
     Driver("throttling", throttling.discover, (THROTTLED,)),
+    Driver("accelerators", accelerators.discover, ("gpu", "npu")),
     Driver("cooling", cooling.discover, ("cooling",)),
     Driver("platform_profile", platform_profile.discover, ("platform_profile",)),
 )
@@ -87,7 +89,7 @@ def discover_all(
 
 def meter_driver(named: str | None) -> Driver:
     """The driver of the named meter, which finds nothing where none is named."""
-    return Driver(meters.DRIVER, lambda _sysroot: meters.discover(named), (POWER,))
+    return Driver(meters.DRIVER, lambda sysroot: meters.discover(named, sysroot), (POWER,))
 
 
 def _drivers_for(sysroot: Path) -> Sequence[Driver]:

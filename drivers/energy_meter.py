@@ -9,6 +9,7 @@ from typing import Protocol
 from drivers.catalog import discover_all
 from drivers.energy import PowerMeter
 from drivers.linux import power_supply
+from drivers.meters import meter as meters
 from drivers.moment import moment
 from drivers.reading import ENERGY, POWER, Provenance, Value
 from drivers.sensor import Discovery, SensorError
@@ -145,11 +146,13 @@ class _Polled(threading.Thread):
 
 def find_energy_meter(meter: str | None = None) -> EnergyMeter | NoMeter:
     """An external `meter`, named as in agent.yaml, else a counter, else a power meter of this device."""
-    return energy_meter(discover_all(meter=meter), external=meter is not None)
+    # A chip on the board's bus answers at once; a plug or a UPS tells when it is its turn.
+    lag_s = _LAG_S if meter is None or meter.startswith("hwmon:") else _EXTERNAL_LAG_S
+    return energy_meter(discover_all(meter=meter), external_lag_s=lag_s)
 
 
-def energy_meter(found: Iterable[Discovery], *, external: bool = False) -> EnergyMeter | NoMeter:
-    """The first that measures; with `external` that is the meter which was named and comes before all others."""
+def energy_meter(found: Iterable[Discovery], external_lag_s: float = _EXTERNAL_LAG_S) -> EnergyMeter | NoMeter:
+    """The external meter if it tells a power, else the first that measures."""
     found = tuple(found)
     measuring = [
         (discovery.driver, sensor)
@@ -157,13 +160,14 @@ def energy_meter(found: Iterable[Discovery], *, external: bool = False) -> Energ
         for sensor in discovery.sensors
         if sensor.provenance in _MEASURED
     ]
-    powers = [sensor for driver, sensor in measuring if sensor.name == POWER and driver not in _GAUGES]
-    if external and powers:
-        return Wattmeter(powers[0].source, powers[0].read, _EXTERNAL_LAG_S)
+    powers = [(driver, sensor) for driver, sensor in measuring if sensor.name == POWER and driver not in _GAUGES]
+    for driver, sensor in powers:
+        if driver == meters.DRIVER:
+            return Wattmeter(sensor.source, sensor.read, external_lag_s)
     for _, sensor in measuring:
         if sensor.name == ENERGY:
             return Counter(sensor.source, sensor.read)
-    if powers:
-        return Wattmeter(powers[0].source, powers[0].read)
+    for _, sensor in powers:
+        return Wattmeter(sensor.source, sensor.read)
     reasons = [refusal.reason for discovery in found for refusal in discovery.refusals if refusal.name == ENERGY]
     return NoMeter(reasons[0] if reasons else "no driver found an energy counter or power meter on this device")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from drivers.reading import UNITS, Reading, Unit
-from drivers.sensor import Discovery, Refusal, Sensor
+from drivers.reading import Reading
+from drivers.sensor import Discovery, Sensor
 from drivers.take import Clock, take
 
 READ_DEADLINE_S = 5.0
@@ -110,12 +110,8 @@ class Lane:
             self._thread.join(timeout_s)
 
     def readings_at(self, now: float) -> list[tuple[str, Reading]]:
-        """What there is: a reading for every sensor, then what the driver refused."""
-        # Each taken once: the thread at work replaces them whole.
-        slots, refusals = self._slots, self.found.refusals
-        return [(slot.sensor.name, slot.reading_at(now)) for slot in slots] + [
-            (refusal.name, _refused(refusal, now)) for refusal in refusals
-        ]
+        """A reading for every sensor."""
+        return [(slot.sensor.name, slot.reading_at(now)) for slot in self._slots]
 
     def readings_of(self, name: str, now: float) -> list[Reading]:
         """The readings of one name only."""
@@ -206,7 +202,3 @@ class Lane:
 def _cheap_first(found: Discovery) -> list[Sensor]:
     # Stable, so that sensors of one cost keep the driver's order.
     return sorted(found.sensors, key=lambda sensor: sensor.cost)
-
-
-def _refused(refusal: Refusal, now: float) -> Reading:
-    return Reading.unavailable(UNITS.get(refusal.name, Unit.NAME), now, refusal.source, refusal.reason)

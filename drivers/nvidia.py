@@ -1,11 +1,14 @@
-"""Discrete NVIDIA GPUs through NVML (nvidia-ml-py, the extra `nvidia`); a Jetson has no NVML."""
+"""Discrete NVIDIA GPUs through NVML (nvidia-ml-py, the extra `nvidia`); a Jetson has no NVML.
+
+Whether a GPU is throttled is its own reading: `throttled` is about the chip that answers.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from drivers.reading import Provenance, Unit
+from drivers.reading import THROTTLED, Provenance, Unit, Value
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
 GPU = "gpu"
@@ -14,10 +17,24 @@ _DRIVER = "nvidia"
 _INTERVAL_S = 5.0
 _PLAUSIBLE_C = (-40.0, 150.0)
 _MOST_W = 5000.0
+_MOST_MHZ = 20_000
+# nvml.h, nvmlClocksEventReasons; GPUs that idle or keep to clocks that somebody set are not held back.
+_REASONS = {
+    0x1: "idle",
+    0x2: "application clocks",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+    0x100: "display clock",
+}
+_HELD_BACK = 0x8 | 0x20 | 0x40 | 0x80
 
 
 def discover(load: Callable[[], Any] | None = None) -> Discovery:
-    """`power/<gpu>`, `temperature/<gpu>`, `gpu/<gpu>` (utilisation) and `energy_counter/<gpu>` of each GPU.
+    """`power|temperature|gpu|frequency|energy_counter|throttled|throttle_reason/<gpu>` of each GPU.
 
     `load` gives the module pynvml. Nothing is refused where the extra is not installed: few devices need it.
     """
@@ -44,11 +61,14 @@ class _Gpu:
         self.key = f"{index} {text}".replace("/", "_")
 
     def sensors(self) -> list[Sensor]:
-        offers: tuple[tuple[str, Unit, Callable[[], float]], ...] = (
+        offers: tuple[tuple[str, Unit, Callable[[], Value]], ...] = (
             ("power", Unit.WATT, self._power_w),
             ("temperature", Unit.CELSIUS, self._celsius),
             (GPU, Unit.PERCENT, self._busy_percent),
+            ("frequency", Unit.HERTZ, self._clock_hz),
             ("energy_counter", Unit.JOULE, self._energy_j),
+            (THROTTLED, Unit.NAME, self._throttled),
+            ("throttle_reason", Unit.NAME, self._throttle_reason),
         )
         source = f"{_DRIVER}/{self.key}"
         return [
@@ -56,7 +76,7 @@ class _Gpu:
             for name, unit, read in offers
         ]
 
-    def _ask(self, read: Callable[[], float]) -> float:
+    def _ask(self, read: Callable[[], Value]) -> Value:
         try:
             return read()
         except self._nvml.NVMLError as error:
@@ -80,5 +100,30 @@ class _Gpu:
             raise SensorError(f"NVML says {percent:g} %")
         return percent
 
+    def _clock_hz(self) -> float:
+        megahertz = float(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM))
+        if not 0 < megahertz <= _MOST_MHZ:
+            raise SensorError(f"NVML says {megahertz:g} MHz")
+        return megahertz * 1e6
+
     def _energy_j(self) -> float:
-        return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+        joules = float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+        if joules <= 0:
+            raise SensorError(f"NVML says {joules:g} J since the driver was loaded: it counts nothing")
+        return joules
+
+    def _throttled(self) -> str:
+        return "yes" if self._reasons() & _HELD_BACK else "no"
+
+    def _throttle_reason(self) -> str:
+        reasons = self._reasons()
+        named = [name for bit, name in _REASONS.items() if reasons & bit]
+        unknown = reasons & ~sum(_REASONS)
+        return "+".join(named + ([f"{unknown:#x}"] if unknown else [])) or "none"
+
+    def _reasons(self) -> int:
+        nvml = self._nvml
+        try:
+            return int(nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
+        except (AttributeError, nvml.NVMLError):  # bindings or a driver before 535
+            return int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))

@@ -18,9 +18,11 @@ class Unit(StrEnum):
     VOLT = "V"
     AMPERE = "A"
     JOULE = "J"
+    WATT_HOUR = "Wh"
     RPM = "rpm"
     COUNT = "count"
     MILLISECOND = "ms"
+    SECOND = "s"
     NAME = ""
 
 
@@ -53,6 +55,15 @@ MEMORY_PRESSURE = "memory_pressure"
 CPU = "cpu"
 ENERGY = "energy"
 """Joules since the drivers started; a fact for telemetry, not one that policies know."""
+BATTERY_STATE = "battery_state"
+"""One of BATTERY_STATES; like the following, a fact for telemetry."""
+BATTERY_ENERGY = "battery_energy"
+"""What the batteries hold now, in Wh."""
+BATTERY_HEALTH = "battery_health"
+"""What they hold when full over what they were made for, in %."""
+BATTERY_CYCLES = "battery_cycles"
+BATTERY_LEVEL = "battery_level"
+"""How full a battery is in words, `critical` to `full`: all that some drivers know."""
 
 UNITS: Mapping[str, Unit] = {
     BATTERY: Unit.PERCENT,
@@ -68,6 +79,7 @@ UNITS: Mapping[str, Unit] = {
 """The readings that policies know by name. A driver may add its own as `name/instance`."""
 
 POWER_SOURCES = ("battery", "external")
+BATTERY_STATES = ("charging", "discharging", "full", "not charging")
 THERMAL_PRESSURES = ("nominal", "fair", "serious", "critical")
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from drivers.energy_account import EnergyAccount
 from drivers.lane import Lane
-from drivers.reading import ENERGY, POWER, Freshness, Provenance, Reading, Snapshot
-from drivers.sensor import Discovery
+from drivers.reading import ENERGY, POWER, UNITS, Freshness, Provenance, Reading, Snapshot, Unit
+from drivers.sensor import Discovery, Refusal
 from drivers.take import Clock
 from drivers.watch import Watch
 
@@ -15,7 +15,8 @@ class Sampler:
     """Takes the readings of all discovered sensors, each on its interval, and at once when a device says so.
 
     Where several discoveries offer a name, the first listed that has a fresh value wins: real before replay.
-    `energy` is added from `power` where no driver counts it.
+    Where none has one, the reason is of the first that found something to read, else of one that lacks a
+    permission, else of the first that refused. `energy` is added from `power` where no driver counts it.
     """
 
     def __init__(self, discoveries: Sequence[Discovery], clock: Clock = time.monotonic) -> None:
@@ -47,6 +48,10 @@ class Sampler:
         for lane in self._lanes:
             for name, reading in lane.readings_at(now):
                 candidates.setdefault(name, []).append(reading)
+        for refusal in _most_telling_first(self._lanes):
+            unit = UNITS.get(refusal.name, Unit.NAME)
+            refused = Reading.unavailable(unit, now, refusal.source, refusal.words)
+            candidates.setdefault(refusal.name, []).append(refused)
         accounted = self._account.reading
         if accounted is not None:
             candidates.setdefault(ENERGY, []).append(accounted)
@@ -57,6 +62,12 @@ class Sampler:
         powers = [reading for lane in self._lanes for reading in lane.readings_of(POWER, now)]
         if powers:
             self._account.add(_best(POWER, powers, now))
+
+
+def _most_telling_first(lanes: Sequence[Lane]) -> list[Refusal]:
+    """What the drivers refused: what a permission would give before what isn't there at all."""
+    every = [refusal for lane in lanes for refusal in lane.found.refusals]
+    return sorted(every, key=lambda refusal: not refusal.grant)
 
 
 def _best(name: str, readings: Sequence[Reading], now: float) -> Reading:

@@ -55,6 +55,16 @@ class Refusal:
     reason: str
     grant: str = ""
 
+    @property
+    def words(self) -> str:
+        """The reason, with what would grant it."""
+        return with_grant(self.reason, self.grant)
+
+
+def with_grant(reason: str, grant: str) -> str:
+    """A reason with the command that would grant the missing permission, if one would."""
+    return f"{reason}; to grant it: {grant}" if grant else reason
+
 
 @dataclass(frozen=True, slots=True)
 class WakeOn:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from drivers.reading import Reading, Unit
-from drivers.sensor import Sensor, SensorError
+from drivers.sensor import Sensor, SensorError, with_grant
 
 Clock = Callable[[], float]
 
@@ -20,8 +20,7 @@ def take(sensor: Sensor, clock: Clock = time.monotonic) -> Reading:
     try:
         value = sensor.read()
     except SensorError as error:
-        granted_by = f"; to grant it: {error.grant}" if error.grant else ""
-        return Reading.unavailable(sensor.unit, at, sensor.source, f"{error}{granted_by}")
+        return Reading.unavailable(sensor.unit, at, sensor.source, with_grant(str(error), error.grant))
     except OSError as error:
         return Reading.unavailable(sensor.unit, at, sensor.source, str(error))
     except Exception as error:  # noqa: BLE001  a driver's defect must cost its own reading, not the thread of others

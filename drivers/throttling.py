@@ -1,7 +1,8 @@
-"""Whether the chip is slowed down now, from all that the kernel tells of it: one source that says so is enough.
+"""Whether the chip is slowed down now, by all that the kernel tells of it: one source that says so is enough.
 
-Counters of throttle events (Intel's processors, a Jetson's over-current alarms) and the cooling devices with which
-the kernel holds the chip back. A Raspberry Pi's firmware says it itself (drivers/boards/raspberry_pi.py).
+Counters of throttle events (Intel's processors, a Jetson's over-current alarms), the cooling devices with which
+the kernel holds the chip back, and the reasons that Intel's graphics give. A Raspberry Pi's firmware says it
+itself (drivers/boards/raspberry_pi.py).
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from drivers.boards import jetson
-from drivers.linux import cooling, throttle
+from drivers.linux import cooling, graphics, throttle
 from drivers.linux.sysfs import UnreadableError
 from drivers.reading import THROTTLED, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
@@ -57,6 +58,7 @@ def discover(sysroot: Path = Path("/"), events: Rise | None = None, alarms: Rise
     counters, no_counters = _there(throttle.counters, sysroot)
     files, no_files = jetson.over_current_counts(sysroot)
     devices, no_devices = _slowing(sysroot)
+    units, no_units = graphics.throttled_sources(sysroot)
     sources: dict[str, Source] = {}
     if counters:
         sources[throttle.THROTTLE_COUNT] = partial(events.seen, partial(throttle.total, counters))
@@ -64,8 +66,10 @@ def discover(sysroot: Path = Path("/"), events: Rise | None = None, alarms: Rise
         sources["soctherm_oc"] = partial(alarms.seen, partial(_total, files))
     if devices:
         sources["cooling"] = partial(_at_work, devices)
+    for unit in units:
+        sources[unit.name] = unit.slowed
     # What can't be told apart may be what slows the chip down; that it is left out must show.
-    hidden = [str(fault) for fault in (*no_counters, *no_files)] + no_devices
+    hidden = [str(fault) for fault in (*no_counters, *no_files, *no_units)] + no_devices
     if not sources:
         reason = "; ".join(hidden) or _NO_SOURCE
         return Discovery(DRIVER, refusals=(Refusal(THROTTLED, DRIVER, reason),), again=again)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from drivers.apple.recorded import PowerSample, RecordError, power_sample
+from drivers.apple.plist import RecordError, split
+from drivers.apple.power_sample import PARTS, PowerSample, power_sample
 from drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -35,7 +36,7 @@ class Powermetrics:
         self._child: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._sample: tuple[float, PowerSample] | None = None
-        self._fault = "has not printed a sample yet"
+        self._fault, self._unread = "has not printed a sample yet", ""
 
     def sample(self) -> PowerSample:
         """The latest sample. Raises SensorError when there is none that is new enough."""
@@ -73,25 +74,22 @@ class Powermetrics:
             return
         waiting = b""
         while chunk := child.stdout.read1(65536):  # type: ignore[attr-defined]  # a BufferedReader, typed as IO
-            waiting += chunk
-            # A NUL stands between two lists; what comes before the first is one as well.
-            *complete, waiting = waiting.split(b"\0")
+            complete, waiting = split(waiting + chunk)
             for plist in complete:
                 self._take(plist)
-            if waiting.rstrip().endswith(b"</plist>"):
-                self._take(waiting)
-                waiting = b""
             waiting = waiting[-_MOST_BYTES:]
+        self._take(waiting)  # the last one may have neither a frame nor a NUL behind it
         child.stdout.close()
-        self._fault = f"ended with code {child.wait()}"
+        self._fault = f"ended with code {child.wait()}{self._unread and ', and '}{self._unread}"
 
     def _take(self, plist: bytes) -> None:
         if not plist.strip():
             return
         try:
             self._sample = (self._clock(), power_sample(plist.strip()))
+            self._fault, self._unread = "has printed no new sample", ""
         except RecordError as error:
-            self._fault = f"printed what can't be read: {error}"
+            self._fault = self._unread = f"printed what can't be read: {error}"
 
 
 def discover(meter: Powermetrics | None = None) -> Discovery:
@@ -113,7 +111,7 @@ def discover(meter: Powermetrics | None = None) -> Discovery:
             Sensor(THERMAL_PRESSURE, Unit.NAME, Provenance.MEASURED, _DRIVER, partial(_pressure, meter)),
             *(
                 Sensor(f"{POWER}/{part}", Unit.WATT, Provenance.MEASURED, _DRIVER, partial(_part, meter, part))
-                for part in ("cpu", "gpu", "ane")
+                for part in PARTS
             ),
         ),
         stop=meter.stop,
@@ -121,18 +119,21 @@ def discover(meter: Powermetrics | None = None) -> Discovery:
 
 
 def _pressure(meter: Powermetrics) -> str:
-    pressure = meter.sample().pressure
-    if pressure is None:
-        raise SensorError("powermetrics names no thermal pressure")
-    return pressure
+    sample = meter.sample()
+    if sample.pressure is None:
+        raise SensorError(sample.reasons["pressure"])
+    return sample.pressure
 
 
 def _part(meter: Powermetrics, part: str) -> float:
-    watts = meter.sample().parts_w.get(part)
-    if watts is None:
-        raise SensorError(f"powermetrics names no {part}_power on this chip")
-    return watts
+    sample = meter.sample()
+    if part not in sample.parts_w:
+        raise SensorError(sample.reasons[part])
+    return sample.parts_w[part]
 
 
 def _power(meter: Powermetrics) -> float:
-    return meter.sample().power_w
+    sample = meter.sample()
+    if sample.power_w is None:
+        raise SensorError(sample.reasons["power"])
+    return sample.power_w

@@ -25,7 +25,13 @@ _MILLIAMPERES = (-100, 100_000, "mA")
 _MILLIWATTS = (0, 1_000_000, "mW")
 _MICROWATTS = (0, 1_000_000_000, "uW")
 # What feeds the whole module or board; all other rails are parts of it.
-_INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
+_INPUTS = ("VDD_IN", "POM_5V_IN", "VIN", "VDD_MUX")
+# Where no input is metered, the sum is over the rails that hang on the inputs themselves, each once. An AGX Orin
+# is fed with SYS_VIN_HV (20 V), which carries VDD_GPU_SOC and VDD_CPU_CV, and with SYS_VIN_MV (5 V): VIN_SYS_5V0
+# meters that, and the memory's branch of it, which reads the same 5 V, is metered again behind it
+# (arch/arm64/boot/dts/nvidia/tegra234-p3701.dtsi). An AGX Xavier's six rails hang on its inputs each for itself,
+# the memory's on SYS_VIN_HV too (NVIDIA DG-09840-001, 5.6.2 "Power Monitor").
+_BRANCH_OF = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
 _NVIDIA_NAMES = (*_INPUTS, "VDD", "POM_", "VIN_", "GPU", "CPU", "SOC", "CV", "SYS5V")
 _MOST_EVENTS = 1 << 63
 # in4 to in6 are voltages over the shunts and in7 is their sum.
@@ -72,8 +78,8 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     if not rails:
         refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
         return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
-    inputs = [rail for rail in rails if rail.name in _INPUTS]
-    total = inputs[:1] or rails
+    inputs = sorted((rail for rail in rails if rail.name in _INPUTS), key=lambda rail: _INPUTS.index(rail.name))
+    total = inputs[:1] or without_branches(rails)
     # Without an input rail the sum leaves out what is fed straight from the connector.
     provenance = Provenance.MEASURED if inputs else Provenance.MEASURED_PARTIAL
     source = f"{_DRIVER}/{'+'.join(rail.name for rail in total)}"
@@ -86,6 +92,12 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             Sensor(name, Unit.WATT, Provenance.MEASURED, source, rail.read_w, _SLOW_INTERVAL_S, Cost.DEVICE)
         )
     return Discovery(_DRIVER, tuple(sensors), again=again)
+
+
+def without_branches(rails: Sequence[Rail]) -> list[Rail]:
+    """The rails none of which is metered again as a part of another of them."""
+    metered = {rail.name for rail in rails}
+    return [rail for rail in rails if _BRANCH_OF.get(rail.name) not in metered]
 
 
 def total_w(rails: Sequence[Rail]) -> float:
@@ -110,13 +122,13 @@ def _hwmon_rails(sysroot: Path) -> list[Rail]:
             for device in _list(sysroot / "sys/bus/i2c/drivers" / driver)
             for path in _list(device / "hwmon")
         )
-    if faults:
-        raise faults[0]  # it may be one of the meters
     for chip in found:
         if chip.name == "ina3221":
             rails += [rail for number in _CHANNELS if (rail := _ina3221_rail(chip, number)) is not None]
         elif chip.name in ("ina238", "ina2xx"):
             rails.append(Rail(_ina238_name(chip), partial(_microwatts, chip.path / "power1_input")))
+    if faults and not any(rail.name in _INPUTS for rail in rails):
+        raise faults[0]  # it may be one of the meters that a sum needs
     return rails
 
 

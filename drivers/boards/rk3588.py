@@ -1,4 +1,4 @@
-"""Rockchip RK3588: the load of its NPU (vendor kernel: drivers/rknpu/rknpu_debugger.c). It has no power meter."""
+"""Rockchip RK3588 and its kin: the load of the NPU (vendor kernel: drivers/rknpu/rknpu_debugger.c). No meter."""
 
 import re
 from functools import partial
@@ -22,9 +22,12 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """`npu` in %, refuses power; nothing on other boards."""
     again = partial(discover, sysroot)
     board = read_board(sysroot)
-    if not (board.is_any("rockchip,rk3588") if board else _has_npu(sysroot)):
+    # RK3562, RK3566, RK3568, RK3576 and others have the same NPU driver; what they can't read is not refused.
+    known = board is not None and board.is_any("rockchip,rk3588")
+    kin = board is None or board.is_any("rockchip,")
+    if not known and not (kin and _has_npu(sysroot)):
         return Discovery(_DRIVER, again=again)
-    no_meter = Refusal(POWER, _DRIVER, "RK3588 boards have no power meter; an external one can be read")
+    no_meter = Refusal(POWER, _DRIVER, "boards with this chip have no power meter; an external one can be read")
     read = partial(read_npu_percent, sysroot / _LOAD)
     try:
         read()

@@ -1,4 +1,4 @@
-"""Chips of /sys/class/hwmon (kernel: Documentation/hwmon/sysfs-interface.rst): millidegrees, mV, mA, uW.
+"""Chips of /sys/class/hwmon (kernel: Documentation/hwmon/sysfs-interface.rst): millidegrees, mV, mA, uW, uJ.
 
 Chips are known by `name` and label, since their numbers change from boot to boot.
 """
@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from drivers.linux.constant import refuse_constant
+from drivers.linux.counter_power import CounterPower
+from drivers.linux.runtime_pm import refuse_asleep
 from drivers.linux.sysfs import (
     ImplausibleError,
     OutOfRangeError,
@@ -26,6 +29,9 @@ _DRIVER = "hwmon"
 _LIVE = Path("/")
 # Nothing is decided by these; what policies know is read more often by the drivers that own it.
 _INTERVAL_S = 10.0
+# Their drivers suspend an idle card after up to 10 s, and each read puts that off.
+_GRAPHICS = frozenset({"i915", "xe", "amdgpu", "radeon", "nouveau"})
+_GRAPHICS_INTERVAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,10 @@ _QUANTITIES = {
     "curr": Quantity("current", Unit.AMPERE, 1e-3, -1_000_000, 1_000_000, "mA"),
     "power": Quantity("power", Unit.WATT, 1e-6, 0, 10_000_000_000, "uW"),
     "fan": Quantity("fan", Unit.RPM, 1.0, 0, 50_000, "rpm"),
+    # One that stands at 0 counts nothing.
+    "energy": Quantity("energy_counter", Unit.JOULE, 1e-6, 1, (1 << 63) - 1, "uJ"),
 }
-_CHANNEL = re.compile(r"(temp|in|curr|power|fan)([0-9]{1,3})_(input|average)")
+_CHANNEL = re.compile(r"(temp|in|curr|power|fan|energy)([0-9]{1,3})_(input|average)")
 
 # These measure behind dividers that only the board's maker knows, and have inputs that hang in the air.
 _SUPER_IO = re.compile(r"nct[0-9]|it8[0-9]|it9[0-9]|f71|f81|w83|asus?wmisensors|sch5|smsc47|pc87|vt1211")
@@ -63,6 +71,7 @@ _OVER_SHUNTS = {
 _METERS_OF_THE_MACHINE = frozenset({("power_meter", "power1"), ("macsmc_hwmon", "Total System Power")})
 # Cores are parts of their package's reading, and a server has a hundred of them.
 _PART_OF_PACKAGE = re.compile(r"Core [0-9]+")
+_PART_OF_SOCKET = re.compile(r"Ecore[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +99,19 @@ class Channel:
 
     def read(self) -> float:
         """The value in the quantity's unit. Raises SensorError."""
-        self._refuse_faulty()
+        if self.chip.name in _GRAPHICS:
+            refuse_asleep(self.chip.path / "device", self.chip.key)
+        self.refuse_faulty()
         kind = self.quantity
         path = self.chip.path / f"{self.prefix}_{self.suffix}"
         value = read_int(path, kind.low, kind.high, kind.written_in)
         if kind is TEMPERATURE_MILLIDEGREES:
             refuse_nothing_here(value, path)
+            refuse_constant(self.chip.name, value, path)
         return value * kind.scale
 
-    def _refuse_faulty(self) -> None:
+    def refuse_faulty(self) -> None:
+        """Raise SensorError where the channel says that it is faulty or switched off."""
         for flag, bad, words in (("fault", "1", "reports a faulty sensor"), ("enable", "0", "is switched off")):
             try:
                 if read_text(self.chip.path / f"{self.prefix}_{flag}") == bad:
@@ -114,9 +127,13 @@ def refuse_nothing_here(millidegrees: int, path: Path, per_degree: int = 1) -> N
         raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
 
 
-def discover(sysroot: Path = _LIVE) -> Discovery:
-    """Readings `temperature|voltage|current|power|fan/<chip>/<label>`; `power` where a server has a meter."""
-    again = partial(discover, sysroot)
+def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = None) -> Discovery:
+    """Readings `temperature|voltage|current|power|fan|energy_counter/<chip>/<label>`; `power` of a server.
+
+    `counters` outlasts one discovery.
+    """
+    counters = {} if counters is None else counters
+    again = partial(discover, sysroot, counters)
     wake_on = (WakeOn(Uevents, frozenset({"hwmon"})),) if sysroot == _LIVE else ()
     try:
         found, faults = chips(sysroot)
@@ -143,6 +160,11 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
             for channel in measured
             # What can't be named may be the Tdie that rules out a Tctl.
             if not _is_left_out(channel, measured) and not (unnamed and channel.label == "Tctl")
+        ]
+        sensors += [
+            _power_of(channel, counters)
+            for channel in measured
+            if _counts_alone(channel, measured) and not _is_left_out(channel, measured)
         ]
         totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
     if len(totals) > 1:
@@ -179,7 +201,7 @@ def chips_of(paths: Iterable[Path]) -> tuple[list[Chip], list[SensorError]]:
             continue
         named.append((directory, name.replace("/", "_")))
     names = [name for _, name in named]
-    keys = [name if names.count(name) == 1 else f"{name}@{_device(path)}" for path, name in named]
+    keys = [name if names.count(name) == 1 else f"{name}@{device_of(path)}" for path, name in named]
     return [
         Chip(path, name, key if keys.count(key) == 1 else f"{key}@{index}")
         for index, ((path, name), key) in enumerate(zip(named, keys, strict=True))
@@ -225,7 +247,8 @@ def _refused(suffix: str, error: SensorError) -> Refusal:
     return Refusal(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
 
 
-def _device(path: Path) -> str:
+def device_of(path: Path) -> str:
+    """The device that a chip belongs to, as in `1-0040`; the directory's own name where there is no link to it."""
     try:
         return (path / "device").readlink().name
     except OSError:
@@ -261,11 +284,27 @@ def _is_left_out(channel: Channel, siblings: Sequence[Channel]) -> bool:
         channel.prefix.startswith("in") or (channel.prefix.startswith("temp") and not _WIRED.match(channel.label))
     ):
         return True
-    if channel.prefix in _OVER_SHUNTS.get(channel.chip.name, ()):
+    if is_over_shunt(channel):
         return True  # of these voltages the driver has made currents already
     if channel.chip.name in _JETSON_METERS and "NC" in channel.label.split():
         return True  # a channel that the board leaves unconnected
+    if channel.chip.name == "amd_energy" and _PART_OF_SOCKET.fullmatch(channel.label):
+        return True
     return channel.chip.name == "coretemp" and _PART_OF_PACKAGE.fullmatch(channel.label) is not None
+
+
+def is_over_shunt(channel: Channel) -> bool:
+    """Whether this is the voltage over a shunt, not that of what is measured."""
+    return channel.prefix in _OVER_SHUNTS.get(channel.chip.name, ())
+
+
+def _counts_alone(channel: Channel, siblings: Sequence[Channel]) -> bool:
+    """Whether this is an energy counter without a power channel of its own (graphics cards have limits there)."""
+    own = {channel.label, channel.prefix.replace("energy", "power")}
+    powers = [sibling for sibling in siblings if sibling.quantity.name == "power"]
+    return channel.quantity.name == "energy_counter" and not any(
+        sibling.label in own or sibling.prefix in own for sibling in powers
+    )
 
 
 def _measures_the_machine(channel: Channel) -> bool:
@@ -281,9 +320,22 @@ def _sensor(channel: Channel) -> Sensor:
         Provenance.MEASURED,
         f"{_DRIVER}/{channel.chip.key}",
         channel.read,
-        _INTERVAL_S,
+        _interval_s(channel),
         Cost.DEVICE,
     )
+
+
+def _power_of(counter: Channel, counters: dict[str, CounterPower]) -> Sensor:
+    name = f"{POWER}/{counter.chip.key}/{counter.label}"
+    read = partial(
+        counters.setdefault(f"{counter.chip.path}/{counter.prefix}", CounterPower()).watts, counter.read
+    )
+    source = f"{_DRIVER}/{counter.chip.key}"
+    return Sensor(name, Unit.WATT, Provenance.MEASURED, source, read, _interval_s(counter), Cost.DEVICE)
+
+
+def _interval_s(channel: Channel) -> float:
+    return _GRAPHICS_INTERVAL_S if channel.chip.name in _GRAPHICS else _INTERVAL_S
 
 
 def _total(channel: Channel) -> Sensor:

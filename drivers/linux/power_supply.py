@@ -4,19 +4,39 @@ Kernel documentation: Documentation/power/power_supply_class.rst and ABI/testing
 in uV, uA, uW, uWh, uAh and tenths of a degree.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from drivers.linux.supply import UPS, Supply, host_batteries, host_chargers
+from drivers.linux import charge
+from drivers.linux.outflow import draw_w, outflow_w
+from drivers.linux.packs import knows_its_energy, knows_its_flow, packs
+from drivers.linux.supply import UPS, HostSupplies, Supply, host_supplies
 from drivers.linux.sysfs import entries
 from drivers.linux.uevents import Uevents
-from drivers.reading import BATTERY, POWER, POWER_SOURCE, Provenance, Unit, Value
+from drivers.reading import (
+    BATTERY,
+    BATTERY_CYCLES,
+    BATTERY_ENERGY,
+    BATTERY_HEALTH,
+    BATTERY_LEVEL,
+    BATTERY_STATE,
+    POWER,
+    POWER_SOURCE,
+    Provenance,
+    Unit,
+    Value,
+)
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
 DRIVER = "power_supply"
 _LIVE = Path("/")
 _INTERVAL_S = 2.0
+# Informational; policies know the whole.
+_SLOW_INTERVAL_S = 10.0
+# Batteries age by the month.
+_AGE_INTERVAL_S = 60.0
 
 
 def discover(sysroot: Path = _LIVE) -> Discovery:
@@ -28,54 +48,54 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
 def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
     try:
         supplies = [Supply(path) for path in entries(root)]
-        batteries, chargers = host_batteries(supplies), host_chargers(supplies)
-        others = _describe(supplies)
     except SensorError as error:
         return (), _nothing(str(error), error.grant)
-    if not batteries and not chargers:
-        return (), _nothing(others)
+    host = host_supplies(supplies)
+    if not host.batteries and not host.chargers:
+        untold = [*host.may_be_battery, *host.may_feed]
+        return (), _nothing(str(untold[0]), untold[0].grant) if untold else _nothing(_describe(supplies))
 
     sensors: list[Sensor] = [_sensor(POWER_SOURCE, Unit.NAME, DRIVER, partial(read_power_source, root))]
     refusals: list[Refusal] = []
-    if batteries:
-        source = f"{DRIVER}/{'+'.join(battery.name for battery in batteries)}"
+    if host.batteries:
+        source = f"{DRIVER}/{'+'.join(battery.name for battery in host.batteries)}"
         sensors.append(_sensor(BATTERY, Unit.PERCENT, source, partial(read_battery_percent, root)))
-        if batteries[0].kind() == UPS:
+        if host.batteries[0].kind() == UPS:
             reason = "a UPS carries other devices as well, so that what leaves it is not what this machine draws"
             refusals.append(Refusal(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
+        sensors += _details(packs(host.batteries, knows_its_energy), source, partial(_present_packs, root))
     else:
-        reason = f"no battery of the machine's own; {others}"
+        reason = next((str(error) for error in host.may_be_battery), "")
+        reason = reason or f"no battery of the machine's own; {_describe(supplies)}"
         refusals += [Refusal(name, DRIVER, reason) for name in (BATTERY, POWER)]
-    for battery in batteries:
-        sensors += _instance_sensors(battery)
+    for battery in host.batteries:
+        sensors += _instance_sensors(battery, alone=len(host.batteries) == 1)
     return tuple(sensors), tuple(refusals)
 
 
 def read_battery_percent(root: Path) -> float:
     """The charge of all batteries together in %, by energy. Raises SensorError."""
-    batteries = _present_batteries(root)
-    if len(batteries) == 1:
-        return batteries[0].charge_percent()
-    # Percentages of batteries of different sizes can't be averaged: 90 % of 20 Wh and 10 % of 70 Wh are 28 %.
-    stored = [battery.energy_wh() for battery in batteries]
-    return min(100.0, 100.0 * sum(now for now, _ in stored) / sum(full for _, full in stored))
+    return charge.charge_of_all_percent(_present_packs(root))
 
 
 def read_power_source(root: Path) -> str:
     """`external` or `battery`. Raises SensorError when neither chargers nor batteries say which."""
-    supplies = [Supply(path) for path in entries(root)]
-    faults: list[str] = []
+    return _power_source(_host(root))
+
+
+def _power_source(host: HostSupplies) -> str:
+    faults = [str(error) for error in host.may_feed]
     online: list[bool] = []
-    for charger in host_chargers(supplies):
+    for charger in host.chargers:
         try:
             online.append(charger.online())
         except SensorError as error:
             faults.append(str(error))
     if any(online):
         return "external"
-    statuses = {battery.status() for battery in host_batteries(supplies) if battery.present()}
+    statuses = {battery.status() for battery in host.batteries if battery.present()}
     if "Discharging" in statuses:
         return "battery"
     if "Charging" in statuses:
@@ -92,17 +112,18 @@ def read_power_source(root: Path) -> str:
 
 def read_draw_w(root: Path) -> float:
     """What the whole machine draws, in W; known only while the batteries alone carry it. Raises SensorError."""
-    if read_power_source(root) == "external":
+    host = _host(root)
+    if _power_source(host) == "external":
         raise SensorError("on external power the batteries' current says nothing of what the machine draws")
-    draw_w = sum(battery.outflow_w() for battery in _present_batteries(root))
-    if draw_w <= 0:
-        raise SensorError(f"the batteries report {draw_w:g} W, and yet this machine runs on them")
-    return draw_w
+    watts = draw_w(packs(_present(host), knows_its_flow))
+    if watts <= 0:
+        raise SensorError(f"the batteries report {watts:g} W, and yet this machine runs on them")
+    return watts
 
 
 def read_outflow_w(battery: Supply) -> float:
     """The power leaving one battery in W, negative while it charges. Raises SensorError."""
-    watts = battery.outflow_w()
+    watts = outflow_w(battery)
     if watts == 0.0 and battery.status() == "Discharging":
         raise SensorError(
             f"{battery.name} reports 0 W while discharging: it leaves the load to another, or is silent"
@@ -110,34 +131,87 @@ def read_outflow_w(battery: Supply) -> float:
     return watts
 
 
-def _present_batteries(root: Path) -> list[Supply]:
+def _host(root: Path) -> HostSupplies:
     # Listed anew at every read: batteries are swapped and dock batteries come and go.
-    found = host_batteries([Supply(path) for path in entries(root)])
-    present = [battery for battery in found if battery.present()]
+    return host_supplies([Supply(path) for path in entries(root)])
+
+
+def _present_packs(root: Path) -> list[Supply]:
+    return packs(_present(_host(root)), knows_its_energy)
+
+
+def _present(host: HostSupplies) -> list[Supply]:
+    for error in host.may_be_battery:
+        raise error
+    present = [battery for battery in host.batteries if battery.present()]
     if not present:
-        raise SensorError("the battery bay is empty" if found else "the battery is gone")
+        raise SensorError("the battery bay is empty" if host.batteries else "the battery is gone")
     return present
 
 
-def _instance_sensors(battery: Supply) -> list[Sensor]:
-    source = f"{DRIVER}/{battery.name}"
-    sensors = [
-        _sensor(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, battery.charge_percent),
-        _sensor(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
-    ]
-    if battery.tells_temperature():
-        sensors.append(_sensor(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
+def _details(batteries: Sequence[Supply], source: str, now: Callable[[], list[Supply]]) -> list[Sensor]:
+    """What all batteries together tell beside how full they are, where their drivers have it."""
+    sensors = []
+    if any(battery.has("status") for battery in batteries):
+        sensors.append(_sensor(BATTERY_STATE, Unit.NAME, source, lambda: charge.state(now()), _SLOW_INTERVAL_S))
+    if all(battery.has("energy_full", "charge_full") for battery in batteries):
+        # A charge is made an energy by the pack's nominal voltage.
+        counted = all(battery.has("energy_full") for battery in batteries)
+        how = Provenance.MEASURED if counted else Provenance.ESTIMATED
+        read = _slow(BATTERY_ENERGY, Unit.WATT_HOUR, source, lambda: charge.energy_left_wh(now()))
+        sensors.append(replace(read, provenance=how))
+    if all(map(_ages, batteries)):
+        read = _sensor(BATTERY_HEALTH, Unit.PERCENT, source, lambda: charge.health_percent(now()), _AGE_INTERVAL_S)
+        sensors.append(read)
     return sensors
 
 
-def _sensor(name: str, unit: Unit, source: str, read: Callable[[], Value]) -> Sensor:
-    return Sensor(name, unit, Provenance.MEASURED, source, read, _INTERVAL_S, Cost.DEVICE)
+def _instance_sensors(battery: Supply, *, alone: bool) -> list[Sensor]:
+    source = f"{DRIVER}/{battery.name}"
+    sensors = [
+        _slow(f"{BATTERY}/{battery.name}", Unit.PERCENT, source, partial(charge.charge_percent, battery)),
+        _slow(f"{POWER}/{battery.name}", Unit.WATT, source, partial(read_outflow_w, battery)),
+    ]
+    if battery.has("temp"):
+        sensors.append(_slow(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
+    # A pack's age and level are its own; where there is one pack, it is the battery.
+    suffix = "" if alone else f"/{battery.name}"
+    if battery.has("capacity_level"):
+        sensors.append(_slow(BATTERY_LEVEL + suffix, Unit.NAME, source, partial(charge.level, battery)))
+    if battery.has("cycle_count"):
+        cycles = partial(charge.cycles, battery)
+        sensors.append(_sensor(BATTERY_CYCLES + suffix, Unit.COUNT, source, cycles, _AGE_INTERVAL_S))
+    if not alone and _ages(battery):
+        health = partial(charge.health_percent, [battery])
+        sensors.append(_sensor(BATTERY_HEALTH + suffix, Unit.PERCENT, source, health, _AGE_INTERVAL_S))
+    return sensors
+
+
+def _ages(battery: Supply) -> bool:
+    return any(battery.has(f"{kind}_full") and battery.has(f"{kind}_full_design") for kind in ("energy", "charge"))
+
+
+def _sensor(
+    name: str, unit: Unit, source: str, read: Callable[[], Value], interval_s: float = _INTERVAL_S
+) -> Sensor:
+    return Sensor(name, unit, Provenance.MEASURED, source, read, interval_s, Cost.DEVICE)
+
+
+def _slow(name: str, unit: Unit, source: str, read: Callable[[], Value]) -> Sensor:
+    return _sensor(name, unit, source, read, _SLOW_INTERVAL_S)
 
 
 def _describe(supplies: list[Supply]) -> str:
     if not supplies:
         return "the kernel knows no battery and no charger (a desktop, a server or a virtual machine)"
-    return "found only " + ", ".join(f"{supply.name} ({supply.describe()})" for supply in supplies)
+    return "found only " + ", ".join(f"{supply.name} ({_words(supply)})" for supply in supplies)
+
+
+def _words(supply: Supply) -> str:
+    try:
+        return supply.describe()
+    except SensorError as error:
+        return str(error)
 
 
 def _nothing(reason: str, grant: str = "") -> tuple[Refusal, ...]:

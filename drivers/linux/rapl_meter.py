@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from drivers.energy import CounterMeter, Moment
+from drivers.linux.rapl_mirror import Mirrors
 from drivers.linux.rapl_zones import Domain
 from drivers.moment import moment
 from drivers.sensor import SensorError
@@ -15,12 +16,13 @@ _LEAST_SHARE_OF_PACKAGES = 0.95
 
 
 class Meter:
-    """Power and energy of one domain or of several together, since the first read."""
+    """Power and energy of one domain or of several together, each counter once, since the first read."""
 
     def __init__(self, domains: Sequence[Domain], now: Callable[[], Moment] = moment) -> None:
         self._domains = domains
         self._now = now
         self._meters = [CounterMeter(domain.range_j()) for domain in domains]
+        self._mirrors = Mirrors(domains)
         self._read_at: Moment | None = None
         self._power_w: float | None = None
 
@@ -36,7 +38,7 @@ class Meter:
     def energy_j(self) -> float:
         """The energy since the first read. Raises SensorError."""
         self.refresh()
-        energy_j = sum(meter.energy_j for meter in self._meters)
+        energy_j = sum(self._meters[place].energy_j for place in self._mirrors.counted_once())
         if energy_j == 0:
             raise SensorError("energy is the rise of a counter since the first read, and it has not risen yet")
         return energy_j
@@ -48,7 +50,9 @@ class Meter:
         if self._read_at is not None and 0 <= now.awake_s - self._read_at.awake_s < _LEAST_SPAN_S:
             return self._power_w
         counted = [domain.read_j() for domain in self._domains]
-        powers = [meter.add(joules, now) for meter, joules in zip(self._meters, counted, strict=True)]
+        self._mirrors.look()
+        every = [meter.add(joules, now) for meter, joules in zip(self._meters, counted, strict=True)]
+        powers = [every[place] for place in self._mirrors.counted_once()]
         known = [power for power in powers if power is not None]
         self._read_at = now
         self._power_w = sum(known) if len(known) == len(powers) else None

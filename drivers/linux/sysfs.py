@@ -123,3 +123,11 @@ def entries(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except OSError as error:
         raise UnreadableError(directory, error.errno or errno.EIO) from error
+
+
+def exists(path: Path) -> bool:
+    """Whether the kernel has this attribute, without asking the device for it, which could wake it."""
+    try:
+        return path.exists()
+    except OSError:
+        return True  # what may not even be looked at will say so when it is read

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from drivers.linux.foreign import is_of_device, is_of_supply
+from drivers.linux.processor import labelled_zones, processor_zones
 from drivers.linux.supply import Supply
 from drivers.linux.sysfs import UnreadableError, entries, read_text
 from drivers.linux.thermal_events import TOPIC, ThermalEvents
 from drivers.linux.uevents import Uevents
-from drivers.linux.zone import Zone, processor_zones, trips_of
+from drivers.linux.zone import Zone, trips_of
 from drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
 from drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
 
@@ -57,21 +59,30 @@ def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Re
     zones, hidden, refusals = _class_zones(sysroot, alive)
     kinds = sorted({zone.kind for zone in zones})
     processors, untold = processor_zones(sysroot, kinds, alive)
-    machine = zones + processors
     hidden += untold
+    own = [zone for zone in zones if not is_of_device(zone.kind)]
+    machine = own + processors
+    labelled, untold = labelled_zones(sysroot, alive)
+    if all(_is_of_supply(zone.kind, sysroot) for zone in machine):
+        # A battery's temperature is a part of the machine's heat, and does not stand for the processor's.
+        machine = labelled
+        hidden += untold
+    elif not any(map(_has_value, machine)):
+        machine += labelled
+    sensors = _single(zones)
     if not machine:
-        reasons = [*hidden, *(refusal.reason for refusal in refusals)]
+        reasons = list(dict.fromkeys([*hidden, *(refusal.reason for refusal in refusals)]))
+        if zones:
+            reasons.insert(0, f"the zones are of batteries, chargers, radios or disks alone ({', '.join(kinds)})")
         reason = "; ".join(reasons) or "the kernel has no thermal zone of this machine (usual in virtual machines)"
         grant = next((refusal.grant for refusal in refusals if refusal.grant), "")
-        return (), tuple(Refusal(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
+        nothing = tuple(Refusal(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
+        return tuple(sensors), nothing
     hidden += _failing(machine)
     # What can't be seen at all may be hotter than what can; that it is left out must show.
     provenance = Provenance.MEASURED_PARTIAL if hidden else Provenance.MEASURED
     refusals = [Refusal(f"{TEMPERATURE}/unread", _DRIVER, reason) for reason in hidden]
-    sensors = [_celsius(TEMPERATURE, _DRIVER, machine, provenance)]
-    for kind in kinds:
-        alike = [zone for zone in zones if zone.kind == kind]
-        sensors.append(_celsius(f"{TEMPERATURE}/{kind}", f"{_DRIVER}/{kind}", alike))
+    sensors.insert(0, _celsius(TEMPERATURE, _DRIVER, machine, provenance))
     throttling = [zone for zone in zones if any(trip.pressure == "serious" for trip in zone.trips)]
     if throttling:
         source = f"{_DRIVER}/trip points of {'+'.join(sorted({zone.kind for zone in throttling}))}"
@@ -84,12 +95,20 @@ def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Re
     return tuple(sensors), tuple(refusals)
 
 
+def _single(zones: Sequence[Zone]) -> list[Sensor]:
+    return [
+        _celsius(f"{TEMPERATURE}/{kind}", f"{_DRIVER}/{kind}", [zone for zone in zones if zone.kind == kind])
+        for kind in sorted({zone.kind for zone in zones})
+    ]
+
+
 def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str], list[Refusal]]:
     """The zones of the machine, why some of its zones can't be seen, and why there is no class at all."""
     try:
         paths = [path for path in entries(sysroot / "sys/class/thermal") if path.name.startswith("thermal_zone")]
     except SensorError as error:
-        return [], [], [Refusal(TEMPERATURE, _DRIVER, str(error), error.grant)]
+        gone = isinstance(error, UnreadableError) and error.gone
+        return [], [] if gone else [str(error)], [Refusal(TEMPERATURE, _DRIVER, str(error), error.grant)]
     zones: list[Zone] = []
     hidden: list[str] = []
     for path in paths:
@@ -104,6 +123,14 @@ def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str]
             if not (isinstance(error, UnreadableError) and error.gone):
                 hidden.append(str(error))
     return zones, hidden, []
+
+
+def _has_value(zone: Zone) -> bool:
+    try:
+        zone.read_celsius()
+    except SensorError:
+        return False
+    return True
 
 
 def _failing(zones: Sequence[Zone]) -> list[str]:
@@ -139,7 +166,19 @@ def _is_of_host(kind: str, sysroot: Path) -> bool:
     supply = Supply(sysroot / "sys/class/power_supply" / kind.replace("/", "_"))
     if kind in _NOT_A_SENSOR or _NOT_A_TEMPERATURE.fullmatch(kind):
         return False
+    # A zone may well be called virtual-skin: a dummy's is that of a supply.
+    if supply.is_dummy() and (supply.kind() or is_of_supply(kind)):
+        return False
     return not supply.is_peripheral()
+
+
+def _is_of_supply(kind: str, sysroot: Path) -> bool:
+    if is_of_supply(kind):
+        return True
+    try:
+        return Supply(sysroot / "sys/class/power_supply" / kind.replace("/", "_")).kind() != ""
+    except SensorError:
+        return True
 
 
 def _celsius(

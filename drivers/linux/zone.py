@@ -1,12 +1,11 @@
 """One source of a temperature of the machine: a thermal zone, or a processor's own sensor in hwmon."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from drivers.linux.hwmon import TEMPERATURE_MILLIDEGREES, channels, chips, refuse_nothing_here
+from drivers.linux.constant import refuse_constant
+from drivers.linux.hwmon import TEMPERATURE_MILLIDEGREES, Channel, refuse_nothing_here
 from drivers.linux.sysfs import OutOfRangeError, UnreadableError, read_int, read_text
 from drivers.sensor import SensorError
 
@@ -14,7 +13,6 @@ _TRIP_MILLIDEGREES = (1, 150_000)
 _PRESSURE_OF_TRIP = {"active": "fair", "passive": "serious", "hot": "critical", "critical": "critical"}
 # Its trip points only ask for a notice (thermald sets them); nothing in the kernel throttles there.
 _NOTICES_ONLY = frozenset({"x86_pkg_temp"})
-_PROCESSOR = re.compile(r"coretemp|k8temp|k10temp|zenpower|via_cputemp|(cpu|soc|gpu|bigcore|littlecore).*thermal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,8 @@ class Zone:
     """A file that says millidegrees, and what it is called.
 
     `alive` is shared by all discoveries: the files that ever gave a plausible temperature. `steady` are sensors
-    that are there as long as their processor: unlike a zone, one that is gone hides a temperature.
+    that are there as long as their processor: unlike a zone, one that is gone hides a temperature. `channel` is
+    the one of hwmon that it is, which can be switched off or faulty.
     """
 
     file: Path
@@ -38,11 +37,15 @@ class Zone:
     alive: set[Path]
     trips: tuple[Trip, ...] = ()
     steady: bool = False
+    channel: Channel | None = None
 
     def read_celsius(self) -> float:
         """The temperature. Raises SensorError."""
+        if self.channel is not None:
+            self.channel.refuse_faulty()
         kind = TEMPERATURE_MILLIDEGREES
         millidegrees = read_int(self.file, kind.low, kind.high, kind.written_in)
+        refuse_constant(self.kind, millidegrees, self.file)
         # One that is known to work may well cool down to 0 C outdoors.
         if self.file not in self.alive:
             # Vendor kernels have zones in whole degrees and in tenths.
@@ -72,37 +75,3 @@ def trips_of(directory: Path, kind: str) -> tuple[Trip, ...]:
         if pressure is not None and kind not in _NOTICES_ONLY:
             trips.append(Trip(celsius, pressure))
     return tuple(trips)
-
-
-def processor_zones(sysroot: Path, zone_types: Sequence[str], alive: set[Path]) -> tuple[list[Zone], list[str]]:
-    """The processors' own sensors that are no thermal zones as well (AMD's k10temp beside an idle acpitz).
-
-    Also says why some that may be such sensors can't be told.
-    """
-    try:
-        found, faults = chips(sysroot)
-    except UnreadableError as error:
-        return [], [] if error.gone else [str(error)]
-    hidden = [str(fault) for fault in faults]
-    mirrored = {kind.replace("-", "_") for kind in zone_types}
-    zones: list[Zone] = []
-    for chip in found:
-        if not _PROCESSOR.match(chip.name) or chip.name.replace("-", "_") in mirrored:
-            continue
-        try:
-            measured, unnamed = channels(chip)
-        except SensorError as error:
-            hidden.append(str(error))
-            continue
-        if unnamed:  # one of them may be the Tdie that rules out a Tctl
-            hidden += [str(fault) for fault in unnamed]
-            continue
-        temperatures = [channel for channel in measured if channel.prefix.startswith("temp")]
-        labels = {channel.label for channel in temperatures}
-        zones += [
-            Zone(chip.path / f"{channel.prefix}_input", f"{chip.key}/{channel.label}", alive, steady=True)
-            for channel in temperatures
-            # Tctl is Tdie plus an offset of up to 27 degrees that only serves to drive fans.
-            if not (channel.label == "Tctl" and "Tdie" in labels)
-        ]
-    return zones, hidden

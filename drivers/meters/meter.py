@@ -1,14 +1,16 @@
 """The external meter that the agent's configuration names."""
 
-from drivers.meters import file, mqtt
-from drivers.meters.address import FileMeter, parse
+from pathlib import Path
+
+from drivers.meters import file, hwmon, mqtt, nut
+from drivers.meters.address import ChipMeter, FileMeter, UpsMeter, parse
 from drivers.sensor import Discovery
 
 DRIVER = "meter"
 
 
-def discover(named: str | None) -> Discovery:
-    """`power` of the named meter; nothing where none is named.
+def discover(named: str | None, sysroot: Path = Path("/")) -> Discovery:
+    """`power` of the named meter, and what else it tells; nothing where none is named.
 
     Raises ValueError for a name that is none, and OSError where a password or authorities can't be read.
     """
@@ -17,6 +19,10 @@ def discover(named: str | None) -> Discovery:
     address = parse(named)
     if isinstance(address, FileMeter):
         return Discovery(DRIVER, (file.sensor(address.path, address.key),))
+    if isinstance(address, ChipMeter):
+        return hwmon.discover(address, sysroot)
+    if isinstance(address, UpsMeter):
+        return nut.discover(address)
     meter = mqtt.MqttMeter(address)
     meter.start()
     return Discovery(DRIVER, (meter.sensor(),), stop=meter.stop)

@@ -203,8 +203,8 @@ etc/agent.yaml:4:8: meter: no address of a meter
    4 | meter: file:meter.json
      |        ^^^^^^^^^^^^^^^
      found: file:meter.json
-     allowed: file:/PATH#KEY, mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?password_file=/PATH&ca=/PATH]#KEY
-     hint: for example file:/run/meter.json#power_w or mqtt://broker/plug/status#apower""",
+     allowed: file:/PATH#KEY, mqtt[s]://[USER@]HOST[:PORT]/TOPIC[?password_file=/PATH&ca=/PATH]#KEY, hwmon://CHIP[@DEVICE]/CHANNEL, nut://[USER@]HOST[:PORT]/UPS[?password_file=/PATH][#ups.realpower]
+     hint: for example file:/run/meter.json#power_w, mqtt://broker/plug#apower or hwmon://ina219/power1""",  # noqa: E501
         ),
     ],
 )

@@ -49,10 +49,39 @@ EXPECTED: dict[str, dict[str, float | str | None]] = {
         "throttled": "yes",
     },
     "jetson-jetpack-4": {"power": 2.843, "power/POM_5V_CPU": 0.5, "temperature": 45.5},
-    "jetson-jetpack-6": {"power": 5.015552, "throttle_count/oc3": 12.0, "throttled": "no", "temperature": 51.0},
-    "jetson-agx-orin": {"power": 9.5, "temperature": 48.0},
+    "jetson-jetpack-6": {
+        "power": 5.015552,
+        "throttle_count/oc3": 12.0,
+        "throttled": "no",
+        "temperature": 51.0,
+        "gpu/17000000.gpu": 43.7,
+        "frequency/17000000.gpu": 6.12e8,
+    },
+    "jetson-agx-orin": {"power": 9.0, "temperature": 48.0},
     "jetson-thor-jetpack-7": {"power": 29.7, "power/VDD_GPU": 6.0},
-    "rk3588": {"npu": 10.0, "temperature": 48.076, "frequency/policy4": 816e6, "power": None},
+    "rk3588": {
+        "npu": 10.0,
+        "temperature": 48.076,
+        "frequency/policy4": 816e6,
+        "power": None,
+        "gpu/fb000000.gpu": 28.0,
+        "frequency/fb000000.gpu": 3e8,
+        "npu/fdab0000.npu": None,  # its devfreq says 0 at any load
+        "frequency/fdab0000.npu": 1e9,
+    },
+    "arc-desktop": {
+        "power": None,  # a card is not the machine
+        "energy_counter/xe/card": 512_250.0,
+        "energy_counter/xe/pkg": 401_500.0,
+        "temperature/xe/pkg": 61.0,
+        "frequency/card0/gt0": 1.15e9,
+        "frequency/card1/tile0/gt0": 2.4e9,
+        "frequency/card1/tile0/gt1": None,  # asleep
+        "frequency/accel0": 1.85e9,
+        "throttle_reason/card0/gt0": "pl1",
+        "throttle_reason/card1/tile0/gt0": "pl1+thermal",
+        "throttled": "yes",
+    },
 }
 
 ABSENT = {
@@ -65,6 +94,7 @@ ABSENT = {
     "server": ("temperature/k10temp@hwmon0/Tctl",),
     "jetson-jetpack-4": ("temperature/PMIC-Die",),
     "jetson-jetpack-6": ("voltage/ina3221/in4", "voltage/ina3221/sum of shunt voltages"),
+    "rk3588": ("frequency/dmc", "gpu/dmc"),
     "jetson-agx-orin": ("power/NC", "current/ina3221@hwmon4/NC", "current/ina3221@hwmon4/curr1"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.bench import device_tree
 from drivers.catalog import discover_all
-from drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter
+from drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
 from drivers.reading import ENERGY, POWER, Provenance, Unit
 from drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
@@ -87,9 +87,24 @@ def test_counters_come_before_power_and_a_battery_s_gauge_is_none() -> None:
     assert energy_meter([battery, jetson, rapl]) == Counter("the energy", rapl.sensors[1].read)
     assert isinstance(energy_meter([battery, jetson]), Wattmeter)
     assert isinstance(energy_meter([battery, guess]), NoMeter)
-    external = energy_meter([jetson, rapl], external=True)
+
+
+def test_an_external_meter_comes_before_all_others_and_a_ups_without_power_is_none() -> None:
+    rapl = Discovery("rapl", (sensor(POWER), sensor(ENERGY)))
+    plug = Discovery("meter", (sensor(POWER),))
+    external = energy_meter([plug, rapl])
     assert isinstance(external, Wattmeter)
     assert external.least_s >= 20
+    assert isinstance(energy_meter([Discovery("meter", (sensor("power/rack"),)), rapl]), Counter)
+
+
+def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug = Discovery("meter", (sensor(POWER),))
+    monkeypatch.setattr("drivers.energy_meter.discover_all", lambda meter: [plug])
+    chip, topic = (find_energy_meter(named) for named in ("hwmon://ina219/power1", "mqtt://broker/plug"))
+    assert isinstance(chip, Wattmeter)
+    assert isinstance(topic, Wattmeter)
+    assert 4 * chip.least_s < 20 <= topic.least_s
 
 
 def test_without_any_the_drivers_own_reason_is_given() -> None:

@@ -80,6 +80,7 @@ def test_capture_with_links_and_foreign_line_ends(tmp_path: Path) -> None:
     assert values == {
         "battery": 41.0,
         "battery/BAT0": 41.0,
+        "battery_state": "discharging",
         "power_source": "battery",
         "temperature/lm75/temp1": 31.0,
     }

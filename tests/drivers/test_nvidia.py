@@ -28,6 +28,9 @@ def nvml(**changes: Any) -> Any:
         "nvmlDeviceGetTemperature": lambda _gpu, _sensor: 51,
         "nvmlDeviceGetUtilizationRates": lambda _gpu: SimpleNamespace(gpu=17, memory=3),
         "nvmlDeviceGetTotalEnergyConsumption": lambda _gpu: 12_500,
+        "NVML_CLOCK_SM": 1,
+        "nvmlDeviceGetClockInfo": lambda _gpu, _clock: 1410,
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _gpu: 0x4,
     }
     return SimpleNamespace(**calls | {name: fail if value is None else value for name, value in changes.items()})
 
@@ -38,8 +41,42 @@ def test_units() -> None:
         "power/0 NVIDIA RTX A2000": 35.5,
         "temperature/0 NVIDIA RTX A2000": 51.0,
         "gpu/0 NVIDIA RTX A2000": 17.0,
+        "frequency/0 NVIDIA RTX A2000": 1.41e9,
         "energy_counter/0 NVIDIA RTX A2000": 12.5,
+        "throttled/0 NVIDIA RTX A2000": "no",
+        "throttle_reason/0 NVIDIA RTX A2000": "power cap",
     }
+
+
+@pytest.mark.parametrize(
+    ("mask", "throttled", "reason"),
+    [
+        (0, "no", "none"),
+        (0x1, "no", "idle"),
+        (0x4 | 0x20, "yes", "power cap+software thermal"),
+        (0x8 | 0x40, "yes", "hardware slowdown+hardware thermal"),
+        (0x80, "yes", "power brake"),
+        (0x1000, "no", "0x1000"),
+    ],
+)
+@pytest.mark.parametrize(
+    "named", ["nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"]
+)
+def test_throttle_reasons_by_their_new_and_their_old_name(
+    mask: int, throttled: str, reason: str, named: str
+) -> None:
+    stand_in = nvml()
+    del stand_in.nvmlDeviceGetCurrentClocksEventReasons
+    setattr(stand_in, named, lambda _gpu: mask)
+    readings = {sensor.name.split("/")[0]: take(sensor).value for sensor in discover(lambda: stand_in).sensors}
+    assert (readings["throttled"], readings["throttle_reason"]) == (throttled, reason)
+
+
+def test_bindings_have_the_names_that_are_asked() -> None:
+    """The stand-in could know names that NVIDIA's module does not."""
+    module = pytest.importorskip("pynvml", reason="NOT RUN: pip install 'tidegate[nvidia]'")
+    missing = [name for name in vars(nvml()) if not hasattr(module, name)]
+    assert missing == []
 
 
 @pytest.mark.parametrize("power", [None, lambda _gpu: 0, lambda _gpu: 2**32])

@@ -231,6 +231,19 @@ def test_refusal_speaks_only_where_no_sensor_does() -> None:
         wait_for(sampler, lambda now: now.number(BATTERY) == 90.0)
 
 
+def test_reason_is_of_what_was_found_then_of_a_permission_then_of_what_is_not_there() -> None:
+    absent = discovery(driver="power_supply", refusals=(Refusal(POWER, "power_supply", "no battery"),))
+    denied = discovery(
+        driver="rapl", refusals=(Refusal(POWER, "rapl", "energy_uj is for root", "sudo chmod a+r"),)
+    )
+    failed = discovery(sensor(POWER, failing("the rails report 0 W")), driver="jetson")
+    assert Sampler([absent]).snapshot().readings[POWER].reason == "no battery"
+    reading = Sampler([absent, denied]).snapshot().readings[POWER]
+    assert (reading.source, reading.reason) == ("rapl", "energy_uj is for root; to grant it: sudo chmod a+r")
+    with running(absent, denied, failed) as sampler:
+        wait_for(sampler, lambda now: now.readings[POWER].reason == "the rails report 0 W")
+
+
 def test_energy_is_added_from_power_where_no_driver_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
     with running(discovery(sensor(POWER, lambda: 50.0))) as sampler:

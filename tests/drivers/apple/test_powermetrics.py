@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_recorded import sample
+from test_formats import sample
 
 from drivers.apple.powermetrics import Powermetrics, discover
 from drivers.sensor import SensorError
@@ -29,9 +29,12 @@ def wait_for_power(meter: Powermetrics) -> float:
     ends_at = time.monotonic() + BOUND_S
     while time.monotonic() < ends_at:
         try:
-            return meter.sample().power_w
+            power_w = meter.sample().power_w
         except SensorError:
             time.sleep(0.02)
+        else:
+            assert power_w is not None
+            return power_w
     pytest.fail("no sample came")
 
 

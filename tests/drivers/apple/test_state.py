@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import pytest
-from test_recorded import battery
+from test_formats import battery
 
+from drivers.apple.load_meter import LoadMeter
 from drivers.apple.state import discover
 from drivers.reading import UNITS
 from drivers.take import take
@@ -53,6 +54,7 @@ def test_laptop_on_battery() -> None:
         "memory_level": "warn",
         "power_source": "battery",
         "battery": 85.0,
+        "battery_state": "discharging",
         "power": pytest.approx(14.808),
         "temperature/battery": 30.69,
     }
@@ -88,3 +90,22 @@ def test_nothing_answers() -> None:
     found = discover(Mac(ioreg=None, pmset=None, pressure=9))
     assert {sensor.name for sensor in found.sensors} == {"low_power_mode", "memory_level"}
     assert all(refusal.reason for refusal in found.refusals)
+
+
+def test_load_is_the_mean_of_all_samples_since_the_last_renewal() -> None:
+    def told(load_mw: int, summed: int, count: int) -> bytes:
+        sums = {"AccumulatedSystemLoad": summed, "SystemLoadAccumulatorCount": count}
+        return battery(ExternalConnected=True, PowerTelemetryData={"SystemLoad": load_mw} | sums)
+
+    mac, load = Mac(told(9000, 100_000_000, 5000)), LoadMeter()
+    powers = []
+    for mac.ioreg in (
+        told(9000, 100_000_000, 5000),  # the first: only a sample is known
+        told(30_000, 100_300_000, 5050),  # a burst at the end of 50 s
+        told(30_000, 100_300_000, 5050),  # not renewed
+        told(5000, 40_000, 10),  # reset
+        told(5000, 60_000, 15),
+    ):
+        sensors = {sensor.name: sensor for sensor in discover(mac, load).sensors}
+        powers.append((take(sensors["power"]).value, take(sensors["power/system"]).value))
+    assert powers == [(9.0, 9.0), (6.0, 6.0), (6.0, 6.0), (5.0, 5.0), (4.0, 4.0)]

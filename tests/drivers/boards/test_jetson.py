@@ -27,17 +27,59 @@ def power(root: Path) -> float:
 
 
 def test_sum_without_one_rail_is_no_sum(orin: Path) -> None:
-    assert power(orin) == 9.5
+    assert power(orin) == 9.0
     found = discover(orin)
-    (orin / HWMON / "hwmon4/curr2_input").unlink()
+    (orin / HWMON / "hwmon3/curr2_input").unlink()
     with pytest.raises(SensorError, match="curr2_input"):
         next(sensor for sensor in found.sensors if sensor.name == "power").read()
+
+
+def test_branch_of_a_rail_is_not_counted_again(orin: Path, write_tree: WriteTree) -> None:
+    given = {sensor.name: sensor.read() for sensor in discover(orin).sensors}
+    assert given["power"] == 9.0
+    assert given["power/VDDQ_VDD2_1V8AO"] == 0.5
+    # On a carrier that leaves the 5 V meter unconnected, the branch is all that is known of that input.
+    write_tree(f"{HWMON}/hwmon3/in3_label: NC")
+    assert power(orin) == 5.5
+
+
+def test_rails_that_hang_on_the_inputs_each_for_itself_are_all_summed(write_tree: WriteTree) -> None:
+    rails = {"GPU": 300, "CPU": 600, "SOC": 1000, "CV": 0, "VDDRQ": 200, "SYS5V": 1700}
+    lines = ["proc/device-tree/compatible: nvidia,p2972-0000\\nnvidia,tegra194"]
+    for index, (name, milliwatts) in enumerate(rails.items()):
+        chip, number = f"sys/class/hwmon/hwmon{index // 3}", index % 3 + 1
+        lines += [f"{chip}/name: ina3221", f"{chip}/in{number}_label: {name}", f"{chip}/in{number}_input: 1000"]
+        lines += [f"{chip}/curr{number}_input: {milliwatts}"]
+    assert power(write_tree("\n".join(lines))) == pytest.approx(3.8)
+
+
+def test_modules_input_goes_before_the_carriers(write_tree: WriteTree) -> None:
+    rails = {"VDD_MUX": 9000, "VDD_5V0_IO_SYS": 1500, "VDD_IN": 6000}
+    lines = ["proc/device-tree/compatible: nvidia,p2771-0000\\nnvidia,tegra186"]
+    for number, (name, milliwatts) in enumerate(rails.items()):
+        device = "sys/bus/i2c/drivers/ina3221x/0-0041/iio_device"
+        lines += [f"{device}/rail_name_{number}: {name}", f"{device}/in_power{number}_input: {milliwatts}"]
+    assert power(write_tree("\n".join(lines))) == 6.0
 
 
 def test_chip_that_can_not_be_told_refuses_the_sum(orin: Path, write_tree: WriteTree) -> None:
     write_tree(f"{HWMON}/hwmon4/name: a\\nb")
     (refusal,) = discover(orin).refusals
     assert refusal.name == "power"
+
+
+def test_chip_that_can_not_be_told_does_not_matter_beside_the_input(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        proc/device-tree/compatible: nvidia,p3767-0000\\nnvidia,tegra234
+        {HWMON}/hwmon0/name: a\\nb
+        {HWMON}/hwmon1/name: ina3221
+        {HWMON}/hwmon1/in1_label: VDD_IN
+        {HWMON}/hwmon1/in1_input: 5000
+        {HWMON}/hwmon1/curr1_input: 1000
+        """
+    )
+    assert power(root) == 5.0
 
 
 def test_rails_without_a_device_tree_are_known_by_name(write_tree: WriteTree) -> None:
@@ -74,9 +116,9 @@ def test_xavier_with_jetpack_4_sums_its_rails(write_tree: WriteTree) -> None:
 
 
 def test_idle_rail_may_read_a_little_below_zero_and_no_more(orin: Path, write_tree: WriteTree) -> None:
-    write_tree(f"{HWMON}/hwmon4/curr2_input: -8")
-    assert power(orin) == pytest.approx(8.96)
-    write_tree(f"{HWMON}/hwmon4/curr2_input: -800")
+    write_tree(f"{HWMON}/hwmon3/curr2_input: -8")
+    assert power(orin) == pytest.approx(7.84)
+    write_tree(f"{HWMON}/hwmon3/curr2_input: -800")
     with pytest.raises(SensorError, match="-800 mA"):
         power(orin)
 

@@ -12,8 +12,10 @@ from agent.bench.driver_faults import check_tree
 from agent.bench.fault_mount import FaultMount, FaultMountError, mounted
 from agent.bench.faults import HANG
 from drivers.catalog import discover_all
+from drivers.linux import power_supply
 from drivers.reading import Freshness
 from drivers.sampler import Sampler
+from drivers.sensor import SensorError
 
 # One case in so many keeps the whole of it within seconds; `tidegate bench driver-faults` runs them all.
 EVERY = 97
@@ -72,3 +74,15 @@ def test_hanging_zone_costs_only_what_needs_it(laptop: FaultMount, monkeypatch: 
         assert snapshot.freshness("temperature") is Freshness.UNAVAILABLE
     finally:
         sampler.stop(timeout_s=0.1)
+
+
+def test_reason_that_is_a_permission_says_how_to_get_it() -> None:
+    battery = "sys/class/power_supply/BAT0"
+    with mounted({f"{battery}/type": b"Battery\n", f"{battery}/capacity": b"41\n"}) as mount:
+        (read,) = [sensor.read for sensor in power_supply.discover(mount.root).sensors if sensor.name == "battery"]
+        assert read() == 41.0
+        mount.fault(f"{battery}/capacity", "EACCES")
+        with pytest.raises(SensorError, match="may not be read") as denied:
+            read()
+    assert "energy_full" not in str(denied.value)  # that it is not there was not what stood in the way
+    assert denied.value.grant.startswith("sudo chmod")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from drivers.energy import Moment
+from drivers.linux.counter_power import CounterPower
 from drivers.linux.hwmon import discover
-from drivers.reading import Value
+from drivers.reading import Reading, Value
 from drivers.sensor import SensorError
 from drivers.take import take
 
@@ -141,3 +143,77 @@ def test_tctl_is_left_out_when_another_may_be_tdie(write_tree: WriteTree) -> Non
 def test_voltage_over_a_shunt_is_no_voltage_of_a_rail(write_tree: WriteTree) -> None:
     root = write_tree(f"{CHIP}/name: ina238\n{CHIP}/in0_input: 1\n{CHIP}/in1_label: VIN\n{CHIP}/in1_input: 19980")
     assert values(root) == {"voltage/ina238/VIN": 19.98}
+
+
+@pytest.mark.parametrize(
+    ("name", "constant"),
+    [("pm8550_thermal", 37000), ("w1_slave_temp", 85000), ("lm90", 127875), ("nct6775", 127000)],
+)
+def test_constant_of_a_driver_is_no_temperature(write_tree: WriteTree, name: str, constant: int) -> None:
+    root = write_tree(f"{CHIP}/name: {name}\n{CHIP}/temp1_label: CPU\n{CHIP}/temp1_input: {constant}")
+    (sensor,) = discover(root).sensors
+    with pytest.raises(SensorError, match=str(constant)):
+        sensor.read()
+    write_tree(f"{CHIP}/temp1_input: {constant - 1000}")
+    assert sensor.read() == (constant - 1000) / 1000
+
+
+GPU = "sys/class/hwmon/hwmon7"
+
+
+def test_energy_counters_and_the_power_of_their_rise(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {GPU}/name: i915
+        {GPU}/energy1_input: 5000000
+        {GPU}/power1_max: 45000000
+        """
+    )
+    now = [0.0]
+    counters = {f"{root / GPU}/energy1": CounterPower(lambda: Moment(now[0], now[0]))}
+
+    def read() -> dict[str, Reading]:
+        return {sensor.name: take(sensor) for sensor in discover(root, counters).sensors}
+
+    assert read()["energy_counter/i915/energy1"].value == 5.0
+    now[0] = 4.0
+    write_tree(f"{GPU}/energy1_input: 65000000")
+    assert read()["power/i915/energy1"].value == pytest.approx(15.0)
+    now[0] = 5.0
+    assert "does not move" in read()["power/i915/energy1"].reason
+    write_tree(f"{GPU}/energy1_input: 10")  # the card was reset
+    now[0] = 6.0
+    assert read()["power/i915/energy1"].value is None
+    assert "power" not in read()
+
+
+def test_counter_beside_a_meter_and_one_that_counts_nothing(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {GPU}/name: ina228
+        {GPU}/power1_input: 3100000
+        {GPU}/energy1_input: 5000000
+        sys/class/hwmon/hwmon8/name: amd_energy
+        sys/class/hwmon/hwmon8/energy1_label: Ecore000
+        sys/class/hwmon/hwmon8/energy1_input: 7000000
+        sys/class/hwmon/hwmon8/energy2_label: Esocket0
+        sys/class/hwmon/hwmon8/energy2_input: 0
+        """
+    )
+    readings = {sensor.name: take(sensor) for sensor in discover(root).sensors}
+    assert {name: reading.value for name, reading in readings.items()} == {
+        "power/ina228/power1": pytest.approx(3.1),
+        "energy_counter/ina228/energy1": 5.0,
+        "energy_counter/amd_energy/Esocket0": None,
+        "power/amd_energy/Esocket0": None,
+    }
+
+
+@pytest.mark.parametrize(("status", "joules"), [("suspended", None), ("active", 5.0), ("", 5.0)])
+def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree, status: str, joules: float | None) -> None:
+    root = write_tree(f"{GPU}/name: xe\n{GPU}/energy1_input: 5000000\n{GPU}/device/power/runtime_status: {status}")
+    sensors = {sensor.name: sensor for sensor in discover(root).sensors}
+    reading = take(sensors["energy_counter/xe/energy1"])
+    assert reading.value == joules
+    assert joules is not None or "isn't woken" in reading.reason
+    assert {sensor.interval_s for sensor in sensors.values()} == {30.0}

@@ -1,7 +1,8 @@
 """RAPL counters that rise, wrap, are denied and overlap."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -173,3 +174,67 @@ def test_platform_that_counts_less_than_its_packages_is_given_up(write_tree: Wri
     assert sensors["energy"].read() == pytest.approx(30.0)
     assert "power/psys" not in sensors
     assert "counts less than the packages" in found.refusals[0].reason
+
+
+class TimedBooks(Books):
+    """Books whose meters go by a clock that the test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+
+    def meter(self, use: str, of: Sequence[Domain]) -> Meter:
+        key = f"{use} {'+'.join(str(domain.path) for domain in of)}"
+        return self.meters.setdefault(key, Meter(of, self.clock))
+
+
+def dies_w(write_tree: WriteTree, names: Sequence[str], looks: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The power of the last second and the energy, from counters in J, one row of them a second."""
+    books = TimedBooks()
+    for second, counters in enumerate(looks):
+        books.clock.now = float(second)
+        lines = [
+            f"{CLASS}/intel-rapl:{index}/name: {name}\n{CLASS}/intel-rapl:{index}/energy_uj: {joules * 1e6:.0f}"
+            for index, (name, joules) in enumerate(zip(names, counters, strict=True))
+        ]
+        sensors = {sensor.name: sensor for sensor in discover(write_tree("\n".join(lines)), books).sensors}
+        if second < len(looks) - 1:
+            with contextlib.suppress(SensorError):
+                sensors["power"].read()
+    return float(sensors["power"].read()), float(sensors["energy"].read())
+
+
+@pytest.mark.parametrize("dies", [2, 4])
+def test_dies_that_answer_with_the_sockets_counter_are_counted_once(write_tree: WriteTree, dies: int) -> None:
+    names = [f"package-0-die-{die}" for die in range(dies)]
+    looks = [[1000.0] * dies, [1072.0] * dies, [1150.3] * dies]
+    assert dies_w(write_tree, names, looks[:2]) == pytest.approx((72.0, 72.0))
+    assert dies_w(write_tree, names, looks) == pytest.approx((78.3, 150.3))
+
+
+def test_mirrored_dies_of_two_sockets_are_two_counters(write_tree: WriteTree) -> None:
+    names = [f"package-{package}-die-{die}" for package in (0, 1) for die in (0, 1)]
+    # The sockets stand at the same number for once, and are two all the same.
+    assert dies_w(write_tree, names, [[500, 500, 500, 500], [560, 560, 555, 555]])[0] == pytest.approx(115.0)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [[50, 80], [140, 150]],
+        [[50, 50], [140, 120]],  # just started: they stand together by chance
+        [[50, 80], [120, 150]],  # and rise together by chance
+    ],
+)
+def test_dies_with_counters_of_their_own_are_summed(write_tree: WriteTree, looks: list[list[float]]) -> None:
+    rise = sum(looks[1]) - sum(looks[0])
+    assert dies_w(write_tree, ["package-0-die-0", "package-0-die-1"], looks)[0] == pytest.approx(rise)
+
+
+def test_packages_that_stand_together_are_two(write_tree: WriteTree) -> None:
+    assert dies_w(write_tree, ["package-0", "package-1"], [[10, 10], [40, 40]])[0] == pytest.approx(60.0)
+
+
+def test_platform_is_held_against_mirrored_dies_once(write_tree: WriteTree) -> None:
+    names = ["package-0-die-0", "package-0-die-1", "psys"]
+    assert dies_w(write_tree, names, [[10, 10, 5], [70, 70, 90], [130, 130, 175]])[0] == pytest.approx(85.0)

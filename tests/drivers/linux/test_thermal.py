@@ -182,3 +182,163 @@ def test_zone_that_is_no_temperature_is_left_out(write_tree: WriteTree, kind: st
 def test_notices_of_x86_pkg_temp_are_no_throttling(write_tree: WriteTree) -> None:
     found = discover(write_tree(BOARD + f"{CLASS}/thermal_zone0/type: x86_pkg_temp"))
     assert "no zone" in next(each.reason for each in found.refusals if each.name == "thermal_pressure")
+
+
+@pytest.mark.parametrize(
+    "kind", ["pm6150l-thermal", "pm8998_tz", "pmi8994-thermal", "pmc8380-3-thermal", "pmic-thermal"]
+)
+def test_stage_of_a_power_chips_alarm_is_no_temperature_until_it_is_one(write_tree: WriteTree, kind: str) -> None:
+    cool = f"{CLASS}/thermal_zone0/temp: 31500\n{CLASS}/thermal_zone1/temp: 30000"
+    tree = BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 37000"
+    write_tree(tree)
+    root = write_tree(cool)
+    assert read(root, "temperature") == 31.5
+    with pytest.raises(SensorError, match="37000 millidegrees, a constant of its driver"):
+        read(root, f"temperature/{kind}")
+    # One with an ADC measures, and one that has reached a stage says at least that much.
+    for millidegrees, celsius in ((36900, 36.9), (37100, 37.1), (107000, 107.0)):
+        write_tree(f"{CLASS}/thermal_zone9/temp: {millidegrees}")
+        assert read(root, "temperature") == celsius
+
+
+@pytest.mark.parametrize("kind", ["cpu-thermal", "acpitz", "skin-thermal", "pmodel-thermal"])
+def test_37_degrees_of_others_are_37_degrees(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(f"{CLASS}/thermal_zone0/type: {kind}\n{CLASS}/thermal_zone0/temp: 37000")
+    assert read(root, "temperature") == 37.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "nothing"),
+    [("max77620-die", 100000), ("ambient", 127000), ("ambient", 127875), ("quiet-therm", -40000)],
+)
+def test_other_constants_are_no_temperature(write_tree: WriteTree, kind: str, nothing: int) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: {nothing}")
+    assert read(root, "temperature") == 51.5
+    write_tree(f"{CLASS}/thermal_zone9/temp: {nothing + 1}")
+    assert read(root, f"temperature/{kind}") == (nothing + 1) / 1000
+
+
+@pytest.mark.parametrize("kind", ["virtual-skin", "test-zone", "VIRTUAL-SKIN-CPU"])
+def test_zone_may_be_called_like_a_dummy(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(BOARD + f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 53000")
+    assert read(root, "temperature") == 53.0
+
+
+def test_zone_of_a_dummy_battery_is_not_the_machines(write_tree: WriteTree) -> None:
+    hot = f"{CLASS}/thermal_zone9/type: test_battery\n{CLASS}/thermal_zone9/temp: 80000"
+    assert read(write_tree(BOARD + hot), "temperature") == 51.5
+
+
+@pytest.mark.parametrize(
+    "kind", ["iwlwifi_1", "mt7996_phy0_1", "nvme-thermal", "wlan-therm", "mlx5_core", "sfp-1"]
+)
+def test_radio_or_disk_is_no_part_of_the_machines_heat(write_tree: WriteTree, kind: str) -> None:
+    hot = f"{CLASS}/thermal_zone9/type: {kind}\n{CLASS}/thermal_zone9/temp: 78000"
+    root = write_tree(BOARD + hot)
+    assert (read(root, "temperature"), read(root, f"temperature/{kind}")) == (51.5, 78.0)
+
+
+@pytest.mark.parametrize("kind", ["battery", "BAT0", "charger-thermal", "iwlwifi_1", "usb-therm", "mtktsbattery"])
+def test_battery_or_radio_alone_does_not_stand_for_the_processor(write_tree: WriteTree, kind: str) -> None:
+    root = write_tree(f"{CLASS}/thermal_zone0/type: {kind}\n{CLASS}/thermal_zone0/temp: 31000")
+    found = discover(root)
+    assert [sensor.name for sensor in found.sensors] == [f"temperature/{kind}"]
+    assert {refusal.name for refusal in found.refusals} == {"temperature", "thermal_pressure"}
+    assert f"batteries, chargers, radios or disks alone ({kind})" in found.refusals[0].reason
+
+
+def test_zone_of_a_supply_by_another_name_does_not_stand_for_the_processor(write_tree: WriteTree) -> None:
+    root = write_tree(
+        f"""
+        {CLASS}/thermal_zone0/type: sbs-5-000b
+        {CLASS}/thermal_zone0/temp: 31000
+        sys/class/power_supply/sbs-5-000b/type: Battery
+        """
+    )
+    assert "temperature" not in {sensor.name for sensor in discover(root).sensors}
+
+
+def chip(number: int, name: str, *temperatures: tuple[str, int]) -> str:
+    directory = f"sys/class/hwmon/hwmon{number}"
+    lines = [f"{directory}/name: {name}"]
+    for index, (label, millidegrees) in enumerate(temperatures, start=1):
+        lines.append(f"{directory}/temp{index}_input: {millidegrees}")
+        if label:
+            lines.append(f"{directory}/temp{index}_label: {label}")
+    return "\n".join(lines) + "\n"
+
+
+HOT_DISK = chip(8, "nvme", ("Composite", 71000), ("Sensor 1", 74000))
+HOT_RADIO = chip(9, "iwlwifi_1", ("", 69000))
+
+
+@pytest.mark.parametrize(
+    ("name", "temperatures", "celsius"),
+    [
+        ("apm_xgene", [("SoC Temperature", 52000)], 52.0),
+        ("smpro_hwmon", [("temp1 SoC", 61000), ("temp2 SoC VRD", 70000), ("temp4 CORE VRD", 66000)], 61.0),
+        ("sg2042_mcu", [("", 58000), ("", 63000)], 58.0),  # the second is the board's
+        ("sfctemp", [("", 47500)], 47.5),
+        ("120e0000.temperature-sensor", [("", 47500)], 47.5),
+        ("cpu_hwmon", [("CPU 0 Temperature", 44000)], 44.0),
+        ("cluster0_thermal", [("", 45000)], 45.0),  # a zone's mirror, in a capture without zones
+        ("imx_thermal_zone", [("", 45000)], 45.0),
+        ("soc_dts0", [("", 45000)], 45.0),
+        ("scpi_sensors", [("PMIC", 60000), ("SoC", 50000), ("Big cluster", 51000)], 51.0),
+        ("scmi_sensors", [("board", 60000), ("cpu_thermal", 48000)], 48.0),
+        ("ibmpowernv", [("Chip 0 Core 8", 55000), ("Chip 0 DIMM 2", 60000), ("VRM VDD 0", 64000)], 55.0),
+        ("nct6775", [("SYSTIN", 60000), ("CPUTIN", 49000), ("AUXTIN0", 99000)], 49.0),
+        ("nct6798", [("CPUTIN", 105000), ("TSI0_TEMP", 53000)], 53.0),  # the diode input hangs in the air
+        ("nct6687", [("CPU", 50000), ("CPU Socket", 62000), ("VRM MOS", 70000), ("PCH", 66000)], 50.0),
+        ("dell_smm", [("CPU", 57000), ("SODIMM", 63000), ("Ambient", 33000)], 57.0),
+        ("cros_ec", [("F75303_CPU", 54000), ("F75303_DDR", 60000), ("Charger", 66000)], 54.0),
+        ("asus_ec_sensors", [("CPU Package", 59000), ("CPU_Opt", 70000), ("VRM", 71000)], 59.0),
+    ],
+)
+def test_processors_temperature_that_only_hwmon_has(
+    write_tree: WriteTree, name: str, temperatures: list[tuple[str, int]], celsius: float
+) -> None:
+    found = discover(write_tree(chip(0, name, *temperatures) + HOT_DISK + HOT_RADIO))
+    (sensor,) = [sensor for sensor in found.sensors if sensor.name == "temperature"]
+    assert sensor.read() == celsius
+    assert sensor.provenance is Provenance.MEASURED
+    assert [refusal.name for refusal in found.refusals] == ["thermal_pressure"]
+
+
+def test_chips_that_say_nothing_of_the_processor_are_named(write_tree: WriteTree) -> None:
+    root = write_tree(
+        HOT_DISK + HOT_RADIO + chip(1, "tmp451", ("", 40000), ("", 55000)) + chip(2, "mlx5", ("asic", 80000))
+    )
+    (reason,) = {refusal.reason for refusal in discover(root).refusals if refusal.name == "temperature"}
+    assert "chips in hwmon (tmp451, mlx5, nvme, iwlwifi_1) none says" in reason
+    assert not [sensor for sensor in discover(root).sensors if sensor.name == "temperature"]
+
+
+@pytest.mark.parametrize("name", ["battery_thermal", "wlan_thermal", "charger_thermal_zone"])
+def test_mirror_of_a_zone_beside_the_processor_is_not_the_processors(write_tree: WriteTree, name: str) -> None:
+    found = discover(write_tree(chip(0, name, ("", 45000))))
+    assert not [sensor for sensor in found.sensors if sensor.name == "temperature"]
+
+
+def test_label_of_a_graphics_card_is_not_the_processors(write_tree: WriteTree) -> None:
+    root = write_tree(chip(0, "amdgpu", ("soc", 70000)) + chip(1, "spd5118", ("", 40000)))
+    assert not [sensor for sensor in discover(root).sensors if sensor.name == "temperature"]
+
+
+def test_label_counts_only_where_nothing_else_measures_the_processor(write_tree: WriteTree) -> None:
+    floating = chip(0, "nct6775", ("CPUTIN", 99000))
+    assert read(write_tree(BOARD + floating), "temperature") == 51.5
+    root = write_tree(chip(1, "k10temp", ("Tctl", 61000)) + f"{CLASS}/thermal_zone0/type: acpitz")
+    assert read(root, "temperature") == 61.0
+
+
+def test_label_counts_where_the_zones_give_nothing(write_tree: WriteTree) -> None:
+    idle = f"{CLASS}/thermal_zone0/type: acpitz\n{CLASS}/thermal_zone0/temp: -274000\n"
+    root = write_tree(idle + chip(0, "dell_smm", ("CPU", 57000)))
+    assert read(root, "temperature") == 57.0
+
+
+def test_labelled_sensor_that_is_faulty_is_no_temperature(write_tree: WriteTree) -> None:
+    root = write_tree(chip(0, "nct6775", ("CPUTIN", 49000)) + "sys/class/hwmon/hwmon0/temp1_fault: 1")
+    with pytest.raises(SensorError, match="faulty sensor"):
+        read(root, "temperature")

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.fleet.broker import LocalBroker
 from drivers.meters import watts
-from drivers.meters.address import FileMeter, TopicMeter, parse
+from drivers.meters.address import Address, ChipMeter, FileMeter, TopicMeter, UpsMeter, parse
 from drivers.meters.meter import discover
 from drivers.meters.mqtt import MqttMeter
 from drivers.sensor import SensorError
@@ -70,9 +70,16 @@ def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
             "mqtts://me@b/p?password_file=/etc/p&ca=/etc/ca.pem#a",
             TopicMeter("b", 8883, "p", "a", "me", Path("/etc/p"), tls=True, ca=Path("/etc/ca.pem")),
         ),
+        ("hwmon://ina219/power1", ChipMeter("ina219", "power1")),
+        ("hwmon://INA3221@1-0040/Solar%20Panel", ChipMeter("INA3221@1-0040", "Solar Panel")),
+        ("nut://localhost/rack", UpsMeter("localhost", 3493, "rack")),
+        (
+            "nut://me@[::1]:3494/rack?password_file=/etc/p#ups.realpower",
+            UpsMeter("::1", 3494, "rack", "ups.realpower", "me", Path("/etc/p")),
+        ),
     ],
 )
-def test_names(named: str, address: FileMeter | TopicMeter) -> None:
+def test_names(named: str, address: Address) -> None:
     assert parse(named) == address
 
 
@@ -94,6 +101,14 @@ def test_names(named: str, address: FileMeter | TopicMeter) -> None:
         "mqtt://b/p?ca=/etc/ca.pem",
         "mqtt://b/p?qos=1",
         "mqtt://b/+/power",
+        "hwmon://ina219",
+        "hwmon:///power1",
+        "hwmon://ina219/power1#x",
+        "nut://host",
+        "nut://host/two words",
+        "nut://host/rack#Realpower",
+        "nut://host/rack?ca=/etc/ca.pem",
+        "nut://me:secret@host/rack",
     ],
 )
 def test_name_that_is_none(named: str) -> None:
