@@ -176,9 +176,10 @@ def _instance_sensors(battery: Supply, *, alone: bool) -> list[Sensor]:
         sensors.append(_slow(f"temperature/{battery.name}", Unit.CELSIUS, source, battery.temperature_c))
     # A pack's age and level are its own; where there is one pack, it is the battery.
     suffix = "" if alone else f"/{battery.name}"
-    if battery.has("capacity_level"):
+    # Drivers that know no level say Unknown, those that count no cycles 0: readings that nobody could have.
+    if battery.has("capacity_level") and battery.word_or_empty("capacity_level") != "Unknown":
         sensors.append(_slow(BATTERY_LEVEL + suffix, Unit.NAME, source, partial(charge.level, battery)))
-    if battery.has("cycle_count"):
+    if battery.has("cycle_count") and battery.word_or_empty("cycle_count") != "0":
         cycles = partial(charge.cycles, battery)
         sensors.append(_sensor(BATTERY_CYCLES + suffix, Unit.COUNT, source, cycles, _AGE_INTERVAL_S))
     if not alone and _ages(battery):

@@ -451,10 +451,13 @@ def test_level_is_a_reading_and_no_percentage(write_tree: WriteTree, level: str)
     assert read(root, "battery_level") == level.lower()
 
 
-def test_level_that_tells_nothing_has_no_value(write_tree: WriteTree) -> None:
-    root = write_tree(f"{CLASS}/battery/type: Battery\n{CLASS}/battery/capacity_level: Unknown")
+def test_level_that_tells_nothing_is_no_reading(write_tree: WriteTree) -> None:
+    root = write_tree(f"{CLASS}/battery/type: Battery\n{CLASS}/battery/capacity_level: Normal")
+    (level,) = [sensor for sensor in discover(root).sensors if sensor.name == "battery_level"]
+    write_tree(f"{CLASS}/battery/capacity_level: Unknown")
     with pytest.raises(SensorError, match="'Unknown'; levels are Critical"):
-        read(root, "battery_level")
+        level.read()
+    assert "battery_level" not in {sensor.name for sensor in discover(root).sensors}
     with pytest.raises(SensorError, match="capacity is not there") as no_charge:
         read(root, "battery")
     assert "in words" not in str(no_charge.value)
@@ -665,13 +668,18 @@ def test_state_of_all_batteries(write_tree: WriteTree, first: str, second: str, 
         read(root, "battery_state")
 
 
+def test_cycles_that_nobody_counts_are_no_reading(write_tree: WriteTree) -> None:
+    root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/cycle_count: 0")
+    assert "battery_cycles" not in {sensor.name for sensor in discover(root).sensors}
+
+
 def test_details_that_no_battery_can_have_are_unavailable(write_tree: WriteTree) -> None:
     root = write_tree(
-        LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/energy_full_design: 5000000\n    {CLASS}/BAT0/cycle_count: 0"
+        LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/energy_full_design: 5000000\n    {CLASS}/BAT0/cycle_count: -1"
     )
     for name, says in (
         ("battery_health", "1000 % of the design"),
-        ("battery_cycles", "says 0, as the drivers do"),
+        ("battery_cycles", "says -1 cycles"),
     ):
         with pytest.raises(SensorError, match=says):
             read(root, name)
