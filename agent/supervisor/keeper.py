@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import IO, TypeVar
 import psutil
 from pydantic import ValidationError
 
+from agent import child
 from agent.messages import (
     FromWorker,
     Ping,
@@ -183,10 +183,8 @@ class WorkerKeeper:
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agent.worker",
-            *arguments,
+            *child.command("agent.worker", *arguments),
+            env=child.environment(),
             pass_fds=inherited,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=self._spec.log_file,

@@ -15,6 +15,7 @@ from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
 from agent.messages import Ready, encode
 from agent.models.bundle import open_bundle
+from agent.parent import finish_within
 from agent.worker.choosing import first_point, refused_points
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
@@ -22,6 +23,9 @@ from agent.worker.lane import Lane
 from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
+
+ORPHAN_ENDS_S = 5.0
+"""For what was asked before the supervisor was gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ async def serve(arguments: Arguments) -> None:
         )
     )
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
+    finish_within(ORPHAN_ENDS_S)
     writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused)))
     await writer.drain()
     commanded = asyncio.create_task(control.serve())
