@@ -189,7 +189,8 @@ class Demo:
             # The client is to stop asking before the agent stops answering, so signals are ours first.
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._end.set)
-            up.set_result((supervisor, stop))
+            if not up.done():
+                up.set_result((supervisor, stop))
 
         agent = asyncio.create_task(
             run_agent(config, observers=[self._observe], worker_log=worker_log, started=started)
