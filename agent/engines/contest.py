@@ -45,18 +45,18 @@ def _trials(bundle: Bundle, engine: str, cache_dir: Path | None, spin: bool) -> 
             check=False,
             env=child_process.environment(),
         )
-        output, ending = child.stdout, _ending(child)
+        output, ending, late = child.stdout, _ending(child), False
     except subprocess.TimeoutExpired as expired:
         raw = expired.stdout or b""
         output = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-        ending = f"was not done after {DEADLINE_S} s"
+        ending, late = f"was not done after {DEADLINE_S} s", True
     measured = {}
     for line in output.splitlines():
         if line.startswith("{"):
             trial = Trial(engine, **json.loads(line))
             measured[trial.point] = trial
     return [
-        measured.get(point.name, Trial(engine, point.name, None, ending or "said nothing"))
+        measured.get(point.name, Trial(engine, point.name, None, ending or "said nothing", late))
         for point in bundle.ladder.points
     ]
 

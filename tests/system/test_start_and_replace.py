@@ -1,5 +1,6 @@
 """Whatever happened to the agent before, to its bundle and to its sockets' files: the next one serves."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from agent_process import BUNDLE, AgentProcess
+from agent_process import BUNDLE, ENGINE, AgentProcess, rungs
 
 from agent.models.bundle import open_bundle
+from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
 from agent.supervisor.left_over import FILE_NAME, end_left_over, remember_worker
+from agent.supervisor.listeners import open_listeners
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -131,18 +134,21 @@ def test_weights_that_changed_refuse_a_switch_and_cost_no_worker(tmp_path: Path)
 
     async def switch() -> None:
         listeners = open_listeners(tmp_path / "tidegate.sock", None)
-        spec = WorkerSpec(bundle, "eager", listeners.sockets, bundle_sha256=open_bundle(bundle).sha256)
+        spec = WorkerSpec(bundle, ENGINE, listeners.sockets, bundle_sha256=open_bundle(bundle).sha256)
         keeper = WorkerKeeper(spec, "full", lambda _: None)
         running = asyncio.create_task(keeper.run())
         await asyncio.wait_for(keeper.wait_ready(), 90)
         (tmp_path / "weights").write_bytes((bundle / "weights.safetensors").read_bytes()[::-1])
         (tmp_path / "weights").rename(bundle / "weights.safetensors")
-        switched = await keeper.switch(rungs("packed")[1])
-        if not switched.ok:
-            assert "changed since the bundle was opened" in switched.reason or switched.point == "full"
+        switched = await keeper.switch(rungs(ENGINE)[1])
+        assert (switched.ok, switched.point) == (False, "full")
+        assert "changed since the bundle was opened" in switched.reason
         (bundle / "weights.safetensors").unlink()
+        switched = await keeper.switch(rungs(ENGINE)[1])
+        assert not switched.ok
         await keeper.ping()
         assert keeper.restarts == 0
+        assert keeper.bundle_changed.is_set()
         await keeper.stop()
         await running
         listeners.close()

@@ -27,6 +27,7 @@ SLOWEST = 1.5
 """Times eager fp32: a precision that the processor has no instructions for is slower than this or near it."""
 
 DEADLINE_S = 60
+TOO_LONG = f"the self-test took longer than {DEADLINE_S} s"
 _PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
 
 
@@ -44,7 +45,7 @@ class _Verdict:
 
 def probe() -> Offer:
     """Run the self-test in children of this process until each precision has passed, failed or crashed one."""
-    passed, reasons, limit, most_non_zero = set(), [], WEIGHT_LIMIT, 0.0
+    passed, reasons, limit, most_non_zero, late = set(), [], WEIGHT_LIMIT, 0.0, False
     waiting = list(_PRECISIONS)
     while waiting:
         verdicts, ending = _in_child(waiting)
@@ -58,7 +59,8 @@ def probe() -> Offer:
             waiting.remove(precision)
         if waiting and (ending or not verdicts):
             reasons.append(f"{waiting.pop(0)}: {ending or 'the self-test said nothing'}")
-    return Offer(frozenset(passed), limit, "; ".join(reasons), most_non_zero)
+            late = late or ending == TOO_LONG
+    return Offer(frozenset(passed), limit, "; ".join(reasons), most_non_zero, late)
 
 
 def _in_child(precisions: Sequence[Precision]) -> tuple[dict[Precision, _Verdict], str]:
@@ -75,7 +77,7 @@ def _in_child(precisions: Sequence[Precision]) -> tuple[dict[Precision, _Verdict
             env=child_process.environment(),
         )
     except subprocess.TimeoutExpired:
-        return {}, f"the self-test took longer than {DEADLINE_S} s"
+        return {}, TOO_LONG
     lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     verdicts = {Precision(line.pop("precision")): _Verdict(**line) for line in lines}
     if child.returncode < 0:
