@@ -68,6 +68,7 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
         (
             "policy",
             "simulate",
+            "--policy",
             "{profiles}/policies/demo.yaml",
             "--trace",
             "{profiles}/traces/field-camera-day.csv",
