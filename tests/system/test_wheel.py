@@ -72,6 +72,8 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
             "{profiles}/policies/demo.yaml",
             "--trace",
             "{profiles}/traces/field-camera-day.csv",
+            "--requests",
+            "5",
         ),
         ("bundle", "inspect", "{profiles}/bundles/digits"),
         ("doctor",),
