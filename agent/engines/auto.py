@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from agent.engines.choice import Choice, choose
+from agent.engines.choice import Choice, Trial, choose
 from agent.engines.contest import contest
-from agent.engines.device import DeviceCache
+from agent.engines.device import DeviceCache, Measured
 from agent.engines.engine import Engine, UnsupportedPoint, Variant
+from agent.engines.other_load import BUSY, OtherLoad
 from agent.models.bundle import Bundle
 from agent.models.ladder import OperatingPoint
 
@@ -51,10 +52,18 @@ def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache, spin
             dict.fromkeys(losses, engines[0]), [f"{name}: {engines[0]}, the only one here" for name in losses]
         )
 
-    def measured() -> dict[str, object]:
-        log.info("trying %s on this device, once", ", ".join(engines))
-        choice = choose(losses, contest(bundle, engines, cache.directory, spin))
-        return {"engines": dict(choice.engines), "reasons": list(choice.reasons)}
+    def measured(before: dict[str, object] | None) -> Measured:
+        log.info("trying %s on this device", ", ".join(engines))
+        load = OtherLoad()
+        trials = contest(bundle, engines, cache.directory, spin)
+        doubt = _doubt(trials, load.share())
+        choice = choose(losses, trials)
+        found: dict[str, object] = {"engines": dict(choice.engines), "reasons": list(choice.reasons)}
+        match before and before.get("engines"):
+            case dict(runnable) if doubt and len(runnable) > len(choice.engines):
+                # Busier still than the last time.
+                return Measured(before or found, doubt)
+        return Measured(found, doubt)
 
     kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}{' spinning' if spin else ''}", measured)
     match kept:
@@ -65,3 +74,11 @@ def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache, spin
     for reason in choice.reasons:
         log.info("engine for %s", reason)
     return choice
+
+
+def _doubt(trials: Sequence[Trial], others_share: float) -> str:
+    """Why the trials may end otherwise another time; empty when they will not."""
+    late = sorted({trial.engine for trial in trials if trial.late})
+    if late:
+        return f"the time of {', '.join(late)} was up"
+    return f"others used {others_share:.0%} of the processors meanwhile" if others_share > BUSY else ""

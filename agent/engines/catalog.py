@@ -6,10 +6,11 @@ from pathlib import Path
 
 from agent.engines.auto import NAME as AUTO
 from agent.engines.auto import AutoEngine, make_choice
-from agent.engines.device import DeviceCache, fingerprint, installed_version
+from agent.engines.device import DeviceCache, Measured, fingerprint, installed_version
 from agent.engines.engine import Engine
 from agent.engines.memory import keep_freed
 from agent.engines.network_cache import NetworkCache
+from agent.engines.other_load import BUSY, OtherLoad
 from agent.engines.packed.offer import Offer
 from agent.engines.waiting import wait_briefly
 from agent.models.bundle import Bundle
@@ -59,14 +60,19 @@ def packed_offer(cache: DeviceCache) -> Offer:
     """What the packed engine offers on this device, tried (seconds) unless it is known."""
     from agent.engines.packed.probe import probe  # noqa: PLC0415 - torch is an extra, and slow to import
 
-    def measured() -> dict[str, object]:
+    def measured(_before: dict[str, object] | None) -> Measured:
+        load = OtherLoad()
         found = probe()
-        return {
+        value: dict[str, object] = {
             "precisions": sorted(found.precisions),
             "limit": found.weight_limit,
             "reason": found.reason,
             "most_non_zero": found.most_non_zero,
         }
+        if found.late:
+            return Measured(value, found.reason)
+        busy = (share := load.share()) > BUSY
+        return Measured(value, f"others used {share:.0%} of the processors meanwhile" if busy else "")
 
     match cache.value("packed-offer", "", measured):
         case {

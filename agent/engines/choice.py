@@ -11,12 +11,13 @@ TORCH_FREE = "onnx"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One engine at one point: its latency for one sample, or why it is out."""
+    """One engine at one point: its latency for one sample, or why it is out; `late` when its time was up."""
 
     engine: str
     point: str
     latency_ms: float | None
     reason: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

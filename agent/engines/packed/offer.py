@@ -9,10 +9,12 @@ from agent.models.ladder import Precision
 class Offer:
     """Precisions whose kernels passed the probe; `weight_limit` bounds int8 codes, `reason` tells what failed.
 
-    `most_non_zero` is the share of non-zero inputs up to which a sparse fully connected layer is faster; 0: never.
+    `late` when a self-test's time was up. `most_non_zero` is the share of non-zero inputs up to which a sparse
+    fully connected layer is faster; 0: never.
     """
 
     precisions: frozenset[Precision]
     weight_limit: int
     reason: str = ""
     most_non_zero: float = 0.0
+    late: bool = False

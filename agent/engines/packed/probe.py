@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent import child as child_process
 from agent.engines.fusion import Activation, Layer, Window
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.timing import fastest_s
@@ -26,6 +27,7 @@ SLOWEST = 1.5
 """Times eager fp32: a precision that the processor has no instructions for is slower than this or near it."""
 
 DEADLINE_S = 60
+TOO_LONG = f"the self-test took longer than {DEADLINE_S} s"
 _PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
 
 
@@ -43,7 +45,7 @@ class _Verdict:
 
 def probe() -> Offer:
     """Run the self-test in children of this process until each precision has passed, failed or crashed one."""
-    passed, reasons, limit, most_non_zero = set(), [], WEIGHT_LIMIT, 0.0
+    passed, reasons, limit, most_non_zero, late = set(), [], WEIGHT_LIMIT, 0.0, False
     waiting = list(_PRECISIONS)
     while waiting:
         verdicts, ending = _in_child(waiting)
@@ -57,18 +59,25 @@ def probe() -> Offer:
             waiting.remove(precision)
         if waiting and (ending or not verdicts):
             reasons.append(f"{waiting.pop(0)}: {ending or 'the self-test said nothing'}")
-    return Offer(frozenset(passed), limit, "; ".join(reasons), most_non_zero)
+            late = late or ending == TOO_LONG
+    return Offer(frozenset(passed), limit, "; ".join(reasons), most_non_zero, late)
 
 
 def _in_child(precisions: Sequence[Precision]) -> tuple[dict[Precision, _Verdict], str]:
     """Verdicts in order, and how the child ended if it did not end well."""
-    command = [sys.executable, "-m", "agent.engines.packed.probe", *precisions]
+    command = child_process.command("agent.engines.packed.probe", *precisions)
     try:
         child = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=DEADLINE_S, check=False
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env=child_process.environment(),
         )
     except subprocess.TimeoutExpired:
-        return {}, f"the self-test took longer than {DEADLINE_S} s"
+        return {}, TOO_LONG
     lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     verdicts = {Precision(line.pop("precision")): _Verdict(**line) for line in lines}
     if child.returncode < 0:

@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 
 from agent.engines import device
-from agent.engines.device import DeviceCache
+from agent.engines.device import DeviceCache, Measured
 
 
 class Counted:
-    def __init__(self) -> None:
+    def __init__(self, *doubts: str) -> None:
         self.calls = 0
+        self.before: list[object] = []
+        self._doubts = doubts
 
-    def __call__(self) -> dict[str, object]:
+    def __call__(self, before: dict[str, object] | None) -> Measured:
+        doubt = self._doubts[min(self.calls, len(self._doubts) - 1)] if self._doubts else ""
+        self.before.append(before)
         self.calls += 1
-        return {"call": self.calls}
+        return Measured({"call": self.calls}, doubt)
 
 
 def test_kept_by_topic_and_subject(tmp_path: Path) -> None:
@@ -48,3 +52,36 @@ def test_without_a_place_to_keep_it_is_measured_each_time(directory: Path | None
     for _ in range(2):
         DeviceCache(directory).value("choice", "a", measure)
     assert measure.calls == 2
+
+
+def starts(monkeypatch: pytest.MonkeyPatch, directory: Path, measure: Counted, count: int) -> list[int]:
+    """At which of so many starts of an agent it was measured."""
+    measured_at = []
+    for number in range(count):
+        monkeypatch.setattr(device, "_session", lambda number=number: number)
+        calls = measure.calls
+        for _ in range(3):  # a worker and its children ask more than once
+            DeviceCache(directory).value("choice", "a", measure)
+        measured_at += [number] * (measure.calls - calls)
+    return measured_at
+
+
+def test_what_was_measured_in_doubt_is_measured_again_ever_more_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Counted("the time of packed was up")
+    assert starts(monkeypatch, tmp_path, measure, 20) == [0, 1, 3, 7, 15]
+    assert measure.before[:3] == [None, {"call": 1}, {"call": 2}]
+
+
+def test_without_a_doubt_it_is_kept_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = Counted("the time of packed was up", "")
+    assert starts(monkeypatch, tmp_path, measure, 20) == [0, 1]
+
+
+def test_what_an_earlier_version_kept_for_good_is_measured_anew(tmp_path: Path) -> None:
+    measure = Counted()
+    DeviceCache(tmp_path).value("choice", "a", measure)
+    (kept,) = tmp_path.iterdir()
+    kept.write_text('{"engines": {}, "reasons": ["full: no engine runs it (onnx was not done after 30 s)"]}')
+    assert DeviceCache(tmp_path).value("choice", "a", measure) == {"call": 2}
