@@ -1,9 +1,13 @@
 """Where messages go: results to standard output, everything else to standard error; exit codes by sysexits(3)."""
 
+import codecs
+import os
+import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 EX_USAGE = 64
 EX_DATAERR = 65
@@ -19,3 +23,35 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong on standard error and end with `code`."""
     err.print(message, markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def fit_terminal() -> int | None:
+    """Lay `out` out for the terminal as it is now; its height in lines, None where `out` is no terminal.
+
+    Asked again for every frame: a terminal changes its size while something runs in it. What the environment
+    says (COLUMNS, LINES) is older than what the terminal itself says.
+    """
+    if not out.file.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        columns, lines = os.get_terminal_size(out.file.fileno())
+        if columns and lines:
+            out.size = ConsoleDimensions(columns, lines)
+    return out.size.height
+
+
+def write_any_encoding() -> None:
+    """Let a terminal that is not UTF-8 show what it can, instead of ending the command with a traceback."""
+    codecs.register_error("plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="plain")  # type: ignore[union-attr]  # a test's stream may not have it
+
+
+_PLAIN = {"≤": "<=", "≥": ">=", "→": "->", "▶": ">", "…": "...", "·": "."}
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end

@@ -4,7 +4,7 @@ import typer
 
 from agent import __version__
 from agent.cli import bench, bundle, demo, doctor, policy, record, run, status
-from agent.cli.console import out
+from agent.cli.console import out, write_any_encoding
 
 app = typer.Typer(
     name="tidegate",
@@ -33,6 +33,7 @@ def top(version: bool = typer.Option(False, "--version", help="Print the version
 
 def main() -> None:
     """Entry point of the `tidegate` command."""
+    write_any_encoding()
     app()
 
 

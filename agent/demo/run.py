@@ -249,7 +249,14 @@ class Demo:
             stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, "TERM": "dumb"},
         )
-        said, _ = await operator.communicate()
+        try:
+            said, _ = await operator.communicate()
+        except asyncio.CancelledError:
+            # The demo ends first. A transport that is left to the garbage collector writes a traceback.
+            with suppress(ProcessLookupError):
+                operator.kill()
+            await operator.communicate()
+            raise
         self._view.note(f"$ tidegate {' '.join(command[:2])} {PUSHED_POLICY.name}: {said.decode().strip()}")
 
 
