@@ -15,7 +15,15 @@ from typing import Literal, Protocol
 from agent import config as configuration
 from agent.config import AgentConfig
 from agent.engines.catalog import installed_engines
-from agent.fleet.broker import LocalBroker, find_mosquitto
+from agent.fleet.broker import (
+    LocalBroker,
+    LocalBrokerError,
+    embedded,
+    find_embedded,
+    find_mosquitto,
+    how_to_get_mosquitto,
+    mosquitto,
+)
 from agent.fleet.watch import Watch, WatchError
 from agent.paths import profiles_directory
 from agent.supervisor.events import Event
@@ -148,15 +156,23 @@ class Demo:
         """The broker that was named, else one of our own, else the profile's; None leaves the spool alone."""
         if self._broker is not None:
             return self._broker
-        if find_mosquitto() is None:
-            if self._base.broker is not None:
-                return self._base.broker
-            self._view.note("no mosquitto here: telemetry stays in the spool (apt install mosquitto to see MQTT)")
-            return None
-        local = LocalBroker(self._directory / "broker")
-        local.start()
-        closing.callback(local.stop)
-        return configuration.Broker(host=local.address.host, port=local.address.port)
+        for program, is_here in ((mosquitto, find_mosquitto() is not None), (embedded, find_embedded())):
+            if not is_here:
+                continue
+            local = LocalBroker(self._directory / program.__name__, program=program)
+            try:
+                local.start()
+            except LocalBrokerError as error:
+                self._view.note(f"{program.__name__}: {error}")
+                continue
+            closing.callback(local.stop)
+            return configuration.Broker(host=local.address.host, port=local.address.port)
+        if self._base.broker is None:
+            self._view.note(
+                "no MQTT broker here, so no policy is pushed and telemetry stays in the spool; "
+                f"to see both: {how_to_get_mosquitto()}, or pip install iotcore"
+            )
+        return self._base.broker
 
     def _open_witness(self, broker: Broker, device: str, closing: AsyncExitStack) -> Watch:
         try:
