@@ -84,11 +84,9 @@ def build_demo(
     meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
-    try:
-        from agent.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
-        from agent.calibration.hosts import HostError  # noqa: PLC0415 - beside it
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
+    from agent.calibration.hosts import HostError  # noqa: PLC0415 - beside it
+
     try:
         with BuildProgress() as progress:
             recipe = Recipe(engines=tuple(engine or (AUTO,)))
@@ -136,14 +134,12 @@ def build(
     meter: MeterOption = None,
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
-    try:
-        # They import torch, which the other commands do without.
-        from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
-        from agent.calibration.datasets import Picture  # noqa: PLC0415
-        from agent.calibration.plan import Plan  # noqa: PLC0415
-        from agent.calibration.risk import risk_of  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    # They import torch, which the other commands do without.
+    from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
+    from agent.calibration.datasets import Picture  # noqa: PLC0415
+    from agent.calibration.plan import Plan  # noqa: PLC0415
+    from agent.calibration.risk import risk_of  # noqa: PLC0415
+
     command = shlex.join(["tidegate", *sys.argv[1:]])
     try:
         limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
@@ -169,10 +165,8 @@ def report(
 ) -> None:
     """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
     opened = _open(bundle)
-    try:
-        from agent.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+
     page.write_text(render(opened), encoding="utf-8")
     out.print(f"wrote {page}", markup=False)
 

@@ -16,7 +16,7 @@ from agent.cli.console import EX_CONFIG, EX_UNAVAILABLE, err, fail, fit_terminal
 from agent.cli.view import render
 from agent.cli.wrapping import wrap
 from agent.config import Broker, load_config
-from agent.demo.run import Demo, DemoError
+from agent.demo.run import Demo, DemoError, EngineName
 from agent.documents import DocumentError
 from agent.paths import profiles_directory
 from agent.supervisor.events import Event
@@ -36,6 +36,9 @@ def demo(
         bool, typer.Option("--replay-all", help="Replay every reading of the day, also those this machine has.")
     ] = False,
     broker: Annotated[str | None, typer.Option(help="HOST:PORT of a broker, instead of starting one.")] = None,
+    engine: Annotated[
+        EngineName | None, typer.Option(help="What runs the model; onnx where it is installed, else auto.")
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="JSON lines even in a terminal.")] = False,
 ) -> None:
     """Run the agent in the foreground on the demo profile: a replayed day, real digits, a policy push."""
@@ -48,6 +51,7 @@ def demo(
                 seconds=seconds,
                 replay_all=replay_all,
                 broker=None if broker is None else _named(broker),
+                engine=engine,
                 view=view,
             )
             summary = asyncio.run(run.run())

@@ -14,7 +14,9 @@ from typing import Literal, Protocol
 
 from agent import config as configuration
 from agent.config import AgentConfig
-from agent.engines.catalog import installed_engines
+from agent.engines.auto import NAME as AUTO
+from agent.engines.catalog import RUNTIMES, UnknownEngine, installed_engines
+from agent.extras import missing
 from agent.fleet.broker import (
     LocalBroker,
     LocalBrokerError,
@@ -40,6 +42,9 @@ PUSH_AFTER_SHARE = 0.3
 PUSHED_POLICY = Path("policies/demo-careful.yaml")
 LOAD_ENDS_S = 40.0
 WITNESS_S = 5.0
+
+
+EngineName = Literal["auto", "onnx", "packed", "eager"]
 
 
 class DemoError(Exception):
@@ -97,11 +102,13 @@ class Demo:
         seconds: float | None,
         replay_all: bool,
         broker: configuration.Broker | None,
+        engine: EngineName | None = None,
         view: View,
     ) -> None:
         self._directory = directory
         self._seconds = seconds
         self._broker = broker
+        self._engine = engine
         self._view = view
         self._end = asyncio.Event()
         self._visited: list[str] = []
@@ -192,7 +199,7 @@ class Demo:
                 "listen": configuration.Listen.model_construct(unix=self._directory / "tidegate.sock", tcp=0),
                 "broker": broker,
                 "replay": replay,
-                "worker": configuration.Worker(engine=_engine()),
+                "worker": configuration.Worker(engine=_engine(self._engine)),
             }
         )
 
@@ -334,9 +341,17 @@ def _lost(account: SpoolAccount | None, witness: Watch | None) -> int | None:
     return len(witness.lost(left_the_spool))
 
 
-def _engine() -> Literal["auto", "onnx"]:
-    """The one that is by far the fastest on a net as small as the demo's, where it is installed.
+def _engine(named: EngineName | None) -> EngineName:
+    """The one that was named, else the one that is by far the fastest on a net as small as the demo's.
 
-    Measuring that, as `auto` does, takes seconds.
+    Measuring that, as `auto` does, takes seconds. Raises DemoError for one that can't be had.
     """
-    return "onnx" if "onnx" in installed_engines() else "auto"
+    try:
+        installed = installed_engines()
+    except UnknownEngine as error:
+        raise DemoError(str(error)) from None
+    if named is None:
+        return "onnx" if "onnx" in installed else "auto"
+    if named != AUTO and named not in installed:
+        raise DemoError(f"engine {named}: {missing(RUNTIMES[named])}")
+    return named

@@ -12,11 +12,12 @@ from agent.engines.memory import keep_freed
 from agent.engines.network_cache import NetworkCache
 from agent.engines.packed.offer import Offer
 from agent.engines.waiting import wait_briefly
+from agent.extras import missing
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
 RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
-"""What each engine needs installed; also its extra's name, but for onnxruntime, whose extra is `onnx`."""
+"""What each engine needs installed."""
 
 ENGINES = (AUTO, *RUNTIMES)
 
@@ -40,8 +41,7 @@ def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: 
     if name not in RUNTIMES:
         raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
     if name not in installed_engines():
-        extra = "onnx" if name == "onnx" else "torch"
-        raise UnknownEngine(f"engine {name}: {RUNTIMES[name]} is missing; install tidegate[{extra}]")
+        raise UnknownEngine(f"engine {name}: {missing(RUNTIMES[name])}")
     return _OPENERS[name](bundle, cache, spin)
 
 
@@ -50,7 +50,7 @@ def installed_engines() -> tuple[str, ...]:
     found = tuple(name for name, runtime in RUNTIMES.items() if installed_version(runtime) is not None)
     if not found:
         raise UnknownEngine(
-            "no engine: neither onnxruntime nor torch is installed; install tidegate[onnx] or [torch]"
+            f"no engine: neither onnxruntime nor torch is installed; the smaller: {missing('onnxruntime')}"
         )
     return found
 
