@@ -1,6 +1,7 @@
 """Packages that only some commands need: which one a missing module is of, and the command that installs it."""
 
 import re
+import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, requires
 
@@ -16,10 +17,10 @@ def missing(module: str) -> str | None:
     if requirement is None:
         return None
     called = package if package == name else f"{package} (module {name})"
-    return (
-        f"{called} is missing; install it: {sys.executable} -m pip install '{requirement}'\n"
-        "(in a clone, ./install.sh dev brings everything)"
-    )
+    command = shlex.join([sys.executable, "-m", "pip", "install", requirement])
+    without_cuda = ", and with --torch-index URL a torch without CUDA" if name == "torch" else ""
+    clone = f"(in a clone, ./install.sh dev brings everything{without_cuda})"
+    return f"{called} is missing; install it: {command}\n{clone}"
 
 
 def _requirement(package: str) -> str | None:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.goal import Goal, GoalError, Knob, verdict
 from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
-from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
+from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out, show_table
 from agent.cli.meter_option import MeterOption
 from agent.cli.view import format_risk, format_share
 from agent.engines.auto import NAME as AUTO
@@ -21,6 +20,7 @@ from agent.engines.engine import REFERENCE
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
+from agent.terminal.table import Table
 from drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=True)
@@ -38,14 +38,14 @@ EngineOption = Annotated[
 
 COLUMNS = (
     "operating point",
-    "engine",
     "certified risk",
     "accuracy",
+    "p50",
+    "engine",
     "newly wrong",
     "blocks skipped",
-    "FLOPs",
-    "p50",
     "weights",
+    "FLOPs",
 )
 
 
@@ -60,7 +60,7 @@ def inspect(
         sys.stdout.write((bundle / LADDER).read_text())
         return
     _print_summary(opened)
-    out.print(_ladder_table(opened))
+    show_table(_ladder_table(opened))
 
 
 @app.command()
@@ -93,7 +93,7 @@ def build_demo(
             build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
     except HostError as error:
         fail(str(error), EX_DATAERR)
-    out.print(_ladder_table(_open(out_directory)))
+    show_table(_ladder_table(_open(out_directory)))
 
 
 @app.command()
@@ -153,7 +153,7 @@ def build(
     except (GoalError, *REFUSALS) as error:
         fail(str(error), EX_DATAERR)
     opened = _open(out_directory)
-    out.print(_ladder_table(opened))
+    show_table(_ladder_table(opened))
     if wanted.target is not None:
         out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
 
@@ -189,28 +189,27 @@ def _open(path: Path) -> Bundle:
 
 
 def _print_summary(bundle: Bundle) -> None:
-    out.print(f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}")
+    told = f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}"
+    out.print(told, markup=False, soft_wrap=True)
 
 
 def _ladder_table(bundle: Bundle) -> Table:
-    table = Table(title=f"{bundle.model}: ladder", title_justify="left")
     points = bundle.ladder.points
     metered = any(point.figures.energy_mj is not None for point in points)
-    for column in (*COLUMNS, *(("energy",) if metered else ())):
-        table.add_column(column)
+    rows = []
     for point in points:
         figures = point.figures
         cells = (
             point.name,
-            "any" if point.engine == REFERENCE else point.engine,
             format_risk(point.certified_risk),
             format_share(figures.accuracy),
+            f"{figures.latency_p50_ms:.2f} ms",
+            "any" if point.engine == REFERENCE else point.engine,
             format_share(figures.newly_wrong),
             f"{figures.skip_ratio:.0%}",
-            f"{figures.flops_ratio:.0%}",
-            f"{figures.latency_p50_ms:.2f} ms",
             f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
+            f"{figures.flops_ratio:.0%}",
         )
         energy = "unknown" if figures.energy_mj is None else f"{figures.energy_mj:.3g} mJ"
-        table.add_row(*cells, *((energy,) if metered else ()))
-    return table
+        rows.append((*cells, *((energy,) if metered else ())))
+    return Table(f"{bundle.model}: ladder", (*COLUMNS, *(("energy",) if metered else ())), rows)

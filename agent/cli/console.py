@@ -1,13 +1,15 @@
 """Where messages go: results to standard output, everything else to standard error; exit codes by sysexits(3)."""
 
 import codecs
-import os
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
 import typer
 from rich.console import Console, ConsoleDimensions
+
+from agent.terminal.size import columns, terminal_size
+from agent.terminal.table import Table, lay_out
 
 EX_USAGE = 64
 EX_DATAERR = 65
@@ -28,16 +30,18 @@ def fail(message: str, code: int) -> NoReturn:
 def fit_terminal() -> int | None:
     """Lay `out` out for the terminal as it is now; its height in lines, None where `out` is no terminal.
 
-    Asked again for every frame: a terminal changes its size while something runs in it. What the environment
-    says (COLUMNS, LINES) is older than what the terminal itself says.
+    Asked again for every frame: a terminal changes its size while something runs in it.
     """
-    if not out.file.isatty():
+    size = terminal_size(out)
+    if size is None:
         return None
-    with suppress(OSError, ValueError):
-        columns, lines = os.get_terminal_size(out.file.fileno())
-        if columns and lines:
-            out.size = ConsoleDimensions(columns, lines)
-    return out.size.height
+    out.size = ConsoleDimensions(size.columns, size.lines)
+    return size.lines
+
+
+def show_table(table: Table) -> None:
+    """The table in the terminal's width; a pipe gets each row on one line."""
+    out.print(lay_out(table, columns(out)), soft_wrap=True, end="")
 
 
 def write_any_encoding() -> None:

@@ -14,7 +14,6 @@ from rich.live import Live
 from agent.cli.broker_option import parse_broker
 from agent.cli.console import EX_CONFIG, EX_UNAVAILABLE, err, fail, fit_terminal, out
 from agent.cli.view import render
-from agent.cli.wrapping import wrap
 from agent.config import Broker, load_config
 from agent.demo.run import Demo, DemoError, EngineName
 from agent.documents import DocumentError
@@ -22,6 +21,7 @@ from agent.paths import profiles_directory
 from agent.supervisor.events import Event
 from agent.supervisor.main import StartError
 from agent.supervisor.status import Status, to_json
+from agent.terminal.wrapping import wrap
 
 VIEWS_PER_SECOND = 4
 LEAST_LINES = 12

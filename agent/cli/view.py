@@ -5,8 +5,8 @@ from datetime import datetime
 
 from rich.text import Text
 
-from agent.cli.rows import Line, Row, fit
 from agent.supervisor.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from agent.terminal.rows import Line, Row, fit
 from drivers.reading import (
     BATTERY,
     CPU,

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from rich.cells import cell_len, set_cell_size
 
-from agent.cli.wrapping import plain, wrap
+from agent.terminal.wrapping import plain, wrap
 
 
 @dataclass(frozen=True, slots=True)
