@@ -52,6 +52,8 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield from _standing(status)
     yield from _decision(status)
     yield from _service(status)
+    for trouble in getattr(status, "troubles", ()):
+        yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
     for age, note in enumerate(reversed(notes)):
         yield Row(11 + 20 * age, "note", note, at_most=2, more=13.1)
     yield from _ladder(status)

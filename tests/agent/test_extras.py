@@ -71,7 +71,6 @@ def test_every_optional_package_is_known_with_the_versions_tried() -> None:
         "PIL",
         "matplotlib",
         "pynvml",
-        "iotcore",
     ):
         told = missing(module)
         assert told is not None, (module, stated)
