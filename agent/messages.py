@@ -65,21 +65,33 @@ class Stop:
 class Ready:
     """Worker says: the engine is up and requests are answered at `point`.
 
-    `refused` holds the operating points that the engine can't run, each with the reason.
+    `refused` holds the operating points that the engine can't run, each with the reason; `bundle` is the hash of
+    the one that is served.
     """
 
     pid: int
     point: str
     engine: str
     refused: dict[str, str] = field(default_factory=dict)
+    bundle: str = ""
     kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """Worker says: it can't serve, and ends. With `other_bundle`, as the directory holds another one by now."""
+
+    reason: str
+    other_bundle: bool = False
+    kind: Literal["unable"] = "unable"
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
     """Worker answers Switch: it happened, or (`ok` False) it did not and `point` is what goes on serving.
 
-    `canary_agreement` is the share of canaries answered as recorded at calibration, None when none could run.
+    `canary_agreement` is the share of canaries answered as recorded at calibration, None when none could run. With
+    `bundle_changed` the reason is that the files are not those any more that the worker opened.
     """
 
     id: int
@@ -89,6 +101,7 @@ class Switched:
     switch_ms: float
     canary_agreement: float | None
     reason: str = ""
+    bundle_changed: bool = False
     kind: Literal["switched"] = "switched"
 
 
@@ -137,7 +150,7 @@ class Served:
 
 
 ToWorker = Switch | Ping | Report | Standing | Stop
-FromWorker = Ready | Switched | Pong | Served
+FromWorker = Ready | Unable | Switched | Pong | Served
 
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
 _from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="kind")])

@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-import sys
 
+from agent import child
 from agent.bench.figures import Figures, Goal
 
 FULL_SECONDS = 60
@@ -18,7 +18,7 @@ class BenchError(Exception):
 def run(*, quick: bool) -> Figures:
     """Run the demo bounded, without a terminal, and read its last line. Raises BenchError."""
     seconds = QUICK_SECONDS if quick else FULL_SECONDS
-    command = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", str(seconds)]
+    command = child.command("agent.cli.main", "demo", "--seconds", str(seconds))
     try:
         finished = subprocess.run(
             command,
@@ -27,6 +27,7 @@ def run(*, quick: bool) -> Figures:
             text=True,
             timeout=seconds + STARTUP_ALLOWANCE_S,
             check=False,
+            env=child.environment(),
         )
     except subprocess.TimeoutExpired:
         raise BenchError(f"the demo did not end within {seconds + STARTUP_ALLOWANCE_S} s") from None

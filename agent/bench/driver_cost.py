@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agent import child
 from agent.bench import device_tree, driver_trees
 from agent.bench.figures import Cell, Figures, Goal
 from drivers.catalog import discover_all
@@ -142,7 +143,7 @@ def _pass(found: Discovery) -> tuple[int, float]:
 
 def _psutil_pass(root: Path) -> tuple[int, float] | None:
     """The same tree in psutil's eyes: its paths are fixed, so that the tree is mounted over them for it alone."""
-    mount = f'mount --bind "{root}/sys/class" /sys/class && exec "$0" -c "$1"'
+    mount = f'mount --bind "{root}/sys/class" /sys/class && exec "$0" -P -c "$1"'
     done = _apart("-m", ["sh", "-c", mount, sys.executable, _PSUTIL])
     if done is None:
         return None
@@ -151,7 +152,7 @@ def _psutil_pass(root: Path) -> tuple[int, float] | None:
 
 
 def _storm(root: Path, seconds: float) -> dict[str, Cell]:
-    arguments = [sys.executable, "-m", "agent.bench.uevent_storm", str(root), str(seconds), str(_STORM_RATE)]
+    arguments = child.independent_command("agent.bench.uevent_storm", str(root), str(seconds), str(_STORM_RATE))
     done = _apart("-n", arguments)
     if done is None:
         return {"not run: needs Linux and the right to unshare": None}
@@ -167,7 +168,14 @@ def _apart(namespace: str, command: list[str]) -> str | None:
     unshare = ["unshare", *as_root, namespace]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         return None
-    done = subprocess.run([*unshare, *command], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [*unshare, *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=child.environment(),
+    )
     if done.returncode != 0:
         raise CostError(f"{' '.join(command[:4])} ended with code {done.returncode}: {done.stderr.strip()[-400:]}")
     return done.stdout

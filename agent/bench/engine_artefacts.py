@@ -10,6 +10,7 @@ from agent.engines.onnx.graph import Setting, X, build_graph
 from agent.engines.onnx.numbers import Numbers
 from agent.engines.onnx.protobuf import model_bytes
 from agent.engines.onnx.route import Part, steps_of
+from agent.engines.onnx.runtime import quantization
 
 
 def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = None) -> None:
@@ -23,20 +24,18 @@ def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = No
     plain.write_bytes(model_bytes(build_graph(whole, Setting(), Numbers(network))))
     if not with_int8:
         return
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415 - the bench extra
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
-
+    quantizer = quantization()
     logging.getLogger().setLevel(logging.ERROR)
     prepared = directory / "prepared.onnx"
-    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-    quantize_static(
+    quantizer.shape_inference.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    quantizer.quantize_static(
         str(prepared),
         str(directory / "int8.onnx"),
         _Reader(inputs_for(network) if inputs is None else inputs),
-        quant_format=QuantFormat.QDQ,
+        quant_format=quantizer.QuantFormat.QDQ,
         per_channel=True,
         # Not its default: on x86 with VNNI unsigned activations are the faster, so the harder, peer.
-        activation_type=QuantType.QUInt8,
+        activation_type=quantizer.QuantType.QUInt8,
     )
 
 

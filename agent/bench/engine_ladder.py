@@ -5,7 +5,6 @@ All contestants answer the images of the report part V, which nothing else has s
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from agent import child
 from agent.bench.engine_artefacts import keep_onnx_models
 from agent.bench.engine_ladder_peer import BUNDLE, IMAGES
 from agent.bench.engine_networks import write_network
@@ -202,9 +202,14 @@ def _installed(peer: str) -> bool:
 
 @contextmanager
 def _contestant(name: str, directory: Path, threads: int) -> Iterator[_Contestant]:
-    command = [sys.executable, "-m", "agent.bench.engine_ladder_peer", name, str(directory), str(threads)]
+    command = child.command("agent.bench.engine_ladder_peer", name, str(directory), str(threads))
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=child.environment(),
     )
     try:
         assert process.stdout is not None  # noqa: S101 - a pipe

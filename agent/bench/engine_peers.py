@@ -110,14 +110,14 @@ def _runtime(model: str, spinning: bool = True) -> Callable[[Path, int], Run]:
     """ONNX Runtime as it comes: its own thread pool settings, spinning included unless that is turned off."""
 
     def opened(directory: Path, threads: int) -> Run:
-        import onnxruntime  # noqa: PLC0415
+        from agent.engines.onnx.runtime import InferenceSession, SessionOptions  # noqa: PLC0415
 
-        options = onnxruntime.SessionOptions()
+        options = SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(str(directory / model), options, providers=["CPUExecutionProvider"])
+        session = InferenceSession(str(directory / model), options, providers=["CPUExecutionProvider"])
 
         def run(batch: Array) -> Array:
             outputs: Array = session.run(None, {"x": batch})[0]

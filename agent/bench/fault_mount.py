@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agent import child
 from agent.bench.faults import CONTROL
 
 _MOUNT_WAIT_S = 10.0
@@ -68,10 +68,11 @@ def mounted(tree: Mapping[str, bytes]) -> Iterator[FaultMount]:
         texts = {name: base64.b64encode(content).decode() for name, content in tree.items()}
         encoded.write_text(json.dumps(texts))
         server = subprocess.Popen(
-            [sys.executable, "-m", "agent.bench.fault_fs", str(root), str(encoded)],
+            child.command("agent.bench.fault_fs", str(root), str(encoded)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=child.environment(),
         )
         try:
             _wait(server, root)

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import torch
 
+from agent import child
 from agent.bench.full_network import full_network
 from agent.calibration.setting import Setting
 from agent.engines.eager import EagerEngine
@@ -43,10 +44,12 @@ class HeldError(Exception):
 
 def measure(name: str, precision: Precision, resolution: int, weights: Path | None = None) -> Held:
     """Run the process. Raises HeldError."""
-    command = [sys.executable, "-m", "agent.bench.held_memory", name, precision, str(resolution)]
-    command += [] if weights is None else [str(weights)]
+    kept = [] if weights is None else [str(weights)]
+    command = child.command("agent.bench.held_memory", name, precision, str(resolution), *kept)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=child.environment()
+        )
     except subprocess.TimeoutExpired:
         raise HeldError(f"{name} at {resolution} did not answer within {TIMEOUT_S} s") from None
     if done.returncode != 0:

@@ -4,10 +4,11 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from agent import child
 
 
 class PeerEnded(Exception):  # noqa: N818 - reads as what it is at the call site
@@ -20,10 +21,11 @@ class PeerProcess:
     def __init__(self, name: str, module: str, arguments: Sequence[str]) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            child.command(module, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=child.environment(),
         )
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from agent import child
 from drivers.linux import power_supply
 from drivers.linux.uevents import Uevents
 from drivers.reading import POWER_SOURCE
@@ -36,13 +37,13 @@ def main() -> None:
     sampler.start()
     time.sleep(1)
     quiet_share = _cpu_share(lambda: time.sleep(_QUIET_S))
-    command = [sys.executable, "-m", "agent.bench.uevent_sender", str(rate), str(seconds)]
-    sender = subprocess.Popen(command)
+    command = child.command("agent.bench.uevent_sender", str(rate), str(seconds))
+    sender = subprocess.Popen(command, env=child.environment())
     storm_share = _cpu_share(sender.wait)
     # The last change comes with one last event, as the plug that ends a storm does.
     online.write_text("1\n")
     changed_at = time.monotonic()
-    subprocess.run([sys.executable, "-m", "agent.bench.uevent_sender", "1", "1"], check=True)
+    subprocess.run(child.command("agent.bench.uevent_sender", "1", "1"), check=True, env=child.environment())
     right_after_s = None
     while time.monotonic() - changed_at < _LAST_STATE_WITHIN_S:
         if sampler.snapshot().word(POWER_SOURCE) == "external":

@@ -1,7 +1,5 @@
 """A bundle from any model and the data of its user: discover, split, calibrate, write."""
 
-import importlib
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from agent.calibration.plan import Plan
 from agent.calibration.progress import Progress
 from agent.calibration.risk import RiskError, mean_kl
 from agent.calibration.split import Split, split_data
+from agent.calibration.users_code import UsersCodeError, find_function
 from agent.models.bundle_file import InputSpec, Provenance
 from agent.models.bundle_writer import Contents, write_bundle
 from agent.models.discovery import DiscoveryError, discover
@@ -58,7 +57,7 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
     one of REFUSALS.
     """
     torch.manual_seed(request.seed)
-    model = load_model(request.model)
+    model = load_model(request.model, progress)
     data = read_data(request.data, request.picture)
     split = split_for(data, request.seed)
     example = torch.from_numpy(scaled(split.search.inputs[:2], data.scale))
@@ -96,18 +95,14 @@ def _names(data: Dataset, outputs: int) -> tuple[str, ...]:
     return tuple(str(index) for index in range(outputs))
 
 
-def load_model(path: str) -> nn.Module:
-    """The model that `package.module:factory` returns, found from the working directory too. Raises BuildError."""
-    module_name, _, factory = path.partition(":")
-    if not factory:
-        raise BuildError(f"--model {path}: say package.module:factory, the factory being called without arguments")
-    sys.path.insert(0, str(Path.cwd()))
+def load_model(path: str, progress: Progress) -> nn.Module:
+    """The model that `package.module:factory` returns, found as `find_function` finds it. Raises BuildError."""
     try:
-        made = getattr(importlib.import_module(module_name), factory)()
-    except (ImportError, AttributeError) as error:
+        factory = find_function(path, Path.cwd())
+        progress(f"model: {path} in {factory.file}")
+        made = factory()
+    except UsersCodeError as error:
         raise BuildError(f"--model {path}: {error}") from error
-    finally:
-        sys.path.pop(0)
     if not isinstance(made, nn.Module):
         raise BuildError(f"--model {path}: returned {type(made).__name__}, needed is a torch.nn.Module")
     return made.eval()

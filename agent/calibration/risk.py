@@ -1,14 +1,15 @@
 """What counts as a failure of an operating point, per input: with labels or without, for any kind of output."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from agent.calibration.users_code import UsersCodeError, find_function
 from agent.engines.engine import Array
 from agent.models import comparing
 from agent.models.comparing import Mask
@@ -122,14 +123,16 @@ def across_threshold(bound: float) -> RiskMeasure:
 
 def by_function(path: str) -> RiskMeasure:
     """A user's own `package.module:function(full, outputs) -> bool (samples,)`. Raises RiskError."""
-    module, _, name = path.partition(":")
     try:
-        function: Differ = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        function = find_function(path, Path.cwd())
+    except UsersCodeError as error:
         raise RiskError(f"--risk {path}: {error}") from error
 
     def differ(full: Array, outputs: Array) -> Mask:
-        mask = np.asarray(function(full, outputs))
+        try:
+            mask = np.asarray(function(full, outputs))
+        except UsersCodeError as error:
+            raise RiskError(f"--risk {path}: {error}") from error
         if mask.dtype != np.bool_ or mask.shape != (len(full),):
             raise RiskError(f"{path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
         return mask

@@ -1,16 +1,17 @@
 """`tidegate run`: the agent as a service."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agent import child
 from agent.cli.configuration import DEFAULT_CONFIG
 
 
 def run(config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
     """Serve the model and keep to the policy until SIGTERM or Ctrl-C."""
     # The same process under another program: what the command line imported would stay in memory for months.
-    os.execv(sys.executable, [sys.executable, "-m", "agent.supervisor", str(config)])  # noqa: S606 - no shell
+    command = child.independent_command("agent.supervisor", str(config))
+    os.execve(command[0], command, child.environment())  # noqa: S606 - no shell

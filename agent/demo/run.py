@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from agent import child
 from agent import config as configuration
 from agent.config import AgentConfig
 from agent.engines.auto import NAME as AUTO
@@ -213,7 +212,8 @@ class Demo:
             # The client is to stop asking before the agent stops answering, so signals are ours first.
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._end.set)
-            up.set_result((supervisor, stop))
+            if not up.done():
+                up.set_result((supervisor, stop))
 
         agent = asyncio.create_task(
             run_agent(config, observers=[self._observe], worker_log=worker_log, started=started)
@@ -248,12 +248,10 @@ class Demo:
             str(supervisor.listeners.tcp_port),
         ]
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agent.bench.load",
-            *arguments,
+            *child.command("agent.bench.load", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
+            env=child.environment(),
             start_new_session=True,  # Ctrl-C is for the demo, which then tells the client
         )
 
@@ -262,15 +260,11 @@ class Demo:
         await asyncio.sleep((self._seconds or DAY_S) * PUSH_AFTER_SHARE)
         command = ["policy", "push", str(profiles_directory() / PUSHED_POLICY), "--device", device]
         operator = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agent.cli.main",
-            *command,
-            *_address_options(broker),
+            *child.command("agent.cli.main", *command, *_address_options(broker)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "TERM": "dumb"},
+            env=child.environment(TERM="dumb"),
         )
         try:
             said, _ = await operator.communicate()

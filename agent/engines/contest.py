@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent import child as child_process
 from agent.engines.choice import Trial
 from agent.engines.engine import Array, Engine, UnsupportedPoint, Variant
 from agent.engines.memory import keep_one_heap
@@ -33,10 +34,16 @@ def contest(bundle: Bundle, engines: Sequence[str], cache_dir: Path | None, spin
 
 def _trials(bundle: Bundle, engine: str, cache_dir: Path | None, spin: bool) -> list[Trial]:
     arguments = (str(bundle.path), engine, str(cache_dir or ""), "spin" if spin else "")
-    command = [sys.executable, "-m", "agent.engines.contest", *arguments]
+    command = child_process.command("agent.engines.contest", *arguments)
     try:
         child = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=DEADLINE_S, check=False
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env=child_process.environment(),
         )
         output, ending = child.stdout, _ending(child)
     except subprocess.TimeoutExpired as expired:

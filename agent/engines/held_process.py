@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from agent import child
 from agent.engines.catalog import open_engine
 from agent.engines.memory import keep_one_heap
 from agent.models.bundle import open_bundle
@@ -31,9 +32,17 @@ class HeldProcess:
 
 def measure_process(bundle: Path, point: str) -> HeldProcess | None:
     """Run the process; None where it did not come to its end, as when the point's engine is not installed."""
-    command = [sys.executable, "-m", "agent.engines.held_process", str(bundle), point]
+    command = child.command("agent.engines.held_process", str(bundle), point)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=child.environment(),
+        )
     except subprocess.TimeoutExpired:
         return None
     return HeldProcess(**json.loads(done.stdout)) if done.returncode == 0 else None

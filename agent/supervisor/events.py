@@ -15,6 +15,8 @@ class EventKind(StrEnum):
     WORKER = "worker"
     FAULT = "fault"
     CONTROL = "control"
+    BUNDLE = "bundle"
+    SOCKET = "socket"
 
 
 @dataclass(frozen=True, slots=True)

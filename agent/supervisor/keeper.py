@@ -4,11 +4,10 @@ import asyncio
 import itertools
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TypeVar
@@ -16,6 +15,7 @@ from typing import IO, TypeVar
 import psutil
 from pydantic import ValidationError
 
+from agent import child
 from agent.messages import (
     FromWorker,
     Ping,
@@ -28,9 +28,11 @@ from agent.messages import (
     Switch,
     Switched,
     ToWorker,
+    Unable,
     decode_from_worker,
     encode,
 )
+from agent.supervisor.left_over import remember_worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=FromWorker)
@@ -71,6 +73,10 @@ class WorkerSpec:
     spin: bool = False
     memory_limit_bytes: int | None = None
     log_file: IO[bytes] | None = None
+    bundle_sha256: str | None = None
+    """The bundle that may be served; None for whichever lies there."""
+    record: Path | None = None
+    """Where to write down which process the worker is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class WorkerKeeper:
         self.refused: Mapping[str, str] = {}
         self.state = WorkerState.DOWN
         self.restarts = 0
+        self.bundle_changed = asyncio.Event()
+        """Set when a worker finds other files than those of the bundle that it is to serve."""
         self._process: asyncio.subprocess.Process | None = None
         self._at_point_since = 0.0
         self._proven_point = point
@@ -128,6 +136,8 @@ class WorkerKeeper:
     async def switch(self, point: str) -> Switched:
         """Move the worker to another point. Raises WorkerDown when it isn't there, dies or takes for ever."""
         switched = await self._ask(Switch(next(self._ids), point), Switched, SWITCH_DEADLINE_S)
+        if switched.bundle_changed:
+            self.bundle_changed.set()
         if switched.ok:
             self.point = switched.point
             self._at_point_since = time.monotonic()
@@ -162,6 +172,19 @@ class WorkerKeeper:
         except TimeoutError:
             self.kill(f"it did not stop within {STOP_DEADLINE_S:.0f} s")
 
+    async def renew(self, listening: tuple[socket.socket, ...], reason: str) -> None:
+        """Let a worker on these sockets take over from the present one, which first answers what is in flight."""
+        self._spec = replace(self._spec, listening=listening)
+        process = self._process
+        if process is not None:
+            self._kill_reason = reason
+            self._send(Stop())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_DEADLINE_S):
+                    await process.wait()
+            if self._process is process:
+                self.kill(reason)
+
     def kill(self, reason: str) -> None:
         """End the worker at once; the next one starts where this one was."""
         if self._process is not None:
@@ -179,14 +202,14 @@ class WorkerKeeper:
         arguments += ["--keep-bytes", str(self._spec.keep_bytes)]
         if self._spec.spin:
             arguments += ["--spin"]
+        if self._spec.bundle_sha256 is not None:
+            arguments += ["--bundle-sha256", self._spec.bundle_sha256]
         arguments += ["--control-fd", str(theirs.fileno())]
         for listening in self._spec.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agent.worker",
-            *arguments,
+            *child.command("agent.worker", *arguments),
+            env=child.environment(),
             pass_fds=inherited,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=self._spec.log_file,
@@ -195,6 +218,8 @@ class WorkerKeeper:
         )
         theirs.close()
         self._process = process
+        if self._spec.record is not None:
+            remember_worker(self._spec.record, process.pid)
         started = time.monotonic()
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._watch(process.pid))]
@@ -215,7 +240,14 @@ class WorkerKeeper:
             except ValidationError as error:
                 self.kill(f"it sent nonsense: {error.errors(include_url=False)[0]['msg']}")
                 return
-            if isinstance(message, Ready):
+            if isinstance(message, Unable):
+                self._kill_reason = message.reason
+                if message.other_bundle:
+                    self.bundle_changed.set()
+            elif isinstance(message, Ready) and self._spec.bundle_sha256 not in {None, message.bundle}:
+                self.kill(f"it serves bundle {message.bundle[:12]}..., not {self._spec.bundle_sha256}")
+                return
+            elif isinstance(message, Ready):
                 self.state = WorkerState.SERVING
                 self.point = message.point
                 self.engine = message.engine

@@ -31,6 +31,15 @@ class Listeners:
     unix_path: Path | None
     tcp_port: int | None
 
+    def restored(self) -> "Listeners | None":
+        """With a new Unix socket where the file of this one has been deleted; None while it is there.
+
+        Raises ListenerError.
+        """
+        if self.unix_path is None or self.unix_path.exists():
+            return None
+        return Listeners((_listen_unix(self.unix_path), *self.sockets[1:]), self.unix_path, self.tcp_port)
+
     def close(self) -> None:
         """Close the sockets and take the Unix socket's file away."""
         for listening in self.sockets:

@@ -19,6 +19,8 @@ from agent.models.errors import BundleError
 from agent.policy.schema import load_layers, load_policy
 from agent.policy.store import PolicyStore, StoreError, digest_of
 from agent.supervisor.journal import Observer
+from agent.supervisor.left_over import FILE_NAME as WORKER_RECORD
+from agent.supervisor.left_over import end_left_over
 from agent.supervisor.listeners import ListenerError, open_listeners
 from agent.supervisor.pushes import Running
 from agent.supervisor.service import Supervisor
@@ -47,17 +49,20 @@ async def run_agent(
 ) -> None:
     """Run an agent until SIGTERM or SIGINT, or until the event handed to `started` is set.
 
-    `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
+    It starts over, policy and all, when another bundle lies where the one was that it can serve no longer, and
+    calls `started` again. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
     Raises StartError or DocumentError before anything serves.
     """
     stop = asyncio.Event()
-    with ExitStack() as held:
-        supervisor = _open(config, held, observers, worker_log, sysroot)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        started(supervisor, stop)
-        await supervisor.run(stop)
+    superseded = True
+    while superseded and not stop.is_set():
+        with ExitStack() as held:
+            supervisor = _open(config, held, observers, worker_log, sysroot)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            started(supervisor, stop)
+            superseded = await supervisor.run(stop)
 
 
 def _open(
@@ -70,6 +75,7 @@ def _open(
     try:
         config.state_dir.mkdir(parents=True, exist_ok=True)
         held.enter_context(_only_one(config.state_dir))
+        end_left_over(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = None if config.board is None else find_profile(config.board)
         local = parse(read(config.policy), str(config.policy))

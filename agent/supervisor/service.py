@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import IO
 
@@ -12,7 +12,8 @@ from agent.boards import Profile
 from agent.config import AgentConfig
 from agent.documents import Document
 from agent.messages import Served
-from agent.models.bundle import Bundle
+from agent.models.bundle import Bundle, open_bundle
+from agent.models.errors import BundleError
 from agent.models.ladder import OperatingPoint
 from agent.paths import cache_directory
 from agent.policy.decision import Decision
@@ -26,8 +27,10 @@ from agent.supervisor.events import Event, EventKind
 from agent.supervisor.inputs import Inputs
 from agent.supervisor.journal import Journal, Observer
 from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from agent.supervisor.kept_socket import KeptSocket
 from agent.supervisor.last_point import read_last_point, write_last_point
-from agent.supervisor.listeners import Listeners
+from agent.supervisor.left_over import FILE_NAME as WORKER_RECORD
+from agent.supervisor.listeners import ListenerError, Listeners
 from agent.supervisor.pushes import Pushes, Running
 from agent.supervisor.sd_notify import notify
 from agent.supervisor.settings import Settings
@@ -54,6 +57,8 @@ TICK_S = 0.5
 """How often the policy is consulted; a decision costs well under a millisecond."""
 FIRST_READINGS_S = 1.0
 """Given to the drivers before the first decision, so that it isn't made blind."""
+SOCKETS_S = 1.0
+"""How often it is looked whether the sockets' files are still there."""
 DRAIN_S = 5.0
 TASK_END_S = 6.0
 
@@ -102,6 +107,8 @@ class Supervisor:
             spin=config.worker.spin,
             memory_limit_bytes=None if memory_limit is None else int(memory_limit),
             log_file=worker_log,
+            bundle_sha256=bundle.sha256,
+            record=config.state_dir / WORKER_RECORD,
         )
         self._drift = DriftRecord(config.state_dir, bundle.sha256, bundle.ladder, self._journal.emit)
         self._inputs = Inputs(config.inputs.max_age, self._emit_from_any_thread)
@@ -133,13 +140,22 @@ class Supervisor:
         if broker is not None:
             self._link = Link(broker, device, spool, on_policy=self._pushes.receive, on_input=self._inputs.receive)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`; then let the worker finish, drain the spool, and leave nothing behind."""
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Serve until `stop`; then let the worker finish, drain the spool, and leave nothing behind.
+
+        Serves no longer either when the bundle has been replaced and is needed: True then.
+        """
         async with AsyncExitStack() as closing:
-            status_server = await serve_status(self._config.state_dir / FILE_NAME, self.status)
-            closing.push_async_callback(_close, status_server)
-            commands = await serve_commands(self._config.state_dir / COMMANDS, self._drift.forget)
-            closing.push_async_callback(_close, commands)
+            kept = (
+                KeptSocket(self._config.state_dir / FILE_NAME, lambda path: serve_status(path, self.status)),
+                KeptSocket(
+                    self._config.state_dir / COMMANDS, lambda path: serve_commands(path, self._drift.forget)
+                ),
+            )
+            for each in kept:
+                await each.start()
+                closing.push_async_callback(each.close)
+            closing.callback(self._close_listeners)
             closing.callback(self._drift.save)
             self._sampler.start()
             closing.callback(self._sampler.stop)
@@ -150,14 +166,21 @@ class Supervisor:
             await closing.enter_async_context(self._settings.kept())
             tasks = [
                 asyncio.create_task(coroutine)
-                for coroutine in (self._keeper.run(), self._control_loop(), self._telemetry_loop())
+                for coroutine in (
+                    self._keeper.run(),
+                    self._control_loop(),
+                    self._telemetry_loop(),
+                    self._socket_loop(kept),
+                )
             ]
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            superseded = asyncio.create_task(self._superseded())
+            await asyncio.wait([*tasks, stopping, superseded], return_when=asyncio.FIRST_COMPLETED)
             notify(STOPPING=1)
             await self._send_telemetry()
             await self._keeper.stop()
-            for task in (*tasks[1:], stopping):
+            over = superseded.done() and not stop.is_set()
+            for task in (*tasks[1:], stopping, superseded):
                 task.cancel()
             _, late = await asyncio.wait(tasks, timeout=TASK_END_S)
             for task in late:
@@ -165,6 +188,7 @@ class Supervisor:
             for task in tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise error
+        return over
 
     def status(self) -> Status:
         """Everything there is to show."""
@@ -211,6 +235,55 @@ class Supervisor:
             # Fed by the loop's own progress: a loop that hangs is a service that hangs.
             notify(WATCHDOG=1, STATUS=f"{self._keeper.point}, worker {self._keeper.state}")
             await asyncio.sleep(TICK_S)
+
+    async def _superseded(self) -> None:
+        """Return once a worker needs the bundle and finds another one, which can be opened."""
+        told = ""
+        while True:
+            await self._keeper.bundle_changed.wait()
+            self._keeper.bundle_changed.clear()
+            path, old = self._config.bundle, self._bundle.sha256
+            try:
+                new = await asyncio.to_thread(open_bundle, path)
+            except (BundleError, OSError) as error:
+                text = f"{path} is not the bundle any more that was opened ({old[:12]}...), and is none: {error}"
+            else:
+                if new.sha256 == old:
+                    continue
+                text = (
+                    f"{path} holds another bundle ({new.model}, {new.sha256[:12]}...) than was opened "
+                    f"({self._bundle.model}, {old[:12]}...): starting over with it"
+                )
+                self._journal.emit(Event(EventKind.BUNDLE, text, {"opened": old, "found": new.sha256}))
+                return
+            if text != told:
+                told = text
+                self._journal.emit(Event(EventKind.BUNDLE, text, {"opened": old, "found": None}))
+
+    async def _socket_loop(self, kept: Sequence[KeptSocket]) -> None:
+        """Bring back the sockets whose files somebody deletes."""
+        told = ""
+        while True:
+            await asyncio.sleep(SOCKETS_S)
+            for each in kept:
+                await each.look()
+            try:
+                restored = await asyncio.to_thread(self.listeners.restored)
+            except ListenerError as error:
+                if str(error) != told:
+                    told = str(error)
+                    self._journal.emit(Event(EventKind.SOCKET, told, {}))
+                continue
+            if restored is None:
+                continue
+            before, self.listeners, told = self.listeners, restored, ""
+            text = f"{restored.unix_path}: somebody deleted it; it is listened on again, by another worker"
+            self._journal.emit(Event(EventKind.SOCKET, text, {}))
+            await self._keeper.renew(restored.sockets, "its socket's file had been deleted")
+            before.sockets[0].close()
+
+    def _close_listeners(self) -> None:
+        self.listeners.close()  # those of the end, not of the beginning
 
     async def _telemetry_loop(self) -> None:
         while True:
@@ -278,13 +351,6 @@ class Supervisor:
             waiting=None if counters is None else counters.waiting,
             dropped=None if counters is None else dict(counters.dropped),
         )
-
-
-async def _close(server: asyncio.Server) -> None:
-    server.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            await server.wait_closed()
 
 
 def _shown(decision: Decision) -> DecisionStatus:

@@ -5,23 +5,32 @@ import asyncio
 import logging
 import os
 import socket
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
-from agent.engines.catalog import open_engine
+from agent.engines.catalog import UnknownEngine, open_engine
+from agent.engines.engine import UnsupportedPoint
 from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
-from agent.messages import Ready, encode
-from agent.models.bundle import open_bundle
+from agent.messages import Ready, Unable, encode
+from agent.models.errors import BundleError
+from agent.parent import finish_within
 from agent.worker.choosing import first_point, refused_points
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
+from agent.worker.expected_bundle import OtherBundle, open_expected
 from agent.worker.lane import Lane
 from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
+
+ORPHAN_ENDS_S = 5.0
+"""For what was asked before the supervisor was gone."""
+REASON_LETTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class Arguments:
     """What the supervisor says on the command line."""
 
     bundle: Path
+    bundle_sha256: str | None
     point: str
     engine: str
     cache: Path | None
@@ -42,6 +52,7 @@ def parse_arguments() -> Arguments:
     """The command line; it is the supervisor's, not a user's."""
     parser = argparse.ArgumentParser(prog="tidegate-worker")
     parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--bundle-sha256")
     parser.add_argument("--point", required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--cache", type=Path)
@@ -52,6 +63,7 @@ def parse_arguments() -> Arguments:
     parsed = parser.parse_args()
     return Arguments(
         bundle=parsed.bundle,
+        bundle_sha256=parsed.bundle_sha256,
         point=parsed.point,
         engine=parsed.engine,
         cache=parsed.cache,
@@ -64,11 +76,15 @@ def parse_arguments() -> Arguments:
 
 async def serve(arguments: Arguments) -> None:
     """Serve until the supervisor says stop or is gone."""
-    bundle = open_bundle(arguments.bundle)
-    opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
-    engine = ResidentEngine(opened, arguments.keep_bytes)
-    refused = refused_points(engine, bundle.ladder)
-    variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
+    try:
+        bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
+        opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
+        engine = ResidentEngine(opened, arguments.keep_bytes)
+        refused = refused_points(engine, bundle.ladder)
+        variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
+    except (BundleError, UnknownEngine, UnsupportedPoint) as error:
+        _say_unable(arguments.control_fd, error)
+        sys.exit(os.EX_UNAVAILABLE)
     lane = Lane(variant)
     shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
     endpoint = Endpoint(
@@ -98,7 +114,8 @@ async def serve(arguments: Arguments) -> None:
         )
     )
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
-    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused)))
+    finish_within(ORPHAN_ENDS_S)
+    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused, bundle.sha256)))
     await writer.drain()
     commanded = asyncio.create_task(control.serve())
     await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +131,13 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO)
     keep_one_heap()
     asyncio.run(serve(parse_arguments()))
+
+
+def _say_unable(control_fd: int, error: Exception) -> None:
+    log.error("%s", error)
+    reason = str(error)[:REASON_LETTERS]
+    with suppress(OSError):
+        os.write(control_fd, encode(Unable(reason, other_bundle=isinstance(error, OtherBundle))))
 
 
 if __name__ == "__main__":

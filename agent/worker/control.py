@@ -9,6 +9,7 @@ from agent.engines.engine import Engine, UnsupportedPoint, Variant
 from agent.engines.memory import return_freed
 from agent.messages import Ping, Pong, Report, Standing, Stop, Switch, Switched, ToWorker, decode_to_worker, encode
 from agent.models.bundle import Bundle
+from agent.models.errors import BundleError
 from agent.worker.endpoint import Endpoint
 from agent.worker.idle import IdleMemory
 from agent.worker.lane import Lane
@@ -88,6 +89,8 @@ class ControlChannel:
             return self._kept(message.id, f"the bundle has no operating point {message.point!r}")
         except UnsupportedPoint as error:
             return self._kept(message.id, str(error))
+        except (BundleError, OSError) as error:
+            return replace(self._kept(message.id, str(error)), bundle_changed=True)
         agreement = await asyncio.to_thread(self._canary_agreement, variant)
         prepare_ms = (time.perf_counter() - started) * 1e3
         if agreement < CANARY_AGREEMENT_NEEDED:

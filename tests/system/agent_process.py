@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from agent import child
 from agent.bench.load import LoadClient, LoadSummary, UnixConnection
 from agent.engines.engine import REFERENCE
 from agent.fleet.broker import LocalBroker
@@ -88,12 +88,14 @@ class AgentProcess:
 
     def command(self) -> list[str]:
         """What starts it."""
-        return [sys.executable, "-m", "agent.cli.main", "run", "--config", str(self.config)]
+        return child.command("agent.cli.main", "run", "--config", str(self.config))
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child.environment()
+            )
         if wait:
             self.wait_until(lambda status: status.decision is not None, START_S)
 

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-import onnxruntime
-
 from agent.engines.engine import UnsupportedPoint
 from agent.engines.network_cache import NetworkCache
 from agent.engines.onnx.gate import emit_score
@@ -21,6 +19,7 @@ from agent.engines.onnx.pieces import BLOCKS, NothingKept, Piece, Pieces, fills_
 from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, model_bytes
 from agent.engines.onnx.protobuf_reader import UnreadableModel
 from agent.engines.onnx.route import Part, Step
+from agent.engines.onnx.runtime import InferenceSession
 from agent.engines.onnx.scope import Scope
 from agent.engines.onnx.session import open_session
 from agent.models.graph import Segment
@@ -35,7 +34,7 @@ _ACTIVITIES = frozenset({Activity.MEAN_ABS, Activity.RMS, Activity.MAX, Activity
 
 def open_blocked(
     part: Part, setting: Setting, network: Network, cache: NetworkCache, threads: int, spin: bool
-) -> onnxruntime.InferenceSession | None:
+) -> InferenceSession | None:
     """A session over the part in fp32, with values in blocks between the gates that allow it.
 
     None where none does, or where there is no place for files.

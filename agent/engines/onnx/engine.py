@@ -11,7 +11,6 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 import numpy as np
-from onnxruntime import InferenceSession
 
 from agent.engines.engine import Answer, Array
 from agent.engines.memory import return_freed
@@ -27,6 +26,7 @@ from agent.engines.onnx.passage import Passage, ReadyPart
 from agent.engines.onnx.protobuf import model_bytes
 from agent.engines.onnx.resize import resized
 from agent.engines.onnx.route import Part, Step, parts_of, steps_of
+from agent.engines.onnx.runtime import InferenceSession
 from agent.engines.onnx.session import Session
 from agent.engines.onnx.weights import weights_folder
 from agent.engines.processor import weight_limit

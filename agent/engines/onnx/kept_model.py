@@ -10,9 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import onnxruntime
-
 from agent.engines.engine import UnsupportedPoint
+from agent.engines.onnx.runtime import InferenceSession
 from agent.engines.onnx.session import open_session
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ GRAPH = "graph.onnx"
 
 def open_kept(
     directory: Path | None, build: Callable[[], bytes], weights_folder: Path | None, threads: int, spin: bool
-) -> onnxruntime.InferenceSession:
+) -> InferenceSession:
     """A session from the model's directory; a model that isn't there is built and kept. None: nothing is kept.
 
     Raises UnsupportedPoint as `open_session` does.

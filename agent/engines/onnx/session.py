@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
-
 from agent.engines.engine import UnsupportedPoint
 from agent.engines.onnx.placement import affinities, own_processors
+from agent.engines.onnx.runtime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 _WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
@@ -17,7 +16,7 @@ _ONLY_ERRORS = 3
 class Session:
     """A session and the bytes of the weights that went into it."""
 
-    runtime: onnxruntime.InferenceSession
+    runtime: InferenceSession
     weights_bytes: int
 
 
@@ -29,14 +28,14 @@ def open_session(
     *,
     optimized: bool = False,
     keep_as: Path | None = None,
-) -> onnxruntime.InferenceSession:
+) -> InferenceSession:
     """A session over a model's bytes or file.
 
     With `spin` its threads wait for each other awake until a run is over. A model that is `optimized` is taken as
     it is. `keep_as` is where the graph goes as ONNX Runtime has optimized it, its large weights into a file beside
     it. Raises UnsupportedPoint when ONNX Runtime refuses the model, or can't write.
     """
-    options = onnxruntime.SessionOptions()
+    options = SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_ERRORS
@@ -54,10 +53,10 @@ def open_session(
         options.optimized_model_filepath = str(keep_as)
         options.add_session_config_entry(_WEIGHTS_FILE, f"{keep_as.stem}.weights")
     if optimized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     source = str(model) if isinstance(model, Path) else model
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # ONNX Runtime raises classes of its own C extension, all of them plain Exceptions.
         raise UnsupportedPoint(f"ONNX Runtime refuses the graph: {str(error).partition(chr(10))[0]}") from error

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent import child as child_process
 from agent.engines.fusion import Activation, Layer, Window
 from agent.engines.packed.offer import Offer
 from agent.engines.packed.timing import fastest_s
@@ -62,10 +63,16 @@ def probe() -> Offer:
 
 def _in_child(precisions: Sequence[Precision]) -> tuple[dict[Precision, _Verdict], str]:
     """Verdicts in order, and how the child ended if it did not end well."""
-    command = [sys.executable, "-m", "agent.engines.packed.probe", *precisions]
+    command = child_process.command("agent.engines.packed.probe", *precisions)
     try:
         child = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=DEADLINE_S, check=False
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env=child_process.environment(),
         )
     except subprocess.TimeoutExpired:
         return {}, f"the self-test took longer than {DEADLINE_S} s"

@@ -1,0 +1,44 @@
+"""How a process of ours starts another one: every child of tidegate, whichever part starts it, starts from here.
+
+A child runs the code of its parent, in any working directory: a folder with an `agent/` or a `yaml.py` in it is
+data to it. It ends when its parent ends.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from agent import child_main
+from agent.import_path import absolute_python_path
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line for `python -m MODULE ARGUMENT...`, to be started by this process, with `environment()`.
+
+    The child is killed when the thread that starts it ends, and so with its process.
+    """
+    return _command(str(os.getpid()), module, arguments)
+
+
+def independent_command(module: str, *arguments: str) -> list[str]:
+    """The same for a process that outlives this one, replaces it, or is started through another program."""
+    return _command(child_main.INDEPENDENT, module, arguments)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment and `more`, without what would take a child's imports from where it stands."""
+    kept = {**os.environ, "PYTHONSAFEPATH": "1", **more}
+    if path := absolute_python_path(os.environ):
+        kept["PYTHONPATH"] = path
+    else:
+        kept.pop("PYTHONPATH", None)
+    return kept
+
+
+def _command(parent: str, module: str, arguments: tuple[str, ...]) -> list[str]:
+    flags = ["-P"]
+    if sys.flags.ignore_environment:
+        flags.append("-E")
+    if sys.flags.no_user_site:
+        flags.append("-s")
+    return [sys.executable, *flags, str(Path(child_main.__file__).resolve()), parent, module, *arguments]

@@ -1,0 +1,60 @@
+"""A Unix socket whose file comes back: cleaners of temporary directories delete what agents still listen on."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+CLOSE_S = 1.0
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there, as device and inode; None for none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class KeptSocket:
+    """Serves at a path, and again there when its file has been deleted or replaced."""
+
+    def __init__(self, path: Path, serve: Callable[[Path], Awaitable[asyncio.Server]]) -> None:
+        self._path = path
+        self._serve = serve
+        self._server: asyncio.Server | None = None
+        self._file: tuple[int, int] | None = None
+        self._said = ""
+
+    async def start(self) -> None:
+        """Serve; where that can't be, say so once: `look` tries again."""
+        try:
+            self._server = await self._serve(self._path)
+        except OSError as error:
+            if self._said != (reason := error.strerror or str(error)):
+                self._said = reason
+                log.error("%s: can't be listened on: %s", self._path, reason)  # noqa: TRY400 - no traceback to see
+            return
+        self._said = ""
+        self._file = await asyncio.to_thread(identity, self._path)
+
+    async def look(self) -> bool:
+        """Serve again if the file is gone; whether it was."""
+        if self._server is not None and await asyncio.to_thread(identity, self._path) == self._file:
+            return False
+        await self.close()
+        await self.start()
+        return self._server is not None
+
+    async def close(self) -> None:
+        """Serve no more."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await server.wait_closed()

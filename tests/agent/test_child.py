@@ -1,0 +1,213 @@
+"""Children of ours run our code wherever they are started, and end with their parent."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agent import child, child_main, import_path
+
+ROOT = Path(__file__).parents[2]
+TRAP = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nraise SystemExit(__file__)\n"
+NAMES = """
+    agent/__init__ agent/child_main agent/cli/__init__ agent/cli/main drivers/__init__ yaml numpy torch onnxruntime
+    typer rich pydantic psutil platformdirs uvicorn starlette paho/__init__ safetensors asyncio logging subprocess
+    ctypes runpy random sitecustomize usercustomize
+"""
+
+SHOW = (
+    "import agent.child, drivers, yaml, sys; print(agent.__file__, drivers.__file__, yaml.__file__, sys.argv[1:])"
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a file for each name that would be run if it were on the import path."""
+    folder = tmp_path / "hostile"
+    for name in NAMES.split():
+        file = folder / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(TRAP)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def ended(process: psutil.Process, within_s: float) -> bool:
+    """Whether it ends by itself; afterwards it is gone either way."""
+    deadline = time.monotonic() + within_s
+    try:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                process.kill()
+                return False
+            time.sleep(0.02)
+    except psutil.NoSuchProcess:
+        pass
+    return True
+
+
+def run(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, env={**child.environment(), **more}
+    )
+
+
+@pytest.mark.parametrize("python_path", [None, "", ".", os.pathsep, f"{os.pathsep}/nowhere", "../hostile"])
+def test_a_child_imports_nothing_from_where_it_stands(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch, python_path: str | None
+) -> None:
+    if python_path is not None:
+        monkeypatch.setenv("PYTHONPATH", python_path)
+    done = run(
+        child.command("agent.cli.main", "policy", "check", str(ROOT / "profiles/policies/demo-careful.yaml"))
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(hostile.rglob("*.ran")) == []
+
+
+@pytest.mark.parametrize(
+    "start", [[str(Path(sys.executable).with_name("tidegate"))], [sys.executable, "-m", "agent.cli.main"]]
+)
+def test_the_command_line_itself_leaves_the_working_directory_alone(hostile: Path, start: list[str]) -> None:
+    if "-m" in start:
+        # Python looks for what follows -m in the working directory first, before any line of ours.
+        for file in (hostile / "agent").rglob("*.py"):
+            file.unlink()
+        for folder in (hostile / "agent" / "cli", hostile / "agent"):
+            folder.rmdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [*start, "policy", "check", str(ROOT / "profiles/policies/demo-careful.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(hostile.rglob("*.ran")) == []
+
+
+def test_a_child_has_its_parents_code_whatever_comes_first_on_the_import_path(tmp_path: Path) -> None:
+    for package in ("agent", "drivers"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(TRAP)
+    (tmp_path / "show.py").write_text(SHOW)
+    done = run(child.command("show", "--to", "me"), PYTHONPATH=str(tmp_path))
+    agent_file, drivers_file, yaml_file, *arguments = done.stdout.split(maxsplit=3)
+    assert Path(agent_file) == ROOT / "agent" / "__init__.py"
+    assert Path(drivers_file) == ROOT / "drivers" / "__init__.py"
+    assert "site-packages" in yaml_file
+    assert arguments == ["['--to', 'me']\n"]
+
+
+def test_what_python_path_names_absolutely_is_kept() -> None:
+    given = {"PYTHONPATH": os.pathsep.join(["", "/opt/libraries", ".", "sub", "/opt/more"])}
+    assert import_path.absolute_python_path(given) == os.pathsep.join(["/opt/libraries", "/opt/more"])
+    assert import_path.absolute_python_path({}) == ""
+
+
+SLEEPS = "import time\nprint('up', flush=True)\ntime.sleep(60)\n"
+STARTS = (
+    "import subprocess, sys, time\n"
+    "from agent import child\n"
+    "held = subprocess.Popen(child.command('sleeps'), env={**child.environment(), 'PYTHONPATH': sys.argv[1]})\n"
+    "print(held.pid, flush=True)\n"
+    "time.sleep(60)\n"
+)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_child_ends_when_its_parent_is_killed_even_if_it_is_stopped(tmp_path: Path, stopped: bool) -> None:
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert parent.stdout is not None
+    orphan = psutil.Process(int(parent.stdout.readline()))
+    assert parent.stdout.readline() == "up\n"
+    if stopped and sys.platform == "linux":
+        orphan.suspend()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert ended(orphan, 5)
+
+
+def test_a_child_whose_parent_is_gone_before_its_first_line_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    command = child.command("sleeps")
+    command[command.index(str(os.getpid()))] = "1073741824"  # no parent of ours
+    done = run(command, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (os.EX_UNAVAILABLE, "")
+
+
+FINISHES = """
+import os, sys, time
+from agent import parent
+if sys.argv[1] == "without the kernel":
+    parent._ask_the_kernel = lambda number: False
+parent.end_with(os.getppid())
+parent.finish_within(1.0)
+print("up", flush=True)
+started = time.monotonic()
+while time.monotonic() - started < 60:
+    open(sys.argv[2] + ".new", "w").write(f"{time.monotonic() - started:.3f}")
+    os.replace(sys.argv[2] + ".new", sys.argv[2])
+    time.sleep(0.02)
+"""
+STARTS_ONE = (
+    "import subprocess, sys, time\n"
+    "held = subprocess.Popen([sys.executable, '-c', *sys.argv[1:]])\n"
+    "print(held.pid, flush=True)\n"
+    "time.sleep(60)\n"
+)
+
+
+@pytest.mark.parametrize("how", ["with the kernel", "without the kernel", "stopped"])
+def test_a_child_that_may_finish_ends_all_the_same(tmp_path: Path, how: str) -> None:
+    if how == "stopped" and sys.platform != "linux":
+        pytest.skip("only Linux wakes a stopped child; elsewhere the next supervisor ends it")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS_ONE, FINISHES, how, str(tmp_path / "age")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert parent.stdout is not None
+    orphan = psutil.Process(int(parent.stdout.readline()))
+    assert parent.stdout.readline() == "up\n"
+    while not (tmp_path / "age").exists():
+        time.sleep(0.02)
+    if how == "stopped":
+        orphan.suspend()
+    age_s = float((tmp_path / "age").read_text())
+    parent.kill()
+    parent.wait()
+    assert ended(orphan, 10)
+    # It went on for a while: what was in hand could be finished.
+    assert float((tmp_path / "age").read_text()) > age_s + 0.5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of processes, as Linux keeps them")
+def test_ps_tells_children_apart(tmp_path: Path) -> None:
+    (tmp_path / "shows.py").write_text("print(open('/proc/self/comm').read())")
+    assert run(child.command("shows"), PYTHONPATH=str(tmp_path)).stdout.strip() == "tidegate-shows"
+    assert child_main.INDEPENDENT in child.independent_command("agent.supervisor", "x")
+
+
+def test_no_other_file_starts_python() -> None:
+    """`sys.executable` is how one starts it; the benchmark's psutil runs in a mount of its own, isolated too."""
+    users = {
+        str(source.relative_to(ROOT))
+        for part in ("agent", "drivers")
+        for source in (ROOT / part).rglob("*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "executable"
+    }
+    assert users == {"agent/child.py", "agent/bench/driver_cost.py"}

@@ -1,0 +1,82 @@
+"""ONNX Runtime sends nothing: no process of ours lets it keep a device id or an event under the user's home."""
+
+import ast
+import asyncio
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from agent_process import BUNDLE, ENGINE, rungs
+
+from agent import child
+from agent.engines.contest import contest
+from agent.engines.held_process import measure_process
+from agent.models.bundle import open_bundle
+from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
+from agent.supervisor.listeners import open_listeners
+
+ROOT = Path(__file__).parents[2]
+RECORDED_WITHIN_S = 2.0
+"""Its first event is on disk within half a second of the first session."""
+
+pytestmark = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home; ONNX Runtime keeps quiet by itself only where CI is set."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    monkeypatch.setenv("HOME", str(directory))
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    for name in ("CI", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "GITHUB_ACTIONS", "TF_BUILD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    return directory
+
+
+@pytest.mark.parametrize("said", [None, "0"])
+def test_a_worker_that_serves_and_switches_leaves_nothing_at_home(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    if said is not None:
+        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", said)
+
+    async def serve() -> None:
+        listeners = open_listeners(tmp_path / "tidegate.sock", None)
+        keeper = WorkerKeeper(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
+        running = asyncio.create_task(keeper.run())
+        try:
+            await asyncio.wait_for(keeper.wait_ready(), 90)
+            assert (await keeper.switch(rungs(ENGINE)[-1])).ok
+            await asyncio.sleep(RECORDED_WITHIN_S)
+        finally:
+            await keeper.stop()
+            await running
+            listeners.close()
+
+    asyncio.run(serve())
+    assert [file for file in home.rglob("*") if file.is_file()] == []
+
+
+def test_trials_measurements_and_commands_leave_nothing_at_home(home: Path) -> None:
+    assert contest(open_bundle(BUNDLE), [ENGINE], None)[0].latency_ms is not None
+    assert measure_process(BUNDLE, rungs(ENGINE)[-1]) is not None
+    verify = child.command("agent.cli.main", "bundle", "verify", str(BUNDLE))
+    assert subprocess.run(verify, check=False, timeout=100, env=child.environment()).returncode == 0
+    time.sleep(0.5)
+    assert [file for file in home.rglob("*") if file.is_file()] == []
+
+
+def test_one_place_imports_onnx_runtime() -> None:
+    importers = {
+        str(source.relative_to(ROOT))
+        for part in ("agent", "drivers", "tests")
+        for source in (ROOT / part).rglob("*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
+        if (isinstance(node, ast.Import) and any(alias.name.startswith("onnxruntime") for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("onnxruntime"))
+    }
+    assert importers == {"agent/engines/onnx/runtime.py"}
