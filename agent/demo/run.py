@@ -13,9 +13,7 @@ from typing import Literal, Protocol
 from agent import child
 from agent import config as configuration
 from agent.config import AgentConfig
-from agent.engines.auto import NAME as AUTO
-from agent.engines.catalog import RUNTIMES, UnknownEngine, installed_engines
-from agent.extras import missing
+from agent.engines.catalog import UnknownEngine, check_installed, installed_engines
 from agent.fleet.broker import (
     LocalBroker,
     LocalBrokerError,
@@ -341,11 +339,9 @@ def _engine(named: EngineName | None) -> EngineName:
     Measuring that, as `auto` does, takes seconds. Raises DemoError for one that can't be had.
     """
     try:
-        installed = installed_engines()
+        if named is None:
+            return "onnx" if "onnx" in installed_engines() else "auto"
+        check_installed(named)
     except UnknownEngine as error:
         raise DemoError(str(error)) from None
-    if named is None:
-        return "onnx" if "onnx" in installed else "auto"
-    if named != AUTO and named not in installed:
-        raise DemoError(f"engine {named}: {missing(RUNTIMES[named])}")
     return named

@@ -38,11 +38,18 @@ def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: 
     if name == AUTO:
         choice = make_choice(bundle, installed_engines(), cache, spin)
         return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir, spin=spin))
-    if name not in RUNTIMES:
-        raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
-    if name not in installed_engines():
-        raise UnknownEngine(f"engine {name}: {missing(RUNTIMES[name])}")
+    check_installed(name)
     return _OPENERS[name](bundle, cache, spin)
+
+
+def check_installed(name: str) -> None:
+    """Raises UnknownEngine when there is no such engine, or its runtime (for `auto` every one) is missing."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
+    if name == AUTO:
+        installed_engines()
+    elif installed_version(RUNTIMES[name]) is None:
+        raise UnknownEngine(f"engine {name}: {missing(RUNTIMES[name])}")
 
 
 def installed_engines() -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import platform
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent import child
 from agent.telemetry.broker import Broker
 
 # Where packages put daemons that a user's PATH often leaves out.
@@ -109,7 +109,7 @@ def embedded(directory: Path, port: int, settings: Sequence[str]) -> Sequence[st
         "dynamic_filters = true",
     )
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return sys.executable, "-P", "-m", "agent.fleet.embedded_broker", config
+    return child.command("agent.fleet.embedded_broker", str(config))
 
 
 class LocalBroker:
@@ -150,9 +150,10 @@ class LocalBroker:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE,  # it closes with this process, and iotcore's ends by that
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=child.environment(),
                 start_new_session=True,  # Ctrl-C is for whoever started it, who may still have to say goodbye
             )
         self._wait_until_it_accepts(self._process)
@@ -165,7 +166,7 @@ class LocalBroker:
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
-            self._forget()
+            self._process = None
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -174,7 +175,7 @@ class LocalBroker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._forget()
+            self._process = None
 
     def restart(self) -> None:
         """Kill it if it runs, and start it again on the same port with what it had saved."""
@@ -193,11 +194,6 @@ class LocalBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _forget(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
 
     def _wait_until_it_accepts(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_S

@@ -55,6 +55,35 @@ def test_a_command_names_the_package_that_it_lacks(
     assert "is missing" in refused.stderr
 
 
+WITHOUT_RUNTIMES = """
+import importlib.metadata as metadata
+real = metadata.version
+def version(name):
+    if name in ("torch", "onnxruntime"):
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
+from agent.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager", "onnx"])
+def test_a_service_whose_engine_is_missing_says_so_at_once(tmp_path: Path, engine: str) -> None:
+    config = tmp_path / "agent.yaml"
+    policy = profiles_directory() / "policies" / "demo.yaml"
+    config.write_text(
+        f"device: a\nbundle: {BUNDLE}\npolicy: {policy}\nlisten: {{tcp: 0}}\n"
+        f"state_dir: {tmp_path / 'state'}\nworker: {{engine: {engine}}}\n"
+    )
+    command = [sys.executable, "-c", WITHOUT_RUNTIMES, "run", "--config", str(config)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert refused.returncode == 69, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert f"{config}: " in refused.stderr
+    assert ("torch==" if engine == "eager" else "onnxruntime>=") in refused.stderr
+
+
 def test_what_is_not_ours_to_miss_stays_a_fault() -> None:
     assert missing("no_such_module_at_all") is None
     assert missing("numpy") is None
