@@ -17,7 +17,12 @@ EX_UNAVAILABLE = 69
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
 
+# A pipe or a file has no columns: a line that is broken at 80 there is two lines to whatever reads it.
+_PIPED_COLUMNS = 100_000
+
 out = Console(highlight=False)
+if columns(out) is None:
+    out.width = _PIPED_COLUMNS
 err = Console(stderr=True, highlight=False)
 
 
