@@ -69,7 +69,7 @@ def mosquitto_here() -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="hides mosquitto by a mount namespace, which Linux has")
 def test_without_mosquitto_the_push_is_applied_all_the_same() -> None:
     pytest.importorskip("iotcore", reason="iotcore has no wheel for this platform")
-    demo = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", "12", "--replay-all"]
+    demo = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", str(SECONDS), "--replay-all"]
     run = subprocess.run(
         [*without(mosquitto_here()), *demo], capture_output=True, text=True, check=False, timeout=110
     )
