@@ -7,10 +7,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
+
+from agent.terminal.size import columns
+from agent.terminal.table import Table, lay_out
 
 Cell = str | int | float | bool | None
 
@@ -54,25 +55,33 @@ class Figures:
 
     def print_tables(self, console: Console) -> None:
         """The rows and the goals, for a person."""
+        width = columns(console)
         # A row that lacks columns of the others gets a table of its own kind: no cells of "not measured" there.
-        for columns, rows in itertools.groupby(self.rows, key=self._columns):
-            table = Table(title=self.bench)
-            for column in columns:
-                table.add_column(column.replace("_", " "))
-            for row in rows:
-                table.add_row(*(_cell(row[column]) for column in columns))
-            console.print(table)
-        goals = Table(title="goals")
-        for column in ("goal", "target", "measured", ""):
-            goals.add_column(column)
-        for goal in self.goals:
-            verdict: Literal["[green]met", "[red]missed"] = "[green]met" if goal.met else "[red]missed"
-            sense = ">=" if goal.at_least else "<="
-            goals.add_row(goal.goal, f"{sense} {goal.target:g}", _cell(goal.value), verdict)
-        console.print(goals)
+        for names, rows in itertools.groupby(self.rows, key=self._columns):
+            cells = [[_cell(row[name]) for name in names] for row in rows]
+            table = Table(self.bench, [name.replace("_", " ") for name in names], cells, keys=self._keys(names))
+            console.print(lay_out(table, width), soft_wrap=True)
+        judged = [
+            (goal.goal, _cell(goal.value), f"{'>=' if goal.at_least else '<='} {goal.target:g}", _verdict(goal))
+            for goal in self.goals
+        ]
+        goals = lay_out(Table("goals", ("goal", "measured", "target", ""), judged), width)
+        goals.highlight_regex(r"\bmet$", "green")
+        goals.highlight_regex(r"\bmissed$", "red")
+        console.print(goals, soft_wrap=True, end="")
+
+    def _keys(self, names: Sequence[str]) -> int:
+        """How many of the first columns say what a row is of: the words before the first number."""
+        row = next(row for row in self.rows if self._columns(row) == tuple(names))
+        words = list(itertools.takewhile(lambda name: isinstance(row[name], str), names))
+        return max(1, min(len(words), len(names) - 1, 2))
 
     def _columns(self, row: Mapping[str, Cell]) -> tuple[str, ...]:
         return tuple(column for column in row if not self.shown or column in self.shown)
+
+
+def _verdict(goal: Goal) -> str:
+    return "met" if goal.met else "missed"
 
 
 def machine() -> dict[str, Cell]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.bench.figures import Cell
+from agent.extras import missing
 
 
 class PlotError(Exception):
@@ -25,7 +26,7 @@ def write_plot(path: Path, rows: Sequence[Mapping[str, Cell]], series: str, y: s
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra that only pictures need
     except ModuleNotFoundError as error:
-        raise PlotError(f"{path}: pictures need {error.name}; install tidegate[plot]") from error
+        raise PlotError(f"{path}: no picture is drawn: {missing('matplotlib')}") from error
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="threshold tau", ylabel=y.replace("_", " "), title=title)
     for name in dict.fromkeys(row[series] for row in rows):

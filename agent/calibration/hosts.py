@@ -10,6 +10,7 @@ from agent.engines.catalog import ENGINES, RUNTIMES, installed_engines
 from agent.engines.device import installed_version
 from agent.engines.eager import EagerEngine
 from agent.engines.engine import Engine
+from agent.extras import missing
 from agent.models.ladder import Precision
 from agent.models.network import Network
 
@@ -52,7 +53,7 @@ def hosts_for(names: Sequence[str]) -> tuple[Host, ...]:
 
 def _host(name: str) -> Host:
     if name not in installed_engines():
-        raise HostError(f"--engine {name}: {RUNTIMES[name]} is missing; run ./install.sh dev")
+        raise HostError(f"--engine {name}: {missing(RUNTIMES[name])}")
     runtime = f"{RUNTIMES[name]} {installed_version(RUNTIMES[name])}"
     return Host(name, runtime, _OPENERS[name]())
 

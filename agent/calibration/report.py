@@ -27,11 +27,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 MAX_SAMPLES = 200
-_SIZE = (7.0, 3.6)
+_SIZE = (7.6, 3.6)
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-size:.85rem}
 td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}
-td:first-child,th:first-child{text-align:left}
+td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:#fff}
 img{max-width:100%;height:auto}.wide{overflow-x:auto}td,th{white-space:nowrap}dd{overflow-wrap:anywhere}
 dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
 
@@ -162,12 +162,34 @@ def _scatter(
 ) -> Figure:
     figure, axes = _figure()
     axes.plot(values, kept, "o-", color="#1f6f8b")
-    for point, x, y in zip(points, values, kept, strict=True):
-        axes.annotate(point.name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    for group in crowds(values, kept):
+        numbers = ", ".join(str(index + 1) for index in group)
+        spot = (values[group[0]], kept[group[0]])
+        axes.annotate(numbers, spot, xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axes.margins(0.08, 0.12)
+    # Beside the picture: names at the points would cover each other and run over its edge.
+    names = [f"{number} {point.name}" for number, point in enumerate(points, start=1)]
+    nothing = [axes.plot([], [], " ")[0] for _ in names]
+    figure.legend(nothing, names, loc="outside right upper", fontsize=7, handlelength=0, handletextpad=0)
     axes.set_xlabel(label)
     axes.set_ylabel(quality)
     axes.grid(alpha=0.3)
     return figure
+
+
+def crowds(xs: Sequence[float], ys: Sequence[float], near: float = 0.08) -> list[list[int]]:
+    """Indices of points so close in a picture that one label does for them; `near` is a share of its sides."""
+    span_x, span_y = (max(each) - min(each) or 1.0 for each in (xs, ys))
+    groups: list[list[int]] = []
+    for index, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        for group in groups:
+            first = group[0]
+            if abs(xs[first] - x) <= near * span_x and abs(ys[first] - y) <= near * span_y:
+                group.append(index)
+                break
+        else:
+            groups.append([index])
+    return groups
 
 
 def _heat_map(found: Sensitivity) -> Figure:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from agent.calibration.digits.seed import SHIPPED_SEED
 from agent.calibration.goal import Goal, GoalError, Knob, verdict
 from agent.cli.build_goal import wanted_of
 from agent.cli.build_progress import BuildProgress
-from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out
+from agent.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out, show_table
 from agent.cli.meter_option import MeterOption
 from agent.cli.view import format_risk, format_share
 from agent.engines.auto import NAME as AUTO
@@ -21,6 +20,7 @@ from agent.engines.engine import REFERENCE
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.bundle_file import LADDER
 from agent.models.errors import BundleError
+from agent.terminal.table import Table
 from drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=True)
@@ -38,14 +38,14 @@ EngineOption = Annotated[
 
 COLUMNS = (
     "operating point",
-    "engine",
     "certified risk",
     "accuracy",
+    "p50",
+    "engine",
     "newly wrong",
     "blocks skipped",
-    "FLOPs",
-    "p50",
     "weights",
+    "FLOPs",
 )
 
 
@@ -60,7 +60,7 @@ def inspect(
         sys.stdout.write((bundle / LADDER).read_text())
         return
     _print_summary(opened)
-    out.print(_ladder_table(opened))
+    show_table(_ladder_table(opened))
 
 
 @app.command()
@@ -84,18 +84,16 @@ def build_demo(
     meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
-    try:
-        from agent.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
-        from agent.calibration.hosts import HostError  # noqa: PLC0415 - beside it
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
+    from agent.calibration.hosts import HostError  # noqa: PLC0415 - beside it
+
     try:
         with BuildProgress() as progress:
             recipe = Recipe(engines=tuple(engine or (AUTO,)))
             build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
     except HostError as error:
         fail(str(error), EX_DATAERR)
-    out.print(_ladder_table(_open(out_directory)))
+    show_table(_ladder_table(_open(out_directory)))
 
 
 @app.command()
@@ -136,14 +134,12 @@ def build(
     meter: MeterOption = None,
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
-    try:
-        # They import torch, which the other commands do without.
-        from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
-        from agent.calibration.datasets import Picture  # noqa: PLC0415
-        from agent.calibration.plan import Plan  # noqa: PLC0415
-        from agent.calibration.risk import risk_of  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    # They import torch, which the other commands do without.
+    from agent.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
+    from agent.calibration.datasets import Picture  # noqa: PLC0415
+    from agent.calibration.plan import Plan  # noqa: PLC0415
+    from agent.calibration.risk import risk_of  # noqa: PLC0415
+
     command = shlex.join(["tidegate", *sys.argv[1:]])
     try:
         limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
@@ -157,7 +153,7 @@ def build(
     except (GoalError, *REFUSALS) as error:
         fail(str(error), EX_DATAERR)
     opened = _open(out_directory)
-    out.print(_ladder_table(opened))
+    show_table(_ladder_table(opened))
     if wanted.target is not None:
         out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
 
@@ -169,10 +165,8 @@ def report(
 ) -> None:
     """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
     opened = _open(bundle)
-    try:
-        from agent.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+
     page.write_text(render(opened), encoding="utf-8")
     out.print(f"wrote {page}", markup=False)
 
@@ -195,28 +189,27 @@ def _open(path: Path) -> Bundle:
 
 
 def _print_summary(bundle: Bundle) -> None:
-    out.print(f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}")
+    told = f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}"
+    out.print(told, markup=False, soft_wrap=True)
 
 
 def _ladder_table(bundle: Bundle) -> Table:
-    table = Table(title=f"{bundle.model}: ladder", title_justify="left")
     points = bundle.ladder.points
     metered = any(point.figures.energy_mj is not None for point in points)
-    for column in (*COLUMNS, *(("energy",) if metered else ())):
-        table.add_column(column)
+    rows = []
     for point in points:
         figures = point.figures
         cells = (
             point.name,
-            "any" if point.engine == REFERENCE else point.engine,
             format_risk(point.certified_risk),
             format_share(figures.accuracy),
+            f"{figures.latency_p50_ms:.2f} ms",
+            "any" if point.engine == REFERENCE else point.engine,
             format_share(figures.newly_wrong),
             f"{figures.skip_ratio:.0%}",
-            f"{figures.flops_ratio:.0%}",
-            f"{figures.latency_p50_ms:.2f} ms",
             f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
+            f"{figures.flops_ratio:.0%}",
         )
         energy = "unknown" if figures.energy_mj is None else f"{figures.energy_mj:.3g} mJ"
-        table.add_row(*cells, *((energy,) if metered else ()))
-    return table
+        rows.append((*cells, *((energy,) if metered else ())))
+    return Table(f"{bundle.model}: ladder", (*COLUMNS, *(("energy",) if metered else ())), rows)

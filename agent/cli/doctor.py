@@ -44,7 +44,7 @@ def doctor(
     missing = [paragraph for report in reports for paragraph in _missing(report)]
     if missing:
         out.print(Text("\nnot here, or not now", "bold"))
-        out.print(Padding(Group(*missing), (0, 0, 0, 2)))
+        out.print(Padding(Group(*missing), (0, 0, 0, 2), expand=False))
 
 
 def _document(report: DriverReport) -> dict[str, object]:

@@ -1,10 +1,15 @@
 """`tidegate`: the command line."""
 
+import sys
+
 import typer
 
 from agent import __version__
 from agent.cli import bench, bundle, demo, doctor, policy, record, run, status
-from agent.cli.console import out
+from agent.cli.console import EX_UNAVAILABLE, EX_USAGE, err, out, write_any_encoding
+from agent.extras import missing
+
+TYPER_USAGE = 2
 
 app = typer.Typer(
     name="tidegate",
@@ -33,7 +38,18 @@ def top(version: bool = typer.Option(False, "--version", help="Print the version
 
 def main() -> None:
     """Entry point of the `tidegate` command."""
-    app()
+    write_any_encoding()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        told = missing(error.name or "")
+        if told is None:
+            raise
+        err.print(told, markup=False, soft_wrap=True)
+        sys.exit(EX_UNAVAILABLE)
+    except SystemExit as ended:
+        # typer's own code for a wrong command line; sysexits(3), which all other codes here are of, has another.
+        sys.exit(EX_USAGE if ended.code == TYPER_USAGE else ended.code)
 
 
 if __name__ == "__main__":

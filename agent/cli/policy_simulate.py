@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from agent.cli.console import EX_DATAERR, fail, out
+from agent.cli.console import EX_DATAERR, fail, out, show_table
 from agent.cli.policy_options import LadderOption, open_ladder, read_policy, read_profile
 from agent.simulation.chart import chart
 from agent.simulation.course import Course, CourseError
 from agent.simulation.fit import Fit, FitError, fit
 from agent.simulation.run import Run, by_policy, simulate
+from agent.terminal.size import columns
+from agent.terminal.table import Table
 from drivers.trace import ReplayTrace, TraceError
 
 TraceOption = Annotated[Path, typer.Option("--trace", help="The day: a scripted or recorded CSV.")]
@@ -61,9 +62,9 @@ def simulate_command(
         return
     for run in runs:
         out.print(f"{run.name} on {profile.title}, {course.name}", markup=False)
-        out.print(chart(run, points, course), markup=False, soft_wrap=True)
+        out.print(chart(run, points, course, columns(out)), markup=False, soft_wrap=True)
         out.print()
-    out.print(_totals(runs))
+    show_table(_totals(runs))
     out.print("Simulated: battery, heat and power are estimates of the device's profile.", markup=False)
     if controlling:
         names = ", ".join(controlling)
@@ -71,21 +72,23 @@ def simulate_command(
 
 
 def _totals(runs: list[Run]) -> Table:
-    table = Table("", *(run.name for run in runs))
-    columns = [run.totals for run in runs]
-    table.add_row("asked", *(f"{each.asked:.0f}" for each in columns))
-    table.add_row("answered", *(f"{each.answered:.0f}" for each in columns))
-    table.add_row("right answers", *(f"{each.correct:.0f}" for each in columns))
-    table.add_row("right, within goals", *(f"{each.correct_within:.0f}" for each in columns))
-    table.add_row("energy, Wh", *(f"{each.energy_j / 3600:.1f}" for each in columns))
-    table.add_row("switches", *(str(each.switches) for each in columns))
-    table.add_row("too hot, s", *(str(each.over_temperature_s) for each in columns))
-    table.add_row("too slow, s", *(str(each.over_latency_s) for each in columns))
-    table.add_row("over the energy budget, s", *(str(each.over_energy_s) for each in columns))
-    table.add_row("battery empty, s", *(str(each.dead_s) for each in columns))
-    table.add_row("  of these too early", *(str(each.dead_early_s) for each in columns))
-    table.add_row("throttled, s", *(str(each.throttled_s) for each in columns))
-    return table
+    totals = [run.totals for run in runs]
+    rows = {
+        "asked": [f"{each.asked:.0f}" for each in totals],
+        "answered": [f"{each.answered:.0f}" for each in totals],
+        "right answers": [f"{each.correct:.0f}" for each in totals],
+        "right, within goals": [f"{each.correct_within:.0f}" for each in totals],
+        "energy, Wh": [f"{each.energy_j / 3600:.1f}" for each in totals],
+        "switches": [str(each.switches) for each in totals],
+        "too hot, s": [str(each.over_temperature_s) for each in totals],
+        "too slow, s": [str(each.over_latency_s) for each in totals],
+        "over the energy budget, s": [str(each.over_energy_s) for each in totals],
+        "battery empty, s": [str(each.dead_s) for each in totals],
+        "- of these too early": [str(each.dead_early_s) for each in totals],
+        "throttled, s": [str(each.throttled_s) for each in totals],
+    }
+    names = ("", *(run.name for run in runs))
+    return Table("totals", names, [(name, *cells) for name, cells in rows.items()])
 
 
 def _print_fit(fitted: Fit, *, as_json: bool) -> None:

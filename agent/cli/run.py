@@ -7,11 +7,18 @@ from typing import Annotated
 import typer
 
 from agent import child
-from agent.cli.configuration import DEFAULT_CONFIG
+from agent.cli.configuration import DEFAULT_CONFIG, read_config
+from agent.cli.console import EX_UNAVAILABLE, fail
+from agent.engines.catalog import UnknownEngine, check_installed
 
 
 def run(config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
     """Serve the model and keep to the policy until SIGTERM or Ctrl-C."""
+    try:
+        check_installed(read_config(config).worker.engine)
+    except UnknownEngine as error:
+        # The worker would find out as well, again and again.
+        fail(f"{config}: {error}", EX_UNAVAILABLE)
     # The same process under another program: what the command line imported would stay in memory for months.
     command = child.independent_command("agent.supervisor", str(config))
     os.execve(command[0], command, child.environment())  # noqa: S606 - no shell

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.configuration import DEFAULT_CONFIG, read_config
-from agent.cli.console import EX_UNAVAILABLE, fail, out
+from agent.cli.console import EX_UNAVAILABLE, fail, fit_terminal, out
 from agent.cli.view import render
 from agent.supervisor.status import FILE_NAME, StatusError, fetch_status, to_json
 
@@ -29,4 +29,6 @@ def status(
     if as_json:
         sys.stdout.write(to_json(found) + "\n")
     else:
-        out.print(render(found, out.width))
+        height = fit_terminal()
+        # In a terminal the most important stands on the screen, with the next prompt under it; a pipe gets it all.
+        out.print(render(found, out.width, None if height is None else height - 1))

@@ -13,8 +13,16 @@ from typing import Literal, Protocol
 from agent import child
 from agent import config as configuration
 from agent.config import AgentConfig
-from agent.engines.catalog import installed_engines
-from agent.fleet.broker import LocalBroker, find_mosquitto
+from agent.engines.catalog import UnknownEngine, check_installed, installed_engines
+from agent.fleet.broker import (
+    LocalBroker,
+    LocalBrokerError,
+    embedded,
+    find_embedded,
+    find_mosquitto,
+    how_to_get_mosquitto,
+    mosquitto,
+)
 from agent.fleet.watch import Watch, WatchError
 from agent.paths import profiles_directory
 from agent.supervisor.events import Event
@@ -31,6 +39,9 @@ PUSH_AFTER_SHARE = 0.3
 PUSHED_POLICY = Path("policies/demo-careful.yaml")
 LOAD_ENDS_S = 40.0
 WITNESS_S = 5.0
+
+
+EngineName = Literal["auto", "onnx", "packed", "eager"]
 
 
 class DemoError(Exception):
@@ -88,11 +99,13 @@ class Demo:
         seconds: float | None,
         replay_all: bool,
         broker: configuration.Broker | None,
+        engine: EngineName | None = None,
         view: View,
     ) -> None:
         self._directory = directory
         self._seconds = seconds
         self._broker = broker
+        self._engine = engine
         self._view = view
         self._end = asyncio.Event()
         self._visited: list[str] = []
@@ -147,15 +160,23 @@ class Demo:
         """The broker that was named, else one of our own, else the profile's; None leaves the spool alone."""
         if self._broker is not None:
             return self._broker
-        if find_mosquitto() is None:
-            if self._base.broker is not None:
-                return self._base.broker
-            self._view.note("no mosquitto here: telemetry stays in the spool (apt install mosquitto to see MQTT)")
-            return None
-        local = LocalBroker(self._directory / "broker")
-        local.start()
-        closing.callback(local.stop)
-        return configuration.Broker(host=local.address.host, port=local.address.port)
+        for program, is_here in ((mosquitto, find_mosquitto() is not None), (embedded, find_embedded())):
+            if not is_here:
+                continue
+            local = LocalBroker(self._directory / program.__name__, program=program)
+            try:
+                local.start()
+            except LocalBrokerError as error:
+                self._view.note(f"{program.__name__}: {error}")
+                continue
+            closing.callback(local.stop)
+            return configuration.Broker(host=local.address.host, port=local.address.port)
+        if self._base.broker is None:
+            self._view.note(
+                "no MQTT broker here, so no policy is pushed and telemetry stays in the spool; "
+                f"to see both: {how_to_get_mosquitto()}, or pip install iotcore"
+            )
+        return self._base.broker
 
     def _open_witness(self, broker: Broker, device: str, closing: AsyncExitStack) -> Watch:
         try:
@@ -175,7 +196,7 @@ class Demo:
                 "listen": configuration.Listen.model_construct(unix=self._directory / "tidegate.sock", tcp=0),
                 "broker": broker,
                 "replay": replay,
-                "worker": configuration.Worker(engine=_engine()),
+                "worker": configuration.Worker(engine=_engine(self._engine)),
             }
         )
 
@@ -243,7 +264,14 @@ class Demo:
             stderr=asyncio.subprocess.STDOUT,
             env=child.environment(TERM="dumb"),
         )
-        said, _ = await operator.communicate()
+        try:
+            said, _ = await operator.communicate()
+        except asyncio.CancelledError:
+            # The demo ends first. A transport that is left to the garbage collector writes a traceback.
+            with suppress(ProcessLookupError):
+                operator.kill()
+            await operator.communicate()
+            raise
         self._view.note(f"$ tidegate {' '.join(command[:2])} {PUSHED_POLICY.name}: {said.decode().strip()}")
 
 
@@ -305,9 +333,15 @@ def _lost(account: SpoolAccount | None, witness: Watch | None) -> int | None:
     return len(witness.lost(left_the_spool))
 
 
-def _engine() -> Literal["auto", "onnx"]:
-    """The one that is by far the fastest on a net as small as the demo's, where it is installed.
+def _engine(named: EngineName | None) -> EngineName:
+    """The one that was named, else the one that is by far the fastest on a net as small as the demo's.
 
-    Measuring that, as `auto` does, takes seconds.
+    Measuring that, as `auto` does, takes seconds. Raises DemoError for one that can't be had.
     """
-    return "onnx" if "onnx" in installed_engines() else "auto"
+    try:
+        if named is None:
+            return "onnx" if "onnx" in installed_engines() else "auto"
+        check_installed(named)
+    except UnknownEngine as error:
+        raise DemoError(str(error)) from None
+    return named

@@ -13,11 +13,12 @@ from agent.engines.network_cache import NetworkCache
 from agent.engines.other_load import BUSY, OtherLoad
 from agent.engines.packed.offer import Offer
 from agent.engines.waiting import wait_briefly
+from agent.extras import missing
 from agent.models.bundle import Bundle
 from agent.models.ladder import Precision
 
 RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
-"""What each engine needs installed; also its extra's name, but for onnxruntime, whose extra is `onnx`."""
+"""What each engine needs installed."""
 
 ENGINES = (AUTO, *RUNTIMES)
 
@@ -38,12 +39,18 @@ def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: 
     if name == AUTO:
         choice = make_choice(bundle, installed_engines(), cache, spin)
         return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir, spin=spin))
-    if name not in RUNTIMES:
-        raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
-    if name not in installed_engines():
-        extra = "onnx" if name == "onnx" else "torch"
-        raise UnknownEngine(f"engine {name}: {RUNTIMES[name]} is missing; install tidegate[{extra}]")
+    check_installed(name)
     return _OPENERS[name](bundle, cache, spin)
+
+
+def check_installed(name: str) -> None:
+    """Raises UnknownEngine when there is no such engine, or its runtime (for `auto` every one) is missing."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"engine {name!r}: there is none; allowed are {', '.join(ENGINES)}")
+    if name == AUTO:
+        installed_engines()
+    elif installed_version(RUNTIMES[name]) is None:
+        raise UnknownEngine(f"engine {name}: {missing(RUNTIMES[name])}")
 
 
 def installed_engines() -> tuple[str, ...]:
@@ -51,7 +58,7 @@ def installed_engines() -> tuple[str, ...]:
     found = tuple(name for name, runtime in RUNTIMES.items() if installed_version(runtime) is not None)
     if not found:
         raise UnknownEngine(
-            "no engine: neither onnxruntime nor torch is installed; install tidegate[onnx] or [torch]"
+            f"no engine: neither onnxruntime nor torch is installed; the smaller: {missing('onnxruntime')}"
         )
     return found
 

@@ -1,15 +1,22 @@
-"""A real mosquitto of one's own, on the loopback interface, for the demo, the benchmarks and the tests."""
+"""A real broker of one's own, on the loopback interface, for the demo, the benchmarks and the tests.
 
+It is mosquitto, or the one that the package iotcore brings: rumqttd, which keeps sessions in memory only.
+"""
+
+import importlib.util
 import os
+import platform
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent import child
 from agent.telemetry.broker import Broker
 
 # Where packages put daemons that a user's PATH often leaves out.
@@ -19,7 +26,7 @@ _STOP_S = 5.0
 
 
 class LocalBrokerError(Exception):
-    """mosquitto is missing or did not come up; the message says what to do or what it said."""
+    """The broker is missing or did not come up; the message says what to do or what it said."""
 
 
 def find_mosquitto() -> Path | None:
@@ -30,19 +37,97 @@ def find_mosquitto() -> Path | None:
     return next((path for folder in _DAEMON_DIRECTORIES if (path := folder / "mosquitto").is_file()), None)
 
 
-class LocalBroker:
-    """mosquitto on 127.0.0.1 and one port for life, so that `restart` is the same broker to its clients.
+def find_embedded() -> bool:
+    """Whether iotcore is installed."""
+    return importlib.util.find_spec("iotcore") is not None
 
-    State is kept in `directory`, a temporary one by default. `settings` are further lines of mosquitto.conf.
+
+def how_to_get_mosquitto() -> str:
+    """The command that installs mosquitto on this system."""
+    if platform.system() == "Darwin":
+        return "brew install mosquitto"
+    installers = {
+        "apt-get": "sudo apt install mosquitto",
+        "dnf": "sudo dnf install mosquitto",
+        "zypper": "sudo zypper install mosquitto",
+        "pacman": "sudo pacman -S mosquitto",
+        "apk": "sudo apk add mosquitto",
+    }
+    here = (told for program, told in installers.items() if shutil.which(program) is not None)
+    return next(here, "install mosquitto with your system's packages")
+
+
+Program = Callable[[Path, int, Sequence[str]], Sequence[str | Path]]
+"""Writes a broker's configuration into a directory and returns its command line; takes the port and settings."""
+
+
+def mosquitto(directory: Path, port: int, settings: Sequence[str]) -> Sequence[str | Path]:
+    """mosquitto; `settings` are further lines of mosquitto.conf. Raises LocalBrokerError when it is missing."""
+    program = find_mosquitto()
+    if program is None:
+        raise LocalBrokerError(
+            f"mosquitto was not found on PATH or in /usr/sbin; to install it: {how_to_get_mosquitto()}"
+        )
+    config = directory / "mosquitto.conf"
+    lines = (
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        "persistence true",
+        f"persistence_location {directory}/",
+        # By default mosquitto saves twice an hour, and a kill loses what lies between.
+        "autosave_on_changes true",
+        "autosave_interval 1",
+        *_stay_root(),
+        *settings,
+    )
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return program, "-c", config
+
+
+def embedded(directory: Path, port: int, settings: Sequence[str]) -> Sequence[str | Path]:
+    """iotcore's; `settings` are further lines of its first table. Raises LocalBrokerError when it is missing."""
+    if not find_embedded():
+        raise LocalBrokerError("the package iotcore is not installed; pip install iotcore")
+    config = directory / "rumqttd.toml"
+    lines = (
+        "id = 0",
+        *settings,
+        "[router]",
+        "id = 0",
+        "max_connections = 100",
+        "max_outgoing_packet_count = 200",
+        "max_segment_size = 16777216",
+        "max_segment_count = 10",
+        "[v5.1]",  # the table of MQTT 5 listeners; a [v4] one would not understand our clients
+        'name = "v5"',
+        f'listen = "127.0.0.1:{port}"',
+        "next_connection_delay_ms = 1",
+        "[v5.1.connections]",
+        "connection_timeout_ms = 10000",
+        "max_payload_size = 1048576",
+        "max_inflight_count = 100",
+        "dynamic_filters = true",
+    )
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return child.command("agent.fleet.embedded_broker", str(config))
+
+
+class LocalBroker:
+    """A broker on 127.0.0.1 and one port for life, so that `restart` is the same broker to its clients.
+
+    State is kept in `directory`, a temporary one by default. What `settings` are, `program` says.
     Use as a context manager, or call `start` and `stop`. Raises LocalBrokerError.
     """
 
-    def __init__(self, directory: Path | None = None, settings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path | None = None, settings: tuple[str, ...] = (), program: Program = mosquitto
+    ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="tidegate-broker-") if directory is None else None
         self._directory = Path(self._temporary.name) if self._temporary is not None else Path(directory or ".")
         self._settings = settings
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = self._directory / "mosquitto.log"
+        self._log = self._directory / "broker.log"
         self.port = _free_port()
 
     @property
@@ -52,7 +137,7 @@ class LocalBroker:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The running mosquitto. Raises LocalBrokerError when it does not run."""
+        """The running broker. Raises LocalBrokerError when it does not run."""
         if self._process is None:
             msg = "the broker is not running; call start()"
             raise LocalBrokerError(msg)
@@ -60,19 +145,15 @@ class LocalBroker:
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
-        program = find_mosquitto()
-        if program is None:
-            msg = "mosquitto was not found on PATH or in /usr/sbin; install it with your system's packages"
-            raise LocalBrokerError(msg)
         self._directory.mkdir(parents=True, exist_ok=True)
-        config = self._directory / "mosquitto.conf"
-        config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
+        command = self._program(self._directory, self.port, self._settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-c", config],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=child.environment(),
                 start_new_session=True,  # Ctrl-C is for whoever started it, who may still have to say goodbye
             )
         self._wait_until_it_accepts(self._process)
@@ -114,19 +195,6 @@ class LocalBroker:
     ) -> None:
         self.stop()
 
-    def _config(self) -> tuple[str, ...]:
-        return (
-            f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
-            "persistence true",
-            f"persistence_location {self._directory}/",
-            # By default mosquitto saves twice an hour, and a kill loses what lies between.
-            "autosave_on_changes true",
-            "autosave_interval 1",
-            *_stay_root(),
-            *self._settings,
-        )
-
     def _wait_until_it_accepts(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
@@ -140,7 +208,7 @@ class LocalBroker:
                 return
         self.kill()
         tail = "\n".join(self.log().splitlines()[-10:])
-        msg = f"mosquitto did not accept connections on port {self.port}; it said:\n{tail}"
+        msg = f"the broker did not accept connections on port {self.port}; it said:\n{tail}"
         raise LocalBrokerError(msg)
 
 

@@ -208,7 +208,7 @@ class Supervisor:
             policy_pushes_applied=self._pushes.applied,
             policy=PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin),
             decision=None if decision is None else _shown(decision),
-            ladder=tuple(_rung(each) for each in self._bundle.ladder.points),
+            ladder=tuple(_rung(each, keeper.refused.get(each.name, "")) for each in self._bundle.ladder.points),
             readings=show_readings(control.snapshot()),
             worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
             telemetry=self._telemetry_status(),
@@ -357,5 +357,6 @@ def _shown(decision: Decision) -> DecisionStatus:
     return DecisionStatus(decision.wanted, decision.rule, decision.reason, decision.fits, decision.held_back)
 
 
-def _rung(point: OperatingPoint) -> RungStatus:
-    return RungStatus(point.name, point.certified_risk, point.figures.accuracy, point.figures.latency_p50_ms)
+def _rung(point: OperatingPoint, refused: str) -> RungStatus:
+    figures = point.figures
+    return RungStatus(point.name, point.certified_risk, figures.accuracy, figures.latency_p50_ms, refused)

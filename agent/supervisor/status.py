@@ -41,12 +41,13 @@ class PolicyStatus:
 
 @dataclass(frozen=True, slots=True)
 class RungStatus:
-    """One operating point of the ladder as shown."""
+    """One operating point of the ladder as shown; `refused` says why this device's engine never uses it."""
 
     name: str
     certified_risk: float | None
     accuracy: float | None
     latency_p50_ms: float
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent_process import BUNDLE, AgentProcess
+from terminal import Terminal
 
 from agent.paths import profiles_directory
 
@@ -81,6 +82,27 @@ def test_run_serves_tells_its_status_and_ends_on_sigterm(start_agent: Callable[.
     assert "another agent is using it" in second.stderr
     assert agent.end() == 0
     agent.start()
+
+
+def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(
+    start_agent: Callable[..., AgentProcess],
+) -> None:
+    agent = start_agent()
+    command = [sys.executable, "-m", "agent.cli.main", "status", "--config", str(agent.config)]
+    with Terminal(command, 80, 24) as terminal:
+        assert not terminal.follow(60)
+        assert terminal.process.wait(10) == 0
+        lines = [line.rstrip() for line in terminal.screen.display]
+    starts = ["device", "battery", "temperature", "power source", "point", "certified risk", "because"]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
+    assert any(line.startswith("last decision") for line in lines)
+    assert lines[-1] == ""  # where the next prompt goes
+    piped = tidegate("status", "--config", agent.config)
+    assert piped.returncode == 0, piped.stderr
+    assert "…" not in piped.stdout
+    assert "\x1b" not in piped.stdout
+    assert piped.stdout.count("memory available") == 1
+    assert agent.end() == 0
 
 
 def test_run_refuses_a_wrong_configuration(tmp_path: Path) -> None:

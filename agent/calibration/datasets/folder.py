@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from agent.calibration.datasets.dataset import PIXEL_SCALE, DataError, Dataset
 
@@ -41,6 +40,8 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _read(file: Path, picture: Picture) -> npt.NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra that other forms of data do without
+
     try:
         with Image.open(file) as opened:
             if opened.width * opened.height > MAX_PIXELS:

@@ -2,15 +2,12 @@
 
 from agent.cli.bench.show import JsonOption, QuickOption, show
 from agent.cli.build_progress import BuildProgress
-from agent.cli.console import EX_UNAVAILABLE, fail
 
 
 def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """Gating rules at equal operations on four small nets, and what is certified of the ladder."""
-    try:
-        from agent.bench import ladder as bench  # noqa: PLC0415 - needs torch and scikit-learn
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.bench import ladder as bench  # noqa: PLC0415 - needs torch and scikit-learn
+
     with BuildProgress() as progress:
         figures = bench.run(quick=quick, progress=progress)
     show(figures, as_json)
@@ -18,10 +15,8 @@ def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
 
 def calibration(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """How long it takes to make a ladder: the demo's net, and ResNet-18 at 224x224 with 1,000 pictures."""
-    try:
-        from agent.bench import calibration as bench  # noqa: PLC0415 - needs torch and scikit-learn
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing; run ./install.sh dev", EX_UNAVAILABLE)
+    from agent.bench import calibration as bench  # noqa: PLC0415 - needs torch and scikit-learn
+
     with BuildProgress() as progress:
         figures = bench.run(quick=quick, progress=progress)
     show(figures, as_json)

@@ -1,0 +1,84 @@
+"""The demo as a person sees it: in a real pseudo-terminal, every frame of it."""
+
+import json
+import re
+import sys
+
+import pytest
+from terminal import Terminal
+
+DEMO = [sys.executable, "-m", "agent.cli.main", "demo", "--replay-all", "--seconds"]
+
+FACTS = {
+    "battery": r"battery \d+\.\d %",
+    "temperature": r"temperature \d+\.\d C",
+    "power source": r"power source (battery|external)",
+    "point": r"point (full|int8[-a-z0-9]*), rung \d of \d",
+    "risk": r"certified risk ≤ \d+\.\d%",
+    "reason": r"because (nothing is decided|[^…]*(battery power|no rule holds|(is|rose) (above|below) \d+ [C%]))",
+    "decision": r"last decision (none yet|\d\d:\d\d:\d\d (decision: wants|switch: [-a-z0-9]+ →) [-a-z0-9]+: \w+)",
+    "requests": r"requests (not counted yet|none in the last|\d+/s served, failed 0)",
+}
+
+
+def missing(text: str) -> list[str]:
+    return [name for name, pattern in FACTS.items() if not re.search(pattern, text)]
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (80, 15), (120, 40)])
+def test_every_frame_shows_what_matters(columns: int, lines: int) -> None:
+    frames: list[str] = []
+    with Terminal([*DEMO, "10"], columns, lines) as terminal:
+        running = terminal.follow(60, lambda text: frames.append(text) if "battery" in text else None)
+        assert not running
+        assert terminal.process.wait(20) == 0, terminal.text()
+    *frames, _last = frames
+    assert len(frames) > 15
+    assert [(missing(text), text) for text in frames if missing(text)] == []
+    # The device climbed, so the frames are not one frame many times.
+    assert len({match.group() for text in frames if (match := re.search(FACTS["point"], text))}) >= 3
+    assert "packed" not in " ".join(frames)
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
+def test_another_size_in_the_middle_of_the_run_leaves_no_rest_behind() -> None:
+    with Terminal([*DEMO, "60"], 80, 24) as terminal:
+        deadline = 60
+        while "certified risk" not in terminal.text() and deadline:
+            assert terminal.follow(1)
+            deadline -= 1
+        for columns, lines in ((60, 20), (120, 40), (72, 15), (80, 24)):
+            terminal.resize(columns, lines)
+            assert terminal.follow(1.0)
+            assert missing(terminal.text()) == [], terminal.screen.display
+            assert terminal.text().count("certified risk") == 1
+            assert terminal.text().count("last decision") == 1
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colour_the_words_say_it_all(environment: dict[str, str]) -> None:
+    with Terminal([*DEMO, "8"], 80, 24, **environment) as terminal:
+        texts: list[str] = []
+        terminal.follow(60, lambda text: texts.append(text) if "battery" in text else None)
+        assert terminal.process.wait(20) == 0
+    assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", terminal.written)
+    if "TERM" in environment:
+        assert b"\x1b[" not in terminal.written
+    assert any(not missing(text) for text in texts)
+    summary = terminal.written.decode().replace("\r\n", "\n").strip().splitlines()[-1]
+    assert json.loads(summary)["requests_failed"] == 0
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("mosquitto")
+def test_a_terminal_of_plain_letters_gets_plain_letters() -> None:
+    with Terminal([*DEMO, "6"], 80, 24, PYTHONIOENCODING="ascii") as terminal:
+        texts: list[str] = []
+        terminal.follow(60, lambda text: texts.append(text) if "battery" in text else None)
+        assert terminal.process.wait(20) == 0, terminal.text()
+    assert any("certified risk <= " in text for text in texts)

@@ -1,0 +1,308 @@
+"""install.sh as users run it, with Pythons that only say what they are and note what they are asked to do."""
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "install.sh"
+
+PYTHON = r"""#!/bin/sh
+# A Python of $FAKE_VERSION: answers the question for its version, "makes" environments and "installs".
+here=$(dirname "$0")
+version=${FAKE_VERSION:-3.12.1}
+if [ -f "$here/version" ]; then version=$(cat "$here/version"); fi
+case "$*" in
+  *tidegate-python*)
+    case $version in 2.* | 3.[0-9].* | 3.10.*) age=old ;; *) age=new ;; esac
+    echo "tidegate-python $age ${FAKE_KIND:-cpython} $version ${FAKE_MISSING:--}"
+    ;;
+  *"-m venv --clear"*)
+    for directory; do :; done
+    rm -rf "$directory"
+    mkdir -p "$directory/bin"
+    cp "$0" "$directory/bin/python"
+    echo "$version" > "$directory/bin/version"
+    touch "$directory/pyvenv.cfg"
+    echo "venv $directory" >> "$FAKE_LOG"
+    ;;
+  *"-m pip --version"*) [ -z "${FAKE_NO_PIP:-}" ] ;;
+  *"-m pip install"*)
+    log=
+    for argument; do
+      if [ "$previous" = --log ]; then log=$argument; fi
+      previous=$argument
+      last=$argument
+    done
+    echo "pip $last" >> "$FAKE_LOG"
+    if [ -n "${FAKE_PIP_FAILS:-}" ]; then
+      refuses=yes
+      case "$FAKE_PIP_FAILS" in
+        *iotcore*) case "$last" in *broker*) ;; *) refuses= ;; esac ;;
+      esac
+      if [ -n "$refuses" ]; then
+        echo "$FAKE_PIP_FAILS" | tee "$log" >&2
+        exit 1
+      fi
+    fi
+    printf '#!/bin/sh\necho "tidegate $*"\n' > "$here/tidegate"
+    chmod +x "$here/tidegate"
+    ;;
+  -c*) ;;
+  *) echo "python $*" ;;
+esac
+"""
+
+
+class Clone:
+    """A clone with a name that has a space in it, and a PATH with one fake Python."""
+
+    def __init__(self, directory: Path, shell: str) -> None:
+        self.directory = directory / "a clone"
+        self.directory.mkdir()
+        self.venv = self.directory / ".venv"
+        self._shell = shell
+        shutil.copy(SCRIPT, self.directory / "install.sh")
+        shutil.copy(SCRIPT.parent / "pyproject.toml", self.directory)
+        self.programs = directory / "bin"
+        self.programs.mkdir()
+        self.log = directory / "log"
+        self.python = self.add_python("python3")
+
+    def add_python(self, name: str) -> Path:
+        program = self.programs / name
+        program.write_text(PYTHON)
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        return program
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run install.sh; PATH has the fakes first, and nothing that is a Python behind them."""
+        path = f"{self.programs}:{self._tools()}"
+        return subprocess.run(
+            [self._shell, str(self.directory / "install.sh"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=cwd,
+            env={"PATH": path, "HOME": os.environ.get("HOME", "/"), "FAKE_LOG": str(self.log), **environment},
+        )
+
+    def asked(self) -> list[str]:
+        """What the fakes were asked to do since the last time."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [line.replace(str(self.directory), ".") for line in lines]
+
+    def _tools(self) -> Path:
+        tools = self.programs.parent / "tools"
+        if not tools.exists():
+            tools.mkdir()
+            for name in TOOLS:
+                (tools / name).symlink_to(shutil.which(name) or f"/bin/{name}")
+        return tools
+
+
+TOOLS = (
+    *("awk", "cat", "chmod", "cksum", "cp", "cut", "df", "dirname", "env", "grep", "head", "id", "kill", "ls"),
+    *("mkdir", "printf", "readlink", "rm", "sed", "sh", "sleep", "tail", "tee", "touch", "tr", "uname"),
+)
+
+
+@pytest.fixture(params=["sh", "bash"])
+def clone(tmp_path: Path, request: pytest.FixtureRequest) -> Clone:
+    shell = shutil.which(request.param)
+    if shell is None:
+        pytest.skip(f"there is no {request.param} here")
+    return Clone(tmp_path, shell)
+
+
+def test_the_demo_takes_onnx_and_a_broker_and_no_torch_and_only_once(clone: Clone) -> None:
+    first = clone.run("demo", "--seconds", "9")
+    assert (first.returncode, first.stdout) == (0, "tidegate demo --seconds 9\n")
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx,broker]"]
+    assert "without torch" in first.stderr
+    again = clone.run("demo")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "tidegate demo\n", "")
+    assert clone.run("run", "--", "doctor", "--json").stdout == "tidegate doctor --json\n"
+    assert clone.asked() == []
+
+
+def test_an_engine_is_installed_where_it_is_asked_for_said_and_remembered(clone: Clone) -> None:
+    eager = clone.run("--engine", "eager", "run", "status")
+    assert eager.stdout == "tidegate status\n"
+    assert "GB" in eager.stderr
+    assert "engine: eager from now on" in eager.stderr
+    assert clone.run("run", "status").stderr == ""
+    assert clone.asked() == ["venv ./.venv", "pip .[torch]"]
+    onnx = clone.run("--engine=onnx", "demo")
+    assert "engine: onnx from now on (it was eager)" in onnx.stderr
+    assert onnx.stdout == "tidegate demo --engine onnx\n"
+    assert clone.asked() == ["pip .[onnx,broker]"]
+    assert clone.run("demo").stdout == "tidegate demo --engine onnx\n"
+    assert clone.run("run", "status").stderr == ""
+    assert clone.asked() == []
+
+
+def test_auto_is_what_is_installed_and_torch_is_never_installed_for_it(clone: Clone) -> None:
+    assert clone.run("--engine", "auto", "demo").returncode == 0
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx,broker]"]
+    assert clone.run("--engine", "packed", "run", "status").returncode == 0
+    assert clone.asked() == ["pip .[torch]"]
+    assert clone.run("--engine", "auto", "run", "status").returncode == 0
+    assert clone.asked() == []
+
+
+def test_everything_for_developing_holds_what_the_demo_needs(clone: Clone) -> None:
+    for tool in ("mosquitto", "umockdev-run", "fusermount3", "unshare"):
+        clone.add_python(tool)
+    assert clone.run("dev").returncode == 0
+    assert clone.asked() == ["venv ./.venv", "pip .[dev]"]
+    assert clone.run("demo").returncode == 0
+    assert clone.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"FAKE_VERSION": "3.9.18"}, "python3 is Python 3.9.18"),
+        ({"FAKE_VERSION": "2.7.18"}, "python3 is Python 2.7.18"),
+        ({"FAKE_KIND": "pypy", "FAKE_VERSION": "3.11.9"}, "python3 is pypy 3.11.9"),
+        ({"FAKE_MISSING": "ensurepip"}, "without its module(s) ensurepip; on Debian"),
+    ],
+)
+def test_a_python_that_will_not_do_is_named_with_what_is_needed(
+    clone: Clone, environment: dict[str, str], words: str
+) -> None:
+    for arguments in (("demo",), ("--python", "python3", "demo"), ("--python", str(clone.python), "demo")):
+        refused = clone.run(*arguments, **environment)
+        assert refused.returncode == 69
+        assert words in refused.stderr
+        assert "CPython 3.11 or newer" in refused.stderr
+        assert "--python PATH" in refused.stderr
+        assert not clone.venv.exists()
+
+
+def test_a_python_that_is_none_is_told_from_one_that_is_not_there(clone: Clone, tmp_path: Path) -> None:
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    plain.write_text("no program")
+    other.write_text("#!/bin/sh\necho I am a shell\n")
+    other.chmod(0o755)
+    cases = {
+        str(tmp_path / "nowhere"): "does not exist",
+        str(tmp_path): "is a directory",
+        str(plain): "has no execute permission",
+        str(other): "does not run as Python (it says: I am a shell)",
+        "3.9": "there is no python3.9 on PATH",
+    }
+    for path, words in cases.items():
+        refused = clone.run("--python", path, "demo")
+        assert (refused.returncode, words in refused.stderr) == (69, True), (path, refused.stderr)
+
+
+def test_a_version_names_the_python_of_that_version(clone: Clone) -> None:
+    clone.add_python("python3.13")
+    assert clone.run("--python", "3.13", "run", "doctor").returncode == 0
+
+
+def test_an_environment_that_is_broken_is_made_anew(clone: Clone) -> None:
+    assert clone.run("run", "doctor").returncode == 0
+    clone.asked()
+    (clone.venv / "bin" / "python").unlink()
+    mended = clone.run("run", "doctor")
+    assert (mended.returncode, mended.stdout) == (0, "tidegate doctor\n")
+    assert "anew: its Python is gone" in mended.stderr
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx]"]
+    # Ended between `venv` and `pip`: what is there is finished, not trusted.
+    (clone.venv / ".tidegate-installed").unlink()
+    assert clone.run("run", "doctor").returncode == 0
+    assert clone.asked() == ["pip .[onnx]"]
+
+
+def test_another_python_is_said_and_used(clone: Clone) -> None:
+    assert clone.run("run", "doctor").returncode == 0
+    clone.asked()
+    newer = clone.run("--python", "python3", "run", "doctor", FAKE_VERSION="3.13.0")
+    assert "it is of Python 3.12.1, and --python names 3.13.0" in newer.stderr
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx]"]
+
+
+def test_what_is_no_environment_is_left_alone(clone: Clone) -> None:
+    clone.venv.mkdir()
+    (clone.venv / "thesis.tex").write_text("years of work")
+    refused = clone.run("demo")
+    assert refused.returncode == 69
+    assert "is no virtual environment" in refused.stderr
+    assert (clone.venv / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_clone_that_was_moved_is_installed_again(clone: Clone, tmp_path: Path) -> None:
+    assert clone.run("run", "doctor").returncode == 0
+    clone.asked()
+    clone.directory = clone.directory.rename(tmp_path / "elsewhere")
+    assert clone.run("run", "doctor").returncode == 0
+    assert clone.asked() == ["pip .[onnx]"]
+
+
+def test_from_another_directory_by_a_link_and_with_an_environment_elsewhere(clone: Clone, tmp_path: Path) -> None:
+    link = clone.programs / "tg"
+    link.symlink_to(clone.directory / "install.sh")
+    clone.directory.joinpath("install.sh").chmod(0o755)
+    elsewhere = tmp_path / "user"
+    elsewhere.mkdir()
+    ran = clone.run("run", "doctor", cwd=elsewhere, TIDEGATE_VENV="my env", CDPATH=str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (0, "tidegate doctor\n"), ran.stderr
+    assert (elsewhere / "my env" / "bin" / "tidegate").exists()
+    assert not clone.venv.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("OSError: [Errno 28] No space left on device", "no space left"),
+        ("NewConnectionError: Failed to establish a new connection", "did not reach its package index"),
+        ("ERROR: No matching distribution found for onnxruntime>=1.20", "there is no build of onnxruntime"),
+        ("something else", "could not install tidegate[onnx]"),
+    ],
+)
+def test_a_failed_installation_says_why_and_is_not_taken_for_done(clone: Clone, said: str, words: str) -> None:
+    failed = clone.run("run", "doctor", FAKE_PIP_FAILS=said)
+    assert failed.returncode == 69
+    assert words in failed.stderr
+    assert said in failed.stderr
+    clone.asked()
+    assert clone.run("run", "doctor").returncode == 0
+    assert clone.asked() == ["pip .[onnx]"]
+
+
+def test_without_a_build_of_the_embedded_broker_the_demo_goes_on(clone: Clone) -> None:
+    lacking = "ERROR: No matching distribution found for iotcore<0.5,>=0.4"
+    run = clone.run("demo", FAKE_PIP_FAILS=lacking)
+    assert (run.returncode, run.stdout) == (0, "tidegate demo\n"), run.stderr
+    assert "install\n  mosquitto" in run.stderr
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx,broker]", "pip .[onnx]"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "./install.sh demo"),
+        (("--engine",), "--engine needs a value"),
+        (("--engine", "", "demo"), "--engine needs a value"),
+        (("--engine", "tflite", "demo"), "the engines are auto, onnx, packed and eager"),
+        (("--quick", "demo"), "unknown option '--quick'"),
+        (("serve",), "the verbs are demo, test, dev and run"),
+    ],
+)
+def test_a_wrong_command_line_exits_64_and_makes_nothing(
+    clone: Clone, arguments: tuple[str, ...], words: str
+) -> None:
+    refused = clone.run(*arguments)
+    assert (refused.returncode, words in refused.stderr) == (64, True), refused.stderr
+    assert refused.stdout == ""
+    assert not clone.venv.exists()
