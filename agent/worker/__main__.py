@@ -5,20 +5,24 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
 
 from agent.engines.catalog import open_engine
 from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
+from agent.folded_log import FoldingHandler
 from agent.messages import Ready, encode
 from agent.models.bundle import open_bundle
 from agent.worker.choosing import first_point, refused_points
+from agent.worker.connections import Connections
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
 from agent.worker.lane import Lane
+from agent.worker.open_files import connection_limit, files_in_use, raise_file_limit
+from agent.worker.protocol import Interface
+from agent.worker.server import Server
 from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
@@ -62,7 +66,7 @@ def parse_arguments() -> Arguments:
     )
 
 
-async def serve(arguments: Arguments) -> None:
+async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     """Serve until the supervisor says stop or is gone."""
     bundle = open_bundle(arguments.bundle)
     opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
@@ -74,10 +78,7 @@ async def serve(arguments: Arguments) -> None:
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,
-            input_name=bundle.input.name,
-            input_shape=bundle.input.shape,
-            input_scale=bundle.input.scale,
-            output_name="logits",
+            interface=Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits"),
             output_shape=(len(bundle.labels),),
         ),
         lane,
@@ -87,16 +88,8 @@ async def serve(arguments: Arguments) -> None:
     control = ControlChannel(
         reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            endpoint.app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=3,
-        )
-    )
+    connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
+    server = Server(endpoint.app, connections, each_second)
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
     writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused)))
     await writer.drain()
@@ -111,9 +104,12 @@ async def serve(arguments: Arguments) -> None:
 
 def main() -> None:
     """Entry point of `python -m agent.worker`."""
-    logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO)
+    lines = FoldingHandler()
+    logging.basicConfig(
+        format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO, handlers=[lines]
+    )
     keep_one_heap()
-    asyncio.run(serve(parse_arguments()))
+    asyncio.run(serve(parse_arguments(), lines.tick))
 
 
 if __name__ == "__main__":
