@@ -72,7 +72,7 @@ class FoldingHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def _affords(self, record: logging.LogRecord) -> bool:
-        if (size := len(self.format(record))) > self._refilled():
+        if (size := len(self.format(record)) + len(self.terminator)) > self._refilled():
             return False
         self._left_bytes -= size
         return True

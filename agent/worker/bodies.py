@@ -1,12 +1,12 @@
 """The bodies of requests: up to a size, within a time, and not more at once than memory was set aside for."""
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from types import TracebackType
 
 from starlette.requests import ClientDisconnect, Request
-
-from agent.worker.connections import BODY_S
 
 STALE_S = 2.0
 """A body that is this long on its way gives its memory up when it is needed."""
@@ -26,11 +26,11 @@ class BodyRefused(Exception):  # noqa: N818 - the client's doing, not the progra
 class Bodies:
     """What all requests together hold in memory. One event loop's, not thread-safe."""
 
-    def __init__(self, max_bytes: int, budget_bytes: int, deadline_s: float = BODY_S) -> None:
+    def __init__(self, max_bytes: int, budget_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_bytes = max_bytes
         self.budget_bytes = budget_bytes
         self.held_bytes = 0
-        self.deadline_s = deadline_s
+        self.clock = clock
         self.unfinished: OrderedDict[HeldBody, None] = OrderedDict()
 
     def hold(self) -> "HeldBody":
@@ -39,11 +39,12 @@ class Bodies:
 
     def make_room(self, more_bytes: int, asking: "HeldBody") -> None:
         """Return when `more_bytes` fit, at the cost of bodies that are long on their way. Raises BodyRefused."""
-        now = asyncio.get_running_loop().time()
-        for stale in [each for each in self.unfinished if each is not asking and now - each.since > STALE_S]:
+        for each in [*self.unfinished]:
             if self.held_bytes + more_bytes <= self.budget_bytes:
                 return
-            stale.give_up(now)
+            if each is not asking and self.clock() - each.since > STALE_S:
+                del self.unfinished[each]
+                each.give_up()
         if self.held_bytes + more_bytes > self.budget_bytes:
             raise self.full()
 
@@ -62,14 +63,13 @@ class HeldBody:
         self._bodies = bodies
         self._bytes = 0
         self._given_up = False
-        self._deadline: asyncio.Timeout | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.since = 0.0
 
     def __enter__(self) -> "HeldBody":
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._bodies.unfinished.pop(self, None)
         self.resize(0)
 
     def resize(self, size: int) -> None:
@@ -80,30 +80,31 @@ class HeldBody:
         self._bodies.held_bytes += more
         self._bytes = size
 
-    def give_up(self, now: float) -> None:
+    def give_up(self) -> None:
         """Let go of a body that is on its way."""
         self._given_up = True
-        self._bodies.unfinished.pop(self, None)
         self.resize(0)
-        if self._deadline is not None:
-            self._deadline.reschedule(now)
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def read(self, request: Request) -> bytes:
-        """The whole body. Raises BodyRefused, and starlette's ClientDisconnect when there is nobody to answer."""
+        """The whole body. Raises BodyRefused, and starlette's ClientDisconnect when there is nobody to answer.
+
+        How long it may take is the connection's matter.
+        """
         self._check_head(request)
-        bodies = self._bodies
-        self.since = asyncio.get_running_loop().time()
-        bodies.unfinished[self] = None
+        unfinished = self._bodies.unfinished
+        self.since, self._reading = self._bodies.clock(), asyncio.current_task()
+        unfinished[self] = None
         try:
-            async with asyncio.timeout(bodies.deadline_s) as self._deadline:
-                body = await self._whole(request)
-        except TimeoutError:
-            if self._given_up:
-                raise bodies.full() from None
-            raise BodyRefused(408, f"the body was not whole after {bodies.deadline_s:g} s", CLOSE) from None
+            return await self._whole(request)
+        except asyncio.CancelledError:
+            if not self._given_up or self._reading is None:
+                raise
+            self._reading.uncancel()
+            raise self._bodies.full() from None
         finally:
-            bodies.unfinished.pop(self, None)
-        return body
+            unfinished.pop(self, None)
 
     async def _whole(self, request: Request) -> bytes:
         body = bytearray()
@@ -113,7 +114,7 @@ class HeldBody:
                 raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > self._bodies.max_bytes:
-                raise self._too_large(f"more than {len(body) - 1} bytes", {})
+                raise self._too_large("more", {})
             self.resize(len(body))
             if not message.get("more_body", False):
                 return bytes(body)
@@ -135,7 +136,7 @@ class HeldBody:
             raise self._too_large(f"{length[:20]} bytes", closing(request))
 
     def _too_large(self, found: str, headers: dict[str, str]) -> BodyRefused:
-        allowed = f"the largest request to this model has {self._bodies.max_bytes}"
+        allowed = f"the largest request to this model has {self._bodies.max_bytes} bytes"
         return BodyRefused(413, f"body: found {found}, {allowed}", headers)
 
 

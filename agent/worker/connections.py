@@ -31,7 +31,7 @@ UNREAD_S = 20.0
 DEADLINES_S = {
     Stage.ARRIVED: HEAD_S,
     Stage.HEAD: HEAD_S,
-    Stage.BODY: BODY_S + 5.0,  # the endpoint, which can answer, has its own; this one is for bodies nobody reads
+    Stage.BODY: BODY_S,
     Stage.KEPT: KEPT_S,
     Stage.CLOSING: UNREAD_S,
 }

@@ -32,6 +32,8 @@ QUICK_BYTES = 16 * 1024
 QUICK_VALUES = 2048
 """The same for values to be written."""
 
+MAX_PATH_SHOWN = 100
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
@@ -88,7 +90,9 @@ class Endpoint:
 
     async def _not_found(self, request: Request, _missing: Exception) -> Response:
         known = f"/v2/models/{self._card.name}"
-        return _error(404, f"{request.url.path}: nothing here; this server's only model is at {known}")
+        return _error(
+            404, f"{request.url.path[:MAX_PATH_SHOWN]}: nothing here; this server's only model is at {known}"
+        )
 
     async def _not_allowed(self, request: Request, refused: Exception) -> Response:
         allowed = dict(refused.headers or {}) if isinstance(refused, HTTPException) else {}

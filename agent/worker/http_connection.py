@@ -16,6 +16,10 @@ from agent.worker.connections import DEADLINES_S, Connections, Stage
 log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16 * 1024
+LAST_BODY_S = 1.0
+"""For a body that is on its way when the server stops."""
+MAX_REASON_CHARACTERS = 200
+"""h11 quotes the whole line that it could not take."""
 
 
 class _Parser(h11.Connection):
@@ -64,6 +68,13 @@ class HttpConnection(H11Protocol):
         super().data_received(data)
         self._settle()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the transport open if it is True
+        """Answer a client that has said all it had to say and still listens."""
+        if self.stage is not Stage.ANSWERING:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_response_complete(self) -> None:
         """Go on after an answer."""
         if self.conn.their_state is h11.SEND_BODY and (b"expect", b"100-continue") in self.headers:
@@ -77,7 +88,8 @@ class HttpConnection(H11Protocol):
         if refused is None:
             self._refuse(HTTPStatus.BAD_REQUEST, msg)
         else:
-            self._refuse(HTTPStatus(refused.error_status_hint), f"not a request in HTTP/1.1: {refused}")
+            reason = str(refused)[:MAX_REASON_CHARACTERS]
+            self._refuse(HTTPStatus(refused.error_status_hint), f"not a request in HTTP/1.1: {reason}")
 
     def expire(self) -> None:
         """End a stage that lasts too long."""
@@ -96,7 +108,9 @@ class HttpConnection(H11Protocol):
         self.transport.abort()
 
     def shutdown(self) -> None:
-        """End once what was asked is answered."""
+        """End once what was asked is answered, without waiting long for what is still being asked."""
+        if self.stage is Stage.BODY:
+            self.loop.call_later(LAST_BODY_S, self.abort)
         with suppress(h11.LocalProtocolError):  # one that h11 has given up on has nothing to end
             super().shutdown()
 

@@ -26,6 +26,7 @@ class Server(uvicorn.Server):
                 http="h11",
                 ws="none",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 lifespan="off",
                 timeout_keep_alive=int(KEPT_S),
