@@ -84,12 +84,19 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
         lane,
         shadow,
     )
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
-    control = ControlChannel(
-        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
-    )
     connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
     server = Server(endpoint.app, connections, each_second)
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
+    control = ControlChannel(
+        reader,
+        writer,
+        bundle=bundle,
+        engine=engine,
+        lane=lane,
+        endpoint=endpoint,
+        shadow=shadow,
+        takes_connections=lambda: server.takes_connections,
+    )
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
     writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused)))
     await writer.drain()

@@ -33,6 +33,7 @@ class Acceptor:
         self._loop = loop
         self._entering: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self.failing_since: float | None = None
 
     def start(self) -> None:
         """Take connections from now on."""
@@ -55,10 +56,12 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.warning("no connection could be taken: %s; trying on", error.strerror or error)
+                log.warning("no connection can be taken: %s; trying on", error.strerror or error)
+                self.failing_since = self.failing_since or self._loop.time()
                 self._connections.evict()  # what it held is free at the next try
                 self._wait(FAILED_S)
                 return
+            self.failing_since = None
             self._connections.enter()
             task = self._loop.create_task(self._enter(accepted))
             self._entering.add(task)

@@ -14,6 +14,8 @@ from agent.worker.http_connection import HttpConnection
 TICKS_PER_SWEEP = 10
 """uvicorn ticks ten times a second."""
 SHUTDOWN_S = 3
+FAILING_S = 5.0
+"""Files that ran out come back when somebody closes one; those that were lost don't."""
 
 
 class Server(uvicorn.Server):
@@ -48,6 +50,12 @@ class Server(uvicorn.Server):
         self._acceptors = [Acceptor(each, self._connections, connection, loop) for each in sockets or []]
         for acceptor in self._acceptors:
             acceptor.start()
+
+    @property
+    def takes_connections(self) -> bool:
+        """Whether it does, apart from failures that may pass."""
+        since = [each.failing_since for each in self._acceptors if each.failing_since is not None]
+        return not since or asyncio.get_running_loop().time() - min(since) < FAILING_S
 
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections, and go on unless told to exit."""

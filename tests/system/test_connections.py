@@ -167,6 +167,20 @@ def test_an_upload_that_is_broken_off_is_one_line(house: House) -> None:
     assert "Traceback" not in house.log
 
 
+def test_a_worker_that_lost_its_files_is_replaced_and_says_so_in_few_lines(house: House) -> None:
+    pid, needed = house.worker.pid, house.worker.num_fds()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (needed, needed))
+    waiting = [house.dial("unix") for _ in range(20)]
+    house.agent.wait_until(lambda status: status.worker.restarts == 1, timeout_s=60)
+    for each in waiting:
+        each.close()
+    house.agent.wait_until(lambda status: status.worker.state == "serving", timeout_s=60)
+    assert house.asked("unix") == {200: CLIENTS * REQUESTS}
+    assert "no connection can be taken: Too many open files" in house.log
+    assert "or nobody gets in" in house.log
+    assert len(house.log) < 10_000
+
+
 NOT_CERTIFIED = """\
 tidegate: 1
 name: nothing-fits
