@@ -3,6 +3,7 @@
 Specification: https://github.com/kserve/open-inference-protocol (inference REST API).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -214,7 +215,7 @@ def _shown(value: object) -> str:
         return "an object"
     if isinstance(value, int) and value.bit_length() > 64:
         return "an integer of more than 64 bits"  # Python refuses to write the longest of them
-    text = repr(value)
+    text = json.dumps(value) if isinstance(value, float) else repr(value)  # NaN and Infinity as they came
     if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
         text = f"{value[:SHOWN_CHARACTERS]!r}..."
     kind = KINDS.get(type(value))
