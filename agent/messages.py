@@ -53,6 +53,11 @@ class Standing:
     shadow_share: float = 0.0
     kind: Literal["standing"] = "standing"
 
+    @property
+    def lets_nothing_in(self) -> bool:
+        """Whether every request is refused as things stand."""
+        return self.refuse or self.rate_hz == 0 or self.concurrency == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

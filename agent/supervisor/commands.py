@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent.supervisor.local_socket import serve_local
 from agent.supervisor.status import StatusError, open_agent
 
 FILE_NAME = "command.sock"
@@ -39,21 +39,16 @@ async def serve_commands(path: Path, forget: Callable[[str | None], tuple[str, .
     """Do what comes in; who may is a matter of the socket's owner and group."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, TimeoutError, ValueError):
-            async with asyncio.timeout(5):
-                line = await reader.readline()
-            try:
-                done = Done(forget(_command.validate_json(line).point))
-            except ValidationError as error:
-                done = Done(refused=error.errors(include_url=False)[0]["msg"])
-            writer.write(json.dumps(asdict(done)).encode() + b"\n")
-            await writer.drain()
-        writer.close()
+        try:
+            done = Done(forget(_command.validate_json(await reader.readline()).point))
+        except ValidationError as error:
+            done = Done(refused=error.errors(include_url=False)[0]["msg"])
+        except ValueError:
+            done = Done(refused="a command is one line of JSON, shorter than 64 KiB")
+        writer.write(json.dumps(asdict(done)).encode() + b"\n")
+        await writer.drain()
 
-    await asyncio.to_thread(path.unlink, missing_ok=True)
-    server = await asyncio.start_unix_server(answer, path)
-    await asyncio.to_thread(path.chmod, 0o660)
-    return server
+    return await serve_local(path, answer)
 
 
 async def send(path: Path, command: ForgetDrift) -> Done:

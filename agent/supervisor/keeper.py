@@ -272,7 +272,9 @@ class WorkerKeeper:
             try:
                 await self.ping()
             except WorkerDown:
-                self.kill(f"its inference lane did not answer for {PONG_DEADLINE_S:.0f} s")
+                self.kill(
+                    f"it did not answer for {PONG_DEADLINE_S:.0f} s: its inference lane hangs, or nobody gets in"
+                )
                 return
             if time.monotonic() - self._at_point_since > STABLE_S:
                 self._early_deaths = 0

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-BACKLOG = 128
-"""Connections that may wait while a worker is replaced."""
+BACKLOG = 2048
+"""Connections that may wait while a worker is replaced, unless the kernel allows fewer (net.core.somaxconn).
+
+A Unix socket whose queue is full refuses every client that has a timeout, so it must not be filled easily."""
 
 ORPHAN_ENDS_S = 8.0
 """The worker of a killed supervisor still holds the sockets until it has answered what it was asked."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from agent.messages import Served
 from agent.policy.explain import Explanation
 from agent.supervisor.drift_record import Demotion
+from agent.supervisor.local_socket import serve_local
 from drivers.reading import Freshness, Reading, Snapshot
 
 FILE_NAME = "status.sock"
@@ -135,15 +136,10 @@ async def serve_status(path: Path, status: Callable[[], Status]) -> asyncio.Serv
     """Hand the status out, one JSON document per connection."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            writer.write(to_json(status()).encode() + b"\n")
-            await writer.drain()
-        writer.close()
+        writer.write(to_json(status()).encode() + b"\n")
+        await writer.drain()
 
-    await asyncio.to_thread(path.unlink, missing_ok=True)
-    server = await asyncio.start_unix_server(answer, path)
-    await asyncio.to_thread(path.chmod, 0o660)
-    return server
+    return await serve_local(path, answer)
 
 
 async def fetch_status(path: Path) -> Status:

@@ -6,24 +6,28 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
 
 from agent.engines.catalog import UnknownEngine, open_engine
 from agent.engines.engine import UnsupportedPoint
 from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
+from agent.folded_log import FoldingHandler
 from agent.messages import Ready, Unable, encode
 from agent.models.errors import BundleError
 from agent.parent import finish_within
 from agent.worker.choosing import first_point, refused_points
+from agent.worker.connections import Connections
 from agent.worker.control import ControlChannel
 from agent.worker.endpoint import Endpoint, ModelCard
 from agent.worker.expected_bundle import OtherBundle, open_expected
 from agent.worker.lane import Lane
+from agent.worker.open_files import connection_limit, files_in_use, raise_file_limit
+from agent.worker.protocol import Interface
+from agent.worker.server import Server
 from agent.worker.shadow import Shadow
 
 log = logging.getLogger("agent.worker")
@@ -74,7 +78,7 @@ def parse_arguments() -> Arguments:
     )
 
 
-async def serve(arguments: Arguments) -> None:
+async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     """Serve until the supervisor says stop or is gone."""
     try:
         bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
@@ -90,28 +94,24 @@ async def serve(arguments: Arguments) -> None:
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,
-            input_name=bundle.input.name,
-            input_shape=bundle.input.shape,
-            input_scale=bundle.input.scale,
-            output_name="logits",
+            interface=Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits"),
             output_shape=(len(bundle.labels),),
         ),
         lane,
         shadow,
     )
+    connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
+    server = Server(endpoint.app, connections, each_second)
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
     control = ControlChannel(
-        reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
-    )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            endpoint.app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=3,
-        )
+        reader,
+        writer,
+        bundle=bundle,
+        engine=engine,
+        lane=lane,
+        endpoint=endpoint,
+        shadow=shadow,
+        takes_connections=lambda: server.takes_connections,
     )
     serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
     finish_within(ORPHAN_ENDS_S)
@@ -128,9 +128,12 @@ async def serve(arguments: Arguments) -> None:
 
 def main() -> None:
     """Entry point of `python -m agent.worker`."""
-    logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO)
+    lines = FoldingHandler()
+    logging.basicConfig(
+        format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO, handlers=[lines]
+    )
     keep_one_heap()
-    asyncio.run(serve(parse_arguments()))
+    asyncio.run(serve(parse_arguments(), lines.tick))
 
 
 def _say_unable(control_fd: int, error: Exception) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from agent.engines.engine import Engine, UnsupportedPoint, Variant
@@ -34,6 +35,7 @@ class ControlChannel:
         lane: Lane,
         endpoint: Endpoint,
         shadow: Shadow,
+        takes_connections: Callable[[], bool],
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -42,6 +44,7 @@ class ControlChannel:
         self._lane = lane
         self._endpoint = endpoint
         self._shadow = shadow
+        self._takes_connections = takes_connections
         self._canaries = bundle.canaries()
         self._idle_memory = IdleMemory(return_freed)
         self._switching = asyncio.Lock()
@@ -61,6 +64,9 @@ class ControlChannel:
         match message:
             case Ping(id=ping_id):
                 await asyncio.wrap_future(self._lane.call(lambda: None))
+                if not self._takes_connections():
+                    log.error("no answer to the supervisor's ping: nobody gets in, a new worker is needed")
+                    return
                 self._writer.write(encode(Pong(ping_id)))
             case Report(id=report_id):
                 served = replace(

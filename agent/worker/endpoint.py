@@ -1,33 +1,46 @@
 """The inference endpoint: HTTP in, the lane's answers out, each with its operating point and certified risk."""
 
 import asyncio
+import logging
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent import __version__
 from agent.messages import Standing
 from agent.worker.admission import Admission, TooMuch
+from agent.worker.bodies import Bodies, BodyRefused, closing
 from agent.worker.lane import Lane, LaneAnswer, LaneFull
-from agent.worker.protocol import BadRequest, batch_of, parse_request, reply
+from agent.worker.protocol import BadRequest, Interface, read_request, reply
 from agent.worker.shadow import Shadow
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BUDGET_BYTES = 32 * 1024 * 1024
+"""What the bodies of all requests, and the batches made of them, may hold; four of the largest fit in any case."""
+QUICK_BYTES = 16 * 1024
+"""A body this small is read in well under a millisecond; a larger one would keep the event loop from everybody."""
+QUICK_VALUES = 2048
+"""The same for values to be written."""
+
+MAX_PATH_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the endpoint tells of its model, and how raw UINT8 input becomes what the net was trained on."""
+    """What the endpoint tells of its model."""
 
     name: str
-    input_name: str
-    input_shape: tuple[int, ...]
-    input_scale: float
-    output_name: str
+    interface: Interface
     output_shape: tuple[int, ...]
 
 
@@ -40,18 +53,22 @@ class Endpoint:
         self._lane = lane
         self._admission = Admission()
         self._shadow = shadow
+        largest = card.interface.max_body_bytes
+        self._bodies = Bodies(largest, max(BUDGET_BYTES, 4 * largest))
+        # One: what it does holds the interpreter's lock, and two would only take it from each other.
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parsing")
         self._turned_away = 0
         model = f"/v2/models/{card.name}"
         self.app = Starlette(
             routes=[
                 Route("/v2", self._server),
-                Route("/v2/health/live", self._healthy),
-                Route("/v2/health/ready", self._healthy),
+                Route("/v2/health/live", self._live),
+                Route("/v2/health/ready", self._ready),
                 Route(model, self._model),
-                Route(f"{model}/ready", self._healthy),
+                Route(f"{model}/ready", self._ready),
                 Route(f"{model}/infer", self._infer, methods=["POST"]),
             ],
-            exception_handlers={404: self._not_found, Exception: self._broken},
+            exception_handlers={404: self._not_found, 405: self._not_allowed, Exception: self._broken},
         )
 
     def take_turned_away(self) -> int:
@@ -62,50 +79,71 @@ class Endpoint:
     async def _server(self, _request: Request) -> Response:
         return JSONResponse({"name": "tidegate", "version": __version__, "extensions": []})
 
-    async def _healthy(self, _request: Request) -> Response:
-        return JSONResponse({"live": True, "ready": True})
+    async def _live(self, _request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def _ready(self, _request: Request) -> Response:
+        standing = self.standing
+        if standing.lets_nothing_in:
+            return JSONResponse({"ready": False, "error": standing.reason}, status_code=503)
+        return JSONResponse({"ready": True})
 
     async def _not_found(self, request: Request, _missing: Exception) -> Response:
         known = f"/v2/models/{self._card.name}"
-        return _error(404, f"{request.url.path}: nothing here; this server's only model is at {known}")
+        return _error(
+            404, f"{request.url.path[:MAX_PATH_SHOWN]}: nothing here; this server's only model is at {known}"
+        )
+
+    async def _not_allowed(self, request: Request, refused: Exception) -> Response:
+        allowed = dict(refused.headers or {}) if isinstance(refused, HTTPException) else {}
+        methods = allowed.get("Allow", "another one")
+        return _error(405, f"{request.url.path}: found method {request.method}, allowed is {methods}", allowed)
 
     async def _broken(self, _request: Request, broken: Exception) -> Response:
         return _error(500, f"inference failed: {broken}")
 
     async def _model(self, _request: Request) -> Response:
-        card = self._card
-        return JSONResponse(
-            {
-                "name": card.name,
-                "platform": "tidegate",
-                "inputs": [{"name": card.input_name, "datatype": "FP32", "shape": [-1, *card.input_shape]}],
-                "outputs": [{"name": card.output_name, "datatype": "FP32", "shape": [-1, *card.output_shape]}],
-            }
-        )
+        card, interface = self._card, self._card.interface
+        taken = {"name": interface.input_name, "datatype": "FP32", "shape": [-1, *interface.sample_shape]}
+        given = {"name": interface.output_name, "datatype": "FP32", "shape": [-1, *card.output_shape]}
+        return JSONResponse({"name": card.name, "platform": "tidegate", "inputs": [taken], "outputs": [given]})
 
     async def _infer(self, request: Request) -> Response:
         standing = self.standing
         if standing.refuse:
             self._turned_away += 1
-            return _error(503, standing.reason)
+            return _error(503, standing.reason, closing(request))
         try:
-            parsed = parse_request(await _bounded_body(request))
-            batch = batch_of(parsed, self._card.input_name, self._card.input_shape, self._card.input_scale)
+            return await self._answer(request, standing)
+        except ClientDisconnect:
+            log.info("a client left before its request was whole")
+            return Response(status_code=400)  # to nobody
+        except (BadRequest, BodyRefused, TooMuch, LaneFull) as refusal:
+            self._turned_away += isinstance(refusal, TooMuch)
+            return _refused(refusal, standing)
+
+    async def _answer(self, request: Request, standing: Standing) -> Response:
+        interface = self._card.interface
+        with self._bodies.hold() as held:
+            body = await held.read(request)
+            parsed, batch = await self._aside_if(len(body) > QUICK_BYTES, lambda: read_request(body, interface))
+            held.resize(batch.nbytes)
             with self._admission.enter(standing.rate_hz, standing.concurrency):
                 answered = await asyncio.wrap_future(self._lane.infer(batch))
-        except BadRequest as error:
-            return _error(400, str(error))
-        except TooMuch as error:
-            self._turned_away += 1
-            retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
-            return _error(429, f"{error}; {standing.reason}", retry_after)
-        except LaneFull as error:
-            return _error(503, str(error), {"Retry-After": "1"})
-        self._shadow.consider(batch, answered, standing.shadow_share)
-        parameters = _parameters(answered, standing)
-        return JSONResponse(
-            reply(self._card.name, parsed.id, self._card.output_name, answered.answer.outputs, parameters)
-        )
+            self._shadow.consider(batch, answered, standing.shadow_share)
+            outputs, parameters = answered.answer.outputs, _parameters(answered, standing)
+            return await self._aside_if(
+                outputs.size > QUICK_VALUES,
+                lambda: JSONResponse(
+                    reply(self._card.name, parsed.id, interface.output_name, outputs, parameters)
+                ),
+            )
+
+    async def _aside_if(self, slow: bool, function: Callable[[], T]) -> T:
+        """Call where it delays nobody, or here when it is quick."""
+        if slow:
+            return await asyncio.get_running_loop().run_in_executor(self._aside, function)
+        return function()
 
 
 def _parameters(answered: LaneAnswer, standing: Standing) -> dict[str, str | float | bool]:
@@ -120,14 +158,17 @@ def _parameters(answered: LaneAnswer, standing: Standing) -> dict[str, str | flo
     return parameters
 
 
-async def _bounded_body(request: Request) -> bytes:
-    """The body, refused before it is read whole when it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BadRequest(f"body: larger than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+def _refused(refusal: BadRequest | BodyRefused | TooMuch | LaneFull, standing: Standing) -> Response:
+    match refusal:
+        case BadRequest():
+            return _error(400, str(refusal))
+        case BodyRefused():
+            return _error(refusal.status, str(refusal), refusal.headers)
+        case TooMuch():
+            retry_after = {"Retry-After": str(math.ceil(refusal.retry_after_s))}
+            return _error(429, f"{refusal}; {standing.reason}", retry_after)
+        case LaneFull():
+            return _error(503, str(refusal), {"Retry-After": "1"})
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

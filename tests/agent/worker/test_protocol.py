@@ -1,69 +1,184 @@
 """Requests at the border: any bytes give a request or a BadRequest, and good tensors arrive unchanged."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.worker.protocol import MAX_SAMPLES, BadRequest, batch_of, parse_request, reply
+from agent.engines.engine import Array
+from agent.worker.protocol import MAX_BODY_BYTES, MAX_SAMPLES, BadRequest, Interface, read_request, reply
 
 SHAPE = (1, 2, 2)
+INTERFACE = Interface("input", SHAPE, 0.5, "logits")
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=10,
 )
+GOOD: Mapping[str, object] = {"name": "input", "shape": [1, *SHAPE], "datatype": "FP32", "data": [1, 2, 3, 4]}
 
 
-def request(samples: int, values: list[float], datatype: str = "FP32") -> bytes:
-    tensor = {"name": "input", "shape": [samples, *SHAPE], "datatype": datatype, "data": values}
-    return json.dumps({"id": "7", "inputs": [tensor], "parameters": {"other": 1}}).encode()
+def body_of(**changes: object) -> bytes:
+    return json.dumps({"id": "7", "inputs": [{**GOOD, **changes}], "parameters": {"other": 1}}).encode()
+
+
+def batch_of(**changes: object) -> Array:
+    return read_request(body_of(**changes), INTERFACE)[1]
+
+
+def refusal(body: bytes) -> str:
+    with pytest.raises(BadRequest) as refused:
+        read_request(body, INTERFACE)
+    message = str(refused.value)
+    assert len(message) < 400
+    return message
 
 
 @given(st.integers(1, 5), st.data())
 def test_fp32_arrives_as_sent(samples: int, data: st.DataObject) -> None:
     floats = st.floats(-1e6, 1e6, width=32)
     values = data.draw(st.lists(floats, min_size=samples * 4, max_size=samples * 4))
-    batch = batch_of(parse_request(request(samples, values)), "input", SHAPE, 0.5)
+    batch = batch_of(shape=[samples, *SHAPE], data=values)
     assert batch.dtype == np.float32
     assert batch.shape == (samples, *SHAPE)
     assert batch.ravel().tolist() == values
 
 
 def test_uint8_is_scaled() -> None:
-    batch = batch_of(parse_request(request(1, [0, 1, 2, 255], "UINT8")), "input", SHAPE, 0.5)
+    batch = batch_of(datatype="UINT8", data=[0, 1, 2.0, 255])
     assert batch.ravel().tolist() == [0, 0.5, 1, 127.5]
 
 
 def test_nested_data_is_taken() -> None:
-    body = {"inputs": [{"name": "input", "shape": [1, *SHAPE], "datatype": "FP32", "data": [[[[1, 2], [3, 4]]]]}]}
-    batch = batch_of(parse_request(json.dumps(body).encode()), "input", SHAPE, 1.0)
-    assert batch.ravel().tolist() == [1, 2, 3, 4]
+    batch = batch_of(shape=[2, *SHAPE], data=[[[[1, 2], [3, 4]]], [[[5, 6], [7, 8.5]]]])
+    assert batch.ravel().tolist() == [1, 2, 3, 4, 5, 6, 7, 8.5]
+
+
+def test_whole_numbers_of_any_size_are_taken_for_fp32() -> None:
+    assert batch_of(data=[10**30, -(10**38), 0, 2**64]).ravel().tolist() == [
+        float(np.float32(value)) for value in (1e30, -1e38, 0, 2.0**64)
+    ]
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_give_anything_but_a_request_or_bad_request(body: bytes) -> None:
-    with pytest.raises(BadRequest):
-        parse_request(body)
+    refusal(body)
 
 
 @given(json_values, json_values, json_values)
+@example([1, *SHAPE], "FP32", [10**400, 1, 2, 3])
+@example([1, *SHAPE], "UINT8", [10**400, 1, 2, 3])
+@example([10**400, *SHAPE], "UINT8", [1, 2, 3, 4])
+@example([1, *SHAPE], "FP32", [[[["1.5", True], [None, {}]]]])
 def test_no_tensor_gives_anything_but_a_batch_or_bad_request(
     shape: object, datatype: object, data: object
 ) -> None:
     body = json.dumps({"inputs": [{"name": "input", "shape": shape, "datatype": datatype, "data": data}]})
     try:
-        batch = batch_of(parse_request(body.encode()), "input", SHAPE, 1.0)
+        _, batch = read_request(body.encode(), INTERFACE)
     except BadRequest:
         return
     assert np.isfinite(batch).all()
 
 
-def test_too_many_samples_are_refused() -> None:
-    with pytest.raises(BadRequest, match=r"allowed is \[1\.\.64, 1, 2, 2\]"):
-        batch_of(parse_request(request(MAX_SAMPLES + 1, [0.0])), "input", SHAPE, 1.0)
+@given(st.data())
+def test_one_wrong_value_is_refused_and_shown_where_it_stands(data: st.DataObject) -> None:
+    wrong = data.draw(
+        st.sampled_from(["1.5", True, False, None, {}, "", float("nan"), float("inf"), 1e39, 10**400])
+    )
+    place = data.draw(st.integers(0, 3))
+    values: list[object] = [1.5, 2, 3, 4]
+    values[place] = wrong
+    nested = data.draw(st.booleans())
+    tensor = [[values[:2], values[2:]]]
+    message = refusal(body_of(data=[tensor] if nested else values))
+    assert message.startswith("inputs.0.data")
+    if isinstance(wrong, str | bool | dict) or wrong is None:
+        where = f"[0][0][{place // 2}][{place % 2}]" if nested else f"[{place}]"
+        assert message.startswith(f"inputs.0.data{where}: found ")
+        assert message.endswith("allowed are JSON numbers")
+    else:
+        assert f"value {place} is " in message
+        assert "FP32 values are finite" in message
+
+
+@pytest.mark.parametrize("value", [-1, 256, 300, 1.5, 255.00000001, -0.1, 1e300, 10**400, float("nan")])
+def test_uint8_is_whole_and_from_0_to_255(value: float) -> None:
+    message = refusal(body_of(datatype="UINT8", data=[1, 2, value, 4]))
+    assert "value 2 is " in message
+    assert message.endswith("UINT8 values are whole numbers from 0 to 255")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": [MAX_SAMPLES + 1, *SHAPE]}, "inputs.0.shape: found [65, 1, 2, 2], allowed is [1..64, 1, 2, 2]"),
+        ({"shape": [0, *SHAPE]}, "inputs.0.shape: found [0, 1, 2, 2], allowed is [1..64, 1, 2, 2]"),
+        ({"shape": [-1, *SHAPE]}, "inputs.0.shape: found [-1, 1, 2, 2], allowed is [1..64, 1, 2, 2]"),
+        ({"shape": [10**12]}, "inputs.0.shape: found [1000000000000], allowed is [1..64, 1, 2, 2]"),
+        ({"shape": [True, *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found True, a boolean"),
+        ({"shape": [1.0, *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found 1.0"),
+        ({"shape": ["1", *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found '1', a string"),
+        ({"data": [1, 2, 3]}, "inputs.0.data: found 3 values, shape [1, 1, 2, 2] needs 4"),
+        ({"data": []}, "inputs.0.data: found 0 values, shape [1, 1, 2, 2] needs 4"),
+        ({"data": [[1, 2, 3, 4]]}, "inputs.0.data[0]: found 4 values, shape [1, 1, 2, 2] needs 1"),
+        ({"data": [[[[1, 2], [3]]]]}, "inputs.0.data[0][0][1]: found 1 values, shape [1, 1, 2, 2] needs 2"),
+        (
+            {"data": [[[[1, 2], 3]]]},
+            "inputs.0.data[0][0][1]: found 3; allowed are lists as in shape [1, 1, 2, 2], or bare numbers",
+        ),
+        ({"data": [[[[1, 2], [3, [4]]]]]}, "inputs.0.data[0][0][1][1]: found [4]; allowed are JSON numbers"),
+        ({"name": "x" * 500}, f"inputs.0.name: found {'x' * 60!r}..., a string, the model's input is 'input'"),
+        ({"datatype": "BOOL"}, "inputs.0.datatype: Input should be 'FP32' or 'UINT8'; found 'BOOL', a string"),
+        ({"datatype": "fp32"}, "inputs.0.datatype: Input should be 'FP32' or 'UINT8'; found 'fp32', a string"),
+        ({"data": "1234"}, "inputs.0.data: Input should be a valid list; found '1234', a string"),
+    ],
+)
+def test_a_refusal_says_where_what_and_what_is_allowed(changes: dict[str, object], message: str) -> None:
+    assert refusal(body_of(**changes)).replace("valid array", "valid list") == message
+
+
+def test_refusals_of_whole_requests() -> None:
+    assert refusal(b"") == "body: empty; a request is a JSON object with `inputs`"
+    assert "Invalid JSON" in refusal(b'{"inputs": \xff}')
+    assert "Invalid JSON" in refusal(b"[" * 5000)
+    assert "should be an object" in refusal(b"[1]")
+    assert refusal(b"{}") == "inputs: Field required"
+    assert "at most 1 item" in refusal(json.dumps({"inputs": [GOOD, GOOD]}).encode())
+    assert refusal(json.dumps({"inputs": [{**GOOD, "name": 7}]}).encode()).endswith("; found 7")
+    wanted = json.dumps({"inputs": [GOOD], "outputs": [{"name": "boxes"}]}).encode()
+    assert refusal(wanted) == "outputs.0.name: found 'boxes', a string, the model's only output is 'logits'"
+
+
+def test_an_output_may_be_named() -> None:
+    request, _ = read_request(json.dumps({"inputs": [GOOD], "outputs": [{"name": "logits"}]}).encode(), INTERFACE)
+    assert request.outputs is not None
+
+
+@pytest.mark.parametrize("junk", ["[],", '"",', "{},"])
+def test_bodies_of_countless_small_things_are_refused_unread(junk: str) -> None:
+    body = b'{"inputs": [{"data": [' + junk.encode() * 500_000 + b"1]}]}"
+    assert "a request has at most" in refusal(body)
+
+
+def test_the_largest_body_follows_from_the_model() -> None:
+    assert INTERFACE.max_body_bytes < 100_000
+    picture = Interface("input", (3, 224, 224), 1.0, "logits")
+    assert picture.max_body_bytes >= MAX_BODY_BYTES
+    large = Interface("input", (3, 512, 512), 1.0, "logits")
+    widest = np.full((3, 512, 512), -1.2345678901234567e-30)
+    text = json.dumps({"inputs": [{**GOOD, "shape": [1, 3, 512, 512], "data": widest.tolist()}]})
+    assert MAX_BODY_BYTES < len(text) <= large.max_body_bytes
+
+
+def test_a_full_nested_batch_is_taken() -> None:
+    narrow = Interface("input", (256, 3, 2), 1.0, "logits")
+    values = np.arange(MAX_SAMPLES * 256 * 6, dtype=np.float32).reshape(MAX_SAMPLES, 256, 3, 2) / 7
+    body = json.dumps({"inputs": [{**GOOD, "shape": list(values.shape), "data": values.tolist()}]}).encode()
+    assert (read_request(body, narrow)[1] == values).all()
 
 
 def test_reply_has_the_id_only_when_it_was_given() -> None:

@@ -1,0 +1,24 @@
+"""A real endpoint on the shipped bundle, in this process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.engines.catalog import installed_engines, open_engine
+from agent.models.bundle import open_bundle
+from agent.paths import profiles_directory
+from agent.worker.endpoint import Endpoint, ModelCard
+from agent.worker.lane import Lane
+from agent.worker.protocol import Interface
+from agent.worker.shadow import Shadow
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    bundle = open_bundle(profiles_directory() / "bundles" / "digits")
+    engine = open_engine(installed_engines()[0], bundle, None, False)
+    lane = Lane(engine.prepare(bundle.ladder.full))
+    interface = Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits")
+    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
+    yield Endpoint(ModelCard(bundle.model, interface, (len(bundle.labels),)), lane, shadow)
+    lane.close()

@@ -1,0 +1,205 @@
+"""A real agent with more connections than it may open files: whoever asks is answered, and the log stays short."""
+
+import http.client
+import json
+import resource
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from agent_process import AgentProcess
+
+from agent.bench.load import UnixConnection
+
+STRANGERS = 1300
+CLIENTS, REQUESTS = 20, 5
+FILES = 1024
+MAX_LOG_BYTES = 100_000
+MAX_GROWTH_BYTES = 150 << 20
+TENSOR = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": [8] * 64}
+BODY = json.dumps({"inputs": [TENSOR]}).encode()
+HEAD = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\n"
+GOOD = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+NESTED = b'{"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [' + b"[]," * 2_600_000
+LARGE = HEAD + b"Content-Length: 8000000\r\n\r\n"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="changes the limits of another process")
+
+
+class House:
+    """A running agent, its log since then, and two ways in."""
+
+    def __init__(self, agent: AgentProcess) -> None:
+        self.agent = agent
+        pid = agent.status().worker.pid
+        assert pid is not None
+        self.worker = psutil.Process(pid)
+        listening = [each for each in self.worker.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+        self.port: int = listening[0].laddr.port
+        self._log_before = len(agent.log())
+
+    @property
+    def log(self) -> str:
+        return self.agent.log()[self._log_before :]
+
+    def dial(self, way: str) -> socket.socket:
+        if way == "tcp":
+            return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        dialled = socket.socket(socket.AF_UNIX)
+        dialled.settimeout(10)
+        dialled.connect(str(self.agent.directory / "tidegate.sock"))
+        return dialled
+
+    def client(self, way: str) -> http.client.HTTPConnection:
+        if way == "tcp":
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return UnixConnection(str(self.agent.directory / "tidegate.sock"), 20)
+
+    def asked(self, way: str) -> Counter[object]:
+        """What real clients get, each with a connection of its own that it keeps."""
+
+        def one(_: int) -> Counter[object]:
+            client, answers = self.client(way), Counter[object]()
+            for _ in range(REQUESTS):
+                try:
+                    client.request("POST", "/v2/models/digits/infer", BODY)
+                    response = client.getresponse()
+                    response.read()
+                    answers[response.status] += 1
+                except (OSError, http.client.HTTPException) as error:
+                    client.close()
+                    answers[repr(error)] += 1
+                time.sleep(0.05)
+            client.close()
+            return answers
+
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            return sum(clients.map(one, range(CLIENTS)), Counter[object]())
+
+
+@contextmanager
+def strangers(house: House, way: str, sent: bytes, number: int = STRANGERS) -> Iterator[None]:
+    """That many connections, opened while the block begins and held until it ends."""
+    held: list[socket.socket] = []
+    enough = threading.Event()
+
+    def come() -> None:
+        for _ in range(number):
+            if enough.is_set():
+                return
+            try:
+                dialled = house.dial(way)
+                held.append(dialled)
+                dialled.sendall(sent)
+            except OSError:
+                continue  # pushed out by those behind it
+
+    coming = threading.Thread(target=come)
+    coming.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        coming.join(60)
+        for each in held:
+            each.close()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """This process may hold the strangers' ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * STRANGERS
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def house(start_agent: Callable[..., AgentProcess], many_files: None) -> House:
+    """Started with few files, as a service is; children inherit the limit."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, limits[1]))
+    try:
+        return House(start_agent())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+def test_strangers_at_any_stage_keep_nobody_out(house: House, way: str) -> None:
+    for sent in (b"", HEAD, GOOD[:-9], GOOD):
+        with strangers(house, way, sent):
+            assert house.asked(way) == {200: CLIENTS * REQUESTS}
+    assert len(house.log) < MAX_LOG_BYTES
+    assert house.agent.status().worker.restarts == 0
+    assert house.worker.num_fds() < FILES
+
+
+def test_large_bodies_are_neither_held_nor_read_nor_waited_for(house: House) -> None:
+    before = house.worker.memory_info().rss
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n" % len(NESTED) + NESTED
+    for sent in (LARGE + NESTED, LARGE + b"[" * 7_900_000, chunked):
+        with strangers(house, "unix", sent, number=60):
+            assert house.asked("unix") == {200: CLIENTS * REQUESTS}
+            assert house.worker.memory_info().rss < before + MAX_GROWTH_BYTES
+    assert house.agent.status().worker.restarts == 0
+    assert len(house.log) < MAX_LOG_BYTES
+
+
+def test_an_upload_that_is_broken_off_is_one_line(house: House) -> None:
+    for _ in range(200):
+        leaving = house.dial("unix")
+        leaving.sendall(GOOD[:-9])
+        leaving.close()
+    assert house.asked("unix") == {200: CLIENTS * REQUESTS}
+    assert len(house.log.splitlines()) <= 1
+    assert "Traceback" not in house.log
+
+
+def test_a_worker_that_lost_its_files_is_replaced_and_says_so_in_few_lines(house: House) -> None:
+    pid, needed = house.worker.pid, house.worker.num_fds()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (needed, needed))
+    waiting = [house.dial("unix") for _ in range(20)]
+    house.agent.wait_until(lambda status: status.worker.restarts == 1, timeout_s=60)
+    for each in waiting:
+        each.close()
+    house.agent.wait_until(lambda status: status.worker.state == "serving", timeout_s=60)
+    assert house.asked("unix") == {200: CLIENTS * REQUESTS}
+    assert "no connection can be taken: Too many open files" in house.log
+    assert "or nobody gets in" in house.log
+    assert len(house.log) < 10_000
+
+
+NOT_CERTIFIED = """\
+tidegate: 1
+name: nothing-fits
+version: 1
+max_accuracy_loss: 5 %
+default: {use: {max_power: 1 mW}}
+no_fit: refuse
+dwell: {down: 0 s, up: 0 s}
+"""
+
+
+def test_who_refuses_every_request_is_not_ready(start_agent: Callable[..., AgentProcess], tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(NOT_CERTIFIED)
+    agent = start_agent()
+    agent.wait_until(lambda status: status.decision is not None and not status.decision.fits)
+    assert agent.ask()[0] == 503
+    for path in ("/v2/health/ready", "/v2/models/digits/ready"):
+        connection = UnixConnection(str(agent.directory / "tidegate.sock"), 10)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["ready"]) == (503, False)
+        connection.close()
