@@ -78,8 +78,7 @@ def refuse(
 
 def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
-    # Pydantic puts the chosen branch of a union into the location; ours are named in angle brackets.
-    path = tuple(part for part in details["loc"] if not str(part).startswith("<")) + tuple(context.get("at", ()))
+    path = (*_path(document.value, details["loc"]), *context.get("at", ()))
     hint = _description(model, path)
     bare = Problem(_nearest_mark(document, path), written(path), "", _found(document, path))
     match kind:
@@ -108,6 +107,19 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
             bare = replace(bare, message=message)
     return replace(bare, hint=hint)
+
+
+def _path(value: Any, location: tuple[str | int, ...]) -> Path:
+    """The way through the document. Pydantic puts the chosen branch of a union into it, ours as `<name>`."""
+    path: list[str | int] = []
+    for part in location:
+        known = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
+        # A key may look like a branch (YAML's merge key does): what stands in the document is a key.
+        if not known and str(part).startswith("<"):
+            continue
+        path.append(part)
+        value = value[part] if known else None
+    return tuple(path)
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

@@ -64,6 +64,7 @@ def test_every_key_and_value_has_its_mark():
         ('a: "\\uD800"', "x.yaml:1:4: a: the text holds half a character"),
         ("a: " + "9" * 5000, "x.yaml:1:4: a: a number of too many digits"),
         ("a: " + "[" * 40, "x.yaml:1:35: nested deeper than 32 levels"),
+        ("a: [" + "1," * 25_000, "x.yaml:1:39999: more than 20000 keys and values"),
         ("a" * 70_000, "x.yaml:1:1: the document is too long"),
     ],
 )
