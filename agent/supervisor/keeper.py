@@ -17,6 +17,7 @@ import psutil
 from pydantic import ValidationError
 
 from agent.messages import (
+    LINE_LIMIT_BYTES,
     FromWorker,
     Ping,
     Pong,
@@ -30,6 +31,7 @@ from agent.messages import (
     ToWorker,
     decode_from_worker,
     encode,
+    lines,
 )
 
 log = logging.getLogger(__name__)
@@ -196,7 +198,7 @@ class WorkerKeeper:
         theirs.close()
         self._process = process
         started = time.monotonic()
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT_BYTES)
         tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._watch(process.pid))]
         try:
             returncode = await process.wait()
@@ -209,7 +211,7 @@ class WorkerKeeper:
             self._mourn(process.pid, returncode, time.monotonic() - started)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
+        async for line in lines(reader):
             try:
                 message = decode_from_worker(line)
             except ValidationError as error:

@@ -13,7 +13,7 @@ import uvicorn
 from agent.engines.catalog import open_engine
 from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
-from agent.messages import Ready, encode
+from agent.messages import LINE_LIMIT_BYTES, Ready, encode
 from agent.models.bundle import open_bundle
 from agent.worker.choosing import first_point, refused_points
 from agent.worker.control import ControlChannel
@@ -83,7 +83,8 @@ async def serve(arguments: Arguments) -> None:
         lane,
         shadow,
     )
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
+    channel = socket.socket(fileno=arguments.control_fd)
+    reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT_BYTES)
     control = ControlChannel(
         reader, writer, bundle=bundle, engine=engine, lane=lane, endpoint=endpoint, shadow=shadow
     )

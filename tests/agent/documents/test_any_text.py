@@ -38,9 +38,12 @@ FORMS: dict[str, Form] = {
     "ladder": (LADDER, lambda text: load_ladder(text, "x.yaml")),
 }
 # Names of union branches in angle brackets, YAML 1.1's special keys, and what YAML's syntax is made of.
-STRANGE = """<< = <point> <bounds> <times> <reserve> <schedule> <time> <x> [key] ~ null 1e999 99999999999999999999 0x10 .nan
--.inf 2026-01-01 18:00 true !!python/object:os.system !x &a *a { } [ ] : ? - # | > ' " @ ` % %YAML --- ... \\ 5\u00a0%
-\x00 \x07 \x85 \ufeff \u2028 \U0001f600 use when rules name full""".split(" ")
+WORDS = """
+<< = <point> <bounds> <times> <reserve> <schedule> <time> <x> [key] ~ null 1e999 99999999999999999999 0x10 .nan -.inf
+2026-01-01 18:00 true !!python/object:os.system !x &a *a { } [ ] : ? - # | > ' " @ ` % %YAML --- ... \\
+use when rules name full
+"""
+STRANGE = (*WORDS.split(), "5\u00a0%", "\x00", "\x07", "\x85", "\ufeff", "\u2028", "\U0001f600")
 PLACE = re.compile(r"\S+:\d+:\d+: ")
 
 
@@ -48,8 +51,11 @@ def outcome(read: Callable[[str], object], text: str) -> None:
     try:
         read(text)
     except DocumentError as error:
-        assert error.problems
-        assert PLACE.match(str(error)), str(error)
+        said, problems = str(error), error.problems
+    else:
+        return
+    assert problems
+    assert PLACE.match(said), said
 
 
 @pytest.mark.parametrize("form", FORMS)
