@@ -39,8 +39,8 @@ FORMS: dict[str, Form] = {
 }
 # Names of union branches in angle brackets, YAML 1.1's special keys, and what YAML's syntax is made of.
 WORDS = """
-<< = <point> <bounds> <times> <reserve> <schedule> <time> <x> [key] ~ null 1e999 99999999999999999999 0x10 .nan -.inf
-2026-01-01 18:00 true !!python/object:os.system !x &a *a { } [ ] : ? - # | > ' " @ ` % %YAML --- ... \\
+<< = <point> <bounds> <times> <reserve> <schedule> <time> <x> [key] ~ null 1e999 99999999999999999999 0x10 .nan
+-.inf 2026-01-01 18:00 true !!python/object:os.system !x &a *a { } [ ] : ? - # | > ' " @ ` % %YAML --- ... \\
 use when rules name full
 """
 STRANGE = (*WORDS.split(), "5\u00a0%", "\x00", "\x07", "\x85", "\ufeff", "\u2028", "\U0001f600")
