@@ -9,6 +9,10 @@ from agent.telemetry.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 8
+EVERY_S = 5.0
+"""So many policies of one topic are handed over as they come, then one in this time: each costs up to seconds."""
+
 OnPolicy = Callable[[str, bytes], None]
 Acknowledge = Callable[[int], None]
 
@@ -25,13 +29,16 @@ class Inbox:
     """Hands policies to `on_policy` and acknowledges after it returned; one that raised is handed over again.
 
     The broker would repeat an unacknowledged policy only after a new connection, so the repeating is done here.
-    A newer policy on the same topic replaces the one that waits: it is the desired state, not a queue.
+    A newer policy on the same topic replaces the one that waits: it is the desired state, not a queue. So a topic
+    that somebody floods has its newest policy tried every few seconds, and holds nothing else up.
     """
 
     def __init__(self, on_policy: OnPolicy, acknowledge: Acknowledge) -> None:
         self._on_policy = on_policy
         self._acknowledge = acknowledge
         self._unwritten: dict[str, _Unwritten] = {}
+        # When each topic's allowance is whole again: AT_ONCE times EVERY_S away when nothing is left of it.
+        self._whole_at: dict[str, float] = {}
 
     def receive(self, topic: str, payload: bytes, mid: int | None) -> None:
         """A message arrived; `mid` is None for QoS 0. An empty payload clears the topic."""
@@ -42,7 +49,12 @@ class Inbox:
             if mid is not None:
                 self._acknowledge(mid)
             return
-        self._hand_over(topic, _Unwritten(payload, mid, time.monotonic()))
+        now = time.monotonic()
+        waiting = _Unwritten(payload, mid, max(now, self._whole_at.get(topic, now) - (AT_ONCE - 1) * EVERY_S))
+        if waiting.at > now:
+            self._unwritten[topic] = waiting
+            return
+        self._hand_over(topic, waiting)
 
     def retry(self, now: float) -> None:
         """Hand over again what is due. `now` is monotonic."""
@@ -56,11 +68,13 @@ class Inbox:
         self._unwritten.clear()
 
     def _hand_over(self, topic: str, waiting: _Unwritten) -> None:
+        now = time.monotonic()
+        self._whole_at[topic] = max(now, self._whole_at.get(topic, now)) + EVERY_S
         try:
             self._on_policy(topic, waiting.payload)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - the broker keeps the policy, whatever it was
             delay_s = waiting.backoff.failed()
-            logger.exception("policy on %s was not stored; next attempt in %.0f s", topic, delay_s)
+            logger.warning("policy on %s was not taken: %r; next attempt in %.0f s", topic, error, delay_s)
             waiting.at = time.monotonic() + delay_s
             self._unwritten[topic] = waiting
             return
