@@ -59,19 +59,21 @@ class Control:
     async def adopt(self, policy: Policy) -> None:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
         async with self._stepping:
-            self.policy = policy
-            self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+            self._adopt(policy)
 
     async def attempt(self, policy: Policy) -> bool:
         """Adopt a policy and decide by it at once; False, and as before, when the worker did not follow."""
         async with self._stepping:
             before = self.policy, self._state
-            self.policy = policy
-            self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+            self._adopt(policy)
             followed = await self._step()
             if not followed:
                 self.policy, self._state = before
             return followed
+
+    def _adopt(self, policy: Policy) -> None:
+        self.policy = policy
+        self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""

@@ -147,10 +147,13 @@ class Pushes:
             return
         read = await asyncio.to_thread(self._reader.stored, stored)
         if isinstance(read, str):
+            best = await asyncio.to_thread(self._best_stored)
             async with self._one_at_a_time:
                 if self.running is running:
-                    await self._run(self._local)
-                    reason = f"it no longer runs here, the local policy does: {read}"
+                    await self._run(best)
+                    reason = (
+                        f"it no longer runs here, {best.policy.name} version {best.policy.version} does: {read}"
+                    )
                     state = PolicyState(stored.version, stored.digest, "rolled_back", reason, running.policy.name)
                     self._refuse(state)
 
@@ -172,8 +175,7 @@ class Pushes:
         try:
             await self._judge(push, topic)
         except (StoreError, NotYetError) as error:
-            text = f"pushed policy version {push.version} has to wait: {error}"
-            self._emit(Event(EventKind.FAULT, text, {"version": push.version}, source="push waits"))
+            self._delay(push, str(error))
             raise
         except Exception as error:
             # Whatever a push does to us, it is refused and the agent goes on.
@@ -263,8 +265,9 @@ class Pushes:
                 try:
                     await self._trial(push, policy)
                 except StoreError as error:
-                    reason = f"it is valid, and is tried again when it can be stored: {error}"
-                    self._refuse(PolicyState(push.version, push.hash, "rolled_back", reason, policy.name))
+                    self._delay(
+                        push, f"it is valid, and is tried again when it can be stored: {error}", policy.name
+                    )
                 else:
                     return
             await asyncio.sleep(backoff.failed())
@@ -332,17 +335,26 @@ class Pushes:
             self._refuse(PolicyState(stored.version, stored.digest, "rolled_back", then, running.policy.name))
 
     def _best_stored(self) -> Running:
-        stored = self._store.accepted
-        if stored is None or stored.version < self._local.policy.version:
-            return self._local
-        read = self._reader.stored(stored)
-        return read if isinstance(read, Running) else self._local
+        """The accepted policy, the one before it or the local one: the first that loads."""
+        for stored in (self._store.accepted, self._store.previous):
+            if stored is not None and stored.version >= self._local.policy.version:
+                read = self._reader.stored(stored)
+                if isinstance(read, Running):
+                    return read
+        return self._local
 
     def _repeat(self, push: PolicyPush) -> None:
         """Tell again what became of a policy that was pushed again."""
         self.verdicts += 1
         if (back := self._store.verdict(push.version, push.hash)) is not None:
             self.refused = PolicyState(push.version, push.hash, "rolled_back", back.reason)
+
+    def _delay(self, push: PolicyPush, reason: str, name: str = "") -> None:
+        """Report that a push has no verdict yet, and why."""
+        self.refused = PolicyState(push.version, push.hash, "trial", shortened(reason, REASON_LIMIT), name)
+        self.verdicts += 1
+        text = f"pushed policy version {push.version} has to wait: {reason}"
+        self._emit(Event(EventKind.FAULT, text, {"version": push.version}, source="push waits"))
 
     def _refuse(self, state: PolicyState) -> None:
         state = PolicyState(

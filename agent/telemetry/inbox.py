@@ -9,9 +9,11 @@ from agent.telemetry.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8
-EVERY_S = 5.0
-"""So many policies of one topic are handed over as they come, then one in this time: each costs up to seconds."""
+AHEAD_S = 10.0
+REST = 4.0
+LEAST_REST_S = 0.25
+"""After a policy its topic rests for REST times as long as that took, since a long text takes seconds; a topic that
+was quiet may go on until it is AHEAD_S behind with its rest."""
 
 OnPolicy = Callable[[str, bytes], None]
 Acknowledge = Callable[[int], None]
@@ -30,15 +32,15 @@ class Inbox:
 
     The broker would repeat an unacknowledged policy only after a new connection, so the repeating is done here.
     A newer policy on the same topic replaces the one that waits: it is the desired state, not a queue. So a topic
-    that somebody floods has its newest policy tried every few seconds, and holds nothing else up.
+    that somebody floods has its newest policy tried now and then, and holds nothing else up.
     """
 
     def __init__(self, on_policy: OnPolicy, acknowledge: Acknowledge) -> None:
         self._on_policy = on_policy
         self._acknowledge = acknowledge
         self._unwritten: dict[str, _Unwritten] = {}
-        # When each topic's allowance is whole again: AT_ONCE times EVERY_S away when nothing is left of it.
-        self._whole_at: dict[str, float] = {}
+        # When each topic will have had all its rest.
+        self._rested_at: dict[str, float] = {}
 
     def receive(self, topic: str, payload: bytes, mid: int | None) -> None:
         """A message arrived; `mid` is None for QoS 0. An empty payload clears the topic."""
@@ -50,7 +52,7 @@ class Inbox:
                 self._acknowledge(mid)
             return
         now = time.monotonic()
-        waiting = _Unwritten(payload, mid, max(now, self._whole_at.get(topic, now) - (AT_ONCE - 1) * EVERY_S))
+        waiting = _Unwritten(payload, mid, max(now, self._rested_at.get(topic, now) - AHEAD_S))
         if waiting.at > now:
             self._unwritten[topic] = waiting
             return
@@ -68,8 +70,7 @@ class Inbox:
         self._unwritten.clear()
 
     def _hand_over(self, topic: str, waiting: _Unwritten) -> None:
-        now = time.monotonic()
-        self._whole_at[topic] = max(now, self._whole_at.get(topic, now)) + EVERY_S
+        began = time.monotonic()
         try:
             self._on_policy(topic, waiting.payload)
         except Exception as error:  # noqa: BLE001 - the broker keeps the policy, whatever it was
@@ -78,5 +79,9 @@ class Inbox:
             waiting.at = time.monotonic() + delay_s
             self._unwritten[topic] = waiting
             return
+        finally:
+            now = time.monotonic()
+            rest_s = max(LEAST_REST_S, REST * (now - began))
+            self._rested_at[topic] = max(now, self._rested_at.get(topic, now)) + rest_s
         if waiting.mid is not None:
             self._acknowledge(waiting.mid)

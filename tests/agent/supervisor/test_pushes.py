@@ -315,7 +315,7 @@ def test_a_push_waits_for_a_worker_without_which_nothing_is_known_of_its_points(
         device.keeper.ready = False
         with pytest.raises(NotYetError, match="no worker is ready"):
             await device.push(policy(2), 2)
-        assert (device.pushes.refused, device.store.trusted_version) == (None, 0)
+        assert (device.says(2), device.store.trusted_version) == ("trial", 0)
         device.keeper.ready = True
         assert await device.push(policy(2), 2) == "accepted"
 
@@ -355,6 +355,7 @@ def test_a_disk_that_refuses_at_first_makes_the_broker_keep_the_push(tmp_path: P
             await device.push(policy(2), 2)
         assert (device.running, device.store.trusted_version) == (1, 0)
         assert "has to wait" in device.events[-1].text
+        assert device.says(2) == "trial"
         assert await device.push(policy(2), 2) == "accepted"
 
     run(scene)
@@ -378,7 +379,7 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
                 return real(*arguments)
 
         monkeypatch.setattr(PolicyStore, step, refused)
-        assert await device.push(policy(3), 3) == "rolled_back"
+        assert await device.push(policy(3), 3) == ("rolled_back" if step == "roll_back" else "trial")
         assert (device.running, device.pushes.state) == (2, "accepted")
         assert (tmp_path / "policies.json").exists()
         refusing, device.keeper.answers = False, True
@@ -407,7 +408,7 @@ def test_a_policy_that_could_not_be_stored_is_tried_again_by_itself(
                 return real(store)
 
         monkeypatch.setattr(PolicyStore, "accept", accept)
-        assert await device.push(policy(2), 2) == "rolled_back"
+        assert await device.push(policy(2), 2) == "trial"
         assert "tried again when it can be stored" in device.pushes.refused.reason  # type: ignore[union-attr]
         await until(lambda: device.pushes.applied == 1)
         assert device.running == 2
