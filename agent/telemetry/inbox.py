@@ -10,10 +10,10 @@ from agent.telemetry.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 AHEAD_S = 10.0
+"""How far a topic may be behind with its rest and still have its next policy taken at once."""
 REST = 4.0
-LEAST_REST_S = 0.25
-"""After a policy its topic rests for REST times as long as that took, since a long text takes seconds; a topic that
-was quiet may go on until it is AHEAD_S behind with its rest."""
+LEAST_REST_S, MOST_REST_S = 0.25, 10.0
+"""After a policy its topic rests for REST times as long as that took, within these: a long text takes seconds."""
 
 OnPolicy = Callable[[str, bytes], None]
 Acknowledge = Callable[[int], None]
@@ -79,9 +79,8 @@ class Inbox:
             waiting.at = time.monotonic() + delay_s
             self._unwritten[topic] = waiting
             return
-        finally:
-            now = time.monotonic()
-            rest_s = max(LEAST_REST_S, REST * (now - began))
-            self._rested_at[topic] = max(now, self._rested_at.get(topic, now)) + rest_s
+        now = time.monotonic()
+        rest_s = min(max(LEAST_REST_S, REST * (now - began)), MOST_REST_S)
+        self._rested_at[topic] = max(now, self._rested_at.get(topic, now)) + rest_s
         if waiting.mid is not None:
             self._acknowledge(waiting.mid)

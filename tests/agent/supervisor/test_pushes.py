@@ -120,6 +120,12 @@ class Device:
         await until(lambda: self.pushes.verdicts > verdicts and self.pushes.state != "trial")
         return self.says(version)
 
+    async def loses_its_worker(self) -> None:
+        self.pushes.worker_ended()
+        giving_up = self.pushes._giving_up
+        if giving_up is not None:
+            await giving_up
+
     def says(self, version: int) -> str:
         refused = self.pushes.refused
         if refused is not None and refused.version == version:
@@ -439,8 +445,7 @@ def test_a_policy_whose_workers_keep_ending_gives_way_to_the_one_before(
         device.now += age_s
         for _ in range(deaths):
             device.now += pause_s
-            device.pushes.worker_ended()
-            await asyncio.sleep(0.05)
+            await device.loses_its_worker()
         assert device.running == (2 if rolled_back else 3)
         if rolled_back:
             refused = device.pushes.refused
@@ -451,8 +456,7 @@ def test_a_policy_whose_workers_keep_ending_gives_way_to_the_one_before(
             assert await device.push(policy(3), 3) == "rolled_back", "the same policy is not tried again"
             for _ in range(MOST_IN_A_ROW):
                 device.now += 1
-                device.pushes.worker_ended()
-                await asyncio.sleep(0.05)
+                await device.loses_its_worker()
             assert device.running == 1, "after the one before it, the local one"
             for _ in range(9):
                 device.pushes.worker_ended()
