@@ -42,7 +42,9 @@ def read(path: FilePath) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(4 * MAX_CHARACTERS + 1)
-        return raw.decode()
+        if len(raw) <= 4 * MAX_CHARACTERS:
+            return raw.decode()
+        problem = Problem(Mark(1, 1), "", "the document is too long", allowed=f"{MAX_CHARACTERS} characters")
     except OSError as error:
         problem = Problem(Mark(1, 1), "", f"can't be read: {error.strerror or error}")
     except UnicodeDecodeError as error:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import TimeoutError as NoAnswerError
 from typing import Literal
 
-from agent.documents import DocumentError
 from agent.policy.policy import Policy
 from agent.policy.store import PolicyStore, StoreError, Verdict, WrongStateError
 from agent.shortened import shortened
@@ -22,7 +21,8 @@ from agent.supervisor.death_toll import DeathToll
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper
 from agent.supervisor.latest_time import LatestTime
-from agent.supervisor.pushed_policy import REASON_LIMIT, First, Reader, Running, VersionError
+from agent.supervisor.push_checks import PushChecks
+from agent.supervisor.pushed_policy import REASON_LIMIT, First, Reader, Running
 from agent.telemetry.backoff import Backoff
 from agent.telemetry.envelope import EnvelopeError, PolicyPush, open_envelope
 from agent.telemetry.reported import PolicyState
@@ -68,7 +68,7 @@ class Pushes:
         self._latest_time = latest_time
         self._control = control
         self._keeper = keeper
-        self._allow_unsigned = allow_unsigned
+        self._checks = PushChecks(reader, latest_time, allow_unsigned=allow_unsigned)
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -77,7 +77,6 @@ class Pushes:
         self._giving_up: asyncio.Task[None] | None = None
         self._toll = DeathToll(None)
         self._said_of_clock = ""
-        self._reading: tuple[tuple[str, int], asyncio.Future[Policy | str]] | None = None
         self._tell_what_was_found(first)
 
     def receive(self, topic: str, payload: bytes) -> None:
@@ -186,7 +185,7 @@ class Pushes:
 
     async def _judge(self, push: PolicyPush, topic: str) -> None:
         """Verify, validate, persist the trusted version; then the trial begins. A refusal changes nothing."""
-        if (reason := self._untrusted(push, topic)) is not None:
+        if (reason := self._checks.untrusted(push, topic)) is not None:
             self._refuse(PolicyState(push.version, push.hash, "refused", reason))
             return
         floor = self._local.policy.version
@@ -194,12 +193,12 @@ class Pushes:
         if offer.verdict is Verdict.ALREADY_THERE:
             self._repeat(push)
             return
-        reason = offer.reason if offer.verdict is Verdict.REFUSED else self._expired(push)
+        reason = offer.reason if offer.verdict is Verdict.REFUSED else self._checks.expired(push)
         if reason is not None:
             self._refuse(PolicyState(push.version, push.hash, "refused", reason))
             return
         await self._worker_known()
-        policy = await self._read_once(push)
+        policy = await self._checks.read(push)
         if isinstance(policy, str):
             self._refuse(PolicyState(push.version, push.hash, "refused", policy))
             return
@@ -212,22 +211,6 @@ class Pushes:
                     self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
                 self._trying = self._loop.create_task(self._try(push, policy))
 
-    def _untrusted(self, push: PolicyPush, topic: str) -> str | None:
-        """Why the push is not to be trusted, None when it is."""
-        if not push.signed and not self._allow_unsigned:
-            return "it is not signed; sign it, or set `allow_unsigned: true` in agent.yaml to trust the broker"
-        if push.target.topic != topic:
-            return f"it is addressed to {push.target.topic} and came on {topic}"
-        return None
-
-    def _expired(self, push: PolicyPush) -> str | None:
-        """That its time is over by the latest time known here, None when it is not."""
-        if push.expires is None or push.expires >= self._latest_time.now():
-            return None
-        problem = self._latest_time.problem
-        because = f" ({problem})" if problem else ""
-        return f"it expired at {push.expires.isoformat()}{because}; push it again with a later expiry"
-
     async def _worker_known(self) -> None:
         """Wait for a worker: what its engine can't run, no policy may name. Raises NotYetError."""
         try:
@@ -235,25 +218,6 @@ class Pushes:
                 await self._keeper.wait_ready()
         except TimeoutError:
             raise NotYetError("no worker is ready; it is tried when one is") from None
-
-    async def _read_once(self, push: PolicyPush) -> Policy | str:
-        """The policy of a push, or what is wrong with it. Where that takes longer than MQTT waits, it goes on."""
-        key = push.hash, push.version
-        if self._reading is None or self._reading[0] != key:
-            self._reading = key, asyncio.ensure_future(asyncio.to_thread(self._read, push))
-        reading = self._reading[1]
-        try:
-            return await asyncio.shield(reading)
-        finally:
-            if reading.done():
-                self._reading = None
-
-    def _read(self, push: PolicyPush) -> Policy | str:
-        """The policy of a push, or what is wrong with it."""
-        try:
-            return self._reader.pushed(push.policy, f"pushed policy version {push.version}", push.version)
-        except (DocumentError, VersionError) as error:
-            return str(error)
 
     async def _try(self, push: PolicyPush, policy: Policy) -> None:
         """The trial; put off and begun again as long as the disk refuses to record it."""

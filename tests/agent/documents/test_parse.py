@@ -96,3 +96,9 @@ def test_read_says_why_a_file_has_no_text(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(DocumentError, match=r"latin\.yaml:2:4: not UTF-8\n +found: byte 0xFF"):
         read(tmp_path / "latin.yaml")
+
+
+def test_a_file_that_is_far_too_long_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "long.yaml").write_bytes("a: \N{SNOWMAN}".encode() * 60_000)
+    with pytest.raises(DocumentError, match=r"long\.yaml:1:1: the document is too long\n +allowed: 65536"):
+        read(tmp_path / "long.yaml")
