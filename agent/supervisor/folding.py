@@ -79,6 +79,8 @@ class Folding:
                     continue
                 source.allowance.take()
                 self._all.take()
+                # Whoever was told of waits behind the others next time.
+                self._sources.move_to_end(key)
                 yield _folded(source.last, source.count, source.first_at)
                 source.count, source.first_at, source.last = 0, None, None
             elif source.allowance.full(now):

@@ -143,7 +143,9 @@ class Inputs:
         self._complained[name] = None
         text = f"input {name} is refused: {why}"
         details: dict[str, object] = {"input": name, "payload": repr(message.payload[:60])}
-        self._emit(Event(EventKind.FAULT, text, details, source=f"input/{name}"))
+        # Names without a value are anybody's, and together one source.
+        source = f"{INPUT}/{name}" if f"{INPUT}/{name}" in self._readings else INPUT
+        self._emit(Event(EventKind.FAULT, text, details, source=source))
 
 
 def _parsed(payload: bytes) -> _Payload:

@@ -49,6 +49,15 @@ def test_one_source_does_not_silence_another_but_all_together_have_a_bound() -> 
     assert len(folding._sources) <= MOST_SOURCES + 1
 
 
+def test_sources_take_turns_when_all_together_are_at_the_bound() -> None:
+    folding, told = Folding(), set()
+    for second in range(60):
+        for source in range(20):
+            folding.admits(fault(f"input/{source}"), float(second))
+        told |= {event.source for event in folding.due(float(second))}
+    assert told == {f"input/{source}" for source in range(20)}
+
+
 def test_what_the_control_loop_paces_is_never_folded() -> None:
     folding = Folding()
     for kind in set(EventKind) - FOLDED:
