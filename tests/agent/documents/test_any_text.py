@@ -104,6 +104,12 @@ def test_a_key_that_looks_like_a_branch_of_a_union_is_named_as_the_unknown_key(u
     assert (problem.mark.line, problem.mark.column, problem.message) == (5, 17, "unknown key")
 
 
+@pytest.mark.parametrize("key", ["<<", "nonsense", "'a b'", "1"])
+def test_a_wrong_default_in_a_profile_is_told_of_in_the_profile(key: str) -> None:
+    with pytest.raises(DocumentError, match=r"^x\.yaml:\d+:3: .*unknown key"):
+        load_profile(BOARD.replace("  on_missing:", f"  {key}: 1\n  on_missing:", 1), "x.yaml")
+
+
 @pytest.mark.parametrize("form", FORMS)
 @given(data=st.data())
 def test_a_good_document_with_anything_put_into_it(form: str, data: st.DataObject) -> None:
