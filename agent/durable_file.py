@@ -1,6 +1,7 @@
 """Small files replaced whole: a power cut leaves either the old content or the new, never a torn one."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,11 +12,17 @@ def replace_file(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        # On a full disk a draft left behind takes the room that the next attempt needs.
+        with suppress(OSError):
+            draft.unlink()
+        raise
     # The rename is durable only with the directory that holds it.
     directory = os.open(path.parent, os.O_RDONLY)
     try:

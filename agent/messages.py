@@ -1,14 +1,26 @@
 """What the supervisor and the worker say to each other: the only thing the two processes share.
 
 One JSON object a line over a socket pair. Every message is a frozen dataclass whose `kind` names it; an `id`
-ties an answer to its question.
+ties an answer to its question. Both sides read with LINE_LIMIT_BYTES; a longer line is dropped, the channel stays.
 """
 
+import asyncio
 import json
-from dataclasses import asdict, dataclass, field
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
+
+from agent.shortened import shortened
+
+log = logging.getLogger(__name__)
+
+LINE_LIMIT_BYTES = 1 << 20
+"""A ladder of 1,000 points, each refused with a reason of the full length, fits."""
+REASON_LIMIT = 1000
+"""Characters of a reason: it goes into replies, events and onto screens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +174,32 @@ _from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
-    """One line of JSON, newline included."""
-    return json.dumps(asdict(message), separators=(",", ":")).encode() + b"\n"
+    """One line of JSON, newline included; reasons are cut to REASON_LIMIT."""
+    if isinstance(message, Standing | Switched):
+        message = replace(message, reason=shortened(message.reason, REASON_LIMIT))
+    elif isinstance(message, Ready):
+        refused = {point: shortened(reason, REASON_LIMIT) for point, reason in message.refused.items()}
+        message = replace(message, refused=refused)
+    return json.dumps(asdict(message), separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The channel's lines until it closes. One longer than the reader's limit is left out and logged."""
+    too_long = False
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as error:
+            await reader.readexactly(error.consumed)
+            too_long = True
+            continue
+        except asyncio.IncompleteReadError:
+            return
+        if too_long:
+            log.error("a message of more than %d bytes was dropped", LINE_LIMIT_BYTES)
+            too_long = False
+        else:
+            yield line
 
 
 def decode_to_worker(line: bytes) -> ToWorker:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli import policy_drift, policy_explain, policy_simulate
+from agent.cli import policy_drift, policy_explain, policy_simulate, policy_trusted
 from agent.cli.broker_option import parse_broker
 from agent.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, fail, out
 from agent.cli.policy_options import BoardOption, LadderOption, PolicyFile, open_ladder, read_policy
@@ -24,6 +24,7 @@ from agent.telemetry.topics import TopicError
 app = typer.Typer(help="Check, show, explain, simulate and push policies.", no_args_is_help=True)
 app.command("explain")(policy_explain.explain_command)
 app.command("drift")(policy_drift.drift_command)
+app.command("trusted")(policy_trusted.trusted_command)
 app.command("simulate")(policy_simulate.simulate_command)
 
 

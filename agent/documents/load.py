@@ -42,7 +42,9 @@ def read(path: FilePath) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(4 * MAX_CHARACTERS + 1)
-        return raw.decode()
+        if len(raw) <= 4 * MAX_CHARACTERS:
+            return raw.decode()
+        problem = Problem(Mark(1, 1), "", "the document is too long", allowed=f"{MAX_CHARACTERS} characters")
     except OSError as error:
         problem = Problem(Mark(1, 1), "", f"can't be read: {error.strerror or error}")
     except UnicodeDecodeError as error:
@@ -78,8 +80,7 @@ def refuse(
 
 def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
-    # Pydantic puts the chosen branch of a union into the location; ours are named in angle brackets.
-    path = tuple(part for part in details["loc"] if not str(part).startswith("<")) + tuple(context.get("at", ()))
+    path = (*_path(document.value, details["loc"]), *context.get("at", ()))
     hint = _description(model, path)
     bare = Problem(_nearest_mark(document, path), written(path), "", _found(document, path))
     match kind:
@@ -108,6 +109,19 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
             bare = replace(bare, message=message)
     return replace(bare, hint=hint)
+
+
+def _path(value: Any, location: tuple[str | int, ...]) -> Path:
+    """The way through the document. Pydantic puts the chosen branch of a union into it, ours as `<name>`."""
+    path: list[str | int] = []
+    for part in location:
+        known = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
+        # A key may look like a branch (YAML's merge key does): what stands in the document is a key.
+        if not known and str(part).startswith("<"):
+            continue
+        path.append(part)
+        value = value[part] if known else None
+    return tuple(path)
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

@@ -18,6 +18,7 @@ Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
 
 MAX_CHARACTERS = 65_536  # a policy of 50 rules has about 10,000; PyYAML needs a second for this many
 MAX_DEPTH = 32
+MAX_NODES = 20_000  # keys and values; 1,000 rules have about 8,000
 _MAX_DIGITS = 18
 
 _SCALARS: tuple[tuple[str, str, str], ...] = (
@@ -93,6 +94,7 @@ class _CoreLoader(Reader, Scanner, Parser, Composer, BaseResolver):
         Composer.__init__(self)
         BaseResolver.__init__(self)
         self._depth = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # a bare stub
@@ -102,6 +104,9 @@ class _CoreLoader(Reader, Scanner, Parser, Composer, BaseResolver):
             self._refuse(event, "tags are not allowed", "remove the `!...`")
         if self._depth >= MAX_DEPTH:
             self._refuse(event, f"nested deeper than {MAX_DEPTH} levels", "")
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse(event, f"more than {MAX_NODES} keys and values", "")
         self._depth += 1
         try:
             return super().compose_node(parent, index)

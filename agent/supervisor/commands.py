@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from agent.supervisor.local_socket import serve_local
 from agent.supervisor.status import StatusError, open_agent
@@ -24,23 +24,59 @@ class ForgetDrift:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Pushed policies must be above `version`; `latest_time` judges their expiry. Times are ISO 8601."""
+
+    version: int
+    running: str
+    latest_time: str
+    clock: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """What was done: the points that are back on the ladder, or why nothing was."""
+    """What was done: the points that are back on the ladder, or why nothing was; `trust` as it is now."""
 
     points: tuple[str, ...] = ()
     refused: str = ""
+    trust: Trust | None = None
 
 
-_command = TypeAdapter(ForgetDrift)
+@dataclass(frozen=True, slots=True)
+class ShowTrust:
+    """Tell which versions of pushed policies are taken, and by which time their expiry is judged."""
+
+    kind: Literal["show_trust"] = "show_trust"
+
+
+@dataclass(frozen=True, slots=True)
+class SetTrusted:
+    """Take pushed policies above this version from now on."""
+
+    version: int
+    kind: Literal["set_trusted"] = "set_trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class BelieveClock:
+    """Judge expiry by the clock as it is now, whatever later time was seen."""
+
+    kind: Literal["believe_clock"] = "believe_clock"
+
+
+Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock
+
+_command: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 _done = TypeAdapter(Done)
 
 
-async def serve_commands(path: Path, forget: Callable[[str | None], tuple[str, ...]]) -> asyncio.Server:
+async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -> asyncio.Server:
     """Do what comes in; who may is a matter of the socket's owner and group."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            done = Done(forget(_command.validate_json(await reader.readline()).point))
+            done = await do(_command.validate_json(await reader.readline()))
         except ValidationError as error:
             done = Done(refused=error.errors(include_url=False)[0]["msg"])
         except ValueError:
@@ -51,7 +87,7 @@ async def serve_commands(path: Path, forget: Callable[[str | None], tuple[str, .
     return await serve_local(path, answer)
 
 
-async def send(path: Path, command: ForgetDrift) -> Done:
+async def send(path: Path, command: Command) -> Done:
     """Ask the agent whose state directory holds `path`. Raises StatusError when it does not answer."""
     async with open_agent(path) as (reader, writer):
         writer.write(json.dumps(asdict(command)).encode() + b"\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from agent.messages import Served, Standing, Switched
+from agent.messages import REASON_LIMIT, Served, Standing, Switched
 from agent.models.ladder import Ladder
 from agent.policy.decide import decide
 from agent.policy.decision import ControlState, Decision
@@ -14,6 +14,7 @@ from agent.policy.explain import Circumstances, Explanation, explain
 from agent.policy.learned import GENERIC, Learned, Prior
 from agent.policy.policy import NO_LIMIT, NoFit, Policy
 from agent.policy.readings import LATENCY, REQUEST_RATE, UNITS
+from agent.shortened import shortened
 from agent.supervisor.drift_record import DriftRecord
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.keeper import WorkerDown, WorkerKeeper
@@ -58,8 +59,21 @@ class Control:
     async def adopt(self, policy: Policy) -> None:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
         async with self._stepping:
-            self.policy = policy
-            self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+            self._adopt(policy)
+
+    async def attempt(self, policy: Policy) -> bool:
+        """Adopt a policy and decide by it at once; False, and as before, when the worker did not follow."""
+        async with self._stepping:
+            before = self.policy, self._state
+            self._adopt(policy)
+            followed = await self._step()
+            if not followed:
+                self.policy, self._state = before
+            return followed
+
+    def _adopt(self, policy: Policy) -> None:
+        self.policy = policy
+        self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
@@ -94,7 +108,7 @@ class Control:
         before = replace(self._state, point=self._keeper.point)
         now = datetime.now().astimezone()
         snapshot = self.snapshot()
-        decision = decide(snapshot, self.policy, self._usable(), before, now)
+        decision = _brief(decide(snapshot, self.policy, self._usable(), before, now))
         self._announce(decision)
         self.decision = decision
         self._keeper.stand(_standing(decision, self.policy, snapshot))
@@ -182,6 +196,12 @@ class Control:
     def _isolate(self, point: str) -> None:
         _, failures = self._quarantine.get(point, (0.0, 0))
         self._quarantine[point] = (self._clock() + QUARANTINE_S * 2**failures, failures + 1)
+
+
+def _brief(decision: Decision) -> Decision:
+    """The decision with its reasons cut: a long policy makes long ones, and they are told everywhere."""
+    held_back = tuple(shortened(each, REASON_LIMIT) for each in decision.held_back)
+    return replace(decision, reason=shortened(decision.reason, REASON_LIMIT), held_back=held_back)
 
 
 def _standing(decision: Decision, policy: Policy, snapshot: Snapshot) -> Standing:

@@ -27,6 +27,8 @@ class Event:
     text: str
     details: dict[str, object] = field(default_factory=dict)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    source: str = ""
+    """Whose doing it is; events of one kind and source (without one: text) are folded when they come too often."""
 
     def document(self) -> dict[str, object]:
         """The event as it travels over MQTT and in JSON lines."""

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from agent import child
 from agent.messages import (
+    LINE_LIMIT_BYTES,
     FromWorker,
     Ping,
     Pong,
@@ -31,6 +32,7 @@ from agent.messages import (
     Unable,
     decode_from_worker,
     encode,
+    lines,
 )
 from agent.supervisor.left_over import remember_worker
 
@@ -221,7 +223,7 @@ class WorkerKeeper:
         if self._spec.record is not None:
             remember_worker(self._spec.record, process.pid)
         started = time.monotonic()
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT_BYTES)
         tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._watch(process.pid))]
         try:
             returncode = await process.wait()
@@ -234,7 +236,7 @@ class WorkerKeeper:
             self._mourn(process.pid, returncode, time.monotonic() - started)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
+        async for line in lines(reader):
             try:
                 message = decode_from_worker(line)
             except ValidationError as error:

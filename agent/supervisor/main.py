@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import IO
 
 from agent import config as configuration
-from agent.boards import Profile, find_profile
+from agent.boards import find_profile
 from agent.config import AgentConfig
-from agent.documents import Document, parse, read
+from agent.documents import parse, read
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
-from agent.policy.schema import load_layers, load_policy
-from agent.policy.store import PolicyStore, StoreError, digest_of
+from agent.policy.store import PolicyStore
 from agent.supervisor.journal import Observer
+from agent.supervisor.latest_time import LatestTime
 from agent.supervisor.left_over import FILE_NAME as WORKER_RECORD
 from agent.supervisor.left_over import end_left_over
 from agent.supervisor.listeners import ListenerError, open_listeners
-from agent.supervisor.pushes import Running
+from agent.supervisor.pushed_policy import Reader, first_policy
 from agent.supervisor.service import Supervisor
 from agent.telemetry.broker import Broker
 from agent.telemetry.session import next_session
@@ -74,11 +74,13 @@ def _open(
 ) -> Supervisor:
     try:
         config.state_dir.mkdir(parents=True, exist_ok=True)
-        held.enter_context(_only_one(config.state_dir))
+        held.enter_context(only_one(config.state_dir))
         end_left_over(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = None if config.board is None else find_profile(config.board)
+        board = None if profile is None else profile.board
         local = parse(read(config.policy), str(config.policy))
+        latest_time = LatestTime(config.state_dir)
         store = PolicyStore(config.state_dir)
         listeners = open_listeners(config.listen.unix, config.listen.tcp)
         held.callback(listeners.close)
@@ -87,10 +89,11 @@ def _open(
         return Supervisor(
             config,
             bundle=bundle,
-            running=_running(store, profile, local),
+            first=first_policy(store, Reader(local, board, lambda: bundle.ladder)),
             profile=profile,
-            below=(local,),
+            local=local,
             store=store,
+            latest_time=latest_time,
             sampler=Sampler(_discoveries(config, sysroot)),
             controls=Controls(config.state_dir / "controls.json", config.controls, sysroot),
             spool=spool,
@@ -100,7 +103,7 @@ def _open(
             observers=observers,
             worker_log=worker_log,
         )
-    except (BundleError, StoreError, ListenerError, TraceError) as error:
+    except (BundleError, ListenerError, TraceError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(
@@ -109,8 +112,11 @@ def _open(
 
 
 @contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory: two agents on one spool and one policy store would undo each other's work."""
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory: two agents on one spool and one policy store would undo each other's work.
+
+    Raises StartError when another has it, OSError when there is none.
+    """
     descriptor = os.open(state_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,17 +129,6 @@ def _only_one(state_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _running(store: PolicyStore, profile: Profile | None, local: Document) -> Running:
-    """The policy to start with: the accepted pushed one unless the local file has a higher version."""
-    board = None if profile is None else profile.board
-    own = load_layers(local, board).policy
-    accepted = store.accepted
-    if accepted is None or accepted.version < own.version:
-        return Running(own, digest_of(local.text), "local")
-    pushed = load_policy(accepted.text, f"accepted policy version {accepted.version}", board, (local,))
-    return Running(pushed, accepted.digest, "pushed")
 
 
 def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from typing import IO
 
@@ -20,7 +20,7 @@ from agent.policy.decision import Decision
 from agent.policy.learned import GENERIC
 from agent.policy.store import PolicyStore
 from agent.supervisor.commands import FILE_NAME as COMMANDS
-from agent.supervisor.commands import serve_commands
+from agent.supervisor.commands import Command, Done, ForgetDrift, serve_commands
 from agent.supervisor.control import Control
 from agent.supervisor.drift_record import DriftRecord
 from agent.supervisor.events import Event, EventKind
@@ -29,9 +29,11 @@ from agent.supervisor.journal import Journal, Observer
 from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
 from agent.supervisor.kept_socket import KeptSocket
 from agent.supervisor.last_point import read_last_point, write_last_point
+from agent.supervisor.latest_time import LatestTime
 from agent.supervisor.left_over import FILE_NAME as WORKER_RECORD
 from agent.supervisor.listeners import ListenerError, Listeners
-from agent.supervisor.pushes import Pushes, Running
+from agent.supervisor.pushed_policy import First, Reader
+from agent.supervisor.pushes import Pushes
 from agent.supervisor.sd_notify import notify
 from agent.supervisor.settings import Settings
 from agent.supervisor.status import (
@@ -49,7 +51,7 @@ from agent.telemetry.broker import Broker
 from agent.telemetry.device import Device
 from agent.telemetry.link import Link
 from agent.telemetry.reported import PolicyState, Reported
-from agent.telemetry.spool import Spool
+from agent.telemetry.spool import Spool, SpoolCounters
 from drivers.controls.controls import Controls
 from drivers.sampler import Sampler
 
@@ -59,6 +61,8 @@ FIRST_READINGS_S = 1.0
 """Given to the drivers before the first decision, so that it isn't made blind."""
 SOCKETS_S = 1.0
 """How often it is looked whether the sockets' files are still there."""
+COUNTERS_S = 1.0
+"""How long a status waits for the spool's counters; then it has those of the last time."""
 DRAIN_S = 5.0
 TASK_END_S = 6.0
 
@@ -71,8 +75,10 @@ class Supervisor:
         config: AgentConfig,
         *,
         bundle: Bundle,
-        running: Running,
+        first: First,
+        local: Document,
         store: PolicyStore,
+        latest_time: LatestTime,
         sampler: Sampler,
         controls: Controls,
         spool: Spool,
@@ -80,7 +86,6 @@ class Supervisor:
         broker: Broker | None,
         session: int,
         profile: Profile | None = None,
-        below: Sequence[Document] = (),
         observers: Sequence[Observer] = (),
         worker_log: IO[bytes] | None = None,
     ) -> None:
@@ -95,6 +100,11 @@ class Supervisor:
         self._served: Served | None = None
         self._reported: Reported | None = None
         self._link: Link | None = None
+        self._latest_time = latest_time
+        self._verdicts = 0
+        self._remembered = ""
+        self._counters: SpoolCounters | None = None
+        self._refreshing: asyncio.Future[SpoolCounters | None] | None = None
         device = Device(config.device, config.groups, session)
         self._journal = Journal(device.topics, spool, self._wake_link, observers)
         memory_limit = config.worker.memory_limit
@@ -111,14 +121,14 @@ class Supervisor:
             record=config.state_dir / WORKER_RECORD,
         )
         self._drift = DriftRecord(config.state_dir, bundle.sha256, bundle.ladder, self._journal.emit)
-        self._inputs = Inputs(config.inputs.max_age, self._emit_from_any_thread)
-        first = read_last_point(config.state_dir, bundle.ladder)
-        if first in self._drift.demotions:
-            first = bundle.ladder.full.name
-        self._keeper = WorkerKeeper(spec, first, self._worker_ended)
+        self._inputs = Inputs(config.inputs.max_age, self._journal.emit)
+        point = read_last_point(config.state_dir, bundle.ladder)
+        if point in self._drift.demotions:
+            point = bundle.ladder.full.name
+        self._keeper = WorkerKeeper(spec, point, self._worker_ended)
         self._control = Control(
             ladder=bundle.ladder,
-            policy=running.policy,
+            policy=first.running.policy,
             keeper=self._keeper,
             sampler=sampler,
             drift=self._drift,
@@ -129,12 +139,12 @@ class Supervisor:
         self._settings = Settings(controls, self._journal.emit)
         self._pushes = Pushes(
             store=store,
-            running=running,
+            first=first,
+            reader=Reader(local, None if profile is None else profile.board, lambda: self._control.runnable),
+            latest_time=latest_time,
             control=self._control,
             keeper=self._keeper,
             allow_unsigned=config.allow_unsigned,
-            board=None if profile is None else profile.board,
-            below=below,
             emit=self._journal.emit,
         )
         if broker is not None:
@@ -146,23 +156,29 @@ class Supervisor:
         Serves no longer either when the bundle has been replaced and is needed: True then.
         """
         async with AsyncExitStack() as closing:
+            closing.push_async_callback(asyncio.to_thread, self._journal.close, DRAIN_S)
+            await self.refresh()
             kept = (
-                KeptSocket(self._config.state_dir / FILE_NAME, lambda path: serve_status(path, self.status)),
                 KeptSocket(
-                    self._config.state_dir / COMMANDS, lambda path: serve_commands(path, self._drift.forget)
+                    self._config.state_dir / FILE_NAME,
+                    lambda path: serve_status(path, self.status, self.refresh),
                 ),
+                KeptSocket(self._config.state_dir / COMMANDS, lambda path: serve_commands(path, self._do)),
             )
             for each in kept:
                 await each.start()
                 closing.push_async_callback(each.close)
             closing.callback(self._close_listeners)
             closing.callback(self._drift.save)
+            closing.callback(self._latest_time.write)
             self._sampler.start()
             closing.callback(self._sampler.stop)
             if self._link is not None:
                 self._link.start()
                 # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
                 closing.push_async_callback(asyncio.to_thread, self._link.stop, DRAIN_S)
+            closing.push_async_callback(asyncio.to_thread, self._journal.flush, DRAIN_S)
+            closing.callback(self._journal.tell_folded, everything=True)
             await closing.enter_async_context(self._settings.kept())
             tasks = [
                 asyncio.create_task(coroutine)
@@ -218,6 +234,14 @@ class Supervisor:
             recent=tuple(event.document() for event in self._journal.recent),
         )
 
+    async def refresh(self) -> None:
+        """Have the next `status` count what the spool holds now, unless the disk takes long to say."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.ensure_future(asyncio.to_thread(lambda: self._spool.counters))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COUNTERS_S):
+                self._counters = await asyncio.shield(self._refreshing)
+
     async def wait_ready(self) -> None:
         """Return once requests are answered."""
         await self._keeper.wait_ready()
@@ -226,11 +250,13 @@ class Supervisor:
         await asyncio.sleep(FIRST_READINGS_S)
         await self._keeper.wait_ready()
         notify(READY=1)
+        await self._pushes.check_running()
         while True:
             await self._control.step()
             if self._control.decision is not None:
                 self._settings.want(self._control.decision.controls)
-            write_last_point(self._config.state_dir, self._keeper.point)
+            self._remember_point(self._keeper.point)
+            self._journal.tell_folded()
             self._report()
             # Fed by the loop's own progress: a loop that hangs is a service that hangs.
             notify(WATCHDOG=1, STATUS=f"{self._keeper.point}, worker {self._keeper.state}")
@@ -285,15 +311,23 @@ class Supervisor:
     def _close_listeners(self) -> None:
         self.listeners.close()  # those of the end, not of the beginning
 
+    def _remember_point(self, point: str) -> None:
+        """Written when it changes, and by another thread: nothing here waits for a disk."""
+        if point != self._remembered:
+            self._remembered = point
+            self._loop.run_in_executor(None, write_last_point, self._config.state_dir, point)
+
     async def _telemetry_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.telemetry.window)
             await self._send_telemetry()
+            await self._pushes.upkeep()
 
     async def _send_telemetry(self) -> None:
         self._served = await self._keeper.report()
         if self._served is not None:
             self._control.note_served(self._served)
+        await self.refresh()
         status = self.status()
         document: dict[str, object] = {
             "at": time.time(),
@@ -314,24 +348,28 @@ class Supervisor:
         policy = running.policy
         reported = Reported(
             agent_version=__version__,
-            policy=PolicyState(policy.version, running.digest, "accepted", "", policy.name),
+            policy=PolicyState(policy.version, running.digest, self._pushes.state, "", policy.name),
             refused=self._pushes.refused,
             bundle=self._bundle.sha256,
             operating_point=self._keeper.point,
             certified_risk=self._point(self._keeper.point).certified_risk,
             demoted=tuple(self._drift.demotions),
         )
-        if reported != self._reported:
-            self._reported = reported
+        # A push that meets the same verdict as the one before gets its answer too.
+        if reported != self._reported or self._pushes.verdicts != self._verdicts:
+            self._reported, self._verdicts = reported, self._pushes.verdicts
             self._link.report(reported.to_document())
 
     def _worker_ended(self, ended: WorkerEnded) -> None:
         then = f"the next one starts at {ended.next_point}"
         text = f"worker {ended.pid} ended at {ended.point}: {ended.reason}; {then}"
         self._journal.emit(Event(EventKind.WORKER, text, asdict(ended)))
+        self._pushes.worker_ended()
 
-    def _emit_from_any_thread(self, event: Event) -> None:
-        self._loop.call_soon_threadsafe(self._journal.emit, event)
+    async def _do(self, command: Command) -> Done:
+        if isinstance(command, ForgetDrift):
+            return Done(self._drift.forget(command.point))
+        return await self._pushes.do(command)
 
     def _wake_link(self) -> None:
         if self._link is not None:
@@ -341,7 +379,7 @@ class Supervisor:
         return self._bundle.ladder.points[self._bundle.ladder.rung(name)]
 
     def _telemetry_status(self) -> TelemetryStatus:
-        counters = self._spool.counters
+        counters = self._counters
         link = "no broker configured" if self._link is None else self._link.counters.state.state
         return TelemetryStatus(
             link=link,

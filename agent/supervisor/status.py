@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -132,10 +132,13 @@ def to_json(status: Status) -> str:
     return json.dumps(asdict(status), separators=(",", ":"), default=str)
 
 
-async def serve_status(path: Path, status: Callable[[], Status]) -> asyncio.Server:
-    """Hand the status out, one JSON document per connection."""
+async def serve_status(
+    path: Path, status: Callable[[], Status], refresh: Callable[[], Awaitable[None]]
+) -> asyncio.Server:
+    """Hand the status out, one JSON document per connection; `refresh` is awaited before each."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await refresh()
         writer.write(to_json(status()).encode() + b"\n")
         await writer.drain()
 

@@ -16,7 +16,7 @@ from agent.engines.engine import UnsupportedPoint
 from agent.engines.memory import keep_one_heap
 from agent.engines.resident import ResidentEngine
 from agent.folded_log import FoldingHandler
-from agent.messages import Ready, Unable, encode
+from agent.messages import LINE_LIMIT_BYTES, Ready, Unable, encode
 from agent.models.errors import BundleError
 from agent.parent import finish_within
 from agent.worker.choosing import first_point, refused_points
@@ -102,7 +102,8 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     )
     connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
     server = Server(endpoint.app, connections, each_second)
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=arguments.control_fd))
+    channel = socket.socket(fileno=arguments.control_fd)
+    reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT_BYTES)
     control = ControlChannel(
         reader,
         writer,

@@ -6,9 +6,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from pydantic import ValidationError
+
 from agent.engines.engine import Engine, UnsupportedPoint, Variant
 from agent.engines.memory import return_freed
-from agent.messages import Ping, Pong, Report, Standing, Stop, Switch, Switched, ToWorker, decode_to_worker, encode
+from agent.messages import (
+    Ping,
+    Pong,
+    Report,
+    Standing,
+    Stop,
+    Switch,
+    Switched,
+    ToWorker,
+    decode_to_worker,
+    encode,
+    lines,
+)
 from agent.models.bundle import Bundle
 from agent.models.errors import BundleError
 from agent.worker.endpoint import Endpoint
@@ -52,8 +66,13 @@ class ControlChannel:
     async def serve(self) -> None:
         """Answer until told to stop; a closed channel means the supervisor is gone, which is a Stop as well."""
         async with asyncio.TaskGroup() as answering:
-            while line := await self._reader.readline():
-                message = decode_to_worker(line)
+            async for line in lines(self._reader):
+                try:
+                    message = decode_to_worker(line)
+                except ValidationError as error:
+                    # Whoever waits for an answer hears of it by its deadline; requests go on.
+                    log.error("no message: %s", error.errors(include_url=False)[0]["msg"])  # noqa: TRY400 - no traceback to see
+                    continue
                 if isinstance(message, Stop):
                     return
                 # A task each: a ping must not wait for a switch that is preparing.

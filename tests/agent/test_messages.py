@@ -1,11 +1,16 @@
 """Messages between supervisor and worker survive the wire; anything else is refused."""
 
+import asyncio
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.messages import (
+    LINE_LIMIT_BYTES,
+    REASON_LIMIT,
     Ping,
     Pong,
     Ready,
@@ -18,6 +23,7 @@ from agent.messages import (
     decode_from_worker,
     decode_to_worker,
     encode,
+    lines,
 )
 
 numbers = st.floats(0, 1e9, allow_nan=False)
@@ -76,3 +82,37 @@ def test_messages_from_the_worker_survive(message: Ready | Switched | Pong | Ser
 def test_anything_else_is_refused(line: bytes) -> None:
     with pytest.raises(ValidationError):
         decode_to_worker(line)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Standing(fits=False, refuse=True, reason="\N{SNOWMAN}\n" * 40_000),
+        Switched(1, False, "full", 0.0, 0.0, None, "x" * 10_000_000),
+        Ready(1, "full", "onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
+    ],
+)
+def test_what_is_said_has_a_bound_whatever_the_reason(message: Standing | Switched | Ready) -> None:
+    line = encode(message)
+    assert len(line) < LINE_LIMIT_BYTES
+    decoded = decode_to_worker(line) if isinstance(message, Standing) else decode_from_worker(line)
+    reasons = decoded.refused.values() if isinstance(decoded, Ready) else [decoded.reason]  # type: ignore[union-attr]
+    assert all(len(reason) == REASON_LIMIT and reason.endswith("\N{HORIZONTAL ELLIPSIS}") for reason in reasons)
+
+
+@pytest.mark.parametrize("length", [1000, 1001, 1025, 5000, 100_000])
+def test_a_line_that_is_too_long_is_dropped_and_the_channel_goes_on(
+    length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read() -> list[bytes]:
+        reader = asyncio.StreamReader(limit=1000)
+        for data in (b"before\n", b"x" * length, b"\n", b"after\n", b"cut off"):
+            reader.feed_data(data)
+        reader.feed_eof()
+        return [line async for line in lines(reader)]
+
+    with caplog.at_level(logging.ERROR):
+        came = asyncio.run(read())
+    assert [line for line in came if not line.startswith(b"x")] == [b"before\n", b"after\n"]
+    assert len(came) == 2 + (length <= 1000)
+    assert len(caplog.records) == (length > 1000)

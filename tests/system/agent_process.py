@@ -59,7 +59,7 @@ class AgentProcess:
 
     def __init__(self, directory: Path, broker: LocalBroker | None, settings: dict[str, object]) -> None:
         self.directory = directory
-        self.state_dir = directory / "state"
+        self.state_dir = Path(str(settings.get("state_dir", directory / "state")))
         self.config = directory / "agent.yaml"
         policy = directory / "policy.yaml"
         if not policy.exists():

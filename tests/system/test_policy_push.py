@@ -9,6 +9,8 @@ import pytest
 from agent_process import BELOW_FULL, ENGINE, PLAIN_POLICY, AgentProcess, pinned, rungs
 
 from agent.fleet.broker import LocalBroker
+from agent.fleet.watch import Watch
+from agent.supervisor.death_toll import MOST_WHILE_NEW
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -101,6 +103,93 @@ def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported
     assert (result.outcome, stranger in result.reason) == ("refused", True)
     assert rungs(ENGINE)[-1] in result.reason
     assert agent.ask()[0] == 200
+
+
+def test_workers_that_keep_ending_cost_an_accepted_policy_its_place(
+    start_agent: StartAgent, broker: LocalBroker, tmp_path: Path
+) -> None:
+    agent = start_agent(broker, allow_unsigned=True)
+    file = tmp_path / "pushed.yaml"
+    file.write_text(pinned(BELOW_FULL, 5))
+    assert push(file, broker).returncode == 0
+    for _ in range(MOST_WHILE_NEW):
+        agent.wait_until(lambda status: status.worker.state == "serving", 30)
+        agent.kill_worker()
+        agent.wait_until(lambda status: status.worker.state != "serving")
+    status = agent.wait_until(lambda status: status.policy.version == 1)
+    assert status.policy.origin == "local"
+    again = push(file, broker)
+    assert again.returncode == 65
+    assert "workers ended within" in again.stderr
+    assert agent.wait_until(lambda status: status.worker.state == "serving", 30).point == "full"
+
+
+def test_a_damaged_store_costs_the_policy_only_until_the_broker_is_reached(
+    start_agent: StartAgent, broker: LocalBroker, tmp_path: Path
+) -> None:
+    agent = start_agent(broker, allow_unsigned=True)
+    file = tmp_path / "pushed.yaml"
+    file.write_text(pinned(BELOW_FULL, 5))
+    assert push(file, broker).returncode == 0
+    agent.end()
+    store = agent.state_dir / "policies.json"
+    store.write_bytes(store.read_bytes()[:-50])
+    agent.start()
+    status = agent.wait_until(lambda status: status.policy.version == 5)
+    told = [str(event["text"]) for event in status.recent]
+    assert any("the accepted policy is lost" in text and "policies.json.damaged-1" in text for text in told)
+    assert (agent.state_dir / "policies.json.damaged-1").exists()
+
+
+def trusted(agent: AgentProcess, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "policy",
+        "trusted",
+        "--config",
+        str(agent.config),
+        *options,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_owner_lowers_the_trusted_version_of_a_running_agent(
+    start_agent: StartAgent, broker: LocalBroker, tmp_path: Path
+) -> None:
+    agent = start_agent(broker, allow_unsigned=True)
+    file = tmp_path / "pushed.yaml"
+    file.write_text(pinned(BELOW_FULL, 900_000))
+    assert push(file, broker).returncode == 0
+    assert "above version 900000\n" in trusted(agent).stdout
+    lowered = trusted(agent, "--set", "4")
+    assert (lowered.returncode, lowered.stderr) == (0, "")
+    assert "above version 4\n" in lowered.stdout
+    told = [str(event["text"]) for event in agent.status().recent]
+    assert "the trusted version was set by hand from 900000 to 4" in told
+    file.write_text(pinned("full", 5))
+    assert push(file, broker).returncode == 0
+
+
+def test_the_owner_lowers_the_trusted_version_of_an_agent_that_does_not_run(
+    start_agent: StartAgent, broker: LocalBroker, tmp_path: Path
+) -> None:
+    with Watch(broker.address, AgentProcess.device) as witness:
+        agent = start_agent(broker, allow_unsigned=True)
+        file = tmp_path / "pushed.yaml"
+        file.write_text(pinned(BELOW_FULL, 900_000))
+        assert push(file, broker).returncode == 0
+        agent.end()
+        lowered = trusted(agent, "--set", "2")
+        assert (lowered.returncode, lowered.stderr) == (0, "")
+        assert "above version 2\n" in lowered.stdout
+        agent.start()
+        assert agent.status().policy.version == 900_000, "the accepted policy stays"
+        file.write_text(pinned("full", 3))
+        assert push(file, broker).returncode == 0
+        drained = agent.wait_until(lambda status: status.telemetry.waiting == 0, 30)
+        assert witness.wait_for(range(1, (drained.telemetry.spooled or 0) + 1), 10), "the event among them"
 
 
 def test_command_refuses_a_wrong_file_before_anything_is_sent(broker: LocalBroker, tmp_path: Path) -> None:

@@ -93,9 +93,14 @@ class _Merge:
                 part |= {path: value for path, value in of_layer.items() if self.owner(path) is layer}
         return Document(top.name, top.text, self.value, *parts)
 
+    def _key(self, text: str) -> Path:
+        """The key, of one or two parts, that a path as it is written leads through."""
+        keys = [key for key in self._owners if re.match(re.escape(written(key)) + r"(?![^.\[])", text)]
+        return max(keys, key=len, default=())
+
     def in_its_layer(self, error: DocumentError) -> DocumentError:
         """The error with the problems of one document, and that document's name and text."""
-        owners = {each: self.owner(tuple(re.split(r"[.\[]", each.path)[:2])) for each in error.problems}
+        owners = {each: self.owner(self._key(each.path)) for each in error.problems}
         owner = owners[error.problems[0]]
         return DocumentError(owner.name, owner.text, [each for each in error.problems if owners[each] is owner])
 

@@ -64,6 +64,7 @@ def test_every_key_and_value_has_its_mark():
         ('a: "\\uD800"', "x.yaml:1:4: a: the text holds half a character"),
         ("a: " + "9" * 5000, "x.yaml:1:4: a: a number of too many digits"),
         ("a: " + "[" * 40, "x.yaml:1:35: nested deeper than 32 levels"),
+        ("a: [" + "1," * 25_000, "x.yaml:1:39999: more than 20000 keys and values"),
         ("a" * 70_000, "x.yaml:1:1: the document is too long"),
     ],
 )
@@ -95,3 +96,9 @@ def test_read_says_why_a_file_has_no_text(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(DocumentError, match=r"latin\.yaml:2:4: not UTF-8\n +found: byte 0xFF"):
         read(tmp_path / "latin.yaml")
+
+
+def test_a_file_that_is_far_too_long_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "long.yaml").write_bytes("a: \N{SNOWMAN}".encode() * 60_000)
+    with pytest.raises(DocumentError, match=r"long\.yaml:1:1: the document is too long\n +allowed: 65536"):
+        read(tmp_path / "long.yaml")

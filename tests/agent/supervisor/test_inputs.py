@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.supervisor.events import Event, EventKind
-from agent.supervisor.inputs import MOST, Inputs
+from agent.supervisor.inputs import LONGEST_BYTES, MOST, RATE_HZ, Inputs
 from agent.telemetry.inputs import InputMessage
 from drivers.reading import Freshness, Snapshot
 
@@ -133,3 +133,45 @@ def test_any_bytes_are_a_value_or_refused(payload: bytes, kept: bool, expiry_s: 
     for reading in device.inputs.readings().values():
         assert isinstance(reading.value, float)
         assert reading.max_age_s > 0 or expiry_s == 0
+
+
+def test_of_a_name_that_is_flooded_the_latest_value_counts_and_few_are_read() -> None:
+    device = Device()
+    for number in range(1000):
+        device.gets(number)
+    assert device.inputs._readings["input/people"].value == RATE_HZ, "read as they came: the first second's worth"
+    assert device.state() == (999.0, Freshness.FRESH)
+    device.gets(b"")
+    device.gets(b"")
+    assert device.state() == (None, Freshness.UNAVAILABLE)
+
+
+def test_good_and_bad_in_turn_at_any_rate_keep_the_good_one() -> None:
+    device = Device()
+    for _ in range(450):
+        device.gets(1)
+        device.gets(b"x")
+        device.now += 1 / 450
+    assert device.state() == (1.0, Freshness.FRESH)
+    assert len(device.events) < 2 * RATE_HZ
+
+
+def test_a_payload_that_no_number_needs_is_not_even_read() -> None:
+    device = Device()
+    device.gets(b"1" + b"0" * LONGEST_BYTES)
+    device.gets(b" " * (1 << 20) + b"1", name="other")
+    assert [f"allowed are {LONGEST_BYTES}" in event.text for event in device.events] == [True, True]
+
+
+def test_names_that_nobody_sends_any_more_make_room() -> None:
+    device = Device()
+    for number in range(MOST):
+        device.gets(1, name=f"junk{number}")
+    device.gets(5)
+    assert device.state() == (None, Freshness.UNAVAILABLE)
+    device.now += 61
+    device.gets(2, name="junk7")
+    device.gets(5)
+    assert device.state() == (5.0, Freshness.FRESH)
+    assert device.state("input/junk7") == (2.0, Freshness.FRESH)
+    assert len(device.inputs.readings()) == MOST

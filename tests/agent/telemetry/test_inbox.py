@@ -2,7 +2,7 @@
 
 import time
 
-from agent.telemetry.inbox import Inbox
+from agent.telemetry.inbox import AHEAD_S, LEAST_REST_S, REST, Inbox
 
 
 class Device:
@@ -68,3 +68,33 @@ def test_clearing_a_retained_policy_is_no_policy() -> None:
     device = Device()
     Inbox(device.store, device.acknowledge).receive("p", b"", 7)
     assert device.happened == [("acknowledged", 7)]
+
+
+def test_of_a_flood_the_newest_is_taken_now_and_then_and_all_are_answered() -> None:
+    device = Device()
+    inbox = Inbox(device.store, device.acknowledge)
+    for mid in range(1, 1001):
+        inbox.receive("p", b"%d" % mid, mid)
+    stored = [what for how, what in device.happened if how == "stored"]
+    assert AHEAD_S / LEAST_REST_S / 2 < len(stored) < AHEAD_S / LEAST_REST_S * 2
+    assert stored == [b"%d" % mid for mid in range(1, len(stored) + 1)]
+    inbox.receive("q", b"of another topic", 2000)
+    assert device.happened[-2:] == [("stored", b"of another topic"), ("acknowledged", 2000)]
+    inbox.retry(time.monotonic() + AHEAD_S)
+    assert device.happened[-2:] == [("stored", b"1000"), ("acknowledged", 1000)]
+    assert sorted(str(what) for how, what in device.happened if how == "acknowledged") == sorted(
+        map(str, [*range(1, 1001), 2000])
+    )
+
+
+def test_a_topic_whose_policies_take_long_rests_longer() -> None:
+    stored = []
+
+    def slow(_topic: str, payload: bytes) -> None:
+        time.sleep(0.5)
+        stored.append(payload)
+
+    inbox = Inbox(slow, lambda _: None)
+    for mid in range(100):
+        inbox.receive("p", b"%d" % mid, mid)
+    assert len(stored) <= AHEAD_S / ((REST - 1) * 0.5) + 2

@@ -1,0 +1,62 @@
+"""A state directory on a disk that is full: pushes are answered truthfully, and the next one needs no restart."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from agent_process import BELOW_FULL, AgentProcess, pinned
+
+from agent.fleet.broker import LocalBroker
+from agent.fleet.push import push
+from agent.telemetry.envelope import Target
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave not one byte free."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 1 << 20
+        while size:
+            try:
+                file.write(b"\0" * size)
+            except OSError:
+                size //= 2
+    return filler
+
+
+def test_a_push_on_a_full_disk_waits_and_is_taken_when_there_is_room(
+    start_agent: Callable[..., AgentProcess], broker: LocalBroker, small_disk: Path
+) -> None:
+    agent = start_agent(broker, allow_unsigned=True, state_dir=str(small_disk / "state"))
+    agent.wait_until(lambda status: status.telemetry.link == "online")
+    target = Target("device", agent.device)
+    filler = fill(small_disk)
+    assert push(broker.address, target, pinned(BELOW_FULL, 2), 2, 8.0).outcome != "accepted"
+    status = agent.status()
+    assert (status.policy.version, status.policy_pushes_applied) == (1, 0)
+    assert any("has to wait" in str(event["text"]) for event in status.recent)
+    assert agent.ask()[0] == 200
+    filler.unlink()
+    assert agent.wait_until(lambda status: status.policy.version == 2, 60).point
+    assert push(broker.address, target, pinned("full", 3), 3).outcome == "accepted"
+    agent.kill()
+    agent.start()
+    assert agent.status().policy.version == 3
