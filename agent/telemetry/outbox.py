@@ -153,6 +153,10 @@ class Outbox:
         """`message` went out under packet id `mid`."""
         self._outstanding[mid] = message
 
+    def refuse(self, message: Message, why: str) -> None:
+        """`message` can't be sent at all: it is given up."""
+        self._give_up(message, "refused", why)
+
     def answered(self, mid: int, reason: ReasonCode, now: float) -> None:
         """A PUBACK for `mid`. A refusal pauses the topic; the row is kept, or in the end dropped and counted."""
         message = self._outstanding.pop(mid, None)
