@@ -47,6 +47,14 @@ def read_file(path: Path, limit_bytes: int = 16 << 20) -> bytes:
         return file.read(limit_bytes)
 
 
+def clear_way_for_socket(path: Path) -> None:
+    """Take away the file or socket at `path`, and rename a directory there. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        clear_way(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def clear_way(path: Path) -> Path | None:
     """Rename whatever stands where a plain file belongs (a directory, a pipe); gives the new name. Raises OSError.
 

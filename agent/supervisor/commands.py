@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent.durable_file import clear_way_for_socket
 from agent.supervisor.status import StatusError, open_agent
 
 FILE_NAME = "command.sock"
@@ -50,7 +51,7 @@ async def serve_commands(path: Path, forget: Callable[[str | None], tuple[str, .
             await writer.drain()
         writer.close()
 
-    await asyncio.to_thread(path.unlink, missing_ok=True)
+    await asyncio.to_thread(clear_way_for_socket, path)
     server = await asyncio.start_unix_server(answer, path)
     await asyncio.to_thread(path.chmod, 0o660)
     return server

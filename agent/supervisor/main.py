@@ -1,12 +1,10 @@
 """Opens everything an agent needs, one clear error each, then runs the supervisor until it is told to stop."""
 
 import asyncio
-import fcntl
-import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -18,12 +16,13 @@ from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
 from agent.policy.schema import load_layers, load_policy
 from agent.policy.store import PolicyStore, StoreError, digest_of
+from agent.supervisor import state_directory
 from agent.supervisor.journal import Observer
 from agent.supervisor.listeners import ListenerError, open_listeners
 from agent.supervisor.pushes import Running
 from agent.supervisor.service import Supervisor
+from agent.supervisor.state_directory import InUseError, session_number
 from agent.telemetry.broker import Broker
-from agent.telemetry.session import next_session
 from agent.telemetry.spool import Spool
 from drivers import replay
 from drivers.catalog import discover_all
@@ -68,8 +67,7 @@ def _open(
     sysroot: Path,
 ) -> Supervisor:
     try:
-        config.state_dir.mkdir(parents=True, exist_ok=True)
-        held.enter_context(_only_one(config.state_dir))
+        held.enter_context(state_directory.held(config.state_dir))
         bundle = open_bundle(config.bundle)
         profile = None if config.board is None else find_profile(config.board)
         local = parse(read(config.policy), str(config.policy))
@@ -90,33 +88,14 @@ def _open(
             spool=spool,
             listeners=listeners,
             broker=broker_address(config.broker),
-            session=next_session(config.state_dir / "session"),
+            session=session_number(config.state_dir / "session"),
             observers=observers,
             worker_log=worker_log,
         )
-    except (BundleError, StoreError, ListenerError, TraceError) as error:
+    except (BundleError, StoreError, ListenerError, TraceError, InUseError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
-        raise StartError(
-            f"{error.filename or config.state_dir}: {error.strerror}; set another state_dir"
-        ) from error
-
-
-@contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory: two agents on one spool and one policy store would undo each other's work."""
-    descriptor = os.open(state_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StartError(
-            f"{state_dir}: another agent is using it; stop that one or set another state_dir"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        raise StartError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error
 
 
 def _running(store: PolicyStore, profile: Profile | None, local: Document) -> Running:

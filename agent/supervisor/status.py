@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from agent.durable_file import clear_way_for_socket
 from agent.messages import Served
 from agent.policy.explain import Explanation
 from agent.supervisor.drift_record import Demotion
+from agent.supervisor.troubles import Trouble
 from drivers.reading import Freshness, Reading, Snapshot
 
 FILE_NAME = "status.sock"
@@ -71,7 +73,11 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TelemetryStatus:
-    """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read."""
+    """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read.
+
+    `reason` says why the broker is not reached or what it refused, `since` (Unix time) how long the link is as it
+    is. `in_memory` of the waiting rows are not on the disk.
+    """
 
     link: str
     broker: str | None
@@ -79,6 +85,9 @@ class TelemetryStatus:
     published: int | None
     waiting: int | None
     dropped: dict[str, int] | None
+    reason: str = ""
+    since: float | None = None
+    in_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,7 @@ class Status:
     served: Served | None = None
     explanation: Explanation | None = None
     demotions: tuple[Demotion, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
 
@@ -139,7 +149,7 @@ async def serve_status(path: Path, status: Callable[[], Status]) -> asyncio.Serv
             await writer.drain()
         writer.close()
 
-    await asyncio.to_thread(path.unlink, missing_ok=True)
+    await asyncio.to_thread(clear_way_for_socket, path)
     server = await asyncio.start_unix_server(answer, path)
     await asyncio.to_thread(path.chmod, 0o660)
     return server

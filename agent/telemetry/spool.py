@@ -160,7 +160,7 @@ class Spool:
     def counters(self) -> SpoolCounters | None:
         """All totals at one moment, None while a spool is there that could not be read yet."""
         with self._lock:
-            if self._stored is None and os.path.lexists(self._path):
+            if self._stored is None and self._holds_something():
                 return None
             stored = self._stored or _Stored(Account())
             account = stored.account.plus(self._unbooked)
@@ -188,6 +188,15 @@ class Spool:
             if self._database is not None:
                 self._on_disk(lambda _database, stored: (_marked(stored, in_use=False), None), None)
             self._close()
+
+    def _holds_something(self) -> bool:
+        """Whether there is a file with something in it, which a full disk does not leave of a new one."""
+        try:
+            return self._path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     # Rows in memory
 
@@ -372,7 +381,12 @@ class Spool:
         if self._database is not None:
             return self._database
         database, held = self._opened()
-        self._take_over(database, held)
+        try:
+            self._take_over(database, held)
+        except BaseException:
+            # Open and unknown, it would be taken for an empty one.
+            self._close()
+            raise
         return database
 
     def _opened(self) -> tuple[sqlite3.Connection, spool_file.Held]:
@@ -413,6 +427,7 @@ class Spool:
         """Move a damaged file aside and begin a new one with what is whole in the old. False if it can't."""
         known = self._stored
         self._close()
+        aside = None
         try:
             aside = spool_salvage.move_aside(self._path)
             account = known.account if known is not None else spool_salvage.salvage_account(aside)
@@ -421,6 +436,11 @@ class Spool:
             self._note(f"spool {self._path}: damaged ({why}), and no new one can be begun: {_in_words(error)}")
             self._retry_at = time.monotonic() + self.retry_s
             self._close()
+            self._stored = known
+            if aside is not None:
+                # As it was: when the disk takes a new file, there is something to save from.
+                with suppress(OSError):
+                    spool_salvage.move_back(aside, self._path)
             return False
         self._tell(f"damaged ({why}); moved aside to {aside.name}, {_saved(saved, lost)}")
         return True

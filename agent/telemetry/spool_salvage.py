@@ -41,6 +41,15 @@ def move_aside(path: Path) -> Path:
     return aside
 
 
+def move_back(aside: Path, path: Path) -> None:
+    """Undo `move_aside`, in place of what stands there now. Raises OSError."""
+    for suffix in ("", *_JOURNALS):
+        _remove(path.with_name(path.name + suffix))
+        kept = aside.with_name(aside.name + suffix)
+        if os.path.lexists(kept):
+            kept.rename(path.with_name(path.name + suffix))
+
+
 def _remove(path: Path) -> None:
     clear_way(path)
     path.unlink(missing_ok=True)
