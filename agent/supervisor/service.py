@@ -292,6 +292,7 @@ class Supervisor:
             operating_point=self._keeper.point,
             certified_risk=self._point(self._keeper.point).certified_risk,
             demoted=tuple(self._drift.demotions),
+            groups=self._config.groups,
         )
         if reported != self._reported:
             self._reported = reported
