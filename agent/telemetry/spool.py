@@ -402,9 +402,7 @@ class Spool:
         account = held.account
         if account is None:
             raise SpoolDamagedError("its totals are damaged")
-        (_, frames, _) = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        wal = self._path.with_name(self._path.name + "-wal")
-        lost = spool_wal.lost_commits(wal, max(0, frames), in_use=account.in_use)
+        lost = self._log_has_lost(database, account)
         if lost:
             self._tell("the latest changes in its log are damaged and lost")
         if account.waiting != held.rows:
@@ -422,6 +420,15 @@ class Spool:
             # In the file itself, where also the loss of the whole log leaves it to be seen.
             spool_file.write_account(database, self._stored.account)
             database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _log_has_lost(self, database: sqlite3.Connection, account: Account) -> bool:
+        try:
+            (_, frames, _) = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.OperationalError:
+            # No room to write it back into the file, so that its length is not known; what it holds can be read.
+            return False
+        wal = self._path.with_name(self._path.name + "-wal")
+        return spool_wal.lost_commits(wal, max(0, frames), in_use=account.in_use)
 
     def _begin_anew(self, why: str) -> bool:
         """Move a damaged file aside and begin a new one with what is whole in the old. False if it can't."""

@@ -67,7 +67,7 @@ assert "full" in " ".join(troubles(status).values()), troubles(status)
 assert agent.ask()[0] == 200
 status = agent.wait_until(lambda s: (s.telemetry.in_memory or 0) > 2)
 assert accounts(status), status.telemetry
-assert status.telemetry.reason == ""
+assert status.telemetry.spooled > 3, "what was there is still counted"
 os.truncate("ballast", 0)
 status = agent.wait_until(lambda s: not s.troubles and s.telemetry.in_memory == 0)
 assert accounts(status), status.telemetry
