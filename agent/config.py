@@ -132,15 +132,19 @@ class Telemetry(_Part):
 
 
 class Spool(_Part):
-    """What is kept for the broker while it is away: bytes and seconds, the oldest dropped first."""
+    """What is kept for the broker while it is away: bytes and seconds, the oldest dropped first.
+
+    Below 1 MiB the log of SQLite (up to 1 MiB beside `max_size`) would take more than the rows.
+    """
 
     max_size: Memory = float(64 << 20)
     max_age: Duration = 7 * 86400.0
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if self.max_size < 64 << 10:
-            raise refuse("too small a spool", allowed="64 KiB or more", at=("max_size",))
+        if self.max_size < 1 << 20:
+            hint = "shorten max_age to keep less"
+            raise refuse("too small a spool", allowed="1 MiB or more", hint=hint, at=("max_size",))
         return self
 
 

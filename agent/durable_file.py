@@ -1,6 +1,8 @@
 """Small files replaced whole: a power cut leaves either the old content or the new, never a torn one."""
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +14,8 @@ def replace_file(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")
+    clear_way(draft)
+    clear_way(path)
     try:
         with draft.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -29,3 +33,42 @@ def replace_file(path: Path, text: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def read_file(path: Path, limit_bytes: int = 16 << 20) -> bytes:
+    """What is in a plain file. Raises OSError, also for anything else in its place, which could block for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a path can't be opened without waiting for a pipe's other end
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        if found.st_size > limit_bytes:
+            raise OSError(errno.EFBIG, f"larger than {limit_bytes} bytes", str(path))
+        return file.read(limit_bytes)
+
+
+def clear_way_for_socket(path: Path) -> None:
+    """Take away the file or socket at `path`, and rename a directory there. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        clear_way(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def clear_way(path: Path) -> Path | None:
+    """Rename whatever stands where a plain file belongs (a directory, a pipe); gives the new name. Raises OSError.
+
+    Nothing of a stranger's is deleted; after nine such things it is an OSError.
+    """
+    if not os.path.lexists(path) or path.is_file():
+        return None
+    if path.is_symlink():
+        # It points to nothing, and what is written through it would go to a place that nobody chose.
+        path.unlink()
+        return None
+    for number in range(1, 10):
+        aside = path.with_name(f"{path.name}.in-the-way-{number}")
+        if not os.path.lexists(aside):
+            path.rename(aside)
+            return aside
+    raise FileExistsError(errno.EEXIST, "it is no file, and nine such things were moved aside already", str(path))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,12 +15,15 @@ from agent.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE
 from agent.cli.policy_options import BoardOption, LadderOption, PolicyFile, open_ladder, read_policy
 from agent.documents import DocumentError
 from agent.documents import read as read_document
-from agent.fleet.push import PushError
+from agent.fleet.push import BrokerSettingError, PushError, PushResult, PushRoll, push_to_many
 from agent.fleet.push import push as push_policy
 from agent.policy.points import check_points
 from agent.policy.schema import PolicyDocument
 from agent.telemetry.envelope import EnvelopeError, Target
 from agent.telemetry.topics import TopicError
+
+NAMED = 20
+"""Devices that are named, with their reasons, of those that did not take a policy."""
 
 app = typer.Typer(help="Check, show, explain, simulate and push policies.", no_args_is_help=True)
 app.command("explain")(policy_explain.explain_command)
@@ -79,30 +83,63 @@ def push(
     password_file: Annotated[Path | None, typer.Option(help="File with the password.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Certificate authority (PEM); turns TLS on.")] = None,
     wait_s: Annotated[
-        float, typer.Option("--wait", min=0, help="Seconds to wait for the device's verdict.")
+        float, typer.Option("--timeout", "--wait", min=0, max=86400, help="Seconds to wait for verdicts.")
     ] = 30.0,
 ) -> None:
-    """Push a policy to a device, a group or the fleet, and say what the device made of it."""
+    """Push a policy to a device, a group or the fleet, and say what the devices made of it.
+
+    Ends with 0 when all took it, 65 when any refused, 75 when any said nothing in time.
+    """
     if sum((device is not None, group is not None, fleet)) != 1:
         raise typer.BadParameter("name exactly one of --device ID, --group NAME and --fleet")
     document, layered = read_policy(file, board)
     text, policy = document.text, layered.policy
-    password = None if password_file is None else read_document(password_file).strip()
-    address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
-    kind: Literal["device", "group", "fleet"] = "device" if device else "group" if group else "fleet"
+    what = f"{policy.name} version {policy.version}"
+    # Not by truth: an empty name is a mistake, never the whole fleet.
+    kind: Literal["device", "group", "fleet"] = (
+        "device" if device is not None else "group" if group is not None else "fleet"
+    )
     try:
-        target = Target(kind, device or group)
-        result = push_policy(address, target, text, policy.version, wait_s)
-    except (TopicError, EnvelopeError) as error:
+        password = None if password_file is None else read_document(password_file).strip()
+        address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
+        target = Target(kind, device if device is not None else group)
+        if kind == "device":
+            said, code = _verdict(what, push_policy(address, target, text, policy.version, wait_s))
+        else:
+            said, code = _roll(what, kind, push_to_many(address, target, text, policy.version, wait_s))
+    except (TopicError, EnvelopeError, BrokerSettingError, DocumentError) as error:
         fail(str(error), EX_USAGE)
     except PushError as error:
         fail(str(error), EX_UNAVAILABLE)
-    said = (
-        f"{policy.name} version {policy.version} {result.outcome.replace('_', ' ')} after {result.waited_s:.1f} s"
-    )
+    if code:
+        fail(said, code)
+    out.print(said, markup=False, soft_wrap=True)
+
+
+def _verdict(what: str, result: PushResult) -> tuple[str, int]:
+    """What one device made of it, and the exit code."""
+    said = f"{what} {result.outcome.replace('_', ' ')} after {result.waited_s:.1f} s"
     said += f": {result.reason}" if result.reason else ""
-    if result.outcome == "no_answer":
-        fail(said, EX_TEMPFAIL)
-    if result.outcome not in ("accepted", "published"):
-        fail(said, EX_DATAERR)
-    out.print(said, markup=False)
+    return said, {"accepted": 0, "no_answer": EX_TEMPFAIL}.get(result.outcome, EX_DATAERR)
+
+
+def _roll(what: str, kind: str, roll: PushRoll) -> tuple[str, int]:
+    """What many made of it, and the exit code."""
+    asked = len(roll.took) + len(roll.refused) + len(roll.silent)
+    if not asked:
+        said = f"{what}: retained; no device of this {kind} has been seen here, it waits for those that come"
+        return said, EX_TEMPFAIL
+    parts = [f"{what}: {len(roll.took)} of {asked} took it after {roll.waited_s:.1f} s"]
+    if roll.refused:
+        parts.append(f"{len(roll.refused)} refused: " + "; ".join(_each(roll.refused)))
+    if roll.silent:
+        parts.append(f"{len(roll.silent)} silent: " + "; ".join(_each(roll.silent)))
+    return "\n".join(parts), EX_DATAERR if roll.refused else EX_TEMPFAIL if roll.silent else 0
+
+
+def _each(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Each device with its reason in one line; of very many the first."""
+    for name, reason in list(reasons.items())[:NAMED]:
+        yield f"{name}: {' '.join(reason.split())}"
+    if len(reasons) > NAMED:
+        yield f"and {len(reasons) - NAMED} more"

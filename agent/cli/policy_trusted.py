@@ -18,7 +18,7 @@ from agent.supervisor.commands import FILE_NAME as COMMANDS
 from agent.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust, send
 from agent.supervisor.events import Event, EventKind
 from agent.supervisor.latest_time import LatestTime
-from agent.supervisor.main import StartError, only_one
+from agent.supervisor.state_directory import InUseError, held
 from agent.supervisor.status import StatusError
 from agent.telemetry.spool import Spool
 from agent.telemetry.topics import DeviceTopics
@@ -57,13 +57,13 @@ def trusted_command(
 def _do(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
     state_dir = config.state_dir
     try:
-        with only_one(state_dir):
+        if not state_dir.is_dir():
+            fail(f"{state_dir}: no such directory; no agent has run here yet", EX_UNAVAILABLE)
+        with held(state_dir):
             return _stopped(config, command)
-    except FileNotFoundError:
-        fail(f"{state_dir}: no such directory; no agent has run here yet", EX_UNAVAILABLE)
     except OSError as error:
         fail(f"{state_dir}: {error.strerror}; run as the agent's user", EX_UNAVAILABLE)
-    except StartError:
+    except InUseError:
         pass  # an agent runs
     try:
         return asyncio.run(send(state_dir / COMMANDS, command))

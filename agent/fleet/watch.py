@@ -1,5 +1,6 @@
 """An independent witness: which sequence numbers really came out of the broker."""
 
+import ssl
 import threading
 import time
 import uuid
@@ -14,6 +15,7 @@ from paho.mqtt.properties import Properties
 from pydantic import BaseModel, ValidationError
 
 from agent.fleet.subscription import Subscription
+from agent.telemetry import trouble
 from agent.telemetry.broker import Broker
 from agent.telemetry.paho_client import connect_properties, make_client
 from agent.telemetry.topics import DeviceTopics
@@ -34,7 +36,7 @@ class Watch:
     """Subscribes to a device's telemetry and events and counts every seq it sees.
 
     Its session is persistent: what the broker accepts while the witness reconnects is delivered afterwards.
-    Use as a context manager, or call `start` (returns once subscribed; raises WatchError) and `stop`.
+    Use as a context manager, or call `start` (returns once subscribed) and `stop`. Raises WatchError.
     """
 
     def __init__(self, broker: Broker, device: str) -> None:
@@ -44,24 +46,30 @@ class Watch:
         self._seen: Counter[int] = Counter()
         self._unnumbered = 0
         self._redelivered = 0
-        self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
-        self._subscription = Subscription(self._client, (topics.telemetry, topics.event))
+        try:
+            self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
+        except (OSError, ValueError, ssl.SSLError) as error:
+            raise WatchError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
+        self._subscription = Subscription(self._client, broker, (topics.telemetry, topics.event))
         self._client.on_message = self._on_message
         # A witness away for long would only make the test that waits for it slow.
         self._client.reconnect_delay_set(1, 2)
 
     def start(self) -> None:
         """Connect and subscribe."""
-        self._client.connect_async(
-            self._broker.host,
-            self._broker.port,
-            clean_start=False,
-            properties=connect_properties(SessionExpiryInterval=_SESSION_EXPIRY_S),
-        )
+        try:
+            self._client.connect(
+                self._broker.host,
+                self._broker.port,
+                clean_start=False,
+                properties=connect_properties(SessionExpiryInterval=_SESSION_EXPIRY_S),
+            )
+        except (OSError, ValueError) as error:
+            raise WatchError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
         self._client.loop_start()
         if problem := self._subscription.problem(_READY_S):
             self.stop()
-            raise WatchError(f"{self._broker}: {problem}")
+            raise WatchError(problem)
 
     def stop(self) -> None:
         """Disconnect, end the session at the broker, and end the thread."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent.durable_file import replace_file
+from agent.durable_file import read_file, replace_file
 from agent.messages import ShadowCount
 from agent.models.ladder import Ladder
 from agent.policy.drift import DriftTest
@@ -98,7 +98,7 @@ class DriftRecord:
 
     def _read(self, bundle: str) -> _State:
         try:
-            state = _state.validate_json(self._file.read_bytes())
+            state = _state.validate_json(read_file(self._file))
         except FileNotFoundError:
             return _State(bundle)
         except (OSError, ValidationError):

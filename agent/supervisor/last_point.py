@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+from agent.durable_file import clear_way, read_file
 from agent.models.ladder import Ladder
 
 FILE_NAME = "operating_point"
@@ -11,7 +12,7 @@ FILE_NAME = "operating_point"
 def read_last_point(state_dir: Path, ladder: Ladder) -> str:
     """The point that served last, or the full one when there is none or the ladder has changed."""
     with suppress(OSError, UnicodeDecodeError, KeyError):
-        name = (state_dir / FILE_NAME).read_text().strip()
+        name = read_file(state_dir / FILE_NAME, 4096).decode().strip()
         return ladder.points[ladder.rung(name)].name
     return ladder.full.name
 
@@ -20,5 +21,7 @@ def write_last_point(state_dir: Path, point: str) -> None:
     """Remember the point; losing this in a power cut costs one start at the full point, so it is not synced."""
     with suppress(OSError):
         draft = state_dir / f"{FILE_NAME}.new"
+        clear_way(draft)
+        clear_way(state_dir / FILE_NAME)
         draft.write_text(point)
         draft.replace(state_dir / FILE_NAME)

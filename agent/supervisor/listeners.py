@@ -86,9 +86,7 @@ def _listen_unix(path: Path) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ListenerError(
-            f"{path}: {error.strerror or error}; set another listeners.unix in agent.yaml"
-        ) from None
+        raise ListenerError(f"{path}: {error.strerror or error}; set another listen.unix in agent.yaml") from None
     return listening
 
 
@@ -101,7 +99,7 @@ def _listen_tcp(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         where = f"127.0.0.1:{port}"
-        raise ListenerError(f"{where}: {error.strerror}; set another listeners.tcp_port in agent.yaml") from None
+        raise ListenerError(f"{where}: {error.strerror}; set another listen.tcp in agent.yaml") from None
     return listening
 
 
@@ -109,7 +107,7 @@ def _clear_stale(path: Path) -> None:
     """Take away the file a killed supervisor left, but never one that somebody answers on."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ListenerError(f"{path}: exists and is not a socket; set another listeners.unix in agent.yaml")
+            raise ListenerError(f"{path}: exists and is not a socket; set another listen.unix in agent.yaml")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
@@ -119,4 +117,4 @@ def _clear_stale(path: Path) -> None:
                 return
             except OSError:
                 pass
-        raise ListenerError(f"{path}: another tidegate is running here; stop it or set another listeners.unix")
+        raise ListenerError(f"{path}: another tidegate is running here; stop it or set another listen.unix")

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from agent.durable_file import clear_way_for_socket
+
 AT_ONCE = 16
 """The oldest conversation is ended for one more: whoever holds a connection without asking keeps nobody out."""
 CONVERSATION_S = 5.0
@@ -34,7 +36,7 @@ async def serve_local(path: Path, answer: Answer) -> asyncio.Server:
             if writer in talking:
                 talking.remove(writer)
 
-    await asyncio.to_thread(path.unlink, missing_ok=True)
+    await asyncio.to_thread(clear_way_for_socket, path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(path))
     # asyncio takes as many connections in one go as its backlog has, before any of them can be ended.

@@ -1,12 +1,10 @@
 """Opens everything an agent needs, one clear error each, then runs the supervisor until it is told to stop."""
 
 import asyncio
-import fcntl
-import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +15,7 @@ from agent.documents import parse, read
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
 from agent.policy.store import PolicyStore
+from agent.supervisor import state_directory
 from agent.supervisor.journal import Observer
 from agent.supervisor.latest_time import LatestTime
 from agent.supervisor.left_over import FILE_NAME as WORKER_RECORD
@@ -24,8 +23,8 @@ from agent.supervisor.left_over import end_left_over
 from agent.supervisor.listeners import ListenerError, open_listeners
 from agent.supervisor.pushed_policy import Reader, first_policy
 from agent.supervisor.service import Supervisor
+from agent.supervisor.state_directory import InUseError, session_number
 from agent.telemetry.broker import Broker
-from agent.telemetry.session import next_session
 from agent.telemetry.spool import Spool
 from drivers import replay
 from drivers.catalog import discover_all
@@ -73,8 +72,7 @@ def _open(
     sysroot: Path,
 ) -> Supervisor:
     try:
-        config.state_dir.mkdir(parents=True, exist_ok=True)
-        held.enter_context(only_one(config.state_dir))
+        held.enter_context(state_directory.held(config.state_dir))
         end_left_over(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = None if config.board is None else find_profile(config.board)
@@ -99,36 +97,14 @@ def _open(
             spool=spool,
             listeners=listeners,
             broker=broker_address(config.broker),
-            session=next_session(config.state_dir / "session"),
+            session=session_number(config.state_dir / "session"),
             observers=observers,
             worker_log=worker_log,
         )
-    except (BundleError, ListenerError, TraceError) as error:
+    except (BundleError, ListenerError, TraceError, InUseError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
-        raise StartError(
-            f"{error.filename or config.state_dir}: {error.strerror}; set another state_dir"
-        ) from error
-
-
-@contextmanager
-def only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory: two agents on one spool and one policy store would undo each other's work.
-
-    Raises StartError when another has it, OSError when there is none.
-    """
-    descriptor = os.open(state_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StartError(
-            f"{state_dir}: another agent is using it; stop that one or set another state_dir"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        raise StartError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error
 
 
 def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:

@@ -21,7 +21,7 @@ class PushChecks:
     def untrusted(self, push: PolicyPush, topic: str) -> str | None:
         """Why the push is not to be trusted, None when it is."""
         if not push.signed and not self._allow_unsigned:
-            return "it is not signed; sign it, or set `allow_unsigned: true` in agent.yaml to trust the broker"
+            return "it is not signed; set `allow_unsigned: true` in agent.yaml to trust whoever may publish there"
         if push.target.topic != topic:
             return f"it is addressed to {push.target.topic} and came on {topic}"
         return None

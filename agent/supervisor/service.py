@@ -1,10 +1,12 @@
 """The supervisor: owns sockets, drivers, policy, spool and MQTT, keeps the worker, and runs the control loop."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import IO
 
 from agent import __version__
@@ -47,6 +49,7 @@ from agent.supervisor.status import (
     serve_status,
     show_readings,
 )
+from agent.supervisor.troubles import Troubles, trouble_with_directory
 from agent.telemetry.broker import Broker
 from agent.telemetry.device import Device
 from agent.telemetry.link import Link
@@ -54,6 +57,8 @@ from agent.telemetry.reported import PolicyState, Reported
 from agent.telemetry.spool import Spool, SpoolCounters
 from drivers.controls.controls import Controls
 from drivers.sampler import Sampler
+
+log = logging.getLogger("tidegate")
 
 TICK_S = 0.5
 """How often the policy is consulted; a decision costs well under a millisecond."""
@@ -63,6 +68,8 @@ SOCKETS_S = 1.0
 """How often it is looked whether the sockets' files are still there."""
 COUNTERS_S = 1.0
 """How long a status waits for the spool's counters; then it has those of the last time."""
+TROUBLES_S = 1.0
+"""How often it is looked at what does not work."""
 DRAIN_S = 5.0
 TASK_END_S = 6.0
 
@@ -126,6 +133,9 @@ class Supervisor:
         if point in self._drift.demotions:
             point = bundle.ladder.full.name
         self._keeper = WorkerKeeper(spec, point, self._worker_ended)
+        self._troubles = Troubles(self._journal.emit)
+        self._troubles.watch("state directory", partial(trouble_with_directory, config.state_dir))
+        self._troubles.watch("spool", lambda: spool.problem)
         self._control = Control(
             ladder=bundle.ladder,
             policy=first.running.policy,
@@ -149,6 +159,7 @@ class Supervisor:
         )
         if broker is not None:
             self._link = Link(broker, device, spool, on_policy=self._pushes.receive, on_input=self._inputs.receive)
+            self._troubles.watch("broker", partial(_broker_trouble, self._link))
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Serve until `stop`; then let the worker finish, drain the spool, and leave nothing behind.
@@ -187,6 +198,7 @@ class Supervisor:
                     self._control_loop(),
                     self._telemetry_loop(),
                     self._socket_loop(kept),
+                    self._trouble_loop(),
                 )
             ]
             stopping = asyncio.create_task(stop.wait())
@@ -231,6 +243,7 @@ class Supervisor:
             served=self._served,
             explanation=None if decision is None else control.explanation(self._settings.obstacles),
             demotions=tuple(self._drift.demotions.values()),
+            troubles=self._troubles.now,
             recent=tuple(event.document() for event in self._journal.recent),
         )
 
@@ -251,6 +264,15 @@ class Supervisor:
         await self._keeper.wait_ready()
         notify(READY=1)
         await self._pushes.check_running()
+        running = self._pushes.running.policy
+        log.info(
+            "ready: %s at %s by policy %s version %d; %s",
+            self._bundle.model,
+            self._keeper.point,
+            running.name,
+            running.version,
+            self._addresses(),
+        )
         while True:
             await self._control.step()
             if self._control.decision is not None:
@@ -323,6 +345,21 @@ class Supervisor:
             await self._send_telemetry()
             await self._pushes.upkeep()
 
+    async def _trouble_loop(self) -> None:
+        while True:
+            # In a thread: a disk that hangs must not take the loop with it.
+            self._troubles.tell(await asyncio.to_thread(self._troubles.ask))
+            for incident in await asyncio.to_thread(self._spool.take_incidents):
+                self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
+            await asyncio.sleep(TROUBLES_S)
+
+    def _addresses(self) -> str:
+        """Where it listens, in words."""
+        tcp, unix = self.listeners.tcp_port, self.listeners.unix_path
+        places = [f"http://127.0.0.1:{tcp}"] if tcp is not None else []
+        places += [f"the Unix socket {unix}"] if unix is not None else []
+        return f"answers on {' and '.join(places)}; status socket {self._config.state_dir / FILE_NAME}"
+
     async def _send_telemetry(self) -> None:
         self._served = await self._keeper.report()
         if self._served is not None:
@@ -354,6 +391,7 @@ class Supervisor:
             operating_point=self._keeper.point,
             certified_risk=self._point(self._keeper.point).certified_risk,
             demoted=tuple(self._drift.demotions),
+            groups=self._config.groups,
         )
         # A push that meets the same verdict as the one before gets its answer too.
         if reported != self._reported or self._pushes.verdicts != self._verdicts:
@@ -380,7 +418,8 @@ class Supervisor:
 
     def _telemetry_status(self) -> TelemetryStatus:
         counters = self._counters
-        link = "no broker configured" if self._link is None else self._link.counters.state.state
+        state = None if self._link is None else self._link.counters.state
+        link = "no broker configured" if state is None else state.state
         return TelemetryStatus(
             link=link,
             broker=None if self._broker is None else str(self._broker),
@@ -388,7 +427,17 @@ class Supervisor:
             published=None if counters is None else counters.acknowledged,
             waiting=None if counters is None else counters.waiting,
             dropped=None if counters is None else dict(counters.dropped),
+            reason="" if state is None else state.reason,
+            since=None if state is None or not state.since else state.since,
+            in_memory=None if counters is None else counters.in_memory,
         )
+
+
+def _broker_trouble(link: Link) -> str | None:
+    state = link.counters.state
+    if state.reason in {"", "not started"}:
+        return None
+    return state.reason
 
 
 def _shown(decision: Decision) -> DecisionStatus:

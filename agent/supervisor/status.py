@@ -13,6 +13,7 @@ from agent.messages import Served
 from agent.policy.explain import Explanation
 from agent.supervisor.drift_record import Demotion
 from agent.supervisor.local_socket import serve_local
+from agent.supervisor.troubles import Trouble
 from drivers.reading import Freshness, Reading, Snapshot
 
 FILE_NAME = "status.sock"
@@ -73,7 +74,11 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TelemetryStatus:
-    """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read."""
+    """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read.
+
+    `reason` says why the broker is not reached or what it refused, `since` (Unix time) how long the link is as it
+    is. `in_memory` of the waiting rows are not on the disk.
+    """
 
     link: str
     broker: str | None
@@ -81,6 +86,9 @@ class TelemetryStatus:
     published: int | None
     waiting: int | None
     dropped: dict[str, int] | None
+    reason: str = ""
+    since: float | None = None
+    in_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class Status:
     served: Served | None = None
     explanation: Explanation | None = None
     demotions: tuple[Demotion, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
 

@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.telemetry import trouble
 from agent.telemetry.broker import Broker
 from agent.telemetry.device import Device
 from agent.telemetry.inbox import Inbox
@@ -36,6 +37,13 @@ SESSION_EXPIRY_S = 7 * 24 * 3600
 MAX_INCOMING_BYTES = 1024 * 1024
 # Policies the broker may have in flight to us: one topic each for device and fleet, and a few groups.
 RECEIVE_MAXIMUM = 16
+# How long the broker may take for its CONNACK: paho itself would wait for ever.
+CONNACK_S = 15.0
+# So many connections in a row that end sooner than this have something in common.
+CUT_OFF_TIMES = 3
+CUT_OFF_WITHIN_S = 15.0
+# First byte of a CONNACK (MQTT 5, section 3.2.1).
+_CONNACK = 0x20
 # How long the DISCONNECT may take to leave.
 DISCONNECT_S = 1.0
 
@@ -61,6 +69,9 @@ class Connection:
         self._on_input = on_input
         self._client: mqtt.Client | None = None
         self._opened: socket.socket | None = None
+        self._opened_at = 0.0
+        self._answered = False
+        self._cut_off = 0
         self._blamed = False
         self.connects = 0
         self.up_since: float | None = None
@@ -71,11 +82,13 @@ class Connection:
     def open(self, inbox: Inbox) -> None:
         """Send a CONNECT. Raises OSError, ValueError or MQTTException when that cannot be done."""
         self.up_since, self.lost, self._blamed, self.idle = None, None, False, False
+        self._answered = False
         if self._client is None:
             self._client = self._make_client(inbox)
         self._client.reconnect()
         sock = self._client.socket()
         self._opened = sock if isinstance(sock, socket.socket) else None
+        self._opened_at = time.monotonic()
 
     def turn(self, wakeup: socket.socket, patience_s: float) -> None:
         """Publish what may go, wait for the socket or `wakeup`, read and write once. Sets `lost` at the end."""
@@ -88,6 +101,9 @@ class Connection:
             return
         if self.up_since is not None:
             self._publish(client)
+        elif (waited_s := time.monotonic() - self._opened_at) > CONNACK_S:
+            self.lost = trouble.no_answer(self._broker, waited_s, trouble.IN_AGENT_YAML)
+            return
         try:
             self._exchange(client, sock, wakeup, patience_s)
         except MQTTException as error:
@@ -131,7 +147,12 @@ class Connection:
 
     def _publish(self, client: mqtt.Client) -> None:
         while (message := self._outbox.next(time.monotonic())) is not None:
-            info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+            try:
+                info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+            except ValueError as error:
+                # One message that paho will not send must not end every connection.
+                self._outbox.refuse(message, str(error))
+                continue
             if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
                 # Not taken: its packet id is still in use. The new connection sends whatever has no answer.
                 self.lost = f"{self._broker}: no free packet id"
@@ -151,10 +172,24 @@ class Connection:
             buffered = held is not None and held() > 0
             ready = {key.fileobj for key, _ in selector.select(0 if buffered else patience_s)}
         if sock in ready or buffered:
+            if not self._answered and (stranger := self._stranger(sock)) is not None:
+                self.lost = trouble.not_mqtt(self._broker, stranger, trouble.IN_AGENT_YAML)
+                return
             client.loop_read()
         if client.want_write():
             client.loop_write()
         client.loop_misc()
+
+    def _stranger(self, sock: socket.socket) -> bytes | None:
+        """The beginning of a first answer that is no CONNACK, None for one that may be."""
+        if self._broker.tls_ca is not None:
+            return None
+        try:
+            first = sock.recv(24, socket.MSG_PEEK)
+        except OSError:
+            return None
+        self._answered = bool(first)
+        return first if first and first[0] != _CONNACK else None
 
     def _make_client(self, inbox: Inbox) -> mqtt.Client:
         client = make_client(self._broker, f"tidegate-{self._device.id}", manual_ack=True)
@@ -201,7 +236,7 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self.lost = f"{self._broker}: connection refused: {reason}"
+            self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
             return
         if getattr(properties, "MaximumQoS", 2) < 1:
             self.lost = f"{self._broker}: offers QoS 0 only, QoS 1 is needed"
@@ -228,8 +263,17 @@ class Connection:
     ) -> None:
         by_broker = flags.is_disconnect_packet_from_server
         if self.lost is None:
-            what = "the broker ended the connection" if by_broker else "connection lost"
-            self.lost = f"{self._broker}: {what}: {reason}"
+            if by_broker:
+                self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
+            elif self.up_since is None:
+                self.lost = trouble.hung_up(self._broker, trouble.IN_AGENT_YAML)
+            else:
+                short = time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
+                self._cut_off = self._cut_off + 1 if short else 0
+                if self._cut_off >= CUT_OFF_TIMES:
+                    self.lost = trouble.cut_off(self._broker, self._cut_off)
+                else:
+                    self.lost = f"{self._broker}: connection lost; it is tried again"
         self._blamed = self._blamed or reason.value in _BLAMES_A_MESSAGE
 
     def _on_subscribe(

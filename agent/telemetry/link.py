@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from paho.mqtt import MQTTException
 
+from agent.telemetry import trouble
 from agent.telemetry.backoff import Backoff
 from agent.telemetry.broker import Broker
 from agent.telemetry.connection import DISCONNECT_S, Connection, to_json
@@ -28,10 +29,11 @@ FAREWELL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """Whether the broker is reached, and why not (or what it refused) in the user's words."""
+    """Whether the broker is reached, since when (Unix time), why not or what it refused in a user's words."""
 
     state: Literal["offline", "online", "stopped"]
     reason: str = ""
+    since: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Link:
             connection.open(self._inbox)
             self._stay(connection)
         except (OSError, ValueError, MQTTException) as error:
-            connection.lost = f"{self._broker}: {error}"
+            connection.lost = trouble.no_connection(self._broker, error, trouble.IN_AGENT_YAML)
         except Exception as error:
             # Ours or paho's mistake: a new connection starts from a clean state, an ended thread from none.
             logger.exception("link to %s", self._broker)
@@ -187,8 +189,10 @@ class Link:
     def _set_state(self, state: LinkState) -> None:
         if state == self._state:
             return
-        self._state = state
+        # Another reason for the same silence leaves it as old as it is.
+        since = self._state.since if state.state == self._state.state and self._state.since else time.time()
+        self._state = replace(state, since=since)
         try:
-            self._on_state(state)
+            self._on_state(self._state)
         except Exception:
             logger.exception("on_state(%s)", state)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.telemetry.backoff import Backoff
-from agent.telemetry.spool import Row, Spool
+from agent.telemetry.row import Row
+from agent.telemetry.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Outbox:
         self._acknowledged: list[int] = []
         self._fetched: deque[Row] = deque()
         self._cursor = 0
+        self._generation = spool.generation
         self._pauses: dict[str, _Pause] = {}
         self._refusals: dict[int, int] = {}
         self._one_at_a_time = 0
@@ -151,6 +153,10 @@ class Outbox:
         """`message` went out under packet id `mid`."""
         self._outstanding[mid] = message
 
+    def refuse(self, message: Message, why: str) -> None:
+        """`message` can't be sent at all: it is given up."""
+        self._give_up(message, "refused", why)
+
     def answered(self, mid: int, reason: ReasonCode, now: float) -> None:
         """A PUBACK for `mid`. A refusal pauses the topic; the row is kept, or in the end dropped and counted."""
         message = self._outstanding.pop(mid, None)
@@ -207,6 +213,10 @@ class Outbox:
 
     def _next_row(self, paused: set[str]) -> Message | None:
         busy = {message.seq for message in self._outstanding.values()} | set(self._acknowledged)
+        if self._generation != self._spool.generation:
+            # The file was opened again: rows behind the cursor may have come to light.
+            self._generation = self._spool.generation
+            self._rewind(1)
         while True:
             if not self._fetched:
                 if not self._look:

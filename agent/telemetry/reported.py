@@ -33,7 +33,7 @@ class Reported:
     """One device's report. `policy` runs; `refused` was pushed last and does not; None means unknown or none.
 
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
-    `demoted` are the points that shadow runs took off the ladder.
+    `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -45,6 +45,7 @@ class Reported:
     operating_point: str | None = None
     certified_risk: float | None = None
     demoted: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

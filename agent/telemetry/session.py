@@ -1,5 +1,6 @@
 """The session number: one more at every start, so that a death on MQTT can be paired with its birth."""
 
+import os
 import time
 from pathlib import Path
 
@@ -14,6 +15,6 @@ def next_session(path: Path) -> int:
     """
     before = read_number(path)
     if before is None:
-        before = int(time.time()) if path.exists() else 0
+        before = int(time.time()) if os.path.lexists(path) else 0
     write_number(path, before + 1)
     return before + 1

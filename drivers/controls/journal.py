@@ -30,6 +30,9 @@ class Journal:
 
     def read(self) -> tuple[Change, ...]:
         """The changes of this boot. After a reboot the kernel has its own values again, and none is left."""
+        if self._path.exists() and not self._path.is_file():
+            # A pipe would be waited for; what stands there was never written by us.
+            return ()
         try:
             document = json.loads(self._path.read_text())
             if not document["boot"] or document["boot"] != boot_id():

@@ -230,3 +230,12 @@ def test_a_board_is_a_name_or_a_path_made_absolute(directory):
     assert own == str(directory.resolve() / "mine" / "box.yaml")
     with pytest.raises(DocumentError, match="expected a board"):
         loaded(directory, LEAST + "board: ../etc/passwd\n")
+
+
+def test_a_spool_too_small_for_its_own_log_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text("device: a\nbundle: b\npolicy: p\nlisten: {tcp: 0}\nspool: {max_size: 64 KiB}\n")
+    with pytest.raises(DocumentError, match="1 MiB or more"):
+        load_config(file)
+    file.write_text(file.read_text().replace("64 KiB", "1 MiB"))
+    assert load_config(file).spool.max_size == 1 << 20

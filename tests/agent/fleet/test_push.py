@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.fleet.broker import LocalBroker
-from agent.fleet.push import PushError, PushResult, push
+from agent.fleet.push import PushError, PushResult, push, push_to_many
 from agent.telemetry.broker import Broker
 from agent.telemetry.device import Device
 from agent.telemetry.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
@@ -28,13 +28,15 @@ def verdict_on(pushed: PolicyPush, state: PolicyVerdict, reason: str = "") -> Po
 class AnsweringDevice:
     """A real link; `answer` says what the device reports for a policy."""
 
-    def __init__(self, broker: Broker, spool: Spool) -> None:
+    def __init__(
+        self, broker: Broker, spool: Spool, name: str = "cam-1", groups: tuple[str, ...] = ("barn",)
+    ) -> None:
         self.answer: Callable[[PolicyPush], list[Reported]] = lambda _: []
         self.received: list[PolicyPush] = []
         self.online = threading.Event()
         self.link = Link(
             broker,
-            Device("cam-1", ("barn",), 1),
+            Device(name, groups, 1),
             spool,
             on_policy=self._on_policy,
             on_state=lambda state: self.online.set() if state.state == "online" else None,
@@ -94,18 +96,92 @@ def test_no_answer_tells_what_is_known(broker: LocalBroker, device: AnsweringDev
     assert "never been seen" in unknown.reason
 
 
-@pytest.mark.parametrize("target", [Target("group", "barn"), Target("fleet")])
-def test_group_and_fleet_are_published(broker: LocalBroker, device: AnsweringDevice, target: Target) -> None:
-    arrived = threading.Event()
+class Yard:
+    """Several devices, each of which answers a push in its own way, or not at all."""
 
-    def note(_: PolicyPush) -> list[Reported]:
-        arrived.set()
-        return []
+    def __init__(self, broker: Broker, directory: Path) -> None:
+        self._broker = broker
+        self._directory = directory
+        self.devices: list[AnsweringDevice] = []
 
-    device.answer = note
-    assert push(broker.address, target, POLICY, 3, 0.0).outcome == "published"
-    assert arrived.wait(20)
-    assert device.received[-1].target == target
+    def add(self, name: str, groups: tuple[str, ...], verdict: PolicyVerdict | None, reason: str = "") -> None:
+        device = AnsweringDevice(self._broker, Spool(self._directory / f"{name}.db", 10**6, 3600.0), name, groups)
+        if verdict is not None:
+            device.answer = lambda pushed: [report(pushed, verdict, reason, groups)]
+        self.devices.append(device)
+        device.link.report(Reported("0.2.0", groups=groups).to_document())
+        device.link.start()
+        assert device.online.wait(20)
+
+
+def report(pushed: PolicyPush, verdict: PolicyVerdict, reason: str, groups: tuple[str, ...]) -> Reported:
+    said = verdict_on(pushed, verdict, reason)
+    if verdict == "accepted":
+        return Reported("0.2.0", policy=said, groups=groups)
+    return Reported("0.2.0", refused=said, groups=groups)
+
+
+@pytest.fixture
+def yard(broker: LocalBroker, tmp_path: Path) -> Iterator[Yard]:
+    yard = Yard(broker.address, tmp_path)
+    yield yard
+    for device in yard.devices:
+        device.link.stop(0.2)
+
+
+BARN, FLEET = Target("group", "barn"), Target("fleet")
+
+
+def test_a_group_that_takes_it_all(broker: LocalBroker, yard: Yard) -> None:
+    yard.add("gate-1", ("barn",), "accepted")
+    yard.add("gate-2", ("barn", "yard"), "accepted")
+    yard.add("gate-3", ("yard",), "refused")
+    roll = push_to_many(broker.address, BARN, POLICY, 3, 20)
+    assert (roll.took, roll.refused, roll.silent) == (("gate-1", "gate-2"), {}, {})
+    assert yard.devices[0].received[-1].target == BARN
+    again = push_to_many(broker.address, BARN, POLICY, 3, 20)
+    assert again.took == ("gate-1", "gate-2"), "what they have already is taken"
+    assert again.waited_s < 10
+
+
+def test_a_fleet_tells_who_refused_and_who_is_silent(broker: LocalBroker, yard: Yard) -> None:
+    yard.add("gate-1", ("barn",), "accepted")
+    yard.add("gate-2", (), "refused", "version 3 is older")
+    yard.add("gate-3", (), "rolled_back", "the worker stopped answering")
+    yard.add("gate-4", (), None)
+    yard.add("gate-5", (), "trial")
+    yard.add("gate-6", (), None)
+    yard.devices[-1].link.stop(1.0)
+    roll = push_to_many(broker.address, FLEET, POLICY, 3, 4)
+    assert roll.took == ("gate-1",)
+    assert roll.refused == {"gate-2": "version 3 is older", "gate-3": "the worker stopped answering"}
+    assert roll.silent.keys() == {"gate-4", "gate-5", "gate-6"}
+    assert "online" in roll.silent["gate-4"]
+    assert "trying" in roll.silent["gate-5"]
+    assert "offline" in roll.silent["gate-6"]
+
+
+def test_those_that_are_offline_are_not_waited_for(broker: LocalBroker, yard: Yard) -> None:
+    yard.add("gate-1", ("barn",), "accepted")
+    yard.add("gate-2", ("barn",), None)
+    yard.devices[-1].link.stop(1.0)
+    roll = push_to_many(broker.address, BARN, POLICY, 3, 60)
+    assert roll.waited_s < 30
+    assert (roll.took, roll.silent.keys()) == (("gate-1",), {"gate-2"})
+
+
+def test_a_refusal_that_is_not_said_again_still_counts(broker: LocalBroker, yard: Yard) -> None:
+    yard.add("gate-1", ("barn",), "refused", "unsigned")
+    assert push_to_many(broker.address, BARN, POLICY, 3, 20).refused == {"gate-1": "unsigned"}
+    yard.devices[0].answer = lambda _: []
+    assert push_to_many(broker.address, BARN, POLICY, 3, 20).refused == {"gate-1": "unsigned"}
+    assert push(broker.address, Target("device", "gate-1"), POLICY, 3, 20).outcome == "refused"
+
+
+def test_a_group_that_nobody_is_in(broker: LocalBroker, yard: Yard) -> None:
+    yard.add("gate-1", ("yard",), "accepted")
+    roll = push_to_many(broker.address, BARN, POLICY, 3, 0.5)
+    assert (roll.took, roll.refused, roll.silent) == ((), {}, {})
 
 
 def test_what_no_device_would_open_is_not_pushed(broker: LocalBroker) -> None:

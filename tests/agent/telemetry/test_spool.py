@@ -13,7 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.telemetry.spool import ROW_OVERHEAD_BYTES, Spool
+from agent.telemetry.row import ROW_OVERHEAD_BYTES
+from agent.telemetry.spool import Spool
 
 NOW = 1_750_000_000.0
 
@@ -59,7 +60,7 @@ def test_seq_continues_after_restart_of_an_empty_spool(tmp_path: Path) -> None:
 def test_seq_continues_after_loss_of_the_database(
     tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.telemetry.spool_file.RESERVED_SEQS", 10)
+    monkeypatch.setattr("agent.telemetry.sequence.RESERVED_SEQS", 10)
     path = tmp_path / "spool.db"
     spool = spool_at(path)
     before = [spool.put("t", {}, NOW) for _ in range(35)]
@@ -76,8 +77,9 @@ def test_damaged_file_is_moved_aside_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     path.write_bytes(b"this is not a database, and long enough to be read as a header" * 50)
     spool = spool_at(path)
-    assert spool.problem is not None
-    assert "not a database" in spool.problem
+    (incident,) = spool.take_incidents()
+    assert "not a database" in incident
+    assert spool.problem is None, "it works again"
     assert path.with_name("spool.db.damaged").exists()
     assert spool.put("t", {}, NOW) is not None
     assert balanced(spool)
@@ -93,8 +95,8 @@ def test_damage_met_while_running_is_survived(tmp_path: Path) -> None:
         file.seek(4096)
         file.write(b"\xff" * 40_000)
     spool.put("t", {}, NOW)
-    assert spool.problem is not None
-    assert "moved aside" in spool.problem
+    (incident,) = spool.take_incidents()
+    assert "moved aside" in incident
     assert spool.put("t", {}, NOW) is not None
     assert balanced(spool)
 
@@ -106,8 +108,8 @@ def test_file_of_another_version_is_kept_aside(tmp_path: Path) -> None:
         other.execute("PRAGMA user_version = 99")
     other.close()
     spool = spool_at(path)
-    assert spool.problem is not None
-    assert "99" in spool.problem
+    (incident,) = spool.take_incidents()
+    assert "99" in incident
     assert spool.put("t", {}, NOW) is not None
 
 
@@ -163,24 +165,53 @@ def test_full_disk_is_reported_counted_and_recovered_from(tmp_path: Path) -> Non
     assert spool._database is not None
     # SQLite's own page limit raises the very error of a full disk, SQLITE_FULL.
     spool._database.execute("PRAGMA max_page_count = 1")
-    stored = [spool.put("t", {"text": "x" * 900}, NOW) for _ in range(20)]
-    assert None in stored
+    seqs = [spool.put("t", {"text": "x" * 900}, NOW) for _ in range(20)]
     assert spool.problem is not None
     assert "full" in spool.problem
     assert spool.counters is not None
-    assert spool.counters.unstored == stored.count(None)
+    assert spool.counters.in_memory > 0
+    assert balanced(spool)
+    assert [row.seq for row in spool.after(0, 100)] == [1, *seqs], "rows in memory are sent like others"
+    assert spool.acknowledge(1, seqs[-1])
     assert balanced(spool)
     spool._database.execute("PRAGMA max_page_count = 1000000")
-    assert spool.put("t", {}, NOW) is not None
+    last = spool.put("t", {}, NOW)
+    assert spool.problem is None
+    spool.close()
+    again = spool_at(tmp_path / "spool.db")
+    assert [row.seq for row in again.after(0, 100)] == [*seqs[:-1], last]
+    assert again.put("t", {}, NOW) == last + 1
+    assert balanced(again)
+
+
+def test_numbers_given_while_the_disk_was_full_are_never_given_again(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    spool = spool_at(path)
+    spool.put("t", {}, NOW)
+    assert spool._database is not None
+    spool._database.execute("PRAGMA max_page_count = 1")
+    given = [spool.put("t", {"text": "x" * 900}, NOW) for _ in range(2000)]
+    # A kill: nothing more is written.
+    spool._database.close()
+    after = spool_at(path).put("t", {}, NOW)
+    assert after > max(given)
 
 
 def test_unusable_directory_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     spool = spool_at(tmp_path / "file" / "spool.db")
-    assert spool.put("t", {}, NOW) is None
-    assert spool.after(0, 1) == ()
-    assert spool.counters is None
+    seq = spool.put("t", {}, NOW)
+    assert [row.seq for row in spool.after(0, 1)] == [seq]
     assert spool.problem is not None
+    assert spool.counters is not None
+    assert (spool.counters.in_memory, spool.counters.waiting) == (1, 1)
+    (tmp_path / "file").unlink()
+    spool.retry_s = spool._retry_at = 0.0
+    spool.put("t", {}, NOW)
+    assert spool.problem is None
+    assert [row.seq for row in spool.after(0, 9)] == [seq, seq + 1]
+    assert spool.counters.in_memory == 0
+    assert balanced(spool)
 
 
 def test_threads_get_distinct_seqs(tmp_path: Path) -> None:
