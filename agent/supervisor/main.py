@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from agent import config as configuration
-from agent.boards import Profile, find_profile
-from agent.config import AgentConfig
+from agent.boards import Profile
+from agent.config import AgentConfig, board_profile
 from agent.documents import Document, parse, read
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
@@ -71,7 +71,7 @@ def _open(
         config.state_dir.mkdir(parents=True, exist_ok=True)
         held.enter_context(_only_one(config.state_dir))
         bundle = open_bundle(config.bundle)
-        profile = None if config.board is None else find_profile(config.board)
+        profile = board_profile(config)
         local = parse(read(config.policy), str(config.policy))
         store = PolicyStore(config.state_dir)
         listeners = open_listeners(config.listen.unix, config.listen.tcp)

@@ -37,6 +37,9 @@ def test_check_looks_points_up_on_a_ladder(named):
     output = said("policy", "check", named, "--ladder", LADDER, code=78)
     assert f"{named}:5:16: default.use: no such point on the ladder" in output
     assert "nearest: int8" in output
+    allowed = [word for line in output.splitlines() if "allowed: full" in line for word in line.split(", ")]
+    assert [word for word in allowed if word.endswith("full")] == ["     allowed: full"]
+    assert "one of full, mixed, int8, int8-skip-16;" in output
     assert f"{named}:7:49: rules[0].use: the ceiling forbids this point" in output
 
 
