@@ -174,9 +174,9 @@ class Evaluation:
 
 
 def number(snapshot: Snapshot, reading: str) -> float | None:
-    """A fresh number, else None; a driver's NaN is no number."""
+    """A fresh finite number, else None: neither NaN nor infinity is a number that was measured."""
     value = snapshot.number(reading)
-    return None if value is None or math.isnan(value) else value
+    return value if value is not None and math.isfinite(value) else None
 
 
 def rank_of(leaf: Level, snapshot: Snapshot) -> int | None:

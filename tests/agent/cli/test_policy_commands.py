@@ -113,6 +113,17 @@ def test_simulate_needs_a_load_a_policy_and_a_trace(tmp_path):
     assert "no readable file" in said("policy", "simulate", "--trace", tmp_path / "none.csv", code=65)
 
 
+def test_fit_says_what_a_day_does_not_show_and_prints_no_number_for_it(tmp_path):
+    day = tmp_path / "day.csv"
+    day.write_text("time_s,power_w,temperature_c\n" + "".join(f"{at},,40\n" for at in range(0, 600, 10)))
+    assert "the column power_w has no value" in said("policy", "simulate", "--trace", day, "--fit", code=65)
+    day.write_text("time_s,power_w\n" + "".join(f"{at},{3 + at % 4}\n" for at in range(0, 600, 10)))
+    output = said("policy", "simulate", "--trace", day, "--fit")
+    assert "# battery: this day does not show it: the trace has no column battery_percent" in output
+    assert "nan" not in output
+    assert json.loads(said("policy", "simulate", "--trace", day, "--fit", "--json"))["battery_wh"] is None
+
+
 def test_a_recording_is_a_trace_that_can_be_read_again(tmp_path):
     path = tmp_path / "day.csv"
     assert "rows" in said("record", path, "--seconds", "1", "--interval", "0.2")
