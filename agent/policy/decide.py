@@ -46,6 +46,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         holding=frozenset(evaluation.holding),
         since=evaluation.since,
         learned=learned,
+        samples=evaluation.samples,
     )
     return Decision(
         point=taken.point,
@@ -98,6 +99,11 @@ def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evalu
     clauses = []
     if rule is None:
         clauses += ["no rule holds", *_unknown(policy, evaluation)]
+        clauses += [
+            because(evaluation, leaf, evaluation.truths[leaf.path] is True)
+            for leaf in policy.leaves
+            if leaf.path in evaluation.unconfirmed
+        ]
     else:
         why = "" if rule.when is None else because(evaluation, rule.when)
         window = "" if rule.between is None else window_clause(rule.between)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.policy.policy import NO_LIMIT, Controls, Limit
+from agent.policy.samples import Samples
 
 if TYPE_CHECKING:  # learned.py reads conditions, which read the state below
     from agent.policy.learned import Learned
@@ -19,7 +20,7 @@ class ControlState:
     their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
     `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
     last held only because its reading was missing. `learned` is the model of the device, None before the first
-    reading.
+    reading. `samples` are the last ones of the readings that urgent rules look at.
     """
 
     point: str
@@ -27,6 +28,7 @@ class ControlState:
     holding: frozenset[str] = frozenset()
     since: Mapping[str, float] = field(default_factory=dict)
     learned: "Learned | None" = None
+    samples: Mapping[str, Samples] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Control:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
         async with self._stepping:
             self.policy = policy
-            self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+            self._state = replace(self._state, holding=frozenset(), since={})
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
