@@ -59,7 +59,7 @@ class Control:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
         async with self._stepping:
             self.policy = policy
-            self._state = replace(self._state, holding=frozenset(), since={})
+            self._state = replace(self._state, holding=frozenset(), since={}, turns=None)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
@@ -129,6 +129,9 @@ class Control:
     def _announce(self, decision: Decision) -> None:
         """Emit a decision when it says something new, not at every step."""
         last = self.decision
+        undoing = decision.undoing if last is None or last.undoing != decision.undoing else ""
+        if undoing:
+            self._emit(Event(EventKind.FAULT, undoing, {"rule": decision.rule, "point": decision.point}))
         if last is None or (last.rule, last.wanted, last.fits) != (decision.rule, decision.wanted, decision.fits):
             text = f"wants {decision.wanted}: {decision.reason}"
             details: dict[str, object] = {
