@@ -111,22 +111,32 @@ class Evaluation:
     def _thresholds(self, policy: Policy) -> None:
         # The one loop that runs for each condition of each decision; what is usual takes no call.
         values = {reading: number(self.snapshot, reading) for reading in policy.readings}
-        held, since, truths = self.before.holding, self.before.since, self.truths
+        held, since, truths, doubted = self.before.holding, self.before.since, self.truths, self._doubted
         for leaf, path, reading, above, enter, leave in policy.thresholds:
             value = values[reading]
             if value is None:
                 truths[path] = self._missing(leaf)
                 continue
             stays = path in held and (value > leave if above else value < leave)
-            if (
-                stays
-                or ((value > enter if above else value < enter) and self._lasting(leaf) and self._begins(leaf))
-                or (path in held and not self._ends(leaf))
+            if stays or (
+                (value > enter if above else value < enter)
+                and self._lasting(leaf)
+                and (not doubted or self._begins(leaf))
             ):
                 self.holding.add(path)
                 truths[path] = True
             else:
                 truths[path] = bool(since) and self._unsettled(path)
+        if doubted:
+            self._keep_unended(policy, values)
+
+    def _keep_unended(self, policy: Policy, values: Mapping[str, float | None]) -> None:
+        """Let conditions with whose end an urgent rule begins hold on until their end is believed."""
+        for leaf, path, reading, *_ in policy.thresholds:
+            ended = path in self.before.holding and self.truths[path] is False and values[reading] is not None
+            if ended and not self._ends(leaf):
+                self.holding.add(path)
+                self.truths[path] = True
 
     def _others(self, policy: Policy) -> None:
         words = {reading: self.snapshot.word(reading) for reading in policy.readings}
@@ -135,7 +145,10 @@ class Evaluation:
                 self.truths[leaf.path] = self._level(leaf)
             else:
                 word = words[leaf.reading]
-                self.truths[leaf.path] = self._word(leaf, word) if word is not None else self._assumed_word(leaf)
+                if word is None:
+                    self.truths[leaf.path] = self._assumed_word(leaf)
+                else:
+                    self.truths[leaf.path] = self._word(leaf, word) if self._doubted else word == leaf.word
 
     def _missing(self, leaf: Threshold | Level) -> Truth:
         if leaf.path in self.before.holding:

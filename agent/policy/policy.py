@@ -276,13 +276,6 @@ class Policy:
     def __post_init__(self) -> None:
         found = tuple(leaf for rule in self.rules if rule.when is not None for leaf in leaves_of(rule.when))
         object.__setattr__(self, "leaves", found)
-        # Unpacked, since reading five attributes of each threshold is most of what a decision costs.
-        thresholds = tuple(
-            (leaf, leaf.path, leaf.reading, leaf.side is Side.ABOVE, leaf.enter, leaf.leave)
-            for leaf in found
-            if isinstance(leaf, Threshold)
-        )
-        object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "others", tuple(leaf for leaf in found if not isinstance(leaf, Threshold)))
         object.__setattr__(self, "readings", tuple(dict.fromkeys(leaf.reading for leaf in found)))
         # Urgent rules begin where these become true, or false behind a `not`. What an outside source says is no
@@ -294,8 +287,16 @@ class Policy:
             for leaf, begins in signed_leaves_of(rule.when)
             if leaf.reading.partition("/")[0] != _STATED
         ]
-        object.__setattr__(self, "doubted", {leaf.path: begins for leaf, begins in urgent})
+        doubted = {leaf.path: begins for leaf, begins in urgent}
         object.__setattr__(self, "watched", tuple(dict.fromkeys(leaf.reading for leaf, _ in urgent)))
+        object.__setattr__(self, "doubted", doubted)
+        # Unpacked, since reading five attributes of each threshold is most of what a decision costs.
+        thresholds = tuple(
+            (leaf, leaf.path, leaf.reading, leaf.side is Side.ABOVE, leaf.enter, leaf.leave)
+            for leaf in found
+            if isinstance(leaf, Threshold)
+        )
+        object.__setattr__(self, "thresholds", thresholds)
 
 
 def signed_leaves_of(condition: Condition, begins: bool = True) -> Iterator[tuple[Leaf, bool]]:
