@@ -253,6 +253,6 @@ def _kept_s(rule: Rule, tried: int) -> float:
 
 def _driven(rule: Rule, turn: Turn) -> bool:
     """Whether the heat went on rising after the switch, as it does when something else makes it."""
-    if not _kinds(rule) & _HEAT or turn.moved_c is None or turn.hottest_c is None:
+    if not turn.down or not _kinds(rule) & _HEAT or turn.moved_c is None or turn.hottest_c is None:
         return False
     return turn.hottest_c - turn.moved_c > OVERSHOOT_C
