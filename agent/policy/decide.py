@@ -41,7 +41,9 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     taken = step(Goal(target, urgent or goal.hurry), policy, ladder, before, snapshot.at)
     if keep is not None and target != wanted:
         rest = f"{keep.point} is kept for another {keep.until - snapshot.at:.0f} s"
-        taken = replace(taken, held_back=(*taken.held_back, f"{rest} (rule '{keep.rule}' undoes itself)"))
+        # On its way down to what is kept, the point may still be the wanted one.
+        held_back = (*taken.held_back, f"{rest} (rule '{keep.rule}' undoes itself)")
+        taken = replace(taken, held_back=() if taken.point == wanted else held_back)
     if taken.point != state.point:
         turns = moved(turns, rule, evaluation, down=_down(ladder, state.point, taken.point))
     limit = _limit(rule, choice, goal, policy)
