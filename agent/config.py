@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
-from agent.documents import load, read, refuse
+from agent.boards import Profile, find_profile, ready_profiles
+from agent.documents import Document, DocumentError, Mark, Problem, parse, read, refuse, validate
 from agent.policy.units import Duration, Memory
 from drivers.meters import address
 
@@ -18,7 +28,33 @@ _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, t
 
 def load_config(path: Path) -> "AgentConfig":
     """The configuration in a file, paths made absolute against it. Raises DocumentError when it is not valid."""
-    return load(read(path), str(path), AgentConfig, {_BASE: path.resolve().parent})
+    document = parse(read(path), str(path))
+    config = validate(document, AgentConfig, {_BASE: path.resolve().parent})
+    config._document = document  # noqa: SLF001 - its own module
+    return config
+
+
+def board_profile(config: "AgentConfig") -> Profile | None:
+    """The profile that `board` names; None without one. Raises DocumentError that says where it is named."""
+    if config.board is None:
+        return None
+    try:
+        return find_profile(config.board)
+    except DocumentError as error:
+        document = config._document  # noqa: SLF001 - its own module
+        if document is None:
+            raise
+        first = error.problems[0]
+        said = f"{first.path}: {first.message}" if first.path else first.message
+        where = f"{error.name}:{first.mark.line}:{first.mark.column}: {said}"
+        more = "" if len(error.problems) == 1 else f" and {len(error.problems) - 1} more"
+        mark = document.marks.get(("board",), Mark(1, 1))
+        found = document.sources.get(("board",), config.board)
+        allowed = f"a path to a valid board profile, or one of {', '.join(ready_profiles())}"
+        problem = Problem(
+            mark, "board", "the board's profile can't be used", found, allowed, first.nearest, f"{where}{more}"
+        )
+        raise DocumentError(document.name, document.text, [problem]) from None
 
 
 def _absolute(value: object, info: ValidationInfo) -> Path:
@@ -54,11 +90,17 @@ TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 
 
 def _board(value: object, info: ValidationInfo) -> str:
-    """A ready profile's name as it is; a path to a profile made absolute."""
+    """A ready profile's name as it is; a path to a profile made absolute, which is read where it is needed."""
     if isinstance(value, str) and value.endswith(".yaml"):
         return str(_absolute(value, info))
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", value):
-        raise refuse("expected a board", allowed="a ready profile's name, or a path that ends in .yaml")
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", value):
+        known = ", ".join(ready_profiles())
+        raise refuse("expected a board", allowed=f"{known}, or a path that ends in .yaml")
+    try:
+        find_profile(value)
+    except DocumentError as error:
+        first = error.problems[0]
+        raise refuse(first.message, allowed=first.allowed, nearest=first.nearest, hint=first.hint) from None
     return value
 
 
@@ -203,3 +245,4 @@ class AgentConfig(_Part):
     controls: tuple[ControlName, ...] = Field((), strict=False)
     replay: Replay | None = None
     worker: Worker = Worker()
+    _document: Document | None = PrivateAttr(None)

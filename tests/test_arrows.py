@@ -33,7 +33,10 @@ FORBIDDEN = {
 }
 """For each part, what it must not import; a package's name forbids what is in it too."""
 
-PURE = "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan units"
+PURE = (
+    "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan samples turns"
+    " units"
+)
 DECIDES = (*(f"agent/policy/{name}.py" for name in PURE.split()), "agent/simulation")
 INPUT_OUTPUT = ("os", "pathlib", "socket", "time", "asyncio", "threading", "subprocess", "sqlite3")
 

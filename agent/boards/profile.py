@@ -1,6 +1,8 @@
 """Board profiles from files: ready ones by name, others by path."""
 
 import difflib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +44,19 @@ def find_profile(name: str) -> Profile:
         return load_profile(read(Path(name)), name)
     known = ready_profiles()
     if name not in known:
-        near = next(iter(difflib.get_close_matches(name, known, 1)), "")
+        near = _nearest(name, known)
         problem = Problem(
-            Mark(1, 1), "", "no such board profile", name, ", ".join(known), near, "or a path to one"
+            Mark(1, 1), "", "no such board profile", name, ", ".join(known), near, "or a path that ends in .yaml"
         )
         raise DocumentError("board", "", [problem])
     path = profiles_directory() / "boards" / f"{name}.yaml"
     return load_profile(read(path), str(path))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The known name most like it, whatever the letters' size and what stands between the words."""
+    plain = re.sub(r"[ ._]+", "-", name[:64].strip().lower())
+    return next(iter(difflib.get_close_matches(plain, known, 1)), "")
 
 
 def load_profile(text: str, name: str) -> Profile:

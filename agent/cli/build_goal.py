@@ -7,7 +7,8 @@ from decimal import Decimal
 from pydantic_core import PydanticCustomError
 
 from agent.calibration.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target
-from agent.policy.units import LATENCY, MEMORY, SHARE, Dimension, quantity
+from agent.policy.dimension import Dimension
+from agent.policy.units import LATENCY, MEMORY, SHARE, quantity
 
 _MILLIJOULE = Dimension("energy of one inference", "20 mJ", {"mJ": Decimal(1), "J": Decimal(1000)}, most=1e12)
 

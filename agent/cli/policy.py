@@ -11,14 +11,18 @@ import typer
 
 from agent.cli import policy_drift, policy_explain, policy_simulate, policy_trusted
 from agent.cli.broker_option import parse_broker
-from agent.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, fail, out
-from agent.cli.policy_options import BoardOption, LadderOption, PolicyFile, open_ladder, read_policy
-from agent.documents import DocumentError
+from agent.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, err, fail, out
+from agent.cli.policy_options import BoardOption, LadderOption, PolicyFile, open_ladder, read_policy, read_profile
+from agent.documents import Document, DocumentError
 from agent.documents import read as read_document
 from agent.fleet.push import BrokerSettingError, PushError, PushResult, PushRoll, push_to_many
 from agent.fleet.push import push as push_policy
+from agent.models.ladder import Ladder
 from agent.policy.points import check_points
+from agent.policy.policy import Policy
 from agent.policy.schema import PolicyDocument
+from agent.simulation.device import Device
+from agent.simulation.foresight import foresee, unseen
 from agent.telemetry.envelope import EnvelopeError, Target
 from agent.telemetry.topics import TopicError
 
@@ -36,17 +40,33 @@ app.command("simulate")(policy_simulate.simulate_command)
 def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = None) -> None:
     """Say whether a policy is valid, and if not, where, what was found and what is allowed.
 
-    With --ladder the points that it names are looked up too.
+    With --ladder the points that it names are looked up too, and it warns of rules that undo themselves, never end
+    or never hold; with --board also of those on power and temperature.
     """
     document, layered = read_policy(file, board)
     policy = layered.policy
+    warned = 0
     if ladder is not None:
+        points = open_ladder(ladder)
         try:
-            check_points(document, policy, open_ladder(ladder))
+            check_points(document, policy, points)
         except DocumentError as error:
             fail(str(error), EX_CONFIG)
+        warned = _warn(document, policy, points, None if board is None else read_profile(board).device)
     said = f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules"
+    said += f", {warned} warning{'s' * (warned > 1)}" if warned else ""
     out.print(said, markup=False, soft_wrap=True)
+
+
+def _warn(document: Document, policy: Policy, ladder: Ladder, device: Device | None) -> int:
+    """Say what is foreseen of the policy's rules; how much that is."""
+    warnings = foresee(document, policy, ladder, device)
+    if warnings:
+        err.print(str(DocumentError(document.name, document.text, warnings)), markup=False, soft_wrap=True)
+    if blind := unseen(policy, device):
+        said = f"{document.name}: not looked at: {' and '.join(blind)}; name the board with --board"
+        err.print(said, markup=False, soft_wrap=True)
+    return len(warnings)
 
 
 @app.command()

@@ -104,6 +104,9 @@ def _print_fit(fitted: Fit, *, as_json: bool) -> None:
     }
     out.print("device:")
     for key, value in shown.items():
-        out.print(f"  {key}: {value}" if value is not None else f"  # {key}: this day does not show it")
+        shows_not = f"  # {key}: this day does not show it: {fitted.unknown.get(key, '')}"
+        out.print(f"  {key}: {value}" if value is not None else shows_not, markup=False, soft_wrap=True)
+    if fitted.unknown:
+        out.print("# What this day does not show stays as it is in the board's profile.", markup=False)
     if fitted.error_c is not None:
         out.print(f"# temperature steps of 10 s are met within {fitted.error_c:.2g} C (root mean square)")

@@ -63,6 +63,8 @@ def _threshold_clause(evaluation: Evaluation, leaf: Threshold, truth: bool) -> s
     if truth and leaf.path not in evaluation.holding:
         return f"{is_now} is back, but not for {SETTLED_S:g} s yet"
     enter, leave = amount(leaf.enter, leaf.reading), amount(leaf.leave, leaf.reading)
+    if leaf.path in evaluation.unconfirmed:
+        return f"{is_now} has jumped and waits for a second reading"
     beyond = value > leaf.enter if leaf.side is Side.ABOVE else value < leaf.enter
     if truth and not beyond:
         moved = "rose above" if leaf.side is Side.ABOVE else "fell below"
@@ -78,6 +80,8 @@ def _level_clause(evaluation: Evaluation, leaf: Level, truth: bool) -> str:
     if rank is None:
         return missing(evaluation, leaf.reading)
     is_now = f"{name_of(leaf.reading)} is {leaf.scale[rank]}"
+    if leaf.path in evaluation.unconfirmed:
+        return f"{is_now}, has jumped and waits for a second reading"
     if not truth:
         return f"{is_now}, below {leaf.enter}"
     if leaf.path not in evaluation.holding:
@@ -91,6 +95,8 @@ def _word_clause(evaluation: Evaluation, leaf: Equals) -> str:
     word = evaluation.snapshot.word(leaf.reading)
     if word is None:
         return missing(evaluation, leaf.reading)
+    if leaf.path in evaluation.unconfirmed:
+        return f"{name_of(leaf.reading)} is {word} and waits for a second reading"
     return f"on {word} power" if leaf.reading == "power_source" else f"{name_of(leaf.reading)} is {word}"
 
 

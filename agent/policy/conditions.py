@@ -1,7 +1,7 @@
 """Conditions on a snapshot: whether they hold; missing readings make a third truth value."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from agent.policy.decision import ControlState
@@ -19,7 +19,8 @@ from agent.policy.policy import (
     Threshold,
     Window,
 )
-from drivers.reading import Snapshot
+from agent.policy.samples import believed, taken
+from drivers.reading import Snapshot, Value
 
 Truth = bool | None
 """Whether a condition holds; None when a reading it needs is missing and on_missing says `ignore`."""
@@ -56,6 +57,9 @@ class Evaluation:
         self.holding: set[str] = set()
         self.since: dict[str, float] = {}
         self.truths: dict[str, Truth] = {}
+        self.samples = taken(before.samples, snapshot, policy.watched) if policy.watched else before.samples
+        self.unconfirmed: set[str] = set()
+        self._doubted = policy.doubted
         self._thresholds(policy)
         self._others(policy)
 
@@ -107,18 +111,32 @@ class Evaluation:
     def _thresholds(self, policy: Policy) -> None:
         # The one loop that runs for each condition of each decision; what is usual takes no call.
         values = {reading: number(self.snapshot, reading) for reading in policy.readings}
-        held, since, truths = self.before.holding, self.before.since, self.truths
+        held, since, truths, doubted = self.before.holding, self.before.since, self.truths, self._doubted
         for leaf, path, reading, above, enter, leave in policy.thresholds:
             value = values[reading]
             if value is None:
                 truths[path] = self._missing(leaf)
                 continue
             stays = path in held and (value > leave if above else value < leave)
-            if stays or ((value > enter if above else value < enter) and self._lasting(leaf)):
+            if stays or (
+                (value > enter if above else value < enter)
+                and self._lasting(leaf)
+                and (not doubted or self._begins(leaf))
+            ):
                 self.holding.add(path)
                 truths[path] = True
             else:
                 truths[path] = bool(since) and self._unsettled(path)
+        if doubted:
+            self._keep_unended(policy, values)
+
+    def _keep_unended(self, policy: Policy, values: Mapping[str, float | None]) -> None:
+        """Let conditions with whose end an urgent rule begins hold on until their end is believed."""
+        for leaf, path, reading, *_ in policy.thresholds:
+            ended = path in self.before.holding and self.truths[path] is False and values[reading] is not None
+            if ended and not self._ends(leaf):
+                self.holding.add(path)
+                self.truths[path] = True
 
     def _others(self, policy: Policy) -> None:
         words = {reading: self.snapshot.word(reading) for reading in policy.readings}
@@ -127,7 +145,10 @@ class Evaluation:
                 self.truths[leaf.path] = self._level(leaf)
             else:
                 word = words[leaf.reading]
-                self.truths[leaf.path] = word == leaf.word if word is not None else self._assumed_word(leaf)
+                if word is None:
+                    self.truths[leaf.path] = self._assumed_word(leaf)
+                else:
+                    self.truths[leaf.path] = self._word(leaf, word) if self._doubted else word == leaf.word
 
     def _missing(self, leaf: Threshold | Level) -> Truth:
         if leaf.path in self.before.holding:
@@ -140,6 +161,31 @@ class Evaluation:
         if holds:
             self.since[leaf.path + _LOST] = self.snapshot.at
         return holds
+
+    def _begins(self, leaf: Leaf) -> bool:
+        """Whether a condition whose reading is past its enter value begins now: an urgent rule's when believed."""
+        if self._doubted.get(leaf.path) is not True or leaf.path in self.before.holding:
+            return True
+        return self._confirmed(leaf, _entering(leaf))
+
+    def _ends(self, leaf: Leaf) -> bool:
+        """Whether a condition at its leave value ends now: an urgent rule that begins with it when believed."""
+        if self._doubted.get(leaf.path) is not False:
+            return True
+        return self._confirmed(leaf, _leaving(leaf))
+
+    def _confirmed(self, leaf: Leaf, beyond: Callable[[Value], bool]) -> bool:
+        if believed(leaf.reading, self.samples[leaf.reading], beyond):
+            return True
+        self.unconfirmed.add(leaf.path)
+        return False
+
+    def _word(self, leaf: Equals, word: str) -> bool:
+        holds = word == leaf.word
+        begins = self._doubted.get(leaf.path)
+        if begins is not holds or self._confirmed(leaf, lambda other: (other == leaf.word) is holds):
+            return holds
+        return not holds
 
     def _unsettled(self, path: str) -> bool:
         """Whether a condition that does not hold by its reading still holds by what was assumed without it."""
@@ -163,7 +209,11 @@ class Evaluation:
         if rank is None:
             return self._missing(leaf)
         held = leaf.path in self.before.holding
-        entered = rank >= leaf.scale.index(leaf.enter) or (held and rank > leaf.scale.index(leaf.leave))
+        entered = (
+            (rank >= leaf.scale.index(leaf.enter) and self._begins(leaf))
+            or (held and rank > leaf.scale.index(leaf.leave))
+            or (held and not self._ends(leaf))
+        )
         if entered:
             self.holding.add(leaf.path)
         return entered or self._unsettled(leaf.path)
@@ -174,12 +224,38 @@ class Evaluation:
 
 
 def number(snapshot: Snapshot, reading: str) -> float | None:
-    """A fresh number, else None; a driver's NaN is no number."""
+    """A fresh finite number, else None: neither NaN nor infinity is a number that was measured."""
     value = snapshot.number(reading)
-    return None if value is None or math.isnan(value) else value
+    return value if value is not None and math.isfinite(value) else None
 
 
 def rank_of(leaf: Level, snapshot: Snapshot) -> int | None:
     """Where the reading stands on the scale; None when it is missing or no word of it."""
     word = snapshot.word(leaf.reading)
     return leaf.scale.index(word) if word in leaf.scale else None
+
+
+def _entering(leaf: Leaf) -> Callable[[Value], bool]:
+    """Whether a value is past the enter value."""
+    match leaf:
+        case Threshold(side=side, enter=enter):
+            return lambda value: (
+                isinstance(value, float) and (value > enter if side is Side.ABOVE else value < enter)
+            )
+        case Level(scale=scale, enter=word):
+            return lambda value: value in scale[scale.index(word) :]
+        case Equals(word=word):
+            return lambda value: value == word
+
+
+def _leaving(leaf: Leaf) -> Callable[[Value], bool]:
+    """Whether a value is at the leave value or past it."""
+    match leaf:
+        case Threshold(side=side, leave=leave):
+            return lambda value: (
+                isinstance(value, float) and (value <= leave if side is Side.ABOVE else value >= leave)
+            )
+        case Level(scale=scale, leave=word):
+            return lambda value: value in scale[: scale.index(word) + 1]
+        case Equals(word=word):
+            return lambda value: value != word

@@ -12,6 +12,7 @@ from agent.policy.learned import Learned, observe
 from agent.policy.pace import Goal, step
 from agent.policy.plan import Plan, plan
 from agent.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
+from agent.policy.turns import NO_TURNS, below, followed, kept, moved
 from drivers.reading import Freshness, Snapshot
 
 
@@ -19,7 +20,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     """The operating point to be at now, and why. Pure and total: no input of these types raises.
 
     `snapshot.at` is the clock of dwell and `for` (s, monotonic); `now` is the wall clock, for times of day.
-    After a change of policy start from a state without `holding` and `since`: their paths belong to the old one.
+    After a change of policy start from a state without `holding`, `since` and `turns`: they are of the old one.
     """
     evaluation = Evaluation(policy, snapshot, state, now)
     rule = first_rule(policy, evaluation)
@@ -34,7 +35,17 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
             goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
     wanted = goal.point.name
     before = _unwound(state, snapshot.at)
-    taken = step(Goal(wanted, urgent or goal.hurry), policy, ladder, before, snapshot.at)
+    turns = followed(state.turns or NO_TURNS, rule, policy, evaluation, state.point, ladder)
+    keep = kept(turns, ladder) if turns.keeps else None
+    target = wanted if keep is None else below(keep, wanted, choice.points, ladder)
+    taken = step(Goal(target, urgent or goal.hurry), policy, ladder, before, snapshot.at)
+    if keep is not None and target != wanted:
+        rest = f"{keep.point} is kept for another {keep.until - snapshot.at:.0f} s"
+        # On its way down to what is kept, the point may still be the wanted one.
+        held_back = (*taken.held_back, f"{rest} (rule '{keep.rule}' undoes itself)")
+        taken = replace(taken, held_back=() if taken.point == wanted else held_back)
+    if taken.point != state.point:
+        turns = moved(turns, rule, evaluation, down=_down(ladder, state.point, taken.point))
     limit = _limit(rule, choice, goal, policy)
     refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
     let_in_hz = 0.0 if refuses else limit.rate_hz
@@ -46,19 +57,23 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         holding=frozenset(evaluation.holding),
         since=evaluation.since,
         learned=learned,
+        samples=evaluation.samples,
+        turns=turns,
     )
+    undoing = "" if keep is None else keep.because
     return Decision(
         point=taken.point,
         wanted=wanted,
         rule=None if rule is None else rule.name,
         urgent=urgent or goal.hurry,
         fits=choice.fits,
-        reason=_reason(rule, choice, goal, policy, evaluation),
+        reason="; ".join(part for part in (_reason(rule, choice, goal, policy, evaluation), undoing) if part),
         held_back=taken.held_back,
         state=after,
         limit=limit,
         paused=isinstance(use, Pause),
         controls=policy.default_controls if rule is None else rule.controls,
+        undoing=undoing,
     )
 
 
@@ -70,6 +85,12 @@ def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
         if rule.when is None or evaluation.truth(rule.when) is True:
             return rule
     return None
+
+
+def _down(ladder: Ladder, before: str, after: str) -> bool:
+    """Whether a switch leads to a cheaper point; one that is no longer on the ladder counts as the costliest."""
+    names = [point.name for point in ladder.points]
+    return before not in names or names.index(after) > names.index(before)
 
 
 def _from(choice: Choice) -> tuple[OperatingPoint, ...]:
@@ -98,6 +119,11 @@ def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evalu
     clauses = []
     if rule is None:
         clauses += ["no rule holds", *_unknown(policy, evaluation)]
+        clauses += [
+            because(evaluation, leaf, evaluation.truths[leaf.path] is True)
+            for leaf in policy.leaves
+            if leaf.path in evaluation.unconfirmed
+        ]
     else:
         why = "" if rule.when is None else because(evaluation, rule.when)
         window = "" if rule.between is None else window_clause(rule.between)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.policy.policy import NO_LIMIT, Controls, Limit
+from agent.policy.samples import Samples
 
-if TYPE_CHECKING:  # learned.py reads conditions, which read the state below
+if TYPE_CHECKING:  # these read conditions, which read the state below
     from agent.policy.learned import Learned
+    from agent.policy.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class ControlState:
     their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
     `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
     last held only because its reading was missing. `learned` is the model of the device, None before the first
-    reading.
+    reading. `samples` are the last ones of the readings that urgent rules look at, `turns` what is remembered of
+    rules that undo themselves, None before the first decision.
     """
 
     point: str
@@ -27,6 +30,8 @@ class ControlState:
     holding: frozenset[str] = frozenset()
     since: Mapping[str, float] = field(default_factory=dict)
     learned: "Learned | None" = None
+    samples: Mapping[str, Samples] = field(default_factory=dict)
+    turns: "Turns | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class Decision:
     ask for; `point` differs while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
     `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
     `limit` and `paused` are the last resorts: how much is answered at all. `controls` are the settings
-    of the device that the rule wants, whether or not its owner allows them.
+    of the device that the rule wants, whether or not its owner allows them. `undoing` says which rule undoes
+    itself and what is kept for that, empty as long as none does.
     """
 
     point: str
@@ -51,6 +57,7 @@ class Decision:
     limit: Limit = NO_LIMIT
     paused: bool = False
     controls: Controls = field(default_factory=dict)
+    undoing: str = ""
 
     def changes(self, before: ControlState) -> bool:
         """Whether acting on this decision means a switch."""

@@ -173,6 +173,8 @@ def _changes(condition: Condition, evaluation: Evaluation, *, to: bool) -> list[
 
 
 def _leaf_change(leaf: Threshold | Level | Equals | Window, evaluation: Evaluation, *, to: bool) -> str:
+    if leaf.path in evaluation.unconfirmed:
+        return f"the next reading of {name_of(leaf.reading)} says the same"  # type: ignore[union-attr]  # no window is
     match leaf:
         case Threshold():
             return _threshold_change(leaf, evaluation, to=to)

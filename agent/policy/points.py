@@ -18,7 +18,7 @@ def check_points(document: Document, policy: Policy, ladder: Ladder) -> None:
 
 def _problems(document: Document, policy: Policy, ladder: Ladder) -> Iterator[Problem]:
     names = [point.name for point in ladder.points]
-    within = {point.name for point in allowed(ladder, policy.max_accuracy_loss)}
+    within = [point.name for point in allowed(ladder, policy.max_accuracy_loss)]
     uses: list[tuple[Path, object]] = [(("default", "use"), policy.default)]
     uses += [(("rules", index, "use"), rule.use) for index, rule in enumerate(policy.rules)]
     for path, use in uses:
@@ -29,9 +29,9 @@ def _problems(document: Document, policy: Policy, ladder: Ladder) -> Iterator[Pr
             continue
         if use.point not in names:
             near = next(iter(difflib.get_close_matches(use.point, names, 1)), "")
-            words = ", ".join(("full", "cheapest", "pause", *names))
+            words = ", ".join(dict.fromkeys(("full", "cheapest", "pause", *names)))
             yield Problem(mark, written(path), "no such point on the ladder", use.point, words, near)
         else:
             ceiling = f"a point certified within {policy.max_accuracy_loss * 100:g} %"
-            hint = f"one of {', '.join(sorted(within))}; or raise max_accuracy_loss"
+            hint = f"one of {', '.join(within)}; or raise max_accuracy_loss"
             yield Problem(mark, written(path), "the ceiling forbids this point", use.point, ceiling, hint=hint)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
+_STATED = "input"
+
 
 class Side(StrEnum):
     """On which side of its enter value a reading makes a condition true."""
@@ -246,7 +248,8 @@ class Policy:
     """The whole policy; `max_accuracy_loss` is the ceiling over all rules, a share 0..1.
 
     `time_zone` None is the device's own. The fields without a parameter are the conditions on single readings in
-    all its rules, gathered once since every decision needs them.
+    all its rules, gathered once since every decision needs them; `doubted` are those of urgent rules by their
+    path, with whether the rule begins with them or with their end, and `watched` the readings of these.
     """
 
     name: str
@@ -267,10 +270,26 @@ class Policy:
         init=False, repr=False, compare=False
     )
     others: tuple[Level | Equals, ...] = field(init=False, repr=False, compare=False)
+    doubted: Mapping[str, bool] = field(init=False, repr=False, compare=False)
+    watched: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = tuple(leaf for rule in self.rules if rule.when is not None for leaf in leaves_of(rule.when))
         object.__setattr__(self, "leaves", found)
+        object.__setattr__(self, "others", tuple(leaf for leaf in found if not isinstance(leaf, Threshold)))
+        object.__setattr__(self, "readings", tuple(dict.fromkeys(leaf.reading for leaf in found)))
+        # Urgent rules begin where these become true, or false behind a `not`. What an outside source says is no
+        # measurement: it may come only once.
+        urgent = [
+            (leaf, begins)
+            for rule in self.rules
+            if rule.urgent and rule.when is not None
+            for leaf, begins in signed_leaves_of(rule.when)
+            if leaf.reading.partition("/")[0] != _STATED
+        ]
+        doubted = {leaf.path: begins for leaf, begins in urgent}
+        object.__setattr__(self, "watched", tuple(dict.fromkeys(leaf.reading for leaf, _ in urgent)))
+        object.__setattr__(self, "doubted", doubted)
         # Unpacked, since reading five attributes of each threshold is most of what a decision costs.
         thresholds = tuple(
             (leaf, leaf.path, leaf.reading, leaf.side is Side.ABOVE, leaf.enter, leaf.leave)
@@ -278,8 +297,20 @@ class Policy:
             if isinstance(leaf, Threshold)
         )
         object.__setattr__(self, "thresholds", thresholds)
-        object.__setattr__(self, "others", tuple(leaf for leaf in found if not isinstance(leaf, Threshold)))
-        object.__setattr__(self, "readings", tuple(dict.fromkeys(leaf.reading for leaf in found)))
+
+
+def signed_leaves_of(condition: Condition, begins: bool = True) -> Iterator[tuple[Leaf, bool]]:
+    """The conditions on single readings, each with whether it helps the whole to hold by being true."""
+    match condition:
+        case AnyOf(parts) | AllOf(parts):
+            for part in parts:
+                yield from signed_leaves_of(part, begins)
+        case Not(part):
+            yield from signed_leaves_of(part, not begins)
+        case Window():
+            return
+        case _:
+            yield condition, begins
 
 
 def leaves_of(condition: Condition) -> Iterator[Leaf]:

@@ -4,37 +4,17 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from agent.documents import refuse
+from agent.policy.dimension import Dimension
+from agent.policy.unit_hints import bare_number, decimal_comma, other_spelling, which
 
 LIMITS = "limits"
 """The key of the validation context that holds the board's limits as written: `{"throttle": "85 C"}`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dimension:
-    """One kind of quantity: its units with their size in the base unit, and the range that makes sense."""
-
-    noun: str
-    example: str
-    units: Mapping[str, Decimal]
-    least: float = 0.0
-    most: float = math.inf
-
-    @property
-    def one(self) -> str:
-        """The noun with its article."""
-        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
-
-    @property
-    def allowed(self) -> str:
-        """What to write, for error messages."""
-        return "a number followed by " + " or ".join(self.units)
 
 
 _PERCENT = {"%": Decimal(1)}
@@ -58,22 +38,30 @@ _SECOND = {
     "d": Decimal(86400),
 }
 
-PERCENT = Dimension("percentage", "20 %", _PERCENT, most=100.0)
-SHARE = Dimension("percentage", "1.5 %", _SHARE, most=1.0)
+PERCENT = Dimension("percentage", "20 %", _PERCENT, most=100.0, usual=(0.05, 100.0))
+SHARE = Dimension("percentage", "1.5 %", _SHARE, most=1.0, usual=(0.0005, 1.0))
 TEMPERATURE = Dimension("temperature", "80 C", _CELSIUS, least=-100.0, most=200.0)
-POWER = Dimension("power", "3 W", _WATT, most=1e6)
-MEMORY = Dimension("amount of memory", "512 MiB", _BYTE, most=1e15)
-DURATION = Dimension("duration", "30 s", _SECOND, most=3.2e9)
-LATENCY = Dimension("duration", "50 ms", {unit: size * 1000 for unit, size in _SECOND.items()}, most=3.6e6)
+POWER = Dimension("power", "3 W", _WATT, most=1e6, usual=(0.05, 1e3))
+MEMORY = Dimension("amount of memory", "512 MiB", _BYTE, most=1e15, usual=(64 << 10, 1 << 40))
+DURATION = Dimension("duration", "30 s", _SECOND, most=3.2e9, usual=(0.1, 30 * 86_400.0))
+LATENCY = Dimension(
+    "duration", "50 ms", {unit: size * 1000 for unit, size in _SECOND.items()}, most=3.6e6, usual=(0.1, 1e4)
+)
 RATE = Dimension("rate", "5 Hz", {"Hz": Decimal(1), "/s": Decimal(1), "mHz": Decimal("0.001")}, most=1e6)
 FREQUENCY = Dimension(
-    "frequency", "1200 MHz", {"MHz": Decimal(1000), "GHz": Decimal(10**6), "kHz": Decimal(1)}, least=1.0, most=2e7
+    "frequency",
+    "1200 MHz",
+    {"MHz": Decimal(1000), "GHz": Decimal(10**6), "kHz": Decimal(1)},
+    least=1.0,
+    most=2e7,
+    usual=(5e4, 1e7),
 )
 ENERGY = Dimension(
     "energy",
     "20 Wh",
     {"Wh": Decimal(3600), "mWh": Decimal("3.6"), "kWh": Decimal(3_600_000), "J": Decimal(1)},
     most=1e12,
+    usual=(360.0, 1.8e7),
 )
 
 _DIMENSIONS = (PERCENT, TEMPERATURE, POWER, MEMORY, DURATION, RATE, FREQUENCY, ENERGY)
@@ -90,16 +78,18 @@ def quantity(value: object, dimension: Dimension, limits: Mapping[str, str] | No
     """
     hint = f"for example `{dimension.example}`"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        unit = dimension.example.split()[1]
-        raise refuse(f"{dimension.one} needs its unit", allowed=dimension.allowed, hint=f"write `{value} {unit}`")
+        message = f"{dimension.one} needs its unit"
+        bare = Decimal(str(value)) if math.isfinite(value) else None
+        raise refuse(message, allowed=dimension.allowed, hint=bare_number(bare, dimension))
     if isinstance(value, str) and (named := _NAMED.fullmatch(value.strip())) is not None:
         return _in_range(_from_limit(named, dimension, limits), dimension, "")
-    match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    meant = decimal_comma(value, dimension) if isinstance(value, str) else ""
+    match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) and not meant else None
     if match is None:
-        raise refuse(f"expected {dimension.one}", allowed=dimension.allowed, hint=hint)
+        raise refuse(f"expected {dimension.one}", allowed=dimension.allowed, hint=meant or hint)
     number, unit = match.groups()
     if unit not in dimension.units:
-        raise _wrong_unit(unit, dimension, hint)
+        raise _wrong_unit(Decimal(number), unit, dimension, hint)
     return _in_range(float(Decimal(number) * dimension.units[unit]), dimension, unit)
 
 
@@ -130,14 +120,20 @@ def _bounds(dimension: Dimension) -> tuple[str, str]:
     return str(dimension.least), str(dimension.most)
 
 
-def _wrong_unit(unit: str, dimension: Dimension, hint: str) -> Exception:
+def _wrong_unit(number: Decimal, unit: str, dimension: Dimension, hint: str) -> Exception:
     if not unit:
-        return refuse(f"{dimension.one} needs its unit", allowed=dimension.allowed, hint=hint)
+        message = f"{dimension.one} needs its unit"
+        return refuse(message, allowed=dimension.allowed, hint=bare_number(number, dimension))
     meant = next((other.one for other in _DIMENSIONS if unit in other.units), "")
     if meant:
         return refuse(f"expected {dimension.one}, this is {meant}", allowed=dimension.allowed, hint=hint)
-    nearest = next((known for known in dimension.units if known.lower() == unit.lower()), "")
-    return refuse(f"unknown unit for {dimension.one}", allowed=dimension.allowed, nearest=nearest, hint=hint)
+    lines = other_spelling(number, unit, dimension)
+    # `3 MW` is no slip of the shift key: the nearest unit but for case is a thousand million times less.
+    nearest = next(
+        (known for known in dimension.units if known.lower() == unit.lower() and known[0].lower() != "m"), ""
+    )
+    message = f"unknown unit for {dimension.one}"
+    return refuse(message, allowed=dimension.allowed, nearest=nearest, hint=which(lines) or hint)
 
 
 def _parsed(dimension: Dimension) -> BeforeValidator:

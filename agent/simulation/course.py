@@ -21,6 +21,10 @@ _LOST = {
 _NONE: frozenset[str] = frozenset()
 
 
+LONGEST_S = 366 * 86_400.0
+"""The longest trace that is played: a time stamp in milliseconds, taken for seconds, is thousands of years."""
+
+
 class CourseError(ValueError):
     """A trace that no device can be simulated through; the message says what it lacks."""
 
@@ -62,12 +66,21 @@ class Course:
         What a trace lacks is taken from the device: its usual ambient, and its supply whenever a recorded
         power source says `external`. `requests_hz` is the load where the trace has none.
         """
-        tracks, seconds = trace.tracks, int(trace.duration_s)
+        # A column in which every cell is empty says no more than none: a sensor that was never there.
+        tracks = {name: track for name, track in trace.tracks.items() if any(v is not None for v in track.values)}
+        seconds = int(min(trace.duration_s, LONGEST_S + 1.0))
+        if not 1 <= seconds <= LONGEST_S:
+            lasts = f"lasts {trace.duration_s:.6g} s"
+            raise CourseError(f"{trace.name}: the trace {lasts}; from 1 s to a year can be simulated")
         if "requests" not in tracks and requests_hz is None:
-            raise CourseError(f"{trace.name}: the trace has no column requests_hz; say how many with --requests")
-        charge = tracks[BATTERY].values[0] if BATTERY in tracks else None
+            lacks = "has no value in" if "requests" in trace.tracks else "has no"
+            raise CourseError(f"{trace.name}: the trace {lacks} column requests_hz; say how many with --requests")
+        charges = tracks[BATTERY].values if BATTERY in tracks else ()
+        charge = next((each for each in charges if isinstance(each, float)), None)
         source = _words(tracks.get(POWER_SOURCE), trace, seconds)
-        plugged = [device.supply_w if word == "external" else 0.0 for word in source]
+        # Where nothing says so, a device without a battery runs on its supply, and one with a battery on that.
+        without = {"external", ""} if device.battery_wh is None else {"external"}
+        plugged = [device.supply_w if word in without else 0.0 for word in source]
         return cls(
             name=trace.name,
             clock_s=trace.clock_s,

@@ -73,7 +73,7 @@ class Control:
 
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
-        self._state = ControlState(self._state.point, self._state.switched_at, learned=self._state.learned)
+        self._state = replace(self._state, holding=frozenset(), since={}, turns=None)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
@@ -143,6 +143,9 @@ class Control:
     def _announce(self, decision: Decision) -> None:
         """Emit a decision when it says something new, not at every step."""
         last = self.decision
+        undoing = decision.undoing if last is None or last.undoing != decision.undoing else ""
+        if undoing:
+            self._emit(Event(EventKind.FAULT, undoing, {"rule": decision.rule, "point": decision.point}))
         if last is None or (last.rule, last.wanted, last.fits) != (decision.rule, decision.wanted, decision.fits):
             text = f"wants {decision.wanted}: {decision.reason}"
             details: dict[str, object] = {

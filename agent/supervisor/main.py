@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from agent import config as configuration
-from agent.boards import find_profile
-from agent.config import AgentConfig
+from agent.config import AgentConfig, board_profile
 from agent.documents import parse, read
 from agent.models.bundle import open_bundle
 from agent.models.errors import BundleError
@@ -75,7 +74,7 @@ def _open(
         held.enter_context(state_directory.held(config.state_dir))
         end_left_over(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
-        profile = None if config.board is None else find_profile(config.board)
+        profile = board_profile(config)
         board = None if profile is None else profile.board
         local = parse(read(config.policy), str(config.policy))
         latest_time = LatestTime(config.state_dir)

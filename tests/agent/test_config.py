@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agent.config import load_config
+from agent.config import board_profile, load_config
 from agent.documents import DocumentError
 
 LEAST = """\
@@ -239,3 +239,47 @@ def test_a_spool_too_small_for_its_own_log_is_refused(tmp_path: Path) -> None:
         load_config(file)
     file.write_text(file.read_text().replace("64 KiB", "1 MiB"))
     assert load_config(file).spool.max_size == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("board", "nearest"),
+    [
+        ("rasberry-pi-4", "raspberry-pi-4"),
+        ("raspberry-pi-3", "raspberry-pi-5"),
+        ("RaspberryPi 5", "raspberry-pi-5"),
+        ("mac_mini", "mac-mini"),
+        ("vax", ""),
+    ],
+)
+def test_an_unknown_board_is_shown_where_it_is_named(directory, board, nearest):
+    said = refused(directory, LEAST + f"board: {board}\n").splitlines()
+    assert said[0] == "etc/agent.yaml:5:8: board: no such board profile"
+    assert f"     found: {board}" in said
+    assert any(line.startswith("     allowed: field-box, ") for line in said)
+    assert [line for line in said if "nearest" in line] == ([f"     nearest: {nearest}"] if nearest else [])
+
+
+@pytest.mark.parametrize(
+    ("profile", "what"),
+    [
+        (None, "box.yaml:1:1: can't be read: No such file or directory"),
+        ("tidegate_board: 1\n", "box.yaml:1:1: name: missing key `name` and 3 more"),
+        ("tidegate_board: 2\n[", "box.yaml:"),
+    ],
+)
+def test_a_profile_that_cant_be_used_is_shown_where_it_is_named(directory, profile, what):
+    if profile is not None:
+        (directory / "box.yaml").write_text(profile)
+    config = loaded(directory, LEAST + "board: box.yaml\n")
+    with pytest.raises(DocumentError) as caught:
+        board_profile(config)
+    said = str(caught.value)
+    assert said.startswith("etc/agent.yaml:5:8: board: the board's profile can't be used")
+    assert "     found: box.yaml" in said
+    assert "     allowed: a path to a valid board profile, or one of field-box" in said
+    assert f"     hint: {directory.resolve()}/{what}" in said
+
+
+def test_a_profile_that_can_be_used_is_the_one_named(directory):
+    assert board_profile(loaded(directory, LEAST)) is None
+    assert board_profile(loaded(directory, LEAST + "board: field-box\n")).board.name == "field-box"

@@ -37,7 +37,22 @@ def test_check_looks_points_up_on_a_ladder(named):
     output = said("policy", "check", named, "--ladder", LADDER, code=78)
     assert f"{named}:5:16: default.use: no such point on the ladder" in output
     assert "nearest: int8" in output
+    allowed = [word for line in output.splitlines() if "allowed: full" in line for word in line.split(", ")]
+    assert [word for word in allowed if word.endswith("full")] == ["     allowed: full"]
+    assert "one of full, mixed, int8, int8-skip-16;" in output
     assert f"{named}:7:49: rules[0].use: the ceiling forbids this point" in output
+
+
+def test_check_warns_of_a_rule_that_undoes_itself(tmp_path):
+    flapping = tmp_path / "flap.yaml"
+    rule = "{name: slow, when: {latency: {above: 65 ms, until: 40 ms}}, use: cheapest}"
+    flapping.write_text(f"tidegate: 1\nname: f\nversion: 1\nmax_accuracy_loss: 12 %\nrules:\n  - {rule}\n")
+    assert "warning" not in said("policy", "check", flapping)
+    output = said("policy", "check", flapping, "--ladder", LADDER, "--board", "field-box")
+    assert f"{flapping}:6:34: rules[0].when.latency: warning: rule 'slow' undoes itself" in output
+    assert "full takes 72 ms, which begins it (above 65 ms)" in output
+    assert "write `goals: {latency_p95: 65 ms}` in place of the rule" in output
+    assert "valid: f version 1, 1 rules, 1 warning" in output
 
 
 @pytest.mark.parametrize("ladder", ["bundles/digits", "bundles/digits/ladder.json", "ladders/camera.yaml"])
@@ -108,6 +123,17 @@ def test_simulate_needs_a_load_a_policy_and_a_trace(tmp_path):
     assert "--requests" in said("policy", "simulate", "--trace", day, "--policy", CAMERA, code=65)
     assert "48.0 Wh" in said("policy", "simulate", "--trace", day, "--fit")
     assert "no readable file" in said("policy", "simulate", "--trace", tmp_path / "none.csv", code=65)
+
+
+def test_fit_says_what_a_day_does_not_show_and_prints_no_number_for_it(tmp_path):
+    day = tmp_path / "day.csv"
+    day.write_text("time_s,power_w,temperature_c\n" + "".join(f"{at},,40\n" for at in range(0, 600, 10)))
+    assert "the column power_w has no value" in said("policy", "simulate", "--trace", day, "--fit", code=65)
+    day.write_text("time_s,power_w\n" + "".join(f"{at},{3 + at % 4}\n" for at in range(0, 600, 10)))
+    output = said("policy", "simulate", "--trace", day, "--fit")
+    assert "# battery: this day does not show it: the trace has no column battery_percent" in output
+    assert "nan" not in output
+    assert json.loads(said("policy", "simulate", "--trace", day, "--fit", "--json"))["battery_wh"] is None
 
 
 def test_a_recording_is_a_trace_that_can_be_read_again(tmp_path):
