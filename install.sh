@@ -336,6 +336,7 @@ ensure_packages() {
     have umockdev-run || missing="$missing umockdev"
     have fusermount3 || missing="$missing fuse3"
     have unshare || missing="$missing util-linux"
+    have upsd || missing="$missing nut-server"
   fi
   [ -n "$missing" ] || return 0
   as_root=""

@@ -52,7 +52,7 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield from _standing(status)
     yield from _decision(status)
     yield from _service(status)
-    for trouble in getattr(status, "troubles", ()):
+    for trouble in status.troubles:
         yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
     for age, note in enumerate(reversed(notes)):
         yield Row(11 + 20 * age, "note", note, at_most=2, more=13.1)
@@ -177,7 +177,7 @@ def format_share(share: float | None) -> str:
 
 
 def _telemetry(telemetry: TelemetryStatus) -> str:
-    reason = getattr(telemetry, "reason", "")
+    reason = telemetry.reason
     where = (f" at {telemetry.broker}" if telemetry.broker else "") + (f" ({reason})" if reason else "")
     if telemetry.dropped is None:
         return f"{telemetry.link}{where}: the spool can't be read"
