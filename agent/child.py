@@ -6,6 +6,7 @@ data to it. It ends when its parent ends.
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 from agent import child_main
@@ -15,9 +16,11 @@ from agent.import_path import absolute_python_path
 def command(module: str, *arguments: str) -> list[str]:
     """The command line for `python -m MODULE ARGUMENT...`, to be started by this process, with `environment()`.
 
-    The child is killed when the thread that starts it ends, and so with its process.
+    The child ends with this process. Where the main thread starts it, the kernel sees to that; what it sees of any
+    other thread is the thread's end, so there the child looks for itself.
     """
-    return _command(str(os.getpid()), module, arguments)
+    by_kernel = threading.current_thread() is threading.main_thread()
+    return _command(f"{'' if by_kernel else child_main.LOOKS_ITSELF}{os.getpid()}", module, arguments)
 
 
 def independent_command(module: str, *arguments: str) -> list[str]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LOOKS_ITSELF = "~"
+"""Before PARENT: the kernel would take the end of the thread that starts the child for that process's end."""
 INDEPENDENT = "-"
 """In place of PARENT: a process that goes on when whoever started it ends."""
 
@@ -40,7 +42,7 @@ def main() -> None:
     if parent != INDEPENDENT:
         from agent.parent import end_with  # noqa: PLC0415 - only now is it ours for sure
 
-        end_with(int(parent))
+        end_with(int(parent.removeprefix(LOOKS_ITSELF)), by_kernel=not parent.startswith(LOOKS_ITSELF))
     take_name(module)
     import_own("drivers")
     sys.argv[1:] = arguments

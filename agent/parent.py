@@ -20,6 +20,7 @@ class _Tie:
     """Whose end is ours, and how long we may take for it."""
 
     parent: int
+    by_kernel: bool
     grace_s: float = 0.0
     watched: bool = False
 
@@ -27,12 +28,15 @@ class _Tie:
 _ties: list[_Tie] = []
 
 
-def end_with(parent: int) -> None:
-    """Be killed when the process `parent`, which started this one, ends; at once if it has ended already."""
-    tie = _Tie(parent)
+def end_with(parent: int, *, by_kernel: bool = True) -> None:
+    """End when the process `parent`, which started this one, ends; at once if it has ended already.
+
+    `by_kernel` has the kernel do it, also while this process is stopped: when the thread that started it ends.
+    """
+    tie = _Tie(parent, by_kernel)
     _ties[:] = [tie]
     # SIGTERM would wait while this process is stopped or deep in a library, with its parent's sockets open.
-    if not _ask_the_kernel(signal.SIGKILL):
+    if not (by_kernel and _ask_the_kernel(signal.SIGKILL)):
         _start_watch(tie)
     if os.getppid() != parent:
         os._exit(os.EX_UNAVAILABLE)
@@ -43,8 +47,9 @@ def finish_within(grace_s: float) -> None:
     for tie in _ties:
         tie.grace_s = grace_s
         _start_watch(tie)
-        # One that is stopped can't notice anything; to one that runs this signal is nothing.
-        _ask_the_kernel(signal.SIGCONT)
+        if tie.by_kernel:
+            # One that is stopped can't notice anything; to one that runs this signal is nothing.
+            _ask_the_kernel(signal.SIGCONT)
 
 
 def _ask_the_kernel(number: signal.Signals) -> bool:

@@ -18,7 +18,7 @@ from agent.telemetry.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
 ROOT = Path(__file__).parent.parent
 
 # Options of other programs that messages advise.
-OF_OTHERS = {"--user"}
+OF_OTHERS = {"--user"} | set(re.findall(r"--[a-z-]+(?=\))", (ROOT / "install.sh").read_text()))
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -193,7 +193,7 @@ class Spool:
         """Whether there is a file with something in it, which a full disk does not leave of a new one."""
         try:
             return self._path.stat().st_size > 0
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True

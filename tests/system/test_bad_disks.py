@@ -80,6 +80,7 @@ assert agent.end() == 0
     )
 
 
+@pytest.mark.slow
 def test_a_first_start_on_a_full_disk_serves(tmp_path: Path) -> None:
     run(
         """
@@ -100,7 +101,7 @@ assert agent.status().telemetry.spooled >= status.telemetry.spooled
     )
 
 
-@pytest.mark.parametrize("before", ["first start", "restart"])
+@pytest.mark.parametrize("before", [pytest.param("first start", marks=pytest.mark.slow), "restart"])
 def test_a_read_only_state_directory_serves(tmp_path: Path, before: str) -> None:
     first = "agent.start(); agent.end()" if before == "restart" else "state.mkdir()"
     run(
@@ -144,7 +145,14 @@ def test_a_state_directory_taken_away_is_made_again(start_agent: StartAgent) -> 
 STATE_FILES = ["session", "operating_point", "drift.json", "controls.json", "lock", "spool.db", "spool.db.seq"]
 
 
-@pytest.mark.parametrize("what", ["directory", "noise", "empty", "pipe", "dangling link"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "directory",
+        "noise",
+        *(pytest.param(what, marks=pytest.mark.slow) for what in ("empty", "pipe", "dangling link")),
+    ],
+)
 def test_whatever_stands_in_place_of_its_files_an_agent_serves(start_agent: StartAgent, what: str) -> None:
     agent = start_agent()
     agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)

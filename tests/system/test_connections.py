@@ -167,6 +167,7 @@ def test_an_upload_that_is_broken_off_is_one_line(house: House) -> None:
     assert "Traceback" not in house.log
 
 
+@pytest.mark.slow
 def test_a_worker_that_lost_its_files_is_replaced_and_says_so_in_few_lines(house: House) -> None:
     pid, needed = house.worker.pid, house.worker.num_fds()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (needed, needed))

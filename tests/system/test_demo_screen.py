@@ -27,7 +27,15 @@ def missing(text: str) -> list[str]:
 
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (80, 15), (120, 40)])
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (80, 24),
+        (60, 20),
+        pytest.param(80, 15, marks=pytest.mark.slow),
+        pytest.param(120, 40, marks=pytest.mark.slow),
+    ],
+)
 def test_every_frame_shows_what_matters(columns: int, lines: int) -> None:
     frames: list[str] = []
     with Terminal([*DEMO, "10"], columns, lines) as terminal:
@@ -60,7 +68,9 @@ def test_another_size_in_the_middle_of_the_run_leaves_no_rest_behind() -> None:
 
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)]
+)
 def test_without_colour_the_words_say_it_all(environment: dict[str, str]) -> None:
     with Terminal([*DEMO, "8"], 80, 24, **environment) as terminal:
         texts: list[str] = []
@@ -76,6 +86,7 @@ def test_without_colour_the_words_say_it_all(environment: dict[str, str]) -> Non
 
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
+@pytest.mark.slow
 def test_a_terminal_of_plain_letters_gets_plain_letters() -> None:
     with Terminal([*DEMO, "6"], 80, 24, PYTHONIOENCODING="ascii") as terminal:
         texts: list[str] = []

@@ -2,7 +2,9 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from agent_process import BELOW_FULL, AgentProcess, pinned
@@ -29,17 +31,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def fill(disk: Path) -> Path:
-    """Leave not one byte free."""
+PAGE = 4096
+"""What a tmpfs gives out at once."""
+
+
+@contextmanager
+def kept_full(disk: Path) -> Iterator[None]:
+    """Not one byte is free there, whatever the agent gives up; afterwards there is room."""
+    over = Event()
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        size = 1 << 20
-        while size:
-            try:
-                file.write(b"\0" * size)
-            except OSError:
-                size //= 2
-    return filler
+
+    def fill() -> None:
+        with filler.open("wb", buffering=0) as file:
+            size = 1 << 20
+            while not over.wait(0 if size else 0.005):
+                try:
+                    file.write(b"\0" * (size or PAGE))
+                except OSError:
+                    size //= 2
+
+    thread = Thread(target=fill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        filler.unlink()
 
 
 def test_a_push_on_a_full_disk_waits_and_is_taken_when_there_is_room(
@@ -48,13 +66,12 @@ def test_a_push_on_a_full_disk_waits_and_is_taken_when_there_is_room(
     agent = start_agent(broker, allow_unsigned=True, state_dir=str(small_disk / "state"))
     agent.wait_until(lambda status: status.telemetry.link == "online")
     target = Target("device", agent.device)
-    filler = fill(small_disk)
-    assert push(broker.address, target, pinned(BELOW_FULL, 2), 2, 8.0).outcome != "accepted"
-    status = agent.status()
-    assert (status.policy.version, status.policy_pushes_applied) == (1, 0)
-    assert any("has to wait" in str(event["text"]) for event in status.recent)
-    assert agent.ask()[0] == 200
-    filler.unlink()
+    with kept_full(small_disk):
+        assert push(broker.address, target, pinned(BELOW_FULL, 2), 2, 8.0).outcome != "accepted"
+        status = agent.status()
+        assert (status.policy.version, status.policy_pushes_applied) == (1, 0)
+        assert any("has to wait" in str(event["text"]) for event in status.recent)
+        assert agent.ask()[0] == 200
     assert agent.wait_until(lambda status: status.policy.version == 2, 60).point
     assert push(broker.address, target, pinned("full", 3), 3).outcome == "accepted"
     agent.kill()

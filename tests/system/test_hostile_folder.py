@@ -43,6 +43,7 @@ def test_nothing_in_the_working_directory_is_run_or_stops_the_service(
     assert list(hostile.rglob("*.ran")) == []
 
 
+@pytest.mark.slow
 def test_trials_and_measurements_run_our_own_code_there(hostile: Path) -> None:
     trials = contest(open_bundle(BUNDLE), [ENGINE], None)
     assert trials[0].latency_ms is not None, trials[0].reason

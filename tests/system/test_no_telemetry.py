@@ -61,6 +61,7 @@ def test_a_worker_that_serves_and_switches_leaves_nothing_at_home(
     assert [file for file in home.rglob("*") if file.is_file()] == []
 
 
+@pytest.mark.slow
 def test_trials_measurements_and_commands_leave_nothing_at_home(home: Path) -> None:
     assert contest(open_bundle(BUNDLE), [ENGINE], None)[0].latency_ms is not None
     assert measure_process(BUNDLE, rungs(ENGINE)[-1]) is not None

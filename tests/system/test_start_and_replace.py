@@ -39,7 +39,9 @@ def gone(process: psutil.Process, within_s: float = 10.0) -> bool:
     return True
 
 
-@pytest.mark.parametrize("moment", ["starting", "starting and stopped", "serving and stopped"])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("starting", marks=pytest.mark.slow), "starting and stopped", "serving and stopped"]
+)
 def test_a_killed_supervisors_worker_keeps_nobody_out(
     tmp_path: Path, start_agent: StartAgent, moment: str
 ) -> None:
@@ -156,7 +158,7 @@ def test_weights_that_changed_refuse_a_switch_and_cost_no_worker(tmp_path: Path)
     asyncio.run(switch())
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_sockets_whose_files_are_deleted_come_back(tmp_path: Path, start_agent: StartAgent, whole: bool) -> None:
     sockets = tmp_path / "run"
     agent = start_agent(listen={"unix": str(sockets / "tidegate.sock"), "tcp": 0})

@@ -91,7 +91,7 @@ def test_classification_compares_each_network_with_itself(monkeypatch: pytest.Mo
 
 def test_pictures_without_matplotlib_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(PlotError, match=r"tidegate\[plot\]"):
+    with pytest.raises(PlotError, match=r"matplotlib is missing; install it: .* -m pip install"):
         write_plot(tmp_path / "x.png", [], "rule", "skip_ratio", "title")
 
 

@@ -173,8 +173,8 @@ def test_another_seed_starts_anew(request_: Request) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"model": "nowhere"}, BuildError, "say package.module:factory"),
-        ({"model": "no_such_module:f"}, BuildError, "No module named"),
+        ({"model": "nowhere"}, BuildError, "say package.module:function"),
+        ({"model": "no_such_module:f"}, BuildError, "no module no_such_module"),
         ({"model": f"{__name__}:not_a_model"}, BuildError, "needed is a torch.nn.Module"),
         ({"model": f"{__name__}:scalar", "plan": Plan()}, BuildError, "threshold:0.5"),
         ({"plan": Plan()}, BuildError, "certify --risk disagreement"),

@@ -71,5 +71,5 @@ def test_an_unknown_engine_is_told_what_there_is() -> None:
 
 def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.engines.catalog.installed_version", lambda name: "1" if name == "torch" else None)
-    with pytest.raises(UnknownEngine, match=r"tidegate\[onnx\]"):
+    with pytest.raises(UnknownEngine, match=r"onnxruntime is missing; install it: .* -m pip install"):
         open_engine("onnx", BUNDLE)

@@ -13,11 +13,17 @@ from agent.calibration.plan import ALPHAS, DELTA
 from agent.engines.bundle_check import verify
 from agent.engines.catalog import open_engine
 from agent.engines.engine import Engine
+from agent.engines.processor import weight_limit
+from agent.engines.quantization import WEIGHT_LIMIT
 from agent.models.bundle import Bundle, open_bundle
 from agent.models.ladder import OperatingPoint
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "profiles" / "bundles" / "digits"
+
+
+SLACK = 1 if weight_limit() == WEIGHT_LIMIT else 3
+"""In samples. Where 8-bit products are added in 16 bits, weights have 7 bits, and certified was the other way."""
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +64,13 @@ def test_its_ladder_mixes_skips_stand_ins_exits_and_precisions(bundle: Bundle) -
 def test_figures_are_what_the_report_part_shows(
     bundle: Bundle, engines: dict[str, Engine], point: OperatingPoint
 ) -> None:
-    """One sample of slack: another processor's rounding may tip one answer or one gate."""
+    """With a little slack: another processor's rounding may tip an answer or a gate."""
     samples = bundle.samples()
     full = engines[bundle.ladder.full.engine].prepare(bundle.ladder.full).run(samples.inputs()).outputs.argmax(1)
     variant = engines[point.engine].prepare(point)
     answer = variant.run(samples.inputs())
     given = answer.outputs.argmax(1)
-    one = 1.01 / len(samples.labels)
+    one = (SLACK + 0.01) / len(samples.labels)
     figures = point.figures
     assert figures.n == len(samples.labels)
     assert (given == samples.labels).mean() == pytest.approx(figures.accuracy, abs=one)
@@ -90,7 +96,7 @@ def test_certificates_follow_from_the_certify_part(
     share = DELTA / len(ALPHAS) / max(1, len(bundle.calibration.engines))
     assert certificate is not None
     assert certificate.n == len(part)
-    assert abs(failures - certificate.failures) <= 1
+    assert abs(failures - certificate.failures) <= SLACK
     assert binomial_cdf(certificate.failures, certificate.n, certificate.alpha) <= share
 
 

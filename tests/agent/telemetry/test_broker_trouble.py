@@ -198,6 +198,7 @@ def test_a_listener_that_hangs_up(tmp_path: Path) -> None:
     assert "ends the connection without an answer" in reason
 
 
+@pytest.mark.slow
 def test_an_http_server(tmp_path: Path) -> None:
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
