@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from agent.models.bundle import open_bundle
 
-ATTEMPTS = 20
+ATTEMPTS = 60
 """Tries per request; between a worker's death and the next one's first answer a client waits and asks again."""
 RETRY_AFTER_S = 0.25
 TIMEOUT_S = 30.0

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from agent.messages import Served
 from agent.policy.explain import Explanation
@@ -158,7 +158,10 @@ async def fetch_status(path: Path) -> Status:
     """The status of the agent whose state directory holds `path`. Raises StatusError."""
     async with open_agent(path) as (reader, _):
         document = await reader.read()
-    return _status.validate_json(document)
+    try:
+        return _status.validate_json(document)
+    except ValidationError:
+        raise StatusError(f"{path}: the agent hung up; its log says more") from None
 
 
 @asynccontextmanager
@@ -177,3 +180,6 @@ async def open_agent(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, as
         raise StatusError(f"{path}: not allowed; run as the agent's user or group") from None
     except TimeoutError:
         raise StatusError(f"{path}: the agent does not answer; its log says more") from None
+    except OSError as error:
+        # It hung up while it ends or starts over, or so many ask that the kernel takes no more.
+        raise StatusError(f"{path}: the agent can't be asked just now: {error.strerror}; try again") from None
