@@ -25,7 +25,7 @@ EXACT = 2e-4
 HOSTS = {host.name: host for host in hosts_for(("packed", "onnx"))}
 EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
@@ -34,7 +34,7 @@ def test_every_operator_has_bounds_and_is_drawn_here() -> None:
 
 
 @EACH
-@settings(FEW, max_examples=25)
+@settings(FEW, max_examples=12)
 @given(data=st.data())
 def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> None:
     network = drawn(data, operator, shape, call)
