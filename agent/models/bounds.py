@@ -215,11 +215,11 @@ def _average_pool(node: Node, operand: Operand) -> Bounds:
 
 
 def _times(first: Bounds, second: Bounds) -> Bounds:
-    ends = [_finite_zero(a, b) for a in (first.low, first.high) for b in (second.low, second.high)]
+    ends = [_end_times_end(a, b) for a in (first.low, first.high) for b in (second.low, second.high)]
     return UNKNOWN if any(math.isnan(end) for end in ends) else Bounds(min(ends), max(ends))
 
 
-def _finite_zero(first: float, second: float) -> float:
+def _end_times_end(first: float, second: float) -> float:
     """A product of two ends, where zero times infinity is zero: no value is infinite, bounds are."""
     return 0.0 if 0 in (first, second) else first * second
 
