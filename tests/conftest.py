@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from agent.fleet.broker import LocalBroker, find_mosquitto
+from tidegate.fleet.broker import LocalBroker, find_mosquitto
 
 # On a busy machine a deadline fails of nothing; what a test takes is the time limit's of the whole run.
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

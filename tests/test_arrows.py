@@ -11,33 +11,84 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FORBIDDEN = {
-    "drivers": ("agent", "torch"),
-    "agent/policy": ("agent.supervisor", "agent.worker", "agent.engines", "agent.telemetry", "agent.cli", "torch"),
-    "agent/models/ladder.py": ("agent", "torch", "numpy", "pathlib", "socket", "os"),
-    "agent/telemetry": ("agent.supervisor", "agent.worker", "agent.engines", "agent.models", "agent.cli", "torch"),
-    "agent/supervisor": ("agent.worker", "agent.engines", "agent.calibration", "agent.cli", "torch"),
-    "agent/worker": ("agent.supervisor", "agent.policy", "agent.telemetry", "agent.calibration", "drivers"),
-    "agent/engines": ("agent.worker", "agent.supervisor", "agent.policy", "agent.calibration", "drivers"),
-    "agent/models": ("agent.engines", "agent.worker", "agent.supervisor", "agent.policy", "drivers"),
-    "agent/calibration": ("agent.worker", "agent.supervisor", "agent.policy", "agent.telemetry", "agent.cli"),
-    "agent/simulation": (
-        "agent.supervisor",
-        "agent.worker",
-        "agent.engines",
-        "agent.telemetry",
-        "agent.cli",
+    "drivers": ("tidegate", "torch"),
+    "agent/tidegate/policy": (
+        ".supervisor",
+        ".worker",
+        ".engines",
+        ".telemetry",
+        ".cli",
         "torch",
     ),
-    "agent/boards": ("agent.supervisor", "agent.worker", "agent.engines", "agent.telemetry", "agent.cli", "torch"),
-    "agent/fleet": ("agent.supervisor", "agent.worker", "agent.engines", "torch"),
+    "agent/tidegate/models/ladder.py": ("tidegate", "torch", "numpy", "pathlib", "socket", "os"),
+    "agent/tidegate/telemetry": (
+        ".supervisor",
+        ".worker",
+        ".engines",
+        ".models",
+        ".cli",
+        "torch",
+    ),
+    "agent/tidegate/supervisor": (
+        ".worker",
+        ".engines",
+        ".calibration",
+        ".cli",
+        "torch",
+    ),
+    "agent/tidegate/worker": (
+        ".supervisor",
+        ".policy",
+        ".telemetry",
+        ".calibration",
+        "tidegate_drivers",
+    ),
+    "agent/tidegate/engines": (
+        ".worker",
+        ".supervisor",
+        ".policy",
+        ".calibration",
+        "tidegate_drivers",
+    ),
+    "agent/tidegate/models": (
+        ".engines",
+        ".worker",
+        ".supervisor",
+        ".policy",
+        "tidegate_drivers",
+    ),
+    "agent/tidegate/calibration": (
+        ".worker",
+        ".supervisor",
+        ".policy",
+        ".telemetry",
+        ".cli",
+    ),
+    "agent/tidegate/simulation": (
+        ".supervisor",
+        ".worker",
+        ".engines",
+        ".telemetry",
+        ".cli",
+        "torch",
+    ),
+    "agent/tidegate/boards": (
+        ".supervisor",
+        ".worker",
+        ".engines",
+        ".telemetry",
+        ".cli",
+        "torch",
+    ),
+    "agent/tidegate/fleet": (".supervisor", ".worker", ".engines", "torch"),
 }
-"""For each part, what it must not import; a package's name forbids what is in it too."""
+"""For each part, what it must not import (`.x` is tidegate.x); a package's name forbids what is in it too."""
 
 PURE = (
     "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan samples turns"
     " units"
 )
-DECIDES = (*(f"agent/policy/{name}.py" for name in PURE.split()), "agent/simulation")
+DECIDES = (*(f"agent/tidegate/policy/{name}.py" for name in PURE.split()), "agent/tidegate/simulation")
 INPUT_OUTPUT = ("os", "pathlib", "socket", "time", "asyncio", "threading", "subprocess", "sqlite3")
 
 
@@ -56,6 +107,7 @@ def imported(source: Path) -> Iterator[str]:
 
 
 def offenders(part: str, forbidden: tuple[str, ...]) -> list[str]:
+    forbidden = tuple(f"tidegate{name}" if name.startswith(".") else name for name in forbidden)
     return [
         f"{source.relative_to(ROOT)} imports {name}"
         for source in sources(part)
@@ -78,9 +130,9 @@ def test_deciding_does_no_input_or_output(source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("agent.cli.main", ("torch", "onnxruntime")),
-        ("agent.supervisor.__main__", ("torch", "onnxruntime", "numpy", "typer", "rich", "starlette")),
-        ("drivers.catalog", ("torch", "numpy", "pydantic")),
+        ("tidegate.cli.main", ("torch", "onnxruntime")),
+        ("tidegate.supervisor.__main__", ("torch", "onnxruntime", "numpy", "typer", "rich", "starlette")),
+        ("tidegate_drivers.catalog", ("torch", "numpy", "pydantic")),
     ],
 )
 def test_what_costs_memory_stays_out(module: str, heavy: tuple[str, ...]) -> None:

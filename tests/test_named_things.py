@@ -11,9 +11,9 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from agent.cli.main import app
-from agent.config import AgentConfig
-from agent.telemetry.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
+from tidegate.cli.main import app
+from tidegate.config import AgentConfig
+from tidegate.telemetry.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,7 +100,7 @@ def test_options_that_messages_name_exist() -> None:
         (place, option)
         for place, text in SENTENCES
         for option in re.findall(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)(?![a-z-])", text)
-        if "agent/bench/" not in place
+        if "agent/tidegate_bench/" not in place
     ]
     assert found
     assert [each for each in found if each[1] not in OPTIONS | OF_OTHERS] == []

@@ -11,18 +11,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent import child, child_main, import_path
+from tidegate import child, child_main, import_path
 
 ROOT = Path(__file__).parents[2]
 TRAP = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nraise SystemExit(__file__)\n"
 NAMES = """
-    agent/__init__ agent/child_main agent/cli/__init__ agent/cli/main drivers/__init__ yaml numpy torch onnxruntime
-    typer rich pydantic psutil platformdirs uvicorn starlette paho/__init__ safetensors asyncio logging subprocess
-    ctypes runpy random sitecustomize usercustomize
+    tidegate/__init__ tidegate/child_main tidegate/cli/__init__ tidegate/cli/main tidegate_drivers/__init__
+    yaml numpy torch onnxruntime typer rich pydantic psutil platformdirs uvicorn starlette paho/__init__
+    safetensors asyncio logging subprocess ctypes runpy random sitecustomize usercustomize
 """
 
 SHOW = (
-    "import agent.child, drivers, yaml, sys; print(agent.__file__, drivers.__file__, yaml.__file__, sys.argv[1:])"
+    "import tidegate.child as c, tidegate_drivers as d, yaml as y, sys; "
+    "print(c.__file__, d.__file__, y.__file__, sys.argv[1:])"
 )
 
 
@@ -65,21 +66,21 @@ def test_a_child_imports_nothing_from_where_it_stands(
     if python_path is not None:
         monkeypatch.setenv("PYTHONPATH", python_path)
     done = run(
-        child.command("agent.cli.main", "policy", "check", str(ROOT / "profiles/policies/demo-careful.yaml"))
+        child.command("tidegate.cli.main", "policy", "check", str(ROOT / "profiles/policies/demo-careful.yaml"))
     )
     assert done.returncode == 0, done.stderr
     assert list(hostile.rglob("*.ran")) == []
 
 
 @pytest.mark.parametrize(
-    "start", [[str(Path(sys.executable).with_name("tidegate"))], [sys.executable, "-m", "agent.cli.main"]]
+    "start", [[str(Path(sys.executable).with_name("tidegate"))], [sys.executable, "-m", "tidegate.cli.main"]]
 )
 def test_the_command_line_itself_leaves_the_working_directory_alone(hostile: Path, start: list[str]) -> None:
     if "-m" in start:
         # Python looks for what follows -m in the working directory first, before any line of ours.
-        for file in (hostile / "agent").rglob("*.py"):
+        for file in (hostile / "tidegate").rglob("*.py"):
             file.unlink()
-        for folder in (hostile / "agent" / "cli", hostile / "agent"):
+        for folder in (hostile / "tidegate" / "cli", hostile / "tidegate"):
             folder.rmdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
@@ -95,14 +96,14 @@ def test_the_command_line_itself_leaves_the_working_directory_alone(hostile: Pat
 
 
 def test_a_child_has_its_parents_code_whatever_comes_first_on_the_import_path(tmp_path: Path) -> None:
-    for package in ("agent", "drivers"):
+    for package in ("tidegate", "tidegate_drivers"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(TRAP)
     (tmp_path / "show.py").write_text(SHOW)
     done = run(child.command("show", "--to", "me"), PYTHONPATH=str(tmp_path))
-    agent_file, drivers_file, yaml_file, *arguments = done.stdout.split(maxsplit=3)
-    assert Path(agent_file) == ROOT / "agent" / "__init__.py"
-    assert Path(drivers_file) == ROOT / "drivers" / "__init__.py"
+    child_file, drivers_file, yaml_file, *arguments = done.stdout.split(maxsplit=3)
+    assert Path(child_file) == ROOT / "agent" / "tidegate" / "child.py"
+    assert Path(drivers_file) == ROOT / "drivers" / "tidegate_drivers" / "__init__.py"
     assert "site-packages" in yaml_file
     assert arguments == ["['--to', 'me']\n"]
 
@@ -116,7 +117,7 @@ def test_what_python_path_names_absolutely_is_kept() -> None:
 SLEEPS = "import time\nprint('up', flush=True)\ntime.sleep(60)\n"
 STARTS = (
     "import subprocess, sys, time\n"
-    "from agent import child\n"
+    "from tidegate import child\n"
     "held = subprocess.Popen(child.command('sleeps'), env={**child.environment(), 'PYTHONPATH': sys.argv[1]})\n"
     "print(held.pid, flush=True)\n"
     "time.sleep(60)\n"
@@ -149,7 +150,7 @@ def test_a_child_whose_parent_is_gone_before_its_first_line_does_nothing(tmp_pat
 
 FINISHES = """
 import os, sys, time
-from agent import parent
+from tidegate import parent
 if sys.argv[1] == "without the kernel":
     parent._ask_the_kernel = lambda number: False
 parent.end_with(os.getppid())
@@ -198,7 +199,7 @@ def test_a_child_that_may_finish_ends_all_the_same(tmp_path: Path, how: str) -> 
 def test_ps_tells_children_apart(tmp_path: Path) -> None:
     (tmp_path / "shows.py").write_text("print(open('/proc/self/comm').read())")
     assert run(child.command("shows"), PYTHONPATH=str(tmp_path)).stdout.strip() == "tidegate-shows"
-    assert child_main.INDEPENDENT in child.independent_command("agent.supervisor", "x")
+    assert child_main.INDEPENDENT in child.independent_command("tidegate.supervisor", "x")
 
 
 def test_no_other_file_starts_python() -> None:
@@ -210,4 +211,7 @@ def test_no_other_file_starts_python() -> None:
         for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "executable"
     }
-    assert users - {"agent/extras.py"} == {"agent/child.py", "agent/bench/driver_cost.py"}
+    assert users - {"agent/tidegate/extras.py"} == {
+        "agent/tidegate/child.py",
+        "agent/tidegate_bench/driver_cost.py",
+    }

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agent.config import board_profile, load_config
-from agent.documents import DocumentError
+from tidegate.config import board_profile, load_config
+from tidegate.documents import DocumentError
 
 LEAST = """\
 device: gate-7

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.extras import missing
-from agent.paths import profiles_directory
+from tidegate.extras import missing
+from tidegate.paths import profiles_directory
 
 BUNDLE = str(profiles_directory() / "bundles" / "digits")
 
@@ -18,7 +18,7 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
     """tidegate in a process in which these modules can't be imported."""
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({modules!r})); sys.argv[0] = 'tidegate'\n"
-        "from agent.cli.main import main; main()"
+        "from tidegate.cli.main import main; main()"
     )
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
@@ -34,7 +34,7 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
         ("sklearn", ("bundle", "build-demo", "--out", "{new}"), "scikit-learn>="),
         (
             "PIL",
-            ("bundle", "build", "--model", "agent.calibration.digits.net:DigitsNet", "--data", "{pictures}"),
+            ("bundle", "build", "--model", "tidegate.calibration.digits.net:DigitsNet", "--data", "{pictures}"),
             "pillow>=",
         ),
     ],
@@ -63,7 +63,7 @@ def version(name):
         raise metadata.PackageNotFoundError(name)
     return real(name)
 metadata.version = version
-from agent.cli.main import main
+from tidegate.cli.main import main
 main()
 """
 

@@ -3,7 +3,7 @@
 import io
 import logging
 
-from agent.folded_log import BURST_BYTES, BYTES_PER_S, FOLDED_S, FoldingHandler
+from tidegate.folded_log import BURST_BYTES, BYTES_PER_S, FOLDED_S, FoldingHandler
 
 
 class Log:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.messages import (
+from tidegate.messages import (
     LINE_LIMIT_BYTES,
     REASON_LIMIT,
     Ping,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers import catalog
-from drivers.reading import UNITS
-from drivers.sensor import Discovery
+from tidegate_drivers import catalog
+from tidegate_drivers.reading import UNITS
+from tidegate_drivers.sensor import Discovery
 
 
 @pytest.mark.parametrize("system", ["Linux", "Darwin"])

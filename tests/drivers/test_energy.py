@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.energy import CounterMeter, Moment, PowerMeter, step_j
-from drivers.energy_account import EnergyAccount
-from drivers.reading import Provenance, Reading, Unit
+from tidegate_drivers.energy import CounterMeter, Moment, PowerMeter, step_j
+from tidegate_drivers.energy_account import EnergyAccount
+from tidegate_drivers.reading import Provenance, Reading, Unit
 
 
 def at(seconds: float, slept: float = 0.0) -> Moment:

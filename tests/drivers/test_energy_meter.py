@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from drivers.catalog import discover_all
-from drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
-from drivers.reading import ENERGY, POWER, Provenance, Unit
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_bench import device_tree
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
+from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
+from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
 
 
 def nothing() -> None:
@@ -58,7 +58,7 @@ def test_a_meter_that_fails_on_the_way_gives_nothing() -> None:
 
 
 def test_a_meter_that_hangs_gives_nothing_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.energy_meter._JOIN_S", 0.1)
+    monkeypatch.setattr("tidegate_drivers.energy_meter._JOIN_S", 0.1)
     released = threading.Event()
 
     def hangs() -> float:
@@ -100,7 +100,7 @@ def test_an_external_meter_comes_before_all_others_and_a_ups_without_power_is_no
 
 def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     plug = Discovery("meter", (sensor(POWER),))
-    monkeypatch.setattr("drivers.energy_meter.discover_all", lambda meter: [plug])
+    monkeypatch.setattr("tidegate_drivers.energy_meter.discover_all", lambda meter: [plug])
     chip, topic = (find_energy_meter(named) for named in ("hwmon://ina219/power1", "mqtt://broker/plug"))
     assert isinstance(chip, Wattmeter)
     assert isinstance(topic, Wattmeter)

@@ -18,7 +18,7 @@ def test_report_holds_readings_answers_and_how_the_checks_ended(tmp_path: Path) 
     done = subprocess.run(
         [*command, "-k", "reason or mailbox"],
         cwd=tmp_path,
-        env={**os.environ, "TIDEGATE_HARDWARE": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "TIDEGATE_HARDWARE": "1", "PYTHONPATH": str(ROOT / "drivers")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from drivers.cpu_time import CpuTime
-from drivers.host import discover, read_percent
-from drivers.sensor import SensorError
+from tidegate_drivers.cpu_time import CpuTime
+from tidegate_drivers.host import discover, read_percent
+from tidegate_drivers.sensor import SensorError
 
 
 def test_memory_is_read() -> None:

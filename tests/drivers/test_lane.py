@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux import power_supply
-from drivers.reading import TEMPERATURE, Provenance, Snapshot, Unit
-from drivers.sampler import Sampler
-from drivers.sensor import Cost, Discovery, Sensor, WakeOn
+from tidegate_drivers.linux import power_supply
+from tidegate_drivers.reading import TEMPERATURE, Provenance, Snapshot, Unit
+from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, WakeOn
 
 WriteTree = Callable[[str], Path]
 
@@ -140,7 +140,7 @@ def test_discovery_that_breaks_later_costs_nothing_found() -> None:
 
 
 def test_value_that_is_lost_makes_the_driver_look_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.lane._LOOK_AFTER_LOSS_S", 0.0)
+    monkeypatch.setattr("tidegate_drivers.lane._LOOK_AFTER_LOSS_S", 0.0)
     moved = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon5", lambda: 60.0)
     values = iter([50.0])
     before = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon3", lambda: next(values), 0.02)
@@ -168,13 +168,13 @@ def test_cheap_sensors_are_read_before_dear_ones() -> None:
 def test_driver_that_was_found_too_late_hears_events_all_the_same(
     write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
-    monkeypatch.setattr("drivers.lane._LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
+    monkeypatch.setattr("tidegate_drivers.lane._LOOK_EVERY_S", 0.05)
     root, pipe = write_tree(BATTERY), Pipe()
     missed = Discovery("power_supply", again=partial(listening, root, pipe))
     with running(missed) as sampler:
         wait_for(sampler, lambda now: now.number("battery") == 41.0)
-        monkeypatch.setattr("drivers.lane._LOOK_EVERY_S", 1e6)
+        monkeypatch.setattr("tidegate_drivers.lane._LOOK_EVERY_S", 1e6)
         wait_for(sampler, lambda _: pipe.fileno() in sampler._watch._wakes)
         for slot in sampler._lanes[0]._slots:  # no poll comes before the event
             slot.due = time.monotonic() + 1e6

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from drivers.catalog import discover_all
-from drivers.reading import Value
-from drivers.survey import read_all_once
+from tidegate_bench import device_tree
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.reading import Value
+from tidegate_drivers.survey import read_all_once
 
 EXPECTATION = re.compile(r"^#= (.+?) ([=!-])(?: (.+))?$", re.MULTILINE)
 TREES = sorted((Path(__file__).parent / "trees").glob("*.tree"))
@@ -21,7 +21,7 @@ TREES = sorted((Path(__file__).parent / "trees").glob("*.tree"))
 @pytest.fixture(autouse=True)
 def _files_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing moves between two looks at a tree: there is nothing to wait for."""
-    monkeypatch.setattr("drivers.survey._SECOND_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr("tidegate_drivers.survey._SECOND_LOOK_AFTER_S", 0.0)
 
 
 def read(text: str, root: Path) -> tuple[dict[str, Value], dict[str, str]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from drivers.nvidia import discover
-from drivers.take import take
+from tidegate_drivers.nvidia import discover
+from tidegate_drivers.take import take
 
 
 class NVMLError(Exception):

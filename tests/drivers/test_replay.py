@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, UNITS, Provenance, Value
-from drivers.replay import ReplayTrace, discover
-from drivers.sensor import Discovery, SensorError
-from drivers.trace import Track
+from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE, UNITS, Provenance, Value
+from tidegate_drivers.replay import ReplayTrace, discover
+from tidegate_drivers.sensor import Discovery, SensorError
+from tidegate_drivers.trace import Track
 
 DAY = Path(__file__).parents[2] / "profiles/traces/field-camera-day.csv"
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.reading import (
+from tidegate_drivers.reading import (
     BATTERY,
     ENERGY,
     POWER,
@@ -22,9 +22,9 @@ from drivers.reading import (
     Unit,
     Value,
 )
-from drivers.sampler import Sampler
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
-from drivers.take import take
+from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.take import take
 
 BOUND_S = 20.0
 
@@ -245,7 +245,7 @@ def test_reason_is_of_what_was_found_then_of_a_permission_then_of_what_is_not_th
 
 
 def test_energy_is_added_from_power_where_no_driver_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
+    monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
     with running(discovery(sensor(POWER, lambda: 50.0))) as sampler:
         snapshot = wait_for(sampler, lambda now: (now.number(ENERGY) or 0.0) > 5.0)
         assert snapshot.readings[ENERGY].provenance is Provenance.ESTIMATED
@@ -253,7 +253,7 @@ def test_energy_is_added_from_power_where_no_driver_counts_it(monkeypatch: pytes
 
 
 def test_counted_energy_goes_before_added_energy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.watch._COALESCE_S", 0.02)
+    monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
     counted = Sensor(ENERGY, Unit.JOULE, Provenance.MEASURED, "counter", lambda: 0.25, 0.02)
     with running(discovery(sensor(POWER, lambda: 50.0), counted)) as sampler:
         wait_for(sampler, lambda now: sampler._account.reading is not None and now.number(ENERGY) == 0.25)

@@ -3,9 +3,9 @@
 import threading
 import time
 
-from drivers.reading import BATTERY, CPU, UNITS, Provenance, Value
-from drivers.sensor import Discovery, Refusal, Sensor, SensorError
-from drivers.survey import read_all_once
+from tidegate_drivers.reading import BATTERY, CPU, UNITS, Provenance, Value
+from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.survey import read_all_once
 
 
 def test_values_refusals_and_a_hanging_driver_side_by_side() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from drivers.reading import THROTTLED, Provenance
-from drivers.sensor import SensorError
-from drivers.take import take
-from drivers.throttling import HELD_S, Rise, discover, throttled
+from tidegate_drivers.reading import THROTTLED, Provenance
+from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.take import take
+from tidegate_drivers.throttling import HELD_S, Rise, discover, throttled
 
 WriteTree = Callable[[str], Path]
 

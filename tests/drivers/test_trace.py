@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
-from drivers.trace import ReplayTrace, TraceError, Track
+from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
+from tidegate_drivers.trace import ReplayTrace, TraceError, Track
 
 GOOD = "# assumed: nothing\ntime_s,battery_percent,power_source\n0,100,external\n10,50,battery\n"
 

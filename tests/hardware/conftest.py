@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from recording import Recording, who_asks
 
-from agent.bench.figures import machine
-from drivers.boards.board import read_board
-from drivers.catalog import discover_all
-from drivers.sensor import Discovery, WakeOn
-from drivers.survey import DriverReport, read_all_once
-from drivers.take import take
+from tidegate_bench.figures import machine
+from tidegate_drivers.boards.board import read_board
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.sensor import Discovery, WakeOn
+from tidegate_drivers.survey import DriverReport, read_all_once
+from tidegate_drivers.take import take
 
 REPORT = Path("tidegate-hardware.json")
 collect_ignore_glob = [] if os.environ.get("TIDEGATE_HARDWARE") == "1" else ["test_*.py"]

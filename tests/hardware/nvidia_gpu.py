@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "drivers"))
 
-from drivers import nvidia
-from drivers.sensor import Sensor
-from drivers.take import take
+from tidegate_drivers import nvidia
+from tidegate_drivers.sensor import Sensor
+from tidegate_drivers.take import take
 
 IDLE_S, LOAD_S, STEP_S = 5.0, 12.0, 0.2
 FILLED_BYTES = 1 << 30

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from drivers.apple.system import MacSystem
-from drivers.boards import vcio
-from drivers.linux import sysfs
+from tidegate_drivers.apple.system import MacSystem
+from tidegate_drivers.boards import vcio
+from tidegate_drivers.linux import sysfs
 
 _SECRET_LINE = re.compile(r"^.*SERIAL.*$", re.MULTILINE | re.IGNORECASE)
 _SECRET_KEY = re.compile(r"(<key>[^<]*serial[^<]*</key>\s*<(\w+)>)[^<]*(</\2>)", re.IGNORECASE)

@@ -10,14 +10,14 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.apple import powermetrics
-from drivers.apple.system import MacSystem
-from drivers.boards import vcio
-from drivers.catalog import discover_all
-from drivers.reading import POWER_SOURCE, UNITS, Freshness
-from drivers.sampler import Sampler
-from drivers.survey import DriverReport
-from drivers.take import take
+from tidegate_drivers.apple import powermetrics
+from tidegate_drivers.apple.system import MacSystem
+from tidegate_drivers.boards import vcio
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.reading import POWER_SOURCE, UNITS, Freshness
+from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.survey import DriverReport
+from tidegate_drivers.take import take
 
 WATCHED_S = 15.0
 PLUG_WITHIN_S = 60.0

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import yaml
 
-from agent import child
-from agent.bench.load import LoadClient, LoadSummary, UnixConnection
-from agent.engines.engine import REFERENCE
-from agent.fleet.broker import LocalBroker
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.supervisor.status import Status, StatusError, fetch_status
+from tidegate import child
+from tidegate.demo.client import LoadClient, LoadSummary, UnixConnection
+from tidegate.engines.engine import REFERENCE
+from tidegate.fleet.broker import LocalBroker
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.supervisor.status import Status, StatusError, fetch_status
 
 BUNDLE = profiles_directory() / "bundles" / "digits"
 ENGINE = "onnx"
@@ -88,7 +88,7 @@ class AgentProcess:
 
     def command(self) -> list[str]:
         """What starts it."""
-        return child.command("agent.cli.main", "run", "--config", str(self.config))
+        return child.command("tidegate.cli.main", "run", "--config", str(self.config))
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from agent_process import AgentProcess
 
-from agent.fleet.broker import LocalBroker
+from tidegate.fleet.broker import LocalBroker
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ try:
 finally:
     if agent._process and agent._process.poll() is None: agent.end()
     # Whatever the agent met, it was not a surprise to it.
-    assert "agent/telemetry/" not in agent.log() and "agent/supervisor/" not in agent.log(), agent.log()
+    assert "tidegate/telemetry/" not in agent.log() and "tidegate/supervisor/" not in agent.log(), agent.log()
 """
 
 

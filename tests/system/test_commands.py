@@ -9,11 +9,11 @@ from pathlib import Path
 from agent_process import BUNDLE, AgentProcess
 from terminal import Terminal
 
-from agent.paths import profiles_directory
+from tidegate.paths import profiles_directory
 
 
 def tidegate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "tidegate.cli.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
 
 
@@ -88,7 +88,7 @@ def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(
     start_agent: Callable[..., AgentProcess],
 ) -> None:
     agent = start_agent()
-    command = [sys.executable, "-m", "agent.cli.main", "status", "--config", str(agent.config)]
+    command = [sys.executable, "-m", "tidegate.cli.main", "status", "--config", str(agent.config)]
     with Terminal(command, 80, 24) as terminal:
         assert not terminal.follow(60)
         assert terminal.process.wait(10) == 0

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from agent_process import AgentProcess
 
-from agent.bench.load import UnixConnection
+from tidegate.demo.client import UnixConnection
 
 STRANGERS = 1300
 CLIENTS, REQUESTS = 20, 5

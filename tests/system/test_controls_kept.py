@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from agent.bench import device_tree
+from tidegate_bench import device_tree
 
 CPU = "sys/devices/system/cpu/cpufreq"
 TREE = "sys/firmware/acpi/platform_profile: balanced\n"
@@ -19,8 +19,8 @@ BEFORE = {"schedutil", "balanced"}
 RUN = """
 import asyncio, logging, sys
 from pathlib import Path
-from agent.config import load_config
-from agent.supervisor.main import run_agent
+from tidegate.config import load_config
+from tidegate.supervisor.main import run_agent
 logging.basicConfig(level=logging.INFO)
 asyncio.run(run_agent(load_config(Path(sys.argv[1])), sysroot=Path(sys.argv[2])))
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.fleet.broker import find_mosquitto
+from tidegate.fleet.broker import find_mosquitto
 
 SECONDS = 20
 
@@ -18,7 +18,7 @@ SECONDS = 20
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
 def test_demo_answers_switches_takes_a_push_and_loses_nothing() -> None:
-    command = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", str(SECONDS), "--replay-all"]
+    command = [sys.executable, "-m", "tidegate.cli.main", "demo", "--seconds", str(SECONDS), "--replay-all"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
@@ -37,7 +37,7 @@ def test_demo_answers_switches_takes_a_push_and_loses_nothing() -> None:
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
 def test_interrupted_demo_ends_cleanly_with_its_summary() -> None:
-    command = [sys.executable, "-m", "agent.cli.main", "demo"]
+    command = [sys.executable, "-m", "tidegate.cli.main", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
         assert run.stdout is not None
         for line in run.stdout:
@@ -69,7 +69,7 @@ def mosquitto_here() -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="hides mosquitto by a mount namespace, which Linux has")
 def test_without_mosquitto_the_push_is_applied_all_the_same() -> None:
     pytest.importorskip("iotcore", reason="iotcore has no wheel for this platform")
-    demo = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", str(SECONDS), "--replay-all"]
+    demo = [sys.executable, "-m", "tidegate.cli.main", "demo", "--seconds", str(SECONDS), "--replay-all"]
     run = subprocess.run(
         [*without(mosquitto_here()), *demo], capture_output=True, text=True, check=False, timeout=110
     )
@@ -83,7 +83,7 @@ def test_without_mosquitto_the_push_is_applied_all_the_same() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="hides mosquitto by a mount namespace, which Linux has")
 def test_without_any_broker_it_says_what_is_missing_and_how_to_get_it() -> None:
     package = Path(pytest.importorskip("iotcore", reason="iotcore has no wheel for this platform").__file__)
-    demo = [sys.executable, "-m", "agent.cli.main", "demo", "--seconds", "5", "--replay-all"]
+    demo = [sys.executable, "-m", "tidegate.cli.main", "demo", "--seconds", "5", "--replay-all"]
     run = subprocess.run(
         [*without([*mosquitto_here(), package]), *demo], capture_output=True, text=True, check=False, timeout=110
     )

@@ -7,7 +7,7 @@ import sys
 import pytest
 from terminal import Terminal
 
-DEMO = [sys.executable, "-m", "agent.cli.main", "demo", "--replay-all", "--seconds"]
+DEMO = [sys.executable, "-m", "tidegate.cli.main", "demo", "--replay-all", "--seconds"]
 
 FACTS = {
     "battery": r"battery \d+\.\d %",

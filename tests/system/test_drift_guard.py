@@ -12,7 +12,7 @@ import pytest
 from agent_process import ENGINE, PLAIN_POLICY, AgentProcess, rungs
 from paho.mqtt import subscribe
 
-from agent.fleet.broker import LocalBroker
+from tidegate.fleet.broker import LocalBroker
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -37,7 +37,16 @@ def noise(chance: random.Random) -> list[int]:
 
 
 def drift(agent: AgentProcess, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent.cli.main", "policy", "drift", "--config", str(agent.config), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "tidegate.cli.main",
+        "policy",
+        "drift",
+        "--config",
+        str(agent.config),
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -9,9 +9,9 @@ from threading import Event, Thread
 import pytest
 from agent_process import BELOW_FULL, AgentProcess, pinned
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.push import push
-from agent.telemetry.envelope import Target
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import push
+from tidegate.telemetry.envelope import Target
 
 pytestmark = pytest.mark.broker
 

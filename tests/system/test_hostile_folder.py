@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, ENGINE, AgentProcess
 
-from agent.engines.contest import contest
-from agent.engines.held_process import measure_process
-from agent.models.bundle import open_bundle
+from tidegate.engines.contest import contest
+from tidegate.engines.held_process import measure_process
+from tidegate.models.bundle import open_bundle
 
 StartAgent = Callable[..., AgentProcess]
 
 TRAP = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nraise SystemExit(__file__)\n"
 NAMES = """
-    agent/__init__ agent/worker/__init__ agent/engines/__init__ drivers/__init__ drivers/catalog yaml numpy torch
-    onnxruntime psutil pydantic uvicorn starlette safetensors paho/__init__ asyncio logging sitecustomize
+    tidegate/__init__ tidegate/worker/__init__ tidegate/engines/__init__ tidegate_drivers/__init__
+    tidegate_drivers/catalog yaml numpy torch onnxruntime psutil pydantic uvicorn starlette safetensors
+    paho/__init__ asyncio logging sitecustomize
 """
 
 

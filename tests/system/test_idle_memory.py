@@ -10,11 +10,11 @@ import psutil
 import pytest
 from agent_process import BUNDLE
 
-from agent.bench.load import UnixConnection
-from agent.engines.catalog import installed_engines
-from agent.models.bundle import open_bundle
-from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
-from agent.supervisor.listeners import open_listeners
+from tidegate.demo.client import UnixConnection
+from tidegate.engines.catalog import installed_engines
+from tidegate.models.bundle import open_bundle
+from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
+from tidegate.supervisor.listeners import open_listeners
 
 IMAGES, REQUESTS = 64, 30
 FALLS_TO = 0.9

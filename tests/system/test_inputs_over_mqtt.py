@@ -7,8 +7,8 @@ import pytest
 from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess
 from paho.mqtt import publish
 
-from agent.fleet.broker import LocalBroker
-from drivers.reading import Freshness
+from tidegate.fleet.broker import LocalBroker
+from tidegate_drivers.reading import Freshness
 
 StartAgent = Callable[..., AgentProcess]
 

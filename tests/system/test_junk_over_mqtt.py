@@ -15,9 +15,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from agent.fleet.broker import LocalBroker
-from agent.supervisor.service import TICK_S
-from agent.telemetry.envelope import Target, seal_unsigned
+from tidegate.fleet.broker import LocalBroker
+from tidegate.supervisor.service import TICK_S
+from tidegate.telemetry.envelope import Target, seal_unsigned
 
 StartAgent = Callable[..., AgentProcess]
 

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 import pytest
 from agent_process import ENGINE, AgentProcess, Load, pinned, rungs
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.push import push
-from agent.fleet.watch import Watch
-from agent.telemetry.envelope import Target
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import push
+from tidegate.fleet.watch import Watch
+from tidegate.telemetry.envelope import Target
 
 StartAgent = Callable[..., AgentProcess]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.push import push
-from agent.telemetry.envelope import Target
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import push
+from tidegate.telemetry.envelope import Target
 
 pytestmark = pytest.mark.broker
 

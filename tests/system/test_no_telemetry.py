@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, ENGINE, rungs
 
-from agent import child
-from agent.engines.contest import contest
-from agent.engines.held_process import measure_process
-from agent.models.bundle import open_bundle
-from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
-from agent.supervisor.listeners import open_listeners
+from tidegate import child
+from tidegate.engines.contest import contest
+from tidegate.engines.held_process import measure_process
+from tidegate.models.bundle import open_bundle
+from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
+from tidegate.supervisor.listeners import open_listeners
 
 ROOT = Path(__file__).parents[2]
 RECORDED_WITHIN_S = 2.0
@@ -65,7 +65,7 @@ def test_a_worker_that_serves_and_switches_leaves_nothing_at_home(
 def test_trials_measurements_and_commands_leave_nothing_at_home(home: Path) -> None:
     assert contest(open_bundle(BUNDLE), [ENGINE], None)[0].latency_ms is not None
     assert measure_process(BUNDLE, rungs(ENGINE)[-1]) is not None
-    verify = child.command("agent.cli.main", "bundle", "verify", str(BUNDLE))
+    verify = child.command("tidegate.cli.main", "bundle", "verify", str(BUNDLE))
     assert subprocess.run(verify, check=False, timeout=100, env=child.environment()).returncode == 0
     time.sleep(0.5)
     assert [file for file in home.rglob("*") if file.is_file()] == []
@@ -80,4 +80,4 @@ def test_one_place_imports_onnx_runtime() -> None:
         if (isinstance(node, ast.Import) and any(alias.name.startswith("onnxruntime") for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("onnxruntime"))
     }
-    assert importers == {"agent/engines/onnx/runtime.py"}
+    assert importers == {"agent/tidegate/engines/onnx/runtime.py"}

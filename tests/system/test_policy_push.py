@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from agent_process import BELOW_FULL, ENGINE, PLAIN_POLICY, AgentProcess, pinned, rungs
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.watch import Watch
-from agent.supervisor.death_toll import MOST_WHILE_NEW
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.watch import Watch
+from tidegate.supervisor.death_toll import MOST_WHILE_NEW
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -21,7 +21,7 @@ def push(file: Path, broker: LocalBroker, *options: str) -> subprocess.Completed
     command = [
         sys.executable,
         "-m",
-        "agent.cli.main",
+        "tidegate.cli.main",
         "policy",
         "push",
         str(file),
@@ -77,8 +77,8 @@ def test_pushes_are_tried_accepted_refused_and_never_cost_the_running_policy(
 def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
-    from agent.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from agent.telemetry.envelope import Target  # noqa: PLC0415
+    from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
+    from tidegate.telemetry.envelope import Target  # noqa: PLC0415
 
     agent = start_agent(broker, allow_unsigned=True)
     wrong = PLAIN_POLICY.replace("version: 1", "version: 3").replace("default:", "defualt:")
@@ -93,8 +93,8 @@ def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
 def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
-    from agent.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from agent.telemetry.envelope import Target  # noqa: PLC0415
+    from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
+    from tidegate.telemetry.envelope import Target  # noqa: PLC0415
 
     agent = start_agent(broker, allow_unsigned=True)
     agent.wait_until(lambda status: status.worker.state == "serving")
@@ -145,7 +145,7 @@ def trusted(agent: AgentProcess, *options: str) -> subprocess.CompletedProcess[s
     command = [
         sys.executable,
         "-m",
-        "agent.cli.main",
+        "tidegate.cli.main",
         "policy",
         "trusted",
         "--config",

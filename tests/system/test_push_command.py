@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from agent.fleet.broker import LocalBroker
+from tidegate.fleet.broker import LocalBroker
 
 StartAgent = Callable[..., AgentProcess]
 
 
 def push(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent.cli.main", "policy", "push", *arguments]
+    command = [sys.executable, "-m", "tidegate.cli.main", "policy", "push", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
 
 

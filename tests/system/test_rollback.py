@@ -9,9 +9,9 @@ import pytest
 from agent_process import BELOW_FULL, BUNDLE, AgentProcess, Load, pinned
 from safetensors.numpy import load, save
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.push import push
-from agent.telemetry.envelope import Target
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import push
+from tidegate.telemetry.envelope import Target
 
 
 def bundle_with_wrong_canaries(directory: Path, point: str) -> Path:

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from agent_process import BUNDLE, ENGINE, AgentProcess, rungs
 
-from agent.models.bundle import open_bundle
-from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
-from agent.supervisor.left_over import FILE_NAME, end_left_over, remember_worker
-from agent.supervisor.listeners import open_listeners
+from tidegate.models.bundle import open_bundle
+from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
+from tidegate.supervisor.left_over import FILE_NAME, end_left_over, remember_worker
+from tidegate.supervisor.listeners import open_listeners
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -25,7 +25,7 @@ def worker_of(agent: AgentProcess) -> psutil.Process:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for each in psutil.Process(agent.pid).children():
-            if "agent.worker" in each.cmdline():
+            if "tidegate.worker" in each.cmdline():
                 return each
         time.sleep(0.01)
     raise AssertionError("no worker")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, ENGINE, rungs
 
-from agent.bench.load import LoadClient, UnixConnection
-from agent.engines.catalog import installed_engines
-from agent.models.bundle import open_bundle
-from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
-from agent.supervisor.listeners import Listeners, open_listeners
+from tidegate.demo.client import LoadClient, UnixConnection
+from tidegate.engines.catalog import installed_engines
+from tidegate.models.bundle import open_bundle
+from tidegate.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from tidegate.supervisor.listeners import Listeners, open_listeners
 
 ROUNDS = 4
 LEAST_SERVED = 30

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, rungs
 
-from agent.supervisor.keeper import WorkerKeeper, WorkerSpec
-from agent.supervisor.listeners import Listeners, open_listeners
+from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
+from tidegate.supervisor.listeners import Listeners, open_listeners
 
 pytestmark = [
     pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]"),

@@ -47,7 +47,7 @@ def run(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProc
 
 
 def profiles(installed: Path) -> Path:
-    (found,) = installed.parents[1].glob("lib/python*/site-packages/agent/profiles")
+    (found,) = installed.parents[1].glob("lib/python*/site-packages/tidegate/profiles")
     return found
 
 

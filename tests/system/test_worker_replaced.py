@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from agent_process import BELOW_FULL, BUNDLE, ENGINE
 
-from agent.supervisor import keeper as keeping
-from agent.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
-from agent.supervisor.listeners import Listeners, open_listeners
+from tidegate.supervisor import keeper as keeping
+from tidegate.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from tidegate.supervisor.listeners import Listeners, open_listeners
 
 
 @pytest.fixture

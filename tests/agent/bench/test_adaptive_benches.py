@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from agent.bench.adaptive_study import AdaptiveStudy
-from agent.bench.adaptive_targets import target_rows
-from agent.bench.held_memory import HeldError, measure
-from agent.bench.own_images import load_own
-from agent.bench.zoo_on_digits import Samples, Trained, train_small
-from agent.calibration.adaptive import memory_cost
-from agent.calibration.adaptive_costs import NotMeasurable, energy_cost
-from agent.calibration.adaptive_knobs import Choice
-from agent.calibration.datasets import DataError
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.tracing import Tracer
-from agent.models.ladder import Precision
-from agent.models.zoo.catalog import ZOO
-from drivers.energy_meter import NoMeter, find_energy_meter
+from tidegate.calibration.adaptive import memory_cost
+from tidegate.calibration.adaptive_costs import NotMeasurable, energy_cost
+from tidegate.calibration.adaptive_knobs import Choice
+from tidegate.calibration.datasets import DataError
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.tracing import Tracer
+from tidegate.models.ladder import Precision
+from tidegate.models.zoo.catalog import ZOO
+from tidegate_bench.adaptive_study import AdaptiveStudy
+from tidegate_bench.adaptive_targets import target_rows
+from tidegate_bench.held_memory import HeldError, measure
+from tidegate_bench.own_images import load_own
+from tidegate_bench.zoo_on_digits import Samples, Trained, train_small
+from tidegate_drivers.energy_meter import NoMeter, find_energy_meter
 
 
 def few(samples: Samples) -> Samples:

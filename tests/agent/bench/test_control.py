@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.bench.control import compare, run
-from agent.bench.control_scenarios import SCRIPTED, fresh, of_file, reference_ladder, scripted
-from agent.paths import profiles_directory
+from tidegate.paths import profiles_directory
+from tidegate_bench.control import compare, run
+from tidegate_bench.control_scenarios import SCRIPTED, fresh, of_file, reference_ladder, scripted
 
 LADDER = reference_ladder()
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import driver_cost, driver_scale
-from agent.bench.driver_scale import HEADING, ROOT, standings, table
-from drivers.catalog import LINUX
+from tidegate_bench import driver_cost, driver_scale
+from tidegate_bench.driver_scale import HEADING, ROOT, standings, table
+from tidegate_drivers.catalog import LINUX
 
 
 def test_documented_scale_is_what_the_drivers_show() -> None:
     documentation = (ROOT / "docs/drivers.md").read_text()
     shown = documentation[documentation.index(HEADING) :].strip()
-    assert shown == table(standings()), "print it anew: python -m agent.bench.driver_scale"
+    assert shown == table(standings()), "print it anew: python -m tidegate_bench.driver_scale"
 
 
 def test_linux_drivers_are_silver_at_least_and_the_others_bronze() -> None:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from agent.bench.engine_page import BEGIN, END, with_figures
-from agent.bench.figures import Figures, Goal
+from tidegate_bench.engine_page import BEGIN, END, with_figures
+from tidegate_bench.figures import Figures, Goal
 
 DOCUMENT = Figures(
     "engine",

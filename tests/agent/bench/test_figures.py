@@ -2,7 +2,7 @@
 
 import json
 
-from agent.bench.figures import Figures, Goal
+from tidegate_bench.figures import Figures, Goal
 
 
 def test_goals_compare_in_their_direction_and_unknown_is_a_miss() -> None:

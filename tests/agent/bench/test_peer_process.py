@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import engine_contest
-from agent.bench.engine_contest import Extent, compete
-from agent.bench.engine_goals import goals, rows
-from agent.bench.peer_process import PeerEnded, PeerProcess
+from tidegate_bench import engine_contest
+from tidegate_bench.engine_contest import Extent, compete
+from tidegate_bench.engine_goals import goals, rows
+from tidegate_bench.peer_process import PeerEnded, PeerProcess
 
 PEER = """
 import json, os, sys

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from agent.bench import routing_classification, routing_synthetic
-from agent.bench.labelled_images import load_images
-from agent.bench.routing_metrics import measure, skip_ratio, summary
-from agent.bench.routing_net import PlainBlock, routing_net
-from agent.bench.routing_output import PlotError, write_plot
-from agent.bench.routing_scores import block_scores, quantile
-from agent.calibration.datasets import DataError
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.models.ladder import Activity
+from tidegate.calibration.datasets import DataError
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.ladder import Activity
+from tidegate_bench import routing_classification, routing_synthetic
+from tidegate_bench.labelled_images import load_images
+from tidegate_bench.routing_metrics import measure, skip_ratio, summary
+from tidegate_bench.routing_net import PlainBlock, routing_net
+from tidegate_bench.routing_output import PlotError, write_plot
+from tidegate_bench.routing_scores import block_scores, quantile
 
 
 def test_the_papers_count_is_of_blocks_that_it_computes() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.boards import find_profile, ready_profiles
-from agent.documents import DocumentError
+from tidegate.boards import find_profile, ready_profiles
+from tidegate.documents import DocumentError
 
 
 @pytest.mark.parametrize("name", ready_profiles())

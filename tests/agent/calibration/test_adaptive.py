@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.adaptive import Adaptive, Data
-from agent.calibration.adaptive_knobs import (
+from tidegate.calibration.adaptive import Adaptive, Data
+from tidegate.calibration.adaptive_knobs import (
     BitsKnob,
     Choice,
     ResolutionKnob,
@@ -18,15 +18,15 @@ from agent.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from agent.calibration.build import export_network
-from agent.calibration.selection import exhaustive, greedy
-from agent.calibration.sensitivity import rank_list, sensitivities
-from agent.calibration.setting import Setting
-from agent.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
-from agent.engines.engine import Array
-from agent.engines.tracing import Tracer
-from agent.models.ladder import Activation, Precision
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.build import export_network
+from tidegate.calibration.selection import exhaustive, greedy
+from tidegate.calibration.sensitivity import rank_list, sensitivities
+from tidegate.calibration.setting import Setting
+from tidegate.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.engines.engine import Array
+from tidegate.engines.tracing import Tracer
+from tidegate.models.ladder import Activation, Precision
+from tidegate.models.network import TrainedNetwork
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from agent.calibration.assembly import name_point, pick_rungs, undominated
-from agent.calibration.setting import Setting
-from agent.models.ladder import Figures, Precision
+from tidegate.calibration.assembly import name_point, pick_rungs, undominated
+from tidegate.calibration.setting import Setting
+from tidegate.models.ladder import Figures, Precision
 
 
 def figures(latency_ms: float, weights_bytes: int) -> Figures:

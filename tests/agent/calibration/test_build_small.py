@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.calibration.build import Recipe, build_digits_bundle
-from agent.engines.bundle_check import verify
-from agent.models.bundle import Bundle, open_bundle
-from agent.models.ladder import OperatingPoint
+from tidegate.calibration.build import Recipe, build_digits_bundle
+from tidegate.engines.bundle_check import verify
+from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.ladder import OperatingPoint
 
 # Two builds one after the other, which share the machine with other tests.
 pytestmark = pytest.mark.timeout(600)

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.bundle_build import BuildError, Request, build_bundle
-from agent.calibration.certification import binomial_cdf
-from agent.calibration.datasets import DataError, Picture
-from agent.calibration.goal import Goal, Target, verdict
-from agent.calibration.plan import Plan
-from agent.calibration.progress import silent
-from agent.calibration.report import render
-from agent.calibration.risk import risk_of
-from agent.calibration.search import Aim
-from agent.engines.bundle_check import verify
-from agent.models.bundle import open_bundle
-from agent.models.discovery import DiscoveryError
-from agent.models.ladder import Compared, Comparison, Risk
+from tidegate.calibration.bundle_build import BuildError, Request, build_bundle
+from tidegate.calibration.certification import binomial_cdf
+from tidegate.calibration.datasets import DataError, Picture
+from tidegate.calibration.goal import Goal, Target, verdict
+from tidegate.calibration.plan import Plan
+from tidegate.calibration.progress import silent
+from tidegate.calibration.report import render
+from tidegate.calibration.risk import risk_of
+from tidegate.calibration.search import Aim
+from tidegate.engines.bundle_check import verify
+from tidegate.models.bundle import open_bundle
+from tidegate.models.discovery import DiscoveryError
+from tidegate.models.ladder import Compared, Comparison, Risk
 
 PLAN = Plan(Aim(risk=risk_of("cosine:0.1"), lookahead=2))
 

@@ -6,8 +6,8 @@ from math import comb
 import numpy as np
 import pytest
 
-from agent.calibration.certification import binomial_cdf, certify, failures_allowed, samples_needed
-from agent.models.ladder import Risk
+from tidegate.calibration.certification import binomial_cdf, certify, failures_allowed, samples_needed
+from tidegate.models.ladder import Risk
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05, 0.1)
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from agent.calibration.chain_choice import best_course, cost_within
-from agent.calibration.cost import Cost
-from agent.calibration.course import Course, courses_for, phases_of
-from agent.calibration.moves import ExitMove, Menu, PrecisionMove, SkipMove
-from agent.calibration.search import Aim, Step
-from agent.calibration.setting import Group, Setting
-from agent.models.ladder import Precision, StandIn
+from tidegate.calibration.chain_choice import best_course, cost_within
+from tidegate.calibration.cost import Cost
+from tidegate.calibration.course import Course, courses_for, phases_of
+from tidegate.calibration.moves import ExitMove, Menu, PrecisionMove, SkipMove
+from tidegate.calibration.search import Aim, Step
+from tidegate.calibration.setting import Group, Setting
+from tidegate.models.ladder import Precision, StandIn
 
 AIM = Aim(flops_share=1.0)
 MENU = Menu({"block": (StandIn.IDENTITY,)}, exits=("block",), groups=(Group("all", ("block.conv",)),))

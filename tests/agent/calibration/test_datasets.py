@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.calibration.datasets import DataError, Picture, read_data
+from tidegate.calibration.datasets import DataError, Picture, read_data
 
 PICTURE = Picture(8)
 PIXELS = np.arange(3 * 6 * 5, dtype=np.uint8).reshape(3, 6, 5)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.build import export_network
-from agent.calibration.digits.net import ConvNorm, DigitsNet, Residual
+from tidegate.calibration.build import export_network
+from tidegate.calibration.digits.net import ConvNorm, DigitsNet, Residual
 
 
 def net_with_statistics() -> DigitsNet:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.calibration.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target, figure_of, verdict
-from agent.cli.build_goal import wanted_of
-from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
+from tidegate.calibration.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target, figure_of, verdict
+from tidegate.cli.build_goal import wanted_of
+from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
 
 FULL = Figures(10, 1.0, 0.0, 0.0, 0.0, 1.0, 8.0, 9.0, 3 * 2**20, peak_live_encoded_bytes=2**20)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.calibration.certification import samples_needed
-from agent.calibration.ladder_table import with_table
-from agent.calibration.plan import ALPHAS, DELTA
-from agent.models.bundle import open_bundle
+from tidegate.calibration.certification import samples_needed
+from tidegate.calibration.ladder_table import with_table
+from tidegate.calibration.plan import ALPHAS, DELTA
+from tidegate.models.bundle import open_bundle
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "ladder.md"
@@ -16,7 +16,7 @@ LADDER = open_bundle(ROOT / "profiles" / "bundles" / "digits").ladder
 
 def test_the_page_shows_the_shipped_ladder() -> None:
     page = PAGE.read_text()
-    refresh = "python -m agent.calibration.ladder_table docs/ladder.md profiles/bundles/digits"
+    refresh = "python -m tidegate.calibration.ladder_table docs/ladder.md profiles/bundles/digits"
     assert page == with_table(page, LADDER), f"write it anew: {refresh}"
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.build import export_network
-from agent.calibration.learned_thresholds import ThresholdLearner
-from agent.engines.eager import EagerEngine
+from tidegate.calibration.build import export_network
+from tidegate.calibration.learned_thresholds import ThresholdLearner
+from tidegate.engines.eager import EagerEngine
 
 
 class Residual(nn.Module):

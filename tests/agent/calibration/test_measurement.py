@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.calibration.candidate import candidate
-from agent.calibration.measurement import measure_latency
-from agent.calibration.risk import newly_wrong
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
+from tidegate.calibration.build import export_network
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.measurement import measure_latency
+from tidegate.calibration.risk import newly_wrong
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
 
 
 def test_newly_wrong_counts_only_what_the_reference_gets_right() -> None:

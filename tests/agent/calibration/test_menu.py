@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.calibration.goal import DEFAULT_KNOBS, Goal, Knob
-from agent.calibration.menu import menu_of
-from agent.calibration.moves import ActivationMove, PrecisionMove, ResolutionMove
-from agent.calibration.search import Aim, Search
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array
-from agent.engines.tracing import Tracer
-from agent.models.ladder import Precision
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.build import export_network
+from tidegate.calibration.goal import DEFAULT_KNOBS, Goal, Knob
+from tidegate.calibration.menu import menu_of
+from tidegate.calibration.moves import ActivationMove, PrecisionMove, ResolutionMove
+from tidegate.calibration.search import Aim, Search
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array
+from tidegate.engines.tracing import Tracer
+from tidegate.models.ladder import Precision
+from tidegate.models.network import TrainedNetwork
 
 
 class Head(nn.Module):

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.batches import answer_all
-from agent.calibration.build import export_network
-from agent.calibration.calibrate import fitted
-from agent.calibration.candidate import candidate
-from agent.calibration.hosts import Host, HostError, hosts_for
-from agent.calibration.ranges import INPUT_NAME, RangeFinder
-from agent.calibration.refit import refitted, stops_on_reference
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.models.gates.margin import margin
-from agent.models.ladder import Precision, StandIn
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.batches import answer_all
+from tidegate.calibration.build import export_network
+from tidegate.calibration.calibrate import fitted
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.hosts import Host, HostError, hosts_for
+from tidegate.calibration.ranges import INPUT_NAME, RangeFinder
+from tidegate.calibration.refit import refitted, stops_on_reference
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.gates.margin import margin
+from tidegate.models.ladder import Precision, StandIn
+from tidegate.models.network import TrainedNetwork
 
 SAMPLES = 80
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from agent.calibration.batches import run
-from agent.calibration.calibrate import fitted
-from agent.calibration.digits.net import DigitsNet
-from agent.calibration.prefixes import Prefixes
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array
-from agent.models.discovery import discover
-from agent.models.gates import Seen
-from agent.models.gates.activity import mean_abs
-from agent.models.ladder import Activation, Activity, Precision, StandIn
-from agent.models.network import TrainedNetwork, blocks_of
+from tidegate.calibration.batches import run
+from tidegate.calibration.calibrate import fitted
+from tidegate.calibration.digits.net import DigitsNet
+from tidegate.calibration.prefixes import Prefixes
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array
+from tidegate.models.discovery import discover
+from tidegate.models.gates import Seen
+from tidegate.models.gates.activity import mean_abs
+from tidegate.models.ladder import Activation, Activity, Precision, StandIn
+from tidegate.models.network import TrainedNetwork, blocks_of
 
 SAMPLES = 40
 
@@ -75,7 +75,7 @@ def test_what_is_taken_over_changes_no_bit(network: TrainedNetwork, inputs: Arra
 def test_on_a_share_the_first_batches_are_run(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 8 * inputs[0].nbytes)
+    monkeypatch.setattr("tidegate.calibration.batches.BATCH_BYTES", 8 * inputs[0].nbytes)
     prefixes = Prefixes(network, inputs)
     for setting in settings(network):
         whole = prefixes.keep(setting)[1].outputs
@@ -87,7 +87,7 @@ def test_on_a_share_the_first_batches_are_run(
 def test_what_gates_see_is_shown_from_where_a_setting_differs(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 16 * inputs[0].nbytes)
+    monkeypatch.setattr("tidegate.calibration.batches.BATCH_BYTES", 16 * inputs[0].nbytes)
     names = [segment.name for segment in network.segments]
     prefixes = Prefixes(network, inputs)
     known: dict[str, list[float]] = {}
@@ -118,7 +118,7 @@ def test_a_knob_at_the_end_runs_only_the_end(
 ) -> None:
     prefixes = Prefixes(network, inputs)
     prefixes.keep(Setting())
-    monkeypatch.setattr("agent.engines.staged.StagedNetwork.start", None)
+    monkeypatch.setattr("tidegate.engines.staged.StagedNetwork.start", None)
     *_, last = (block.name for block in blocks_of(network))
     _, done = prefixes.run(Setting(skip=frozenset({last})))
     assert done.executed[last] == 0

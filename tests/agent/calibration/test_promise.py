@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.calibration.certification import certify
-from agent.calibration.digits.data import SCALE, load_split
-from agent.calibration.outcomes import Outcomes
-from agent.calibration.plan import ALPHAS, DELTA
-from agent.calibration.risk import DISAGREEMENT, NEWLY_WRONG, RiskMeasure
-from agent.calibration.split import Part
-from agent.engines.eager import EagerEngine
-from agent.models.bundle import open_bundle
+from tidegate.calibration.certification import certify
+from tidegate.calibration.digits.data import SCALE, load_split
+from tidegate.calibration.outcomes import Outcomes
+from tidegate.calibration.plan import ALPHAS, DELTA
+from tidegate.calibration.risk import DISAGREEMENT, NEWLY_WRONG, RiskMeasure
+from tidegate.calibration.split import Part
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.bundle import open_bundle
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 DRAWS = 400

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.calibration.report import crowds
+from tidegate.calibration.report import crowds
 
 
 def test_points_in_one_place_share_a_label() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.calibration.risk import RiskError, risk_of
-from agent.models.ladder import Risk
+from tidegate.calibration.risk import RiskError, risk_of
+from tidegate.models.ladder import Risk
 
 FULL = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]], np.float32)
 OTHER = np.array([[2.0, 0.1], [1.0, 0.5], [0.0, 3.0]], np.float32)

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.build import export_network
-from agent.calibration.calibrate import fitted
-from agent.calibration.cost import CostModel
-from agent.calibration.course import LEAST_LOSS, Course
-from agent.calibration.moves import ExitMove, Menu, SkipMove
-from agent.calibration.risk import mean_kl
-from agent.calibration.search import Aim, Search
-from agent.calibration.setting import Group, Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array
-from agent.models.flops import segment_flops
-from agent.models.ladder import Precision, StandIn
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.build import export_network
+from tidegate.calibration.calibrate import fitted
+from tidegate.calibration.cost import CostModel
+from tidegate.calibration.course import LEAST_LOSS, Course
+from tidegate.calibration.moves import ExitMove, Menu, SkipMove
+from tidegate.calibration.risk import mean_kl
+from tidegate.calibration.search import Aim, Search
+from tidegate.calibration.setting import Group, Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array
+from tidegate.models.flops import segment_flops
+from tidegate.models.ladder import Precision, StandIn
+from tidegate.models.network import TrainedNetwork
 
 
 class Residual(nn.Module):
@@ -155,9 +155,9 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     menu = Menu.of(network, GROUPS)
-    monkeypatch.setattr("agent.calibration.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
+    monkeypatch.setattr("tidegate.calibration.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
     whole = Search(network, menu, inputs, AIM).chain()
-    monkeypatch.setattr("agent.calibration.search.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.SCREENED_OPERATIONS", 0)
     screened = Search(network, menu, inputs, AIM).chain()
     reference = EagerEngine(network).build(Setting()).forward(inputs).outputs
     for step in screened:

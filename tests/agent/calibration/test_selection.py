@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.calibration.selection import Positions, Trial, exhaustive, greedy
+from tidegate.calibration.selection import Positions, Trial, exhaustive, greedy
 
 
 @dataclass

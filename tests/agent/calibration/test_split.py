@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.calibration.digits.data import SIZES, load_split
-from agent.calibration.split import Part, split_data
+from tidegate.calibration.digits.data import SIZES, load_split
+from tidegate.calibration.split import Part, split_data
 
 
 def test_digits_are_cut_into_disjoint_parts_that_use_every_image() -> None:

@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.build import export_network
-from agent.calibration.calibrate import fitted
-from agent.calibration.ridge import Regression
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.models.graph import Segment
-from agent.models.ladder import StandIn
-from agent.models.network import TrainedNetwork
-from agent.models.shortcut import shortcut_of
+from tidegate.calibration.build import export_network
+from tidegate.calibration.calibrate import fitted
+from tidegate.calibration.ridge import Regression
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.graph import Segment
+from tidegate.models.ladder import StandIn
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.shortcut import shortcut_of
 
 
 class Residual(nn.Module):

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.calibration.setting import Setting
-from agent.calibration.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
-from agent.engines.eager import EagerEngine
+from tidegate.calibration.build import export_network
+from tidegate.calibration.setting import Setting
+from tidegate.calibration.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
+from tidegate.engines.eager import EagerEngine
 
 SAMPLES = 20_000
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-import agent
-from agent import child
-from agent.calibration.bundle_build import BuildError, load_model
-from agent.calibration.progress import silent
-from agent.calibration.risk import RiskError, risk_of
-from agent.calibration.users_code import UsersCodeError, find_function
-from agent.models.discovery import discover
+import tidegate
+from tidegate import child
+from tidegate.calibration.bundle_build import BuildError, load_model
+from tidegate.calibration.progress import silent
+from tidegate.calibration.risk import RiskError, risk_of
+from tidegate.calibration.users_code import UsersCodeError, find_function
+from tidegate.models.discovery import discover
 
 NET = """
 import torch
@@ -85,14 +85,14 @@ def test_the_users_module_is_taken_and_ours_stay(
     assert said == [f"model: {path}:make in {file}"]
     assert model(torch.ones(2, 4)).shape == (2, 3)
     assert discover(model, torch.ones(2, 4)).network.segments
-    for name in ("agent", "drivers", "yaml", "numpy", "torch", "json", "agent.calibration"):
+    for name in ("agent", "drivers", "yaml", "numpy", "torch", "json", "tidegate.calibration"):
         assert sys.modules.get(name) is before.get(name)
     assert "layers" not in sys.modules
 
 
 def test_what_the_libraries_import_never_comes_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trap = "open(__file__ + '.ran', 'w')\nraise SystemExit(1)\n"
-    for name in ("numpy", "yaml", "typing_extensions", "sympy", "sitecustomize", "agent/__init__", "optree"):
+    for name in ("numpy", "yaml", "typing_extensions", "sympy", "sitecustomize", "tidegate/__init__", "optree"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(trap)
     (tmp_path / "net.py").write_text(
@@ -101,7 +101,7 @@ def test_what_the_libraries_import_never_comes_from_there(tmp_path: Path, monkey
     np.savez(tmp_path / "few.npz", inputs=np.zeros((4, 4), np.float32))
     monkeypatch.chdir(tmp_path)
     command = child.command(
-        "agent.cli.main", "bundle", "build", "--model", "net:make", "--data", "few.npz", "--out", "out"
+        "tidegate.cli.main", "bundle", "build", "--model", "net:make", "--data", "few.npz", "--out", "out"
     )
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=100, env=child.environment(COLUMNS="200")
@@ -126,9 +126,9 @@ def test_a_pickled_model_finds_its_class(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_installed_modules_are_found_where_the_folder_has_none(tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
-    found = find_function("agent.import_path:absolute_python_path", tmp_path)
+    found = find_function("tidegate.import_path:absolute_python_path", tmp_path)
     assert found({}) == ""
-    assert found.file == str(Path(agent.__file__).parent / "import_path.py")
+    assert found.file == str(Path(tidegate.__file__).parent / "import_path.py")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agent.cli.main import app
+from tidegate.cli.main import app
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 

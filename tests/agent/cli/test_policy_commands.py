@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agent.cli.main import app
-from agent.paths import profiles_directory
-from agent.policy.schema import PolicyDocument
-from drivers.trace import ReplayTrace
+from tidegate.cli.main import app
+from tidegate.paths import profiles_directory
+from tidegate.policy.schema import PolicyDocument
+from tidegate_drivers.trace import ReplayTrace
 
 PROFILES = profiles_directory()
 CAMERA = PROFILES / "policies" / "field-camera.yaml"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from agent.cli.main import app
-from agent.policy.store import PolicyStore, digest_of
-from agent.supervisor.latest_time import LatestTime
-from agent.telemetry.spool import Spool
+from tidegate.cli.main import app
+from tidegate.policy.store import PolicyStore, digest_of
+from tidegate.supervisor.latest_time import LatestTime
+from tidegate.telemetry.spool import Spool
 
 Trusted = Callable[..., Result]
 

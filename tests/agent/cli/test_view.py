@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agent.cli.view import render
-from agent.messages import Served
-from agent.supervisor.status import (
+from tidegate.cli.view import render
+from tidegate.messages import Served
+from tidegate.supervisor.status import (
     DecisionStatus,
     PolicyStatus,
     ReadingStatus,
@@ -18,7 +18,7 @@ from agent.supervisor.status import (
     TelemetryStatus,
     WorkerStatus,
 )
-from drivers.reading import Freshness
+from tidegate_drivers.reading import Freshness
 
 REASON = "temperature 83.23 C is above 80 C; memory pressure is unavailable, ignored"
 SIZES = [(80, 24), (80, 20), (80, 15), (60, 24), (60, 20), (60, 15), (120, 40), (200, 60)]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.boards.profile import load_profile
-from agent.config import AgentConfig
-from agent.documents import DocumentError, load, parse
-from agent.paths import profiles_directory
-from agent.policy.schema import load_policy
-from agent.simulation.ladder_document import load_ladder
+from tidegate.boards.profile import load_profile
+from tidegate.config import AgentConfig
+from tidegate.documents import DocumentError, load, parse
+from tidegate.paths import profiles_directory
+from tidegate.policy.schema import load_policy
+from tidegate.simulation.ladder_document import load_ladder
 
 POLICY = (profiles_directory() / "policies" / "demo.yaml").read_text()
 LAYERED_UNDER = parse(POLICY, "local.yaml")

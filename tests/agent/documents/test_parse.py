@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.documents import DocumentError, Mark, parse, read
+from tidegate.documents import DocumentError, Mark, parse, read
 
 
 @pytest.mark.parametrize(

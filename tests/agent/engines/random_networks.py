@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 import hypothesis.strategies as st
 import numpy as np
 
-from agent.engines.engine import Array
-from agent.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
-from agent.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
-from agent.models.network import TrainedNetwork
-from agent.models.shortcut import shortcut_of
-from agent.models.sites import sites_of
+from tidegate.engines.engine import Array
+from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
+from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.shortcut import shortcut_of
+from tidegate.models.sites import sites_of
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 SAMPLES = 5

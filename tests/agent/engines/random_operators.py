@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from random_networks import Builder, Shape
 
-from agent.engines.interpreter import Interpreter
-from agent.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
-from agent.models.network import TrainedNetwork
-from agent.models.precision import Fp32Weight
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.precision import Fp32Weight
 
 IMAGE: Shape = (8, 7, 6)
 TOKENS: Shape = (5, 8)

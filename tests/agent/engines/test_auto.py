@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines import auto, contest
-from agent.engines.catalog import UnknownEngine, installed_engines, open_engine
-from agent.engines.choice import Choice
-from agent.engines.engine import UnsupportedPoint
-from agent.engines.other_load import OtherLoad
-from agent.models.bundle import open_bundle
-from agent.worker.choosing import refused_points
+from tidegate.engines import auto, contest
+from tidegate.engines.catalog import UnknownEngine, installed_engines, open_engine
+from tidegate.engines.choice import Choice
+from tidegate.engines.engine import UnsupportedPoint
+from tidegate.engines.other_load import OtherLoad
+from tidegate.models.bundle import open_bundle
+from tidegate.worker.choosing import refused_points
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 CANARIES = BUNDLE.canaries()
@@ -70,6 +70,8 @@ def test_an_unknown_engine_is_told_what_there_is() -> None:
 
 
 def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.engines.catalog.installed_version", lambda name: "1" if name == "torch" else None)
+    monkeypatch.setattr(
+        "tidegate.engines.catalog.installed_version", lambda name: "1" if name == "torch" else None
+    )
     with pytest.raises(UnknownEngine, match=r"onnxruntime is missing; install it: .* -m pip install"):
         open_engine("onnx", BUNDLE)

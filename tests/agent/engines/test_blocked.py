@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from random_networks import all_knobs, batch_for, difference, image_network, image_networks, point
 
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Answer
-from agent.engines.network_cache import NO_CACHE, NetworkCache
-from agent.engines.onnx import blocked
-from agent.engines.onnx.engine import OnnxEngine
-from agent.engines.onnx.protobuf import OnnxGraph, OnnxNode, model_bytes
-from agent.engines.processor import cpu_flags
-from agent.models.ladder import Activation, Activity, OperatingPoint, Precision, StandIn
-from agent.models.network import TrainedNetwork
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Answer
+from tidegate.engines.network_cache import NO_CACHE, NetworkCache
+from tidegate.engines.onnx import blocked
+from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.engines.onnx.protobuf import OnnxGraph, OnnxNode, model_bytes
+from tidegate.engines.processor import cpu_flags
+from tidegate.models.ladder import Activation, Activity, OperatingPoint, Precision, StandIn
+from tidegate.models.network import TrainedNetwork
 
 EXACT = 1e-4
 NEEDS_BLOCKS = pytest.mark.skipif(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from agent.engines import bundle_check, catalog
-from agent.engines.bundle_check import Check, verify
+from tidegate.engines import bundle_check, catalog
+from tidegate.engines.bundle_check import Check, verify
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 

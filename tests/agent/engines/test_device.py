@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines import device
-from agent.engines.device import DeviceCache, Measured
+from tidegate.engines import device
+from tidegate.engines.device import DeviceCache, Measured
 
 
 class Counted:

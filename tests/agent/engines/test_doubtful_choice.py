@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines import auto, device
-from agent.engines.choice import Trial
-from agent.engines.device import DeviceCache
-from agent.engines.other_load import BUSY, OtherLoad
-from agent.models.bundle import open_bundle
+from tidegate.engines import auto, device
+from tidegate.engines.choice import Trial
+from tidegate.engines.device import DeviceCache
+from tidegate.engines.other_load import BUSY, OtherLoad
+from tidegate.models.bundle import open_bundle
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 NAMES = [point.name for point in BUNDLE.ladder.points]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array, UnsupportedPoint
-from agent.engines.interpreter import Interpreter
-from agent.models.gates.activity import mean_abs
-from agent.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.build import export_network
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array, UnsupportedPoint
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.gates.activity import mean_abs
+from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
+from tidegate.models.network import TrainedNetwork
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 

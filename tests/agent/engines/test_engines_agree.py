@@ -21,13 +21,13 @@ from random_networks import (
     token_network,
 )
 
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Engine, UnsupportedPoint
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.probe import probe
-from agent.models.gates.activity import mean_abs
-from agent.models.ladder import Activation, Activity, Precision, StandIn
-from agent.models.network import TrainedNetwork
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Engine, UnsupportedPoint
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.probe import probe
+from tidegate.models.gates.activity import mean_abs
+from tidegate.models.ladder import Activation, Activity, Precision, StandIn
+from tidegate.models.network import TrainedNetwork
 
 OFFER = probe()
 EXACT = 1e-4
@@ -44,7 +44,7 @@ def open_packed(network: TrainedNetwork) -> Engine:
 
 
 def open_onnx(network: TrainedNetwork) -> Engine:
-    from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
     return OnnxEngine(network, lambda: batch_for(network))
 

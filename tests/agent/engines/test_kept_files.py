@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.engines.catalog import installed_engines, open_engine
-from agent.engines.int8_store import Int8Store
-from agent.engines.network_cache import NetworkCache
-from agent.engines.quantization import WEIGHT_LIMIT, Range, quantize_weight
-from agent.models.bundle import open_bundle
-from agent.models.ladder import Figures, OperatingPoint, Precision
+from tidegate.engines.catalog import installed_engines, open_engine
+from tidegate.engines.int8_store import Int8Store
+from tidegate.engines.network_cache import NetworkCache
+from tidegate.engines.quantization import WEIGHT_LIMIT, Range, quantize_weight
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Figures, OperatingPoint, Precision
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 CANARIES = BUNDLE.canaries()

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.engines.catalog import open_engine
-from agent.engines.onnx.kept_model import open_kept
-from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
-from agent.models.bundle import open_bundle
-from agent.models.ladder import Figures, OperatingPoint, Precision
+from tidegate.engines.catalog import open_engine
+from tidegate.engines.onnx.kept_model import open_kept
+from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Figures, OperatingPoint, Precision
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 INPUTS = BUNDLE.canaries().inputs

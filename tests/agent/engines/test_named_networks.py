@@ -7,17 +7,17 @@ import pytest
 import torch
 from random_networks import difference, point
 
-from agent.calibration.build import export_network
-from agent.engines.eager import EagerEngine
-from agent.engines.fusion import Call, fuse
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.probe import probe
-from agent.models.ladder import Precision
-from agent.models.network import TrainedNetwork
-from agent.models.zoo.catalog import ZOO
-from agent.models.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6, vit_small
-from agent.models.zoo.folding import inference_segments
-from agent.models.zoo.segmented import Segmented
+from tidegate.calibration.build import export_network
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.fusion import Call, fuse
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.probe import probe
+from tidegate.models.ladder import Precision
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.zoo.catalog import ZOO
+from tidegate.models.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6, vit_small
+from tidegate.models.zoo.folding import inference_segments
+from tidegate.models.zoo.segmented import Segmented
 
 OFFER = probe()
 EXACT = 1e-4
@@ -66,7 +66,7 @@ def test_every_engine_answers_as_eager(make: object, shape: tuple[int, ...]) -> 
     expected = EagerEngine(network).prepare(point("eager")).run(batch).outputs
     engines = [PackedEngine(network, lambda: batch, OFFER)]
     if find_spec("onnxruntime") is not None:
-        from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+        from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
         engines.append(OnnxEngine(network, lambda: batch))
     for engine in engines:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent.engines.onnx.gate import emit_mean_of_codes, emit_score
-from agent.engines.onnx.protobuf import ElementType, OnnxGraph, ValueInfo, constants_of, model_bytes
-from agent.engines.onnx.scope import Scope
-from agent.engines.onnx.session import open_session
-from agent.models.ladder import Activity
+from tidegate.engines.onnx.gate import emit_mean_of_codes, emit_score
+from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, ValueInfo, constants_of, model_bytes
+from tidegate.engines.onnx.scope import Scope
+from tidegate.engines.onnx.session import open_session
+from tidegate.models.ladder import Activity
 
 SHAPES = [(56, 56, 64), (7, 5, 3), (128, 384), (10,)]
 SCALE = 0.0173

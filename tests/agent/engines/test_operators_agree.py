@@ -8,18 +8,18 @@ from hypothesis import HealthCheck, assume, given, settings
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import CALLS, IMAGE, Draw, Drawn, X, network_around, operator_networks
 
-from agent.calibration.hosts import hosts_for
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Answer, UnsupportedPoint
-from agent.engines.interpreter import Interpreter
-from agent.models.bounds import BOUND_RULES, bounds_of
-from agent.models.errors import BundleError
-from agent.models.gates.activity import mean_abs
-from agent.models.graph import OPERATORS
-from agent.models.ladder import Activation
-from agent.models.network import Shape, TrainedNetwork
-from agent.models.precision import Fp32Weight
-from agent.models.sites import sites_of
+from tidegate.calibration.hosts import hosts_for
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Answer, UnsupportedPoint
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.bounds import BOUND_RULES, bounds_of
+from tidegate.models.errors import BundleError
+from tidegate.models.gates.activity import mean_abs
+from tidegate.models.graph import OPERATORS
+from tidegate.models.ladder import Activation
+from tidegate.models.network import Shape, TrainedNetwork
+from tidegate.models.precision import Fp32Weight
+from tidegate.models.sites import sites_of
 
 EXACT = 2e-4
 ONE_VALUE = 0.02

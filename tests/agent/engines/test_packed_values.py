@@ -6,15 +6,15 @@ import pytest
 import torch
 from hypothesis import given
 
-from agent.engines.fusion import Adaptation
-from agent.engines.packed.adapting import adapter
-from agent.engines.packed.forms import dequantize, quantize
-from agent.engines.packed.scores import as_kept
-from agent.engines.quantization import Grid
-from agent.models.aa_relu import adapted
-from agent.models.gates import ActivityGate, Seen
-from agent.models.gates.activity import mean_abs, score_of
-from agent.models.ladder import Activation, Activity
+from tidegate.engines.fusion import Adaptation
+from tidegate.engines.packed.adapting import adapter
+from tidegate.engines.packed.forms import dequantize, quantize
+from tidegate.engines.packed.scores import as_kept
+from tidegate.engines.quantization import Grid
+from tidegate.models.aa_relu import adapted
+from tidegate.models.gates import ActivityGate, Seen
+from tidegate.models.gates.activity import mean_abs, score_of
+from tidegate.models.ladder import Activation, Activity
 
 SETTINGS = st.builds(
     Activation,

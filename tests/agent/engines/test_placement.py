@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines.onnx.placement import Processor, affinities, own_processors
+from tidegate.engines.onnx.placement import Processor, affinities, own_processors
 
 
 def alike(count: int) -> dict[int, Processor]:
@@ -54,8 +54,8 @@ _POOL = """
 import os
 import time
 from pathlib import Path
-from agent.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
-from agent.engines.onnx.session import open_session
+from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.onnx.session import open_session
 
 def threads():
     return {int(path.name) for path in Path("/proc/self/task").iterdir()}

@@ -8,14 +8,14 @@ import sys
 import pytest
 from random_networks import token_network
 
-from agent.engines.engine import UnsupportedPoint
-from agent.engines.packed import probe as probe_module
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.offer import Offer
-from agent.engines.packed.probe import probe
-from agent.engines.processor import cpu_flags
-from agent.engines.quantization import WEIGHT_LIMIT, WEIGHT_LIMIT_WITHOUT_VNNI
-from agent.models.ladder import Precision
+from tidegate.engines.engine import UnsupportedPoint
+from tidegate.engines.packed import probe as probe_module
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.offer import Offer
+from tidegate.engines.packed.probe import probe
+from tidegate.engines.processor import cpu_flags
+from tidegate.engines.quantization import WEIGHT_LIMIT, WEIGHT_LIMIT_WITHOUT_VNNI
+from tidegate.models.ladder import Precision
 
 HAS_VNNI = bool(cpu_flags() & {"avx512_vnni", "avx_vnni"})
 X86 = pytest.mark.skipif("avx2" not in cpu_flags(), reason="ONEDNN_MAX_CPU_ISA simulates x86 processors")
@@ -77,7 +77,7 @@ def test_what_is_not_offered_is_refused() -> None:
 
 def test_the_parent_stays_free_of_torch() -> None:
     code = (
-        "from agent.engines.packed.probe import probe; probe()\n"
+        "from tidegate.engines.packed.probe import probe; probe()\n"
         "maps = open('/proc/self/maps').read() if __import__('os').path.exists('/proc/self/maps') else ''\n"
         "import sys; sys.exit('torch' in sys.modules or 'libtorch' in maps)"
     )

@@ -3,9 +3,9 @@
 import pytest
 from random_networks import point
 
-from agent.engines.engine import Answer, Array
-from agent.engines.resident import ResidentEngine, memory_is_short
-from agent.models.ladder import OperatingPoint
+from tidegate.engines.engine import Answer, Array
+from tidegate.engines.resident import ResidentEngine, memory_is_short
+from tidegate.models.ladder import OperatingPoint
 
 SIZE = 100
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.models.bundle import open_bundle
+from tidegate.models.bundle import open_bundle
 
 BUNDLE = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs 
 _PROGRAM = """
 import sys
 from pathlib import Path
-from agent.engines.engine import UnsupportedPoint
-from agent.engines.onnx.engine import OnnxEngine
-from agent.models.bundle import open_bundle
+from tidegate.engines.engine import UnsupportedPoint
+from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.models.bundle import open_bundle
 
 bundle = open_bundle(Path(sys.argv[1]))
 canaries = bundle.canaries()
@@ -50,7 +50,7 @@ def test_its_points_answer_as_recorded_the_others_are_refused_and_no_torch_is_lo
 
 
 def test_one_sample_alone_gets_the_answer_that_it_gets_in_a_batch() -> None:
-    from agent.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
     bundle = open_bundle(BUNDLE)
     inputs = bundle.samples().inputs()[:60]

@@ -5,13 +5,13 @@ import pytest
 import torch
 from random_networks import Builder, difference, point
 
-from agent.engines.eager import EagerEngine
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.offer import Offer
-from agent.engines.packed.sparse_linear import pack_sparse
-from agent.models.graph import INPUT, Ref
-from agent.models.ladder import Activation, Precision
-from agent.models.network import TrainedNetwork
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.offer import Offer
+from tidegate.engines.packed.sparse_linear import pack_sparse
+from tidegate.models.graph import INPUT, Ref
+from tidegate.models.ladder import Activation, Precision
+from tidegate.models.network import TrainedNetwork
 
 
 @pytest.mark.parametrize("non_zero", [0, 1, 30, 100])

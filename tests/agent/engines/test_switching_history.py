@@ -12,13 +12,13 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle as Live
 from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Engine
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.probe import probe
-from agent.engines.torch_variant import TorchVariant
-from agent.models.bundle import open_bundle
-from agent.models.ladder import OperatingPoint
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Engine
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.probe import probe
+from tidegate.engines.torch_variant import TorchVariant
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import OperatingPoint
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 # The shipped settings in eager's arithmetic, which both engines here have.

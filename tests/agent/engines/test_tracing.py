@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.calibration.build import export_network
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array, UnsupportedPoint
-from agent.engines.tracing import Tracer
-from agent.models.ladder import Activation, Precision
-from agent.models.network import TrainedNetwork
-from agent.models.sites import sites_of
+from tidegate.calibration.build import export_network
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array, UnsupportedPoint
+from tidegate.engines.tracing import Tracer
+from tidegate.models.ladder import Activation, Precision
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.sites import sites_of
 
 
 class Residual(nn.Module):

@@ -9,16 +9,16 @@ import torch
 from random_networks import point
 from torch import Tensor, nn
 
-from agent.calibration.digits.data import SCALE, load_split
-from agent.calibration.digits.training import fit
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Engine
-from agent.engines.onnx.engine import OnnxEngine
-from agent.engines.packed.engine import PackedEngine
-from agent.engines.packed.probe import probe
-from agent.models.discovery import discover
-from agent.models.ladder import Precision
-from agent.models.network import TrainedNetwork
+from tidegate.calibration.digits.data import SCALE, load_split
+from tidegate.calibration.digits.training import fit
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Engine
+from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.engines.packed.engine import PackedEngine
+from tidegate.engines.packed.probe import probe
+from tidegate.models.discovery import discover
+from tidegate.models.ladder import Precision
+from tidegate.models.network import TrainedNetwork
 
 EPOCHS = 12
 CALIBRATION_INPUTS = 32

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from agent.engines.fusion import Activation, Layer
-from agent.engines.packed.kernels import QuantizedForm, pack_quantized
-from agent.engines.packed.threads import threads
-from agent.engines.packed.vectors import LEAST_WEIGHTS, pack_vectors, takes_vectors
-from agent.engines.quantization import Grid, Range, quantize_weight
+from tidegate.engines.fusion import Activation, Layer
+from tidegate.engines.packed.kernels import QuantizedForm, pack_quantized
+from tidegate.engines.packed.threads import threads
+from tidegate.engines.packed.vectors import LEAST_WEIGHTS, pack_vectors, takes_vectors
+from tidegate.engines.quantization import Grid, Range, quantize_weight
 
 OUTPUTS, INPUTS = 500, 600
 SOURCE = Grid.over(Range(-0.5, 2.0))

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from agent.engines.catalog import installed_engines
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
+from tidegate.engines.catalog import installed_engines
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
 
 SHIPPED = profiles_directory() / "bundles" / "digits"
 PAUSE_S = 0.1
@@ -19,8 +19,8 @@ MOST_S = 0.02
 CHILD = """
 import dataclasses, json, sys, time
 from pathlib import Path
-from agent.engines.catalog import open_engine
-from agent.models.bundle import open_bundle
+from tidegate.engines.catalog import open_engine
+from tidegate.models.bundle import open_bundle
 
 bundle = open_bundle(Path(sys.argv[1]))
 engine = open_engine(sys.argv[2], bundle, spin=sys.argv[3] == "spin")
@@ -39,8 +39,8 @@ print(json.dumps({"pause_s": sorted(pauses)[4], "answers": variant.run(inputs).o
 TORCH_CHILD = """
 import os, sys
 from pathlib import Path
-from agent.engines import catalog, waiting
-from agent.models.bundle import open_bundle
+from tidegate.engines import catalog, waiting
+from tidegate.models.bundle import open_bundle
 
 early = []
 told = waiting.wait_briefly

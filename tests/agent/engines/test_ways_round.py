@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.calibration.calibrate import fitted
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.engines.engine import Array, UnsupportedPoint
-from agent.engines.interpreter import Interpreter
-from agent.models.flops import segment_flops
-from agent.models.gates.activity import mean_abs
-from agent.models.gates.margin import margin
-from agent.models.graph import Segment
-from agent.models.ladder import Activity, StandIn
-from agent.models.network import TrainedNetwork
-from agent.models.precision import Fp32Weight
+from tidegate.calibration.build import export_network
+from tidegate.calibration.calibrate import fitted
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array, UnsupportedPoint
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.flops import segment_flops
+from tidegate.models.gates.activity import mean_abs
+from tidegate.models.gates.margin import margin
+from tidegate.models.graph import Segment
+from tidegate.models.ladder import Activity, StandIn
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.precision import Fp32Weight
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt import publish, subscribe
 
-from agent.fleet.broker import LocalBroker, LocalBrokerError, embedded
-from agent.fleet.watch import Watch
-from agent.telemetry.topics import DeviceTopics
+from tidegate.fleet.broker import LocalBroker, LocalBrokerError, embedded
+from tidegate.fleet.watch import Watch
+from tidegate.telemetry.topics import DeviceTopics
 
 pytest.importorskip("iotcore", reason="iotcore has no wheel for this platform")
 
@@ -33,7 +33,7 @@ def test_retained_messages_and_what_a_session_missed_arrive(tmp_path: Path) -> N
 def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from agent.fleet.broker import LocalBroker, embedded\n"
+        "from tidegate.fleet.broker import LocalBroker, embedded\n"
         f"broker = LocalBroker(Path({str(tmp_path)!r}), program=embedded); broker.start()\n"
         "print(broker.process.pid, flush=True); time.sleep(60)"
     )

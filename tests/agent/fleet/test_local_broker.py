@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt import publish, subscribe
 
-from agent.fleet.broker import LocalBroker, LocalBrokerError
+from tidegate.fleet.broker import LocalBroker, LocalBrokerError
 
 pytestmark = pytest.mark.broker
 
@@ -47,7 +47,7 @@ def test_bad_settings_are_told_in_its_own_words(mosquitto: None) -> None:
 
 
 def test_missing_program_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.fleet.broker.find_mosquitto", lambda: None)
+    monkeypatch.setattr("tidegate.fleet.broker.find_mosquitto", lambda: None)
     broker = LocalBroker()
     with pytest.raises(LocalBrokerError, match="install"):
         broker.start()

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.fleet.broker import LocalBroker
-from agent.fleet.push import PushError, PushResult, push, push_to_many
-from agent.telemetry.broker import Broker
-from agent.telemetry.device import Device
-from agent.telemetry.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
-from agent.telemetry.link import Link
-from agent.telemetry.reported import PolicyState, PolicyVerdict, Reported
-from agent.telemetry.spool import Spool
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import PushError, PushResult, push, push_to_many
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.device import Device
+from tidegate.telemetry.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
+from tidegate.telemetry.link import Link
+from tidegate.telemetry.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional
 
-from agent.models.aa_relu import Grid, adapted
-from agent.models.ladder import Activation
+from tidegate.models.aa_relu import Grid, adapted
+from tidegate.models.ladder import Activation
 
 FUNCTIONS = {
     "relu": (torch.relu, 0.0),

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from agent.models.bounds import NEVER_NEGATIVE, Bounds, bounds_of
-from agent.models.graph import INPUT, Argument, Node, Ref, Segment, Weight
-from agent.models.sites import sites_of
+from tidegate.models.bounds import NEVER_NEGATIVE, Bounds, bounds_of
+from tidegate.models.graph import INPUT, Argument, Node, Ref, Segment, Weight
+from tidegate.models.sites import sites_of
 
 SHAPE = (2, 4, 4)
 X = Ref(INPUT)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.bench.ladder_nets import InvertedResidual, SmallMobileNet, SmallTransformer
-from agent.calibration.digits.net import DigitsNet
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.models.discovery import DiscoveryError, discover
-from agent.models.export import ExportError
+from tidegate.calibration.digits.net import DigitsNet
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.discovery import DiscoveryError, discover
+from tidegate.models.export import ExportError
+from tidegate_bench.ladder_nets import InvertedResidual, SmallMobileNet, SmallTransformer
 
 
 class PreActivation(nn.Module):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agent.models.encoding import (
+from tidegate.models.encoding import (
     break_even_sparsity,
     decode,
     dense_bytes,

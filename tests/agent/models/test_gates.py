@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from agent.models.gates.activity import FrameChange, density, largest, mean_abs, relative_change, rms, score_of
-from agent.models.gates.gate import Seen
-from agent.models.gates.margin import MarginGate, margin
-from agent.models.ladder import Activity
+from tidegate.models.gates.activity import FrameChange, density, largest, mean_abs, relative_change, rms, score_of
+from tidegate.models.gates.gate import Seen
+from tidegate.models.gates.margin import MarginGate, margin
+from tidegate.models.ladder import Activity
 
 X = torch.tensor([[[3.0, -4.0]], [[0.0, 2.0]]])
 

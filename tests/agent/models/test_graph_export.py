@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agent.engines.interpreter import Interpreter
-from agent.models.export import ExportError, export_segment
-from agent.models.graph import OPERATORS
-from agent.models.graph_file import SegmentModel
-from agent.models.ladder import Precision
-from agent.models.precision import store
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.export import ExportError, export_segment
+from tidegate.models.graph import OPERATORS
+from tidegate.models.graph_file import SegmentModel
+from tidegate.models.ladder import Precision
+from tidegate.models.precision import store
 
 CHANNELS, SIDE = 6, 8
 

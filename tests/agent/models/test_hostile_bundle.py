@@ -14,12 +14,12 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save
 
-from agent.engines.eager import EagerEngine
-from agent.models.bundle import open_bundle
-from agent.models.bundle_file import ManifestModel
-from agent.models.errors import BundleError
-from agent.models.graph_file import graphs_sha256
-from agent.models.network import TrainedNetwork
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.bundle import open_bundle
+from tidegate.models.bundle_file import ManifestModel
+from tidegate.models.errors import BundleError
+from tidegate.models.graph_file import graphs_sha256
+from tidegate.models.network import TrainedNetwork
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 

@@ -16,12 +16,12 @@ from user_models import (
     VisionTransformer,
 )
 
-from agent.calibration.candidate import candidate
-from agent.calibration.hosts import hosts_for
-from agent.calibration.setting import Setting
-from agent.engines.eager import EagerEngine
-from agent.models.discovery import discover
-from agent.models.export import ExportError, export_module
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.hosts import hosts_for
+from tidegate.calibration.setting import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.discovery import discover
+from tidegate.models.export import ExportError, export_module
 
 SAMPLES = 12
 

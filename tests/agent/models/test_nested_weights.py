@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agent.models.ladder import Precision
-from agent.models.precision import (
+from tidegate.models.ladder import Precision
+from tidegate.models.precision import (
     Int4Weight,
     Int8Weight,
     pack_nibbles,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from agent.models.ladder import Precision
-from agent.models.precision import INT8_LEVELS, Int8Weight, store
+from tidegate.models.ladder import Precision
+from tidegate.models.precision import INT8_LEVELS, Int8Weight, store
 
 SHAPES = [(8, 4, 3, 3), (10, 48), (1, 2)]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from agent.models.errors import BundleError
-from agent.models.safetensors_header import tensors_in
+from tidegate.models.errors import BundleError
+from tidegate.models.safetensors_header import tensors_in
 
 Entry = dict[str, object]
 

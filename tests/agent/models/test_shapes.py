@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent.engines.interpreter import Interpreter
-from agent.models.bundle import open_bundle
-from agent.models.errors import BundleError
-from agent.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Segment, Weight
-from agent.models.precision import Fp32Weight
-from agent.models.shape_rules import SHAPE_RULES
-from agent.models.shapes import at_resolution, reshaped
+from tidegate.engines.interpreter import Interpreter
+from tidegate.models.bundle import open_bundle
+from tidegate.models.errors import BundleError
+from tidegate.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Segment, Weight
+from tidegate.models.precision import Fp32Weight
+from tidegate.models.shape_rules import SHAPE_RULES
+from tidegate.models.shapes import at_resolution, reshaped
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_refused_by_name(resolution: tuple[int, int], words
 def test_every_operator_has_a_rule_and_an_onnx_form() -> None:
     assert SHAPE_RULES.keys() == OPERATORS
     if find_spec("onnxruntime") is not None:
-        from agent.engines.onnx.operators import _CONVERSIONS  # noqa: PLC0415 - an extra, which need not be installed
+        from tidegate.engines.onnx.operators import _CONVERSIONS  # noqa: PLC0415 - an extra, which need not be installed
 
         assert _CONVERSIONS.keys() == OPERATORS
 

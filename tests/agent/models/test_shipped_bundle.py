@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.calibration.certification import binomial_cdf
-from agent.calibration.digits.data import load_split
-from agent.calibration.plan import ALPHAS, DELTA
-from agent.engines.bundle_check import verify
-from agent.engines.catalog import open_engine
-from agent.engines.engine import Engine
-from agent.engines.processor import weight_limit
-from agent.engines.quantization import WEIGHT_LIMIT
-from agent.models.bundle import Bundle, open_bundle
-from agent.models.ladder import OperatingPoint
+from tidegate.calibration.certification import binomial_cdf
+from tidegate.calibration.digits.data import load_split
+from tidegate.calibration.plan import ALPHAS, DELTA
+from tidegate.engines.bundle_check import verify
+from tidegate.engines.catalog import open_engine
+from tidegate.engines.engine import Engine
+from tidegate.engines.processor import weight_limit
+from tidegate.engines.quantization import WEIGHT_LIMIT
+from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.ladder import OperatingPoint
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "profiles" / "bundles" / "digits"
@@ -134,14 +134,14 @@ def test_certified_risk_loosens_and_cost_falls_down_the_ladder(bundle: Bundle) -
 @pytest.mark.parametrize(
     "module",
     [
-        "agent.models.bundle",
-        "agent.models.ladder_file",
-        "agent.calibration.certification",
-        "agent.engines.bundle_check",
+        "tidegate.models.bundle",
+        "tidegate.models.ladder_file",
+        "tidegate.calibration.certification",
+        "tidegate.engines.bundle_check",
     ],
 )
 def test_torch_stays_out_of(module: str) -> None:
     opened = f"open_bundle(pathlib.Path({str(SHIPPED)!r}))"
-    code = f"import pathlib, sys, {module}; from agent.models.bundle import open_bundle; {opened}"
+    code = f"import pathlib, sys, {module}; from tidegate.models.bundle import open_bundle; {opened}"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0

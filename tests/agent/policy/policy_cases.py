@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from agent.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
-from agent.policy.policy import (
+from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
+from tidegate.policy.policy import (
     AllOf,
     AnyOf,
     Assumption,
@@ -27,8 +27,8 @@ from agent.policy.policy import (
     Threshold,
     Window,
 )
-from agent.policy.readings import UNITS
-from drivers.reading import THERMAL_PRESSURES, Provenance, Reading, Snapshot, Unit
+from tidegate.policy.readings import UNITS
+from tidegate_drivers.reading import THERMAL_PRESSURES, Provenance, Reading, Snapshot, Unit
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 NUMBERS = sorted(name for name, unit in UNITS.items() if unit is not Unit.NAME)

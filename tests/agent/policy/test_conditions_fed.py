@@ -5,18 +5,18 @@ import time
 import pytest
 from policy_cases import LADDER, NOON
 
-from agent.bench import device_tree
-from agent.messages import Served
-from agent.policy.conditions import Evaluation
-from agent.policy.decision import ControlState
-from agent.policy.schema import load_policy
-from agent.policy.schema.conditions import ConditionPart
-from agent.supervisor.control import Control
-from agent.supervisor.drift_record import DriftRecord
-from agent.supervisor.inputs import Inputs
-from agent.telemetry.inputs import InputMessage
-from drivers.catalog import discover_all
-from drivers.sampler import Sampler
+from tidegate.messages import Served
+from tidegate.policy.conditions import Evaluation
+from tidegate.policy.decision import ControlState
+from tidegate.policy.schema import load_policy
+from tidegate.policy.schema.conditions import ConditionPart
+from tidegate.supervisor.control import Control
+from tidegate.supervisor.drift_record import DriftRecord
+from tidegate.supervisor.inputs import Inputs
+from tidegate.telemetry.inputs import InputMessage
+from tidegate_bench import device_tree
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.sampler import Sampler
 
 BOUND_S = 20.0
 WHEN = {

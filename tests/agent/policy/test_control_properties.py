@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_cases import LADDER, NOON, goals, snapshot
 
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.learned import Learned, Prior
-from agent.policy.policy import Assumption, Cheapest, Dwell, Goals, NoFit, Policy, Rule, Side, Threshold
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.learned import Learned, Prior
+from tidegate.policy.policy import Assumption, Cheapest, Dwell, Goals, NoFit, Policy, Rule, Side, Threshold
 
 temperatures = st.none() | st.floats(-40, 150)
 numbers = st.none() | st.floats(0, 200) | st.just(math.inf)

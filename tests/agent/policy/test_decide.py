@@ -6,12 +6,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from policy_cases import LADDER, NOON, point, snapshot
 
-from agent.models.ladder import Ladder
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.policy import Bounds, Named, NoFit, Policy
-from agent.policy.schema import load_policy
-from drivers.reading import Provenance, Reading, Snapshot, Unit
+from tidegate.models.ladder import Ladder
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.policy import Bounds, Named, NoFit, Policy
+from tidegate.policy.schema import load_policy
+from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
 TEXT = """
 tidegate: 1

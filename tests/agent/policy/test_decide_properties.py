@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policy_cases import LADDER, NOON, conditions, ladders, policies, snapshot, snapshots, uses
 
-from agent.policy.conditions import Evaluation
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.policy import Bounds, Cheapest, Dwell, Full, Named, NoFit, Not, Policy, Rule, Side, Threshold
+from tidegate.policy.conditions import Evaluation
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.policy import Bounds, Cheapest, Dwell, Full, Named, NoFit, Not, Policy, Rule, Side, Threshold
 
 states = st.builds(
     ControlState,

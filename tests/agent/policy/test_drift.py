@@ -5,8 +5,8 @@ import random
 import pytest
 from policy_cases import point
 
-from agent.models.ladder import Certificate, Risk
-from agent.policy.drift import DELTA, DriftTest
+from tidegate.models.ladder import Certificate, Risk
+from tidegate.policy.drift import DELTA, DriftTest
 
 
 def runs_until_exceeded(share, bound, most, chance):

@@ -3,11 +3,11 @@
 from hypothesis import given
 from policy_cases import LADDER, NOON, ladders, policies, snapshot, snapshots
 
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.explain import Circumstances, RuleState, explain
-from agent.policy.policy import Policy
-from agent.policy.schema import load_policy
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.explain import Circumstances, RuleState, explain
+from tidegate.policy.policy import Policy
+from tidegate.policy.schema import load_policy
 
 POLICY = load_policy(
     """\

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from policy_cases import LADDER, NOON, snapshot
 
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.policy import Limit
-from agent.policy.schema import load_policy
-from drivers.reading import Provenance, Reading, Snapshot, Unit
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.policy import Limit
+from tidegate.policy.schema import load_policy
+from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
 HEAD = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 1.5 %\n"
 FULL = ControlState("full")

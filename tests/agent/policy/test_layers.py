@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.boards.profile import load_profile
-from agent.documents import DocumentError, parse
-from agent.policy.policy import Assumption, Full
-from agent.policy.schema import load_layers, load_policy
+from tidegate.boards.profile import load_profile
+from tidegate.documents import DocumentError, parse
+from tidegate.policy.policy import Assumption, Full
+from tidegate.policy.schema import load_layers, load_policy
 
 BOARD = """\
 tidegate_board: 1

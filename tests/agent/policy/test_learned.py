@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from policy_cases import LADDER, NOON, snapshot
 
-from agent.policy.kalman import Factor, Line
-from agent.policy.learned import LONGEST_STEP_S, Learned, Prior, observe
+from tidegate.policy.kalman import Factor, Line
+from tidegate.policy.learned import LONGEST_STEP_S, Learned, Prior, observe
 
 
 def test_a_factor_follows_what_it_sees_and_smooths_noise():

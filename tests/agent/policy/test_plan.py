@@ -5,10 +5,10 @@ from datetime import time
 
 from policy_cases import LADDER, NOON, snapshot
 
-from agent.policy.charge import Charge
-from agent.policy.learned import Learned, Prior
-from agent.policy.plan import plan
-from agent.policy.policy import Goals, Policy
+from tidegate.policy.charge import Charge
+from tidegate.policy.learned import Learned, Prior
+from tidegate.policy.plan import plan
+from tidegate.policy.policy import Goals, Policy
 
 POINTS = LADDER.points[:3]
 

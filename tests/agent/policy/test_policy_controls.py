@@ -3,13 +3,13 @@
 import pytest
 from policy_cases import LADDER, NOON, snapshot
 
-from agent.config import ControlName
-from agent.documents import DocumentError, parse
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.schema import load_layers, load_policy
-from agent.policy.schema.controls import ControlsPart
-from drivers.controls.control import NAMES
+from tidegate.config import ControlName
+from tidegate.documents import DocumentError, parse
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.schema import load_layers, load_policy
+from tidegate.policy.schema.controls import ControlsPart
+from tidegate_drivers.controls.control import NAMES
 
 TEXT = """\
 tidegate: 1

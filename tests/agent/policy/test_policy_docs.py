@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.documents import DocumentError
-from agent.policy.schema import load_policy
-from agent.policy.schema.conditions import ConditionPart
-from drivers import catalog
-from drivers.apple.state import NEVER_TOLD
-from drivers.reading import UNITS as DRIVER_UNITS
-from drivers.trace import ReplayTrace
+from tidegate.documents import DocumentError
+from tidegate.policy.schema import load_policy
+from tidegate.policy.schema.conditions import ConditionPart
+from tidegate_drivers import catalog
+from tidegate_drivers.apple.state import NEVER_TOLD
+from tidegate_drivers.reading import UNITS as DRIVER_UNITS
+from tidegate_drivers.trace import ReplayTrace
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "policy.md").read_text()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.documents import DocumentError, parse
-from agent.policy.policy import Policy
-from agent.policy.schema import load_policy
+from tidegate.documents import DocumentError, parse
+from tidegate.policy.policy import Policy
+from tidegate.policy.schema import load_policy
 
 READY = sorted((Path(__file__).parents[3] / "profiles" / "policies").glob("*.yaml"))
 TEXTS = [path.read_text() for path in READY]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.policy.store import MOST_AHEAD, PolicyStore, StoreError, Verdict, WrongStateError, digest_of
+from tidegate.policy.store import MOST_AHEAD, PolicyStore, StoreError, Verdict, WrongStateError, digest_of
 
 OLD, NEW = "name: old", "name: new"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from policy_cases import NOON, point, snapshot
 
-from agent.models.ladder import Ladder
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.schema import load_policy
-from drivers.reading import Snapshot
+from tidegate.models.ladder import Ladder
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.schema import load_policy
+from tidegate_drivers.reading import Snapshot
 
 POLICIES = Path(__file__).parents[3] / "profiles" / "policies"
 LADDER = Ladder(

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policy_cases import LADDER, NOON, snapshot
 
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.explain import RuleState, explain
-from agent.policy.policy import Cheapest, Dwell, Not, Policy, Rule, Side, Threshold
-from agent.policy.schema import load_policy
-from drivers.reading import Provenance, Reading, Snapshot
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.explain import RuleState, explain
+from tidegate.policy.policy import Cheapest, Dwell, Not, Policy, Rule, Side, Threshold
+from tidegate.policy.schema import load_policy
+from tidegate_drivers.reading import Provenance, Reading, Snapshot
 
 HEAD = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 1.5 %\nrules:\n"
 RULE = "  - {{name: r, when: {when}, use: cheapest, urgent: {urgent}}}\n"

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_cases import LADDER, NOON, policies, snapshot, snapshots
 
-from agent.models.ladder import Ladder
-from agent.policy.decide import decide
-from agent.policy.decision import ControlState
-from agent.policy.explain import explain
-from agent.policy.policy import (
+from tidegate.models.ladder import Ladder
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.explain import explain
+from tidegate.policy.policy import (
     AnyOf,
     Cheapest,
     Dwell,
@@ -26,7 +26,7 @@ from agent.policy.policy import (
     Side,
     Threshold,
 )
-from agent.policy.turns import KEPT_S, Keep, Turns
+from tidegate.policy.turns import KEPT_S, Keep, Turns
 
 P95_MS = (72.0, 49.0, 28.0, 20.0, 14.0)
 RUNGS = Ladder(  # full, a, b, c, d

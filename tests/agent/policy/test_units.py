@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from agent.policy.units import (
+from tidegate.policy.units import (
     DURATION,
     ENERGY,
     FREQUENCY,

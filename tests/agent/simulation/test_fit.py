@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from simulation_cases import DEVICE, LADDER, course
 
-from agent.policy.policy import Goals
-from agent.simulation.course import Course, CourseError
-from agent.simulation.fit import FitError, fit
-from agent.simulation.run import Act, simulate
-from drivers.trace import ReplayTrace
+from tidegate.policy.policy import Goals
+from tidegate.simulation.course import Course, CourseError
+from tidegate.simulation.fit import FitError, fit
+from tidegate.simulation.run import Act, simulate
+from tidegate_drivers.trace import ReplayTrace
 
 
 def recorded(tmp_path: Path) -> Path:

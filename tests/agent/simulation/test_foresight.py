@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from simulation_cases import LADDER, course
 
-from agent.boards import find_profile
-from agent.documents import parse
-from agent.paths import profiles_directory
-from agent.policy.policy import Goals
-from agent.policy.schema import load_layers
-from agent.simulation.foresight import foresee, unseen
-from agent.simulation.run import by_policy, simulate
+from tidegate.boards import find_profile
+from tidegate.documents import parse
+from tidegate.paths import profiles_directory
+from tidegate.policy.policy import Goals
+from tidegate.policy.schema import load_layers
+from tidegate.simulation.foresight import foresee, unseen
+from tidegate.simulation.run import by_policy, simulate
 
 HEAD = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 12 %\n"
 BOX = find_profile("field-box").device

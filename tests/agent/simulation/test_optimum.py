@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from simulation_cases import DEVICE, LADDER, LASTS, SECONDS, course
 
-from agent.policy.choice import accuracy
-from agent.policy.policy import Goals
-from agent.simulation.optimum import OptimumError, by_plan, optimum
-from agent.simulation.run import Act, simulate
+from tidegate.policy.choice import accuracy
+from tidegate.policy.policy import Goals
+from tidegate.simulation.optimum import OptimumError, by_plan, optimum
+from tidegate.simulation.run import Act, simulate
 
 CASES = {
     "battery": (course(), DEVICE, LASTS),

@@ -6,10 +6,10 @@ from datetime import time
 import pytest
 from simulation_cases import DEVICE, LADDER, LASTS, SECONDS, course
 
-from agent.policy.choice import accuracy
-from agent.policy.policy import Dwell, Goals, Named, Pause, Policy
-from agent.simulation.chart import chart
-from agent.simulation.run import Act, by_policy, simulate
+from tidegate.policy.choice import accuracy
+from tidegate.policy.policy import Dwell, Goals, Named, Pause, Policy
+from tidegate.simulation.chart import chart
+from tidegate.simulation.run import Act, by_policy, simulate
 
 FULL, CHEAPEST = LADDER.full, LADDER.cheapest
 NONE = Goals()

@@ -4,16 +4,16 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from agent.messages import Served, ShadowCount, Standing, Switched
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.policy.policy import DriftGuard, Policy
-from agent.policy.readings import REQUEST_RATE
-from agent.policy.schema import load_policy
-from agent.supervisor.control import Control
-from agent.supervisor.drift_record import DriftRecord
-from agent.supervisor.events import Event, EventKind
-from drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot, Unit
+from tidegate.messages import Served, ShadowCount, Standing, Switched
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.policy.policy import DriftGuard, Policy
+from tidegate.policy.readings import REQUEST_RATE
+from tidegate.policy.schema import load_policy
+from tidegate.supervisor.control import Control
+from tidegate.supervisor.drift_record import DriftRecord
+from tidegate.supervisor.events import Event, EventKind
+from tidegate_drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot, Unit
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 TEXT = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: cheapest}\n"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from agent.messages import ShadowCount
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.supervisor.drift_record import FILE_NAME, DriftRecord
-from agent.supervisor.events import Event, EventKind
+from tidegate.messages import ShadowCount
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.supervisor.drift_record import FILE_NAME, DriftRecord
+from tidegate.supervisor.events import Event, EventKind
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 CHEAPEST, OTHER = LADDER.cheapest.name, LADDER.points[1].name

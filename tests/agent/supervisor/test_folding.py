@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.supervisor.events import Event, EventKind
-from agent.supervisor.folding import ALL_EVERY_S, AT_ONCE, AT_ONCE_ALL, EVERY_S, FOLDED, MOST_SOURCES, Folding
+from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.folding import ALL_EVERY_S, AT_ONCE, AT_ONCE_ALL, EVERY_S, FOLDED, MOST_SOURCES, Folding
 
 
 def fault(source: str = "input/people", text: str = "refused") -> Event:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.supervisor.events import Event, EventKind
-from agent.supervisor.inputs import LONGEST_BYTES, MOST, RATE_HZ, Inputs
-from agent.telemetry.inputs import InputMessage
-from drivers.reading import Freshness, Snapshot
+from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.inputs import LONGEST_BYTES, MOST, RATE_HZ, Inputs
+from tidegate.telemetry.inputs import InputMessage
+from tidegate_drivers.reading import Freshness, Snapshot
 
 UNIX = 1_800_000_000.0
 

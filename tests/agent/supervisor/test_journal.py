@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.events import Event, EventKind
-from agent.supervisor.folding import AT_ONCE
-from agent.supervisor.journal import TEXT_LIMIT, Journal
-from agent.supervisor.spool_writer import MOST_WAITING
-from agent.telemetry.spool import Spool
-from agent.telemetry.topics import DeviceTopics
+from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.folding import AT_ONCE
+from tidegate.supervisor.journal import TEXT_LIMIT, Journal
+from tidegate.supervisor.spool_writer import MOST_WAITING
+from tidegate.telemetry.spool import Spool
+from tidegate.telemetry.topics import DeviceTopics
 
 
 def run(tmp_path: Path, scene: Callable[[Journal, Spool, list[Event]], None]) -> None:

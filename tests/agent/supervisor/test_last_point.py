@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.supervisor.last_point import FILE_NAME, read_last_point, write_last_point
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.supervisor.last_point import FILE_NAME, read_last_point, write_last_point
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import RELEASED
-from agent.supervisor.latest_time import (
+from tidegate import RELEASED
+from tidegate.supervisor.latest_time import (
     BELIEVED_AFTER_S,
     BELIEVED_AT_ONCE_S,
     FILE_NAME,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor import listeners
-from agent.supervisor.listeners import ListenerError, open_listeners
+from tidegate.supervisor import listeners
+from tidegate.supervisor.listeners import ListenerError, open_listeners
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor import local_socket
-from agent.supervisor.local_socket import AT_ONCE, serve_local
+from tidegate.supervisor import local_socket
+from tidegate.supervisor.local_socket import AT_ONCE, serve_local
 
 STRANGERS = 300
 

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from agent.documents import parse
-from agent.messages import Standing, Switched
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.policy.store import MOST_AHEAD, PolicyStore, digest_of
-from agent.supervisor.commands import BelieveClock, SetTrusted, ShowTrust
-from agent.supervisor.control import Control
-from agent.supervisor.death_toll import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
-from agent.supervisor.drift_record import DriftRecord
-from agent.supervisor.events import Event
-from agent.supervisor.keeper import WorkerDown
-from agent.supervisor.latest_time import LatestTime
-from agent.supervisor.pushed_policy import Reader, first_policy
-from agent.supervisor.pushes import NotYetError, Pushes
-from agent.telemetry.envelope import Target, seal_unsigned
-from drivers.reading import Snapshot
+from tidegate.documents import parse
+from tidegate.messages import Standing, Switched
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
+from tidegate.supervisor.commands import BelieveClock, SetTrusted, ShowTrust
+from tidegate.supervisor.control import Control
+from tidegate.supervisor.death_toll import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
+from tidegate.supervisor.drift_record import DriftRecord
+from tidegate.supervisor.events import Event
+from tidegate.supervisor.keeper import WorkerDown
+from tidegate.supervisor.latest_time import LatestTime
+from tidegate.supervisor.pushed_policy import Reader, first_policy
+from tidegate.supervisor.pushes import NotYetError, Pushes
+from tidegate.telemetry.envelope import Target, seal_unsigned
+from tidegate_drivers.reading import Snapshot
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 TOPIC = "tidegate/gate-7/policy"
@@ -314,7 +314,7 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
 def test_a_push_waits_for_a_worker_without_which_nothing_is_known_of_its_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.supervisor.pushes.WORKER_DEADLINE_S", 0.05)
+    monkeypatch.setattr("tidegate.supervisor.pushes.WORKER_DEADLINE_S", 0.05)
 
     async def scene() -> None:
         device = Device(tmp_path)
@@ -331,7 +331,7 @@ def test_a_push_waits_for_a_worker_without_which_nothing_is_known_of_its_points(
 def test_a_text_that_takes_longer_to_read_than_mqtt_waits_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.supervisor.pushes.HAND_OVER_DEADLINE_S", 0.1)
+    monkeypatch.setattr("tidegate.supervisor.pushes.HAND_OVER_DEADLINE_S", 0.1)
     real, reads = Reader.pushed, list[int]()
 
     def slow(reader: Reader, text: str, name: str, version: int) -> object:
@@ -400,7 +400,7 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
 def test_a_policy_that_could_not_be_stored_is_tried_again_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.telemetry.backoff.Backoff.failed", lambda _self, _held_s=0.0: 0.05)
+    monkeypatch.setattr("tidegate.telemetry.backoff.Backoff.failed", lambda _self, _held_s=0.0: 0.05)
 
     async def scene() -> None:
         device = Device(tmp_path)

@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from agent.messages import Standing, Switched
-from agent.models.bundle import open_bundle
-from agent.models.ladder import Ladder
-from agent.paths import profiles_directory
-from agent.policy.schema import load_policy
-from agent.supervisor.control import Control
-from agent.supervisor.drift_record import DriftRecord
-from drivers.reading import Snapshot
+from tidegate.messages import Standing, Switched
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Ladder
+from tidegate.paths import profiles_directory
+from tidegate.policy.schema import load_policy
+from tidegate.supervisor.control import Control
+from tidegate.supervisor.drift_record import DriftRecord
+from tidegate_drivers.reading import Snapshot
 
 SHIPPED = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 FULL, LOWER = SHIPPED.full, SHIPPED.points[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.sd_notify import notify
+from tidegate.supervisor.sd_notify import notify
 
 
 def test_fields_arrive_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

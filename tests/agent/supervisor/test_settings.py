@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.events import Event, EventKind
-from agent.supervisor.settings import Settings
-from drivers.controls.controls import Controls
+from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.settings import Settings
+from tidegate_drivers.controls.controls import Controls
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 PROFILE = "sys/firmware/acpi/platform_profile"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.spool_writer import MOST_WAITING, SpoolWriter
-from agent.telemetry.spool import Spool
+from tidegate.supervisor.spool_writer import MOST_WAITING, SpoolWriter
+from tidegate.telemetry.spool import Spool
 
 
 class SlowSpool(Spool):

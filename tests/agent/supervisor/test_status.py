@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.status import StatusError, fetch_status
+from tidegate.supervisor.status import StatusError, fetch_status
 
 
 @pytest.mark.parametrize("said", [b"", b'{"device": "gate-7"', b"\xff\n"])

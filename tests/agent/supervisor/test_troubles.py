@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.supervisor.events import Event
-from agent.supervisor.state_directory import InUseError, held, session_number
-from agent.supervisor.troubles import QUIET_S, Troubles, trouble_with_directory
+from tidegate.supervisor.events import Event
+from tidegate.supervisor.state_directory import InUseError, held, session_number
+from tidegate.supervisor.troubles import QUIET_S, Troubles, trouble_with_directory
 
 
 class Clock:

@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from agent.telemetry.broker import Broker
-from agent.telemetry.device import Device
-from agent.telemetry.link import Link
-from agent.telemetry.session import next_session
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.device import Device
+from tidegate.telemetry.link import Link
+from tidegate.telemetry.session import next_session
+from tidegate.telemetry.spool import Spool
 
 
 def main() -> None:

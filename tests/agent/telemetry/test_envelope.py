@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.telemetry.envelope import (
+from tidegate.telemetry.envelope import (
     MAX_ENVELOPE_BYTES,
     MAX_VERSION,
     PAYLOAD_TYPE,
@@ -19,7 +19,7 @@ from agent.telemetry.envelope import (
     open_envelope,
     seal_unsigned,
 )
-from agent.telemetry.topics import TopicError
+from tidegate.telemetry.topics import TopicError
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -8,12 +8,12 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.fleet.broker import LocalBroker
-from agent.telemetry.device import Device
-from agent.telemetry.inputs import InputMessage
-from agent.telemetry.link import Link
-from agent.telemetry.paho_client import make_client
-from agent.telemetry.spool import Spool
+from tidegate.fleet.broker import LocalBroker
+from tidegate.telemetry.device import Device
+from tidegate.telemetry.inputs import InputMessage
+from tidegate.telemetry.link import Link
+from tidegate.telemetry.paho_client import make_client
+from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker
 

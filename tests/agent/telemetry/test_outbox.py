@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.telemetry.outbox import MAX_REFUSALS, WINDOW, Message, Outbox
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.outbox import MAX_REFUSALS, WINDOW, Message, Outbox
+from tidegate.telemetry.spool import Spool
 
 LATER = 10_000.0
 

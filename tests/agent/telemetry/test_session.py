@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.telemetry.session import next_session
+from tidegate.telemetry.session import next_session
 
 
 def test_counts_starts(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.telemetry.row import ROW_OVERHEAD_BYTES
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.row import ROW_OVERHEAD_BYTES
+from tidegate.telemetry.spool import Spool
 
 NOW = 1_750_000_000.0
 
@@ -60,7 +60,7 @@ def test_seq_continues_after_restart_of_an_empty_spool(tmp_path: Path) -> None:
 def test_seq_continues_after_loss_of_the_database(
     tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.telemetry.sequence.RESERVED_SEQS", 10)
+    monkeypatch.setattr("tidegate.telemetry.sequence.RESERVED_SEQS", 10)
     path = tmp_path / "spool.db"
     spool = spool_at(path)
     before = [spool.put("t", {}, NOW) for _ in range(35)]
@@ -233,7 +233,7 @@ def test_threads_get_distinct_seqs(tmp_path: Path) -> None:
 def test_every_seq_returned_survives_sigkill(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     code = (
-        "import sys; from pathlib import Path; from agent.telemetry.spool import Spool\n"
+        "import sys; from pathlib import Path; from tidegate.telemetry.spool import Spool\n"
         "spool = Spool(Path(sys.argv[1]), 10**7, 10**6)\n"
         "while True: print(spool.put('t', {}, 1.0), flush=True)"
     )

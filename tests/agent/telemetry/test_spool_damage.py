@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.spool import Spool
 
 NOW = 1_750_000_000.0
 TOPIC = "tidegate/cam-1/telemetry"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_disk import run_on_small_disk
 
-from agent.telemetry.spool import BEYOND_BYTES, MAX_ROW_BYTES, Spool
+from tidegate.telemetry.spool import BEYOND_BYTES, MAX_ROW_BYTES, Spool
 
 NOW = 1_750_000_000.0
 
@@ -46,7 +46,7 @@ def test_log_of_an_empty_spool_never_fills_a_small_disk(tmp_path: Path) -> None:
         """
 import os
 from pathlib import Path
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.spool import Spool
 for start in range(3):
     spool = Spool(Path("spool.db"), 64 << 20, 3600.0)
     for n in range(1500):
@@ -74,7 +74,7 @@ def test_full_disk_costs_no_row_and_is_recovered_from(tmp_path: Path) -> None:
     run_on_small_disk(
         """
 from pathlib import Path
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.spool import Spool
 def balanced(spool):
     c = spool.counters
     return c.put == c.acknowledged + sum(c.dropped.values()) + c.waiting
@@ -117,7 +117,7 @@ def test_a_spool_is_begun_in_memory_on_a_disk_that_is_full_from_the_start(tmp_pa
     run_on_small_disk(
         """
 from pathlib import Path
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.spool import Spool
 ballast = open("ballast", "wb", buffering=0)
 try:
     while True: ballast.write(b"x" * 4096)
@@ -147,7 +147,7 @@ def test_a_disk_that_becomes_read_only_and_writable_again(tmp_path: Path) -> Non
         """
 import subprocess
 from pathlib import Path
-from agent.telemetry.spool import Spool
+from tidegate.telemetry.spool import Spool
 spool = Spool(Path("spool.db"), 1 << 20, 3600.0)
 seqs = [spool.put("t", {"n": n}, 1e9) for n in range(5)]
 spool.close()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.telemetry.topics import FLEET_POLICY, DeviceTopics, TopicError, group_policy
+from tidegate.telemetry.topics import FLEET_POLICY, DeviceTopics, TopicError, group_policy
 
 
 def test_names() -> None:

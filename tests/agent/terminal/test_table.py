@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agent.terminal.table import Table, lay_out
+from tidegate.terminal.table import Table, lay_out
 
 LADDER = Table(
     "digits: ladder",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agent.terminal.wrapping import ELLIPSIS, plain, wrap
+from tidegate.terminal.wrapping import ELLIPSIS, plain, wrap
 
 WORDS = st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=30), max_size=20)
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.engines.catalog import installed_engines, open_engine
-from agent.models.bundle import open_bundle
-from agent.paths import profiles_directory
-from agent.worker.endpoint import Endpoint, ModelCard
-from agent.worker.lane import Lane
-from agent.worker.protocol import Interface
-from agent.worker.shadow import Shadow
+from tidegate.engines.catalog import installed_engines, open_engine
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.worker.endpoint import Endpoint, ModelCard
+from tidegate.worker.lane import Lane
+from tidegate.worker.protocol import Interface
+from tidegate.worker.shadow import Shadow
 
 
 @pytest.fixture(scope="module")

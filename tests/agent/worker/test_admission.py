@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.worker.admission import Admission, TooMuch
+from tidegate.worker.admission import Admission, TooMuch
 
 
 class Clock:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.engines.eager import EagerEngine
-from agent.models.bundle import open_bundle
-from agent.models.ladder import Ladder
-from agent.paths import profiles_directory
-from agent.worker.choosing import first_point, refused_points
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Ladder
+from tidegate.paths import profiles_directory
+from tidegate.worker.choosing import first_point, refused_points
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
 FULL = BUNDLE.ladder.full

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from agent.messages import Standing
-from agent.worker.bodies import Bodies, BodyRefused
-from agent.worker.endpoint import Endpoint
+from tidegate.messages import Standing
+from tidegate.worker.bodies import Bodies, BodyRefused
+from tidegate.worker.endpoint import Endpoint
 
 INFER = "/v2/models/digits/infer"
 READY = ("/v2/health/ready", "/v2/models/digits/ready")

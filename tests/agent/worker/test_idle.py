@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from agent.messages import Served
-from agent.worker.idle import IdleMemory
+from tidegate.messages import Served
+from tidegate.worker.idle import IdleMemory
 
 SILENT = Served(1, 1.0, 0, 0, 0, None, None, None, 0)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.engines.engine import Answer, Array
-from agent.models.bundle import open_bundle
-from agent.models.ladder import OperatingPoint
-from agent.paths import profiles_directory
-from agent.worker.lane import MAX_WAITING, Lane, LaneFull
+from tidegate.engines.engine import Answer, Array
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import OperatingPoint
+from tidegate.paths import profiles_directory
+from tidegate.worker.lane import MAX_WAITING, Lane, LaneFull
 
 FULL = open_bundle(profiles_directory() / "bundles" / "digits").ladder.full
 BATCH = np.zeros((2, 1, 8, 8), np.float32)

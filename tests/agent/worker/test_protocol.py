@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.engines.engine import Array
-from agent.worker.protocol import MAX_BODY_BYTES, MAX_SAMPLES, BadRequest, Interface, read_request, reply
+from tidegate.engines.engine import Array
+from tidegate.worker.protocol import MAX_BODY_BYTES, MAX_SAMPLES, BadRequest, Interface, read_request, reply
 
 SHAPE = (1, 2, 2)
 INTERFACE = Interface("input", SHAPE, 0.5, "logits")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker import connections
-from agent.worker.connections import DEADLINES_S, Connections, Stage
-from agent.worker.endpoint import Endpoint
-from agent.worker.server import Server
+from tidegate.worker import connections
+from tidegate.worker.connections import DEADLINES_S, Connections, Stage
+from tidegate.worker.endpoint import Endpoint
+from tidegate.worker.server import Server
 
 BODY = json.dumps(
     {"inputs": [{"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": [8] * 64}]}

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.engines.catalog import open_engine
-from agent.engines.engine import Answer
-from agent.messages import ShadowCount
-from agent.models.bundle import open_bundle
-from agent.models.ladder import Compared, Comparison, OperatingPoint
-from agent.paths import profiles_directory
-from agent.worker.lane import Lane
-from agent.worker.shadow import Shadow
+from tidegate.engines.catalog import open_engine
+from tidegate.engines.engine import Answer
+from tidegate.messages import ShadowCount
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Compared, Comparison, OperatingPoint
+from tidegate.paths import profiles_directory
+from tidegate.worker.lane import Lane
+from tidegate.worker.shadow import Shadow
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
 FULL, CHEAPEST = BUNDLE.ladder.full, BUNDLE.ladder.cheapest

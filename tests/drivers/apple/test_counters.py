@@ -2,9 +2,9 @@
 
 import pytest
 
-from drivers.apple.counters import ChipMeter
-from drivers.energy import Moment
-from drivers.sensor import SensorError
+from tidegate_drivers.apple.counters import ChipMeter
+from tidegate_drivers.energy import Moment
+from tidegate_drivers.sensor import SensorError
 
 
 class Counted:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.apple import pmset
-from drivers.apple.levels import memory_level, thermal_pressure
-from drivers.apple.plist import RecordError, split
-from drivers.apple.power_sample import power_sample
-from drivers.apple.smart_battery import SmartBattery, signed, smart_battery
+from tidegate_drivers.apple import pmset
+from tidegate_drivers.apple.levels import memory_level, thermal_pressure
+from tidegate_drivers.apple.plist import RecordError, split
+from tidegate_drivers.apple.power_sample import power_sample
+from tidegate_drivers.apple.smart_battery import SmartBattery, signed, smart_battery
 
 ON_BATTERY = {
     "CurrentCapacity": 85,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from drivers.apple import powermetrics, state
-from drivers.reading import Value
-from drivers.sensor import SensorError
-from drivers.survey import read_all_once
-from drivers.wake import Wake
+from tidegate_drivers.apple import powermetrics, state
+from tidegate_drivers.reading import Value
+from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.wake import Wake
 
 EXPECTATION = re.compile(r"^#= (.+?) ([=!-])(?: (.+))?$", re.MULTILINE)
 # More of them, in the same form: a folder of one's own recordings.
@@ -56,7 +56,7 @@ class Mac:
 
 @pytest.fixture(autouse=True)
 def _programs_that_print_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.survey._SECOND_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr("tidegate_drivers.survey._SECOND_LOOK_AFTER_S", 0.0)
 
 
 def read(case: Path) -> tuple[dict[str, Value], dict[str, str]]:

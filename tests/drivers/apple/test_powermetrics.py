@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_formats import sample
 
-from drivers.apple.powermetrics import Powermetrics, discover
-from drivers.sensor import SensorError
+from tidegate_drivers.apple.powermetrics import Powermetrics, discover
+from tidegate_drivers.sensor import SensorError
 
 BOUND_S = 20.0
 

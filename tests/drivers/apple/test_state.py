@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 from test_formats import battery
 
-from drivers.apple.load_meter import LoadMeter
-from drivers.apple.state import discover
-from drivers.reading import UNITS
-from drivers.take import take
-from drivers.wake import Wake
+from tidegate_drivers.apple.load_meter import LoadMeter
+from tidegate_drivers.apple.state import discover
+from tidegate_drivers.reading import UNITS
+from tidegate_drivers.take import take
+from tidegate_drivers.wake import Wake
 
 PMSET = b"Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t42%; discharging; 1:00 remaining\n"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from drivers.boards.jetson import discover
-from drivers.sensor import SensorError
+from tidegate_bench import device_tree
+from tidegate_drivers.boards.jetson import discover
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

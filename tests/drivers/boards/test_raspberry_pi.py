@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from drivers.boards import pmic, vcio
-from drivers.boards.raspberry_pi import discover
-from drivers.boards.throttled import Throttled
-from drivers.reading import Provenance
-from drivers.take import take
+from tidegate_drivers.boards import pmic, vcio
+from tidegate_drivers.boards.raspberry_pi import discover
+from tidegate_drivers.boards.throttled import Throttled
+from tidegate_drivers.reading import Provenance
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

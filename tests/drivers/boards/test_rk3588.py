@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.boards.rk3588 import discover, read_npu_percent
-from drivers.sensor import SensorError
+from tidegate_drivers.boards.rk3588 import discover, read_npu_percent
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.controls.control import GOVERNOR, MAX_FREQUENCY, NAMES, PLATFORM_PROFILE, ControlError
-from drivers.controls.controls import Controls, Restored
-from drivers.controls.journal import Journal
+from tidegate_drivers.controls.control import GOVERNOR, MAX_FREQUENCY, NAMES, PLATFORM_PROFILE, ControlError
+from tidegate_drivers.controls.controls import Controls, Restored
+from tidegate_drivers.controls.journal import Journal
 
 WriteTree = Callable[[str], Path]
 
@@ -159,7 +159,7 @@ def test_value_that_was_rounded_is_put_back(
 def test_nothing_is_set_where_a_reboot_could_not_be_told(
     root: Path, controls: Controls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivers.controls.journal._BOOT_ID", root / "hidden")
+    monkeypatch.setattr("tidegate_drivers.controls.journal._BOOT_ID", root / "hidden")
     with pytest.raises(ControlError, match="ProcSubset"):
         controls.set(PLATFORM_PROFILE, "low-power")
     assert settings(root) == BEFORE
@@ -171,7 +171,7 @@ def test_after_a_reboot_nothing_is_put_back(
     controls.set(GOVERNOR, "powersave")
     boot = root / "boot_id"
     boot.write_text("another boot\n")
-    monkeypatch.setattr("drivers.controls.journal._BOOT_ID", boot)
+    monkeypatch.setattr("tidegate_drivers.controls.journal._BOOT_ID", boot)
     # The kernel's own default happens to be what was set before the reboot.
     assert controls.restore() == Restored()
     assert settings(root)[0] == "powersave"
@@ -180,7 +180,7 @@ def test_after_a_reboot_nothing_is_put_back(
 KILLED_AT_EVERY_CALL = """
 import os, signal, sys
 from pathlib import Path
-from drivers.controls.controls import Controls
+from tidegate_drivers.controls.controls import Controls
 
 root, before = Path(sys.argv[1]), sys.argv[2].split()
 files = [root / line for line in sys.argv[3].split()]
@@ -252,7 +252,7 @@ def test_killed_at_any_moment_the_next_start_puts_everything_back(root: Path) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from drivers.controls.controls import Controls
+from tidegate_drivers.controls.controls import Controls
 root = Path(sys.argv[1])
 controls = Controls(root / "state/controls.json", ("cpu_governor", "platform_profile"), root)
 controls.set("cpu_governor", "powersave")

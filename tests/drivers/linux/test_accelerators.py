@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.accelerators import discover
-from drivers.linux.busy_share import BusyShare
-from drivers.linux.graphics import throttled_sources
-from drivers.reading import Provenance, Value
-from drivers.sensor import SensorError
-from drivers.take import take
-from drivers.throttling import discover as discover_throttling
+from tidegate_drivers.linux.accelerators import discover
+from tidegate_drivers.linux.busy_share import BusyShare
+from tidegate_drivers.linux.graphics import throttled_sources
+from tidegate_drivers.reading import Provenance, Value
+from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.take import take
+from tidegate_drivers.throttling import discover as discover_throttling
 
 WriteTree = Callable[[str], Path]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.memory import discover
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.memory import discover
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.cooling import discover
-from drivers.reading import Provenance
-from drivers.take import take
+from tidegate_drivers.linux.cooling import discover
+from tidegate_drivers.reading import Provenance
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

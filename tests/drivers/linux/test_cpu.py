@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.cpu import discover
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.cpu import discover
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.cpufreq import discover
-from drivers.linux.sysfs import UnreadableError, read_int
-from drivers.reading import Provenance
-from drivers.take import take
+from tidegate_drivers.linux.cpufreq import discover
+from tidegate_drivers.linux.sysfs import UnreadableError, read_int
+from tidegate_drivers.reading import Provenance
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 
@@ -60,7 +60,7 @@ def test_cores_that_are_switched_off_are_left_out(write_tree: WriteTree, monkeyp
             raise UnreadableError(path, errno.EBUSY)  # no file of a test's own can answer so
         return read_int(path, low, high, unit)
 
-    monkeypatch.setattr("drivers.linux.cpufreq.read_int", read)
+    monkeypatch.setattr("tidegate_drivers.linux.cpufreq.read_int", read)
     frequency = discover(root).sensors[0]
     off.add("policy0")
     assert take(frequency).value == 600e6

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.bench import device_tree
-from agent.bench.driver_faults import check_tree
-from agent.bench.fault_mount import FaultMount, FaultMountError, mounted
-from agent.bench.faults import HANG
-from drivers.catalog import discover_all
-from drivers.linux import power_supply
-from drivers.reading import Freshness
-from drivers.sampler import Sampler
-from drivers.sensor import SensorError
+from tidegate_bench import device_tree
+from tidegate_bench.driver_faults import check_tree
+from tidegate_bench.fault_mount import FaultMount, FaultMountError, mounted
+from tidegate_bench.faults import HANG
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.linux import power_supply
+from tidegate_drivers.reading import Freshness
+from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.sensor import SensorError
 
 # One case in so many keeps the whole of it within seconds; `tidegate bench driver-faults` runs them all.
 EVERY = 97
@@ -56,7 +56,7 @@ def test_hanging_attribute_does_not_hold_up_the_start(laptop: FaultMount) -> Non
 
 
 def test_hanging_zone_costs_only_what_needs_it(laptop: FaultMount, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.lane.READ_DEADLINE_S", 0.3)
+    monkeypatch.setattr("tidegate_drivers.lane.READ_DEADLINE_S", 0.3)
     found = [each for each in discover_all(laptop.root) if each.driver in ("thermal", "power_supply")]
     laptop.fault("sys/class/thermal/thermal_zone0/temp", HANG)
     sampler = Sampler(found)

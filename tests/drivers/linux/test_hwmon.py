@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from drivers.energy import Moment
-from drivers.linux.counter_power import CounterPower
-from drivers.linux.hwmon import discover
-from drivers.reading import Reading, Value
-from drivers.sensor import SensorError
-from drivers.take import take
+from tidegate_drivers.energy import Moment
+from tidegate_drivers.linux.counter_power import CounterPower
+from tidegate_drivers.linux.hwmon import discover
+from tidegate_drivers.reading import Reading, Value
+from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

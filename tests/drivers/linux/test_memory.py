@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.memory import discover, read_available_bytes, read_pressure_percent
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.memory import discover, read_available_bytes, read_pressure_percent
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from drivers.catalog import LINUX
-from drivers.take import take
+from tidegate_bench import device_tree
+from tidegate_drivers.catalog import LINUX
+from tidegate_drivers.take import take
 
 CLASS_FILE = re.compile(r"sys/class/([^/]+)/([^/]+)/([^/]+)")
 # The others read what is no device of a class (CPUs, /proc), where umockdev shows the real machine.
@@ -22,8 +22,8 @@ DRIVERS = ("power_supply", "jetson", "thermal", "hwmon", "rapl", "cooling")
 READ = f"""
 import json
 from pathlib import Path
-from drivers.catalog import LINUX
-from drivers.take import take
+from tidegate_drivers.catalog import LINUX
+from tidegate_drivers.take import take
 print(json.dumps({{sensor.name: take(sensor).value for driver in LINUX if driver.name in {DRIVERS}
                    for sensor in driver.discover(Path("/")).sensors}}))
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.platform_profile import discover
-from drivers.take import take
+from tidegate_drivers.linux.platform_profile import discover
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

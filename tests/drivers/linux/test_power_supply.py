@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.power_supply import discover
-from drivers.reading import BATTERY_STATES, Provenance, Unit, Value
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.power_supply import discover
+from tidegate_drivers.reading import BATTERY_STATES, Provenance, Unit, Value
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.psi_trigger import TOPIC, PsiTrigger, open_memory_trigger
+from tidegate_drivers.linux.psi_trigger import TOPIC, PsiTrigger, open_memory_trigger
 
 PRESSURE = Path("/proc/pressure/memory")
 

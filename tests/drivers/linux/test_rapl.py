@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.bench import device_tree
-from drivers.energy import Moment
-from drivers.linux.rapl import discover
-from drivers.linux.rapl_meter import Books, Meter
-from drivers.linux.rapl_zones import Domain, domains, total_of
-from drivers.reading import Provenance
-from drivers.sensor import SensorError
+from tidegate_bench import device_tree
+from tidegate_drivers.energy import Moment
+from tidegate_drivers.linux.rapl import discover
+from tidegate_drivers.linux.rapl_meter import Books, Meter
+from tidegate_drivers.linux.rapl_zones import Domain, domains, total_of
+from tidegate_drivers.reading import Provenance
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

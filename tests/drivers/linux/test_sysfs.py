@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.sysfs import ImplausibleError, OutOfRangeError, UnreadableError, read_int, read_text
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.sysfs import ImplausibleError, OutOfRangeError, UnreadableError, read_int, read_text
+from tidegate_drivers.sensor import SensorError
 
 
 def test_text_is_stripped_and_cut_at_one_page(tmp_path: Path) -> None:

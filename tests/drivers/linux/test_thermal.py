@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.linux.thermal import discover
-from drivers.reading import Provenance, Value
-from drivers.sensor import SensorError
+from tidegate_drivers.linux.thermal import discover
+from tidegate_drivers.reading import Provenance, Value
+from tidegate_drivers.sensor import SensorError
 
 WriteTree = Callable[[str], Path]
 

@@ -7,9 +7,9 @@ import socket
 
 import pytest
 
-from drivers.linux import genetlink
-from drivers.linux.genetlink import COMMAND, HEADER, NETLINK_GENERIC, attribute, group_id, group_of
-from drivers.linux.thermal_events import TOPIC, ThermalEvents, topic_of
+from tidegate_drivers.linux import genetlink
+from tidegate_drivers.linux.genetlink import COMMAND, HEADER, NETLINK_GENERIC, attribute, group_id, group_of
+from tidegate_drivers.linux.thermal_events import TOPIC, ThermalEvents, topic_of
 
 only_linux = pytest.mark.skipif(platform.system() != "Linux", reason="NOT RUN: netlink is Linux's")
 

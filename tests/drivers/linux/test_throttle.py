@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.linux.throttle import discover
-from drivers.take import take
+from tidegate_drivers.linux.throttle import discover
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

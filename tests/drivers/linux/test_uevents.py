@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from agent.bench.uevent_sender import message
-from drivers.linux.uevents import subsystem_of
+from tidegate_bench import device_tree
+from tidegate_bench.uevent_sender import message
+from tidegate_drivers.linux.uevents import subsystem_of
 
 ROOT = Path(__file__).parents[3]
 
 OVERFLOW = """
 import json
-from agent.bench.uevent_sender import send
-from drivers.linux.uevents import Uevents
+from tidegate_bench.uevent_sender import send
+from tidegate_drivers.linux.uevents import Uevents
 import socket
 listener = Uevents()
 send(1, 1e9)
@@ -62,7 +62,7 @@ def test_events_are_heard_and_a_full_buffer_means_everything() -> None:
 
 def test_storm_ends_with_the_right_state(tmp_path: Path) -> None:
     device_tree.write(device_tree.load("laptop"), tmp_path)
-    result = json.loads(apart(sys.executable, "-m", "agent.bench.uevent_storm", str(tmp_path), "1", "1000"))
+    result = json.loads(apart(sys.executable, "-m", "tidegate_bench.uevent_storm", str(tmp_path), "1", "1000"))
     assert not result["sender_failed"]
     assert result["last_state_right_after_s"] is not None
     assert result["storm_cpu_percent"] < 50

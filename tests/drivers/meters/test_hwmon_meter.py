@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import device_tree
-from agent.bench.fault_mount import FaultMountError, mounted
-from agent.bench.faults import KINDS
-from drivers.catalog import discover_all
-from drivers.energy import Moment
-from drivers.linux.counter_power import CounterPower
-from drivers.meters import hwmon
-from drivers.meters.address import ChipMeter
-from drivers.meters.meter import discover
-from drivers.reading import Provenance
-from drivers.survey import read_all_once
-from drivers.take import take
+from tidegate_bench import device_tree
+from tidegate_bench.fault_mount import FaultMountError, mounted
+from tidegate_bench.faults import KINDS
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.energy import Moment
+from tidegate_drivers.linux.counter_power import CounterPower
+from tidegate_drivers.meters import hwmon
+from tidegate_drivers.meters.address import ChipMeter
+from tidegate_drivers.meters.meter import discover
+from tidegate_drivers.reading import Provenance
+from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 

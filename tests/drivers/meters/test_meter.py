@@ -11,13 +11,13 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.fleet.broker import LocalBroker
-from drivers.meters import watts
-from drivers.meters.address import Address, ChipMeter, FileMeter, TopicMeter, UpsMeter, parse
-from drivers.meters.meter import discover
-from drivers.meters.mqtt import MqttMeter
-from drivers.sensor import SensorError
-from drivers.take import take
+from tidegate.fleet.broker import LocalBroker
+from tidegate_drivers.meters import watts
+from tidegate_drivers.meters.address import Address, ChipMeter, FileMeter, TopicMeter, UpsMeter, parse
+from tidegate_drivers.meters.meter import discover
+from tidegate_drivers.meters.mqtt import MqttMeter
+from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.take import take
 
 BOUND_S = 30.0
 

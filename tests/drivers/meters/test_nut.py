@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from drivers.meters import nut, upsd
-from drivers.meters.address import UpsMeter, parse
-from drivers.meters.meter import discover
-from drivers.meters.nut import Ups
-from drivers.reading import Provenance, Value
-from drivers.sensor import Discovery, SensorError
-from drivers.take import take
+from tidegate_drivers.meters import nut, upsd
+from tidegate_drivers.meters.address import UpsMeter, parse
+from tidegate_drivers.meters.meter import discover
+from tidegate_drivers.meters.nut import Ups
+from tidegate_drivers.reading import Provenance, Value
+from tidegate_drivers.sensor import Discovery, SensorError
+from tidegate_drivers.take import take
 
 BOUND_S = 20.0
 # Debian's `upsd` in PATH is a script that refuses to start one of ours.

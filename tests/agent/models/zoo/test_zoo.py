@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from agent.calibration.build import export_network
-from agent.calibration.setting import Setting
-from agent.engines.interpreter import Interpreter
-from agent.engines.tracing import Tracer
-from agent.models.export import export_segment
-from agent.models.precision import Fp32Weight
-from agent.models.zoo.catalog import ZOO
-from agent.models.zoo.folding import inference_segments
-from agent.models.zoo.segmented import Segmented, divisible_by_8
-from agent.models.zoo.weights import WeightsError, load_weights
+from tidegate.calibration.build import export_network
+from tidegate.calibration.setting import Setting
+from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.tracing import Tracer
+from tidegate.models.export import export_segment
+from tidegate.models.precision import Fp32Weight
+from tidegate.models.zoo.catalog import ZOO
+from tidegate.models.zoo.folding import inference_segments
+from tidegate.models.zoo.segmented import Segmented, divisible_by_8
+from tidegate.models.zoo.weights import WeightsError, load_weights
 
 # Parameters and state dict entries (running statistics and counters included) of torchvision's models.
 PUBLISHED = {

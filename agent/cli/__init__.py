@@ -1,6 +1,0 @@
-"""The command line: one file per command group."""
-
-from agent.import_path import leave_out_working_directory
-
-# Before any command is imported, and with it the libraries: they are not to come from where the user stands.
-leave_out_working_directory()

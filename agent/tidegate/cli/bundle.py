@@ -1,0 +1,215 @@
+"""`tidegate bundle`: look into a bundle, verify one, report on one, build one."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.calibration.digits.seed import SHIPPED_SEED
+from tidegate.calibration.goal import Goal, GoalError, Knob, verdict
+from tidegate.cli.build_goal import wanted_of
+from tidegate.cli.build_progress import BuildProgress
+from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out, show_table
+from tidegate.cli.meter_option import MeterOption
+from tidegate.cli.view import format_risk, format_share
+from tidegate.engines.auto import NAME as AUTO
+from tidegate.engines.bundle_check import verify as check_bundle
+from tidegate.engines.engine import REFERENCE
+from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle_file import LADDER
+from tidegate.models.errors import BundleError
+from tidegate.terminal.table import Table
+from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
+
+app = typer.Typer(help="Inspect, verify and build bundles.", no_args_is_help=True)
+
+BundlePath = Annotated[Path, typer.Argument(help="The bundle's directory.")]
+
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        help="Certify points for this engine: packed, onnx or eager; may be given again. auto, the default: for "
+        "packed and for onnx, as far as they run here.",
+    ),
+]
+
+COLUMNS = (
+    "operating point",
+    "certified risk",
+    "accuracy",
+    "p50",
+    "engine",
+    "newly wrong",
+    "blocks skipped",
+    "weights",
+    "FLOPs",
+)
+
+
+@app.command()
+def inspect(
+    bundle: BundlePath,
+    as_json: Annotated[bool, typer.Option("--json", help="The ladder file as it is.")] = False,
+) -> None:
+    """Show a bundle's model, how it was built, and its ladder."""
+    opened = _open(bundle)
+    if as_json:
+        sys.stdout.write((bundle / LADDER).read_text())
+        return
+    _print_summary(opened)
+    show_table(_ladder_table(opened))
+
+
+@app.command()
+def verify(bundle: BundlePath) -> None:
+    """Check a bundle's hashes, graphs and ladder, and run its canaries at every operating point."""
+    checks = check_bundle(bundle)
+    for check in checks:
+        verdict = "not run" if check.ok is None else "ok" if check.ok else "FAILED"
+        out.print(f"{verdict}: {check.name}: {check.detail}", markup=False, soft_wrap=True)
+    if any(check.ok is False for check in checks):
+        fail(f"{bundle}: does not verify; do not serve it", EX_DATAERR)
+    if any(check.ok is None for check in checks):
+        fail(f"{bundle}: verified only in part; run this where an engine is installed", EX_UNAVAILABLE)
+
+
+@app.command()
+def build_demo(
+    out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes; must not exist.")],
+    seed: Annotated[int, typer.Option(help="Seed of split, training and search.")] = SHIPPED_SEED,
+    engine: EngineOption = None,
+    meter: MeterOption = None,
+) -> None:
+    """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
+    from tidegate.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
+    from tidegate.calibration.hosts import HostError  # noqa: PLC0415 - beside it
+
+    try:
+        with BuildProgress() as progress:
+            recipe = Recipe(engines=tuple(engine or (AUTO,)))
+            build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
+    except HostError as error:
+        fail(str(error), EX_DATAERR)
+    show_table(_ladder_table(_open(out_directory)))
+
+
+@app.command()
+def build(
+    model: Annotated[
+        str, typer.Option(help="package.module:factory of a torch module; called without arguments.")
+    ],
+    data: Annotated[Path, typer.Option(help="A folder of pictures, an .npz file, or IDX files.")],
+    out_directory: Annotated[Path, typer.Option("--out", help="Where the bundle goes.")],
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    block: Annotated[list[str] | None, typer.Option(help="Skip only this submodule; may be given again.")] = None,
+    risk: Annotated[
+        str,
+        typer.Option(
+            help="What to certify: newly_wrong, disagreement, cosine:BOUND, distance:BOUND, threshold:BOUND, or "
+            "your own package.module:function(full, outputs)."
+        ),
+    ] = "newly_wrong",
+    delta: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="Chance of any certificate being wrong.")
+    ] = 0.05,
+    aim: Annotated[Goal | None, typer.Option(help="What to save first; balanced if nothing is said.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Share of the aim's figure to save, such as 40%; what can't be met is said.")
+    ] = None,
+    target_memory: Annotated[str | None, typer.Option(help="Weights and live activations, such as 2MiB.")] = None,
+    target_latency: Annotated[str | None, typer.Option(help="Median of one inference, such as 5ms.")] = None,
+    target_energy: Annotated[str | None, typer.Option(help="Energy of one inference, such as 20mJ.")] = None,
+    with_knob: Annotated[
+        list[Knob] | None, typer.Option("--with", help="Turn this too; may be given again.")
+    ] = None,
+    without_knob: Annotated[
+        list[Knob] | None, typer.Option("--without", help="Leave this as it is; may be given again.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
+    grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
+    engine: EngineOption = None,
+    meter: MeterOption = None,
+) -> None:
+    """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
+    # They import torch, which the other commands do without.
+    from tidegate.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
+    from tidegate.calibration.datasets import Picture  # noqa: PLC0415
+    from tidegate.calibration.plan import Plan  # noqa: PLC0415
+    from tidegate.calibration.risk import risk_of  # noqa: PLC0415
+
+    command = shlex.join(["tidegate", *sys.argv[1:]])
+    try:
+        limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
+        wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
+        out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
+        engines = tuple(engine or (AUTO,))
+        plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
+        request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
+        with BuildProgress() as progress:
+            build_bundle(request, progress, _energy_meter(meter))
+    except (GoalError, *REFUSALS) as error:
+        fail(str(error), EX_DATAERR)
+    opened = _open(out_directory)
+    show_table(_ladder_table(opened))
+    if wanted.target is not None:
+        out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    bundle: BundlePath,
+    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("ladder.html"),
+) -> None:
+    """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
+    opened = _open(bundle)
+    from tidegate.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+
+    page.write_text(render(opened), encoding="utf-8")
+    out.print(f"wrote {page}", markup=False)
+
+
+def _energy_meter(named: str | None) -> EnergyMeter | None:
+    """What a build measures energy with; says so, or why it doesn't."""
+    found = find_energy_meter(named)
+    if isinstance(found, NoMeter):
+        err.print(f"energy is not measured: {found.reason}", markup=False, soft_wrap=True)
+        return None
+    err.print(f"energy is measured by {found.source}", markup=False, soft_wrap=True)
+    return found
+
+
+def _open(path: Path) -> Bundle:
+    try:
+        return open_bundle(path)
+    except BundleError as error:
+        fail(str(error), EX_DATAERR)
+
+
+def _print_summary(bundle: Bundle) -> None:
+    told = f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}"
+    out.print(told, markup=False, soft_wrap=True)
+
+
+def _ladder_table(bundle: Bundle) -> Table:
+    points = bundle.ladder.points
+    metered = any(point.figures.energy_mj is not None for point in points)
+    rows = []
+    for point in points:
+        figures = point.figures
+        cells = (
+            point.name,
+            format_risk(point.certified_risk),
+            format_share(figures.accuracy),
+            f"{figures.latency_p50_ms:.2f} ms",
+            "any" if point.engine == REFERENCE else point.engine,
+            format_share(figures.newly_wrong),
+            f"{figures.skip_ratio:.0%}",
+            f"{figures.weights_resident_bytes / 1024:,.0f} KiB",
+            f"{figures.flops_ratio:.0%}",
+        )
+        energy = "unknown" if figures.energy_mj is None else f"{figures.energy_mj:.3g} mJ"
+        rows.append((*cells, *((energy,) if metered else ())))
+    return Table(f"{bundle.model}: ladder", (*COLUMNS, *(("energy",) if metered else ())), rows)

@@ -1,0 +1,66 @@
+"""Where messages go: results to standard output, everything else to standard error; exit codes by sysexits(3)."""
+
+import codecs
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import typer
+from rich.console import Console, ConsoleDimensions
+
+from tidegate.terminal.size import columns, terminal_size
+from tidegate.terminal.table import Table, lay_out
+
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_UNAVAILABLE = 69
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+
+# A pipe or a file has no columns: a line that is broken at 80 there is two lines to whatever reads it.
+_PIPED_COLUMNS = 100_000
+
+out = Console(highlight=False)
+if columns(out) is None:
+    out.width = _PIPED_COLUMNS
+err = Console(stderr=True, highlight=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what went wrong on standard error and end with `code`."""
+    err.print(message, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def fit_terminal() -> int | None:
+    """Lay `out` out for the terminal as it is now; its height in lines, None where `out` is no terminal.
+
+    Asked again for every frame: a terminal changes its size while something runs in it.
+    """
+    size = terminal_size(out)
+    if size is None:
+        return None
+    out.size = ConsoleDimensions(size.columns, size.lines)
+    return size.lines
+
+
+def show_table(table: Table) -> None:
+    """The table in the terminal's width; a pipe gets each row on one line."""
+    out.print(lay_out(table, columns(out)), soft_wrap=True, end="")
+
+
+def write_any_encoding() -> None:
+    """Let a terminal that is not UTF-8 show what it can, instead of ending the command with a traceback."""
+    codecs.register_error("plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="plain")  # type: ignore[union-attr]  # a test's stream may not have it
+
+
+_PLAIN = {"≤": "<=", "≥": ">=", "→": "->", "▶": ">", "…": "...", "·": "."}
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end

@@ -1,0 +1,172 @@
+"""`tidegate policy`: check, show, explain and simulate a policy on the desk, push one to a device."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tidegate.cli import policy_drift, policy_explain, policy_simulate, policy_trusted
+from tidegate.cli.broker_option import parse_broker
+from tidegate.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, err, fail, out
+from tidegate.cli.policy_options import (
+    BoardOption,
+    LadderOption,
+    PolicyFile,
+    open_ladder,
+    read_policy,
+    read_profile,
+)
+from tidegate.documents import Document, DocumentError
+from tidegate.documents import read as read_document
+from tidegate.fleet.push import BrokerSettingError, PushError, PushResult, PushRoll, push_to_many
+from tidegate.fleet.push import push as push_policy
+from tidegate.models.ladder import Ladder
+from tidegate.policy.points import check_points
+from tidegate.policy.policy import Policy
+from tidegate.policy.schema import PolicyDocument
+from tidegate.simulation.device import Device
+from tidegate.simulation.foresight import foresee, unseen
+from tidegate.telemetry.envelope import EnvelopeError, Target
+from tidegate.telemetry.topics import TopicError
+
+NAMED = 20
+"""Devices that are named, with their reasons, of those that did not take a policy."""
+
+app = typer.Typer(help="Check, show, explain, simulate and push policies.", no_args_is_help=True)
+app.command("explain")(policy_explain.explain_command)
+app.command("drift")(policy_drift.drift_command)
+app.command("trusted")(policy_trusted.trusted_command)
+app.command("simulate")(policy_simulate.simulate_command)
+
+
+@app.command()
+def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = None) -> None:
+    """Say whether a policy is valid, and if not, where, what was found and what is allowed.
+
+    With --ladder the points that it names are looked up too, and it warns of rules that undo themselves, never end
+    or never hold; with --board also of those on power and temperature.
+    """
+    document, layered = read_policy(file, board)
+    policy = layered.policy
+    warned = 0
+    if ladder is not None:
+        points = open_ladder(ladder)
+        try:
+            check_points(document, policy, points)
+        except DocumentError as error:
+            fail(str(error), EX_CONFIG)
+        warned = _warn(document, policy, points, None if board is None else read_profile(board).device)
+    said = f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules"
+    said += f", {warned} warning{'s' * (warned > 1)}" if warned else ""
+    out.print(said, markup=False, soft_wrap=True)
+
+
+def _warn(document: Document, policy: Policy, ladder: Ladder, device: Device | None) -> int:
+    """Say what is foreseen of the policy's rules; how much that is."""
+    warnings = foresee(document, policy, ladder, device)
+    if warnings:
+        err.print(str(DocumentError(document.name, document.text, warnings)), markup=False, soft_wrap=True)
+    if blind := unseen(policy, device):
+        said = f"{document.name}: not looked at: {' and '.join(blind)}; name the board with --board"
+        err.print(said, markup=False, soft_wrap=True)
+    return len(warnings)
+
+
+@app.command()
+def show(
+    file: PolicyFile,
+    board: BoardOption = None,
+    below: Annotated[Path | None, typer.Option(help="A policy that lies under it, as the local one does.")] = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Where each value comes from.")] = False,
+) -> None:
+    """Print every value of a policy with those it takes from the board's profile and from a policy below it."""
+    _, layered = read_policy(file, board, below)
+    width = max(len(f"{each.path}: {each.value}") for each in layered.origins)
+    for each in layered.origins:
+        said = f"{each.path}: {each.value}"
+        place = f"  # {each.file}:{each.mark.line}:{each.mark.column}" if origin else ""
+        out.print(f"{said:<{width}}{place}".rstrip(), markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policies, for editors; profiles/policy.schema.json is this."""
+    sys.stdout.write(json.dumps(PolicyDocument.model_json_schema(by_alias=True), indent=1) + "\n")
+
+
+@app.command()
+def push(
+    file: PolicyFile,
+    board: BoardOption = None,
+    device: Annotated[str | None, typer.Option(help="The device's id.")] = None,
+    group: Annotated[str | None, typer.Option(help="All devices of a group.")] = None,
+    fleet: Annotated[bool, typer.Option("--fleet", help="All devices.")] = False,
+    broker: Annotated[str, typer.Option(help="HOST or HOST:PORT of the MQTT broker.")] = "127.0.0.1",
+    username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="File with the password.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Certificate authority (PEM); turns TLS on.")] = None,
+    wait_s: Annotated[
+        float, typer.Option("--timeout", "--wait", min=0, max=86400, help="Seconds to wait for verdicts.")
+    ] = 30.0,
+) -> None:
+    """Push a policy to a device, a group or the fleet, and say what the devices made of it.
+
+    Ends with 0 when all took it, 65 when any refused, 75 when any said nothing in time.
+    """
+    if sum((device is not None, group is not None, fleet)) != 1:
+        raise typer.BadParameter("name exactly one of --device ID, --group NAME and --fleet")
+    document, layered = read_policy(file, board)
+    text, policy = document.text, layered.policy
+    what = f"{policy.name} version {policy.version}"
+    # Not by truth: an empty name is a mistake, never the whole fleet.
+    kind: Literal["device", "group", "fleet"] = (
+        "device" if device is not None else "group" if group is not None else "fleet"
+    )
+    try:
+        password = None if password_file is None else read_document(password_file).strip()
+        address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
+        target = Target(kind, device if device is not None else group)
+        if kind == "device":
+            said, code = _verdict(what, push_policy(address, target, text, policy.version, wait_s))
+        else:
+            said, code = _roll(what, kind, push_to_many(address, target, text, policy.version, wait_s))
+    except (TopicError, EnvelopeError, BrokerSettingError, DocumentError) as error:
+        fail(str(error), EX_USAGE)
+    except PushError as error:
+        fail(str(error), EX_UNAVAILABLE)
+    if code:
+        fail(said, code)
+    out.print(said, markup=False, soft_wrap=True)
+
+
+def _verdict(what: str, result: PushResult) -> tuple[str, int]:
+    """What one device made of it, and the exit code."""
+    said = f"{what} {result.outcome.replace('_', ' ')} after {result.waited_s:.1f} s"
+    said += f": {result.reason}" if result.reason else ""
+    return said, {"accepted": 0, "no_answer": EX_TEMPFAIL}.get(result.outcome, EX_DATAERR)
+
+
+def _roll(what: str, kind: str, roll: PushRoll) -> tuple[str, int]:
+    """What many made of it, and the exit code."""
+    asked = len(roll.took) + len(roll.refused) + len(roll.silent)
+    if not asked:
+        said = f"{what}: retained; no device of this {kind} has been seen here, it waits for those that come"
+        return said, EX_TEMPFAIL
+    parts = [f"{what}: {len(roll.took)} of {asked} took it after {roll.waited_s:.1f} s"]
+    if roll.refused:
+        parts.append(f"{len(roll.refused)} refused: " + "; ".join(_each(roll.refused)))
+    if roll.silent:
+        parts.append(f"{len(roll.silent)} silent: " + "; ".join(_each(roll.silent)))
+    return "\n".join(parts), EX_DATAERR if roll.refused else EX_TEMPFAIL if roll.silent else 0
+
+
+def _each(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Each device with its reason in one line; of very many the first."""
+    for name, reason in list(reasons.items())[:NAMED]:
+        yield f"{name}: {' '.join(reason.split())}"
+    if len(reasons) > NAMED:
+        yield f"and {len(reasons) - NAMED} more"

@@ -1,0 +1,112 @@
+"""`tidegate policy simulate`: policies on a simulated device through a day, side by side."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.console import EX_DATAERR, fail, out, show_table
+from tidegate.cli.policy_options import LadderOption, open_ladder, read_policy, read_profile
+from tidegate.simulation.chart import chart
+from tidegate.simulation.course import Course, CourseError
+from tidegate.simulation.fit import Fit, FitError, fit
+from tidegate.simulation.run import Run, by_policy, simulate
+from tidegate.terminal.size import columns
+from tidegate.terminal.table import Table
+from tidegate_drivers.trace import ReplayTrace, TraceError
+
+TraceOption = Annotated[Path, typer.Option("--trace", help="The day: a scripted or recorded CSV.")]
+
+
+def simulate_command(
+    trace: TraceOption,
+    policies: Annotated[
+        list[Path] | None, typer.Option("--policy", help="A policy; several are compared.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="The board profile of the simulated device.")] = "field-box",
+    ladder: LadderOption = None,
+    requests_hz: Annotated[
+        float | None, typer.Option("--requests", help="Load, where the trace has none, Hz.")
+    ] = None,
+    fit_only: Annotated[
+        bool, typer.Option("--fit", help="Fit the device's parameters to a recorded day.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Totals as one JSON line.")] = False,
+) -> None:
+    """Replay a day with the service's own decisions: chart and totals for each policy. All is estimated."""
+    try:
+        played = ReplayTrace.load(trace)
+        if fit_only:
+            _print_fit(fit(played), as_json=as_json)
+            return
+        profile = read_profile(device)
+        course = Course.of(played, profile.device, requests_hz)
+    except (TraceError, CourseError, FitError) as error:
+        fail(str(error), EX_DATAERR)
+    if not policies:
+        raise typer.BadParameter("name at least one policy with --policy FILE")
+    points = open_ladder(ladder)
+    runs: list[Run] = []
+    controlling: list[str] = []
+    for file in policies:
+        _, layered = read_policy(file, device)
+        if layered.policy.default_controls or any(rule.controls for rule in layered.policy.rules):
+            controlling.append(layered.policy.name)
+        chooser = by_policy(layered.policy, points, profile.device)
+        runs.append(simulate(layered.policy.name, chooser, course, profile.device, layered.policy.goals))
+    if as_json:
+        sys.stdout.write(json.dumps({run.name: asdict(run.totals) for run in runs}) + "\n")
+        return
+    for run in runs:
+        out.print(f"{run.name} on {profile.title}, {course.name}", markup=False)
+        out.print(chart(run, points, course, columns(out)), markup=False, soft_wrap=True)
+        out.print()
+    show_table(_totals(runs))
+    out.print("Simulated: battery, heat and power are estimates of the device's profile.", markup=False)
+    if controlling:
+        names = ", ".join(controlling)
+        out.print(f"Left out: the device's settings that {names} would change under `controls`.", markup=False)
+
+
+def _totals(runs: list[Run]) -> Table:
+    totals = [run.totals for run in runs]
+    rows = {
+        "asked": [f"{each.asked:.0f}" for each in totals],
+        "answered": [f"{each.answered:.0f}" for each in totals],
+        "right answers": [f"{each.correct:.0f}" for each in totals],
+        "right, within goals": [f"{each.correct_within:.0f}" for each in totals],
+        "energy, Wh": [f"{each.energy_j / 3600:.1f}" for each in totals],
+        "switches": [str(each.switches) for each in totals],
+        "too hot, s": [str(each.over_temperature_s) for each in totals],
+        "too slow, s": [str(each.over_latency_s) for each in totals],
+        "over the energy budget, s": [str(each.over_energy_s) for each in totals],
+        "battery empty, s": [str(each.dead_s) for each in totals],
+        "- of these too early": [str(each.dead_early_s) for each in totals],
+        "throttled, s": [str(each.throttled_s) for each in totals],
+    }
+    names = ("", *(run.name for run in runs))
+    return Table("totals", names, [(name, *cells) for name, cells in rows.items()])
+
+
+def _print_fit(fitted: Fit, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(fitted)) + "\n")
+        return
+    shown = {
+        "idle": f"{fitted.idle_w:.2f} W",
+        "heat_k_per_w": None if fitted.heat_k_per_w is None else f"{fitted.heat_k_per_w:.2f}",
+        "heat_span": None if fitted.heat_span_s is None else f"{fitted.heat_span_s:.0f} s",
+        "ambient": None if fitted.ambient_c is None else f"{fitted.ambient_c:.1f} C",
+        "battery": None if fitted.battery_wh is None else f"{fitted.battery_wh:.1f} Wh",
+    }
+    out.print("device:")
+    for key, value in shown.items():
+        shows_not = f"  # {key}: this day does not show it: {fitted.unknown.get(key, '')}"
+        out.print(f"  {key}: {value}" if value is not None else shows_not, markup=False, soft_wrap=True)
+    if fitted.unknown:
+        out.print("# What this day does not show stays as it is in the board's profile.", markup=False)
+    if fitted.error_c is not None:
+        out.print(f"# temperature steps of 10 s are met within {fitted.error_c:.2g} C (root mean square)")

@@ -1,0 +1,24 @@
+"""`tidegate run`: the agent as a service."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate import child
+from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
+from tidegate.cli.console import EX_UNAVAILABLE, fail
+from tidegate.engines.catalog import UnknownEngine, check_installed
+
+
+def run(config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
+    """Serve the model and keep to the policy until SIGTERM or Ctrl-C."""
+    try:
+        check_installed(read_config(config).worker.engine)
+    except UnknownEngine as error:
+        # The worker would find out as well, again and again.
+        fail(f"{config}: {error}", EX_UNAVAILABLE)
+    # The same process under another program: what the command line imported would stay in memory for months.
+    command = child.independent_command("tidegate.supervisor", str(config))
+    os.execve(command[0], command, child.environment())  # noqa: S606 - no shell

@@ -1,0 +1,34 @@
+"""`tidegate status`: what the running agent says of itself."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
+from tidegate.cli.console import EX_UNAVAILABLE, fail, fit_terminal, out
+from tidegate.cli.view import render
+from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status, to_json
+
+
+def status(
+    config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The agent's state directory, instead of --config.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show the running agent's device, ladder, policy, decision and telemetry."""
+    directory = state_dir if state_dir is not None else read_config(config).state_dir
+    try:
+        found = asyncio.run(fetch_status(directory / FILE_NAME))
+    except StatusError as error:
+        fail(str(error), EX_UNAVAILABLE)
+    if as_json:
+        sys.stdout.write(to_json(found) + "\n")
+    else:
+        height = fit_terminal()
+        # In a terminal the most important stands on the screen, with the next prompt under it; a pipe gets it all.
+        out.print(render(found, out.width, None if height is None else height - 1))

@@ -1,0 +1,204 @@
+"""The terminal view of a status: what the device is like, where the model stands on its ladder, and why."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from tidegate.supervisor.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.terminal.rows import Line, Row, fit
+from tidegate_drivers.reading import (
+    BATTERY,
+    CPU,
+    MEMORY_AVAILABLE,
+    MEMORY_PRESSURE,
+    POWER,
+    POWER_SOURCE,
+    TEMPERATURE,
+    THERMAL_PRESSURE,
+    THROTTLED,
+    Freshness,
+    Unit,
+)
+
+FIRST = (BATTERY, TEMPERATURE, POWER_SOURCE)
+THEN = (THERMAL_PRESSURE, THROTTLED, POWER, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE)
+DECIDED = frozenset(("decision", "switch", "rollback"))
+"""Kinds of events that are a decision; the others tell what happened besides."""
+TROUBLE = 6.5
+"""Rank of what is out of order: right behind the decision, before what is in order."""
+
+
+def render(status: Status, width: int, height: int | None = None, notes: Sequence[str] = ()) -> Text:
+    """The view in at most `height` lines of `width` columns; the most important first, and the last to go.
+
+    `notes` are lines of whoever shows the view, oldest first.
+    """
+    return Text("\n", no_wrap=True, end="").join(
+        _text(line) for line in fit(list(_rows(status, notes)), width, height)
+    )
+
+
+def _text(line: Line) -> Text:
+    if line.heading:
+        return Text(line.label, line.style)
+    return Text.assemble((line.label, "cyan"), " ", (line.text, line.style))
+
+
+def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
+    yield Row(12, f"device {status.device}, model {status.model} on {status.engine}", style="bold", heading=True)
+    for rank, name in enumerate(FIRST, start=1):
+        yield _reading(rank, name, status.readings.get(name))
+    yield from _standing(status)
+    yield from _decision(status)
+    yield from _service(status)
+    for trouble in status.troubles:
+        yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
+    for age, note in enumerate(reversed(notes)):
+        yield Row(11 + 20 * age, "note", note, at_most=2, more=13.1)
+    yield from _ladder(status)
+    yield from _earlier(status)
+    yield Row(30.5, "more of the device", style="bold", heading=True)
+    for rank, name in enumerate(THEN):
+        reading = status.readings.get(name)
+        known = reading is not None and reading.value is not None
+        yield _reading((30 if known else 60) + rank, name, reading)
+
+
+def format_value(reading: ReadingStatus) -> str:
+    """The value with its unit; a reading without a value says so, never 0."""
+    if reading.value is None:
+        return "unavailable"
+    if isinstance(reading.value, str):
+        return reading.value
+    if reading.unit == Unit.BYTE:
+        return f"{reading.value / 2**20:,.0f} MiB"
+    if reading.unit == Unit.HERTZ:
+        return f"{reading.value / 1e6:,.0f} MHz"
+    # A board that sleeps draws milliwatts: rounded, they would read as none.
+    digits = ".1f" if reading.value == 0 or abs(reading.value) >= 0.1 else ".2g"
+    return f"{reading.value:{digits}} {reading.unit}"
+
+
+def _reading(rank: float, name: str, reading: ReadingStatus | None) -> Row:
+    label = name.replace("_", " ")
+    if reading is None:
+        return Row(rank, label, "no sensor", "dim")
+    if reading.value is None:
+        return Row(rank, label, f"unavailable: {reading.reason}", "yellow")
+    fresh = reading.freshness is Freshness.FRESH
+    stale = "" if fresh else " (stale)"
+    text = f"{format_value(reading)}{stale} ({reading.provenance}, {reading.source})"
+    return Row(rank, label, text, "bold" if fresh else "yellow")
+
+
+def _standing(status: Status) -> Iterator[Row]:
+    rungs = _rungs(status)
+    names = [rung.name for rung in rungs]
+    place = f", rung {names.index(status.point) + 1} of {len(names)}" if status.point in names else ""
+    yield Row(4, "point", f"{status.point}{place}", "bold green", at_most=2, more=4.5)
+    demoted = any(demotion.point == status.point for demotion in status.demotions)
+    risk = format_risk(status.certified_risk)
+    yield Row(5, "certified risk", f"{risk}; demoted: drifted" if demoted else risk, "bold green")
+
+
+def _decision(status: Status) -> Iterator[Row]:
+    decision = status.decision
+    if decision is None:
+        yield Row(6, "because", "nothing is decided yet", "dim")
+    else:
+        yield Row(6, "because", "; ".join((decision.reason, *decision.held_back)), "bold", at_most=4, more=10.1)
+    last = next((event for event in reversed(status.recent) if event["kind"] in DECIDED), None)
+    if last is not None:
+        yield Row(6.1, "last decision", f"{_clock(last)} {last['kind']}: {last['text']}", at_most=4, more=10.2)
+    elif decision is not None:
+        yield Row(6.1, "last decision", f"wants {decision.point}: {decision.reason}", at_most=4, more=10.2)
+    else:
+        yield Row(6.1, "last decision", "none yet", "dim")
+
+
+def _service(status: Status) -> Iterator[Row]:
+    served, worker, policy = status.served, status.worker, status.policy
+    if served is None:
+        yield Row(7, "requests", "not counted yet", "dim")
+    elif served.latency_p50_ms is None or served.latency_p95_ms is None:
+        counts = (
+            f"none in the last {served.window_s:.1f} s, failed {served.failed}, turned away {served.turned_away}"
+        )
+        yield Row(7, "requests", counts, "dim", at_most=2)
+    else:
+        skipped = "no block to skip" if served.skip_ratio is None else f"{served.skip_ratio:.0%} of blocks skipped"
+        counts = (
+            f"{served.requests / served.window_s:.0f}/s served, failed {served.failed}, "
+            f"turned away {served.turned_away}, p50 {served.latency_p50_ms:.2f} ms, "
+            f"p95 {served.latency_p95_ms:.2f} ms, {skipped}"
+        )
+        yield Row(7, "requests", counts, at_most=2, more=19)
+    yield Row(8, "policy", f"{policy.name} version {policy.version} ({policy.origin})", at_most=2)
+    trouble = status.telemetry.link not in ("online", "no broker configured")
+    yield Row(
+        TROUBLE if trouble else 9, "mqtt", _telemetry(status.telemetry), "yellow" if trouble else "", at_most=3
+    )
+    serving = worker.state == "serving"
+    text = f"{worker.state}, pid {worker.pid or 'none'}, {worker.restarts} restarts"
+    yield Row(10 if serving else TROUBLE, "worker", text, "" if serving else "yellow")
+
+
+def _rungs(status: Status) -> list[RungStatus]:
+    """The points that this engine runs; the others are no rungs here."""
+    return [rung for rung in status.ladder if not rung.refused or rung.name == status.point]
+
+
+def _ladder(status: Status) -> Iterator[Row]:
+    """The ladder from full to cheapest; where room is short, the rungs nearest to the one in force stay."""
+    rungs = _rungs(status)
+    if not rungs:
+        return
+    names = [rung.name for rung in rungs]
+    here = names.index(status.point) if status.point in names else 0
+    demoted = {demotion.point for demotion in status.demotions}
+    yield Row(13, f"ladder, {len(rungs)} rungs", style="bold", heading=True)
+    for number, rung in enumerate(rungs):
+        current = rung.name == status.point
+        risk = "demoted: drifted" if rung.name in demoted else format_risk(rung.certified_risk)
+        text = f"{risk}, p50 {rung.latency_p50_ms:.2f} ms, accuracy {format_share(rung.accuracy)}"
+        label = f"{'▶' if current else '·'} {rung.name}"
+        yield Row(14 + 2 * abs(number - here), label, text, "bold green" if current else "")
+
+
+def format_risk(certified_risk: float | None) -> str:
+    """The certified bound as a share, or that there is none."""
+    return "not certified" if certified_risk is None else f"≤ {certified_risk:.1%}"
+
+
+def format_share(share: float | None) -> str:
+    """A share in percent, or that it was not measured."""
+    return "not measured" if share is None else f"{share:.1%}"
+
+
+def _telemetry(telemetry: TelemetryStatus) -> str:
+    reason = telemetry.reason
+    where = (f" at {telemetry.broker}" if telemetry.broker else "") + (f" ({reason})" if reason else "")
+    if telemetry.dropped is None:
+        return f"{telemetry.link}{where}: the spool can't be read"
+    dropped = sum(telemetry.dropped.values())
+    return (
+        f"{telemetry.link}{where}: {telemetry.published} published, {telemetry.waiting} waiting, {dropped} dropped"
+    )
+
+
+def _earlier(status: Status) -> Iterator[Row]:
+    """What happened, newest first, without the decision that stands above."""
+    events = list(reversed(status.recent))
+    last = next((index for index, event in enumerate(events) if event["kind"] in DECIDED), None)
+    rest = [event for index, event in enumerate(events) if index != last]
+    if not rest:
+        return
+    yield Row(14.5, "before that", style="bold", heading=True)
+    for age, event in enumerate(rest):
+        yield Row(15 + 2 * age, _clock(event), f"{event['kind']}: {event['text']}")
+
+
+def _clock(event: dict[str, object]) -> str:
+    """The event's time of day where the terminal is."""
+    return datetime.fromisoformat(str(event["at"])).astimezone().strftime("%H:%M:%S")

@@ -1,0 +1,248 @@
+"""agent.yaml: who this device is, what it runs, where it listens and whom it tells."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from platformdirs import user_state_path
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
+
+from tidegate.boards import Profile, find_profile, ready_profiles
+from tidegate.documents import Document, DocumentError, Mark, Problem, parse, read, refuse, validate
+from tidegate.policy.units import Duration, Memory
+from tidegate_drivers.meters import address
+
+_BASE = "base"
+_MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, the last being NUL
+
+
+def load_config(path: Path) -> "AgentConfig":
+    """The configuration in a file, paths made absolute against it. Raises DocumentError when it is not valid."""
+    document = parse(read(path), str(path))
+    config = validate(document, AgentConfig, {_BASE: path.resolve().parent})
+    config._document = document  # noqa: SLF001 - its own module
+    return config
+
+
+def board_profile(config: "AgentConfig") -> Profile | None:
+    """The profile that `board` names; None without one. Raises DocumentError that says where it is named."""
+    if config.board is None:
+        return None
+    try:
+        return find_profile(config.board)
+    except DocumentError as error:
+        document = config._document  # noqa: SLF001 - its own module
+        if document is None:
+            raise
+        first = error.problems[0]
+        said = f"{first.path}: {first.message}" if first.path else first.message
+        where = f"{error.name}:{first.mark.line}:{first.mark.column}: {said}"
+        more = "" if len(error.problems) == 1 else f" and {len(error.problems) - 1} more"
+        mark = document.marks.get(("board",), Mark(1, 1))
+        found = document.sources.get(("board",), config.board)
+        allowed = f"a path to a valid board profile, or one of {', '.join(ready_profiles())}"
+        problem = Problem(
+            mark, "board", "the board's profile can't be used", found, allowed, first.nearest, f"{where}{more}"
+        )
+        raise DocumentError(document.name, document.text, [problem]) from None
+
+
+def _absolute(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise refuse("expected a path", allowed="a path, absolute or relative to this file")
+    base = (info.context or {}).get(_BASE, Path())
+    path = Path(value)
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise refuse("no such user's home", hint="write the path out") from None
+    return Path(os.path.normpath(base / path))
+
+
+def _topic_level(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        allowed = "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+        raise refuse("not usable in an MQTT topic", allowed=allowed)
+    return value
+
+
+def _fits_sun_path(path: Path) -> Path:
+    length = len(os.fsencode(path))
+    if length > _MAX_SOCKET_PATH:
+        allowed = f"at most {_MAX_SOCKET_PATH} bytes as an absolute path, this is {length}"
+        raise refuse("too long for a Unix socket", allowed=allowed, hint="use a directory nearer to the root")
+    return path
+
+
+FilePath = Annotated[Path, BeforeValidator(_absolute)]
+SocketPath = Annotated[FilePath, AfterValidator(_fits_sun_path)]
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+
+
+def _board(value: object, info: ValidationInfo) -> str:
+    """A ready profile's name as it is; a path to a profile made absolute, which is read where it is needed."""
+    if isinstance(value, str) and value.endswith(".yaml"):
+        return str(_absolute(value, info))
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", value):
+        known = ", ".join(ready_profiles())
+        raise refuse("expected a board", allowed=f"{known}, or a path that ends in .yaml")
+    try:
+        find_profile(value)
+    except DocumentError as error:
+        first = error.problems[0]
+        raise refuse(first.message, allowed=first.allowed, nearest=first.nearest, hint=first.hint) from None
+    return value
+
+
+BoardName = Annotated[str, BeforeValidator(_board)]
+
+
+def _meter(value: str) -> str:
+    try:
+        address.parse(value)
+    except ValueError as error:
+        hint = "for example file:/run/meter.json#power_w, mqtt://broker/plug#apower or hwmon://ina219/power1"
+        raise refuse(str(error), allowed=address.ALLOWED, hint=hint) from None
+    return value
+
+
+MeterAddress = Annotated[str, AfterValidator(_meter)]
+ControlName = Literal["cpu_governor", "cpu_max_frequency", "platform_profile"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Listen(_Part):
+    """Where the inference endpoint listens; TCP is on 127.0.0.1 only, port 0 takes a free one."""
+
+    unix: SocketPath | None = None
+    tcp: int | None = Field(None, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.unix is None and self.tcp is None:
+            raise refuse(
+                "listens nowhere", allowed="unix, tcp", hint="for example {unix: tidegate.sock, tcp: 8700}"
+            )
+        return self
+
+
+class Tls(_Part):
+    """TLS to the broker; without `ca` the system's authorities are trusted."""
+
+    ca: FilePath | None = None
+
+
+class Broker(_Part):
+    """The MQTT 5 broker. The password is in a file of its own, so that this one can be shown around."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(1883, ge=1, le=65535)
+    username: str | None = None
+    password_file: FilePath | None = None
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.password_file is not None and self.username is None:
+            raise refuse("a password without a user name", hint="add `username`", at=("password_file",))
+        return self
+
+
+class Telemetry(_Part):
+    """One window of readings and serving figures is one message; `window` in seconds."""
+
+    window: Duration = 10.0
+
+    @model_validator(mode="after")
+    def _not_endless(self) -> Self:
+        if self.window < 0.1:
+            raise refuse("too short a window", allowed="100 ms or more", at=("window",))
+        return self
+
+
+class Spool(_Part):
+    """What is kept for the broker while it is away: bytes and seconds, the oldest dropped first.
+
+    Below 1 MiB the log of SQLite (up to 1 MiB beside `max_size`) would take more than the rows.
+    """
+
+    max_size: Memory = float(64 << 20)
+    max_age: Duration = 7 * 86400.0
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.max_size < 1 << 20:
+            hint = "shorten max_age to keep less"
+            raise refuse("too small a spool", allowed="1 MiB or more", hint=hint, at=("max_size",))
+        return self
+
+
+class Inputs(_Part):
+    """Numbers that outside sources publish: how long one holds that says nothing of it itself, in seconds."""
+
+    max_age: Duration = 60.0
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.max_age < 1.0:
+            raise refuse("too short a time", allowed="1 s or more", at=("max_age",))
+        return self
+
+
+class Replay(_Part):
+    """A recorded or scripted day in place of sensors, played in `span` seconds of real time (None: its own pace).
+
+    `fill_missing` takes from the trace only the readings that this machine lacks; otherwise it gives all.
+    """
+
+    trace: FilePath
+    span: Duration | None = None
+    fill_missing: bool = False
+
+
+class Worker(_Part):
+    """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory.
+
+    Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short. With
+    `spin` the threads of an answer wait for each other awake.
+    """
+
+    engine: Literal["auto", "onnx", "packed", "eager"] = "auto"
+    memory_limit: Memory | None = None
+    keep_resident: Memory = float(32 << 20)
+    spin: bool = False
+
+
+class AgentConfig(_Part):
+    """The whole of agent.yaml; all paths are absolute."""
+
+    device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
+    bundle: FilePath = Field(description="the model's bundle, a path relative to this file")
+    policy: FilePath = Field(description="the local policy, a path relative to this file")
+    board: BoardName | None = None
+    state_dir: FilePath = Field(default_factory=lambda: user_state_path("tidegate"))
+    listen: Listen = Field(description="where to answer requests, for example {unix: tidegate.sock, tcp: 8700}")
+    broker: Broker | None = None
+    allow_unsigned: bool = False
+    groups: tuple[TopicLevel, ...] = Field((), strict=False)
+    telemetry: Telemetry = Telemetry()
+    spool: Spool = Spool()
+    inputs: Inputs = Inputs()
+    meter: MeterAddress | None = None
+    controls: tuple[ControlName, ...] = Field((), strict=False)
+    replay: Replay | None = None
+    worker: Worker = Worker()
+    _document: Document | None = PrivateAttr(None)

@@ -1,0 +1,7 @@
+"""YAML in, values out, and errors that know their line and column."""
+
+from tidegate.documents.load import load, read, refuse, validate
+from tidegate.documents.parse import Document, parse
+from tidegate.documents.problem import DocumentError, Mark, Problem
+
+__all__ = ["Document", "DocumentError", "Mark", "Problem", "load", "parse", "read", "refuse", "validate"]

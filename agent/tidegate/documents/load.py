@@ -1,0 +1,185 @@
+"""Documents against pydantic models: the model, or located problems with what is allowed and what is near."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from tidegate.documents.parse import MAX_CHARACTERS, Document, parse
+from tidegate.documents.problem import DocumentError, Mark, Path, Problem, place, shown, written
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "string_type": ("expected text", "text; put numbers in quotes"),
+    "int_type": ("expected a whole number", "a whole number, without quotes"),
+    "float_type": ("expected a number", "a number, without quotes"),
+    "bool_type": ("expected true or false", "true, false"),
+    "list_type": ("expected a list", "[...] or lines that begin with `- `"),
+    "tuple_type": ("expected a list", "[...] or lines that begin with `- `"),
+    "dict_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
+    "too_short": ("nothing in it", "at least one"),
+    "string_too_short": ("empty", "at least one character"),
+    "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
+}
+
+
+def read(path: FilePath) -> str:
+    """The text of a file. Raises DocumentError when it can't be read, is no UTF-8, or is far too long."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(4 * MAX_CHARACTERS + 1)
+        if len(raw) <= 4 * MAX_CHARACTERS:
+            return raw.decode()
+        problem = Problem(Mark(1, 1), "", "the document is too long", allowed=f"{MAX_CHARACTERS} characters")
+    except OSError as error:
+        problem = Problem(Mark(1, 1), "", f"can't be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        good = raw[: error.start].decode()
+        problem = Problem(place(good, len(good)), "", "not UTF-8", f"byte 0x{raw[error.start]:02X}")
+    raise DocumentError(str(path), "", [problem])
+
+
+def load(text: str, name: str, model: type[Model], context: Mapping[str, object] | None = None) -> Model:
+    """Parse and validate; `name` is the file named in messages, `context` goes to the model's validators.
+
+    Raises DocumentError, with every problem found, and nothing else whatever the text.
+    """
+    return validate(parse(text, name), model, context)
+
+
+def validate(document: Document, model: type[Model], context: Mapping[str, object] | None = None) -> Model:
+    """Validate a document that is parsed already. Raises DocumentError."""
+    try:
+        return model.model_validate(document.value, context=dict(context or {}))
+    except ValidationError as error:
+        problems = [_problem(details, document, model) for details in error.errors(include_url=False)]
+        raise DocumentError(document.name, document.text, problems) from None
+
+
+def refuse(
+    message: str, *, allowed: str = "", hint: str = "", nearest: str = "", at: Path = ()
+) -> PydanticCustomError:
+    """The error a model's validator raises to be printed as a Problem; `at` leads from the model to the value."""
+    context = {"message": message, "allowed": allowed, "hint": hint, "nearest": nearest, "at": at}
+    return PydanticCustomError("refused", "{message}", context)
+
+
+def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
+    kind, context = details["type"], details.get("ctx", {})
+    path = (*_path(document.value, details["loc"]), *context.get("at", ()))
+    hint = _description(model, path)
+    bare = Problem(_nearest_mark(document, path), written(path), "", _found(document, path))
+    match kind:
+        case "extra_forbidden":
+            keys = sorted({key for owner in _models_at(model, path[:-1]) for key in _fields(owner)})
+            key = str(path[-1])
+            mark = document.key_marks.get(path, bare.mark)
+            return Problem(mark, bare.path, "unknown key", shown(key), ", ".join(keys), _nearest(key, keys))
+        case "missing":
+            return replace(bare, message=f"missing key `{path[-1]}`", found="", hint=hint)
+        case "refused":
+            facts = {name: context[name] for name in ("message", "allowed", "nearest", "hint")}
+            return replace(bare, **facts)
+        case "literal_error":
+            words = [word or number for word, number in re.findall(r"'([^']*)'|(\d+)", context["expected"])]
+            near = _nearest(str(details["input"]), words)
+            said = "not one of the allowed words"
+            return replace(bare, message=said, allowed=", ".join(words), nearest=near, hint=hint)
+        case _ if kind in _BOUNDS:
+            key, side = _BOUNDS[kind]
+            bare = replace(bare, message="out of range", allowed=f"{side} {context[key]}")
+        case _ if kind in _FORMS:
+            message, form = _FORMS[kind]
+            return replace(bare, message=message, allowed=hint or form)
+        case _:
+            message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
+            bare = replace(bare, message=message)
+    return replace(bare, hint=hint)
+
+
+def _path(value: Any, location: tuple[str | int, ...]) -> Path:
+    """The way through the document. Pydantic puts the chosen branch of a union into it, ours as `<name>`."""
+    path: list[str | int] = []
+    for part in location:
+        known = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
+        # A key may look like a branch (YAML's merge key does): what stands in the document is a key.
+        if not known and str(part).startswith("<"):
+            continue
+        path.append(part)
+        value = value[part] if known else None
+    return tuple(path)
+
+
+def _nearest_mark(document: Document, path: Path) -> Mark:
+    """Where the path stands, or the innermost key that leads to it; the first line for a missing top-level key."""
+    if path in document.marks:
+        return document.marks[path]
+    for end in range(len(path) - 1, 0, -1):
+        mark = document.key_marks.get(path[:end]) or document.marks.get(path[:end])
+        if mark is not None:
+            return mark
+    return Mark(document.marks[()].line, document.marks[()].column)
+
+
+def _found(document: Document, path: Path) -> str:
+    if path in document.sources:
+        return document.sources[path]
+    value: Any = document.value
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    return next(iter(difflib.get_close_matches(word[:60], words, 1)), "")
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def _description(model: type[BaseModel], path: Path) -> str:
+    if not path or isinstance(path[-1], int):
+        return ""
+    for owner in _models_at(model, path[:-1]):
+        info = _fields(owner).get(path[-1])
+        if info is not None:
+            return info.description or ""
+    return ""
+
+
+def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
+    """The models that may stand at a path: one, or several where a field is a union."""
+    models = [model]
+    for part in path:
+        if isinstance(part, str):
+            infos = [_fields(owner)[part] for owner in models if part in _fields(owner)]
+            models = [inner for info in infos for inner in _models_in(info.annotation)]
+    return models
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in {Union, UnionType, list, tuple, dict}:
+        for inner in get_args(annotation):
+            yield from _models_in(inner)
+    elif get_origin(annotation) is Annotated:
+        yield from _models_in(get_args(annotation)[0])

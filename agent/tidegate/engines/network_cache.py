@@ -1,0 +1,72 @@
+"""What an engine derives from one network and can derive again: int8 weights, ranges, quantized graphs."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tidegate.engines.quantization import Range
+
+
+class NetworkCache:
+    """Files in a directory that belongs to one network's weights and one version of the software."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """None: nothing is kept."""
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path | None:
+        """Where everything lies; None when nothing is kept."""
+        return self._directory
+
+    def file(self, name: str) -> Path | None:
+        """Where a file of that name goes; None when nothing is kept."""
+        return None if self._directory is None else self._directory / name
+
+    def ranges(self, subject: str, measure: Callable[[], Mapping[str, Range]]) -> Mapping[str, Range]:
+        """Ranges of activations, kept as JSON."""
+
+        def make() -> bytes:
+            return json.dumps({name: [span.low, span.high] for name, span in measure().items()}).encode()
+
+        kept = json.loads(self._kept("ranges", subject, "json", make))
+        return {name: Range(*pair) for name, pair in kept.items()}
+
+    def model_directory(self, subject: str) -> Path | None:
+        """The directory of one model's files, there or not; None when nothing is kept."""
+        return self.file(f"model-{_digest(subject)}")
+
+    def pass_once(self, check: str, run: Callable[[], None]) -> None:
+        """Run a check that raises when it fails; once passed it need not run again."""
+
+        def passing() -> bytes:
+            run()
+            return b""
+
+        self._kept("passed", check, "txt", passing)
+
+    def _kept(self, kind: str, subject: str, suffix: str, make: Callable[[], bytes]) -> bytes:
+        path = self.file(f"{kind}-{_digest(subject)}.{suffix}")
+        if path is None:
+            return make()
+        if path.exists():
+            return path.read_bytes()
+        content = make()
+        partial = path.with_suffix(f".{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
+            partial.replace(path)
+        except OSError:
+            # No place to keep it: it is made again next time, which costs seconds and nothing else.
+            partial.unlink(missing_ok=True)
+        return content
+
+
+def _digest(subject: str) -> str:
+    return hashlib.sha256(subject.encode()).hexdigest()[:32]
+
+
+NO_CACHE = NetworkCache(None)

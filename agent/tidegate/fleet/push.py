@@ -1,0 +1,274 @@
+"""Pushing a policy, and waiting for what its devices make of it."""
+
+import json
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from tidegate.fleet.subscription import Subscription
+from tidegate.telemetry import trouble
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.envelope import Target, policy_hash, seal_unsigned
+from tidegate.telemetry.paho_client import make_client
+from tidegate.telemetry.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.topics import ROOT, DeviceTopics
+
+_ANSWER_S = 10.0
+# The broker sends what it has retained right after it agreed to the subscription.
+_RETAINED_S = 1.0
+# How long an old refusal of the same text waits for a new answer before it counts as one.
+_OLD_REFUSAL_S = 5.0
+# How long a group is waited for of which nobody was ever seen.
+_NOBODY_S = 5.0
+
+
+class PushError(Exception):
+    """The policy did not reach the broker; nothing was changed."""
+
+
+class BrokerSettingError(PushError):
+    """What was given about the broker can't be used: the authority's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of a push to one device.
+
+    `no_answer`: the broker has it retained, and the device will get it, but it said nothing final in time;
+    `reason` then holds what is known of it.
+    """
+
+    outcome: Literal["accepted", "rolled_back", "refused", "no_answer"]
+    reason: str
+    version: int
+    hash: str
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PushRoll:
+    """What became of a push to many devices: each by name, with its reason where it did not take the policy."""
+
+    took: tuple[str, ...]
+    refused: Mapping[str, str]
+    silent: Mapping[str, str]
+    version: int
+    hash: str
+    waited_s: float
+
+
+def push(
+    broker: Broker,
+    target: Target,
+    policy: str,
+    version: int,
+    wait_s: float = 30.0,
+) -> PushResult:
+    """Retain `policy` as the desired one of a device, and wait up to `wait_s` for its verdict.
+
+    Raises EnvelopeError for a policy or version that no device would open, PushError if the broker does not
+    take it, ValueError for a target that is not one device.
+    """
+    if target.kind != "device" or target.name is None:
+        raise ValueError("for many devices there is push_to_many")
+    topics = DeviceTopics(target.name)
+    pusher = _Pusher(broker, version, policy_hash(policy), (topics.reported, topics.status), lambda _: True)
+    try:
+        waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
+        heard = pusher.heard.get(target.name, _Heard())
+        verdict = heard.verdict or heard.earlier
+        if verdict is not None and verdict.state != "trial":
+            return PushResult(verdict.state, verdict.reason, version, policy_hash(policy), waited_s)
+        return PushResult("no_answer", heard.in_words, version, policy_hash(policy), waited_s)
+    finally:
+        pusher.close()
+
+
+def push_to_many(broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0) -> PushRoll:
+    """Retain `policy` as the desired one of a group or the fleet, and wait up to `wait_s` for all verdicts.
+
+    Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
+    """
+    filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status")
+    pusher = _Pusher(broker, version, policy_hash(policy), filters, _belongs_to(target))
+    try:
+        waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
+        took: list[str] = []
+        refused: dict[str, str] = {}
+        silent: dict[str, str] = {}
+        for name, heard in sorted(pusher.members.items()):
+            verdict = heard.verdict or heard.earlier
+            if verdict is None or verdict.state == "trial":
+                silent[name] = heard.in_words
+            elif verdict.state == "accepted":
+                took.append(name)
+            else:
+                refused[name] = verdict.reason
+        return PushRoll(tuple(took), refused, silent, version, policy_hash(policy), waited_s)
+    finally:
+        pusher.close()
+
+
+def _belongs_to(target: Target) -> Callable[[Reported], bool]:
+    return lambda reported: target.kind == "fleet" or target.name in reported.groups
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What one device has said: its verdict on this push, and an earlier one on the same text."""
+
+    member: bool = False
+    status: str = ""
+    verdict: PolicyState | None = None
+    earlier: PolicyState | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.verdict is not None and self.verdict.state != "trial"
+
+    @property
+    def in_words(self) -> str:
+        if self.verdict is not None:
+            return f"still trying it: {self.verdict.reason}".rstrip(": ")
+        return f"no verdict; its last status: {self.status}" if self.status else "has never been seen here"
+
+
+class _Pusher:
+    """One connection that publishes once and listens to devices; `belongs` tells from a report who counts."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        version: int,
+        digest: str,
+        filters: tuple[str, ...],
+        belongs: Callable[[Reported], bool],
+    ) -> None:
+        self._broker = broker
+        self._version = version
+        self._hash = digest
+        self._belongs = belongs
+        self._refusal = ""
+        self._acknowledged = threading.Event()
+        self._changed = threading.Condition()
+        self.heard: dict[str, _Heard] = {}
+        try:
+            self._client = make_client(broker, f"tidegate-push-{uuid.uuid4().hex}")
+        except (OSError, ValueError, ssl.SSLError) as error:
+            raise BrokerSettingError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
+        # Listening comes before publishing: a fast answer counts too.
+        self._subscription = Subscription(self._client, broker, filters)
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+
+    @property
+    def members(self) -> dict[str, _Heard]:
+        """The devices that count."""
+        with self._changed:
+            return {name: heard for name, heard in self.heard.items() if heard.member}
+
+    def push(self, topic: str, envelope: bytes, wait_s: float) -> float:
+        """Connect, publish retained, and wait for verdicts; the seconds that these took. Raises PushError."""
+        self._connect()
+        if not self._one_device:
+            # Who is there is known from what is retained.
+            time.sleep(_RETAINED_S)
+        self._publish(topic, envelope)
+        started = time.monotonic()
+        self._wait(started, wait_s)
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """Disconnect first: paho's `loop_stop` waits for what is unacknowledged otherwise."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connect(self) -> None:
+        try:
+            self._client.connect(self._broker.host, self._broker.port)
+        except (OSError, ValueError) as error:
+            raise PushError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
+        self._client.loop_start()
+        if problem := self._subscription.problem(_ANSWER_S):
+            raise PushError(problem)
+
+    def _publish(self, topic: str, envelope: bytes) -> None:
+        self._client.publish(topic, envelope, qos=1, retain=True)
+        if not self._acknowledged.wait(_ANSWER_S):
+            raise PushError(
+                f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether it has the policy is not known"
+            )
+        if self._refusal:
+            raise PushError(f"{self._broker}: {self._refusal}; check its access list and limits")
+
+    def _wait(self, started: float, wait_s: float) -> None:
+        deadline = started + wait_s
+        with self._changed:
+            while (left_s := deadline - time.monotonic()) > 0 and not self._settled(time.monotonic() - started):
+                self._changed.wait(min(left_s, 0.25))
+
+    def _settled(self, waited_s: float) -> bool:
+        """Whether nothing more is to be expected."""
+        awaited = [heard for heard in self.heard.values() if heard.member and "offline" not in heard.status]
+        if not awaited:
+            # A device that was never seen may still come; of many that are all offline none will.
+            return waited_s > _NOBODY_S and not self._one_device
+        return all(heard.final or (heard.earlier is not None and waited_s > _OLD_REFUSAL_S) for heard in awaited)
+
+    @property
+    def _one_device(self) -> bool:
+        return not any("+" in topic for topic in self._subscription.topics)
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"policy refused by the broker: {reason}"
+        self._acknowledged.set()
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        _, name, kind = message.topic.split("/", 2)
+        with self._changed:
+            heard = self.heard.setdefault(name, _Heard())
+            if kind == "status":
+                heard.status = _state_in(bytes(message.payload))
+            else:
+                self._note(heard, bytes(message.payload), retained=message.retain)
+            self._changed.notify_all()
+
+    def _note(self, heard: _Heard, payload: bytes, *, retained: bool) -> None:
+        try:
+            reported = parse_reported(payload)
+        except ReportedError:
+            return
+        verdict = self._verdict_on_this(reported)
+        heard.member = heard.member or self._belongs(reported) or (verdict is not None and not retained)
+        if verdict is None:
+            return
+        # A retained refusal is of an earlier push of the same text; this one may have its own answer to come.
+        if verdict.state == "accepted" or not retained:
+            heard.verdict = verdict
+        else:
+            heard.earlier = verdict
+
+    def _verdict_on_this(self, reported: Reported) -> PolicyState | None:
+        for verdict in (reported.policy, reported.refused):
+            if verdict is not None and (verdict.version, verdict.hash) == (self._version, self._hash):
+                return verdict
+        return None
+
+
+def _state_in(payload: bytes) -> str:
+    """The state in a device's status, or the status as it is when it is none of ours."""
+    try:
+        return str(json.loads(payload)["state"])
+    except (ValueError, KeyError, TypeError):
+        return payload[:80].decode(errors="replace")

@@ -1,0 +1,212 @@
+"""What the supervisor and the worker say to each other: the only thing the two processes share.
+
+One JSON object a line over a socket pair. Every message is a frozen dataclass whose `kind` names it; an `id`
+ties an answer to its question. Both sides read with LINE_LIMIT_BYTES; a longer line is dropped, the channel stays.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from tidegate.shortened import shortened
+
+log = logging.getLogger(__name__)
+
+LINE_LIMIT_BYTES = 1 << 20
+"""A ladder of 1,000 points, each refused with a reason of the full length, fits."""
+REASON_LIMIT = 1000
+"""Characters of a reason: it goes into replies, events and onto screens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Supervisor asks: prepare this operating point, verify it on the canaries, switch between two requests."""
+
+    id: int
+    point: str
+    kind: Literal["switch"] = "switch"
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Supervisor asks whether requests still get answered; goes through the inference lane."""
+
+    id: int
+    kind: Literal["ping"] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Supervisor asks what was served since the last report."""
+
+    id: int
+    kind: Literal["report"] = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Supervisor says whether a certified point satisfies the policy; every reply carries it.
+
+    With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer. Beyond `rate_hz`
+    requests a second or `concurrency` at once they are turned away with 429 and `reason`; None for no limit.
+    `shadow_share` of the answers are compared with the full model's.
+    """
+
+    fits: bool
+    refuse: bool
+    reason: str
+    rate_hz: float | None = None
+    concurrency: int | None = None
+    shadow_share: float = 0.0
+    kind: Literal["standing"] = "standing"
+
+    @property
+    def lets_nothing_in(self) -> bool:
+        """Whether every request is refused as things stand."""
+        return self.refuse or self.rate_hz == 0 or self.concurrency == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Supervisor says: answer what is in flight, then end."""
+
+    kind: Literal["stop"] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker says: the engine is up and requests are answered at `point`.
+
+    `refused` holds the operating points that the engine can't run, each with the reason; `bundle` is the hash of
+    the one that is served.
+    """
+
+    pid: int
+    point: str
+    engine: str
+    refused: dict[str, str] = field(default_factory=dict)
+    bundle: str = ""
+    kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """Worker says: it can't serve, and ends. With `other_bundle`, as the directory holds another one by now."""
+
+    reason: str
+    other_bundle: bool = False
+    kind: Literal["unable"] = "unable"
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Worker answers Switch: it happened, or (`ok` False) it did not and `point` is what goes on serving.
+
+    `canary_agreement` is the share of canaries answered as recorded at calibration, None when none could run. With
+    `bundle_changed` the reason is that the files are not those any more that the worker opened.
+    """
+
+    id: int
+    ok: bool
+    point: str
+    prepare_ms: float
+    switch_ms: float
+    canary_agreement: float | None
+    reason: str = ""
+    bundle_changed: bool = False
+    kind: Literal["switched"] = "switched"
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Worker answers Ping."""
+
+    id: int
+    kind: Literal["pong"] = "pong"
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCount:
+    """On how many samples a point was compared with the full model, and on how many they disagreed."""
+
+    point: str
+    seen: int
+    disagreed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Worker answers Report. Latencies are of inference alone; None where nothing was served.
+
+    `turned_away` are requests that the policy's limits refused (429 and 503).
+    """
+
+    id: int
+    window_s: float
+    requests: int
+    failed: int
+    samples: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    skip_ratio: float | None
+    weights_resident_bytes: int
+    turned_away: int = 0
+    shadow: tuple[ShadowCount, ...] = ()
+    kind: Literal["served"] = "served"
+
+    @property
+    def asked_hz(self) -> float | None:
+        """The load: requests a second, answered or not; None for a window without length."""
+        asked = self.requests + self.failed + self.turned_away
+        return asked / self.window_s if self.window_s > 0 else None
+
+
+ToWorker = Switch | Ping | Report | Standing | Stop
+FromWorker = Ready | Unable | Switched | Pong | Served
+
+_to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
+_from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="kind")])
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """One line of JSON, newline included; reasons are cut to REASON_LIMIT."""
+    if isinstance(message, Standing | Switched):
+        message = replace(message, reason=shortened(message.reason, REASON_LIMIT))
+    elif isinstance(message, Ready):
+        refused = {point: shortened(reason, REASON_LIMIT) for point, reason in message.refused.items()}
+        message = replace(message, refused=refused)
+    return json.dumps(asdict(message), separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The channel's lines until it closes. One longer than the reader's limit is left out and logged."""
+    too_long = False
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as error:
+            await reader.readexactly(error.consumed)
+            too_long = True
+            continue
+        except asyncio.IncompleteReadError:
+            return
+        if too_long:
+            log.error("a message of more than %d bytes was dropped", LINE_LIMIT_BYTES)
+            too_long = False
+        else:
+            yield line
+
+
+def decode_to_worker(line: bytes) -> ToWorker:
+    """The message in one line. Raises pydantic.ValidationError for anything else."""
+    return _to_worker.validate_json(line)
+
+
+def decode_from_worker(line: bytes) -> FromWorker:
+    """The message in one line. Raises pydantic.ValidationError for anything else."""
+    return _from_worker.validate_json(line)

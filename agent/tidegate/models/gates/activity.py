@@ -1,0 +1,125 @@
+"""The routing paper's gate (section 3): run the block when the activity of its input exceeds a threshold."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tidegate.models.gates.gate import Seen, Site, Verdict
+from tidegate.models.knobs import Knobs
+from tidegate.models.ladder import Activity
+
+Score = Callable[[Seen], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityGate:
+    """Open where A(x) > tau, per sample. The paper's prose says so; its pseudocode counts the reverse."""
+
+    tau: float
+    score: Score
+    flops: int
+    looks_back: bool = False
+
+    def decide(self, seen: Seen) -> Verdict:
+        """Scores every sample."""
+        return Verdict(self.score(seen) > self.tau)
+
+
+class FrameChange:
+    """Relative change of a block's input against the previous frame's, which it remembers from call to call.
+
+    The samples of a batch are taken as consecutive frames. A change of shape starts anew. With no frame before
+    it a sample's change is infinite, so that the block runs.
+    """
+
+    def __init__(self) -> None:
+        self._last: Tensor | None = None
+
+    def __call__(self, seen: Seen) -> Tensor:
+        """(samples, ...) to (samples,)."""
+        x = seen.x
+        last, self._last = self._last, x[-1:].clone()
+        if last is None or last.shape[1:] != x.shape[1:]:
+            return torch.cat([x.new_full((1,), math.inf), relative_change(x[1:], x[:-1])])
+        return relative_change(x, torch.cat([last, x[:-1]]))
+
+
+def mean_abs(x: Tensor) -> Tensor:
+    """The paper's A(x): mean of absolute values per sample, (samples, ...) to (samples,)."""
+    return x.abs().mean(_axes(x))
+
+
+def rms(x: Tensor) -> Tensor:
+    """Root of the mean square per sample."""
+    return x.square().mean(_axes(x)).sqrt()
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest absolute value per sample."""
+    return x.abs().amax(_axes(x))
+
+
+def density(x: Tensor) -> Tensor:
+    """Share of non-zero values per sample: a sparse input scores low."""
+    return (x != 0).mean(_axes(x), dtype=torch.float32)
+
+
+def relative_change(x: Tensor, before: Tensor) -> Tensor:
+    """|x - before| / |before| per sample, in the Euclidean norm."""
+    size: Tensor = torch.linalg.vector_norm(before, dim=_axes(x))
+    change: Tensor = torch.linalg.vector_norm(x - before, dim=_axes(x))
+    ratio: Tensor = change / size.clamp_min(torch.finfo(size.dtype).tiny)
+    return ratio
+
+
+def score_of(activity: Activity) -> Score:
+    """The scoring function of a kind; each call gives one of its own, as FRAME_CHANGE has a memory."""
+    return FrameChange() if activity is Activity.FRAME_CHANGE else _OF_SEEN[activity]
+
+
+def score_flops(activity: Activity, elements: int) -> int:
+    """Operations of one sample's score, counted per element of the block's input."""
+    return _OPERATIONS_PER_ELEMENT[activity] * elements
+
+
+def gate_for(knobs: Knobs, site: Site) -> ActivityGate | None:
+    """For a block with a threshold."""
+    tau = knobs.thresholds.get(site.block.name)
+    if tau is None:
+        return None
+    flops = score_flops(knobs.activity, math.prod(site.block.input_shape))
+    return ActivityGate(tau, score_of(knobs.activity), flops, knobs.activity is Activity.BLOCK_CHANGE)
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """All but the samples'. Reduced at once: flattened first, a channels-last value would be copied."""
+    return tuple(range(1, x.ndim))
+
+
+def _block_change(seen: Seen) -> Tensor:
+    """Against the input of the block before; infinite where there is none or its shape differs."""
+    if seen.previous is None or seen.previous.shape != seen.x.shape:
+        return seen.x.new_full((len(seen.x),), math.inf)
+    return relative_change(seen.x, seen.previous)
+
+
+_OF_SEEN: Mapping[Activity, Score] = {
+    Activity.MEAN_ABS: lambda seen: mean_abs(seen.x),
+    Activity.RMS: lambda seen: rms(seen.x),
+    Activity.MAX: lambda seen: largest(seen.x),
+    Activity.SPARSITY: lambda seen: density(seen.x),
+    Activity.BLOCK_CHANGE: _block_change,
+}
+
+# A sign, square, comparison or difference each, and the sum (or maximum) over them; changes need two norms.
+_OPERATIONS_PER_ELEMENT: Mapping[Activity, int] = {
+    Activity.MEAN_ABS: 2,
+    Activity.RMS: 2,
+    Activity.MAX: 2,
+    Activity.SPARSITY: 2,
+    Activity.BLOCK_CHANGE: 5,
+    Activity.FRAME_CHANGE: 5,
+}

@@ -1,0 +1,102 @@
+"""Which values of a segment lie in memory: the places where AA-ReLU can act and where activations cost bytes."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tidegate.models.bounds import least_values
+from tidegate.models.graph import INPUT, Node, Ref, Segment
+
+_ACTIVATIONS = frozenset(
+    {
+        "aten.elu.default",
+        "aten.gelu.default",
+        "aten.hardswish.default",
+        "aten.hardtanh.default",
+        "aten.leaky_relu.default",
+        "aten.relu.default",
+        "aten.silu.default",
+        "aten.tanh.default",
+    }
+)
+"""Activation functions, where thresholds make sense."""
+
+_POINTWISE = _ACTIVATIONS | {
+    "aten.add.Tensor",
+    "aten.div.Tensor",
+    "aten.hardsigmoid.default",
+    "aten.mul.Tensor",
+    "aten.sigmoid.default",
+    "aten.sub.Tensor",
+}
+_FUSED_INTO_POINTWISE = {"aten.conv2d.default", "aten.linear.default", "aten.add.Tensor", "aten.mul.Tensor"}
+_ALIASES = frozenset({"aten.view.default", "aten.flatten.using_ints"})
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A stored value: the output of `node` in `segment`, with `elements` per sample.
+
+    `floor` is the least value possible, 0 where none is negative, None where they have no bound; `reads` names the
+    stored values (INPUT for the segment's own input) that are needed to compute it. `is_activation` tells outputs
+    of an activation function, where thresholds make sense, from sums, pools and linear outputs.
+    """
+
+    segment: str
+    node: str
+    elements: int
+    floor: float | None
+    is_activation: bool
+    reads: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """Name over the whole network."""
+        return f"{self.segment}.{self.node}"
+
+
+def sites_of(segment: Segment) -> tuple[Site, ...]:
+    """The stored values of a segment in the order in which they are computed.
+
+    A convolution, linear layer, sum or product whose only reader works on it value by value is not stored: engines
+    fuse the two. Views are no values of their own. Layouts and scratch memory of kernels are not counted.
+    """
+    nodes = {node.name: node for node in segment.nodes}
+    readers: dict[str, list[Node]] = {name: [] for name in (INPUT, *nodes)}
+    for node in segment.nodes:
+        for name in _operands(node):
+            readers[name].append(node)
+    unstored = {
+        node.name for node in segment.nodes if node.operator in _ALIASES or _is_fused(node, readers[node.name])
+    }
+    floors = least_values(segment)
+    return tuple(
+        Site(
+            segment.name,
+            node.name,
+            math.prod(node.shape),
+            floors[node.name],
+            node.operator in _ACTIVATIONS,
+            frozenset(_stored_operands(node, nodes, unstored)),
+        )
+        for node in segment.nodes
+        if node.name not in unstored
+    )
+
+
+def _operands(node: Node) -> Iterator[str]:
+    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
+
+
+def _is_fused(node: Node, readers: list[Node]) -> bool:
+    if node.operator not in _FUSED_INTO_POINTWISE or len(readers) != 1:
+        return False
+    return readers[0].operator in _POINTWISE and readers[0].shape == node.shape
+
+
+def _stored_operands(node: Node, nodes: Mapping[str, Node], unstored: set[str]) -> Iterator[str]:
+    for name in _operands(node):
+        if name in unstored:
+            yield from _stored_operands(nodes[name], nodes, unstored)
+        else:
+            yield name

@@ -1,0 +1,25 @@
+"""Where the files that come with tidegate are, and where it keeps what it can do without."""
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+
+def profiles_directory() -> Path:
+    """profiles/ of the clone, or the copy inside an installed package."""
+    package = Path(__file__).parent
+    packaged = package / "profiles"
+    return packaged if packaged.is_dir() else package.parents[1] / "profiles"
+
+
+def benchmarks_directory() -> Path | None:
+    """The benchmarks' package: in a clone it lies beside ours, an installed tidegate comes without it."""
+    package = Path(__file__).parents[1] / "tidegate_bench"
+    return package if package.is_dir() else None
+
+
+def cache_directory() -> Path:
+    """For what can be measured again; systemd names it (CacheDirectory=), else it is the user's."""
+    named = os.environ.get("CACHE_DIRECTORY")
+    return Path(named) if named else user_cache_path("tidegate")

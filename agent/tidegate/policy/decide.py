@@ -1,0 +1,143 @@
+"""The decision: from snapshot, policy, ladder and what was before to the operating point to be at now."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from tidegate.models.ladder import Ladder, OperatingPoint
+from tidegate.policy.choice import SLOW_DOWN_HZ, Choice, choose
+from tidegate.policy.clauses import because, missing, window_clause
+from tidegate.policy.conditions import Evaluation
+from tidegate.policy.decision import ControlState, Decision
+from tidegate.policy.learned import Learned, observe
+from tidegate.policy.pace import Goal, step
+from tidegate.policy.plan import Plan, plan
+from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
+from tidegate.policy.turns import NO_TURNS, below, followed, kept, moved
+from tidegate_drivers.reading import Freshness, Snapshot
+
+
+def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlState, now: datetime) -> Decision:
+    """The operating point to be at now, and why. Pure and total: no input of these types raises.
+
+    `snapshot.at` is the clock of dwell and `for` (s, monotonic); `now` is the wall clock, for times of day.
+    After a change of policy start from a state without `holding`, `since` and `turns`: they are of the old one.
+    """
+    evaluation = Evaluation(policy, snapshot, state, now)
+    rule = first_rule(policy, evaluation)
+    use = policy.default if rule is None else rule.use
+    choice = choose(use, ladder, policy)
+    urgent = rule is not None and rule.urgent
+    learned, goal = state.learned, Plan(ladder.points[ladder.rung(choice.point)])
+    if policy.goals.any:
+        learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
+        if choice.fits and not urgent and not isinstance(use, Pause):
+            points = _from(choice)
+            goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
+    wanted = goal.point.name
+    before = _unwound(state, snapshot.at)
+    turns = followed(state.turns or NO_TURNS, rule, policy, evaluation, state.point, ladder)
+    keep = kept(turns, ladder) if turns.keeps else None
+    target = wanted if keep is None else below(keep, wanted, choice.points, ladder)
+    taken = step(Goal(target, urgent or goal.hurry), policy, ladder, before, snapshot.at)
+    if keep is not None and target != wanted:
+        rest = f"{keep.point} is kept for another {keep.until - snapshot.at:.0f} s"
+        # On its way down to what is kept, the point may still be the wanted one.
+        held_back = (*taken.held_back, f"{rest} (rule '{keep.rule}' undoes itself)")
+        taken = replace(taken, held_back=() if taken.point == wanted else held_back)
+    if taken.point != state.point:
+        turns = moved(turns, rule, evaluation, down=_down(ladder, state.point, taken.point))
+    limit = _limit(rule, choice, goal, policy)
+    refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
+    let_in_hz = 0.0 if refuses else limit.rate_hz
+    if learned is not None and learned.limit_hz != let_in_hz:
+        learned = replace(learned, limit_hz=let_in_hz)
+    after = ControlState(
+        point=taken.point,
+        switched_at=before.switched_at if taken.point == state.point else snapshot.at,
+        holding=frozenset(evaluation.holding),
+        since=evaluation.since,
+        learned=learned,
+        samples=evaluation.samples,
+        turns=turns,
+    )
+    undoing = "" if keep is None else keep.because
+    return Decision(
+        point=taken.point,
+        wanted=wanted,
+        rule=None if rule is None else rule.name,
+        urgent=urgent or goal.hurry,
+        fits=choice.fits,
+        reason="; ".join(part for part in (_reason(rule, choice, goal, policy, evaluation), undoing) if part),
+        held_back=taken.held_back,
+        state=after,
+        limit=limit,
+        paused=isinstance(use, Pause),
+        controls=policy.default_controls if rule is None else rule.controls,
+        undoing=undoing,
+    )
+
+
+def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
+    """The rule in force; None for the default."""
+    for rule in policy.rules:
+        if rule.between is not None and not rule.between.between.holds(evaluation.moment):
+            continue
+        if rule.when is None or evaluation.truth(rule.when) is True:
+            return rule
+    return None
+
+
+def _down(ladder: Ladder, before: str, after: str) -> bool:
+    """Whether a switch leads to a cheaper point; one that is no longer on the ladder counts as the costliest."""
+    names = [point.name for point in ladder.points]
+    return before not in names or names.index(after) > names.index(before)
+
+
+def _from(choice: Choice) -> tuple[OperatingPoint, ...]:
+    """The allowed points from the chosen one downwards."""
+    points = choice.points
+    return points[next(index for index, point in enumerate(points) if point.name == choice.point) :]
+
+
+def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:
+    limit = NO_LIMIT if rule is None else rule.limit
+    rates = [rate for rate in (limit.rate_hz, goal.rate_hz) if rate is not None]
+    if not choice.fits and policy.no_fit is NoFit.SLOW_DOWN:
+        rates.append(SLOW_DOWN_HZ)
+    return replace(limit, rate_hz=min(rates)) if rates else limit
+
+
+def _unwound(state: ControlState, now_s: float) -> ControlState:
+    # A switch in the future happened on the clock of an earlier boot. Counting from now keeps the dwell
+    # and ends it; counting from then could hold a point for days.
+    if state.switched_at is None or state.switched_at <= now_s:
+        return state
+    return replace(state, switched_at=now_s)
+
+
+def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evaluation: Evaluation) -> str:
+    clauses = []
+    if rule is None:
+        clauses += ["no rule holds", *_unknown(policy, evaluation)]
+        clauses += [
+            because(evaluation, leaf, evaluation.truths[leaf.path] is True)
+            for leaf in policy.leaves
+            if leaf.path in evaluation.unconfirmed
+        ]
+    else:
+        why = "" if rule.when is None else because(evaluation, rule.when)
+        window = "" if rule.between is None else window_clause(rule.between)
+        clauses.append(" ".join(part for part in (why, window) if part) or "the rule always holds")
+    if choice.note:
+        clauses.append(choice.note)
+    if goal.because:
+        clauses.append(goal.because)
+    return "; ".join(clauses)
+
+
+def _unknown(policy: Policy, evaluation: Evaluation) -> list[str]:
+    """The readings without which no rule could be found to hold."""
+    snapshot = evaluation.snapshot
+    return [
+        missing(evaluation, name) for name in policy.readings if snapshot.freshness(name) is not Freshness.FRESH
+    ]

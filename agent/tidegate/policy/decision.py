@@ -1,0 +1,64 @@
+"""What a policy chose and why, as data; and what the control loop remembers between two decisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tidegate.policy.policy import NO_LIMIT, Controls, Limit
+from tidegate.policy.samples import Samples
+
+if TYPE_CHECKING:  # these read conditions, which read the state below
+    from tidegate.policy.learned import Learned
+    from tidegate.policy.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """What `decide` needs to know of the past; carried from one decision to the next, never mutated.
+
+    `point` is the operating point now in force, `switched_at` when it came into force (snapshot clock,
+    seconds; None before the first switch). `holding` names the conditions that entered and have not reached
+    their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
+    `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
+    last held only because its reading was missing. `learned` is the model of the device, None before the first
+    reading. `samples` are the last ones of the readings that urgent rules look at, `turns` what is remembered of
+    rules that undo themselves, None before the first decision.
+    """
+
+    point: str
+    switched_at: float | None = None
+    holding: frozenset[str] = frozenset()
+    since: Mapping[str, float] = field(default_factory=dict)
+    learned: "Learned | None" = None
+    samples: Mapping[str, Samples] = field(default_factory=dict)
+    turns: "Turns | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The operating point to be at now, why, and the state to decide from next time.
+
+    `rule` is the name of the rule that held, None for the default. `wanted` is the point the rule and the goals
+    ask for; `point` differs while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
+    `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
+    `limit` and `paused` are the last resorts: how much is answered at all. `controls` are the settings
+    of the device that the rule wants, whether or not its owner allows them. `undoing` says which rule undoes
+    itself and what is kept for that, empty as long as none does.
+    """
+
+    point: str
+    wanted: str
+    rule: str | None
+    urgent: bool
+    fits: bool
+    reason: str
+    held_back: tuple[str, ...]
+    state: ControlState
+    limit: Limit = NO_LIMIT
+    paused: bool = False
+    controls: Controls = field(default_factory=dict)
+    undoing: str = ""
+
+    def changes(self, before: ControlState) -> bool:
+        """Whether acting on this decision means a switch."""
+        return self.point != before.point

@@ -1,0 +1,80 @@
+"""Goals and the drift guard in a policy document."""
+
+from typing import Annotated, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from tidegate.documents import refuse
+from tidegate.policy import policy as data
+from tidegate.policy.schema.part import Part
+from tidegate.policy.schema.times import TimeOfDay
+from tidegate.policy.units import Energy, Latency, Percent, Power, Share, Temperature
+
+
+class UntilPart(Part):
+    """`{time: "18:00", reserve: 10 %}`."""
+
+    time: TimeOfDay
+    reserve: Percent = data.Goals().reserve_percent
+
+
+def _until_branch(value: object) -> str:
+    return "<reserve>" if isinstance(value, dict) else "<time>"
+
+
+BatteryUntil = Annotated[
+    Annotated[TimeOfDay, Tag("<time>")] | Annotated[UntilPart, Tag("<reserve>")],
+    Discriminator(_until_branch),
+    Field(description='a time of day such as "18:00", or {time: "18:00", reserve: 10 %}'),
+]
+
+
+class PanelPart(Part):
+    """`{peak: 10 W, rise: "06:00", set: "19:00"}`: a solar panel that the battery's goal may count on."""
+
+    peak: Power
+    rise: TimeOfDay = data.Panel(0.0).rise
+    set: TimeOfDay = data.Panel(0.0).set
+
+
+class GoalsPart(Part):
+    """What the controller spends its budgets on: as many correct answers as meet all of these."""
+
+    battery_until: BatteryUntil | None = None
+    energy_per_day: Energy | None = None
+    latency_p95: Latency | None = None
+    temperature_ceiling: Temperature | None = None
+    panel: PanelPart | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.model_fields_set:
+            raise refuse("no goals", allowed=", ".join(type(self).model_fields))
+        for key in ("energy_per_day", "latency_p95"):
+            if getattr(self, key) == 0:
+                raise refuse("a goal that nothing can meet", allowed="more than zero", at=(key,))
+        return self
+
+    def goals(self) -> data.Goals:
+        """The goals as data."""
+        until = self.battery_until
+        reserved = until if isinstance(until, UntilPart) else None
+        return data.Goals(
+            battery_until=reserved.time if reserved is not None else until,  # type: ignore[arg-type]  # never the part
+            reserve_percent=data.Goals().reserve_percent if reserved is None else reserved.reserve,
+            energy_per_day_j=self.energy_per_day,
+            latency_p95_ms=self.latency_p95,
+            temperature_ceiling_c=self.temperature_ceiling,
+            panel=None if self.panel is None else data.Panel(self.panel.peak, self.panel.rise, self.panel.set),
+        )
+
+
+class DriftGuardPart(Part):
+    """`{share: 1 %, below: 60 C}`: how many requests the full model answers too, and when."""
+
+    share: Share = data.DriftGuard().share
+    below: Temperature = data.DriftGuard().below_c
+
+    def guard(self) -> data.DriftGuard:
+        """The guard as data."""
+        return data.DriftGuard(self.share, self.below)

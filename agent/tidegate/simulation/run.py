@@ -1,0 +1,248 @@
+"""One policy on one simulated device through one day: the same `decide` as in the service, every few seconds."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from tidegate.models.ladder import Ladder, OperatingPoint
+from tidegate.policy.choice import accuracy
+from tidegate.policy.decide import decide
+from tidegate.policy.decision import ControlState
+from tidegate.policy.learned import Learned
+from tidegate.policy.policy import Goals, Policy
+from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
+from tidegate.simulation.course import Course
+from tidegate.simulation.device import Device
+from tidegate_drivers.reading import (
+    BATTERY,
+    POWER,
+    POWER_SOURCE,
+    TEMPERATURE,
+    THROTTLED,
+    Provenance,
+    Reading,
+    Snapshot,
+    Value,
+)
+
+TICK_S = 10
+"""How often the policy is consulted here; the service does it twice a second, at the same dwell."""
+MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
+_REVIVES_PERCENT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a chooser wants until the next tick: a point, at most this many answers a second, or a pause."""
+
+    point: OperatingPoint
+    rate_hz: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a chooser is told: what sensors say, and for those who may know everything the true state.
+
+    `budget_j` is what is left of the day's energy, None without such a goal.
+    """
+
+    second: int
+    snapshot: Snapshot
+    now: datetime
+    charge_j: float
+    celsius: float
+    budget_j: float | None = None
+
+
+Chooser = Callable[[Moment], Act]
+
+
+@dataclass(slots=True)
+class Totals:
+    """The sums of a run. Violations are in seconds; answers given in such a second count in `correct` only."""
+
+    asked: float = 0.0
+    answered: float = 0.0
+    correct: float = 0.0
+    correct_within: float = 0.0
+    energy_j: float = 0.0
+    switches: int = 0
+    over_temperature_s: int = 0
+    over_latency_s: int = 0
+    over_energy_s: int = 0
+    dead_s: int = 0
+    dead_early_s: int = 0
+    throttled_s: int = 0
+
+    @property
+    def violations_s(self) -> int:
+        """Seconds in which a goal was broken."""
+        return self.over_temperature_s + self.over_latency_s + self.over_energy_s + self.dead_early_s
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of a run's diary."""
+
+    second: int
+    point: str
+    battery_percent: float | None
+    celsius: float
+    draw_w: float
+    answered_hz: float
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of it."""
+
+    name: str
+    totals: Totals = field(default_factory=Totals)
+    diary: list[Sample] = field(default_factory=list)
+
+
+def by_policy(policy: Policy, ladder: Ladder, prior_of: Device) -> Chooser:
+    """The chooser that the service is: it sees what sensors say and nothing else."""
+    state = ControlState(ladder.full.name, learned=Learned.from_prior(prior_of.prior))
+    points = {point.name: point for point in ladder.points}
+
+    def choose(moment: Moment) -> Act:
+        nonlocal state
+        decision = decide(moment.snapshot, policy, ladder, state, moment.now)
+        state = decision.state
+        if decision.paused or (not decision.fits and policy.no_fit == "refuse"):
+            return Act(points[decision.point], 0.0)
+        rate_hz = decision.limit.rate_hz
+        return Act(points[decision.point], float("inf") if rate_hz is None else rate_hz)
+
+    return choose
+
+
+def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass in half a second
+    name: str,
+    choose: Chooser,
+    course: Course,
+    device: Device,
+    goals: Goals,
+    *,
+    seed: int = 0,
+    tick_s: int = TICK_S,
+) -> Run:
+    """Run the day. Pure: the same arguments give the same run; `seed` is of the sensors' noise."""
+    run, totals = Run(name), Totals()
+    noise = random.Random(seed)  # noqa: S311 - sensor noise, not a secret
+    full_j = 0.0 if device.battery_wh is None else device.battery_wh * 3600.0
+    charge_j = full_j * course.charge_percent / 100.0
+    celsius = course.ambient_c[0] + device.heat_k_per_w * device.idle_w
+    lasts_s = deadline_s(goals, course)
+    ceiling_c = goals.temperature_ceiling_c if goals.temperature_ceiling_c is not None else 1e9
+    limit_ms = goals.latency_p95_ms if goals.latency_p95_ms is not None else 1e9
+    day_j = goals.energy_per_day_j if goals.energy_per_day_j is not None else 1e18
+    spent_j, midnight_s = 0.0, 86400.0 - course.clock_s
+    throttled = dead = False
+    served_hz = draw_w = 0.0
+    act: Act | None = None
+    heat_share = 1.0 / device.heat_span_s
+    ambients, supplies, loads, rivals = course.ambient_c, course.supply_w, course.requests_hz, course.competing
+    for second in range(course.seconds):
+        if second % tick_s == 0:
+            now = MIDNIGHT + timedelta(seconds=course.clock_s + second)
+            previous = act
+            percent = 100.0 * charge_j / full_j if full_j else None
+            slow = 1.0 / ((1.0 - rivals[second]) * (device.throttle_speed if throttled else 1.0))
+            latency_ms = (
+                slow * previous.point.figures.latency_p95_ms if previous is not None and served_hz else None
+            )
+            snapshot = _snapshot(
+                second, course, noise, percent, celsius, draw_w, supplies[second] > 0.5, latency_ms, throttled
+            )
+            left_j = None if goals.energy_per_day_j is None else day_j - spent_j
+            act = choose(Moment(second, snapshot, now, charge_j, celsius, left_j))
+            point = act.point
+            answer_j, busy_s = device.answer_j(point), point.figures.latency_p50_ms / 1e3
+            p95_ms, right, rate_hz = point.figures.latency_p95_ms, accuracy(point), act.rate_hz
+            pause_s = 0.0
+            if previous is not None and previous.point is not point:
+                totals.switches += 1
+                pause_s = device.switch_s
+            run.diary.append(Sample(second, point.name, percent, celsius, draw_w, served_hz))
+        if second == midnight_s:
+            spent_j = 0.0
+        load_hz, supply_w, rival = loads[second], supplies[second], rivals[second]
+        totals.asked += load_hz
+        if dead:
+            served_hz = draw_w = 0.0
+            totals.dead_s += 1
+            totals.dead_early_s += second < lasts_s
+        else:
+            slow = 1.0 / ((1.0 - rival) * (device.throttle_speed if throttled else 1.0))
+            served_hz = min(load_hz, rate_hz, 1.0 / (busy_s * slow)) * (1.0 - min(1.0, pause_s))
+            pause_s = 0.0
+            energy_j = answer_j * (device.throttle_energy if throttled else 1.0)
+            draw_w = device.idle_w + device.other_w * rival + served_hz * energy_j
+            right_hz = served_hz * right
+            spent_j += draw_w
+            totals.energy_j += draw_w
+            totals.answered += served_hz
+            totals.correct += right_hz
+            hot, late, over = celsius > ceiling_c, served_hz > 0.0 and p95_ms * slow > limit_ms, spent_j > day_j
+            if hot or late or over:
+                totals.over_temperature_s += hot
+                totals.over_latency_s += late
+                totals.over_energy_s += over
+            else:
+                totals.correct_within += right_hz
+            totals.throttled_s += throttled
+        celsius += (ambients[second] + device.heat_k_per_w * draw_w - celsius) * heat_share
+        throttled = celsius >= (device.throttle_release_c if throttled else device.throttle_c)
+        if full_j:
+            net_w = supply_w - draw_w
+            if net_w >= 0.0:
+                charge_j = min(full_j, charge_j + min(net_w, device.charge_w) * device.charge_efficiency)
+            else:
+                charge_j = max(0.0, charge_j + net_w / device.cold_share(ambients[second]))
+            dead = charge_j <= 0.0 if not dead else charge_j < full_j * _REVIVES_PERCENT / 100.0
+        else:
+            dead = supply_w <= 0.0
+    run.totals = totals
+    return run
+
+
+def _snapshot(
+    second: int,
+    course: Course,
+    noise: random.Random,
+    percent: float | None,
+    celsius: float,
+    draw_w: float,
+    external: bool,
+    latency_ms: float | None,
+    throttled: bool,
+) -> Snapshot:
+    """What sensors of the usual kind say: whole percents, tenths of a degree and 2 % of noise on power."""
+    values: dict[str, Value | None] = {
+        BATTERY: None if percent is None else float(round(min(100.0, percent))),
+        TEMPERATURE: round(celsius + noise.uniform(-0.3, 0.3), 1),
+        POWER: round(draw_w * noise.uniform(0.98, 1.02), 3) if draw_w else None,
+        POWER_SOURCE: "external" if external else "battery",
+        REQUEST_RATE: course.requests_hz[second],
+        LATENCY: latency_ms,
+        THROTTLED: "yes" if throttled else "no",
+    }
+    lost, at = course.lost[second], float(second)
+    readings = {
+        name: Reading(value, UNITS[name], at, Provenance.ESTIMATED, "simulated")
+        for name, value in values.items()
+        if value is not None and name not in lost
+    }
+    return Snapshot(at, readings)
+
+
+def deadline_s(goals: Goals, course: Course) -> float:
+    """The second up to which the battery must last; 0 without such a goal."""
+    if goals.battery_until is None:
+        return 0.0
+    until_s = goals.battery_until.hour * 3600.0 + goals.battery_until.minute * 60.0
+    ahead_s = (until_s - course.clock_s) % 86400.0
+    return min(float(course.seconds), ahead_s or 86400.0)

@@ -1,0 +1,29 @@
+"""`python -m tidegate.supervisor AGENT_YAML`: the service itself, without the command line and its libraries."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tidegate.config import load_config
+from tidegate.documents import DocumentError
+from tidegate.supervisor.main import StartError, run_agent
+
+
+def main(config: Path) -> int:
+    """Serve the model until SIGTERM or Ctrl-C; an exit code of sysexits(3)."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        asyncio.run(run_agent(load_config(config)))
+    except DocumentError as error:
+        sys.stderr.write(f"{error}\n")
+        return os.EX_CONFIG
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        return os.EX_UNAVAILABLE
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,135 @@
+"""Opens everything an agent needs, one clear error each, then runs the supervisor until it is told to stop."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from tidegate import config as configuration
+from tidegate.config import AgentConfig, board_profile
+from tidegate.documents import parse, read
+from tidegate.models.bundle import open_bundle
+from tidegate.models.errors import BundleError
+from tidegate.policy.store import PolicyStore
+from tidegate.supervisor import state_directory
+from tidegate.supervisor.journal import Observer
+from tidegate.supervisor.latest_time import LatestTime
+from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
+from tidegate.supervisor.left_over import end_left_over
+from tidegate.supervisor.listeners import ListenerError, open_listeners
+from tidegate.supervisor.pushed_policy import Reader, first_policy
+from tidegate.supervisor.service import Supervisor
+from tidegate.supervisor.state_directory import InUseError, session_number
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.spool import Spool
+from tidegate_drivers import replay
+from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.controls.controls import Controls
+from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.sensor import Discovery
+from tidegate_drivers.trace import ReplayTrace, TraceError
+
+
+class StartError(Exception):
+    """The agent can't start; the message says where, what was found and what to do."""
+
+
+async def run_agent(
+    config: AgentConfig,
+    *,
+    observers: Sequence[Observer] = (),
+    worker_log: IO[bytes] | None = None,
+    sysroot: Path = Path("/"),
+    started: Callable[[Supervisor, asyncio.Event], None] = lambda _supervisor, _stop: None,
+) -> None:
+    """Run an agent until SIGTERM or SIGINT, or until the event handed to `started` is set.
+
+    It starts over, policy and all, when another bundle lies where the one was that it can serve no longer, and
+    calls `started` again. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
+    Raises StartError or DocumentError before anything serves.
+    """
+    stop = asyncio.Event()
+    superseded = True
+    while superseded and not stop.is_set():
+        with ExitStack() as held:
+            supervisor = _open(config, held, observers, worker_log, sysroot)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            started(supervisor, stop)
+            superseded = await supervisor.run(stop)
+
+
+def _open(
+    config: AgentConfig,
+    held: ExitStack,
+    observers: Sequence[Observer],
+    worker_log: IO[bytes] | None,
+    sysroot: Path,
+) -> Supervisor:
+    try:
+        held.enter_context(state_directory.held(config.state_dir))
+        end_left_over(config.state_dir / WORKER_RECORD)
+        bundle = open_bundle(config.bundle)
+        profile = board_profile(config)
+        board = None if profile is None else profile.board
+        local = parse(read(config.policy), str(config.policy))
+        latest_time = LatestTime(config.state_dir)
+        store = PolicyStore(config.state_dir)
+        listeners = open_listeners(config.listen.unix, config.listen.tcp)
+        held.callback(listeners.close)
+        spool = Spool(config.state_dir / "spool.db", int(config.spool.max_size), config.spool.max_age)
+        held.callback(spool.close)
+        return Supervisor(
+            config,
+            bundle=bundle,
+            first=first_policy(store, Reader(local, board, lambda: bundle.ladder)),
+            profile=profile,
+            local=local,
+            store=store,
+            latest_time=latest_time,
+            sampler=Sampler(_discoveries(config, sysroot)),
+            controls=Controls(config.state_dir / "controls.json", config.controls, sysroot),
+            spool=spool,
+            listeners=listeners,
+            broker=broker_address(config.broker),
+            session=session_number(config.state_dir / "session"),
+            observers=observers,
+            worker_log=worker_log,
+        )
+    except (BundleError, ListenerError, TraceError, InUseError) as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error
+
+
+def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:
+    """Where readings come from, in order of preference."""
+    found = discover_all(sysroot, meter=config.meter)
+    if config.replay is None:
+        return found
+    played = replay.discover(ReplayTrace.load(config.replay.trace), config.replay.span, loop=True)
+    return (*found, played) if config.replay.fill_missing else (played, *found)
+
+
+def broker_address(broker: configuration.Broker | None) -> Broker | None:
+    """The configured broker with its password read. Raises DocumentError or StartError."""
+    if broker is None:
+        return None
+    password = None
+    if broker.password_file is not None:
+        password = read(broker.password_file).strip()
+    authorities = None
+    if broker.tls is not None:
+        authorities = broker.tls.ca or _system_authorities()
+    return Broker(broker.host, broker.port, broker.username, password, authorities)
+
+
+def _system_authorities() -> Path:
+    file = ssl.get_default_verify_paths().cafile
+    if file is None:
+        raise StartError("broker.tls: this system has no file of certificate authorities; name one with `ca`")
+    return Path(file)

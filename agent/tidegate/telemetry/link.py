@@ -1,0 +1,198 @@
+"""The MQTT link: carries the spool and the retained documents to the broker, and policies back."""
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from paho.mqtt import MQTTException
+
+from tidegate.telemetry import trouble
+from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.connection import DISCONNECT_S, Connection, to_json
+from tidegate.telemetry.device import Device
+from tidegate.telemetry.inbox import Inbox, OnPolicy
+from tidegate.telemetry.inputs import OnInput
+from tidegate.telemetry.outbox import Outbox
+from tidegate.telemetry.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+# How long the last status may wait for its PUBACK after the drain.
+FAREWELL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """Whether the broker is reached, since when (Unix time), why not or what it refused in a user's words."""
+
+    state: Literal["offline", "online", "stopped"]
+    reason: str = ""
+    since: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """Since this start: rows that got their PUBACK, connections made, messages without an answer yet."""
+
+    published: int
+    connects: int
+    in_flight: int
+    state: LinkState
+
+
+class Link:
+    """One device's connection to its broker, in a thread of its own; nothing it meets there stops the agent.
+
+    `on_policy(topic, payload)` is called in that thread and must have stored the policy durably when it returns:
+    only then the broker gets its PUBACK. If it raises, it is called again later with the same bytes.
+    `on_input` is called in that thread for every number that an outside source sends, and `on_state` whenever the
+    state changes.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        device: Device,
+        spool: Spool,
+        *,
+        on_policy: OnPolicy,
+        on_input: OnInput = lambda _: None,
+        on_state: Callable[[LinkState], None] = lambda _: None,
+    ) -> None:
+        # How reconnection is paced; may be replaced before `start`.
+        self.backoff = Backoff()
+        self._broker = broker
+        self._reported_topic = device.topics.reported
+        self._on_state = on_state
+        self._outbox = Outbox(spool)
+        self._connection = Connection(broker, device, self._outbox, self._on_up, on_input)
+        self._inbox = Inbox(on_policy, self._connection.acknowledge)
+        self._state = LinkState("offline", "not started")
+        self._stopping = threading.Event()
+        self._drain_until = 0.0
+        self._nudge, self._nudged = socket.socketpair()
+        self._nudge.setblocking(False)
+        self._nudged.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
+
+    def start(self) -> None:
+        """Begin connecting; returns at once."""
+        self._thread.start()
+
+    def stop(self, drain_s: float = 2.0) -> bool:
+        """Send what waits for up to `drain_s`, say goodbye, disconnect. True if the thread has ended."""
+        if not self._thread.is_alive():
+            return True
+        self._drain_until = time.monotonic() + drain_s
+        self._stopping.set()
+        self._wake_thread()
+        # A connection attempt that hangs in the operating system is left to die with the process.
+        self._thread.join(drain_s + FAREWELL_S + 2 * DISCONNECT_S)
+        return not self._thread.is_alive()
+
+    def report(self, document: Mapping[str, object]) -> None:
+        """Retain `document` as what the device reports; the latest wins, and every new connection sends it again.
+
+        Raises TypeError or ValueError for a document that JSON cannot hold.
+        """
+        self._outbox.retain(self._reported_topic, to_json(document))
+        self._wake_thread()
+
+    def wake(self) -> None:
+        """The spool has new rows."""
+        self._outbox.wake()
+        self._wake_thread()
+
+    @property
+    def counters(self) -> LinkCounters:
+        """What the link has done since this start."""
+        return LinkCounters(self._outbox.published, self._connection.connects, self._outbox.in_flight, self._state)
+
+    def _wake_thread(self) -> None:
+        try:
+            self._nudge.send(b"\0")
+        except OSError:
+            # Full of nudges not read yet, or the thread has ended: either way there is nothing to wake.
+            logger.debug("no nudge needed")
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._rest(self._attempt())
+        finally:
+            self._outbox.settle()
+            self._set_state(LinkState("stopped"))
+            self._nudge.close()
+            self._nudged.close()
+
+    def _attempt(self) -> float:
+        """Connect and stay until it ends. Returns the seconds to wait before the next attempt."""
+        connection = self._connection
+        try:
+            connection.open(self._inbox)
+            self._stay(connection)
+        except (OSError, ValueError, MQTTException) as error:
+            connection.lost = trouble.no_connection(self._broker, error, trouble.IN_AGENT_YAML)
+        except Exception as error:
+            # Ours or paho's mistake: a new connection starts from a clean state, an ended thread from none.
+            logger.exception("link to %s", self._broker)
+            connection.lost = f"{self._broker}: {error!r}"
+        connection.close()
+        self._inbox.connection_lost()
+        self._outbox.settle()
+        self._set_state(LinkState("offline", connection.lost or "connection closed"))
+        return self.backoff.failed(0.0 if connection.up_since is None else time.monotonic() - connection.up_since)
+
+    def _stay(self, connection: Connection) -> None:
+        farewell_until: float | None = None
+        while connection.lost is None:
+            # Keep-alive, pauses and retries are looked at once a second, the end of the drain without delay.
+            connection.turn(self._nudged, 0.05 if self._stopping.is_set() else 1.0)
+            self._swallow_nudges()
+            now = time.monotonic()
+            self._inbox.retry(now)
+            if not self._stopping.is_set() or connection.lost is not None:
+                continue
+            if connection.up_since is None:
+                connection.lost = "stopped"
+            elif farewell_until is None:
+                if connection.idle or now >= self._drain_until:
+                    connection.say_offline()
+                    farewell_until = now + FAREWELL_S
+            elif connection.said_offline or now >= farewell_until:
+                connection.disconnect()
+
+    def _rest(self, delay_s: float) -> None:
+        until = time.monotonic() + delay_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._nudged, selectors.EVENT_READ)
+            while not self._stopping.is_set() and (left_s := until - time.monotonic()) > 0:
+                if selector.select(left_s):
+                    self._swallow_nudges()
+
+    def _swallow_nudges(self) -> None:
+        try:
+            while self._nudged.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _on_up(self, problem: str) -> None:
+        self._set_state(LinkState("online", problem))
+
+    def _set_state(self, state: LinkState) -> None:
+        if state == self._state:
+            return
+        # Another reason for the same silence leaves it as old as it is.
+        since = self._state.since if state.state == self._state.state and self._state.since else time.time()
+        self._state = replace(state, since=since)
+        try:
+            self._on_state(self._state)
+        except Exception:
+            logger.exception("on_state(%s)", state)

@@ -1,0 +1,148 @@
+"""The worker process: opens the bundle, starts the engine at one operating point, serves on inherited sockets."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.engines.catalog import UnknownEngine, open_engine
+from tidegate.engines.engine import UnsupportedPoint
+from tidegate.engines.memory import keep_one_heap
+from tidegate.engines.resident import ResidentEngine
+from tidegate.folded_log import FoldingHandler
+from tidegate.messages import LINE_LIMIT_BYTES, Ready, Unable, encode
+from tidegate.models.errors import BundleError
+from tidegate.parent import finish_within
+from tidegate.worker.choosing import first_point, refused_points
+from tidegate.worker.connections import Connections
+from tidegate.worker.control import ControlChannel
+from tidegate.worker.endpoint import Endpoint, ModelCard
+from tidegate.worker.expected_bundle import OtherBundle, open_expected
+from tidegate.worker.lane import Lane
+from tidegate.worker.open_files import connection_limit, files_in_use, raise_file_limit
+from tidegate.worker.protocol import Interface
+from tidegate.worker.server import Server
+from tidegate.worker.shadow import Shadow
+
+log = logging.getLogger("tidegate.worker")
+
+ORPHAN_ENDS_S = 5.0
+"""For what was asked before the supervisor was gone."""
+REASON_LETTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the supervisor says on the command line."""
+
+    bundle: Path
+    bundle_sha256: str | None
+    point: str
+    engine: str
+    cache: Path | None
+    keep_bytes: int
+    spin: bool
+    control_fd: int
+    listen_fds: tuple[int, ...]
+
+
+def parse_arguments() -> Arguments:
+    """The command line; it is the supervisor's, not a user's."""
+    parser = argparse.ArgumentParser(prog="tidegate-worker")
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--bundle-sha256")
+    parser.add_argument("--point", required=True)
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--keep-bytes", type=int, default=0)
+    parser.add_argument("--spin", action="store_true")
+    parser.add_argument("--control-fd", type=int, required=True)
+    parser.add_argument("--listen-fd", type=int, action="append", required=True)
+    parsed = parser.parse_args()
+    return Arguments(
+        bundle=parsed.bundle,
+        bundle_sha256=parsed.bundle_sha256,
+        point=parsed.point,
+        engine=parsed.engine,
+        cache=parsed.cache,
+        keep_bytes=parsed.keep_bytes,
+        spin=parsed.spin,
+        control_fd=parsed.control_fd,
+        listen_fds=tuple(parsed.listen_fd),
+    )
+
+
+async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
+    """Serve until the supervisor says stop or is gone."""
+    try:
+        bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
+        opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
+        engine = ResidentEngine(opened, arguments.keep_bytes)
+        refused = refused_points(engine, bundle.ladder)
+        variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
+    except (BundleError, UnknownEngine, UnsupportedPoint) as error:
+        _say_unable(arguments.control_fd, error)
+        sys.exit(os.EX_UNAVAILABLE)
+    lane = Lane(variant)
+    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
+    endpoint = Endpoint(
+        ModelCard(
+            name=bundle.model,
+            interface=Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits"),
+            output_shape=(len(bundle.labels),),
+        ),
+        lane,
+        shadow,
+    )
+    connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
+    server = Server(endpoint.app, connections, each_second)
+    channel = socket.socket(fileno=arguments.control_fd)
+    reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT_BYTES)
+    control = ControlChannel(
+        reader,
+        writer,
+        bundle=bundle,
+        engine=engine,
+        lane=lane,
+        endpoint=endpoint,
+        shadow=shadow,
+        takes_connections=lambda: server.takes_connections,
+    )
+    serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
+    finish_within(ORPHAN_ENDS_S)
+    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused, bundle.sha256)))
+    await writer.drain()
+    commanded = asyncio.create_task(control.serve())
+    await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    lane.close()
+    if commanded.done():
+        commanded.result()
+
+
+def main() -> None:
+    """Entry point of `python -m tidegate.worker`."""
+    lines = FoldingHandler()
+    logging.basicConfig(
+        format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO, handlers=[lines]
+    )
+    keep_one_heap()
+    asyncio.run(serve(parse_arguments(), lines.tick))
+
+
+def _say_unable(control_fd: int, error: Exception) -> None:
+    log.error("%s", error)
+    reason = str(error)[:REASON_LETTERS]
+    with suppress(OSError):
+        os.write(control_fd, encode(Unable(reason, other_bundle=isinstance(error, OtherBundle))))
+
+
+if __name__ == "__main__":
+    main()

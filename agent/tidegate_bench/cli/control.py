@@ -1,0 +1,32 @@
+"""`tidegate bench control` and `decide`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.console import EX_DATAERR, fail
+from tidegate.simulation.course import CourseError
+from tidegate_bench import control as control_bench
+from tidegate_bench import decide as decide_bench
+from tidegate_bench.cli.show import JsonOption, QuickOption, show
+from tidegate_drivers.trace import TraceError
+
+
+def control(
+    as_json: JsonOption = False,
+    quick: QuickOption = False,
+    seed: Annotated[int | None, typer.Option(help="Play fresh traces of this seed too.")] = None,
+    traces: Annotated[int, typer.Option(min=1, help="How many fresh traces.")] = 8,
+    trace: Annotated[list[Path] | None, typer.Option(help="Play this trace too; may be given again.")] = None,
+) -> None:
+    """The controller against the best possible, and against what people use instead, over simulated days."""
+    try:
+        show(control_bench.run(quick=quick, seed=seed, traces=traces, files=trace or ()), as_json)
+    except (TraceError, CourseError) as error:
+        fail(str(error), EX_DATAERR)
+
+
+def decide(as_json: JsonOption = False, quick: QuickOption = False) -> None:
+    """What one decision costs, and one simulated day."""
+    show(decide_bench.run(quick=quick), as_json)

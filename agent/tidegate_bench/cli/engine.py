@@ -1,0 +1,23 @@
+"""`tidegate bench engine`."""
+
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.console import EX_USAGE, fail
+from tidegate_bench.cli.show import JsonOption, QuickOption, progress, show
+
+
+def engine(
+    network: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
+    as_json: JsonOption = False,
+    quick: QuickOption = False,
+) -> None:
+    """Our engines against torch, ONNX Runtime and OpenVINO: latency, CPU time, memory, gating."""
+    # They import torch, which the other commands do without.
+    from tidegate_bench import engine as bench  # noqa: PLC0415
+
+    unknown = [name for name in network or () if name not in bench.ALL_NETWORKS]
+    if unknown:
+        fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(bench.ALL_NETWORKS)}", EX_USAGE)
+    show(bench.run(progress, quick=quick, networks=network), as_json)
