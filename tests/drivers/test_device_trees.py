@@ -105,8 +105,8 @@ def read(name: str, root: Path) -> dict[str, list[Reading]]:
     for report in read_all_once(discover_all(root)):
         for reading_name, reading in report.readings.items():
             readings.setdefault(reading_name, []).append(reading)
-        for refusal in report.refusals:
-            assert refusal.reason, refusal
+        for missing in report.unavailable:
+            assert missing.reason, missing
     return readings
 
 
@@ -136,5 +136,5 @@ def test_tree_without_anything_is_refused_by_every_name(tmp_path: Path) -> None:
     reports = read_all_once(discover_all(tmp_path))
     assert not any(report.readings for report in reports)
     assert {"battery", "power", "temperature", "memory_available", "cpu"} <= {
-        refusal.name for report in reports for refusal in report.refusals
+        missing.name for report in reports for missing in report.unavailable
     }

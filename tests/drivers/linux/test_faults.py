@@ -51,12 +51,12 @@ def test_hanging_attribute_does_not_hold_up_the_start(laptop: FaultMount) -> Non
     began_at = time.monotonic()
     found = {each.driver: each for each in discover_all(laptop.root, deadline_s=0.5)}
     assert time.monotonic() - began_at < BOUND_S / 2
-    assert "have not answered within 0.5 s" in found["power_supply"].refusals[0].reason
+    assert "have not answered within 0.5 s" in found["power_supply"].unavailable[0].reason
     assert found["thermal"].sensors
 
 
 def test_hanging_zone_costs_only_what_needs_it(laptop: FaultMount, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_drivers.lane.READ_DEADLINE_S", 0.3)
+    monkeypatch.setattr("tidegate_drivers.driver_poller.READ_DEADLINE_S", 0.3)
     found = [each for each in discover_all(laptop.root) if each.driver in ("thermal", "power_supply")]
     laptop.fault("sys/class/thermal/thermal_zone0/temp", HANG)
     sampler = Sampler(found)

@@ -16,8 +16,8 @@ from tidegate_drivers.meters import watts
 from tidegate_drivers.meters.address import Address, ChipMeter, FileMeter, TopicMeter, UpsMeter, parse
 from tidegate_drivers.meters.meter import discover
 from tidegate_drivers.meters.mqtt import MqttMeter
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import take
 
 BOUND_S = 30.0
 
@@ -53,9 +53,9 @@ def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "meter.json"
     path.write_text('{"power_w": 6.25}')
     (sensor,) = discover(f"file:{path}#power_w").sensors
-    assert take(sensor).value == 6.25
+    assert read_sensor(sensor).value == 6.25
     os.utime(path, (1e9, 1e9))
-    assert "last written" in take(sensor).reason
+    assert "last written" in read_sensor(sensor).reason
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_meter_behind_a_password_and_tls(mosquitto: None, tmp_path: Path) -> Non
             while time.monotonic() < ends_at:
                 plug.publish("plug", "7.5")
                 time.sleep(0.05)
-                readings = [take(each.sensors[0]) for each in (found, distrusting, refused)]
+                readings = [read_sensor(each.sensors[0]) for each in (found, distrusting, refused)]
                 said = [f"{reading.value} {reading.reason}" for reading in readings]
                 if all(word in each for word, each in zip(wanted, said, strict=True)):
                     break
@@ -200,10 +200,10 @@ def test_meter_on_a_real_broker_survives_its_restart(broker: LocalBroker) -> Non
     try:
         for watts_now in (7.5, 8.5):
             ends_at = time.monotonic() + BOUND_S
-            while take(sensor).value != watts_now and time.monotonic() < ends_at:
+            while read_sensor(sensor).value != watts_now and time.monotonic() < ends_at:
                 plug.publish("plug/status", f'{{"apower": {watts_now}}}')
                 time.sleep(0.05)
-            assert take(sensor).value == watts_now
+            assert read_sensor(sensor).value == watts_now
             broker.restart()
     finally:
         plug.loop_stop()
