@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.reading import Provenance, Reading
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
 
 EXPECTED: dict[str, dict[str, float | str | None]] = {
     "laptop": {

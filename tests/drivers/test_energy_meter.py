@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
 from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
+from tidegate_drivers.testing import device_tree
 
 
 def nothing() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.reading import Value
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
 
 EXPECTATION = re.compile(r"^#= (.+?) ([=!-])(?: (.+))?$", re.MULTILINE)
 TREES = sorted((Path(__file__).parent / "trees").glob("*.tree"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.boards.jetson import discover
 from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.testing import device_tree
 
 WriteTree = Callable[[str], Path]
 

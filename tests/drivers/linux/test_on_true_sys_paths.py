@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import LINUX
 from tidegate_drivers.read_sensor import read_sensor
+from tidegate_drivers.testing import device_tree
 
 CLASS_FILE = re.compile(r"sys/class/([^/]+)/([^/]+)/([^/]+)")
 # The others read what is no device of a class (CPUs, /proc), where umockdev shows the real machine.

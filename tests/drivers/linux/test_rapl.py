@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.rapl import discover
 from tidegate_drivers.linux.rapl_meter import Books, Meter
 from tidegate_drivers.linux.rapl_zones import Domain, domains, total_of
 from tidegate_drivers.reading import Provenance
 from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.testing import device_tree
 
 WriteTree = Callable[[str], Path]
 

@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_bench.fault_mount import FaultMountError, mounted
-from tidegate_bench.faults import KINDS
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.counter_power import CounterPower
@@ -17,6 +14,9 @@ from tidegate_drivers.meters.meter import discover
 from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
+from tidegate_drivers.testing.fault_mount import FaultMountError, mounted
+from tidegate_drivers.testing.faults import KINDS
 
 WriteTree = Callable[[str], Path]
 
