@@ -11,12 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tidegate import child
-from tidegate_bench import device_tree, driver_trees
+from tidegate_bench import driver_trees
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.sensor import Discovery
-from tidegate_drivers.take import take
+from tidegate_drivers.testing import device_tree
 
 ZONES, CHIPS, BATTERIES = 12, 8, 2
 SNAPSHOTS_PER_S = 2.0
@@ -137,7 +138,7 @@ def _pass(found: Discovery) -> tuple[int, float]:
     used_s = time.process_time()
     for _ in range(_ROUNDS):
         for sensor in found.sensors:
-            take(sensor)
+            read_sensor(sensor)
     return len(found.sensors), (time.process_time() - used_s) / _ROUNDS
 
 

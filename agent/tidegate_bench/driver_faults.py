@@ -12,14 +12,14 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tidegate_bench import device_tree
-from tidegate_bench.fault_mount import mounted
-from tidegate_bench.faults import KINDS
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_drivers.catalog import LINUX, Driver
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance, Reading
 from tidegate_drivers.sensor import Discovery
-from tidegate_drivers.take import take
+from tidegate_drivers.testing import device_tree
+from tidegate_drivers.testing.fault_mount import mounted
+from tidegate_drivers.testing.faults import KINDS
 
 # The slowest file costs 50 ms a read, and a driver reads it a few times.
 CASE_DEADLINE_S = 2.0
@@ -145,9 +145,9 @@ def _judge(name: str, reading: Reading, right: Sequence[Readings]) -> str:
 
 def _read(found: Discovery) -> Readings:
     """Every sensor once, and those without a value a second time: a rise takes two looks."""
-    first = {sensor.name: take(sensor) for sensor in found.sensors}
+    first = {sensor.name: read_sensor(sensor) for sensor in found.sensors}
     return {
-        sensor.name: first[sensor.name] if first[sensor.name].value is not None else take(sensor)
+        sensor.name: first[sensor.name] if first[sensor.name].value is not None else read_sensor(sensor)
         for sensor in found.sensors
     }
 

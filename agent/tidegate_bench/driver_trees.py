@@ -1,20 +1,18 @@
 """Which recorded tree shows a driver at work."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import LINUX, Driver
 from tidegate_drivers.sensor import Discovery
+from tidegate_drivers.testing import device_tree
 
 
 def at_work() -> Iterator[tuple[Driver, Discovery, Path]]:
     """Each Linux driver, what it finds in the first tree that it reads, and the root, there until the next."""
     waiting = list(LINUX)
     for name in device_tree.names():
-        with written(name) as root:
+        with device_tree.laid_out(name) as root:
             for driver in list(waiting):
                 found = driver.discover(root)
                 if found.sensors:
@@ -31,11 +29,3 @@ def survives_its_devices(found: Discovery, root: Path) -> bool:
     back = gone.again() if gone.again is not None else gone
     names, again = ([sensor.name for sensor in each.sensors] for each in (found, back))
     return not gone.sensors and names == again
-
-
-@contextmanager
-def written(name: str) -> Iterator[Path]:
-    """The root of a recorded tree, written to a temporary directory."""
-    with TemporaryDirectory(prefix="tidegate-tree-") as directory:
-        device_tree.write(device_tree.load(name), Path(directory))
-        yield Path(directory)

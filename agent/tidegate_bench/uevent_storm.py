@@ -19,6 +19,7 @@ from tidegate_drivers.reading import POWER_SOURCE
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.sensor import Discovery, WakeOn
 
+_SENDER = "tidegate_drivers.testing.uevent_sender"
 _QUIET_S = 3.0
 _LAST_STATE_WITHIN_S = 10.0
 
@@ -37,13 +38,13 @@ def main() -> None:
     sampler.start()
     time.sleep(1)
     quiet_share = _cpu_share(lambda: time.sleep(_QUIET_S))
-    command = child.command("tidegate_bench.uevent_sender", str(rate), str(seconds))
+    command = child.command(_SENDER, str(rate), str(seconds))
     sender = subprocess.Popen(command, env=child.environment())
     storm_share = _cpu_share(sender.wait)
     # The last change comes with one last event, as the plug that ends a storm does.
     online.write_text("1\n")
     changed_at = time.monotonic()
-    subprocess.run(child.command("tidegate_bench.uevent_sender", "1", "1"), check=True, env=child.environment())
+    subprocess.run(child.command(_SENDER, "1", "1"), check=True, env=child.environment())
     right_after_s = None
     while time.monotonic() - changed_at < _LAST_STATE_WITHIN_S:
         if sampler.snapshot().word(POWER_SOURCE) == "external":

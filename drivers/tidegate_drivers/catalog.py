@@ -27,7 +27,7 @@ from tidegate_drivers.linux import (
 )
 from tidegate_drivers.meters import meter as meters
 from tidegate_drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE, THROTTLED
-from tidegate_drivers.sensor import Discovery, Refusal
+from tidegate_drivers.sensor import Discovery, Unavailable
 
 DISCOVERY_DEADLINE_S = 3.0
 """A driver that has found nothing by then is refused, and looked for again in the background."""
@@ -84,7 +84,7 @@ def discover_all(
     are left out.
     """
     found = discover_each((meter_driver(meter), *_drivers_for(sysroot)), sysroot, deadline_s)
-    return tuple(each for each in found if each.sensors or each.refusals)
+    return tuple(each for each in found if each.sensors or each.unavailable)
 
 
 def meter_driver(named: str | None) -> Driver:
@@ -130,5 +130,5 @@ def _discover_safely(driver: Driver, sysroot: Path) -> Discovery:
 
 
 def _refused(driver: Driver, sysroot: Path, reason: str) -> Discovery:
-    refusals = tuple(Refusal(name, driver.name, reason) for name in driver.gives)
-    return Discovery(driver.name, refusals=refusals, again=partial(_discover_safely, driver, sysroot))
+    unavailable = tuple(Unavailable(name, driver.name, reason) for name in driver.gives)
+    return Discovery(driver.name, unavailable=unavailable, again=partial(_discover_safely, driver, sysroot))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.clocks import read_clocks
 from tidegate_drivers.energy import PowerMeter
 from tidegate_drivers.linux import power_supply
 from tidegate_drivers.meters import meter as meters
-from tidegate_drivers.moment import moment
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Value
 from tidegate_drivers.sensor import Discovery, SensorError
 
@@ -137,7 +137,7 @@ class _Polled(threading.Thread):
             except (SensorError, OSError):
                 self._failed = True
                 return
-            now = moment()
+            now = read_clocks()
             self._summed.add(power_w, now)
             self._first_at = self._first_at or now.awake_s
             self._last_at = now.awake_s
@@ -169,5 +169,7 @@ def energy_meter(found: Iterable[Discovery], external_lag_s: float = _EXTERNAL_L
             return Counter(sensor.source, sensor.read)
     for _, sensor in powers:
         return Wattmeter(sensor.source, sensor.read)
-    reasons = [refusal.reason for discovery in found for refusal in discovery.refusals if refusal.name == ENERGY]
+    reasons = [
+        missing.reason for discovery in found for missing in discovery.unavailable if missing.name == ENERGY
+    ]
     return NoMeter(reasons[0] if reasons else "no driver found an energy counter or power meter on this device")

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from tidegate_drivers.reading import THROTTLED, Provenance, Unit, Value
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 GPU = "gpu"
 
@@ -47,7 +47,7 @@ def discover(load: Callable[[], Any] | None = None) -> Discovery:
         nvml.nvmlInit()
         found = [_Gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
     except nvml.NVMLError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(GPU, _DRIVER, f"NVML: {error}"),), again=again)
+        return Discovery(_DRIVER, unavailable=(Unavailable(GPU, _DRIVER, f"NVML: {error}"),), again=again)
     sensors = [sensor for gpu in found for sensor in gpu.sensors()]
     return Discovery(_DRIVER, tuple(sensors), again=again)
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tidegate_drivers.clocks import Clock
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Reading
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor
-from tidegate_drivers.take import Clock, take
+from tidegate_drivers.sensor import Discovery, Sensor, Unavailable
 
 # Long enough for a second look at counters to have moved, short enough not to be noticed.
 _SECOND_LOOK_AFTER_S = 0.25
@@ -15,11 +16,11 @@ _SECOND_LOOK_AFTER_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class DriverReport:
-    """What one driver gives on this machine: readings by name (some unavailable), and what it refused and why."""
+    """What one driver gives on this machine: readings by name, and what is unavailable and why."""
 
     driver: str
     readings: Mapping[str, Reading]
-    refusals: tuple[Refusal, ...]
+    unavailable: tuple[Unavailable, ...]
 
 
 def read_all_once(
@@ -47,7 +48,7 @@ def read_all_once(
                 sensor.name: given.get(sensor.name) or _no_answer(sensor, deadline_s, clock)
                 for sensor in found.sensors
             },
-            found.refusals,
+            found.unavailable,
         )
         # Copied first: a driver past the deadline may still be answering.
         for found, given in zip(discoveries, [dict(answer) for answer in answers], strict=True)
@@ -56,12 +57,12 @@ def read_all_once(
 
 def _read_driver(sensors: Sequence[Sensor], into: dict[str, Reading], clock: Clock) -> None:
     for sensor in sensors:
-        into[sensor.name] = take(sensor, clock)
+        into[sensor.name] = read_sensor(sensor, clock)
     again = [sensor for sensor in sensors if into[sensor.name].value is None]
     if again:
         time.sleep(_SECOND_LOOK_AFTER_S)
     for sensor in again:
-        into[sensor.name] = take(sensor, clock)
+        into[sensor.name] = read_sensor(sensor, clock)
 
 
 def _no_answer(sensor: Sensor, deadline_s: float, clock: Clock) -> Reading:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.reading import Provenance, Reading
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
 
 EXPECTED: dict[str, dict[str, float | str | None]] = {
     "laptop": {
@@ -105,8 +105,8 @@ def read(name: str, root: Path) -> dict[str, list[Reading]]:
     for report in read_all_once(discover_all(root)):
         for reading_name, reading in report.readings.items():
             readings.setdefault(reading_name, []).append(reading)
-        for refusal in report.refusals:
-            assert refusal.reason, refusal
+        for missing in report.unavailable:
+            assert missing.reason, missing
     return readings
 
 
@@ -136,5 +136,5 @@ def test_tree_without_anything_is_refused_by_every_name(tmp_path: Path) -> None:
     reports = read_all_once(discover_all(tmp_path))
     assert not any(report.readings for report in reports)
     assert {"battery", "power", "temperature", "memory_available", "cpu"} <= {
-        refusal.name for report in reports for refusal in report.refusals
+        missing.name for report in reports for missing in report.unavailable
     }

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
+from tidegate_drivers.testing import device_tree
 
 
 def nothing() -> None:
@@ -108,7 +108,7 @@ def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.Mo
 
 
 def test_without_any_the_drivers_own_reason_is_given() -> None:
-    refused = Discovery("rapl", refusals=(Refusal(ENERGY, "rapl", "only root may read it"),))
+    refused = Discovery("rapl", unavailable=(Unavailable(ENERGY, "rapl", "only root may read it"),))
     assert energy_meter([refused]) == NoMeter("only root may read it")
     assert "no driver found" in str(energy_meter([]))
 

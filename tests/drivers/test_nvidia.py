@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tidegate_drivers.nvidia import discover
-from tidegate_drivers.take import take
+from tidegate_drivers.read_sensor import read_sensor
 
 
 class NVMLError(Exception):
@@ -36,7 +36,7 @@ def nvml(**changes: Any) -> Any:
 
 
 def test_units() -> None:
-    values = {sensor.name: take(sensor).value for sensor in discover(nvml).sensors}
+    values = {sensor.name: read_sensor(sensor).value for sensor in discover(nvml).sensors}
     assert values == {
         "power/0 NVIDIA RTX A2000": 35.5,
         "temperature/0 NVIDIA RTX A2000": 51.0,
@@ -68,7 +68,9 @@ def test_throttle_reasons_by_their_new_and_their_old_name(
     stand_in = nvml()
     del stand_in.nvmlDeviceGetCurrentClocksEventReasons
     setattr(stand_in, named, lambda _gpu: mask)
-    readings = {sensor.name.split("/")[0]: take(sensor).value for sensor in discover(lambda: stand_in).sensors}
+    readings = {
+        sensor.name.split("/")[0]: read_sensor(sensor).value for sensor in discover(lambda: stand_in).sensors
+    }
     assert (readings["throttled"], readings["throttle_reason"]) == (throttled, reason)
 
 
@@ -82,19 +84,19 @@ def test_bindings_have_the_names_that_are_asked() -> None:
 @pytest.mark.parametrize("power", [None, lambda _gpu: 0, lambda _gpu: 2**32])
 def test_what_a_gpu_can_not_tell_is_unavailable(power: Any) -> None:
     found = discover(lambda: nvml(nvmlDeviceGetPowerUsage=power))
-    readings = {sensor.name.split("/")[0]: take(sensor) for sensor in found.sensors}
+    readings = {sensor.name.split("/")[0]: read_sensor(sensor) for sensor in found.sensors}
     assert readings["power"].value is None
     assert "NVML" in readings["power"].reason
     assert readings["temperature"].value == 51.0
 
 
 def test_driver_that_is_not_loaded_is_refused() -> None:
-    (refusal,) = discover(lambda: nvml(nvmlInit=None)).refusals
-    assert "Not Supported" in refusal.reason
+    (missing,) = discover(lambda: nvml(nvmlInit=None)).unavailable
+    assert "Not Supported" in missing.reason
 
 
 def test_without_the_extra_there_is_nothing() -> None:
     def missing() -> Any:
         raise ImportError
 
-    assert discover(missing).sensors == discover(missing).refusals == ()
+    assert discover(missing).sensors == discover(missing).unavailable == ()

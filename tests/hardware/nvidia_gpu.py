@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "drivers"))
 
 from tidegate_drivers import nvidia
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import Sensor
-from tidegate_drivers.take import take
 
 IDLE_S, LOAD_S, STEP_S = 5.0, 12.0, 0.2
 FILLED_BYTES = 1 << 30
@@ -74,7 +74,7 @@ def watch(sensors: dict[str, Sensor], seconds: float) -> dict[str, list[float | 
     while time.monotonic() < ends_at:
         said["at"].append(time.monotonic())
         for name, sensor in sensors.items():
-            reading = take(sensor)
+            reading = read_sensor(sensor)
             said[name].append(reading.value if reading.value is not None else f"! {reading.reason}")
         time.sleep(STEP_S)
     return said
@@ -90,7 +90,7 @@ def main() -> int:
     found = nvidia.discover()
     if not found.sensors:
         sys.stdout.write(
-            f"no GPU: {[refusal.reason for refusal in found.refusals] or 'nvidia-ml-py is missing'}\n"
+            f"no GPU: {[missing.reason for missing in found.unavailable] or 'nvidia-ml-py is missing'}\n"
         )
         return 2
     gpu = found.sensors[0].name.partition("/")[2]
@@ -103,7 +103,7 @@ def main() -> int:
     for name, sensor in sensors.items():
         began_at = time.perf_counter()
         for _ in range(50):
-            take(sensor)
+            read_sensor(sensor)
         cost_us[name] = round((time.perf_counter() - began_at) / 50 * 1e6, 1)
     times, watts, joules = (numbers(busy[name]) for name in ("at", "power", "energy_counter"))
     wrong = [f"{name}: {said[0]}" for name, said in busy.items() if said and str(said[0]).startswith("!")]

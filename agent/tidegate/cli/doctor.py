@@ -19,7 +19,7 @@ from tidegate.supervisor.status import show_reading
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.reading import Freshness
-from tidegate_drivers.sensor import Refusal
+from tidegate_drivers.sensor import Unavailable
 from tidegate_drivers.survey import DriverReport, read_all_once
 
 
@@ -55,7 +55,7 @@ def _document(report: DriverReport) -> dict[str, object]:
             )
             for name, reading in report.readings.items()
         },
-        "refusals": [asdict(refusal) for refusal in report.refusals],
+        "refusals": [asdict(missing) for missing in report.unavailable],
     }
 
 
@@ -73,13 +73,13 @@ def _readings(report: DriverReport) -> Table:
 def _missing(report: DriverReport) -> list[Text]:
     """One paragraph for each reason, with the command that would help."""
     unread = [
-        Refusal(name, reading.source, reading.reason)
+        Unavailable(name, reading.source, reading.reason)
         for name, reading in report.readings.items()
         if reading.value is None
     ]
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for refusal in (*unread, *report.refusals):
-        by_reason.setdefault((refusal.reason, refusal.grant), []).append(refusal.name)
+    for missing in (*unread, *report.unavailable):
+        by_reason.setdefault((missing.reason, missing.grant), []).append(missing.name)
     paragraphs: list[Text] = []
     for (reason, grant), names in by_reason.items():
         paragraph = Text.assemble((", ".join(names), "yellow"), f": {reason}")

@@ -3,7 +3,7 @@
 from tidegate.cli.console import fail
 from tidegate_bench import driver_cost, driver_faults
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
-from tidegate_bench.fault_mount import FaultMountError
+from tidegate_drivers.testing.fault_mount import FaultMountError
 
 
 def faults(as_json: JsonOption = False, quick: QuickOption = False) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tidegate_drivers.energy import CounterMeter, Moment
+from tidegate_drivers.clocks import Clocks, read_clocks
+from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.linux.rapl_mirror import Mirrors
 from tidegate_drivers.linux.rapl_zones import Domain
-from tidegate_drivers.moment import moment
 from tidegate_drivers.sensor import SensorError
 
 # The counter moves about every millisecond; reads that are closer together than this measure its steps.
@@ -18,12 +18,12 @@ _LEAST_SHARE_OF_PACKAGES = 0.95
 class Meter:
     """Power and energy of one domain or of several together, each counter once, since the first read."""
 
-    def __init__(self, domains: Sequence[Domain], now: Callable[[], Moment] = moment) -> None:
+    def __init__(self, domains: Sequence[Domain], now: Callable[[], Clocks] = read_clocks) -> None:
         self._domains = domains
         self._now = now
         self._meters = [CounterMeter(domain.range_j()) for domain in domains]
         self._mirrors = Mirrors(domains)
-        self._read_at: Moment | None = None
+        self._read_at: Clocks | None = None
         self._power_w: float | None = None
 
     def power_w(self) -> float:

@@ -14,9 +14,9 @@ from tidegate.supervisor.control import Control
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.inputs import Inputs
 from tidegate.telemetry.inputs import InputMessage
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import discover_all
 from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.testing import device_tree
 
 BOUND_S = 20.0
 WHEN = {

@@ -1,21 +1,23 @@
 """A small FUSE file system that serves a device tree and fails as told: real errno values for unmodified readers.
 
-Run as a process of its own: `python -m tidegate_bench.fault_fs MOUNTPOINT TREE.json`. Writing `path fault` to
-`.control` puts a fault on a file, writing `-` takes all faults away, and reading it gives the files that were
-opened since the last write.
+Run as a process of its own: `python -m tidegate_drivers.testing.fault_tree MOUNTPOINT TREE.json`. Writing
+`path fault` to `.control` puts a fault on a file, writing `-` takes all faults away, and reading it tells which
+files were opened since the last write.
 """
 
 import base64
 import errno
 import json
+import os
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 
 import mfusepy  # type: ignore[import-untyped]  # it has none
 
-from tidegate_bench.faults import CONTENTS, CONTROL, ERRORS, HANG, HANG_S, SLOW, SLOW_S, VANISHED
+from tidegate_drivers.testing.faults import CONTENTS, CONTROL, ERRORS, HANG, HANG_S, SLOW, SLOW_S, VANISHED
 
 
 class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
@@ -94,8 +96,14 @@ class FaultTree(mfusepy.Operations):  # type: ignore[misc]  # untyped base
         return len(data)
 
 
+def _end_with_standard_input() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
-    """Serve until unmounted."""
+    """Serve until unmounted, or until whoever started it is gone and standard input with it."""
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
     mountpoint, tree_file = sys.argv[1:]
     encoded = json.loads(Path(tree_file).read_text())
     tree = {name: base64.b64decode(content) for name, content in encoded.items()}

@@ -71,7 +71,7 @@ def wait_for(sampler: Sampler, holds: Callable[[Snapshot], bool]) -> Snapshot:
 def listening(root: Path, pipe: Pipe) -> Discovery:
     found = power_supply.discover(root)
     wake_on = (WakeOn(lambda: pipe, frozenset({"power_supply"})),)
-    return Discovery(found.driver, found.sensors, found.refusals, partial(listening, root, pipe), wake_on)
+    return Discovery(found.driver, found.sensors, found.unavailable, partial(listening, root, pipe), wake_on)
 
 
 @pytest.mark.parametrize("word", ["power_supply", "lost"])
@@ -140,7 +140,7 @@ def test_discovery_that_breaks_later_costs_nothing_found() -> None:
 
 
 def test_value_that_is_lost_makes_the_driver_look_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_drivers.lane._LOOK_AFTER_LOSS_S", 0.0)
+    monkeypatch.setattr("tidegate_drivers.driver_poller._DISCOVER_AFTER_LOSS_S", 0.0)
     moved = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon5", lambda: 60.0)
     values = iter([50.0])
     before = Sensor(TEMPERATURE, Unit.CELSIUS, Provenance.MEASURED, "hwmon3", lambda: next(values), 0.02)
@@ -169,14 +169,14 @@ def test_driver_that_was_found_too_late_hears_events_all_the_same(
     write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
-    monkeypatch.setattr("tidegate_drivers.lane._LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("tidegate_drivers.driver_poller._DISCOVER_EVERY_S", 0.05)
     root, pipe = write_tree(BATTERY), Pipe()
     missed = Discovery("power_supply", again=partial(listening, root, pipe))
     with running(missed) as sampler:
         wait_for(sampler, lambda now: now.number("battery") == 41.0)
-        monkeypatch.setattr("tidegate_drivers.lane._LOOK_EVERY_S", 1e6)
+        monkeypatch.setattr("tidegate_drivers.driver_poller._DISCOVER_EVERY_S", 1e6)
         wait_for(sampler, lambda _: pipe.fileno() in sampler._watch._wakes)
-        for slot in sampler._lanes[0]._slots:  # no poll comes before the event
+        for slot in sampler._pollers[0]._slots:  # no poll comes before the event
             slot.due = time.monotonic() + 1e6
         write_tree(f"{CLASS}/BAT0/capacity: 23")
         pipe.tell("power_supply")

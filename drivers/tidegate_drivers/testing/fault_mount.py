@@ -1,4 +1,4 @@
-"""Mounts a device tree that fails as told (fault_fs), for as long as a `with` block lasts."""
+"""Mounts a device tree that fails as told (fault_tree), for as long as a `with` block lasts."""
 
 import base64
 import importlib.util
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tidegate import child
-from tidegate_bench.faults import CONTROL
+from tidegate_drivers.testing.faults import CONTROL
 
 _MOUNT_WAIT_S = 10.0
+# The server runs the code of this process, in whatever directory it is started.
+_ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class FaultMountError(Exception):
@@ -68,11 +70,11 @@ def mounted(tree: Mapping[str, bytes]) -> Iterator[FaultMount]:
         texts = {name: base64.b64encode(content).decode() for name, content in tree.items()}
         encoded.write_text(json.dumps(texts))
         server = subprocess.Popen(
-            child.command("tidegate_bench.fault_fs", str(root), str(encoded)),
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "tidegate_drivers.testing.fault_tree", str(root), str(encoded)],
+            stdin=subprocess.PIPE,  # closed with this process at the latest, and then the server ends
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=child.environment(),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))},
         )
         try:
             _wait(server, root)
@@ -81,8 +83,8 @@ def mounted(tree: Mapping[str, bytes]) -> Iterator[FaultMount]:
             subprocess.run(["fusermount3", "-u", "-z", str(root)], check=False, capture_output=True)
             server.kill()  # not asked to: a read that hangs on purpose would hold it up
             server.wait(_MOUNT_WAIT_S)
-            if server.stderr is not None:
-                server.stderr.close()
+            for pipe in filter(None, (server.stdin, server.stderr)):
+                pipe.close()
 
 
 def _wait(server: subprocess.Popen[bytes], root: Path) -> None:

@@ -2,19 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable
 
+from tidegate_drivers.clocks import Clock
 from tidegate_drivers.reading import Reading, Unit
 from tidegate_drivers.sensor import Sensor, SensorError, with_grant
-
-Clock = Callable[[], float]
 
 _INTERVALS_TO_STALE = 3
 # A busy machine delays a thread by seconds; that alone must not make its readings stale.
 _LEAST_MAX_AGE_S = 5.0
 
 
-def take(sensor: Sensor, clock: Clock = time.monotonic) -> Reading:
+def read_sensor(sensor: Sensor, clock: Clock = time.monotonic) -> Reading:
     """One reading now, in the calling thread; unavailable with the reason instead of any exception."""
     at = clock()
     try:

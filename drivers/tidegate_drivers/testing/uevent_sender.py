@@ -1,4 +1,6 @@
-"""Sends uevents through the kernel, as devices do: `python -m tidegate_bench.uevent_sender RATE SECONDS`.
+"""Sends uevents through the kernel, as devices do.
+
+`python -m tidegate_drivers.testing.uevent_sender RATE SECONDS` sends RATE events a second.
 
 Needs a network namespace of its own (unshare -n): the kernel passes them on to the listeners there only.
 """
