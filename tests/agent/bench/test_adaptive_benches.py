@@ -16,11 +16,11 @@ from tidegate.engines.eager import EagerEngine
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate.models.zoo.catalog import ZOO
-from tidegate_bench.adaptive_study import AdaptiveStudy
-from tidegate_bench.adaptive_targets import target_rows
-from tidegate_bench.held_memory import HeldError, measure
-from tidegate_bench.own_images import load_own
-from tidegate_bench.zoo_on_digits import Samples, Trained, train_small
+from tidegate_bench.adaptive_activation.held_memory import HeldError, measure
+from tidegate_bench.adaptive_activation.own_images import load_own
+from tidegate_bench.adaptive_activation.study import AdaptiveStudy
+from tidegate_bench.adaptive_activation.targets import target_rows
+from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained, train_small
 from tidegate_drivers.energy_meter import NoMeter, find_energy_meter
 
 

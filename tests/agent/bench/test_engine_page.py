@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tidegate_bench.engine_page import BEGIN, END, with_figures
+from tidegate_bench.engine.page import BEGIN, END, with_figures
 from tidegate_bench.figures import Figures, Goal
 
 DOCUMENT = Figures(

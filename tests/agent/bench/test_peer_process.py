@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import engine_contest
-from tidegate_bench.engine_contest import Extent, compete
-from tidegate_bench.engine_goals import goals, rows
+from tidegate_bench.engine import contest
+from tidegate_bench.engine.contest import Extent, compete
+from tidegate_bench.engine.standings import goals, rows
 from tidegate_bench.peer_process import PeerEnded, PeerProcess
 
 PEER = """
@@ -33,7 +33,7 @@ def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def scripted(name: str, _module: str, arguments: tuple[str, ...]) -> PeerProcess:
         return PeerProcess(name, "scripted_peer", arguments)
 
-    monkeypatch.setattr(engine_contest, "PeerProcess", scripted)
+    monkeypatch.setattr(contest, "PeerProcess", scripted)
 
 
 def test_a_peer_that_is_killed_loses_its_own_row_and_says_so(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from datetime import time
 from tidegate.policy.policy import Goals
 from tidegate.simulation.course import Course
 from tidegate.simulation.device import Device
-from tidegate_bench.control_scenarios import reference_ladder
+from tidegate_bench.control.scenarios import reference_ladder
 
 LADDER = reference_ladder()
 DEVICE = Device("test", idle_w=1.5, active_w=3.0, battery_wh=12.0, heat_k_per_w=6.0, heat_span_s=300.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tidegate_bench import device_tree
-from tidegate_bench.driver_faults import check_tree
+from tidegate_bench.drivers.faults import check_tree
 from tidegate_bench.fault_mount import FaultMount, FaultMountError, mounted
 from tidegate_bench.faults import HANG
 from tidegate_drivers.catalog import discover_all

@@ -62,7 +62,9 @@ def test_events_are_heard_and_a_full_buffer_means_everything() -> None:
 
 def test_storm_ends_with_the_right_state(tmp_path: Path) -> None:
     device_tree.write(device_tree.load("laptop"), tmp_path)
-    result = json.loads(apart(sys.executable, "-m", "tidegate_bench.uevent_storm", str(tmp_path), "1", "1000"))
+    result = json.loads(
+        apart(sys.executable, "-m", "tidegate_bench.drivers.uevent_storm", str(tmp_path), "1", "1000")
+    )
     assert not result["sender_failed"]
     assert result["last_state_right_after_s"] is not None
     assert result["storm_cpu_percent"] < 50
