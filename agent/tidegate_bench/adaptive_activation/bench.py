@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 
-from tidegate.calibration.adaptive import Data
-from tidegate.calibration.sensitivity import rank_list, sensitivities
 from tidegate.calibration.site_range import observe_ranges, sampled
 from tidegate.engines.tracing import Tracer
-from tidegate.models.zoo.catalog import ZOO
 from tidegate_bench.adaptive_activation.full_size import full_size_rows
 from tidegate_bench.adaptive_activation.own_images import load_own
+from tidegate_bench.adaptive_activation.problem import Data
+from tidegate_bench.adaptive_activation.sensitivity import rank_list, sensitivities
 from tidegate_bench.adaptive_activation.study import OPTIMUM_MODEL, AdaptiveStudy, Row, Study
 from tidegate_bench.adaptive_activation.targets import target_rows
 from tidegate_bench.adaptive_activation.zoo_on_digits import EPOCHS, Trained, train_small
 from tidegate_bench.figures import Figures, Goal
+from tidegate_bench.zoo.catalog import ZOO
 
 MODELS = ("lenet", "resnet18", "mobilenet_v2", "vgg16")
 QUICK_MODELS = ("lenet",)

@@ -6,9 +6,9 @@ import torch
 
 from tidegate.calibration.build import export_network
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.zoo.catalog import ZOO
-from tidegate.models.zoo.folding import inference_segments
-from tidegate.models.zoo.weights import load_weights
+from tidegate_bench.zoo.catalog import ZOO
+from tidegate_bench.zoo.folding import inference_segments
+from tidegate_bench.zoo.weights import load_weights
 
 
 def full_network(name: str, resolution: int, weights: Path | None = None) -> TrainedNetwork:

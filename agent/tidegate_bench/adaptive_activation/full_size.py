@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.calibration.adaptive_knobs import uniform_int8
 from tidegate.calibration.setting import Setting
 from tidegate.calibration.site_range import observe_ranges, uniform
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
-from tidegate.models.memory import MemoryFigures
-from tidegate.models.zoo.catalog import ZOO
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.adaptive_activation.held_memory import measure
+from tidegate_bench.adaptive_activation.knobs import uniform_int8
+from tidegate_bench.adaptive_activation.memory import MemoryFigures
 from tidegate_bench.figures import Cell
+from tidegate_bench.zoo.catalog import ZOO
 
 _IMAGES = 2
 

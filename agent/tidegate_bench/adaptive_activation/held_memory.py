@@ -22,8 +22,8 @@ from tidegate import child
 from tidegate.calibration.setting import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Precision
-from tidegate.models.zoo.catalog import ZOO
 from tidegate_bench.adaptive_activation.full_network import full_network
+from tidegate_bench.zoo.catalog import ZOO
 
 ROUNDS = 10
 TIMEOUT_S = 600

@@ -7,9 +7,9 @@ import numpy as np
 from tidegate.calibration.datasets import DataError, Picture, read_data
 from tidegate.engines.engine import Array
 from tidegate.models.evidence import Raw, scaled
-from tidegate.models.zoo.catalog import ZOO
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained
+from tidegate_bench.zoo.catalog import ZOO
 
 SHARES = (0.2, 0.6, 0.2)
 """Of the images, to search, certify and report: certification needs the most."""

@@ -3,8 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tidegate.calibration.adaptive import Adaptive, Cost, Data, activation_cost, memory_cost
-from tidegate.calibration.adaptive_knobs import (
+from tidegate.calibration.certification import certify
+from tidegate.calibration.risk import newly_wrong
+from tidegate.calibration.setting import Setting
+from tidegate.calibration.site_range import observe_ranges, sampled, uniform
+from tidegate.engines.tracing import Trace, Tracer
+from tidegate.models.ladder import Certificate, Precision
+from tidegate_bench.adaptive_activation.knobs import (
     Choice,
     Knob,
     activation_knobs,
@@ -12,13 +17,8 @@ from tidegate.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from tidegate.calibration.certification import certify
-from tidegate.calibration.risk import newly_wrong
-from tidegate.calibration.selection import Selection, exhaustive, greedy
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import observe_ranges, sampled, uniform
-from tidegate.engines.tracing import Trace, Tracer
-from tidegate.models.ladder import Certificate, Precision
+from tidegate_bench.adaptive_activation.problem import Adaptive, Cost, Data, activation_cost, memory_cost
+from tidegate_bench.adaptive_activation.selection import Selection, exhaustive, greedy
 from tidegate_bench.adaptive_activation.zoo_on_digits import Trained
 from tidegate_bench.figures import Cell
 

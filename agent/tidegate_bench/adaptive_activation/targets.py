@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import torch
 
-from tidegate.calibration.adaptive import Adaptive, Cost, Data
-from tidegate.calibration.adaptive_costs import NotMeasurable, energy_cost, latency_cost
-from tidegate.calibration.adaptive_knobs import Choice, ResolutionKnob, ThreadsKnob
-from tidegate.calibration.selection import greedy
 from tidegate.calibration.setting import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.resolution import runs_at
 from tidegate.engines.tracing import Tracer
+from tidegate_bench.adaptive_activation.costs import NotMeasurable, energy_cost, latency_cost
+from tidegate_bench.adaptive_activation.knobs import Choice, ResolutionKnob, ThreadsKnob
+from tidegate_bench.adaptive_activation.problem import Adaptive, Cost, Data
+from tidegate_bench.adaptive_activation.selection import greedy
 from tidegate_bench.adaptive_activation.zoo_on_digits import Trained
 from tidegate_bench.figures import Cell
 from tidegate_drivers.energy_meter import NoMeter, find_energy_meter

@@ -19,8 +19,8 @@ from tidegate.calibration.digits.training import fit
 from tidegate.calibration.split import Part
 from tidegate.engines.engine import Array
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.zoo.catalog import SMALL_RESOLUTION, ZOO
-from tidegate.models.zoo.folding import inference_segments
+from tidegate_bench.zoo.catalog import SMALL_RESOLUTION, ZOO
+from tidegate_bench.zoo.folding import inference_segments
 
 EPOCHS = 30
 THREADS = 1

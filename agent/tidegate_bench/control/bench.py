@@ -27,8 +27,8 @@ from tidegate.policy.policy import (
     Threshold,
     Use,
 )
-from tidegate.simulation.optimum import by_plan, optimum
 from tidegate.simulation.run import Run, by_policy, simulate
+from tidegate_bench.control.optimum import by_plan, optimum
 from tidegate_bench.control.scenarios import SCRIPTED, Scenario, fresh, of_file, reference_ladder, scripted
 from tidegate_bench.figures import Cell, Figures, Goal
 

@@ -13,10 +13,10 @@ from torch import nn
 from tidegate.calibration.build import export_network
 from tidegate.models.graph_file import SegmentModel
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.zoo.catalog import ZOO
-from tidegate.models.zoo.encoder import encoder_6
-from tidegate.models.zoo.folding import inference_segments
-from tidegate.models.zoo.segmented import Segmented
+from tidegate_bench.zoo.catalog import ZOO
+from tidegate_bench.zoo.encoder import encoder_6
+from tidegate_bench.zoo.folding import inference_segments
+from tidegate_bench.zoo.segmented import Segmented
 
 IMAGE = (3, 224, 224)
 

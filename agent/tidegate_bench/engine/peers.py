@@ -88,8 +88,8 @@ def _eager(directory: Path, threads: int) -> Run:
 def _compiled(directory: Path, threads: int) -> Run:
     import torch  # noqa: PLC0415
 
-    from tidegate.models.zoo.folding import inference_segments  # noqa: PLC0415
     from tidegate_bench.engine.networks import SUBJECTS  # noqa: PLC0415
+    from tidegate_bench.zoo.folding import inference_segments  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -8,7 +8,6 @@ import numpy as np
 from tidegate.calibration.batches import run
 from tidegate.calibration.chain_choice import best_course
 from tidegate.calibration.course import Course
-from tidegate.calibration.learned_thresholds import ThresholdLearner
 from tidegate.calibration.moves import Menu, stand_ins_of
 from tidegate.calibration.plan import ALPHAS
 from tidegate.calibration.search import Aim, Search
@@ -19,6 +18,7 @@ from tidegate.models.gates import Seen
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import Network, blocks_of
+from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 
 AIM = Aim(flops_share=1.0, count_decisions=False, max_disagreement=0.5, lookahead=6)
 """Operations alone, so that all rules are compared at equal ones; on to where the answers fall apart."""

@@ -12,7 +12,7 @@ from tidegate.calibration.digits.data import SCALE, load_split
 from tidegate.calibration.digits.training import set_up
 from tidegate.calibration.progress import Progress, silent
 from tidegate.calibration.split import Split, split_data
-from tidegate.models.zoo.resnet import BasicBlock, ResNet
+from tidegate_bench.zoo.resnet import BasicBlock, ResNet
 
 BATCH = 20
 NOISE = 32

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from tidegate.calibration.setting import Setting
-from tidegate.calibration.theory import gated_cost, paper_skip_probability, skip_probability
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.ladder import Activity
@@ -16,6 +15,7 @@ from tidegate_bench.routing.net import PlainBlock, RoutingNet, routing_net
 from tidegate_bench.routing.options import RoutingOptions
 from tidegate_bench.routing.output import write_csv, write_plot
 from tidegate_bench.routing.scores import ACTIVITIES, block_scores, quantile
+from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability
 from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
 ABLATION = (0.05, 0.1, 0.2, 0.4, 0.7, 0.75, 0.8, 0.85, 0.9)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from tidegate.models.zoo.segmented import NamedModule, Segmented
+from tidegate_bench.zoo.segmented import NamedModule, Segmented
 
 
 class Attention(nn.Module):

@@ -7,8 +7,8 @@ from simulation_cases import DEVICE, LADDER, LASTS, SECONDS, course
 
 from tidegate.policy.choice import accuracy
 from tidegate.policy.policy import Goals
-from tidegate.simulation.optimum import OptimumError, by_plan, optimum
 from tidegate.simulation.run import Act, simulate
+from tidegate_bench.control.optimum import OptimumError, by_plan, optimum
 
 CASES = {
     "battery": (course(), DEVICE, LASTS),

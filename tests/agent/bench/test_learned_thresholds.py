@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.build import export_network
-from tidegate.calibration.learned_thresholds import ThresholdLearner
 from tidegate.engines.eager import EagerEngine
+from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 
 
 class Residual(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from tidegate.models.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented, divisible_by_8
+from tidegate_bench.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented, divisible_by_8
 
 STAGES = (
     (1, 16, 1, 1),

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.adaptive_knobs import BitsKnob, Choice, Knob, ZerosKnob
 from tidegate.calibration.risk import DISAGREEMENT, mean_kl, newly_wrong
-from tidegate.calibration.selection import LOSS_FLOOR, Positions, Trial
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.ladder import Activation
+from tidegate_bench.adaptive_activation.knobs import BitsKnob, Choice, Knob, ZerosKnob
+from tidegate_bench.adaptive_activation.selection import LOSS_FLOOR, Positions, Trial
 
 _NOTHING = 1e-9
 """Stands in for a saving of no bytes, so that such a move ranks last instead of dividing by zero."""

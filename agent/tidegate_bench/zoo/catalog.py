@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tidegate.models.zoo.densenet import DenseNet, densenet121
-from tidegate.models.zoo.efficientnet import EfficientNetB0
-from tidegate.models.zoo.lenet import LeNet
-from tidegate.models.zoo.mobilenet_v2 import MobileNetV2
-from tidegate.models.zoo.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet50
-from tidegate.models.zoo.segmented import Segmented
-from tidegate.models.zoo.vgg import Vgg16
+from tidegate_bench.zoo.densenet import DenseNet, densenet121
+from tidegate_bench.zoo.efficientnet import EfficientNetB0
+from tidegate_bench.zoo.lenet import LeNet
+from tidegate_bench.zoo.mobilenet_v2 import MobileNetV2
+from tidegate_bench.zoo.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet50
+from tidegate_bench.zoo.segmented import Segmented
+from tidegate_bench.zoo.vgg import Vgg16
 
 SMALL_RESOLUTION = 32
 """All networks but LeNet halve their input five times: below 32 pixels nothing would be left."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tidegate.models.zoo.segmented import NamedModule, Segmented
+from tidegate_bench.zoo.segmented import NamedModule, Segmented
 
 
 class ChannelAffine(nn.Module):

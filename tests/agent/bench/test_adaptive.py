@@ -5,8 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.adaptive import Adaptive, Data
-from tidegate.calibration.adaptive_knobs import (
+from tidegate.calibration.build import export_network
+from tidegate.calibration.setting import Setting
+from tidegate.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.engines.engine import Array
+from tidegate.engines.tracing import Tracer
+from tidegate.models.ladder import Activation, Precision
+from tidegate.models.network import TrainedNetwork
+from tidegate_bench.adaptive_activation.knobs import (
     BitsKnob,
     Choice,
     ResolutionKnob,
@@ -18,15 +24,9 @@ from tidegate.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from tidegate.calibration.build import export_network
-from tidegate.calibration.selection import exhaustive, greedy
-from tidegate.calibration.sensitivity import rank_list, sensitivities
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
-from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
-from tidegate.models.ladder import Activation, Precision
-from tidegate.models.network import TrainedNetwork
+from tidegate_bench.adaptive_activation.problem import Adaptive, Data
+from tidegate_bench.adaptive_activation.selection import exhaustive, greedy
+from tidegate_bench.adaptive_activation.sensitivity import rank_list, sensitivities
 
 
 @pytest.fixture(scope="module")

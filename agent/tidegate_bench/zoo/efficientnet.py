@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tidegate.models.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented, divisible_by_8
+from tidegate_bench.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented, divisible_by_8
 
 STAGES = (
     (1, 3, 1, 16, 1),

@@ -7,8 +7,8 @@ from torch import nn
 
 from tidegate.calibration.build import export_network
 from tidegate.calibration.setting import Setting
-from tidegate.calibration.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 from tidegate.engines.eager import EagerEngine
+from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 
 SAMPLES = 20_000
 

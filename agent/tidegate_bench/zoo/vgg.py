@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from tidegate.models.zoo.segmented import NamedModule, Pooled, Segmented
+from tidegate_bench.zoo.segmented import NamedModule, Pooled, Segmented
 
 STACKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each stack."""

@@ -6,12 +6,9 @@ from typing import Protocol
 
 from tidegate.calibration.setting import Setting
 from tidegate.calibration.site_range import SiteRange, uniform
+from tidegate.calibration.stored_values import BITS, ZERO_SHARES
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
-
-BITS = (8, 6, 5, 4, 3)
-ZERO_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""Share of a value's non-zero elements that its threshold cuts to zero."""
 
 
 @dataclass(frozen=True, slots=True)

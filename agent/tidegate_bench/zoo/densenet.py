@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tidegate.models.zoo.segmented import NamedModule, Pooled, Segmented
+from tidegate_bench.zoo.segmented import NamedModule, Pooled, Segmented
 
 _BOTTLENECK = 4
 """The 1x1 convolution gives this many times the growth."""

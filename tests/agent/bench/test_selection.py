@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.calibration.selection import Positions, Trial, exhaustive, greedy
+from tidegate_bench.adaptive_activation.selection import Positions, Trial, exhaustive, greedy
 
 
 @dataclass

@@ -5,13 +5,13 @@ import time
 import numpy as np
 import torch
 
-from tidegate.calibration.adaptive import Cost
-from tidegate.calibration.adaptive_knobs import Choice
 from tidegate.calibration.energy import Meter, inference_mj
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.engines.staged import StagedNetwork
 from tidegate.engines.tracing import Trace
+from tidegate_bench.adaptive_activation.knobs import Choice
+from tidegate_bench.adaptive_activation.problem import Cost
 
 ROUNDS = 40
 WARM_UP_ROUNDS = 5

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from tidegate.models.zoo.segmented import NamedModule, Segmented
+from tidegate_bench.zoo.segmented import NamedModule, Segmented
 
 
 class LeNet(Segmented):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tidegate.models.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented
+from tidegate_bench.zoo.segmented import ConvNorm, NamedModule, Pooled, Segmented
 
 
 class BasicBlock(nn.Module):

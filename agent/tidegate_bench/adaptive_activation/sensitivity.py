@@ -6,16 +6,16 @@ This is the analysis for people and reports (the paper's section III.B); selecti
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tidegate.calibration.adaptive import Data
-from tidegate.calibration.adaptive_knobs import ZERO_SHARES
 from tidegate.calibration.risk import mean_kl
 from tidegate.calibration.setting import Setting
 from tidegate.calibration.site_range import SiteRange
+from tidegate.calibration.stored_values import ZERO_SHARES
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.precision import simulated
+from tidegate_bench.adaptive_activation.problem import Data
 
 SIMULATED_BITS = (8, 7, 6, 5, 4, 3, 2)
 CLIP_BITS = 8

@@ -19,10 +19,10 @@ from tidegate.engines.interpreter import Interpreter
 from tidegate.engines.tracing import Tracer
 from tidegate.models.export import export_segment
 from tidegate.models.precision import Fp32Weight
-from tidegate.models.zoo.catalog import ZOO
-from tidegate.models.zoo.folding import inference_segments
-from tidegate.models.zoo.segmented import Segmented, divisible_by_8
-from tidegate.models.zoo.weights import WeightsError, load_weights
+from tidegate_bench.zoo.catalog import ZOO
+from tidegate_bench.zoo.folding import inference_segments
+from tidegate_bench.zoo.segmented import Segmented, divisible_by_8
+from tidegate_bench.zoo.weights import WeightsError, load_weights
 
 # Parameters and state dict entries (running statistics and counters included) of torchvision's models.
 PUBLISHED = {
