@@ -3,8 +3,6 @@
 `python -m tidegate_bench.engine.alone ENGINE DIRECTORY` is the child: it opens, says ready and answers requests.
 """
 
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.peers import open_engine, unmeasured
 from tidegate_bench.engine.store import inputs_for, open_network
 from tidegate_bench.figures import Cell, Goal
-from tidegate_bench.peer_process import PeerEnded, PeerProcess
+from tidegate_bench.race import PeerEnded, PeerProcess, answer_requests
 
 Progress = Callable[[str], None]
 
@@ -205,20 +203,17 @@ def main() -> None:
     network = open_network(directory)
     sample = inputs_for(network, 1)
     engine = open_engine(name, directory, network)
-    _say({"ready": True})
-    for line in sys.stdin:
-        request: Mapping[str, Any] = json.loads(line)
+
+    def measured(request: Mapping[str, Any]) -> Mapping[str, object]:
         match request["what"]:
             case "skips":
-                _say(_skips(engine, network, sample, request["rounds"]))
+                return _skips(engine, network, sample, request["rounds"])
             case "prepare":
-                _say(_prepare(engine, sample))
+                return _prepare(engine, sample)
             case _:
-                _say(_live(engine, network, sample))
+                return _live(engine, network, sample)
 
-
-def _say(message: Mapping[str, object]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
+    answer_requests(measured)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tidegate_bench.engine.networks import SUBJECTS, keep_network
 from tidegate_bench.engine.onnx_models import keep_onnx_models
 from tidegate_bench.engine.peers import PEERS
 from tidegate_bench.figures import Cell, Figures, Goal
+from tidegate_bench.race import PeerEnded
 
 Progress = Callable[[str], None]
 
@@ -64,7 +65,7 @@ def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = Non
     if NETWORK in chosen:
         try:
             raced, race_goals = ladder_race.run(progress, quick=quick)
-        except ladder_race.ContestantEnded as error:
+        except PeerEnded as error:
             progress(f"{NETWORK}: {error}; its rows are lost")
         else:
             rows, goals = [*rows, *raced], [*goals, *race_goals]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tidegate_bench.peer_process import PeerEnded, PeerProcess
-from tidegate_bench.turns import turns
+from tidegate_bench.race import PeerEnded, PeerProcess, turns
 
 Progress = Callable[[str], None]
 

@@ -5,19 +5,19 @@ ENGINE:POINT of the bundle in the directory, `ENGINE spun:POINT` with threads th
 standard input is a request in JSON, answered in a line.
 """
 
-import json
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tidegate.engines.engine import Array
 from tidegate.models.bundle import open_bundle
 from tidegate_bench.engine.peers import PEERS, Run
+from tidegate_bench.race import answer_requests
 
 BUNDLE = "bundle"
 IMAGES = "images.npy"
@@ -30,15 +30,17 @@ def main() -> None:
     run = _opened(name, directory, threads)
     run(images[:1])
     turns = _in_turn(len(images))
-    _say({"ready": True})
-    for line in sys.stdin:
-        match json.loads(line):
-            case {"answer": "all"}:
-                _say({"answers": [int(run(image[None]).argmax()) for image in images]})
+
+    def answer(request: Mapping[str, Any]) -> Mapping[str, object]:
+        match request:
             case {"run": int(count)}:
-                _say({"latencies_ms": _timed(run, images, [next(turns) for _ in range(count)])})
+                return {"latencies_ms": _timed(run, images, [next(turns) for _ in range(count)])}
             case {"paced": int(count), "hz": float(hz)}:
-                _say({"cpu_ms": _paced(run, images, [next(turns) for _ in range(count)], hz)})
+                return {"cpu_ms": _paced(run, images, [next(turns) for _ in range(count)], hz)}
+            case _:
+                return {"answers": [int(run(image[None]).argmax()) for image in images]}
+
+    answer_requests(answer)
 
 
 def _opened(name: str, directory: Path, threads: int) -> Run:
@@ -80,10 +82,6 @@ def _paced(run: Run, images: Array, indices: list[int], hz: float) -> float:
         run(images[index : index + 1])
     time.sleep(max(0.0, start + len(indices) / hz - time.perf_counter()))
     return (time.process_time() - cpu) * 1e3 / len(indices)
-
-
-def _say(message: dict[str, object]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
 
 
 if __name__ == "__main__":

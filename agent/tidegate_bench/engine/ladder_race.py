@@ -3,8 +3,6 @@
 All contestants answer the images of the report part V, which nothing else has seen, one by one, taking turns.
 """
 
-import json
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tidegate import child
 from tidegate.calibration.digits.data import SCALE
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.bundle import open_bundle
@@ -31,7 +28,7 @@ from tidegate_bench.engine.ladder_subject import Recipe, large_split, trained
 from tidegate_bench.engine.networks import write_network
 from tidegate_bench.engine.onnx_models import keep_onnx_models
 from tidegate_bench.figures import Cell, Goal
-from tidegate_bench.turns import turns
+from tidegate_bench.race import PeerProcess, turns
 
 FASTER, LESS_CPU = 1.5, 1.5
 RATE_HZ = 10.0
@@ -40,6 +37,9 @@ SPINS = "onnx"
 RIVALS = ("ort int8", "ort int8 unspun", "openvino int8")
 PEERS = ("ort fp32", "openvino fp32", *RIVALS)
 _NEEDS = {"ort": "onnxruntime", "openvino": "openvino"}
+
+ANSWER_WITHIN_S = 600.0
+"""Opening quantizes; the longest request answers all images of V."""
 
 Progress = Callable[[str], None]
 
@@ -81,30 +81,22 @@ class Measured:
 class _Contestant:
     """A process, with what it has measured: latencies by image."""
 
-    name: str
-    process: "subprocess.Popen[str]"
+    process: PeerProcess
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """A peer, or ENGINE:POINT of ours."""
+        return self.process.name
+
     def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
-        """Its answer to one request."""
-        assert self.process.stdin is not None  # noqa: S101 - both are pipes
-        assert self.process.stdout is not None  # noqa: S101
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise ContestantEnded(f"{self.name} ended with code {self.process.wait()}")
-        said: dict[str, Any] = json.loads(answer)
-        return said
+        """Its answer to one request. Raises PeerEnded."""
+        return self.process.ask(request, ANSWER_WITHIN_S)
 
     def turn(self, images: int) -> None:
         """Let it run while all others wait."""
         for image, latency_ms in self.ask({"run": images})["latencies_ms"]:
             self.latencies_ms.setdefault(image, []).append(latency_ms)
-
-
-class ContestantEnded(Exception):  # noqa: N818 - reads as what it is at the call site
-    """A contestant's process ended in the middle; the message names it."""
 
 
 def run(progress: Progress, *, quick: bool) -> tuple[list[dict[str, Cell]], list[Goal]]:
@@ -202,23 +194,12 @@ def _installed(peer: str) -> bool:
 
 @contextmanager
 def _contestant(name: str, directory: Path, threads: int) -> Iterator[_Contestant]:
-    command = child.command("tidegate_bench.engine.ladder_peer", name, str(directory), str(threads))
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=child.environment(),
-    )
+    process = PeerProcess(name, "tidegate_bench.engine.ladder_peer", (name, str(directory), str(threads)))
     try:
-        assert process.stdout is not None  # noqa: S101 - a pipe
-        if not process.stdout.readline():
-            raise ContestantEnded(f"{name} ended with code {process.wait()} before its first answer")
-        yield _Contestant(name, process)
+        process.wait_ready(ANSWER_WITHIN_S)
+        yield _Contestant(process)
     finally:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 def _row(measured: Measured) -> dict[str, Cell]:

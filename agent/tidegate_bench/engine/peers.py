@@ -4,12 +4,11 @@
 each line of standard input says and answers with a line of JSON.
 """
 
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,6 +21,7 @@ from tidegate.engines.waiting import wait_briefly
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 from tidegate.models.network import TrainedNetwork, blocks_of
 from tidegate_bench.engine.store import inputs_for, open_network
+from tidegate_bench.race import answer_requests
 
 FEWEST_RUNS = 3
 
@@ -181,22 +181,19 @@ def main() -> None:
     sample = inputs_for(open_network(directory), 1)
     run = PEERS[peer](directory, threads)
     run(sample)
-    _say({"ready": True})
     process = psutil.Process()
-    for line in sys.stdin:
-        seconds = json.loads(line)["seconds"]
+
+    def turn(request: Mapping[str, Any]) -> Mapping[str, object]:
         latencies_ms: list[float] = []
         cpu_before = time.process_time()
-        while len(latencies_ms) < FEWEST_RUNS or sum(latencies_ms) < seconds * 1e3:
+        while len(latencies_ms) < FEWEST_RUNS or sum(latencies_ms) < request["seconds"] * 1e3:
             start = time.perf_counter()
             run(sample)
             latencies_ms.append((time.perf_counter() - start) * 1e3)
         cpu_ms = (time.process_time() - cpu_before) * 1e3 / len(latencies_ms)
-        _say({"latencies_ms": latencies_ms, "cpu_ms": cpu_ms, "rss_bytes": process.memory_info().rss})
+        return {"latencies_ms": latencies_ms, "cpu_ms": cpu_ms, "rss_bytes": process.memory_info().rss}
 
-
-def _say(message: dict[str, object]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
+    answer_requests(turn)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,24 @@
-"""A contestant in a process of its own: one line of JSON in, one line out, and an end that costs nobody else."""
+"""Processes that take turns: each runs while all others wait, and one that ends costs nobody else anything.
+
+The race asks in lines of JSON (`PeerProcess`, `turns`); in the contestant's own process `answer_requests` answers.
+"""
 
 import json
 import os
 import select
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any, TypeVar
 
 from tidegate import child
+
+PAUSE_S = 0.05
+"""Before each turn: the neighbour's threads may still wait awake, libgomp's by default for some 5 ms."""
+
+Contestant = TypeVar("Contestant")
 
 
 class PeerEnded(Exception):  # noqa: N818 - reads as what it is at the call site
@@ -67,3 +77,23 @@ class PeerProcess:
             line += piece
         said: dict[str, Any] = json.loads(line)
         return said
+
+
+def turns(contestants: Sequence[Contestant], rounds: int) -> Iterator[Contestant]:
+    """Everyone once a round, in another order each time: nobody always follows the same neighbour."""
+    order = Random(0)  # noqa: S311 - nothing secret hangs on it
+    for _ in range(rounds):
+        for contestant in order.sample(contestants, len(contestants)):
+            time.sleep(PAUSE_S)
+            yield contestant
+
+
+def answer_requests(answer: Callable[[dict[str, Any]], Mapping[str, object]]) -> None:
+    """In a contestant's process: say that it is ready, then answer each line of standard input until it ends."""
+    _say({"ready": True})
+    for line in sys.stdin:
+        _say(answer(json.loads(line)))
+
+
+def _say(message: Mapping[str, object]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")

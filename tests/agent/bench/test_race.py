@@ -7,21 +7,24 @@ import pytest
 from tidegate_bench.engine import contest
 from tidegate_bench.engine.contest import Extent, compete
 from tidegate_bench.engine.standings import goals, rows
-from tidegate_bench.peer_process import PeerEnded, PeerProcess
+from tidegate_bench.race import PeerEnded, PeerProcess
 
 PEER = """
-import json, os, sys
+import os, sys, time
+from tidegate_bench.race import answer_requests
 name = sys.argv[1]
 if name == "stillborn":
     sys.exit(3)
-print(json.dumps({"ready": True}), flush=True)
-for count, line in enumerate(sys.stdin):
-    if name == "mortal" and count == 1:
+requests = []
+def answer(request):
+    requests.append(request)
+    if name == "mortal" and len(requests) == 2:
         os.kill(os.getpid(), 9)
     if name == "silent":
-        continue
+        time.sleep(100)
     latencies = [9.0] + [2.0 if name == "eager" else 1.0] * 2
-    print(json.dumps({"latencies_ms": latencies, "cpu_ms": 1.5, "rss_bytes": 2**20}), flush=True)
+    return {"latencies_ms": latencies, "cpu_ms": 1.5, "rss_bytes": 2**20}
+answer_requests(answer)
 """
 
 
