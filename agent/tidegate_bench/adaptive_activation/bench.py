@@ -5,7 +5,7 @@ Full-size networks without them are run with random weights, for memory and late
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tidegate_bench.adaptive_activation.study import OPTIMUM_MODEL, AdaptiveStud
 from tidegate_bench.adaptive_activation.targets import target_rows
 from tidegate_bench.adaptive_activation.zoo_on_digits import EPOCHS, Trained, train_small
 from tidegate_bench.figures import Figures, Goal
+from tidegate_bench.progress import Progress
 from tidegate_bench.zoo.catalog import ZOO
 
 MODELS = ("lenet", "resnet18", "mobilenet_v2", "vgg16")
@@ -49,7 +50,7 @@ class Options:
     sensitivity: Path | None = None
 
 
-def run(options: Options, progress: Callable[[str], None]) -> Figures:
+def run(options: Options, progress: Progress) -> Figures:
     """Train, search, certify, report. Raises DataError, WeightsError and HeldError. Sets torch's seed."""
     threads = torch.get_num_threads()
     rows: list[Row] = []
@@ -73,7 +74,7 @@ def run(options: Options, progress: Callable[[str], None]) -> Figures:
     return Figures("adaptive-activation", rows, _goals(studies))
 
 
-def _trained(model: str, options: Options, progress: Callable[[str], None]) -> Trained:
+def _trained(model: str, options: Options, progress: Progress) -> Trained:
     if options.weights is not None and options.images is not None:
         resolution = options.resolution or ZOO[model].resolution
         return load_own(model, resolution, options.weights, options.images, options.seed)
@@ -102,7 +103,7 @@ def _goals(studies: dict[str, Study]) -> list[Goal]:
     return goals
 
 
-def _write_sensitivity(path: Path, model: str, trained: Trained, progress: Callable[[str], None]) -> None:
+def _write_sensitivity(path: Path, model: str, trained: Trained, progress: Progress) -> None:
     """Append every knob's own effect as CSV, the rank list first."""
     inputs = sampled(trained.search.inputs, _SENSITIVITY_INPUTS)
     labels = sampled(trained.search.labels, _SENSITIVITY_INPUTS)

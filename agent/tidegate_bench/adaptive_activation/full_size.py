@@ -1,6 +1,6 @@
 """The zoo at full size: what each precision takes in memory and time, one process per figure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,14 @@ from tidegate_bench.adaptive_activation.held_memory import measure
 from tidegate_bench.adaptive_activation.knobs import uniform_int8
 from tidegate_bench.adaptive_activation.memory import MemoryFigures
 from tidegate_bench.figures import Cell
+from tidegate_bench.progress import Progress
 from tidegate_bench.zoo.catalog import ZOO
 
 _IMAGES = 2
 
 
 def full_size_rows(
-    name: str, resolution: int, weights: Path | None, progress: Callable[[str], None]
+    name: str, resolution: int, weights: Path | None, progress: Progress
 ) -> Iterator[dict[str, Cell]]:
     """The five memory figures and the latency at fp32, bf16, int8 and int4 weights.
 

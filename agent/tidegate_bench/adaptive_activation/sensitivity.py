@@ -3,7 +3,7 @@
 This is the analysis for people and reports (the paper's section III.B); selection measures anew, from its start.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.calibration.risk import mean_kl
@@ -16,6 +16,7 @@ from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.precision import simulated
 from tidegate_bench.adaptive_activation.problem import Data
+from tidegate_bench.progress import Progress
 
 SIMULATED_BITS = (8, 7, 6, 5, 4, 3, 2)
 CLIP_BITS = 8
@@ -55,7 +56,7 @@ def sensitivities(
     network: TrainedNetwork,
     ranges: Mapping[str, SiteRange],
     data: Data,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> tuple[Sensitivity, ...]:
     """Every knob value alone, in the order of the network."""
     tracer = Tracer(network)

@@ -1,6 +1,6 @@
 """One trained network through AdaptiveActivation: baselines, the greedy path, certificates, the optimum."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tidegate.calibration.certification import certify
@@ -21,6 +21,7 @@ from tidegate_bench.adaptive_activation.problem import Adaptive, Cost, Data, act
 from tidegate_bench.adaptive_activation.selection import Selection, exhaustive, greedy
 from tidegate_bench.adaptive_activation.zoo_on_digits import Trained
 from tidegate_bench.figures import Cell
+from tidegate_bench.progress import Progress
 
 ALPHA = 0.015
 DELTA = 0.05
@@ -63,7 +64,7 @@ class AdaptiveStudy:
     of fp32, of uniform int8 with the same encoding, and of uniform int8 with dense activations.
     """
 
-    def __init__(self, model: str, trained: Trained, quick: bool, progress: Callable[[str], None]) -> None:
+    def __init__(self, model: str, trained: Trained, quick: bool, progress: Progress) -> None:
         self._model = model
         self._trained = trained
         self._quick = quick

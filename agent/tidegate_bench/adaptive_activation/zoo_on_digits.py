@@ -4,7 +4,6 @@ The digits have 8x8 pixels; enlarged to 32x32 they fit networks that halve their
 detail: what a smaller input resolution costs is told too kindly here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from tidegate.calibration.digits.training import fit
 from tidegate.calibration.split import Part
 from tidegate.engines.engine import Array
 from tidegate.models.network import TrainedNetwork
+from tidegate_bench.progress import Progress
 from tidegate_bench.zoo.catalog import SMALL_RESOLUTION, ZOO
 from tidegate_bench.zoo.folding import inference_segments
 
@@ -45,9 +45,7 @@ class Trained:
     report: Samples
 
 
-def train_small(
-    name: str, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None
-) -> Trained:
+def train_small(name: str, seed: int, epochs: int = EPOCHS, progress: Progress = lambda _: None) -> Trained:
     """The small variant of a network of the zoo. Sets torch's seed and thread count for this process."""
     split = load_split(seed)
     torch.set_num_threads(THREADS)

@@ -19,9 +19,8 @@ from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.peers import open_engine, unmeasured
 from tidegate_bench.engine.store import inputs_for, open_network
 from tidegate_bench.figures import Cell, Goal
+from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, answer_requests
-
-Progress = Callable[[str], None]
 
 ENGINES = ("packed", "onnx")
 PREPARE_GOALS_MS = {"resnet18": 15.0, "vgg16": 300.0}

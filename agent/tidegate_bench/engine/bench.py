@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,11 +11,10 @@ from tidegate_bench.engine.contest import Extent, Measured, compete
 from tidegate_bench.engine.ladder_bundle import NETWORK
 from tidegate_bench.engine.networks import SUBJECTS, keep_network
 from tidegate_bench.engine.onnx_models import keep_onnx_models
-from tidegate_bench.engine.peers import PEERS
+from tidegate_bench.engine.peers import PEERS, installed
 from tidegate_bench.figures import Cell, Figures, Goal
+from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded
-
-Progress = Callable[[str], None]
 
 WORKERS_OF = "resnet18"
 ALL_NETWORKS = (*SUBJECTS, NETWORK)
@@ -30,13 +29,11 @@ ALONE = frozenset({"packed fp32 gated", "packed int8 gated", "onnx fp32 gated", 
 TOGETHER = frozenset({"ort fp32 unspun", "ort int8 unspun", "onnx fp32 spun", "onnx int8 spun"})
 """With 2 threads only: one alone never spins."""
 
-_NEEDS = {"ort": "onnxruntime", "onnx": "onnxruntime", "openvino": "openvino"}
-
 
 def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = None) -> Figures:
     """Every peer that is installed, on every network, at 1 and 2 threads."""
     chosen = tuple(networks or (QUICK_NETWORKS if quick else ALL_NETWORKS))
-    peers = [peer for peer in (QUICK_PEERS if quick else PEERS) if _installed(peer)]
+    peers = [peer for peer in (QUICK_PEERS if quick else PEERS) if installed(peer)]
     table: dict[tuple[str, int, str], Measured] = {}
     rows: list[dict[str, Cell]] = []
     goals: list[Goal] = []
@@ -70,10 +67,3 @@ def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = Non
         else:
             rows, goals = [*rows, *raced], [*goals, *race_goals]
     return Figures("engine", rows, goals)
-
-
-def _installed(peer: str) -> bool:
-    if peer == "torch.compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return False
-    needs = _NEEDS.get(peer.split(maxsplit=1)[0], "torch")
-    return find_spec(needs) is not None and (not peer.startswith("ort int8") or find_spec("onnx") is not None)

@@ -1,15 +1,14 @@
 """All peers on one network at one thread count: each in its own process, taking turns, bounded by time."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, turns
-
-Progress = Callable[[str], None]
 
 KEEPERS = frozenset({"packed int8", "packed int8 gated", "onnx int8", "onnx int8 gated", "onnx fp32 gated"})
 """They keep files for the next start, which is what a device mostly sees: theirs are made by a start before."""

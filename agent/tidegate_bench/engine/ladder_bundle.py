@@ -1,7 +1,6 @@
 """The certified ladder of the race: calibrated natively for packed and onnx, kept while nothing changes."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +21,13 @@ from tidegate.models.flops import segment_flops
 from tidegate.models.network import TrainedNetwork
 from tidegate.paths import cache_directory
 from tidegate_bench.engine.ladder_subject import Recipe
+from tidegate_bench.progress import Progress
 
 NETWORK = "residual_12"
 ALPHA, DELTA = 0.015, 0.05
 
 DECISION_SHARE = 0.04
 """What asking one gate weighs against the whole net: some 50 us beside the millisecond or two that int8 takes."""
-
-Progress = Callable[[str], None]
 
 
 def ladder_bundle(

@@ -4,7 +4,7 @@ All contestants answer the images of the report part V, which nothing else has s
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -27,7 +27,9 @@ from tidegate_bench.engine.ladder_peer import BUNDLE, IMAGES
 from tidegate_bench.engine.ladder_subject import Recipe, large_split, trained
 from tidegate_bench.engine.networks import write_network
 from tidegate_bench.engine.onnx_models import keep_onnx_models
+from tidegate_bench.engine.peers import installed
 from tidegate_bench.figures import Cell, Goal
+from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerProcess, turns
 
 FASTER, LESS_CPU = 1.5, 1.5
@@ -36,12 +38,9 @@ SPINS = "onnx"
 """The engine whose threads may wait awake or asleep."""
 RIVALS = ("ort int8", "ort int8 unspun", "openvino int8")
 PEERS = ("ort fp32", "openvino fp32", *RIVALS)
-_NEEDS = {"ort": "onnxruntime", "openvino": "openvino"}
 
 ANSWER_WITHIN_S = 600.0
 """Opening quantizes; the longest request answers all images of V."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def _race(
     progress: Progress,
 ) -> list[Measured]:
     points = entered(ladder, spinning=threads > 1)
-    names = [peer for peer in PEERS if _installed(peer)] + list(points)
+    names = [peer for peer in PEERS if installed(peer)] + list(points)
     with ExitStack() as closing:
         contestants = []
         for name in names:
@@ -184,12 +183,6 @@ def entered(ladder: Ladder, *, spinning: bool = False) -> dict[str, OperatingPoi
         if spinning and engine == SPINS:
             chosen |= {f"{engine} spun:{point.name}": point for point in (*own[:1], *own[-1:])}
     return chosen
-
-
-def _installed(peer: str) -> bool:
-    return find_spec(_NEEDS[peer.split(maxsplit=1)[0]]) is not None and (
-        "int8" not in peer or find_spec("onnx") is not None
-    )
 
 
 @contextmanager

@@ -6,7 +6,6 @@ of this size: what adapting gains on it is more than on a hard one.
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tidegate.calibration.digits.data import load_split
 from tidegate.calibration.digits.net import Head, Residual, Stem
 from tidegate.calibration.digits.training import fit, set_up
 from tidegate.calibration.split import Part, Split
+from tidegate_bench.progress import Progress
 
 SIDE = 32
 
@@ -72,7 +72,7 @@ class _Enlarging(nn.Module):
         return logits.float()
 
 
-def trained(recipe: Recipe, cache: Path, progress: Callable[[str], None]) -> ThreeStages:
+def trained(recipe: Recipe, cache: Path, progress: Progress) -> ThreeStages:
     """The net in evaluation mode, from the cache where it was trained before."""
     facts = json.dumps([asdict(recipe), str(torch.__version__)], sort_keys=True)
     path = cache / f"ladder-subject-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.safetensors"

@@ -5,10 +5,12 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from tidegate.calibration.marked_section import markdown_table, with_section
 
 BEGIN = "<!-- figures: written by agent/tidegate_bench/engine/page.py -->"
 END = "<!-- /figures -->"
@@ -18,11 +20,7 @@ _NOT_MEASURED = ""
 
 def with_figures(page: str, document: Mapping[str, Any]) -> str:
     """The page's text with what stands between its two marks replaced. Raises ValueError where it has none."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN!r} followed by {END!r}")
-    return f"{before}{BEGIN}\n{figures(document)}\n{END}{after}"
+    return with_section(page, BEGIN, END, figures(document))
 
 
 def figures(document: Mapping[str, Any]) -> str:
@@ -47,18 +45,8 @@ def _goals(goals: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(_lines(columns, rows))
-
-
-def _lines(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield _line(column.replace("_", " ") for column in columns)
-    yield "|" + "---|" * len(columns)
-    for row in rows:
-        yield _line(_cell(row[column]) for column in columns)
-
-
-def _line(cells: Iterator[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    header = [column.replace("_", " ") for column in columns]
+    return markdown_table(header, [[_cell(row[column]) for column in columns] for row in rows])
 
 
 def _cell(value: object) -> str:

@@ -4,9 +4,11 @@
 each line of standard input says and answers with a line of JSON.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from tidegate_bench.engine.store import inputs_for, open_network
 from tidegate_bench.race import answer_requests
 
 FEWEST_RUNS = 3
+_NEEDS = {"ort": "onnxruntime", "onnx": "onnxruntime", "openvino": "openvino"}
+_QUANTIZED = frozenset({"ort", "openvino"})
 
 Run = Callable[[Array], Array]
 
@@ -173,6 +177,16 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "onnx fp32 gated": _ours("onnx", "fp32", gated=True),
     "onnx int8 gated": _ours("onnx", "int8", gated=True),
 }
+
+
+def installed(peer: str) -> bool:
+    """Whether this machine has what a peer needs; int8 of the others comes from ONNX Runtime's own quantizer."""
+    if peer == "torch.compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return False
+    runtime, _, kind = peer.partition(" ")
+    if find_spec(_NEEDS.get(runtime, "torch")) is None:
+        return False
+    return runtime not in _QUANTIZED or not kind.startswith("int8") or find_spec("onnx") is not None
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,11 +30,10 @@ from tidegate_bench.engine.peers import open_engine
 from tidegate_bench.engine.steady_client import SteadyClient
 from tidegate_bench.engine.store import inputs_for, open_network
 from tidegate_bench.figures import Cell, Goal
+from tidegate_bench.progress import Progress
 
 RSS_GOALS_MIB = {"onnx": 90, "packed": 320}
 KEEP_ALL = 2**40
-
-Progress = Callable[[str], None]
 
 _UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 

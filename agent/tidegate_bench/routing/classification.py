@@ -19,6 +19,7 @@ from tidegate.engines.eager import EagerEngine
 from tidegate.engines.staged import StagedNetwork
 from tidegate.models.ladder import Activity
 from tidegate_bench.figures import Cell, Figures, Goal
+from tidegate_bench.progress import Progress
 from tidegate_bench.routing.labelled_images import LabelledImages, load_images
 from tidegate_bench.routing.metrics import Measured, measure, summary
 from tidegate_bench.routing.net import PlainBlock, ResidualBlock, RoutingNet, routing_net
@@ -96,7 +97,7 @@ class _Rule:
     setting: Callable[[_Subject], Setting]
 
 
-def run(options: Options, progress: Callable[[str], None]) -> Figures:
+def run(options: Options, progress: Progress) -> Figures:
     """Every kind of network under every rule. Raises DataError and PlotError. Sets torch's seed."""
     images = load_images(options.dataset, options.data, options.seed)
     threads = torch.get_num_threads()
