@@ -214,5 +214,5 @@ def test_no_other_file_starts_python() -> None:
     }
     assert users - {"agent/tidegate/extras.py", stands_alone} == {
         "agent/tidegate/child.py",
-        "agent/tidegate_bench/driver_cost.py",
+        "agent/tidegate_bench/drivers/cost.py",
     }

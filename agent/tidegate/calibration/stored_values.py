@@ -7,10 +7,13 @@ save nothing while another holds as much, so that all are turned together. Each 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.calibration.adaptive_knobs import BITS, ZERO_SHARES
 from tidegate.calibration.setting import Setting
 from tidegate.calibration.site_range import SiteRange, uniform
 from tidegate.models.ladder import Activation
+
+BITS = (8, 6, 5, 4, 3)
+ZERO_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""Share of a value's non-zero elements that its threshold cuts to zero."""
 
 Level = tuple[int, float]
 """Bits, and the share of non-zero activations that is cut to zero."""

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from tidegate import __version__
-from tidegate.cli import bundle, demo, doctor, policy, record, run, status
+from tidegate.cli import bench, bundle, demo, doctor, policy, record, run, status
 from tidegate.cli.console import EX_UNAVAILABLE, EX_USAGE, err, out, write_any_encoding
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
@@ -30,6 +30,8 @@ if benchmarks_directory() is not None:
     from tidegate_bench.cli import app as benchmarks
 
     app.add_typer(benchmarks, name="bench")
+else:
+    app.command("bench", hidden=True, add_help_option=False, context_settings=bench.ANY_ARGUMENTS)(bench.bench)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,7 +5,7 @@ import platform
 
 import pytest
 
-from tidegate_bench.driver_faults import check_tree
+from tidegate_bench.drivers.faults import check_tree
 from tidegate_drivers.testing import device_tree
 from tidegate_drivers.testing.fault_mount import FaultMountError, mounted
 

@@ -12,7 +12,7 @@ from tidegate.calibration.setting import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import DiscoveryError, discover
 from tidegate.models.export import ExportError
-from tidegate_bench.ladder_nets import InvertedResidual, SmallMobileNet, SmallTransformer
+from tidegate_bench.ladder.nets import InvertedResidual, SmallMobileNet, SmallTransformer
 
 
 class PreActivation(nn.Module):

@@ -11,7 +11,9 @@ from tidegate_drivers.testing import device_tree
 
 def test_storm_ends_with_the_right_state(tmp_path: Path) -> None:
     device_tree.write(device_tree.load("laptop"), tmp_path)
-    result = json.loads(apart(sys.executable, "-m", "tidegate_bench.uevent_storm", str(tmp_path), "1", "1000"))
+    result = json.loads(
+        apart(sys.executable, "-m", "tidegate_bench.drivers.uevent_storm", str(tmp_path), "1", "1000")
+    )
     assert not result["sender_failed"]
     assert result["last_state_right_after_s"] is not None
     assert result["storm_cpu_percent"] < 50
