@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from tidegate.calibration.adaptive import Data
+from tidegate.calibration.fit.site_range import observe_ranges, sampled
 from tidegate.calibration.sensitivity import rank_list, sensitivities
-from tidegate.calibration.site_range import observe_ranges, sampled
 from tidegate.engines.tracing import Tracer
 from tidegate.models.zoo.catalog import ZOO
 from tidegate_bench.adaptive_study import OPTIMUM_MODEL, AdaptiveStudy, Row, Study

@@ -12,11 +12,11 @@ from tidegate.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from tidegate.calibration.certification import certify
-from tidegate.calibration.risk import newly_wrong
+from tidegate.calibration.certify.certification import certify
+from tidegate.calibration.certify.risk import newly_wrong
+from tidegate.calibration.fit.site_range import observe_ranges, sampled, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.calibration.selection import Selection, exhaustive, greedy
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import observe_ranges, sampled, uniform
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.ladder import Certificate, Precision
 from tidegate_bench.figures import Cell

@@ -7,8 +7,8 @@ import torch
 from tidegate.calibration.adaptive import Adaptive, Cost, Data
 from tidegate.calibration.adaptive_costs import NotMeasurable, energy_cost, latency_cost
 from tidegate.calibration.adaptive_knobs import Choice, ResolutionKnob, ThreadsKnob
+from tidegate.calibration.knob_settings import Setting
 from tidegate.calibration.selection import greedy
-from tidegate.calibration.setting import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.resolution import runs_at
 from tidegate.engines.tracing import Tracer

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from tidegate import child
-from tidegate.calibration.digits.data import SCALE
+from tidegate.calibration.data.digits.data import SCALE
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.bundle import open_bundle
 from tidegate.models.discovery import discover

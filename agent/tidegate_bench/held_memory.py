@@ -18,7 +18,7 @@ import psutil
 import torch
 
 from tidegate import child
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Precision
 from tidegate.models.zoo.catalog import ZOO

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.calibration.adaptive_knobs import BitsKnob, Choice, Knob, ZerosKnob
-from tidegate.calibration.risk import DISAGREEMENT, mean_kl, newly_wrong
+from tidegate.calibration.certify.risk import DISAGREEMENT, mean_kl, newly_wrong
 from tidegate.calibration.selection import LOSS_FLOOR, Positions, Trial
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Trace, Tracer

@@ -7,7 +7,7 @@ import torch
 
 from tidegate.calibration.adaptive import Cost
 from tidegate.calibration.adaptive_knobs import Choice
-from tidegate.calibration.energy import Meter, inference_mj
+from tidegate.calibration.measure.energy import Meter, inference_mj
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.engines.staged import StagedNetwork

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange, uniform
+from tidegate.calibration.fit.site_range import SiteRange, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 

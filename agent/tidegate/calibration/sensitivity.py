@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from tidegate.calibration.adaptive import Data
 from tidegate.calibration.adaptive_knobs import ZERO_SHARES
-from tidegate.calibration.risk import mean_kl
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange
+from tidegate.calibration.certify.risk import mean_kl
+from tidegate.calibration.fit.site_range import SiteRange
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision

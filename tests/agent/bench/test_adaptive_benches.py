@@ -10,8 +10,8 @@ import torch
 from tidegate.calibration.adaptive import memory_cost
 from tidegate.calibration.adaptive_costs import NotMeasurable, energy_cost
 from tidegate.calibration.adaptive_knobs import Choice
-from tidegate.calibration.datasets import DataError
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision

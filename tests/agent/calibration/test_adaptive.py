@@ -18,11 +18,11 @@ from tidegate.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from tidegate.calibration.build import export_network
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.calibration.selection import exhaustive, greedy
 from tidegate.calibration.sensitivity import rank_list, sensitivities
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Activation, Precision
