@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tidegate.calibration.digits.seed import SHIPPED_SEED
-from tidegate.calibration.goal import Goal, GoalError, Knob, verdict
+from tidegate.calibration.data.digits.seed import SHIPPED_SEED
+from tidegate.calibration.search.goal import Goal, GoalError, Knob, verdict
 from tidegate.cli.build_goal import wanted_of
 from tidegate.cli.build_progress import BuildProgress
 from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out, show_table
@@ -84,8 +84,8 @@ def build_demo(
     meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
-    from tidegate.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
-    from tidegate.calibration.hosts import HostError  # noqa: PLC0415 - beside it
+    from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
+    from tidegate.calibration.target_engine import HostError  # noqa: PLC0415 - beside it
 
     try:
         with BuildProgress() as progress:
@@ -135,10 +135,10 @@ def build(
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
-    from tidegate.calibration.datasets import Picture  # noqa: PLC0415
-    from tidegate.calibration.plan import Plan  # noqa: PLC0415
-    from tidegate.calibration.risk import risk_of  # noqa: PLC0415
+    from tidegate.calibration.assemble.model_bundle import REFUSALS, Request, build_bundle  # noqa: PLC0415
+    from tidegate.calibration.assemble.plan import Plan  # noqa: PLC0415
+    from tidegate.calibration.certify.risk import risk_of  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import Picture  # noqa: PLC0415
 
     command = shlex.join(["tidegate", *sys.argv[1:]])
     try:
@@ -165,7 +165,7 @@ def report(
 ) -> None:
     """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
     opened = _open(bundle)
-    from tidegate.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+    from tidegate.calibration.report.page import render  # noqa: PLC0415 - needs torch and matplotlib
 
     page.write_text(render(opened), encoding="utf-8")
     out.print(f"wrote {page}", markup=False)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from tidegate.calibration.energy import Meter, inference_mj
+from tidegate.calibration.measure.energy import Meter, inference_mj
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.engines.staged import StagedNetwork

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import observe_ranges, uniform
+from tidegate.calibration.fit.site_range import observe_ranges, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network

@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from tidegate import child
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network

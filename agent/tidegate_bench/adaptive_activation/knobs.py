@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange, uniform
-from tidegate.calibration.stored_values import BITS, ZERO_SHARES
+from tidegate.calibration.fit.site_range import SiteRange, uniform
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.search.stored_values import BITS, ZERO_SHARES
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.calibration.datasets import DataError, Picture, read_data
+from tidegate.calibration.data.datasets import DataError, Picture, read_data
 from tidegate.engines.engine import Array
 from tidegate.models.evidence import Raw, scaled
 from tidegate_bench.adaptive_activation.full_network import full_network

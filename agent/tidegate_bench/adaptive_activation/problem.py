@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.risk import DISAGREEMENT, mean_kl, newly_wrong
+from tidegate.calibration.certify.risk import DISAGREEMENT, mean_kl, newly_wrong
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.ladder import Activation

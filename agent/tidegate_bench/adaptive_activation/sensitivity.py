@@ -6,10 +6,10 @@ This is the analysis for people and reports (the paper's section III.B); selecti
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tidegate.calibration.risk import mean_kl
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange
-from tidegate.calibration.stored_values import ZERO_SHARES
+from tidegate.calibration.certify.risk import mean_kl
+from tidegate.calibration.fit.site_range import SiteRange
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.search.stored_values import ZERO_SHARES
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision

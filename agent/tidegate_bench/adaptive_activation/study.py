@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tidegate.calibration.certification import certify
-from tidegate.calibration.risk import newly_wrong
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import observe_ranges, sampled, uniform
+from tidegate.calibration.certify.certification import certify
+from tidegate.calibration.certify.risk import newly_wrong
+from tidegate.calibration.fit.site_range import observe_ranges, sampled, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.ladder import Certificate, Precision
 from tidegate_bench.adaptive_activation.knobs import (

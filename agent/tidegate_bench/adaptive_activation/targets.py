@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.resolution import runs_at
 from tidegate.engines.tracing import Tracer

@@ -36,7 +36,7 @@ def adaptive_activation(
 ) -> None:
     """Memory against accuracy loss of the AdaptiveActivation paper's method, with its baselines."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.datasets import DataError  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import DataError  # noqa: PLC0415
     from tidegate_bench.adaptive_activation import bench  # noqa: PLC0415
     from tidegate_bench.adaptive_activation.held_memory import HeldError  # noqa: PLC0415
     from tidegate_bench.zoo.catalog import ZOO  # noqa: PLC0415

@@ -67,7 +67,7 @@ def classification(
 ) -> None:
     """The activity routing paper's classification experiment, untrained as published and trained."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.datasets import DataError  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import DataError  # noqa: PLC0415
     from tidegate_bench.routing import classification as bench  # noqa: PLC0415
     from tidegate_bench.routing.output import PlotError  # noqa: PLC0415
 

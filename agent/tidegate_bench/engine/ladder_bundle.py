@@ -8,11 +8,11 @@ import torch
 
 import tidegate
 from tidegate import __version__
-from tidegate.calibration.calibrate import calibrate
-from tidegate.calibration.digits.data import LABELS, SCALE
-from tidegate.calibration.goal import FAST, Goal
-from tidegate.calibration.plan import Plan
-from tidegate.calibration.split import Split
+from tidegate.calibration.assemble.calibrate import calibrate
+from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.data.digits.data import LABELS, SCALE
+from tidegate.calibration.data.split import Split
+from tidegate.calibration.search.goal import FAST, Goal
 from tidegate.engines.auto import NAME as AUTO
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle

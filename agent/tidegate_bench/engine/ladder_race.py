@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tidegate.calibration.digits.data import SCALE
+from tidegate.calibration.data.digits.data import SCALE
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.bundle import open_bundle
 from tidegate.models.discovery import discover

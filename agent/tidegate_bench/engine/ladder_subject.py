@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tidegate.calibration.digits.data import load_split
-from tidegate.calibration.digits.net import Head, Residual, Stem
-from tidegate.calibration.digits.training import fit, set_up
-from tidegate.calibration.split import Part, Split
+from tidegate.calibration.data.digits.data import load_split
+from tidegate.calibration.data.digits.net import Head, Residual, Stem
+from tidegate.calibration.data.digits.training import fit, set_up
+from tidegate.calibration.data.split import Part, Split
 from tidegate_bench.progress import Progress
 
 SIDE = 32

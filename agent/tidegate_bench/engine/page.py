@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tidegate.calibration.marked_section import markdown_table, with_section
+from tidegate.calibration.report.marked_section import markdown_table, with_section
 
 BEGIN = "<!-- figures: written by agent/tidegate_bench/engine/page.py -->"
 END = "<!-- /figures -->"

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tidegate.calibration.batches import run as run_all
-from tidegate.calibration.calibrate import fitted
-from tidegate.calibration.certification import certify
-from tidegate.calibration.digits.data import SCALE, load_split
-from tidegate.calibration.digits.training import fit, set_up
+from tidegate.calibration.assemble.calibrate import fitted
+from tidegate.calibration.certify.certification import certify
+from tidegate.calibration.certify.risk import newly_wrong
+from tidegate.calibration.data.batches import run as run_all
+from tidegate.calibration.data.digits.data import SCALE, load_split
+from tidegate.calibration.data.digits.training import fit, set_up
+from tidegate.calibration.knob_settings import Setting
 from tidegate.calibration.progress import Progress, silent
-from tidegate.calibration.risk import newly_wrong
-from tidegate.calibration.setting import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.evidence import scaled

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tidegate.calibration.bundle_build import split_sizes
-from tidegate.calibration.calibrate import SEARCH_THREADS, calibrate
-from tidegate.calibration.digits.data import SCALE, load_split
-from tidegate.calibration.digits.training import EPOCHS, train
-from tidegate.calibration.goal import Goal as Wanted
-from tidegate.calibration.plan import Plan
+from tidegate.calibration.assemble.calibrate import SEARCH_THREADS, calibrate
+from tidegate.calibration.assemble.model_bundle import split_sizes
+from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.data.digits.data import SCALE, load_split
+from tidegate.calibration.data.digits.training import EPOCHS, train
+from tidegate.calibration.data.split import Split
 from tidegate.calibration.progress import Progress, silent
-from tidegate.calibration.split import Split
+from tidegate.calibration.search.goal import Goal as Wanted
 from tidegate.engines.auto import NAME as AUTO
 from tidegate.models.discovery import discover
 from tidegate_bench.figures import Cell, Figures, Goal

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate.calibration.batches import run
-from tidegate.calibration.chain_choice import best_course
-from tidegate.calibration.course import Course
-from tidegate.calibration.moves import Menu, stand_ins_of
-from tidegate.calibration.plan import ALPHAS
-from tidegate.calibration.search import Aim, Search
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.assemble.plan import ALPHAS
+from tidegate.calibration.data.batches import run
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.search.chain_choice import best_course
+from tidegate.calibration.search.greedy_search import Aim, Search
+from tidegate.calibration.search.moves import Menu, stand_ins_of
+from tidegate.calibration.search.strategy import Course
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.gates import Seen

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tidegate.calibration.digits.data import SCALE, load_split
-from tidegate.calibration.digits.training import set_up
+from tidegate.calibration.data.digits.data import SCALE, load_split
+from tidegate.calibration.data.digits.training import set_up
+from tidegate.calibration.data.split import Split, split_data
 from tidegate.calibration.progress import Progress, silent
-from tidegate.calibration.split import Split, split_data
 from tidegate_bench.zoo.resnet import BasicBlock, ResNet
 
 BATCH = 20

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
 from tidegate.models.flops import segment_flops

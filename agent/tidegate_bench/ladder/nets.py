@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.digits.net import DigitsNet
+from tidegate.calibration.data.digits.net import DigitsNet
 
 
 class InvertedResidual(nn.Module):

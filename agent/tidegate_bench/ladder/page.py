@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tidegate.calibration.marked_section import markdown_table, with_section
+from tidegate.calibration.report.marked_section import markdown_table, with_section
 from tidegate_bench.figures import Cell
 
 Row = Mapping[str, Cell]

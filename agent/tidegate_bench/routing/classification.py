@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.staged import StagedNetwork
 from tidegate.models.ladder import Activity

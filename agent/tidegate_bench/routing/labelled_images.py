@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.datasets import DataError, Dataset, Picture, read_data
-from tidegate.calibration.digits.data import SCALE, load_split
+from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read_data
+from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.engines.engine import Array
 from tidegate.models.evidence import Raw, scaled
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.batches import run
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.batches import run
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.gates import Seen

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.ladder import Activity

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.build import export_network
-from tidegate.calibration.setting import Setting
-from tidegate.calibration.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Activation, Precision

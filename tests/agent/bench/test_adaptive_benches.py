@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tidegate.calibration.datasets import DataError
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision

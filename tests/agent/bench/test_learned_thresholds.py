@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.build import export_network
+from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
 from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tidegate.calibration.datasets import DataError
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Activity
 from tidegate_bench.routing import classification, synthetic

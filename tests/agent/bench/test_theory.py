@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.build import export_network
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 

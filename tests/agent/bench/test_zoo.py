@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tidegate.calibration.build import export_network
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.interpreter import Interpreter
 from tidegate.engines.tracing import Tracer
 from tidegate.models.export import export_segment

@@ -7,7 +7,7 @@ import pytest
 import torch
 from random_networks import difference, point
 
-from tidegate.calibration.build import export_network
+from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.fusion import Call, fuse
 from tidegate.engines.packed.engine import PackedEngine
