@@ -157,7 +157,7 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     menu = Menu.of(network, GROUPS)
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
     whole = Search(network, menu, inputs, AIM).chain()
-    monkeypatch.setattr("tidegate.calibration.search.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.greedy_search.SCREENED_OPERATIONS", 0)
     screened = Search(network, menu, inputs, AIM).chain()
     reference = EagerEngine(network).build(Setting()).forward(inputs).outputs
     for step in screened:
