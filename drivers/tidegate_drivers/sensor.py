@@ -17,6 +17,10 @@ class SensorError(Exception):
     grant: str = ""
 
 
+class NotRisenError(SensorError):
+    """A counter that begins at 0 with its first read has not risen since: there is nothing to tell yet."""
+
+
 class Cost(IntEnum):
     """What a read asks for; within a driver the cheap ones go first."""
 

@@ -1,13 +1,16 @@
-"""Every sensor once, for a person who asks what works here (`tidegate doctor`)."""
+"""Every sensor once: as one snapshot, or driver by driver for a person who asks what works here."""
 
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from tidegate_drivers.best_reading import snapshot_of
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.clocks import Clock
 from tidegate_drivers.read_sensor import read_sensor
-from tidegate_drivers.reading import Reading
+from tidegate_drivers.reading import Reading, Snapshot
 from tidegate_drivers.sensor import Discovery, Sensor, Unavailable
 
 # Long enough for a second look at counters to have moved, short enough not to be noticed.
@@ -21,6 +24,32 @@ class DriverReport:
     driver: str
     readings: Mapping[str, Reading]
     unavailable: tuple[Unavailable, ...]
+
+
+def read(sysroot: Path = Path("/"), deadline_s: float = 3.0, meter: str | None = None) -> Snapshot:
+    """Every reading of this device once, or of a captured tree under `sysroot`; back within two deadlines.
+
+    `meter` names an external one (docs/drivers.md). What has no value is there with its reason. Shares of time
+    (`cpu`) are taken over a quarter of a second. Raises nothing, whatever devices do.
+
+    >>> from tidegate_drivers.testing import device_tree
+    >>> with device_tree.laid_out("laptop") as root:
+    ...     snapshot = read(root)
+    >>> snapshot.number("battery"), snapshot.word("power_source")
+    (50.0, 'battery')
+    >>> power = snapshot.readings["power"]
+    >>> power.value, power.unit.value, power.provenance.value, power.source
+    (12.3, 'W', 'measured', 'power_supply/BAT0+BAT1')
+    """
+    found = discover(sysroot, deadline_s, meter)
+    try:
+        reports = read_all_once(found, deadline_s)
+    finally:
+        for each in found:
+            if each.stop is not None:
+                each.stop()
+    offered = [offer for report in reports for offer in report.readings.items()]
+    return snapshot_of(time.monotonic(), offered, [each for report in reports for each in report.unavailable])
 
 
 def read_all_once(

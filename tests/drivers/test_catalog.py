@@ -14,7 +14,7 @@ from tidegate_drivers.sensor import Discovery
 @pytest.mark.parametrize("system", ["Linux", "Darwin"])
 def test_every_reading_is_offered_or_refused(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
-    found = catalog.discover_all()
+    found = catalog.discover()
     offered = {sensor.name for discovery in found for sensor in discovery.sensors}
     refused = {missing.name for discovery in found for missing in discovery.unavailable}
     assert set(UNITS) <= offered | refused
@@ -22,9 +22,9 @@ def test_every_reading_is_offered_or_refused(system: str, monkeypatch: pytest.Mo
 
 
 def test_captured_tree_is_read_alike_on_any_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = [discovery.driver for discovery in catalog.discover_all(tmp_path)]
+    here = [discovery.driver for discovery in catalog.discover(tmp_path)]
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert [discovery.driver for discovery in catalog.discover_all(tmp_path)] == here
+    assert [discovery.driver for discovery in catalog.discover(tmp_path)] == here
     assert "thermal" in here
 
 

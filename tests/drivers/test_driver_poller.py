@@ -176,7 +176,7 @@ def test_driver_that_was_found_too_late_hears_events_all_the_same(
         wait_for(sampler, lambda now: now.number("battery") == 41.0)
         monkeypatch.setattr("tidegate_drivers.driver_poller._DISCOVER_EVERY_S", 1e6)
         wait_for(sampler, lambda _: pipe.fileno() in sampler._watch._wakes)
-        for slot in sampler._pollers[0]._slots:  # no poll comes before the event
+        for slot in sampler._pollers[0]._polled:  # no poll comes before the event
             slot.due = time.monotonic() + 1e6
         write_tree(f"{CLASS}/BAT0/capacity: 23")
         pipe.tell("power_supply")

@@ -1,5 +1,7 @@
-"""NVML's calls against a stand-in with its names and units; no GPU was at hand."""
+"""NVML's calls against a stand-in with its names and units, and with what a real GPU said."""
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +9,10 @@ import pytest
 
 from tidegate_drivers.nvidia import discover
 from tidegate_drivers.read_sensor import read_sensor
+from tidegate_drivers.sensor import Cost
+
+H100 = Path(__file__).parents[2] / "docs/hardware/nvidia-h100.json"
+GPU_NAME = "0 NVIDIA H100 80GB HBM3"
 
 
 class NVMLError(Exception):
@@ -46,6 +52,33 @@ def test_units() -> None:
         "throttled/0 NVIDIA RTX A2000": "no",
         "throttle_reason/0 NVIDIA RTX A2000": "power cap",
     }
+
+
+@pytest.mark.parametrize(("state", "reasons"), [("idle", 0x1), ("busy", 0)])
+def test_real_gpu_is_read_as_its_report_says(state: str, reasons: int) -> None:
+    report = json.loads(H100.read_text())
+    said = report[state]
+    stand_in = nvml(
+        nvmlDeviceGetName=lambda _gpu: report["gpu"].removeprefix("0 "),
+        nvmlDeviceGetPowerUsage=lambda _gpu: round(said["power"] * 1000),
+        nvmlDeviceGetTemperature=lambda _gpu, _sensor: int(said["temperature"]),
+        nvmlDeviceGetUtilizationRates=lambda _gpu: SimpleNamespace(gpu=int(said["gpu"])),
+        nvmlDeviceGetClockInfo=lambda _gpu, _clock: int(said["frequency"] / 1e6),
+        nvmlDeviceGetTotalEnergyConsumption=lambda _gpu: round(said["energy_counter"] * 1000),
+        nvmlDeviceGetCurrentClocksEventReasons=lambda _gpu: reasons,
+    )
+    found = discover(lambda: stand_in)
+    assert {sensor.name: read_sensor(sensor).value for sensor in found.sensors} == {
+        f"{name}/{report['gpu']}": value for name, value in said.items() if name != "at"
+    }
+
+
+def test_counter_that_takes_milliseconds_comes_last_and_seldom() -> None:
+    dear = [sensor for sensor in discover(nvml).sensors if sensor.cost > Cost.KERNEL]
+    assert [sensor.name.partition("/")[0] for sensor in dear] == ["energy_counter"]
+    took_ms = json.loads(H100.read_text())["read_ms"]["nvidia"]
+    assert [name.partition("/")[0] for name, ms in took_ms.items() if ms > 0.1] == ["energy_counter"]
+    assert all(took_ms[f"energy_counter/{GPU_NAME}"] / 1000 / sensor.interval_s < 2e-4 for sensor in dear)
 
 
 @pytest.mark.parametrize(

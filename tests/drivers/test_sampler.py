@@ -170,7 +170,7 @@ def test_failures_are_retried_ever_less_often() -> None:
         raise SensorError("gone")
 
     with running(discovery(sensor(BATTERY, read, interval_s=1e-3)), clock=lambda: now) as sampler:
-        slot = sampler._pollers[0]._slots[0]
+        slot = sampler._pollers[0]._polled[0]
         for count in range(1, 8):
             wait_for(sampler, lambda _, count=count: len(asked_at) == count and slot.due > asked_at[-1])
             now = slot.due

@@ -16,7 +16,7 @@ from recording import Recording, who_asks
 
 from tidegate_bench.figures import machine
 from tidegate_drivers.boards.board import read_board
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import Discovery, WakeOn
 from tidegate_drivers.survey import DriverReport, read_all_once
@@ -35,7 +35,7 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
     recording = Recording()
     recording.start()
     try:
-        discoveries = discover_all()
+        discoveries = discover()
         found = read_all_once(discoveries, deadline_s=15)
     finally:
         recording.stop()

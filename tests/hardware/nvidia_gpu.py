@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "drivers"))
@@ -80,6 +82,18 @@ def watch(sensors: dict[str, Sensor], seconds: float) -> dict[str, list[float | 
     return said
 
 
+def driver_version() -> str:
+    """The version of NVIDIA's driver."""
+    nvml = import_module("pynvml")
+    version = nvml.nvmlSystemGetDriverVersion()
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+def value_of(said: float | str | None) -> float | str | None:
+    """What was read, None where it was a reason."""
+    return None if isinstance(said, str) and said.startswith("!") else said
+
+
 def numbers(said: list[float | str | None]) -> list[float]:
     """Those that are numbers."""
     return [each for each in said if isinstance(each, float)]
@@ -121,11 +135,22 @@ def main() -> int:
     if clocks and idle_clocks and max(clocks) < min(idle_clocks):
         wrong.append(f"clock idle {idle_clocks[0]:g} Hz, under load {clocks[0]:g} Hz")
     report = {
+        "measured_on": datetime.now(UTC).date().isoformat(),
+        "command": "python tests/hardware/nvidia_gpu.py",
         "gpu": gpu,
+        "nvidia_driver": driver_version(),
+        "drivers": {
+            "nvidia": {
+                "readings": {
+                    each.name: {"value": value_of(busy[name][-1]), "unit": each.unit.value, "source": each.source}
+                    for name, each in sensors.items()
+                }
+            }
+        },
+        "read_ms": {"nvidia": {sensors[name].name: round(each / 1000, 4) for name, each in cost_us.items()}},
         "idle": {name: said[-1] for name, said in idle.items()},
         "busy": {name: said[-1] for name, said in busy.items()},
         "throttle_reasons_seen": sorted({str(each) for each in idle["throttle_reason"] + busy["throttle_reason"]}),
-        "read_us": cost_us,
         "wrong": wrong,
     }
     text = json.dumps(report, indent=2)

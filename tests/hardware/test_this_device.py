@@ -13,7 +13,7 @@ import pytest
 from tidegate_drivers.apple import powermetrics
 from tidegate_drivers.apple.system import MacSystem
 from tidegate_drivers.boards import vcio
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import POWER_SOURCE, UNITS, Freshness
 from tidegate_drivers.sampler import Sampler
@@ -35,7 +35,7 @@ def test_nothing_is_a_defect_and_everything_has_a_reason(reports: tuple[DriverRe
 
 
 def test_readings_that_policies_know_stay_fresh() -> None:
-    sampler = Sampler(discover_all())
+    sampler = Sampler(discover())
     sampler.start()
     try:
         time.sleep(WATCHED_S)
@@ -50,7 +50,7 @@ def test_readings_that_policies_know_stay_fresh() -> None:
 
 @pytest.mark.skipif(not sys.stdin.isatty(), reason="needs a person at a terminal")
 def test_plug_is_noticed_at_once() -> None:
-    sampler = Sampler(discover_all())
+    sampler = Sampler(discover())
     sampler.start()
     try:
         time.sleep(2)

@@ -17,7 +17,7 @@ from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
 from tidegate.supervisor.status import show_reading
 from tidegate_drivers.boards.board import read_board
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Freshness
 from tidegate_drivers.sensor import Unavailable
 from tidegate_drivers.survey import DriverReport, read_all_once
@@ -31,7 +31,7 @@ def doctor(
     """Read every sensor once and say what each driver gives here, and why not what is missing."""
     if not sysroot.is_dir():
         fail(f"--sysroot {sysroot} is no directory; name the one that holds sys/ and proc/", EX_USAGE)
-    reports = read_all_once(discover_all(sysroot, meter=meter))
+    reports = read_all_once(discover(sysroot, meter=meter))
     if as_json:
         sys.stdout.write(json.dumps({report.driver: _document(report) for report in reports}, indent=2) + "\n")
         return

@@ -26,7 +26,7 @@ from tidegate.supervisor.state_directory import InUseError, session_number
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool
 from tidegate_drivers import replay
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.controls.controls import Controls
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.sensor import Discovery
@@ -108,7 +108,7 @@ def _open(
 
 def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:
     """Where readings come from, in order of preference."""
-    found = discover_all(sysroot, meter=config.meter)
+    found = discover(sysroot, meter=config.meter)
     if config.replay is None:
         return found
     played = replay.discover(ReplayTrace.load(config.replay.trace), config.replay.span, loop=True)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from tidegate import child
 from tidegate_bench.drivers import trees
 from tidegate_bench.figures import Cell, Figures, Goal
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.sensor import Discovery
@@ -73,7 +73,7 @@ def run(*, quick: bool) -> Figures:
         root = Path(directory)
         device_tree.write(tree(), root)
         share = _sampling_share(root, seconds=6 if quick else 60)
-        passes = [_pass(found) for found in discover_all(root)]
+        passes = [_pass(found) for found in discover(root)]
         theirs = _psutil_pass(root)
         storm = _storm(root, seconds=3 if quick else 10)
     readings = sum(count for count, _ in passes)
@@ -121,7 +121,7 @@ def costs_us() -> dict[str, float]:
 
 def _sampling_share(root: Path, seconds: float) -> float:
     """The share of one core that a running sampler takes, with snapshots taken as often as in the agent."""
-    sampler = Sampler(discover_all(root))
+    sampler = Sampler(discover(root))
     sampler.start()
     time.sleep(2)
     began_at, used_s = time.monotonic(), time.process_time()

@@ -60,7 +60,8 @@ def standings() -> list[Standing]:
             documented=f"`{driver.name}`" in documentation.partition(HEADING)[0],
             # The matrix and the cost benchmark go through every driver in every tree.
             faults=driver.name in comes_and_goes,
-            cost=driver.name in comes_and_goes,
+            # Or a report holds how long each read of it took on a real device.
+            cost=driver.name in comes_and_goes or any(driver.name in _timed(report) for report in reports),
             comes_and_goes=comes_and_goes.get(driver.name, False),
             real_device=any(driver.name in _working(report) for report in reports),
         )
@@ -76,6 +77,11 @@ def _working(report: Path) -> set[str]:
         for name, said in drivers.items()
         if any(reading["value"] is not None for reading in said["readings"].values())
     }
+
+
+def _timed(report: Path) -> set[str]:
+    """The drivers whose reads were timed on the device of a report."""
+    return {name for name, took in json.loads(report.read_text()).get("read_ms", {}).items() if took}
 
 
 def table(of: Iterable[Standing]) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 from tidegate_drivers.clocks import Clocks, read_clocks
 from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
+from tidegate_drivers.sensor import Discovery, NotRisenError, Sensor, SensorError, Unavailable
 
 _DRIVER = "apple_counters"
 _INTERVAL_S = 5.0
@@ -46,7 +46,7 @@ class ChipMeter:
         """The energy since the first read. Raises SensorError."""
         self._refresh()
         if self._meter.energy_j == 0:
-            raise SensorError("energy is the rise of counters since the first read, and they have not risen yet")
+            raise NotRisenError("energy is the rise of counters since the first read, and they have not risen yet")
         return self._meter.energy_j
 
     def _refresh(self) -> None:

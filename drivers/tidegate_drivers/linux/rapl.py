@@ -9,10 +9,9 @@ from pathlib import Path
 
 from tidegate_drivers.linux.rapl_meter import Books, Meter, PlatformMeter
 from tidegate_drivers.linux.rapl_zones import PSYS, Domain, domains, packages_of, total_of, without_psys
-from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
+from tidegate_drivers.reading import ENERGY, ENERGY_COUNTER, POWER, Provenance, Unit
 from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
-ENERGY_COUNTER = "energy_counter"
 """A counter as it stands; it wraps."""
 
 _DRIVER = "rapl"

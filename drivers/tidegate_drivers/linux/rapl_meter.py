@@ -7,7 +7,7 @@ from tidegate_drivers.clocks import Clocks, read_clocks
 from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.linux.rapl_mirror import Mirrors
 from tidegate_drivers.linux.rapl_zones import Domain
-from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.sensor import NotRisenError, SensorError
 
 # The counter moves about every millisecond; reads that are closer together than this measure its steps.
 _LEAST_SPAN_S = 0.1
@@ -40,7 +40,7 @@ class Meter:
         self.refresh()
         energy_j = sum(self._meters[place].energy_j for place in self._mirrors.counted_once())
         if energy_j == 0:
-            raise SensorError("energy is the rise of a counter since the first read, and it has not risen yet")
+            raise NotRisenError("energy is the rise of a counter since the first read, and it has not risen yet")
         return energy_j
 
     def refresh(self) -> float | None:

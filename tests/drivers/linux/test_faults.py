@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.linux import power_supply
 from tidegate_drivers.reading import Freshness
 from tidegate_drivers.sampler import Sampler
@@ -42,7 +42,7 @@ def laptop() -> Iterator[FaultMount]:
 def test_hanging_attribute_does_not_hold_up_the_start(laptop: FaultMount) -> None:
     laptop.fault("sys/class/power_supply/BAT0/type", HANG)
     began_at = time.monotonic()
-    found = {each.driver: each for each in discover_all(laptop.root, deadline_s=0.5)}
+    found = {each.driver: each for each in discover(laptop.root, deadline_s=0.5)}
     assert time.monotonic() - began_at < BOUND_S / 2
     assert "have not answered within 0.5 s" in found["power_supply"].unavailable[0].reason
     assert found["thermal"].sensors
@@ -50,7 +50,7 @@ def test_hanging_attribute_does_not_hold_up_the_start(laptop: FaultMount) -> Non
 
 def test_hanging_zone_costs_only_what_needs_it(laptop: FaultMount, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidegate_drivers.driver_poller.READ_DEADLINE_S", 0.3)
-    found = [each for each in discover_all(laptop.root) if each.driver in ("thermal", "power_supply")]
+    found = [each for each in discover(laptop.root) if each.driver in ("thermal", "power_supply")]
     laptop.fault("sys/class/thermal/thermal_zone0/temp", HANG)
     sampler = Sampler(found)
     sampler.start()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers import catalog
 from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.counter_power import CounterPower
 from tidegate_drivers.meters import hwmon
@@ -121,7 +121,7 @@ def test_meter_goes_before_all_others(write_tree: WriteTree) -> None:
     root = write_tree(
         TREE + "\n    sys/class/hwmon/hwmon5/name: power_meter\n    sys/class/hwmon/hwmon5/power1_average: 9"
     )
-    reports = read_all_once(discover_all(root, meter="hwmon://ina219/power1"))
+    reports = read_all_once(catalog.discover(root, meter="hwmon://ina219/power1"))
     powers = [report.readings["power"] for report in reports if "power" in report.readings]
     assert (powers[0].value, powers[0].source) == (pytest.approx(6.48), "meter/ina219/power1")
 
