@@ -15,33 +15,34 @@ SOURCE_ROOTS = (ROOT / "agent", ROOT / "drivers")
 MAY_IMPORT = {
     # what a user starts
     "__main__": "cli",
-    "cli": "boards calibration child config demo documents engines extras fleet import_path models paths policy"
-    " simulation supervisor telemetry terminal tidegate_bench tidegate_drivers pydantic_core rich typer",
-    "demo": "child config engines fleet models paths supervisor telemetry numpy",
+    "cli": "errors boards calibration child config demo documents engines extras fleet import_path models paths"
+    " policy simulation supervisor telemetry terminal tidegate_bench tidegate_drivers pydantic_core rich typer",
+    "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "boards child config documents durable_file messages models.bundle models.errors models.ladder"
-    " paths policy shortened telemetry tidegate_drivers psutil pydantic",
+    "supervisor": "errors boards child config documents durable_file messages models.bundle models.errors"
+    " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
-    "calibration": "engines extras models PIL matplotlib numpy pydantic sklearn torch",
-    "simulation": "documents models.ladder policy tidegate_drivers numpy pydantic",
+    "calibration": "errors engines extras models PIL matplotlib numpy pydantic sklearn torch",
+    "simulation": "errors documents models.ladder policy tidegate_drivers numpy pydantic",
     # the operator's side
-    "fleet": "child telemetry iotcore paho pydantic",
+    "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on
-    "engines": "child extras models numpy onnxruntime psutil safetensors torch",
-    "models": "numpy pydantic safetensors torch",
+    "engines": "errors child extras models numpy onnxruntime psutil safetensors torch",
+    "models": "errors numpy pydantic safetensors torch",
     "models.ladder": "",
-    "policy": "documents durable_file models.ladder tidegate_drivers pydantic",
-    "telemetry": "durable_file paho pydantic",
+    "policy": "errors documents durable_file models.ladder tidegate_drivers pydantic",
+    "telemetry": "errors durable_file paho pydantic",
     "config": "boards documents policy.units tidegate_drivers.meters.address platformdirs pydantic",
     "boards": "documents paths policy simulation.device pydantic",
     "messages": "shortened pydantic",
-    "documents": "pydantic pydantic_core yaml",
+    "documents": "errors pydantic pydantic_core yaml",
     "terminal": "rich",
     # ground, without a third party's code
     "child": "child_main import_path",
     "child_main": "parent",
     "durable_file": "",
+    "errors": "",
     "extras": "",
     "folded_log": "",
     "import_path": "",

@@ -10,6 +10,7 @@ from tidegate.engines.catalog import ENGINES, RUNTIMES, installed_engines
 from tidegate.engines.device import installed_version
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.extras import missing
 from tidegate.models.ladder import Precision
 from tidegate.models.network import Network
@@ -19,8 +20,10 @@ Opener = Callable[[Network], Engine]
 NATIVE = ("packed", "onnx")
 
 
-class HostError(ValueError):
+class HostError(TidegateError, ValueError):
     """An engine that a ladder can't be calibrated for here; the message says what to do."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.cli.console import EX_USAGE, fail, out
+from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
+from tidegate.errors import EX_USAGE
 from tidegate.supervisor.status import show_reading
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover

@@ -11,6 +11,7 @@ from typing import IO
 from tidegate import config as configuration
 from tidegate.config import AgentConfig, board_profile
 from tidegate.documents import parse, read
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
 from tidegate.policy.store import PolicyStore
@@ -33,8 +34,10 @@ from tidegate_drivers.sensor import Discovery
 from tidegate_drivers.trace import ReplayTrace, TraceError
 
 
-class StartError(Exception):
+class StartError(TidegateError):
     """The agent can't start; the message says where, what was found and what to do."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 async def run_agent(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import EX_DATAERR, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_DATAERR
 from tidegate.simulation.course import CourseError
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
 from tidegate_bench.control import bench

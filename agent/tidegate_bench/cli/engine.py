@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import EX_USAGE, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_USAGE
 from tidegate_bench.cli.show import JsonOption, QuickOption, progress, show
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.ladder import Ladder
 from tidegate.policy.choice import accuracy
 from tidegate.policy.policy import Goals
@@ -28,8 +29,10 @@ _BROKEN = 3.0
 Grid = npt.NDArray[np.float64]
 
 
-class OptimumError(ValueError):
+class OptimumError(TidegateError, ValueError):
     """A case the yardstick is not made for; the message says which."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

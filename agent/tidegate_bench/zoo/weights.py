@@ -9,12 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tidegate.errors import EX_DATAERR, TidegateError
+
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 """The published DenseNet files predate today's names: `norm.1.weight` is `norm1.weight`."""
 
 
-class WeightsError(Exception):
+class WeightsError(TidegateError):
     """The file doesn't hold this network's weights; the message names the first keys or shapes that differ."""
+
+    exit_code = EX_DATAERR
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

@@ -8,18 +8,17 @@ from torch import nn
 
 from tidegate.calibration.assemble.calibrate import calibrate
 from tidegate.calibration.assemble.plan import Plan
-from tidegate.calibration.certify.risk import RiskError, mean_kl
+from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read_data
 from tidegate.calibration.data.split import Split, split_data
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
-from tidegate.calibration.target_engine import HostError
 from tidegate.calibration.users_code import UsersCodeError, find_function
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle
-from tidegate.models.discovery import DiscoveryError, discover
+from tidegate.models.discovery import discover
 from tidegate.models.evidence import Samples, scaled
-from tidegate.models.export import ExportError
 from tidegate.models.ladder import Risk
 
 MAX_SEARCH, MAX_REPORT = 300, 300
@@ -28,12 +27,10 @@ SAMPLE_BYTES = 4 * 2**20
 """Of the report part, how much travels with the bundle."""
 
 
-class BuildError(Exception):
+class BuildError(TidegateError):
     """The model or the request is not one a bundle can be built from; the message says what to change."""
 
-
-REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, HostError, RiskError)
-"""All that a build refuses with words for its user."""
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
     """Build, or go on with a build that was interrupted. Sets torch's seed and thread count for this process.
 
     What is under way is kept beside the bundle in `OUT.partial`. Without a `meter` no energy is measured. Raises
-    one of REFUSALS.
+    TidegateError for what its user has to change.
     """
     torch.manual_seed(request.seed)
     model = load_model(request.model, progress)

@@ -11,6 +11,7 @@ import torch
 
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.engines.engine import Array
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models import comparing
 from tidegate.models.comparing import Mask
 from tidegate.models.ladder import Compared, Comparison, Risk
@@ -19,8 +20,10 @@ Labels = npt.NDArray[np.int64]
 Differ = Callable[[Array, Array], Mask]
 
 
-class RiskError(ValueError):
+class RiskError(TidegateError, ValueError):
     """A risk that there is none of, or that the data can't show; the message says what is allowed."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.ladder import Figures, Ladder, OperatingPoint
 
 
@@ -52,8 +53,10 @@ OPERATIONS_SHARE: Mapping[Goal, float] = {
 of weights have to come from memory, too."""
 
 
-class GoalError(ValueError):
+class GoalError(TidegateError, ValueError):
     """A goal or target that contradicts itself or can't be measured here; the message says what to change."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.evidence import Raw
 
 PIXEL_SCALE = 1 / 255
 """Bytes of pixels to 0..1; any other normalisation belongs into the model, where devices apply it too."""
 
 
-class DataError(Exception):
+class DataError(TidegateError):
     """Data can't be read; the message says where, what was found and what is allowed."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)
