@@ -34,7 +34,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Supervisor asks whether requests still get answered; goes through the inference lane."""
+    """Supervisor asks whether requests still get answered; goes through the inference queue."""
 
     id: int
     kind: Literal["ping"] = "ping"
@@ -49,7 +49,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AdmissionState:
     """Supervisor says whether a certified point satisfies the policy; every reply carries it.
 
     With `refuse`, requests are answered with 503 and `reason` instead of an uncertified answer. Beyond `rate_hz`
@@ -63,7 +63,7 @@ class Standing:
     rate_hz: float | None = None
     concurrency: int | None = None
     shadow_share: float = 0.0
-    kind: Literal["standing"] = "standing"
+    kind: Literal["admission"] = "admission"
 
     @property
     def lets_nothing_in(self) -> bool:
@@ -166,7 +166,7 @@ class Served:
         return asked / self.window_s if self.window_s > 0 else None
 
 
-ToWorker = Switch | Ping | Report | Standing | Stop
+ToWorker = Switch | Ping | Report | AdmissionState | Stop
 FromWorker = Ready | Unable | Switched | Pong | Served
 
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
@@ -175,7 +175,7 @@ _from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(
 
 def encode(message: ToWorker | FromWorker) -> bytes:
     """One line of JSON, newline included; reasons are cut to REASON_LIMIT."""
-    if isinstance(message, Standing | Switched):
+    if isinstance(message, AdmissionState | Switched):
         message = replace(message, reason=shortened(message.reason, REASON_LIMIT))
     elif isinstance(message, Ready):
         refused = {point: shortened(reason, REASON_LIMIT) for point, reason in message.refused.items()}

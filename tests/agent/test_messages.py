@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from tidegate.messages import (
     LINE_LIMIT_BYTES,
     REASON_LIMIT,
+    AdmissionState,
     Ping,
     Pong,
     Ready,
     Report,
     Served,
-    Standing,
     Stop,
     Switch,
     Switched,
@@ -32,7 +32,7 @@ to_worker = st.one_of(
     st.builds(Switch, counts, st.text(max_size=20), kind=st.just("switch")),
     st.builds(Ping, counts, kind=st.just("ping")),
     st.builds(Report, counts, kind=st.just("report")),
-    st.builds(Standing, st.booleans(), st.booleans(), st.text(max_size=20), kind=st.just("standing")),
+    st.builds(AdmissionState, st.booleans(), st.booleans(), st.text(max_size=20), kind=st.just("admission")),
     st.builds(Stop, kind=st.just("stop")),
 )
 from_worker = st.one_of(
@@ -66,7 +66,7 @@ from_worker = st.one_of(
 
 
 @given(to_worker)
-def test_messages_to_the_worker_survive(message: Switch | Ping | Report | Standing | Stop) -> None:
+def test_messages_to_the_worker_survive(message: Switch | Ping | Report | AdmissionState | Stop) -> None:
     line = encode(message)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -87,15 +87,15 @@ def test_anything_else_is_refused(line: bytes) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Standing(fits=False, refuse=True, reason="\N{SNOWMAN}\n" * 40_000),
+        AdmissionState(fits=False, refuse=True, reason="\N{SNOWMAN}\n" * 40_000),
         Switched(1, False, "full", 0.0, 0.0, None, "x" * 10_000_000),
         Ready(1, "full", "onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
     ],
 )
-def test_what_is_said_has_a_bound_whatever_the_reason(message: Standing | Switched | Ready) -> None:
+def test_what_is_said_has_a_bound_whatever_the_reason(message: AdmissionState | Switched | Ready) -> None:
     line = encode(message)
     assert len(line) < LINE_LIMIT_BYTES
-    decoded = decode_to_worker(line) if isinstance(message, Standing) else decode_from_worker(line)
+    decoded = decode_to_worker(line) if isinstance(message, AdmissionState) else decode_from_worker(line)
     reasons = decoded.refused.values() if isinstance(decoded, Ready) else [decoded.reason]  # type: ignore[union-attr]
     assert all(len(reason) == REASON_LIMIT and reason.endswith("\N{HORIZONTAL ELLIPSIS}") for reason in reasons)
 

@@ -13,8 +13,9 @@ from agent_process import BUNDLE
 from tidegate.demo.client import UnixConnection
 from tidegate.engines.catalog import installed_engines
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import open_listeners
+from tidegate.supervisor.worker_process import WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 IMAGES, REQUESTS = 64, 30
 FALLS_TO = 0.9
@@ -45,28 +46,28 @@ def test_memory_falls_after_the_last_request(tmp_path: Path) -> None:
 
 async def asked_and_left_alone(tmp_path: Path) -> None:
     listeners = open_listeners(tmp_path / "tidegate.sock", None)
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, installed_engines()[0], listeners.sockets), "full", lambda _: None)
-    running = asyncio.create_task(keeper.run())
+    worker = WorkerProcess(WorkerSpec(BUNDLE, installed_engines()[0], listeners.sockets), "full", lambda _: None)
+    running = asyncio.create_task(worker.run())
     async with asyncio.timeout(100):
-        await keeper.wait_ready()
-        assert keeper.pid is not None
-        worker = psutil.Process(keeper.pid)
+        await worker.wait_ready()
+        assert worker.pid is not None
+        process = psutil.Process(worker.pid)
 
         def resident() -> int:
-            return int(worker.memory_info().rss)
+            return int(process.memory_info().rss)
 
         for _ in range(REQUESTS):
             await asyncio.to_thread(ask, tmp_path / "tidegate.sock")
-        await keeper.report()
+        await worker.report()
         await asyncio.sleep(1)
         asked = resident()
-        await keeper.report()
+        await worker.report()
         for _ in range(CHECKS):
             if resident() <= FALLS_TO * asked:
                 break
             await asyncio.sleep(0.1)
         left = resident()
-        await keeper.stop()
+        await worker.stop()
         await running
     listeners.close()
     assert left <= FALLS_TO * asked

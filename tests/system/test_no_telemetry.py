@@ -14,8 +14,9 @@ from tidegate import child
 from tidegate.engines.contest import contest
 from tidegate.engines.held_process import measure_process
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import open_listeners
+from tidegate.supervisor.worker_process import WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 ROOT = Path(__file__).parents[2]
 RECORDED_WITHIN_S = 2.0
@@ -46,14 +47,14 @@ def test_a_worker_that_serves_and_switches_leaves_nothing_at_home(
 
     async def serve() -> None:
         listeners = open_listeners(tmp_path / "tidegate.sock", None)
-        keeper = WorkerKeeper(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
-        running = asyncio.create_task(keeper.run())
+        worker = WorkerProcess(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
+        running = asyncio.create_task(worker.run())
         try:
-            await asyncio.wait_for(keeper.wait_ready(), 90)
-            assert (await keeper.switch(rungs(ENGINE)[-1])).ok
+            await asyncio.wait_for(worker.wait_ready(), 90)
+            assert (await worker.switch(rungs(ENGINE)[-1])).ok
             await asyncio.sleep(RECORDED_WITHIN_S)
         finally:
-            await keeper.stop()
+            await worker.stop()
             await running
             listeners.close()
 

@@ -13,9 +13,10 @@ import pytest
 from agent_process import BUNDLE, ENGINE, AgentProcess, rungs
 
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
 from tidegate.supervisor.left_over import FILE_NAME, end_left_over, remember_worker
 from tidegate.supervisor.listeners import open_listeners
+from tidegate.supervisor.worker_process import WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -137,21 +138,21 @@ def test_weights_that_changed_refuse_a_switch_and_cost_no_worker(tmp_path: Path)
     async def switch() -> None:
         listeners = open_listeners(tmp_path / "tidegate.sock", None)
         spec = WorkerSpec(bundle, ENGINE, listeners.sockets, bundle_sha256=open_bundle(bundle).sha256)
-        keeper = WorkerKeeper(spec, "full", lambda _: None)
-        running = asyncio.create_task(keeper.run())
-        await asyncio.wait_for(keeper.wait_ready(), 90)
+        worker = WorkerProcess(spec, "full", lambda _: None)
+        running = asyncio.create_task(worker.run())
+        await asyncio.wait_for(worker.wait_ready(), 90)
         (tmp_path / "weights").write_bytes((bundle / "weights.safetensors").read_bytes()[::-1])
         (tmp_path / "weights").rename(bundle / "weights.safetensors")
-        switched = await keeper.switch(rungs(ENGINE)[1])
+        switched = await worker.switch(rungs(ENGINE)[1])
         assert (switched.ok, switched.point) == (False, "full")
         assert "changed since the bundle was opened" in switched.reason
         (bundle / "weights.safetensors").unlink()
-        switched = await keeper.switch(rungs(ENGINE)[1])
+        switched = await worker.switch(rungs(ENGINE)[1])
         assert not switched.ok
-        await keeper.ping()
-        assert keeper.restarts == 0
-        assert keeper.bundle_changed.is_set()
-        await keeper.stop()
+        await worker.ping()
+        assert worker.restarts == 0
+        assert worker.bundle_changed.is_set()
+        await worker.stop()
         await running
         listeners.close()
 

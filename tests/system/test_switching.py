@@ -1,4 +1,4 @@
-"""Switching under load, through the keeper and a real worker: no failed request, full comes back bit-identical."""
+"""Switching under load, through a real worker: no failed request, full comes back bit-identical."""
 
 import asyncio
 import http.client
@@ -12,8 +12,9 @@ from agent_process import BUNDLE, ENGINE, rungs
 from tidegate.demo.client import LoadClient, UnixConnection
 from tidegate.engines.catalog import installed_engines
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 ROUNDS = 4
 LEAST_SERVED = 30
@@ -56,10 +57,10 @@ async def switch_through_the_ladder(listeners: Listeners, engine: str, spin: boo
     bundle = open_bundle(BUNDLE)
     samples = bundle.samples()
     ended: list[WorkerEnded] = []
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets, spin=spin), "full", ended.append)
-    running = asyncio.create_task(keeper.run())
+    worker = WorkerProcess(WorkerSpec(BUNDLE, engine, listeners.sockets, spin=spin), "full", ended.append)
+    running = asyncio.create_task(worker.run())
     async with asyncio.timeout(100):
-        await keeper.wait_ready()
+        await worker.wait_ready()
         before = await asyncio.to_thread(ask, listeners)
         client = LoadClient(bundle.model, bundle.input.name, listeners.unix_path, listeners.tcp_port)
         load = asyncio.create_task(asyncio.to_thread(client.run, samples.raw, samples.labels, 200.0, 1e12))
@@ -68,16 +69,16 @@ async def switch_through_the_ladder(listeners: Listeners, engine: str, spin: boo
         while rounds < ROUNDS or client.summary.served <= LEAST_SERVED:
             rounds += 1
             for name in [*names[::-1], *names[::2], names[-1]]:
-                switched = await keeper.switch(name)
+                switched = await worker.switch(name)
                 assert (switched.ok, switched.point, switched.canary_agreement) == (True, name, 1.0)
-        unknown = await keeper.switch("no-such-point")
+        unknown = await worker.switch("no-such-point")
         assert not unknown.ok
         assert unknown.point == names[-1]
-        assert (await keeper.switch("full")).ok
+        assert (await worker.switch("full")).ok
         client.stopping = True
         await load
         after = await asyncio.to_thread(ask, listeners)
-        await keeper.stop()
+        await worker.stop()
         await running
     assert client.summary.served > LEAST_SERVED
     assert (client.summary.failed, client.summary.retried) == (0, 0)
@@ -96,14 +97,14 @@ def test_endpoint_refuses_bad_requests_and_goes_on(listeners: Listeners) -> None
 
 
 async def make_every_mistake(listeners: Listeners) -> None:
-    keeper = WorkerKeeper(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
-    running = asyncio.create_task(keeper.run())
+    worker = WorkerProcess(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", lambda _: None)
+    running = asyncio.create_task(worker.run())
     async with asyncio.timeout(60):
-        await keeper.wait_ready()
+        await worker.wait_ready()
         answers = await asyncio.to_thread(send_bad_requests, listeners)
         good = await asyncio.to_thread(ask, listeners)
-        served = await keeper.report()
-        await keeper.stop()
+        served = await worker.report()
+        await worker.stop()
         await running
     for (status, body), words in zip(answers, BAD_ANSWERS, strict=True):
         assert status == words[0]

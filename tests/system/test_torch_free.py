@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, rungs
 
-from tidegate.supervisor.keeper import WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker_process import WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 pytestmark = [
     pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]"),
@@ -30,16 +31,16 @@ def test_torch_is_mapped_only_by_engines_that_need_it(
     listeners: Listeners, engine: str, loads_torch: bool
 ) -> None:
     async def scenario() -> str:
-        keeper = WorkerKeeper(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", lambda _: None)
-        running = asyncio.create_task(keeper.run())
+        worker = WorkerProcess(WorkerSpec(BUNDLE, engine, listeners.sockets), "full", lambda _: None)
+        running = asyncio.create_task(worker.run())
         try:
-            await keeper.wait_ready()
+            await worker.wait_ready()
             for name in rungs(engine)[::-1]:
-                switched = await keeper.switch(name)
+                switched = await worker.switch(name)
                 assert switched.ok, switched
-            return await asyncio.to_thread(Path(f"/proc/{keeper.pid}/maps").read_text)
+            return await asyncio.to_thread(Path(f"/proc/{worker.pid}/maps").read_text)
         finally:
-            await keeper.stop()
+            await worker.stop()
             await asyncio.wait_for(running, 20)
 
     maps = asyncio.run(asyncio.wait_for(scenario(), 90))

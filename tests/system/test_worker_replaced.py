@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from agent_process import BELOW_FULL, BUNDLE, ENGINE
 
-from tidegate.supervisor import keeper as keeping
-from tidegate.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
+from tidegate.supervisor import worker_process
 from tidegate.supervisor.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 
 
 @pytest.fixture
@@ -25,35 +26,35 @@ def listeners(tmp_path: Path) -> Iterator[Listeners]:
 @asynccontextmanager
 async def kept(
     listeners: Listeners, ended: "asyncio.Queue[WorkerEnded]", memory_limit_bytes: int | None = None
-) -> AsyncIterator[WorkerKeeper]:
-    """A keeper with its worker, and an end to both."""
+) -> AsyncIterator[WorkerProcess]:
+    """A running worker, ended afterwards."""
     spec = WorkerSpec(BUNDLE, ENGINE, listeners.sockets, memory_limit_bytes=memory_limit_bytes)
-    keeper = WorkerKeeper(spec, "full", ended.put_nowait)
-    running = asyncio.create_task(keeper.run())
+    worker = WorkerProcess(spec, "full", ended.put_nowait)
+    running = asyncio.create_task(worker.run())
     async with asyncio.timeout(60):
-        await keeper.wait_ready()
-        yield keeper
-        await keeper.stop()
+        await worker.wait_ready()
+        yield worker
+        await worker.stop()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-def pid_of(keeper: WorkerKeeper) -> int:
-    assert keeper.pid is not None
-    return keeper.pid
+def pid_of(worker: WorkerProcess) -> int:
+    assert worker.pid is not None
+    return worker.pid
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "PING_EVERY_S", 0.2)
-    monkeypatch.setattr(keeping, "PONG_DEADLINE_S", 1.0)
+    monkeypatch.setattr(worker_process, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(worker_process, "PONG_DEADLINE_S", 1.0)
 
     async def hang() -> WorkerEnded:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
-        async with kept(listeners, ended) as keeper:
-            os.kill(pid_of(keeper), signal.SIGSTOP)
+        async with kept(listeners, ended) as worker:
+            os.kill(pid_of(worker), signal.SIGSTOP)
             end = await ended.get()
-            await keeper.wait_ready()
-            await keeper.ping(20)
+            await worker.wait_ready()
+            await worker.ping(20)
             return end
 
     end = asyncio.run(hang())
@@ -62,7 +63,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(listeners: Listeners, monkey
 
 
 def test_a_worker_over_its_memory_limit_is_killed(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(worker_process, "PING_EVERY_S", 0.2)
 
     async def outgrow() -> WorkerEnded:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
@@ -75,13 +76,13 @@ def test_a_worker_over_its_memory_limit_is_killed(listeners: Listeners, monkeypa
 def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -> None:
     async def die_twice() -> list[WorkerEnded]:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
-        async with kept(listeners, ended) as keeper:
-            assert (await keeper.switch(BELOW_FULL)).ok
+        async with kept(listeners, ended) as worker:
+            assert (await worker.switch(BELOW_FULL)).ok
             ends = []
             for _ in range(2):
-                os.kill(pid_of(keeper), signal.SIGKILL)
+                os.kill(pid_of(worker), signal.SIGKILL)
                 ends.append(await ended.get())
-                await keeper.wait_ready()
+                await worker.wait_ready()
             return ends
 
     first, second = asyncio.run(die_twice())
@@ -92,9 +93,9 @@ def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -
 def test_a_worker_ends_when_its_supervisor_is_gone(listeners: Listeners) -> None:
     async def orphan() -> None:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
-        async with kept(listeners, ended) as keeper:
-            assert keeper._writer is not None
-            keeper._writer.close()
+        async with kept(listeners, ended) as worker:
+            assert worker._channel is not None
+            worker._channel.close()
             assert (await ended.get()).reason == "it ended with code 0"
 
     asyncio.run(orphan())

@@ -1,1 +1,1 @@
-"""The first process: drivers, policy, MQTT and the worker's keeper. Never imports torch."""
+"""The first process: drivers, policy, MQTT and the worker process. Never imports torch."""

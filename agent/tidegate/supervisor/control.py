@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
-from tidegate.messages import REASON_LIMIT, Served, Standing, Switched
+from tidegate.messages import REASON_LIMIT, AdmissionState, Served, Switched
 from tidegate.models.ladder import Ladder
 from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState, Decision
@@ -17,12 +18,36 @@ from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
 from tidegate.shortened import shortened
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.events import Event, EventKind
-from tidegate.supervisor.keeper import WorkerDown, WorkerKeeper
+from tidegate.supervisor.worker_channel import WorkerDown
 from tidegate_drivers.reading import POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot
-from tidegate_drivers.sampler import Sampler
 
 QUARANTINE_S = 60.0
 """How long a point that failed its canaries is left alone; the next failure doubles it."""
+
+
+class SwitchableWorker(Protocol):
+    """What the control loop needs of a worker."""
+
+    @property
+    def point(self) -> str:
+        """The operating point that the worker is at."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The points that its engine can't run, by name, each with the reason."""
+
+    async def switch(self, point: str) -> Switched:
+        """Move to another point. Raises WorkerDown."""
+
+    def set_admission(self, state: AdmissionState) -> None:
+        """Say what to let in, and whether the policy is satisfied."""
+
+
+class Sensors(Protocol):
+    """What the control loop needs of the drivers."""
+
+    def snapshot(self) -> Snapshot:
+        """The device's readings as they are now; never waits for a sensor."""
 
 
 class Control:
@@ -33,8 +58,8 @@ class Control:
         *,
         ladder: Ladder,
         policy: Policy,
-        keeper: WorkerKeeper,
-        sampler: Sampler,
+        worker: SwitchableWorker,
+        sensors: Sensors,
         drift: DriftRecord,
         inputs: Callable[[], Mapping[str, Reading]] = dict,
         emit: Callable[[Event], None],
@@ -45,13 +70,13 @@ class Control:
         self.decision: Decision | None = None
         self.switches = 0
         self._ladder = ladder
-        self._keeper = keeper
-        self._sampler = sampler
+        self._worker = worker
+        self._sensors = sensors
         self._drift = drift
         self._inputs = inputs
         self._emit = emit
         self._clock = clock
-        self._state = ControlState(keeper.point, learned=Learned.from_prior(prior))
+        self._state = ControlState(worker.point, learned=Learned.from_prior(prior))
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
@@ -89,14 +114,14 @@ class Control:
 
     def explanation(self, obstacles: Mapping[str, str]) -> Explanation:
         """What the next step would decide, and what would change it; `obstacles` are why settings are not made."""
-        before = replace(self._state, point=self._keeper.point)
+        before = replace(self._state, point=self._worker.point)
         now = datetime.now().astimezone()
         device = Circumstances(obstacles, self._left_out())
         return explain(self.snapshot(), self.policy, self._usable(), before, now, device)
 
     def snapshot(self) -> Snapshot:
         """All readings: of the device, of serving, and from outside."""
-        snapshot = self._sampler.snapshot()
+        snapshot = self._sensors.snapshot()
         return Snapshot(snapshot.at, {**snapshot.readings, **self._serving, **self._inputs()})
 
     async def step(self) -> bool:
@@ -105,13 +130,13 @@ class Control:
             return await self._step()
 
     async def _step(self) -> bool:
-        before = replace(self._state, point=self._keeper.point)
+        before = replace(self._state, point=self._worker.point)
         now = datetime.now().astimezone()
         snapshot = self.snapshot()
         decision = _brief(decide(snapshot, self.policy, self._usable(), before, now))
         self._announce(decision)
         self.decision = decision
-        self._keeper.stand(_standing(decision, self.policy, snapshot))
+        self._worker.set_admission(_admission_state(decision, self.policy, snapshot))
         if not decision.changes(before):
             self._state = decision.state
             return True
@@ -126,9 +151,9 @@ class Control:
 
     async def _switch(self, decision: Decision, before: ControlState) -> bool:
         try:
-            switched = await self._keeper.switch(decision.point)
+            switched = await self._worker.switch(decision.point)
         except WorkerDown:
-            return False  # the keeper reports the worker's end; the next step decides again
+            return False  # the worker's end is reported; the next step decides again
         if not switched.ok:
             self._isolate(decision.point)
             text = f"stays at {switched.point}: {switched.reason}"
@@ -162,7 +187,7 @@ class Control:
     @property
     def runnable(self) -> Ladder:
         """The ladder without points that the engine refuses: what a policy may name here."""
-        return Ladder(tuple(point for point in self._ladder.points if point.name not in self._keeper.refused))
+        return Ladder(tuple(point for point in self._ladder.points if point.name not in self._worker.refused))
 
     def _usable(self) -> Ladder:
         """The ladder without points that the engine refuses, those in quarantine and drifted ones.
@@ -176,8 +201,8 @@ class Control:
             if rung == 0
             or (
                 point.name not in self._drift.demotions
-                and point.name not in self._keeper.refused
-                and (point.name == self._keeper.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
+                and point.name not in self._worker.refused
+                and (point.name == self._worker.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
             )
         )
         return Ladder(kept)
@@ -187,8 +212,8 @@ class Control:
         usable, now = {point.name for point in self._usable().points}, self._clock()
         left_out = {}
         for name in (point.name for point in self._ladder.points if point.name not in usable):
-            if name in self._keeper.refused:
-                left_out[name] = self._keeper.refused[name]
+            if name in self._worker.refused:
+                left_out[name] = self._worker.refused[name]
             elif name in self._drift.demotions:
                 left_out[name] = f"it {self._drift.demotions[name].because}"
             else:
@@ -207,10 +232,10 @@ def _brief(decision: Decision) -> Decision:
     return replace(decision, reason=shortened(decision.reason, REASON_LIMIT), held_back=held_back)
 
 
-def _standing(decision: Decision, policy: Policy, snapshot: Snapshot) -> Standing:
+def _admission_state(decision: Decision, policy: Policy, snapshot: Snapshot) -> AdmissionState:
     refuse = decision.paused or (not decision.fits and policy.no_fit is NoFit.REFUSE)
     plain = decision.fits and not refuse and decision.limit == NO_LIMIT
-    return Standing(
+    return AdmissionState(
         fits=decision.fits,
         refuse=refuse,
         reason="" if plain else decision.reason,

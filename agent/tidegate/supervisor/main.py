@@ -16,13 +16,13 @@ from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
 from tidegate.policy.store import PolicyStore
 from tidegate.supervisor import state_directory
+from tidegate.supervisor.app import Supervisor
 from tidegate.supervisor.journal import Observer
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
 from tidegate.supervisor.left_over import end_left_over
 from tidegate.supervisor.listeners import ListenerError, open_listeners
 from tidegate.supervisor.pushed_policy import Reader, first_policy
-from tidegate.supervisor.service import Supervisor
 from tidegate.supervisor.state_directory import InUseError, session_number
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool

@@ -13,10 +13,7 @@ from tidegate.policy.policy import Policy
 from tidegate.policy.schema import load_layers
 from tidegate.policy.store import PolicyStore, StoredPolicy, digest_of
 from tidegate.shortened import shortened
-from tidegate.telemetry.reported import PolicyState
-
-REASON_LIMIT = 4000
-"""Characters of a reason: it travels in `reported` and in an event, and brokers bound what they take."""
+from tidegate.supervisor.update_result import REASON_LIMIT, RolledBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class First:
 
     running: Running
     local: Running
-    given_up: tuple[PolicyState, ...] = ()
+    given_up: tuple[RolledBack, ...] = ()
 
 
 def first_policy(store: PolicyStore, reader: Reader) -> First:
@@ -85,7 +82,7 @@ def first_policy(store: PolicyStore, reader: Reader) -> First:
     Raises DocumentError for the local one alone.
     """
     local = reader.local()
-    given_up: list[PolicyState] = []
+    given_up: list[RolledBack] = []
     for stored in (store.accepted, store.previous):
         if stored is None or stored.version < local.policy.version:
             continue
@@ -93,5 +90,5 @@ def first_policy(store: PolicyStore, reader: Reader) -> First:
         if isinstance(running, Running):
             return First(running, local, tuple(given_up))
         reason = shortened(f"it no longer loads, the one before it runs: {running}", REASON_LIMIT)
-        given_up.append(PolicyState(stored.version, stored.digest, "rolled_back", reason))
+        given_up.append(RolledBack(stored.version, stored.digest, reason))
     return First(local, local, tuple(given_up))

@@ -24,7 +24,7 @@ from tidegate.worker.connections import Connections
 from tidegate.worker.control import ControlChannel
 from tidegate.worker.endpoint import Endpoint, ModelCard
 from tidegate.worker.expected_bundle import OtherBundle, open_expected
-from tidegate.worker.lane import Lane
+from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.open_files import connection_limit, files_in_use, raise_file_limit
 from tidegate.worker.protocol import Interface
 from tidegate.worker.server import Server
@@ -89,15 +89,15 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     except (BundleError, UnknownEngine, UnsupportedPoint) as error:
         _say_unable(arguments.control_fd, error)
         sys.exit(os.EX_UNAVAILABLE)
-    lane = Lane(variant)
-    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
+    queue = InferenceQueue(variant)
+    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, queue)
     endpoint = Endpoint(
         ModelCard(
             name=bundle.model,
             interface=Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits"),
             output_shape=(len(bundle.labels),),
         ),
-        lane,
+        queue,
         shadow,
     )
     connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
@@ -109,7 +109,7 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
         writer,
         bundle=bundle,
         engine=engine,
-        lane=lane,
+        queue=queue,
         endpoint=endpoint,
         shadow=shadow,
         takes_connections=lambda: server.takes_connections,
@@ -122,7 +122,7 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
-    lane.close()
+    queue.close()
     if commanded.done():
         commanded.result()
 

@@ -35,7 +35,7 @@ DEADLINES_S = {
     Stage.KEPT: KEPT_S,
     Stage.CLOSING: UNREAD_S,
 }
-"""From the beginning of the stage, whatever trickles in meanwhile. An answer's time is the lane's matter."""
+"""From the beginning of the stage, whatever trickles in meanwhile. An answer's time is the queue's matter."""
 
 UNFINISHED_SHARE = 0.25
 """Of all places. Requests on their way may take this many before the next one to go is one of them."""

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
 from tidegate.engines.memory import return_freed
 from tidegate.messages import (
+    AdmissionState,
     Ping,
     Pong,
     Report,
-    Standing,
     Stop,
     Switch,
     Switched,
@@ -27,7 +27,7 @@ from tidegate.models.bundle import Bundle
 from tidegate.models.errors import BundleError
 from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.idle import IdleMemory
-from tidegate.worker.lane import Lane
+from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.shadow import Shadow
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ControlChannel:
         *,
         bundle: Bundle,
         engine: Engine,
-        lane: Lane,
+        queue: InferenceQueue,
         endpoint: Endpoint,
         shadow: Shadow,
         takes_connections: Callable[[], bool],
@@ -55,7 +55,7 @@ class ControlChannel:
         self._writer = writer
         self._bundle = bundle
         self._engine = engine
-        self._lane = lane
+        self._queue = queue
         self._endpoint = endpoint
         self._shadow = shadow
         self._takes_connections = takes_connections
@@ -82,21 +82,21 @@ class ControlChannel:
     async def _handle(self, message: ToWorker) -> None:
         match message:
             case Ping(id=ping_id):
-                await asyncio.wrap_future(self._lane.call(lambda: None))
+                await asyncio.wrap_future(self._queue.call(lambda: None))
                 if not self._takes_connections():
-                    log.error("no answer to the supervisor's ping: nobody gets in, a new worker is needed")
+                    log.error("no answer to the supervisor's ping: no connection gets in, a new worker is needed")
                     return
                 self._writer.write(encode(Pong(ping_id)))
             case Report(id=report_id):
                 served = replace(
-                    self._lane.report(report_id),
+                    self._queue.report(report_id),
                     turned_away=self._endpoint.take_turned_away(),
                     shadow=self._shadow.take(),
                 )
                 self._idle_memory.after(served)
                 self._writer.write(encode(served))
-            case Standing():
-                self._endpoint.standing = message
+            case AdmissionState():
+                self._endpoint.admission_state = message
             case Switch():
                 async with self._switching:
                     self._writer.write(encode(await self._switch(message)))
@@ -122,7 +122,7 @@ class ControlChannel:
             variant.release()
             reason = f"{point.name} answered {agreement:.0%} of the canaries as recorded, all are needed"
             return self._kept(message.id, reason, agreement)
-        switch_ms = await asyncio.wrap_future(self._lane.swap(variant))
+        switch_ms = await asyncio.wrap_future(self._queue.swap(variant))
         return Switched(message.id, True, point.name, prepare_ms, switch_ms, agreement)
 
     def _canary_agreement(self, variant: Variant) -> float:
@@ -130,4 +130,4 @@ class ControlChannel:
         return self._canaries.agreement(variant.point.name, outputs)
 
     def _kept(self, switch_id: int, reason: str, agreement: float | None = None) -> Switched:
-        return Switched(switch_id, False, self._lane.point.name, 0.0, 0.0, agreement, reason)
+        return Switched(switch_id, False, self._queue.point.name, 0.0, 0.0, agreement, reason)

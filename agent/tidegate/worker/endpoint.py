@@ -1,4 +1,4 @@
-"""The inference endpoint: HTTP in, the lane's answers out, each with its operating point and certified risk."""
+"""The inference endpoint: HTTP in, the queue's answers out, each with its operating point and certified risk."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tidegate import __version__
-from tidegate.messages import Standing
+from tidegate.messages import AdmissionState
 from tidegate.worker.admission import Admission, TooMuch
 from tidegate.worker.bodies import Bodies, BodyRefused, closing
-from tidegate.worker.lane import Lane, LaneAnswer, LaneFull
+from tidegate.worker.inference_queue import InferenceQueue, QueueAnswer, QueueFull
 from tidegate.worker.protocol import BadRequest, Interface, read_request, reply
 from tidegate.worker.shadow import Shadow
 
@@ -45,12 +45,12 @@ class ModelCard:
 
 
 class Endpoint:
-    """Serves one model; `standing` is what the supervisor last said of the policy."""
+    """Serves one model; `admission_state` is what the supervisor last said of the policy."""
 
-    def __init__(self, card: ModelCard, lane: Lane, shadow: Shadow) -> None:
-        self.standing = Standing(fits=True, refuse=False, reason="")
+    def __init__(self, card: ModelCard, queue: InferenceQueue, shadow: Shadow) -> None:
+        self.admission_state = AdmissionState(fits=True, refuse=False, reason="")
         self._card = card
-        self._lane = lane
+        self._queue = queue
         self._admission = Admission()
         self._shadow = shadow
         largest = card.interface.max_body_bytes
@@ -83,9 +83,9 @@ class Endpoint:
         return JSONResponse({"live": True})
 
     async def _ready(self, _request: Request) -> Response:
-        standing = self.standing
-        if standing.lets_nothing_in:
-            return JSONResponse({"ready": False, "error": standing.reason}, status_code=503)
+        admission_state = self.admission_state
+        if admission_state.lets_nothing_in:
+            return JSONResponse({"ready": False, "error": admission_state.reason}, status_code=503)
         return JSONResponse({"ready": True})
 
     async def _not_found(self, request: Request, _missing: Exception) -> Response:
@@ -109,29 +109,29 @@ class Endpoint:
         return JSONResponse({"name": card.name, "platform": "tidegate", "inputs": [taken], "outputs": [given]})
 
     async def _infer(self, request: Request) -> Response:
-        standing = self.standing
-        if standing.refuse:
+        admission_state = self.admission_state
+        if admission_state.refuse:
             self._turned_away += 1
-            return _error(503, standing.reason, closing(request))
+            return _error(503, admission_state.reason, closing(request))
         try:
-            return await self._answer(request, standing)
+            return await self._answer(request, admission_state)
         except ClientDisconnect:
             log.info("a client left before its request was whole")
             return Response(status_code=400)  # to nobody
-        except (BadRequest, BodyRefused, TooMuch, LaneFull) as refusal:
+        except (BadRequest, BodyRefused, TooMuch, QueueFull) as refusal:
             self._turned_away += isinstance(refusal, TooMuch)
-            return _refused(refusal, standing)
+            return _refused(refusal, admission_state)
 
-    async def _answer(self, request: Request, standing: Standing) -> Response:
+    async def _answer(self, request: Request, admission_state: AdmissionState) -> Response:
         interface = self._card.interface
         with self._bodies.hold() as held:
             body = await held.read(request)
             parsed, batch = await self._aside_if(len(body) > QUICK_BYTES, lambda: read_request(body, interface))
             held.resize(batch.nbytes)
-            with self._admission.enter(standing.rate_hz, standing.concurrency):
-                answered = await asyncio.wrap_future(self._lane.infer(batch))
-            self._shadow.consider(batch, answered, standing.shadow_share)
-            outputs, parameters = answered.answer.outputs, _parameters(answered, standing)
+            with self._admission.enter(admission_state.rate_hz, admission_state.concurrency):
+                answered = await asyncio.wrap_future(self._queue.infer(batch))
+            self._shadow.consider(batch, answered, admission_state.shadow_share)
+            outputs, parameters = answered.answer.outputs, _parameters(answered, admission_state)
             return await self._aside_if(
                 outputs.size > QUICK_VALUES,
                 lambda: JSONResponse(
@@ -146,19 +146,19 @@ class Endpoint:
         return function()
 
 
-def _parameters(answered: LaneAnswer, standing: Standing) -> dict[str, str | float | bool]:
+def _parameters(answered: QueueAnswer, admission_state: AdmissionState) -> dict[str, str | float | bool]:
     """What every reply carries. A point without a certificate has no `certified_risk` rather than a 0."""
     parameters: dict[str, str | float | bool] = {
         "operating_point": answered.point.name,
         "skip_ratio": round(answered.answer.skip_ratio, 4),
-        "policy_fits": standing.fits,
+        "policy_fits": admission_state.fits,
     }
     if answered.point.certificate is not None:
         parameters["certified_risk"] = answered.point.certificate.alpha
     return parameters
 
 
-def _refused(refusal: BadRequest | BodyRefused | TooMuch | LaneFull, standing: Standing) -> Response:
+def _refused(refusal: BadRequest | BodyRefused | TooMuch | QueueFull, admission_state: AdmissionState) -> Response:
     match refusal:
         case BadRequest():
             return _error(400, str(refusal))
@@ -166,8 +166,8 @@ def _refused(refusal: BadRequest | BodyRefused | TooMuch | LaneFull, standing: S
             return _error(refusal.status, str(refusal), refusal.headers)
         case TooMuch():
             retry_after = {"Retry-After": str(math.ceil(refusal.retry_after_s))}
-            return _error(429, f"{refusal}; {standing.reason}", retry_after)
-        case LaneFull():
+            return _error(429, f"{refusal}; {admission_state.reason}", retry_after)
+        case QueueFull():
             return _error(503, str(refusal), {"Retry-After": "1"})
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tidegate.engines.engine import Array
 
 MAX_SAMPLES = 64
-"""Samples in one request: a bigger batch would hold up everybody else in the lane."""
+"""Samples in one request: a bigger batch would hold up everybody else in the queue."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of a whole batch; a model whose single sample needs more may have that one."""
 VALUE_BYTES = 32

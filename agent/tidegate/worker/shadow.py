@@ -9,33 +9,33 @@ from tidegate.engines.engine import Array, Engine, UnsupportedPoint, Variant
 from tidegate.messages import ShadowCount
 from tidegate.models.comparing import differ
 from tidegate.models.ladder import Compared, Comparison, OperatingPoint
-from tidegate.worker.lane import Lane, LaneAnswer
+from tidegate.worker.inference_queue import InferenceQueue, QueueAnswer
 
 log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Runs in the lane, after the reply has its answer: shadowed requests cost the next one time, not this one."""
+    """Runs in the queue after the reply has its answer: shadowed requests cost the next one time, not this one."""
 
     def __init__(
         self,
         engine: Engine,
         full: OperatingPoint,
         comparison: Comparison,
-        lane: Lane,
+        queue: InferenceQueue,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Answers are held against each other by the `comparison` that the ladder was certified with."""
         self._engine = engine
         self._full = full
         self._comparison = comparison
-        self._lane = lane
+        self._queue = queue
         self._chance = chance
         self._variant: Variant | None = None
         self._counts: dict[str, tuple[int, int]] = {}
         self._said_blind = False
 
-    def consider(self, batch: Array, answered: LaneAnswer, share: float) -> "Future[None] | None":
+    def consider(self, batch: Array, answered: QueueAnswer, share: float) -> "Future[None] | None":
         """Compare this answer with the full model's, for `share` of the answers; gives what was queued, if so."""
         if answered.point.name == self._full.name:
             return None
@@ -43,15 +43,15 @@ class Shadow:
             self._say_blind()
             return None
         if share <= 0.0:
-            return self._lane.call(self._release) if self._variant is not None else None
-        return self._lane.call(lambda: self._compare(batch, answered)) if self._chance() < share else None
+            return self._queue.call(self._release) if self._variant is not None else None
+        return self._queue.call(lambda: self._compare(batch, answered)) if self._chance() < share else None
 
     def take(self) -> tuple[ShadowCount, ...]:
         """What was counted since the last call."""
         counts, self._counts = self._counts, {}
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
-    def _compare(self, batch: Array, answered: LaneAnswer) -> None:
+    def _compare(self, batch: Array, answered: QueueAnswer) -> None:
         try:
             if self._variant is None:
                 self._variant = self._engine.prepare(self._full)

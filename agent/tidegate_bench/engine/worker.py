@@ -24,7 +24,6 @@ from tidegate.models.graph_file import graphs_sha256
 from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision
 from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
-from tidegate.supervisor.keeper import WorkerDown, WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import open_listeners
 from tidegate_bench.engine.peers import open_engine
 from tidegate_bench.engine.steady_client import SteadyClient
@@ -144,28 +143,28 @@ async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) 
     spec = WorkerSpec(bundle, engine, listeners.sockets, directory / "cache")
     try:
         # The first start makes what is kept for the next; the next is what a device mostly sees.
-        async with _worker(spec) as keeper:
+        async with _worker(spec) as worker:
             for point in ("full", "int8"):
-                await _switch(keeper, point)
-        async with _worker(spec) as keeper:
+                await _switch(worker, point)
+        async with _worker(spec) as worker:
             await asyncio.sleep(extent.settle_s)
-            idle = await _resident_mib(keeper)
+            idle = await _resident_mib(worker)
             with SteadyClient(path, open_bundle(bundle)) as first:
                 await asyncio.sleep(extent.settle_s)
-                small = await _resident_mib(keeper)
-            silent = await _silent_mib(keeper, extent)
+                small = await _resident_mib(worker)
+            silent = await _silent_mib(worker, extent)
             with SteadyClient(path, open_bundle(bundle)) as client:
                 there_and_back: dict[str, float] = {}
                 pauses = []
                 for point in ("full", "int8") * extent.round_trips:
-                    pauses.append((await client.through(_switch(keeper, point))).switch_ms)
+                    pauses.append((await client.through(_switch(worker, point))).switch_ms)
                     await asyncio.sleep(extent.settle_s)
-                    there_and_back[point] = await _resident_mib(keeper)
-            silent_again = await _silent_mib(keeper, extent)
+                    there_and_back[point] = await _resident_mib(worker)
+            silent_again = await _silent_mib(worker, extent)
         keeping = replace(spec, keep_bytes=KEEP_ALL)
-        async with _worker(keeping) as keeper:
+        async with _worker(keeping) as worker:
             prepares = [
-                (await _switch(keeper, point)).prepare_ms for point in ("full", "int8") * extent.round_trips
+                (await _switch(worker, point)).prepare_ms for point in ("full", "int8") * extent.round_trips
             ]
     finally:
         listeners.close()
@@ -186,41 +185,41 @@ async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) 
 
 
 @asynccontextmanager
-async def _worker(spec: WorkerSpec) -> AsyncIterator[WorkerKeeper]:
-    keeper = WorkerKeeper(spec, "int8", lambda _: None)
-    running = asyncio.create_task(keeper.run())
+async def _worker(spec: WorkerSpec) -> AsyncIterator[WorkerProcess]:
+    worker = WorkerProcess(spec, "int8", lambda _: None)
+    running = asyncio.create_task(worker.run())
     try:
-        await asyncio.wait_for(keeper.wait_ready(), 120)
-        yield keeper
+        await asyncio.wait_for(worker.wait_ready(), 120)
+        yield worker
     finally:
-        await keeper.stop()
+        await worker.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(running, 20)
 
 
-async def _switch(keeper: WorkerKeeper, point: str) -> Switched:
-    switched = await keeper.switch(point)
+async def _switch(worker: WorkerProcess, point: str) -> Switched:
+    switched = await worker.switch(point)
     if not switched.ok:
         raise WorkerDown(f"the worker stays where it is: {switched.reason}")
     return switched
 
 
-async def _silent_mib(keeper: WorkerKeeper, extent: Extent) -> float:
+async def _silent_mib(worker: WorkerProcess, extent: Extent) -> float:
     """When nobody has asked for two of the reports that a supervisor asks for."""
     for _ in range(2):
-        await keeper.report()
+        await worker.report()
     await asyncio.sleep(extent.settle_s)
-    return await _resident_mib(keeper)
+    return await _resident_mib(worker)
 
 
-async def _resident_mib(keeper: WorkerKeeper) -> float:
+async def _resident_mib(worker: WorkerProcess) -> float:
     """The median of some readings: while requests come, one reading differs from the next by up to 10 MiB."""
     readings = []
     for _ in range(_READINGS):
         await asyncio.sleep(_BETWEEN_READINGS_S)
-        if keeper.pid is None:
+        if worker.pid is None:
             raise WorkerDown("the worker ended")
-        readings.append(float(psutil.Process(keeper.pid).memory_info().rss) / 2**20)
+        readings.append(float(psutil.Process(worker.pid).memory_info().rss) / 2**20)
     return median(readings)
 
 

@@ -37,7 +37,7 @@ WHEN = {
 HOLD = WHEN.keys() - {"thermal_pressure"}  # the laptop of the tree is nominal
 
 
-class Keeper:
+class Worker:
     """Only says where the worker is."""
 
     point = LADDER.full.name
@@ -71,8 +71,8 @@ def test_every_condition_is_known_on_a_laptop(sampler, tmp_path):
     control = Control(
         ladder=LADDER,
         policy=policy,
-        keeper=Keeper(),
-        sampler=sampler,
+        worker=Worker(),
+        sensors=sampler,
         drift=drift,
         inputs=inputs.readings,
         emit=events.append,

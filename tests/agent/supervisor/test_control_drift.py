@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate.messages import Served, ShadowCount, Standing, Switched
+from tidegate.messages import AdmissionState, Served, ShadowCount, Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 from tidegate.policy.policy import DriftGuard, Policy
@@ -20,16 +20,16 @@ TEXT = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use:
 TEXT += "drift_guard: {share: 2 %}\ndwell: {down: 0 s, up: 0 s}\n"
 
 
-class Keeper:
+class Worker:
     """Follows every switch, and remembers what it was told."""
 
     def __init__(self) -> None:
         self.point = LADDER.full.name
         self.refused: dict[str, str] = {}
-        self.standings: list[Standing] = []
+        self.admissions: list[AdmissionState] = []
 
-    def stand(self, standing: Standing) -> None:
-        self.standings.append(standing)
+    def set_admission(self, state: AdmissionState) -> None:
+        self.admissions.append(state)
 
     async def switch(self, point: str) -> Switched:
         self.point = point
@@ -49,15 +49,15 @@ def served(*shadow: ShadowCount) -> Served:
 
 
 def test_a_drifted_point_is_left_and_not_used_again(tmp_path: Path) -> None:
-    keeper, events = Keeper(), list[Event]()
+    worker, events = Worker(), list[Event]()
     policy: Policy = load_policy(TEXT, "p")
     assert policy.drift_guard == DriftGuard(0.02, 60.0)
     drift = DriftRecord(tmp_path, "b", LADDER, events.append)
     control = Control(
         ladder=LADDER,
         policy=policy,
-        keeper=keeper,  # type: ignore[arg-type]
-        sampler=Sensors(),  # type: ignore[arg-type]
+        worker=worker,
+        sensors=Sensors(),
         drift=drift,
         emit=events.append,
     )
@@ -65,16 +65,16 @@ def test_a_drifted_point_is_left_and_not_used_again(tmp_path: Path) -> None:
     async def go() -> None:
         for _ in LADDER.points:
             await control.step()
-        drifted = keeper.point
+        drifted = worker.point
         assert drifted != LADDER.full.name
-        assert keeper.standings[-1].shadow_share == 0.02
+        assert worker.admissions[-1].shadow_share == 0.02
         control.note_served(served(ShadowCount(drifted, 50, 1)))
         await control.step()
-        assert keeper.point == drifted
+        assert worker.point == drifted
         control.note_served(served(ShadowCount(drifted, 100, 60)))
         control.note_served(served(ShadowCount(drifted, 100, 60), ShadowCount("gone", 9, 9)))
         await control.step()
-        assert keeper.point != drifted
+        assert worker.point != drifted
         faults = [event for event in events if event.kind is EventKind.FAULT]
         assert [fault.text for fault in faults] == [
             f"{drifted} is demoted: it disagreed with the full model on 61 of 150, allowed are "
@@ -88,8 +88,8 @@ def test_what_was_asked_becomes_readings_also_what_was_turned_away(tmp_path: Pat
     control = Control(
         ladder=LADDER,
         policy=load_policy(TEXT.replace("use: cheapest", "use: full") + "rules: []\n", "p"),
-        keeper=Keeper(),  # type: ignore[arg-type]
-        sampler=Sensors(),  # type: ignore[arg-type]
+        worker=Worker(),
+        sensors=Sensors(),
         drift=DriftRecord(tmp_path, "b", LADDER, lambda _: None),
         inputs=lambda: {"input/people": Reading(3.0, Unit.COUNT, 0.0, Provenance.ESTIMATED, "test")},
         emit=lambda _: None,

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate.messages import Standing, Switched
+from tidegate.messages import AdmissionState, Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory
@@ -19,7 +19,7 @@ LADDER = Ladder((FULL, replace(LOWER, name="foreign", engine="packed"), replace(
 POLICY = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: cheapest}\n"
 
 
-class Keeper:
+class Worker:
     """A worker with an engine of its own, which would also refuse the switch itself."""
 
     def __init__(self, refused: dict[str, str]) -> None:
@@ -27,7 +27,7 @@ class Keeper:
         self.refused = refused
         self.asked: list[str] = []
 
-    def stand(self, standing: Standing) -> None:
+    def set_admission(self, state: AdmissionState) -> None:
         """As the real one."""
 
     async def switch(self, point: str) -> Switched:
@@ -43,31 +43,31 @@ class NoSensors:
         return Snapshot(0.0, {})
 
 
-def control(keeper: Keeper, directory: Path) -> Control:
+def control(worker: Worker, directory: Path) -> Control:
     return Control(
         ladder=LADDER,
         policy=load_policy(POLICY, "p"),
-        keeper=keeper,  # type: ignore[arg-type]
-        sampler=NoSensors(),  # type: ignore[arg-type]
+        worker=worker,
+        sensors=NoSensors(),
         drift=DriftRecord(directory, "b", LADDER, lambda _: None),
         emit=lambda _: None,
     )
 
 
 def test_the_next_point_down_is_the_next_that_the_engine_runs(tmp_path: Path) -> None:
-    keeper = Keeper({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
-    assert asyncio.run(control(keeper, tmp_path).step())
-    assert keeper.asked == ["own"]
+    worker = Worker({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
+    assert asyncio.run(control(worker, tmp_path).step())
+    assert worker.asked == ["own"]
 
 
 def test_without_a_refusal_it_would_have_been_the_other(tmp_path: Path) -> None:
-    keeper = Keeper({})
-    assert asyncio.run(control(keeper, tmp_path).step())
-    assert keeper.asked == ["foreign"]
+    worker = Worker({})
+    assert asyncio.run(control(worker, tmp_path).step())
+    assert worker.asked == ["foreign"]
 
 
 def test_the_explanation_says_why_a_point_is_off_the_ladder(tmp_path: Path) -> None:
-    keeper = Keeper({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
-    running = control(keeper, tmp_path)
+    worker = Worker({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
+    running = control(worker, tmp_path)
     asyncio.run(running.step())
     assert any("certified on engine packed" in line for line in running.explanation({}).sentences)

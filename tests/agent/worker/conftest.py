@@ -8,7 +8,7 @@ from tidegate.engines.catalog import installed_engines, open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 from tidegate.worker.endpoint import Endpoint, ModelCard
-from tidegate.worker.lane import Lane
+from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.protocol import Interface
 from tidegate.worker.shadow import Shadow
 
@@ -17,8 +17,8 @@ from tidegate.worker.shadow import Shadow
 def endpoint() -> Iterator[Endpoint]:
     bundle = open_bundle(profiles_directory() / "bundles" / "digits")
     engine = open_engine(installed_engines()[0], bundle, None, False)
-    lane = Lane(engine.prepare(bundle.ladder.full))
+    queue = InferenceQueue(engine.prepare(bundle.ladder.full))
     interface = Interface(bundle.input.name, bundle.input.shape, bundle.input.scale, "logits")
-    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, lane)
-    yield Endpoint(ModelCard(bundle.model, interface, (len(bundle.labels),)), lane, shadow)
-    lane.close()
+    shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, queue)
+    yield Endpoint(ModelCard(bundle.model, interface, (len(bundle.labels),)), queue, shadow)
+    queue.close()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from tidegate.messages import Standing
+from tidegate.messages import AdmissionState
 from tidegate.worker.bodies import Bodies, BodyRefused
 from tidegate.worker.endpoint import Endpoint
 
@@ -154,26 +154,26 @@ def test_a_large_batch_is_answered(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "standing",
+    "admission_state",
     [
-        Standing(fits=False, refuse=True, reason="no point is certified below 0.1 %"),
-        Standing(fits=True, refuse=False, reason="paused", rate_hz=0.0),
-        Standing(fits=True, refuse=False, reason="paused", concurrency=0),
+        AdmissionState(fits=False, refuse=True, reason="no point is certified below 0.1 %"),
+        AdmissionState(fits=True, refuse=False, reason="paused", rate_hz=0.0),
+        AdmissionState(fits=True, refuse=False, reason="paused", concurrency=0),
     ],
 )
-def test_who_refuses_everything_is_not_ready(endpoint: Endpoint, standing: Standing) -> None:
-    before = endpoint.standing
+def test_who_refuses_everything_is_not_ready(endpoint: Endpoint, admission_state: AdmissionState) -> None:
+    before = endpoint.admission_state
     try:
         for path in READY:
             assert ask(endpoint, b"", path=path, method="GET").status == 200
-        endpoint.standing = standing
+        endpoint.admission_state = admission_state
         assert ask(endpoint, body_of(GOOD)).status in {429, 503}
         for path in READY:
             reply = ask(endpoint, b"", path=path, method="GET")
-            assert (reply.status, reply.document) == (503, {"ready": False, "error": standing.reason})
+            assert (reply.status, reply.document) == (503, {"ready": False, "error": admission_state.reason})
         assert ask(endpoint, b"", path="/v2/health/live", method="GET").status == 200
     finally:
-        endpoint.standing = before
+        endpoint.admission_state = before
 
 
 def test_every_refusal_has_the_protocols_form(endpoint: Endpoint) -> None:

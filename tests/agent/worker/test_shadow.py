@@ -1,4 +1,4 @@
-"""Shadow runs compare with the full model on the stated share, in the lane, and count by point."""
+"""Shadow runs compare with the full model on the stated share, in the queue, and count by point."""
 
 from concurrent.futures import wait
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tidegate.messages import ShadowCount
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Compared, Comparison, OperatingPoint
 from tidegate.paths import profiles_directory
-from tidegate.worker.lane import Lane
+from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.shadow import Shadow
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
@@ -25,9 +25,9 @@ def batch() -> np.ndarray:
 
 def test_every_answer_is_compared_at_a_share_of_one_and_none_at_zero() -> None:
     engine = open_engine(CHEAPEST.engine, BUNDLE)
-    lane = Lane(engine.prepare(CHEAPEST))
-    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, lane)
-    answered = lane.infer(batch()).result(30)
+    queue = InferenceQueue(engine.prepare(CHEAPEST))
+    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, queue)
+    answered = queue.infer(batch()).result(30)
     assert shadow.consider(batch(), answered, 0.0) is None
     queued = shadow.consider(batch(), answered, 1.0)
     assert queued is not None
@@ -39,20 +39,20 @@ def test_every_answer_is_compared_at_a_share_of_one_and_none_at_zero() -> None:
     released = shadow.consider(batch(), answered, 0.0)
     assert released is not None
     wait([released], timeout=30)
-    lane.close()
+    queue.close()
 
 
 def test_the_share_is_by_chance_and_the_full_model_is_never_its_own_shadow() -> None:
     engine = open_engine(FULL.engine, BUNDLE)
-    lane = Lane(engine.prepare(FULL))
+    queue = InferenceQueue(engine.prepare(FULL))
     chances = iter([0.4, 0.6])
-    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, lane, lambda: next(chances))
-    answered = lane.infer(batch()).result(30)
+    shadow = Shadow(engine, FULL, BUNDLE.calibration.comparison, queue, lambda: next(chances))
+    answered = queue.infer(batch()).result(30)
     assert shadow.consider(batch(), answered, 1.0) is None
     other = replace(answered, point=CHEAPEST)
     assert shadow.consider(batch(), other, 0.5) is not None
     assert shadow.consider(batch(), other, 0.5) is None
-    lane.close()
+    queue.close()
 
 
 class Regressor:
@@ -87,25 +87,25 @@ class Regressor:
 )
 def test_one_output_is_compared_as_the_ladder_was_certified(comparison: Comparison, apart: int) -> None:
     engine = Regressor()
-    lane = Lane(engine.prepare(CHEAPEST))
-    shadow = Shadow(engine, FULL, comparison, lane)
+    queue = InferenceQueue(engine.prepare(CHEAPEST))
+    shadow = Shadow(engine, FULL, comparison, queue)
     inputs = np.array([[1.0, 1.0], [2.0, 2.5], [9.0, 9.0]], np.float32)
-    queued = shadow.consider(inputs, lane.infer(inputs).result(30), 1.0)
+    queued = shadow.consider(inputs, queue.infer(inputs).result(30), 1.0)
     assert queued is not None
     wait([queued], timeout=30)
     assert shadow.take() == (ShadowCount(CHEAPEST.name, 3, apart),)
-    lane.close()
+    queue.close()
 
 
 def test_a_ladder_certified_by_somebodys_function_has_no_shadow_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     engine = Regressor()
-    lane = Lane(engine.prepare(CHEAPEST))
-    shadow = Shadow(engine, FULL, Comparison(Compared.OWN), lane)
+    queue = InferenceQueue(engine.prepare(CHEAPEST))
+    shadow = Shadow(engine, FULL, Comparison(Compared.OWN), queue)
     inputs = np.ones((1, 2), np.float32)
-    answered = lane.infer(inputs).result(30)
+    answered = queue.infer(inputs).result(30)
     assert [shadow.consider(inputs, answered, 1.0) for _ in range(3)] == [None] * 3
     assert shadow.take() == ()
     assert caplog.text.count("the drift guard sees nothing") == 1
-    lane.close()
+    queue.close()

@@ -28,14 +28,14 @@ from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.inputs import Inputs
 from tidegate.supervisor.journal import Journal, Observer
-from tidegate.supervisor.keeper import WorkerEnded, WorkerKeeper, WorkerSpec
 from tidegate.supervisor.kept_socket import KeptSocket
 from tidegate.supervisor.last_point import read_last_point, write_last_point
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
 from tidegate.supervisor.listeners import ListenerError, Listeners
+from tidegate.supervisor.policy_trust import PolicyTrust
+from tidegate.supervisor.policy_updates import PolicyUpdates
 from tidegate.supervisor.pushed_policy import First, Reader
-from tidegate.supervisor.pushes import Pushes
 from tidegate.supervisor.sd_notify import notify
 from tidegate.supervisor.settings import Settings
 from tidegate.supervisor.status import (
@@ -50,6 +50,8 @@ from tidegate.supervisor.status import (
     show_readings,
 )
 from tidegate.supervisor.troubles import Troubles, trouble_with_directory
+from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link import Link
@@ -132,33 +134,36 @@ class Supervisor:
         point = read_last_point(config.state_dir, bundle.ladder)
         if point in self._drift.demotions:
             point = bundle.ladder.full.name
-        self._keeper = WorkerKeeper(spec, point, self._worker_ended)
+        self._worker = WorkerProcess(spec, point, self._worker_ended)
         self._troubles = Troubles(self._journal.emit)
         self._troubles.watch("state directory", partial(trouble_with_directory, config.state_dir))
         self._troubles.watch("spool", lambda: spool.problem)
         self._control = Control(
             ladder=bundle.ladder,
             policy=first.running.policy,
-            keeper=self._keeper,
-            sampler=sampler,
+            worker=self._worker,
+            sensors=sampler,
             drift=self._drift,
             inputs=self._inputs.readings,
             emit=self._journal.emit,
             prior=GENERIC if profile is None else profile.device.prior,
         )
         self._settings = Settings(controls, self._journal.emit)
-        self._pushes = Pushes(
+        self._updates = PolicyUpdates(
             store=store,
             first=first,
             reader=Reader(local, None if profile is None else profile.board, lambda: self._control.runnable),
             latest_time=latest_time,
             control=self._control,
-            keeper=self._keeper,
+            worker=self._worker,
             allow_unsigned=config.allow_unsigned,
             emit=self._journal.emit,
         )
+        self._trust = PolicyTrust(store, latest_time, self._updates, self._journal.emit)
         if broker is not None:
-            self._link = Link(broker, device, spool, on_policy=self._pushes.receive, on_input=self._inputs.receive)
+            self._link = Link(
+                broker, device, spool, on_policy=self._updates.receive, on_input=self._inputs.receive
+            )
             self._troubles.watch("broker", partial(_broker_trouble, self._link))
 
     async def run(self, stop: asyncio.Event) -> bool:
@@ -194,7 +199,7 @@ class Supervisor:
             tasks = [
                 asyncio.create_task(coroutine)
                 for coroutine in (
-                    self._keeper.run(),
+                    self._worker.run(),
                     self._control_loop(),
                     self._telemetry_loop(),
                     self._socket_loop(kept),
@@ -206,7 +211,7 @@ class Supervisor:
             await asyncio.wait([*tasks, stopping, superseded], return_when=asyncio.FIRST_COMPLETED)
             notify(STOPPING=1)
             await self._send_telemetry()
-            await self._keeper.stop()
+            await self._worker.stop()
             over = superseded.done() and not stop.is_set()
             for task in (*tasks[1:], stopping, superseded):
                 task.cancel()
@@ -220,25 +225,25 @@ class Supervisor:
 
     def status(self) -> Status:
         """Everything there is to show."""
-        keeper, control = self._keeper, self._control
+        worker, control = self._worker, self._control
         decision = control.decision
-        running = self._pushes.running
-        point = self._point(keeper.point)
+        running = self._updates.state.running
+        point = self._point(worker.point)
         return Status(
             device=self._config.device,
             version=__version__,
             uptime_s=round(time.monotonic() - self._started_at, 1),
             model=self._bundle.model,
-            engine=keeper.engine,
+            engine=worker.engine,
             point=point.name,
             certified_risk=point.certified_risk,
             switches=control.switches,
-            policy_pushes_applied=self._pushes.applied,
+            policy_pushes_applied=self._updates.state.accepted,
             policy=PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin),
             decision=None if decision is None else _shown(decision),
-            ladder=tuple(_rung(each, keeper.refused.get(each.name, "")) for each in self._bundle.ladder.points),
+            ladder=tuple(_rung(each, worker.refused.get(each.name, "")) for each in self._bundle.ladder.points),
             readings=show_readings(control.snapshot()),
-            worker=WorkerStatus(keeper.state, keeper.pid, keeper.restarts),
+            worker=WorkerStatus(worker.state, worker.pid, worker.restarts),
             telemetry=self._telemetry_status(),
             served=self._served,
             explanation=None if decision is None else control.explanation(self._settings.obstacles),
@@ -257,18 +262,18 @@ class Supervisor:
 
     async def wait_ready(self) -> None:
         """Return once requests are answered."""
-        await self._keeper.wait_ready()
+        await self._worker.wait_ready()
 
     async def _control_loop(self) -> None:
         await asyncio.sleep(FIRST_READINGS_S)
-        await self._keeper.wait_ready()
+        await self._worker.wait_ready()
         notify(READY=1)
-        await self._pushes.check_running()
-        running = self._pushes.running.policy
+        await self._updates.check_running()
+        running = self._updates.state.running.policy
         log.info(
             "ready: %s at %s by policy %s version %d; %s",
             self._bundle.model,
-            self._keeper.point,
+            self._worker.point,
             running.name,
             running.version,
             self._addresses(),
@@ -277,19 +282,19 @@ class Supervisor:
             await self._control.step()
             if self._control.decision is not None:
                 self._settings.want(self._control.decision.controls)
-            self._remember_point(self._keeper.point)
+            self._remember_point(self._worker.point)
             self._journal.tell_folded()
             self._report()
             # Fed by the loop's own progress: a loop that hangs is a service that hangs.
-            notify(WATCHDOG=1, STATUS=f"{self._keeper.point}, worker {self._keeper.state}")
+            notify(WATCHDOG=1, STATUS=f"{self._worker.point}, worker {self._worker.state}")
             await asyncio.sleep(TICK_S)
 
     async def _superseded(self) -> None:
         """Return once a worker needs the bundle and finds another one, which can be opened."""
         told = ""
         while True:
-            await self._keeper.bundle_changed.wait()
-            self._keeper.bundle_changed.clear()
+            await self._worker.bundle_changed.wait()
+            self._worker.bundle_changed.clear()
             path, old = self._config.bundle, self._bundle.sha256
             try:
                 new = await asyncio.to_thread(open_bundle, path)
@@ -327,7 +332,7 @@ class Supervisor:
             before, self.listeners, told = self.listeners, restored, ""
             text = f"{restored.unix_path}: somebody deleted it; it is listened on again, by another worker"
             self._journal.emit(Event(EventKind.SOCKET, text, {}))
-            await self._keeper.renew(restored.sockets, "its socket's file had been deleted")
+            await self._worker.renew(restored.sockets, "its socket's file had been deleted")
             before.sockets[0].close()
 
     def _close_listeners(self) -> None:
@@ -343,7 +348,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._config.telemetry.window)
             await self._send_telemetry()
-            await self._pushes.upkeep()
+            await self._updates.upkeep()
 
     async def _trouble_loop(self) -> None:
         while True:
@@ -361,7 +366,7 @@ class Supervisor:
         return f"answers on {' and '.join(places)}; status socket {self._config.state_dir / FILE_NAME}"
 
     async def _send_telemetry(self) -> None:
-        self._served = await self._keeper.report()
+        self._served = await self._worker.report()
         if self._served is not None:
             self._control.note_served(self._served)
         await self.refresh()
@@ -381,33 +386,36 @@ class Supervisor:
         """Retain what runs now on the `reported` topic, when it has changed."""
         if self._link is None:
             return
-        running = self._pushes.running
+        updates = self._updates.state
+        running = updates.running
         policy = running.policy
         reported = Reported(
             agent_version=__version__,
-            policy=PolicyState(policy.version, running.digest, self._pushes.state, "", policy.name),
-            refused=self._pushes.refused,
+            policy=PolicyState(
+                policy.version, running.digest, "trial" if updates.on_trial else "accepted", "", policy.name
+            ),
+            refused=updates.refused,
             bundle=self._bundle.sha256,
-            operating_point=self._keeper.point,
-            certified_risk=self._point(self._keeper.point).certified_risk,
+            operating_point=self._worker.point,
+            certified_risk=self._point(self._worker.point).certified_risk,
             demoted=tuple(self._drift.demotions),
             groups=self._config.groups,
         )
         # A push that meets the same verdict as the one before gets its answer too.
-        if reported != self._reported or self._pushes.verdicts != self._verdicts:
-            self._reported, self._verdicts = reported, self._pushes.verdicts
+        if reported != self._reported or updates.results != self._verdicts:
+            self._reported, self._verdicts = reported, updates.results
             self._link.report(reported.to_document())
 
     def _worker_ended(self, ended: WorkerEnded) -> None:
         then = f"the next one starts at {ended.next_point}"
         text = f"worker {ended.pid} ended at {ended.point}: {ended.reason}; {then}"
         self._journal.emit(Event(EventKind.WORKER, text, asdict(ended)))
-        self._pushes.worker_ended()
+        self._updates.worker_ended()
 
     async def _do(self, command: Command) -> Done:
         if isinstance(command, ForgetDrift):
             return Done(self._drift.forget(command.point))
-        return await self._pushes.do(command)
+        return await self._trust.do(command)
 
     def _wake_link(self) -> None:
         if self._link is not None:

@@ -1,4 +1,4 @@
-"""The inference lane: the one thread that runs the model, so that a switch falls between two requests."""
+"""The inference queue: the one thread that runs the model, so that a switch falls between two requests."""
 
 import time
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from tidegate.models.ladder import OperatingPoint
 T = TypeVar("T")
 
 MAX_WAITING = 256
-"""Requests waiting in the lane before new ones are turned away: an answer this late helps nobody."""
+"""Requests waiting in the queue before new ones are turned away: an answer this late helps nobody."""
 
 
-class LaneFull(Exception):  # noqa: N818 - reads as what it is at the call site
+class QueueFull(Exception):  # noqa: N818 - reads as what it is at the call site
     """Too many requests are waiting; the client should come back."""
 
 
 @dataclass(frozen=True, slots=True)
-class LaneAnswer:
+class QueueAnswer:
     """An answer and the operating point that gave it."""
 
     answer: Answer
@@ -30,7 +30,7 @@ class LaneAnswer:
     latency_ms: float
 
 
-class Lane:
+class InferenceQueue:
     """Runs batches and swaps one after the other, in the order they came."""
 
     def __init__(self, variant: Variant, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -46,12 +46,12 @@ class Lane:
         """The operating point that answers now."""
         return self._variant.point
 
-    def infer(self, batch: Array) -> "Future[LaneAnswer]":
-        """Queue a batch. Raises LaneFull instead of queueing without end."""
+    def infer(self, batch: Array) -> "Future[QueueAnswer]":
+        """Queue a batch. Raises QueueFull instead of queueing without end."""
         with self._tally_lock:
             if self._waiting >= MAX_WAITING:
                 self._tally.failed += 1
-                raise LaneFull(f"{MAX_WAITING} requests are waiting already")
+                raise QueueFull(f"{MAX_WAITING} requests are waiting already")
             self._waiting += 1
         future = self._thread.submit(self._infer, batch)
         future.add_done_callback(self._count)
@@ -62,7 +62,7 @@ class Lane:
         return self._thread.submit(self._swap, variant)
 
     def call(self, function: Callable[[], T]) -> "Future[T]":
-        """Run something in the lane, between two requests."""
+        """Run something in the queue, between two requests."""
         return self._thread.submit(function)
 
     def report(self, report_id: int) -> Served:
@@ -75,10 +75,10 @@ class Lane:
         """Answer what is queued, then end the thread."""
         self._thread.shutdown(wait=True)
 
-    def _infer(self, batch: Array) -> LaneAnswer:
+    def _infer(self, batch: Array) -> QueueAnswer:
         started = self._clock()
         answer = self._variant.run(batch)
-        return LaneAnswer(answer, self._variant.point, (self._clock() - started) * 1e3)
+        return QueueAnswer(answer, self._variant.point, (self._clock() - started) * 1e3)
 
     def _swap(self, variant: Variant) -> float:
         started = self._clock()
@@ -87,7 +87,7 @@ class Lane:
         before.release()
         return pause_ms
 
-    def _count(self, future: "Future[LaneAnswer]") -> None:
+    def _count(self, future: "Future[QueueAnswer]") -> None:
         with self._tally_lock:
             self._waiting -= 1
             if future.cancelled() or future.exception() is not None:
@@ -107,7 +107,7 @@ class _Tally:
         self._executed = 0
         self._skipped = 0
 
-    def add(self, answered: LaneAnswer) -> None:
+    def add(self, answered: QueueAnswer) -> None:
         self._latencies_ms.append(answered.latency_ms)
         self._samples += len(answered.answer.outputs)
         self._executed += answered.answer.executed_blocks

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.documents import parse
-from tidegate.messages import Standing, Switched
+from tidegate.messages import AdmissionState, Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
@@ -22,10 +22,11 @@ from tidegate.supervisor.control import Control
 from tidegate.supervisor.death_toll import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.events import Event
-from tidegate.supervisor.keeper import WorkerDown
 from tidegate.supervisor.latest_time import LatestTime
+from tidegate.supervisor.policy_trust import PolicyTrust
+from tidegate.supervisor.policy_updates import NotYetError, PolicyUpdates
 from tidegate.supervisor.pushed_policy import Reader, first_policy
-from tidegate.supervisor.pushes import NotYetError, Pushes
+from tidegate.supervisor.worker_channel import WorkerDown
 from tidegate.telemetry.envelope import Target, seal_unsigned
 from tidegate_drivers.reading import Snapshot
 
@@ -48,7 +49,7 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-class Keeper:
+class Worker:
     """A worker that follows, answers and ends as it is told."""
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class Keeper:
     async def wait_ready(self) -> None:
         await until(lambda: self.ready)
 
-    def stand(self, standing: Standing) -> None:
+    def set_admission(self, state: AdmissionState) -> None:
         if self.broken is not None:
             raise self.broken
 
@@ -85,7 +86,7 @@ class Device:
         self.now = 1000.0
         self.unix_s = NOW.timestamp() if unix_s is None else unix_s
         self.events: list[Event] = []
-        self.keeper = Keeper()
+        self.worker = Worker()
         self.store = PolicyStore(directory)
         local = parse(LOCAL, "local.yaml")
         self.latest_time = LatestTime(directory, lambda: self.unix_s, lambda: self.now)
@@ -93,41 +94,42 @@ class Device:
         self.control = Control(
             ladder=LADDER,
             policy=first.running.policy,
-            keeper=self.keeper,  # type: ignore[arg-type]
-            sampler=Sensors(),  # type: ignore[arg-type]
+            worker=self.worker,
+            sensors=Sensors(),
             drift=DriftRecord(directory, "b", LADDER, self.events.append),
             emit=self.events.append,
         )
-        self.pushes = Pushes(
+        self.updates = PolicyUpdates(
             store=self.store,
             first=first,
             reader=Reader(local, None, lambda: self.control.runnable),
             latest_time=self.latest_time,
             control=self.control,
-            keeper=self.keeper,  # type: ignore[arg-type]
+            worker=self.worker,
             allow_unsigned=True,
             emit=self.events.append,
             clock=lambda: self.now,
         )
+        self.trust = PolicyTrust(self.store, self.latest_time, self.updates, self.events.append)
 
     async def push(
         self, text: str, version: int, *, expires: datetime | None = None, topic: str = TOPIC, to: str = "gate-7"
     ) -> str:
         """Push, wait for the verdict on it, and say what it is."""
         envelope = seal_unsigned(text, version, Target("device", to), expires)
-        verdicts = self.pushes.verdicts
-        await asyncio.to_thread(self.pushes.receive, topic, envelope)
-        await until(lambda: self.pushes.verdicts > verdicts and self.pushes.state != "trial")
+        verdicts = self.updates.state.results
+        await asyncio.to_thread(self.updates.receive, topic, envelope)
+        await until(lambda: self.updates.state.results > verdicts and not self.updates.state.on_trial)
         return self.says(version)
 
     async def loses_its_worker(self) -> None:
-        self.pushes.worker_ended()
-        giving_up = self.pushes._giving_up
-        if giving_up is not None:
-            await giving_up
+        self.updates.worker_ended()
+        rolling_back = self.updates._rolling_back
+        if rolling_back is not None:
+            await rolling_back
 
     def says(self, version: int) -> str:
-        refused = self.pushes.refused
+        refused = self.updates.state.refused
         if refused is not None and refused.version == version:
             return refused.state
         return "accepted" if self.running == version else "nothing"
@@ -135,7 +137,7 @@ class Device:
     @property
     def running(self) -> int:
         """The version by which is decided, in every place the same."""
-        assert self.pushes.running.policy is self.control.policy
+        assert self.updates.state.running.policy is self.control.policy
         return self.control.policy.version
 
 
@@ -159,9 +161,13 @@ def test_a_good_push_is_accepted_and_outlives_a_restart(tmp_path: Path) -> None:
     async def scene() -> None:
         device = Device(tmp_path)
         assert await device.push(policy(2), 2) == "accepted"
-        assert (device.running, device.store.trusted_version, device.pushes.applied) == (2, 2, 1)
+        assert (device.running, device.store.trusted_version, device.updates.state.accepted) == (2, 2, 1)
         again = Device(tmp_path)
-        assert (again.running, again.pushes.running.origin, again.pushes.refused) == (2, "pushed", None)
+        assert (again.running, again.updates.state.running.origin, again.updates.state.refused) == (
+            2,
+            "pushed",
+            None,
+        )
 
     run(scene)
 
@@ -196,13 +202,13 @@ def test_a_push_refused_at_any_stage_is_reported_and_leaves_no_trace(tmp_path: P
     async def scene() -> None:
         device = Device(tmp_path)
         assert await device.push(policy(2), 2) == "accepted"
-        before, verdicts = (tmp_path / "policies.json").read_bytes(), device.pushes.verdicts
+        before, verdicts = (tmp_path / "policies.json").read_bytes(), device.updates.state.results
         assert await device.push(text, version, **more) == "refused"  # type: ignore[arg-type]
-        assert device.pushes.refused is not None
-        assert word in device.pushes.refused.reason
-        assert device.events[-1].text.endswith(device.pushes.refused.reason)
+        assert device.updates.state.refused is not None
+        assert word in device.updates.state.refused.reason
+        assert device.events[-1].text.endswith(device.updates.state.refused.reason)
         assert await device.push(text, version, **more) == "refused"  # type: ignore[arg-type]
-        assert device.pushes.verdicts == verdicts + 2, "the same push again gets its answer again"
+        assert device.updates.state.results == verdicts + 2, "the same push again gets its answer again"
         assert (tmp_path / "policies.json").read_bytes() == before
         assert device.running == 2
         assert await device.push(policy(3), 3) == "accepted"
@@ -235,9 +241,9 @@ def test_a_push_refused_at_any_stage_is_reported_and_leaves_no_trace(tmp_path: P
 def test_no_bytes_on_the_topic_cost_anything(tmp_path: Path, payload: bytes) -> None:
     async def scene() -> None:
         device = Device(tmp_path)
-        await asyncio.to_thread(device.pushes.receive, TOPIC, payload)
-        assert device.pushes.refused is not None
-        assert device.pushes.refused.state == "refused"
+        await asyncio.to_thread(device.updates.receive, TOPIC, payload)
+        assert device.updates.state.refused is not None
+        assert device.updates.state.refused.state == "refused"
         assert (device.running, device.store.trusted_version) == (1, 0)
         assert await device.push(policy(2), 2) == "accepted"
 
@@ -256,30 +262,30 @@ def test_whatever_breaks_in_the_checks_is_reported_as_refused(
         with monkeypatch.context() as patch:
             patch.setattr(Reader, "pushed", broken)
             assert await device.push(policy(2), 2) == "refused"
-        assert "RecursionError" in (device.pushes.refused.reason if device.pushes.refused else "")
+        assert "RecursionError" in (device.updates.state.refused.reason if device.updates.state.refused else "")
         assert device.store.trusted_version == 0
         assert await device.push(policy(2), 2) == "accepted"
 
     run(scene)
 
 
-AILMENTS: dict[str, Callable[[Keeper], None]] = {
-    "does not follow": lambda keeper: setattr(keeper, "follows", False),
-    "stopped answering": lambda keeper: setattr(keeper, "answers", False),
-    "failed under it": lambda keeper: setattr(keeper, "broken", ValueError("policy")),
+HARM: dict[str, Callable[[Worker], None]] = {
+    "does not follow": lambda worker: setattr(worker, "follows", False),
+    "stopped answering": lambda worker: setattr(worker, "answers", False),
+    "failed under it": lambda worker: setattr(worker, "broken", ValueError("policy")),
 }
 
 
-@pytest.mark.parametrize("ailment", AILMENTS)
-def test_a_policy_that_harms_is_rolled_back_and_not_tried_again(tmp_path: Path, ailment: str) -> None:
+@pytest.mark.parametrize("harm", HARM)
+def test_a_policy_that_harms_is_rolled_back_and_not_tried_again(tmp_path: Path, harm: str) -> None:
     async def scene() -> None:
         device = Device(tmp_path)
         assert await device.push(policy(2), 2) == "accepted"
-        AILMENTS[ailment](device.keeper)
+        HARM[harm](device.worker)
         harmful = policy(3, "default: {use: cheapest}\n")
         assert await device.push(harmful, 3) == "rolled_back"
-        assert (device.running, device.pushes.state, device.store.accepted.version) == (2, "accepted", 2)  # type: ignore[union-attr]
-        device.keeper.follows, device.keeper.answers, device.keeper.broken = True, True, None
+        assert (device.running, device.updates.state.on_trial, device.store.accepted.version) == (2, False, 2)  # type: ignore[union-attr]
+        device.worker.follows, device.worker.answers, device.worker.broken = True, True, None
         assert await device.push(harmful, 3) == "rolled_back", "its answer comes again, its trial does not"
         assert device.running == 2
         assert await device.push(policy(4), 4) == "accepted"
@@ -294,19 +300,19 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
         states = []
 
         async def ping() -> None:
-            states.append((device.pushes.state, device.pushes.running.policy.version))
+            states.append((device.updates.state.on_trial, device.updates.state.running.policy.version))
             await going_on.wait()
 
-        device.keeper.ping = ping  # type: ignore[method-assign]
+        device.worker.ping = ping  # type: ignore[method-assign]
         await asyncio.to_thread(
-            device.pushes.receive, TOPIC, seal_unsigned(policy(2), 2, Target("device", "gate-7"))
+            device.updates.receive, TOPIC, seal_unsigned(policy(2), 2, Target("device", "gate-7"))
         )
         await until(lambda: bool(states))
-        assert states == [("trial", 2)]
-        assert "on trial" in (await device.pushes.do(SetTrusted(0))).refused
+        assert states == [(True, 2)]
+        assert "on trial" in (await device.trust.do(SetTrusted(0))).refused
         going_on.set()
-        await until(lambda: device.pushes.state == "accepted")
-        assert (device.pushes.state, device.running) == ("accepted", 2)
+        await until(lambda: not device.updates.state.on_trial)
+        assert (device.updates.state.on_trial, device.running) == (False, 2)
 
     run(scene)
 
@@ -314,15 +320,15 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
 def test_a_push_waits_for_a_worker_without_which_nothing_is_known_of_its_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.supervisor.pushes.WORKER_DEADLINE_S", 0.05)
+    monkeypatch.setattr("tidegate.supervisor.policy_updates.WORKER_DEADLINE_S", 0.05)
 
     async def scene() -> None:
         device = Device(tmp_path)
-        device.keeper.ready = False
+        device.worker.ready = False
         with pytest.raises(NotYetError, match="no worker is ready"):
             await device.push(policy(2), 2)
         assert (device.says(2), device.store.trusted_version) == ("trial", 0)
-        device.keeper.ready = True
+        device.worker.ready = True
         assert await device.push(policy(2), 2) == "accepted"
 
     run(scene)
@@ -331,7 +337,7 @@ def test_a_push_waits_for_a_worker_without_which_nothing_is_known_of_its_points(
 def test_a_text_that_takes_longer_to_read_than_mqtt_waits_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.supervisor.pushes.HAND_OVER_DEADLINE_S", 0.1)
+    monkeypatch.setattr("tidegate.supervisor.policy_updates.HAND_OVER_DEADLINE_S", 0.1)
     real, reads = Reader.pushed, list[int]()
 
     def slow(reader: Reader, text: str, name: str, version: int) -> object:
@@ -375,7 +381,7 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
     async def scene() -> None:
         device = Device(tmp_path)
         assert await device.push(policy(2), 2) == "accepted"
-        device.keeper.answers = step != "roll_back"
+        device.worker.answers = step != "roll_back"
         real, refusing = getattr(PolicyStore, step), True
 
         def refused(*arguments: object) -> object:
@@ -386,10 +392,10 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
 
         monkeypatch.setattr(PolicyStore, step, refused)
         assert await device.push(policy(3), 3) == ("rolled_back" if step == "roll_back" else "trial")
-        assert (device.running, device.pushes.state) == (2, "accepted")
+        assert (device.running, device.updates.state.on_trial) == (2, False)
         assert (tmp_path / "policies.json").exists()
-        refusing, device.keeper.answers = False, True
-        await device.pushes.upkeep()
+        refusing, device.worker.answers = False, True
+        await device.updates.upkeep()
         assert not device.store.unsaved
         assert await device.push(policy(4), 4) == "accepted"
         assert PolicyStore(tmp_path).accepted.version == 4  # type: ignore[union-attr]
@@ -415,10 +421,10 @@ def test_a_policy_that_could_not_be_stored_is_tried_again_by_itself(
 
         monkeypatch.setattr(PolicyStore, "accept", accept)
         assert await device.push(policy(2), 2) == "trial"
-        assert "tried again when it can be stored" in device.pushes.refused.reason  # type: ignore[union-attr]
-        await until(lambda: device.pushes.applied == 1)
+        assert "tried again when it can be stored" in device.updates.state.refused.reason  # type: ignore[union-attr]
+        await until(lambda: device.updates.state.accepted == 1)
         assert device.running == 2
-        assert device.pushes.refused is None
+        assert device.updates.state.refused is None
         assert PolicyStore(tmp_path).accepted.version == 2  # type: ignore[union-attr]
 
     run(scene)
@@ -448,7 +454,7 @@ def test_a_policy_whose_workers_keep_ending_gives_way_to_the_one_before(
             await device.loses_its_worker()
         assert device.running == (2 if rolled_back else 3)
         if rolled_back:
-            refused = device.pushes.refused
+            refused = device.updates.state.refused
             assert refused is not None
             assert (refused.version, refused.state) == (3, "rolled_back")
             assert f"{deaths} workers ended within" in refused.reason
@@ -459,7 +465,7 @@ def test_a_policy_whose_workers_keep_ending_gives_way_to_the_one_before(
                 await device.loses_its_worker()
             assert device.running == 1, "after the one before it, the local one"
             for _ in range(9):
-                device.pushes.worker_ended()
+                device.updates.worker_ended()
             assert (device.running, Device(tmp_path).running) == (1, 1)
             assert await device.push(policy(4), 4) == "accepted"
 
@@ -489,8 +495,8 @@ def test_a_stored_policy_that_no_longer_loads_gives_way_and_is_reported(tmp_path
             path.write_text(json.dumps(state))
             again = Device(tmp_path)
             assert again.running == left
-            assert again.pushes.refused is not None
-            assert again.pushes.refused.state == "rolled_back"
+            assert again.updates.state.refused is not None
+            assert again.updates.state.refused.state == "rolled_back"
             assert any("no longer loads" in event.text for event in again.events)
         assert await again.push(policy(5), 5) == "accepted"
 
@@ -502,9 +508,9 @@ def test_a_damaged_store_is_reported_and_the_local_policy_runs(tmp_path: Path) -
         assert await Device(tmp_path).push(policy(2), 2) == "accepted"
         (tmp_path / "policies.json").write_text("{")
         device = Device(tmp_path)
-        assert (device.running, device.pushes.running.origin) == (1, "local")
-        assert device.pushes.refused is not None
-        assert "kept as policies.json.damaged-1" in device.pushes.refused.reason
+        assert (device.running, device.updates.state.running.origin) == (1, "local")
+        assert device.updates.state.refused is not None
+        assert "kept as policies.json.damaged-1" in device.updates.state.refused.reason
         assert await device.push(policy(2), 2) == "accepted"
 
     run(scene)
@@ -516,10 +522,10 @@ def test_a_point_that_the_engine_turns_out_to_refuse_costs_the_stored_policy_its
     async def scene() -> None:
         assert await Device(tmp_path).push(policy(2, f"default: {{use: {point}}}\n"), 2) == "accepted"
         device = Device(tmp_path)
-        await device.pushes.check_running()
+        await device.updates.check_running()
         assert device.running == 2
-        device.keeper.refused = {point: "another engine's"}
-        await device.pushes.check_running()
+        device.worker.refused = {point: "another engine's"}
+        await device.updates.check_running()
         assert device.running == 1
         assert device.says(2) == "rolled_back"
 
@@ -533,8 +539,8 @@ def test_what_has_expired_stays_so_when_the_clock_goes_back(tmp_path: Path, cloc
         device = Device(tmp_path, unix_s=clock)
         gone = NOW - timedelta(minutes=2)
         assert await device.push(policy(2), 2, expires=gone) == "refused"
-        assert "it expired at 2027-05-31T23:58" in device.pushes.refused.reason  # type: ignore[union-attr]
-        assert ("the clock says" in device.pushes.refused.reason) is (clock < NOW.timestamp())  # type: ignore[union-attr]
+        assert "it expired at 2027-05-31T23:58" in device.updates.state.refused.reason  # type: ignore[union-attr]
+        assert ("the clock says" in device.updates.state.refused.reason) is (clock < NOW.timestamp())  # type: ignore[union-attr]
         assert await device.push(policy(2), 2, expires=NOW + timedelta(days=1)) == "accepted"
         device.unix_s = 0.0
         assert await device.push(policy(3), 3, expires=gone) == "refused"
@@ -550,7 +556,7 @@ def test_an_accepted_policy_comes_again_after_its_time_without_being_refused(tmp
         assert await device.push(policy(2), 2, expires=expires) == "accepted"
         device.unix_s += 7200
         assert await device.push(policy(2), 2, expires=expires) == "accepted"
-        assert device.pushes.refused is None
+        assert device.updates.state.refused is None
 
     run(scene)
 
@@ -560,18 +566,18 @@ def test_the_owner_sees_and_sets_the_trusted_version_and_the_time(tmp_path: Path
         device = Device(tmp_path)
         assert await device.push(policy(900_000_000), 900_000_000) == "accepted"
         assert await device.push(policy(3), 3) == "refused"
-        done = await device.pushes.do(SetTrusted(2))
+        done = await device.trust.do(SetTrusted(2))
         assert (done.refused, done.trust.version) == ("", 2)  # type: ignore[union-attr]
         assert device.events[-1].text == "the trusted version was set by hand from 900000000 to 2"
         assert device.running == 900_000_000
         assert await device.push(policy(3), 3) == "accepted"
-        assert "allowed are 0 to" in (await device.pushes.do(SetTrusted(2**60))).refused
+        assert "allowed are 0 to" in (await device.trust.do(SetTrusted(2**60))).refused
         device.unix_s += 86_400 * 365
         assert await device.push(policy(4), 4, expires=NOW + timedelta(days=1)) == "refused"
         device.unix_s -= 86_400 * 365
         assert await device.push(policy(4), 4, expires=NOW + timedelta(days=1)) == "refused"
-        assert "--believe-clock" in (await device.pushes.do(ShowTrust())).trust.problem  # type: ignore[union-attr]
-        assert (await device.pushes.do(BelieveClock())).trust.problem == ""  # type: ignore[union-attr]
+        assert "--believe-clock" in (await device.trust.do(ShowTrust())).trust.problem  # type: ignore[union-attr]
+        assert (await device.trust.do(BelieveClock())).trust.problem == ""  # type: ignore[union-attr]
         assert await device.push(policy(4), 4, expires=NOW + timedelta(days=1)) == "accepted"
 
     run(scene)
