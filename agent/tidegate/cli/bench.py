@@ -4,7 +4,8 @@ import shlex
 
 import typer
 
-from tidegate.cli.console import EX_UNAVAILABLE, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_UNAVAILABLE
 
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 

@@ -25,6 +25,9 @@ from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, 
 from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 from tidegate.supervisor.listeners import open_listeners
+from tidegate.supervisor.worker_channel import WorkerDown
+from tidegate.supervisor.worker_process import WorkerProcess
+from tidegate.supervisor.worker_spec import WorkerSpec
 from tidegate_bench.engine.peers import open_engine
 from tidegate_bench.engine.steady_client import SteadyClient
 from tidegate_bench.engine.store import inputs_for, open_network
