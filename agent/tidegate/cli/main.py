@@ -8,7 +8,8 @@ from typer.core import TyperGroup
 
 from tidegate import __version__
 from tidegate.cli import bench, bundle, demo, doctor, policy, record, run, status
-from tidegate.cli.console import EX_UNAVAILABLE, EX_USAGE, out, write_any_encoding
+from tidegate.cli.console import fail, out, write_any_encoding
+from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
 
