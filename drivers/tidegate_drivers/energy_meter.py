@@ -94,7 +94,7 @@ class Wattmeter:
 
     @property
     def least_s(self) -> float:
-        """As long again as the readings lag."""
+        """Twice the lag: readings count for half of the work at least."""
         return 2 * self.lag_s
 
     def begin(self) -> Callable[[], float | None]:
