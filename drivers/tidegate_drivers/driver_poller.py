@@ -111,7 +111,7 @@ class DriverPoller:
             self._thread.join(timeout_s)
 
     def readings_at(self, now: float) -> list[tuple[str, Reading]]:
-        """A reading for every sensor."""
+        """Name and latest reading of every sensor; reads nothing."""
         return [(each.sensor.name, each.reading_at(now)) for each in self._polled]
 
     def readings_of(self, name: str, now: float) -> list[Reading]:

@@ -54,7 +54,7 @@ class NoMeter:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class EnergyCounter:
     """A counter in joules. `read` may raise SensorError or OSError."""
 
     source: str
@@ -86,7 +86,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Wattmeter:
-    """A power meter, read beside the work. Its readings lag by up to `lag_s`. `read` may raise as a Counter's."""
+    """A power meter, read beside the work. Its readings lag by up to `lag_s`. `read` may raise as a counter's."""
 
     source: str
     read: Callable[[], Value]
@@ -94,7 +94,7 @@ class Wattmeter:
 
     @property
     def least_s(self) -> float:
-        """As long again as the readings lag."""
+        """Twice the lag: readings count for half of the work at least."""
         return 2 * self.lag_s
 
     def begin(self) -> Callable[[], float | None]:
@@ -187,7 +187,7 @@ def energy_meter(found: Iterable[Discovery], external_lag_s: float = _EXTERNAL_L
             return Wattmeter(sensor.source, sensor.read, external_lag_s)
     for _, sensor in measuring:
         if sensor.name == ENERGY:
-            return Counter(sensor.source, sensor.read)
+            return EnergyCounter(sensor.source, sensor.read)
     for _, sensor in powers:
         return Wattmeter(sensor.source, sensor.read)
     reasons = [
@@ -207,11 +207,11 @@ def energy_meters(found: Iterable[Discovery]) -> dict[str, EnergyMeter]:
         counts = any(sensor.name == ENERGY for sensor in measuring)
         for sensor in measuring:
             if sensor.name == ENERGY:
-                meter: EnergyMeter = Counter(sensor.source, sensor.read)
+                meter: EnergyMeter = EnergyCounter(sensor.source, sensor.read)
             elif sensor.name.startswith(f"{ENERGY_COUNTER}/") and not counts:
                 # What `energy` is made of wraps, and `energy` minds that; the others count in 64 bits.
                 instance = sensor.name.partition("/")[2]
-                meter = Counter(f"{discovery.driver}/{instance}", sensor.read)
+                meter = EnergyCounter(f"{discovery.driver}/{instance}", sensor.read)
             elif sensor.name == POWER and not counts and discovery.driver not in _GAUGES:
                 lag_s = _EXTERNAL_LAG_S if discovery.driver == meters.DRIVER else _LAG_S
                 meter = Wattmeter(sensor.source, sensor.read, lag_s)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate_drivers.catalog import discover
-from tidegate_drivers.energy_meter import Counter, energy_meters
+from tidegate_drivers.energy_meter import EnergyCounter, energy_meters
 from tidegate_drivers.sensor import Discovery
 
 # A processor's counter wraps after some minutes under full load at the soonest; one wrap between reads is seen.
@@ -93,9 +93,11 @@ class EnergyMonitor:
 
     def _keep_up(self, all_ended: threading.Event) -> None:
         """Read the counters now and then while windows are open, so that none wraps twice unseen."""
-        counters = [meter for meter in self._meters.values() if isinstance(meter, Counter)]
+        counters = [meter for meter in self._meters.values() if isinstance(meter, EnergyCounter)]
         while not all_ended.wait(_READ_COUNTERS_EVERY_S):
             with self._lock:
+                if all_ended.is_set():
+                    return
                 for counter in counters:
                     counter.begin()
 

@@ -17,7 +17,7 @@ _SOURCE = "psutil"
 
 
 def discover() -> Discovery:
-    """memory_available and cpu."""
+    """`memory_available` in B and `cpu` in %, both through psutil."""
     cpu_time = CpuTime()
     sensors = (
         Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, _SOURCE, read_available_bytes, interval_s=1.0),

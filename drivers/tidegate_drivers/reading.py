@@ -27,7 +27,7 @@ class Unit(StrEnum):
 
 
 class Provenance(StrEnum):
-    """How a value came to be."""
+    """How a value came to be: measured whole, measured in part, estimated and said so, or not at all."""
 
     MEASURED = "measured"
     MEASURED_PARTIAL = "measured_partial"
@@ -36,7 +36,7 @@ class Provenance(StrEnum):
 
 
 class Freshness(StrEnum):
-    """Whether a reading may be acted on."""
+    """Whether a reading may be acted on: a stale one is older than its `max_age_s`."""
 
     FRESH = "fresh"
     STALE = "stale"

@@ -38,7 +38,7 @@ class Sampler:
         self._watch = Watch(self._pollers, self._account_energy)
 
     def start(self) -> None:
-        """Begin reading; returns at once."""
+        """Begin to read in threads of the drivers' own; returns at once. A sampler is started once."""
         for poller in self._pollers:
             poller.start()
         self._watch.start()

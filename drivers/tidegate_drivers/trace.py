@@ -111,7 +111,7 @@ class ReplayTrace:
 
     @classmethod
     def load(cls, path: Path) -> "ReplayTrace":
-        """Read a trace. Raises TraceError."""
+        """Read a CSV file as docs/drivers.md describes it. Raises TraceError with path and line."""
         rows = _rows(path)
         header_line, header = next(rows, (1, []))
         _check_header(path, header_line, header)

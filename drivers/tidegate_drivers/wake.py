@@ -11,7 +11,7 @@ class Wake(Protocol):
         """The poll(2) events that mean news, for example POLLIN."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """The descriptor for poll(2), the same for the whole life of the source."""
 
     def drain(self) -> frozenset[str] | None:
         """Take all that is waiting, without blocking: the topics it concerns, None when news was lost.
@@ -20,4 +20,4 @@ class Wake(Protocol):
         """
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor; nothing is heard afterwards."""

@@ -56,7 +56,7 @@ class Watch:
             self._ends.send(b".")
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread."""
+        """Wait for the thread, at most `timeout_s`, and close what ends it."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         self._ended_by.close()

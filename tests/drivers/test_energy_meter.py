@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_drivers.catalog import discover
-from tidegate_drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
+from tidegate_drivers.energy_meter import EnergyCounter, NoMeter, Wattmeter, energy_meter, find_energy_meter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
 from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 from tidegate_drivers.testing import device_tree
@@ -28,10 +28,10 @@ def sensor(name: str, provenance: Provenance = Provenance.MEASURED) -> Sensor:
 
 def test_a_counter_that_fails_or_stands_still_gives_nothing() -> None:
     readings = iter([3.0, 5.5, 7.0, 7.0])
-    meter = Counter("counter", lambda: next(readings))
+    meter = EnergyCounter("counter", lambda: next(readings))
     assert meter.spent_j(nothing) == 2.5
     assert meter.spent_j(nothing) is None
-    assert Counter("counter", broken).spent_j(nothing) is None
+    assert EnergyCounter("counter", broken).spent_j(nothing) is None
 
 
 def test_power_is_read_beside_the_work_and_what_lags_is_left_out() -> None:
@@ -84,7 +84,7 @@ def test_counters_come_before_power_and_a_battery_s_gauge_is_none() -> None:
     jetson = Discovery("jetson", (sensor(POWER),))
     battery = Discovery("power_supply", (sensor(POWER),))
     guess = Discovery("rk3588", (sensor(POWER, Provenance.ESTIMATED),))
-    assert energy_meter([battery, jetson, rapl]) == Counter("the energy", rapl.sensors[1].read)
+    assert energy_meter([battery, jetson, rapl]) == EnergyCounter("the energy", rapl.sensors[1].read)
     assert isinstance(energy_meter([battery, jetson]), Wattmeter)
     assert isinstance(energy_meter([battery, guess]), NoMeter)
 
@@ -95,7 +95,7 @@ def test_an_external_meter_comes_before_all_others_and_a_ups_without_power_is_no
     external = energy_meter([plug, rapl])
     assert isinstance(external, Wattmeter)
     assert external.least_s >= 20
-    assert isinstance(energy_meter([Discovery("meter", (sensor("power/rack"),)), rapl]), Counter)
+    assert isinstance(energy_meter([Discovery("meter", (sensor("power/rack"),)), rapl]), EnergyCounter)
 
 
 def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_boards_measure_with_what_they_have(tree: str, source: str | None, tmp_p
 def test_a_counter_in_sysfs_is_read_around_the_work(tmp_path: Path) -> None:
     device_tree.write(device_tree.load("laptop"), tmp_path)
     found = energy_meter(discover(tmp_path))
-    assert isinstance(found, Counter)
+    assert isinstance(found, EnergyCounter)
     counters = sorted((tmp_path / "sys").rglob("energy_uj"))
 
     def work() -> None:

@@ -1,7 +1,8 @@
 """A real NVIDIA GPU by its driver: `python tests/hardware/nvidia_gpu.py [FILE.json]`, from the repository's root.
 
 Reads everything idle and under a load of its own (memory is filled over and over through the CUDA driver, without
-a toolkit) and holds the readings against each other: the counter's rise against power over time, load, clock.
+a toolkit) and holds the readings against each other: the counter's rise and an energy window against power over
+time, load, clock.
 Needs nvidia-ml-py and the driver; exits 1 when something is wrong, 2 without a GPU.
 """
 
@@ -12,13 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "drivers"))
 
-from tidegate_drivers import nvidia
+from tidegate_drivers import EnergyMonitor, nvidia
 from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import Sensor
 
@@ -109,10 +111,13 @@ def main() -> int:
         return 2
     gpu = found.sensors[0].name.partition("/")[2]
     sensors = {each.name.partition("/")[0]: each for each in found.sensors if each.name.endswith(f"/{gpu}")}
+    monitor = EnergyMonitor([found])
     idle = watch(sensors, IDLE_S)
     with load():
         time.sleep(SETTLE_S)
+        monitor.begin_window("load")
         busy = watch(sensors, LOAD_S)
+        window = monitor.end_window("load")
     cost_us = {}
     for name, sensor in sensors.items():
         began_at = time.perf_counter()
@@ -128,6 +133,9 @@ def main() -> int:
             wrong.append(f"the counter rises by {drawn_j:.1f} W, power says {mean_w:.1f} W")
         if mean_w <= sum(numbers(idle["power"])) / len(idle["power"]):
             wrong.append("it draws no more under load than idle")
+        window_w = window.mean_w(f"nvidia/{gpu}")
+        if window_w is None or abs(window_w - mean_w) > 0.15 * mean_w:
+            wrong.append(f"the energy window says {window_w} W, power says {mean_w:.1f} W")
     load_percent = numbers(busy["gpu"])
     if not load_percent or sum(load_percent) / len(load_percent) < 50:
         wrong.append(f"load under load: {load_percent[:5]}")
@@ -148,6 +156,8 @@ def main() -> int:
             }
         },
         "read_ms": {"nvidia": {sensors[name].name: round(each / 1000, 4) for name, each in cost_us.items()}},
+        "mean_power_w": round(sum(watts) / len(watts), 1) if watts else None,
+        "window": asdict(window),
         "idle": {name: said[-1] for name, said in idle.items()},
         "busy": {name: said[-1] for name, said in busy.items()},
         "throttle_reasons_seen": sorted({str(each) for each in idle["throttle_reason"] + busy["throttle_reason"]}),

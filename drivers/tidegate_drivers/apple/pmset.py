@@ -49,7 +49,7 @@ class Pmset:
 
 
 def read(text: str) -> Pmset:
-    """From the whole text. Raises RecordError."""
+    """From what `pmset -g batt` prints. Raises RecordError."""
     match = _SOURCE.search(text)
     drawn = match[1].strip() if match else ""
     if drawn not in ("Battery Power", "AC Power", "UPS Power"):

@@ -39,11 +39,11 @@ class SmartBattery:
         return self.properties.get("BatteryInstalled") is not False
 
     def external(self) -> bool:
-        """Whether a charger is connected."""
+        """Whether a charger is connected. Raises RecordError."""
         return boolean(self.properties, "ExternalConnected")
 
     def percent(self) -> float:
-        """The charge in %."""
+        """The charge in %, 0 to 100. Raises RecordError."""
         faults: list[RecordError] = []
         for now_key, full_key in (
             ("CurrentCapacity", "MaxCapacity"),
@@ -93,11 +93,11 @@ class SmartBattery:
         return 100.0 * full / design
 
     def cycles(self) -> float:
-        """Charge cycles so far."""
+        """Charge cycles so far, at least 1. Raises RecordError."""
         return number(self.properties, "CycleCount", 1, _MOST_CYCLES)
 
     def celsius(self) -> float:
-        """The battery's temperature in C."""
+        """The battery's own temperature in C. Raises RecordError."""
         return number(self.properties, "Temperature", *_CENTIDEGREES) / 100
 
     def _telemetry(self) -> Mapping[str, object]:
@@ -107,7 +107,7 @@ class SmartBattery:
         return telemetry
 
     def _milliampere_hours(self) -> tuple[float, float]:
-        """The charge now and when full."""
+        """The charge now and when full, in mAh. Raises RecordError."""
         raw = "AppleRawMaxCapacity" in self.properties
         now_key, full_key = (f"AppleRaw{key}" if raw else key for key in ("CurrentCapacity", "MaxCapacity"))
         full = number(self.properties, full_key, _LEAST_MAH, _MOST_MAH, "mAh")

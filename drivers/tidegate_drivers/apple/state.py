@@ -59,19 +59,19 @@ class System(Protocol):
     """What of macOS is asked (tidegate_drivers.apple.system.MacSystem). Every method raises OSError."""
 
     def notify_state(self, key: str) -> int:
-        """The state of a notify(3) key."""
+        """The 64-bit state that was last set for a notify(3) key."""
 
     def open_notice(self, key: str) -> Wake:
         """A wake whose topic is the key."""
 
     def process_thermal_state(self) -> int:
-        """NSProcessInfo.thermalState."""
+        """NSProcessInfo.thermalState: 0 nominal to 3 critical."""
 
     def sysctl_int(self, name: str) -> int:
-        """An integer sysctl."""
+        """An integer sysctl, by its name."""
 
     def output_of(self, command: Sequence[str]) -> bytes:
-        """What a command prints."""
+        """A command's standard output."""
 
 
 class Batteries:

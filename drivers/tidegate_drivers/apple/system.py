@@ -14,11 +14,11 @@ class MacSystem:
     """The running Mac. Every method raises OSError where the system refuses."""
 
     def __init__(self) -> None:
-        """Raises OSError on other systems."""
+        """Load libSystem. Raises OSError on systems other than macOS."""
         self._library = ctypes.CDLL("/usr/lib/libSystem.B.dylib", use_errno=True)
 
     def notify_state(self, key: str) -> int:
-        """The state that belongs to a notify(3) key."""
+        """The 64-bit state that was last set for a notify(3) key."""
         token = ctypes.c_int()
         self._check(key, self._library.notify_register_check(key.encode(), ctypes.byref(token)))
         try:
@@ -52,7 +52,7 @@ class MacSystem:
         return int(send(info, runtime.sel_registerName(b"thermalState")))
 
     def sysctl_int(self, name: str) -> int:
-        """An integer sysctl of 4 bytes."""
+        """An integer sysctl of 4 bytes, by its name."""
         value = ctypes.c_int32()
         size = ctypes.c_size_t(ctypes.sizeof(value))
         if self._library.sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0) != _OK:
@@ -61,7 +61,7 @@ class MacSystem:
         return value.value
 
     def output_of(self, command: Sequence[str]) -> bytes:
-        """What a command prints."""
+        """A command's standard output; one that fails or takes longer than its deadline raises."""
         try:
             done = subprocess.run(
                 command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_COMMAND_DEADLINE_S, check=False
@@ -88,7 +88,7 @@ class NotifyWake:
         self._cancel = cancel
 
     def fileno(self) -> int:
-        """The descriptor that notify(3) writes to."""
+        """The descriptor to which notify(3) writes a token at each post."""
         return self._descriptor
 
     def drain(self) -> frozenset[str]:

@@ -42,7 +42,7 @@ _IIO_RAIL = re.compile(r"rail_name_([0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Rail:
-    """One metered rail."""
+    """One metered rail, by the label that the device tree gives it."""
 
     name: str
     read_w: Callable[[], float]
@@ -204,7 +204,7 @@ def over_current_counts(sysroot: Path) -> tuple[list[Path], list[SensorError]]:
 
 
 def count(path: Path) -> float:
-    """One of these counts. Raises SensorError."""
+    """How often one over-current alarm has fired. Raises SensorError."""
     return float(read_int(path, 0, _MOST_EVENTS, "events"))
 
 

@@ -17,7 +17,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """What the firmware does now."""
+    """The firmware's `get_throttled` word: what it does now, and what has occurred."""
 
     word: int
 
@@ -42,7 +42,7 @@ class Throttled:
 
     @property
     def under_voltage(self) -> bool:
-        """Whether the supply is below 4.63 V now."""
+        """Whether the supply is below 4.63 V now, as the firmware measures it."""
         return bool(self.word & UNDER_VOLTAGE)
 
     @property

@@ -35,7 +35,7 @@ def ask(command: str, device: Path = DEVICE) -> str:
 
 
 def request(command: str) -> bytes:
-    """The message that carries a command."""
+    """The mailbox message that carries a `vcgencmd` command, ready for the ioctl."""
     text = command.encode()
     return struct.pack(_FORMAT, struct.calcsize(_FORMAT), _REQUEST, _TAG_GENCMD, _PAYLOAD_BYTES, 0, 0, text, _END)
 

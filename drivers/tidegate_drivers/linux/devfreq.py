@@ -96,5 +96,5 @@ def tegra_load(sysroot: Path, found: list[Device]) -> tuple[str, Path] | None:
 
 
 def per_mille(file: Path) -> float:
-    """Such a load in %. Raises SensorError."""
+    """A load that is written in per mille, in %. Raises SensorError."""
     return read_int(file, 0, 1000, "per mille") / 10

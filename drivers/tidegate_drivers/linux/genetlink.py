@@ -38,7 +38,7 @@ def group_id(family: str, group: str) -> int:
 
 
 def question(family: str) -> bytes:
-    """The message that asks for a family."""
+    """The message that asks nlctrl for a family by its name."""
     body = COMMAND.pack(_GETFAMILY, 1, 0) + attribute(_FAMILY_NAME, family.encode() + b"\0")
     return HEADER.pack(HEADER.size + len(body), _NLCTRL, _REQUEST, 0, 0) + body
 
@@ -58,12 +58,12 @@ def group_of(answer: bytes, group: str) -> int:
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded to whole words."""
+    """One attribute as bytes, padded to whole words of 4 bytes."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in a message's body."""
+    """Kind and value of each attribute in a message's body; ends at one that is cut off."""
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         if not _ATTRIBUTE.size <= length <= len(data):

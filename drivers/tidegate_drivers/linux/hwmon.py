@@ -36,7 +36,7 @@ _GRAPHICS_INTERVAL_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How the ABI writes one kind of channel."""
+    """How the ABI writes one kind of channel: `scale` makes `unit` of a whole number within `low` and `high`."""
 
     name: str
     unit: Unit
@@ -85,7 +85,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One measured quantity of a chip."""
+    """One measured quantity of a chip, in the file `prefix_suffix`, as temp1 and input."""
 
     chip: Chip
     prefix: str
@@ -94,7 +94,7 @@ class Channel:
 
     @property
     def quantity(self) -> Quantity:
-        """What is measured."""
+        """Unit, scale and bounds, by the letters of the prefix."""
         return _QUANTITIES[self.prefix.rstrip("0123456789")]
 
     def read(self) -> float:

@@ -36,7 +36,7 @@ def knows_its_energy(battery: Supply) -> bool:
 
 
 def knows_its_flow(battery: Supply) -> bool:
-    """Whether it measures what leaves it."""
+    """Whether it measures a current or a power now that is not 0."""
     try:
         return outflow_w(battery) != 0
     except SensorError:

@@ -20,7 +20,7 @@ def files(sysroot: Path) -> tuple[Path, Path]:
 
 
 def discover(sysroot: Path = Path("/")) -> Discovery:
-    """`platform_profile`, for example balanced."""
+    """`platform_profile` in the firmware's own words, for example balanced."""
     again = partial(discover, sysroot)
     try:
         read_profile(sysroot)

@@ -26,7 +26,7 @@ class Domain:
     top: bool
 
     def read_j(self) -> float:
-        """The counter in J. Raises SensorError."""
+        """The counter in J since it last wrapped. Raises SensorError."""
         return read_int(self.path / "energy_uj", 0, _MOST_UJ, "uJ") / 1e6
 
     def range_j(self) -> float | None:

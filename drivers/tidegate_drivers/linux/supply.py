@@ -53,7 +53,7 @@ class Supply:
         return re.split(r"[^A-Za-z]", self.name, maxsplit=1)[0]
 
     def word(self, key: str) -> str:
-        """A property's text. Raises SensorError."""
+        """A property's text, from its file or else from `uevent`. Raises SensorError."""
         try:
             return read_text(self.path / key)
         except UnreadableError:
@@ -116,7 +116,7 @@ class Supply:
         return self.number("online", 0, 2, "(0 offline, 1 fixed, 2 programmable)") > 0
 
     def voltage_v(self) -> float:
-        """The voltage now. Raises SensorError."""
+        """The voltage now in V. Raises SensorError."""
         return self.number("voltage_now", *VOLTAGE_UV, "uV") / 1e6
 
     def temperature_c(self) -> float:

@@ -19,7 +19,7 @@ _CPU = re.compile(r"cpu[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class ThrottleCounter:
     """One counter; every processor of a core and every core of a package shows the same one."""
 
     file: Path
@@ -48,12 +48,12 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     return Discovery(_DRIVER, unavailable=(Unavailable(THROTTLE_COUNT, _DRIVER, reason),), again=again)
 
 
-def counters(sysroot: Path) -> list[Counter]:
+def counters(sysroot: Path) -> list[ThrottleCounter]:
     """The counters of all cores and packages; none on other than Intel's. Raises SensorError."""
     return _of_cores(sysroot) + _of_packages(sysroot)
 
 
-def total(counters: Sequence[Counter]) -> float:
+def total(counters: Sequence[ThrottleCounter]) -> float:
     """Throttle events since boot, each owner counted once. Raises SensorError."""
     highest: dict[str, int] = {}
     for counter in counters:
@@ -62,16 +62,16 @@ def total(counters: Sequence[Counter]) -> float:
     return float(sum(highest.values()))
 
 
-def _of_cores(sysroot: Path) -> list[Counter]:
+def _of_cores(sysroot: Path) -> list[ThrottleCounter]:
     return _counters(sysroot, "core_throttle_count", ("physical_package_id", "core_id"))
 
 
-def _of_packages(sysroot: Path) -> list[Counter]:
+def _of_packages(sysroot: Path) -> list[ThrottleCounter]:
     return _counters(sysroot, "package_throttle_count", ("physical_package_id",))
 
 
-def _counters(sysroot: Path, file: str, owned_by: tuple[str, ...]) -> list[Counter]:
-    found: dict[str, Counter] = {}
+def _counters(sysroot: Path, file: str, owned_by: tuple[str, ...]) -> list[ThrottleCounter]:
+    found: dict[str, ThrottleCounter] = {}
     for cpu in (path for path in entries(sysroot / "sys/devices/system/cpu") if _CPU.fullmatch(path.name)):
         path = cpu / "thermal_throttle" / file
         try:
@@ -81,7 +81,7 @@ def _counters(sysroot: Path, file: str, owned_by: tuple[str, ...]) -> list[Count
                 continue
         owner = _owner(cpu, owned_by)
         # One processor a core is read, and one a package: all siblings show the same counter.
-        found.setdefault(owner, Counter(path, owner))
+        found.setdefault(owner, ThrottleCounter(path, owner))
     return list(found.values())
 
 

@@ -40,7 +40,7 @@ class Zone:
     channel: Channel | None = None
 
     def read_celsius(self) -> float:
-        """The temperature. Raises SensorError."""
+        """The zone's temperature in C. Raises SensorError, also for what no zone measures."""
         if self.channel is not None:
             self.channel.refuse_faulty()
         kind = TEMPERATURE_MILLIDEGREES

@@ -14,12 +14,12 @@ OLDEST_S = 15.0
 
 
 def sensor(path: Path, key: str) -> Sensor:
-    """`power` from a file."""
+    """`power` from a file that another program writes; `key` leads to the number in JSON."""
     return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"meter/{path}", partial(read_w, path, key))
 
 
 def read_w(path: Path, key: str) -> float:
-    """The power in W. Raises SensorError, OSError."""
+    """The power in W. Raises SensorError, also for a file older than OLDEST_S, and OSError."""
     text = read_text(path)
     age_s = time.time() - path.stat().st_mtime
     if age_s > OLDEST_S:

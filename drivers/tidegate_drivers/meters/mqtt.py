@@ -46,7 +46,7 @@ class MqttMeter:
         self._client.loop_start()
 
     def stop(self) -> None:
-        """Disconnect."""
+        """Disconnect and end paho's thread; no message counts afterwards."""
         with suppress(OSError):
             self._client.disconnect()
         self._client.loop_stop()
@@ -66,7 +66,7 @@ class MqttMeter:
         return Sensor(POWER, Unit.WATT, Provenance.MEASURED, f"meter/{self._address.topic}", self.read_w)
 
     def read_w(self) -> float:
-        """The latest power in W. Raises SensorError."""
+        """The latest power in W. Raises SensorError where none came, or none within OLDEST_S."""
         latest, topic = self._latest, self._address.topic
         because = f": the broker {self._trouble}" if self._trouble else ""
         if latest is None:

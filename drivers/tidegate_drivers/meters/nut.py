@@ -52,7 +52,7 @@ class Ups:
         self._latest: tuple[float, Variables | SensorError] | None = None
 
     def variables(self) -> Variables:
-        """What it says now. Raises SensorError."""
+        """Its variables, asked for anew after a second. Raises SensorError."""
         if self._latest is None or self._clock() - self._latest[0] > _SHARED_FOR_S:
             try:
                 said: Variables | SensorError = self._ask(self.address)
