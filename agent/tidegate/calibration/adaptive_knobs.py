@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tidegate.calibration.fit.site_range import SiteRange, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 
@@ -18,7 +18,7 @@ ZERO_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 class Choice:
     """One setting of everything that is turned here; threads belong to the operating point, not to the network."""
 
-    setting: Setting
+    setting: KnobSettings
     threads: int = 1
 
 
@@ -158,9 +158,9 @@ class TogetherKnob:
         return choice
 
 
-def uniform_int8(ranges: Mapping[str, SiteRange]) -> Setting:
+def uniform_int8(ranges: Mapping[str, SiteRange]) -> KnobSettings:
     """The baseline: all weights int8, all stored values 8 bits."""
-    return Setting(precision=Precision.INT8, activations=uniform(ranges, 8))
+    return KnobSettings(precision=Precision.INT8, activations=uniform(ranges, 8))
 
 
 def memory_knobs(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:

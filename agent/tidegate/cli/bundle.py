@@ -85,13 +85,13 @@ def build_demo(
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
     from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
-    from tidegate.calibration.target_engine import HostError  # noqa: PLC0415 - beside it
+    from tidegate.calibration.target_engine import TargetEngineError  # noqa: PLC0415 - beside it
 
     try:
         with BuildProgress() as progress:
             recipe = Recipe(engines=tuple(engine or (AUTO,)))
             build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
-    except HostError as error:
+    except TargetEngineError as error:
         fail(str(error), EX_DATAERR)
     show_table(_ladder_table(_open(out_directory)))
 

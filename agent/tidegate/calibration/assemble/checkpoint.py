@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.calibration.search.greedy_search import Step
-from tidegate.calibration.search.strategy import Course
+from tidegate.calibration.search.strategy import SearchStrategy
 from tidegate.models.comparing import Mask
 
 _T = TypeVar("_T")
@@ -18,9 +18,9 @@ _STEP = TypeAdapter(Step)
 _FAILED = TypeAdapter(tuple[str, str])
 
 KEY = "key"
-CHAINS: Mapping[Course, str] = {
-    Course.ALL_AT_ONCE: "chain-all-at-once.jsonl",
-    Course.EXITS_FIRST: "chain-exits-first.jsonl",
+CHAINS: Mapping[SearchStrategy, str] = {
+    SearchStrategy.ALL_AT_ONCE: "chain-all-at-once.jsonl",
+    SearchStrategy.EXITS_FIRST: "chain-exits-first.jsonl",
 }
 FAILURES = "failures.jsonl"
 
@@ -38,13 +38,13 @@ class Checkpoint:
                 (directory / name).unlink(missing_ok=True)
             (directory / KEY).write_text(key)
 
-    def steps(self, course: Course) -> tuple[Step, ...]:
-        """A course's chain so far."""
-        return tuple(_whole_lines(self._directory / CHAINS[course], _STEP))
+    def steps(self, strategy: SearchStrategy) -> tuple[Step, ...]:
+        """A strategy's chain so far."""
+        return tuple(_whole_lines(self._directory / CHAINS[strategy], _STEP))
 
-    def add(self, course: Course, step: Step) -> None:
+    def add(self, strategy: SearchStrategy, step: Step) -> None:
         """Keep one more."""
-        _append(self._directory / CHAINS[course], _STEP.dump_json(step))
+        _append(self._directory / CHAINS[strategy], _STEP.dump_json(step))
 
     def failures(self, engine: str, samples: int) -> "KeptFailures":
         """What was counted on the certify part's samples with an engine, told by its name and version."""

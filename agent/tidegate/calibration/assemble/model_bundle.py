@@ -13,7 +13,7 @@ from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read
 from tidegate.calibration.data.split import Split, split_data
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
-from tidegate.calibration.target_engine import HostError
+from tidegate.calibration.target_engine import TargetEngineError
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle
@@ -32,7 +32,7 @@ class BuildError(Exception):
     """The model or the request is not one a bundle can be built from; the message says what to change."""
 
 
-REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, HostError, RiskError)
+REFUSALS = (BuildError, DataError, DiscoveryError, ExportError, TargetEngineError, RiskError)
 """All that a build refuses with words for its user."""
 
 
@@ -135,7 +135,7 @@ def _check(model: nn.Module, example: torch.Tensor, data: Dataset, request: Requ
     if not isinstance(outputs, torch.Tensor) or len(outputs) != len(example):
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise BuildError(f"--model {request.model}: must give one tensor (samples, ...), gave {found}")
-    risk = request.plan.aim.risk
+    risk = request.plan.objective.risk
     classes = outputs[0].numel()
     if classes == 1:
         if risk.loss is mean_kl:

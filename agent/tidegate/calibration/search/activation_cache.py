@@ -30,7 +30,7 @@ _FP32_BYTES = 4
 Tried = tuple[StagedNetwork, Pass]
 
 
-class Prefixes:
+class ActivationCache:
     """Runs settings of one network on the same inputs (n, *input shape), n at least 1."""
 
     def __init__(self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES) -> None:

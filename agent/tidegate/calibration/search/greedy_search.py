@@ -12,23 +12,23 @@ import numpy.typing as npt
 import torch
 
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
-from tidegate.calibration.knob_settings import Setting
-from tidegate.calibration.search.activation_cache import Prefixes
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.search.activation_cache import ActivationCache
 from tidegate.calibration.search.cost import DECISION_FLOPS, Cost, CostModel
 from tidegate.calibration.search.memory_cost import MemoryCost
 from tidegate.calibration.search.moves import (
     ActivationMove,
     ExitMove,
-    Menu,
     Move,
     PrecisionMove,
     ResolutionMove,
+    SearchSpace,
     SkipMove,
 )
-from tidegate.calibration.search.strategy import Course, Phase, phases_of
+from tidegate.calibration.search.strategy import Phase, SearchStrategy, phases_of
 from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin
 from tidegate.models.ladder import Activity
@@ -68,7 +68,7 @@ class Step:
     smooth companion.
     """
 
-    setting: Setting
+    setting: KnobSettings
     move: Move | None
     loss: float
     disagreement: float
@@ -76,7 +76,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Objective:
     """What the search goes for; `flops_share` is how much operations count against weight bytes.
 
     By default both have equal say: the search has no device in view. With `count_decisions` a gate weighs what
@@ -100,7 +100,7 @@ class Aim:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _GateScores:
     """What gates see at a setting, over all samples: activities by block, margins by exit."""
 
     activity: Scores = field(default_factory=dict)
@@ -110,41 +110,43 @@ class _Seen:
 class Search:
     """Nested chains of one network on one part of the data."""
 
-    def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
-        self._prefixes = Prefixes(network, inputs)
-        self._menu = menu
-        self._aim = aim
-        self._groups = {group.name: group for group in (*menu.groups, *menu.nibbles)}
-        self._layers = frozenset(layer for group in menu.groups for layer in group.layers)
-        self._heads = _exit_heads(network, menu.exits)
-        full, done = self._prefixes.keep(Setting())
+    def __init__(
+        self, network: Network, space: SearchSpace, inputs: Array, objective: Objective = Objective()
+    ) -> None:
+        self._cache = ActivationCache(network, inputs)
+        self._space = space
+        self._objective = objective
+        self._groups = {group.name: group for group in (*space.groups, *space.nibbles)}
+        self._layers = frozenset(layer for group in space.groups for layer in group.layers)
+        self._heads = _exit_heads(network, space.exits)
+        full, done = self._cache.keep(KnobSettings())
         self._reference = done.outputs
-        self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
-        self._memory = MemoryCost(network, inputs) if aim.count_activations else None
+        self._costs = CostModel(network, full.weights_resident_bytes, objective.decision_flops)
+        self._memory = MemoryCost(network, inputs) if objective.count_activations else None
         self._ratios: dict[Move, float] = {}
-        self._seen = _Seen()
+        self._seen = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
         self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
-        # The first phase is every course's.
+        # The first phase is every strategy's.
         self._beginning: tuple[Step, ...] = ()
 
     def chain(
         self,
-        course: Course = Course.ALL_AT_ONCE,
+        strategy: SearchStrategy = SearchStrategy.ALL_AT_ONCE,
         progress: Callable[[Step], None] = lambda _: None,
         found: Sequence[Step] = (),
     ) -> tuple[Step, ...]:
         """From full downwards until nothing is left to turn or the answers fall apart.
 
         `found` is the beginning of a chain that an earlier, interrupted search of the same network, data and
-        course had got to; `progress` is shown every new step.
+        strategy had got to; `progress` is shown every new step.
         """
         self._ratios.clear()
         steps = list(found)
         for step in () if found else self._beginning or [self._full()]:
             progress(step)
             steps.append(step)
-        first, *rest = phases_of(course, self._menu, self._aim.max_disagreement)
+        first, *rest = phases_of(strategy, self._space, self._objective.max_disagreement)
         for phase in (first, *rest):
             if phase.is_past([step.move for step in steps]):
                 continue
@@ -156,7 +158,7 @@ class Search:
         return tuple(steps)
 
     def _full(self) -> Step:
-        return self._measured(Setting(activity=self._aim.activity), None)
+        return self._measured(KnobSettings(activity=self._objective.activity), None)
 
     def _descent(self, now: Step, phase: Phase) -> Iterator[Step]:
         while (best := self._best_step(now, phase)) is not None:
@@ -178,7 +180,7 @@ class Search:
                 lowest, best = ratio, step
         return best
 
-    def _screened_step(self, now: Step, phase: Phase, seen: _Seen) -> Step | None:
+    def _screened_step(self, now: Step, phase: Phase, seen: _GateScores) -> Step | None:
         """The same by a part of the samples first, and by all of them for the best of those."""
         here = self._measured(now.setting, None, SCREENING_SHARE)
         tried: list[tuple[float, Move]] = []
@@ -204,19 +206,19 @@ class Search:
 
     def _in_order(self, phase: Phase, now: Step) -> list[Move]:
         """The phase's moves, those that did best when they were last measured first."""
-        return sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+        return sorted(phase.space.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
 
     def _suffices(self, looked: int, move: Move, lowest: float) -> bool:
         """Whether enough moves are measured: all to come did no better when they were, and each was."""
         known = self._ratios.get(move)
-        return looked >= self._aim.lookahead and known is not None and lowest < np.inf and lowest <= known
+        return looked >= self._objective.lookahead and known is not None and lowest < np.inf and lowest <= known
 
     def _ratio(self, now: Step, step: Step) -> float:
         """Loss per saving; infinite where nothing is saved."""
-        saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
+        saving = self._objective.cost(now.cost) - self._objective.cost(step.cost)
         return max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
 
-    def _turned(self, setting: Setting, move: Move, seen: _Seen) -> Setting:
+    def _turned(self, setting: KnobSettings, move: Move, seen: _GateScores) -> KnobSettings:
         match move:
             case PrecisionMove(group, precision):
                 return setting.with_precision(self._groups[group], precision).normal(self._layers)
@@ -225,9 +227,9 @@ class Search:
                 tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
                 return setting.with_rate(block, rate, tau, stand_in)
             case ActivationMove(bits, zero_share):
-                if self._menu.stored_values is None:
-                    raise ValueError(f"{move}: the menu knows no stored values")
-                return self._menu.stored_values.turned(setting, (bits, zero_share))
+                if self._space.stored_values is None:
+                    raise ValueError(f"{move}: the search space holds no stored values")
+                return self._space.stored_values.turned(setting, (bits, zero_share))
             case ResolutionMove(resolution):
                 return replace(setting, resolution=resolution)
             case ExitMove(block, rate):
@@ -235,27 +237,27 @@ class Search:
                 margins = seen.margins.get(block, np.ones(1, np.float32))
                 return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
 
-    def _looked(self, setting: Setting) -> _Seen:
+    def _looked(self, setting: KnobSettings) -> _GateScores:
         """What the gates of each block would see at a setting, in the samples that get there."""
         activity: dict[str, list[npt.NDArray[np.float32]]] = {}
         margins: dict[str, list[npt.NDArray[np.float32]]] = {}
         score = score_of(setting.activity)
 
-        def watch(block: str, seen: Seen) -> None:
+        def watch(block: str, seen: GateInput) -> None:
             activity.setdefault(block, []).append(score(seen).numpy())
             if block in self._heads:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        unchanged = frozenset(self._names[: self._prefixes.watch(setting, watch)])
-        self._seen = _Seen(
+        unchanged = frozenset(self._names[: self._cache.watch(setting, watch)])
+        self._seen = _GateScores(
             _only(self._seen.activity, unchanged) | _joined(activity),
             _only(self._seen.margins, unchanged) | _joined(margins),
         )
         return self._seen
 
-    def _measured(self, setting: Setting, move: Move | None, share: float = 1.0) -> Step:
-        network, done = self._prefixes.run(setting, share)
-        risk = self._aim.risk
+    def _measured(self, setting: KnobSettings, move: Move | None, share: float = 1.0) -> Step:
+        network, done = self._cache.run(setting, share)
+        risk = self._objective.risk
         cost = self._costs.cost(network, done)
         reference = self._reference[: len(done.outputs)]
         disagreement = float(risk.differ(reference, done.outputs).mean())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate.calibration.knob_settings import Group, Setting
+from tidegate.calibration.knob_settings import Group, KnobSettings
 from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import Precision, StandIn
@@ -78,7 +78,7 @@ Move = SkipMove | ExitMove | PrecisionMove | ActivationMove | ResolutionMove
 
 
 @dataclass(frozen=True, slots=True)
-class Menu:
+class SearchSpace:
     """What a search may turn. By default nothing: each field adds moves.
 
     `groups` go down to int8 and `nibbles` from there to int4; `resolutions` are in order from large to small.
@@ -93,19 +93,19 @@ class Menu:
     resolutions: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "Menu":
+    def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "SearchSpace":
         """All blocks and exits of a network, and these groups."""
         return cls(stand_ins_of(network), tuple(network.exit_heads), groups)
 
-    def precisions_only(self) -> "Menu":
+    def precisions_only(self) -> "SearchSpace":
         """The same groups, and no blocks."""
-        return Menu(groups=self.groups, nibbles=self.nibbles)
+        return SearchSpace(groups=self.groups, nibbles=self.nibbles)
 
-    def exits_only(self) -> "Menu":
+    def exits_only(self) -> "SearchSpace":
         """The same exits, and nothing else."""
-        return Menu(exits=self.exits)
+        return SearchSpace(exits=self.exits)
 
-    def moves(self, setting: Setting) -> Iterator[Move]:
+    def moves(self, setting: KnobSettings) -> Iterator[Move]:
         """Every single step down from a setting: to the next rate, and at once to the last one.
 
         A gate costs time wherever it stands, so that a small rate may not be worth its gate when a large one is.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from tidegate.calibration.fit.site_range import observe_ranges
 from tidegate.calibration.search.goal import Knob
-from tidegate.calibration.search.moves import Menu, groups_of, nibble_groups_of, stand_ins_of
+from tidegate.calibration.search.moves import SearchSpace, groups_of, nibble_groups_of, stand_ins_of
 from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.engines.engine import Array
 from tidegate.engines.resolution import runs_at
@@ -20,12 +20,12 @@ MULTIPLE = 8
 """Sides are multiples of this: networks halve their input three times and more."""
 
 
-def menu_of(network: Network, knobs: Collection[Knob], inputs: Array) -> Menu:
+def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) -> SearchSpace:
     """The moves that the knobs allow; `inputs` (n, *input shape) show where stored values lie."""
     stored = None
     if Knob.ACTIVATIONS in knobs:
         stored = StoredValues(observe_ranges(Tracer(network), inputs))
-    return Menu(
+    return SearchSpace(
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
         groups_of(network) if Knob.INT8 in knobs else (),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.calibration.adaptive_knobs import BITS, ZERO_SHARES
 from tidegate.calibration.fit.site_range import SiteRange, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.ladder import Activation
 
 Level = tuple[int, float]
@@ -23,7 +23,7 @@ class StoredValues:
     ranges: Mapping[str, SiteRange]
     _levels: dict[Level, Mapping[str, Activation]] = field(default_factory=dict)
 
-    def next_levels(self, setting: Setting) -> Iterator[Level]:
+    def next_levels(self, setting: KnobSettings) -> Iterator[Level]:
         """One width down, or one share of zeros up; zeros come once values have bits."""
         if setting.bits is None:
             yield BITS[0], setting.zero_share
@@ -33,7 +33,7 @@ class StoredValues:
         emptier = ZERO_SHARES[ZERO_SHARES.index(setting.zero_share) + 1 :]
         yield from ((setting.bits, share) for share in emptier[:1])
 
-    def turned(self, setting: Setting, level: Level) -> Setting:
+    def turned(self, setting: KnobSettings, level: Level) -> KnobSettings:
         """The setting with all stored values at a level."""
         if level not in self._levels:
             self._levels[level] = uniform(self.ranges, *level)

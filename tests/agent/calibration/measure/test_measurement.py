@@ -7,7 +7,7 @@ from torch import nn
 from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.certify.risk import newly_wrong
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.measurement import measure_latency
 from tidegate.engines.eager import EagerEngine
 
@@ -25,7 +25,7 @@ def test_latencies_are_ordered_like_the_work_and_positive() -> None:
     blocks = [(f"block_{i}", nn.Linear(512, 512)) for i in range(40)]
     network = export_network([*blocks, ("head", nn.Linear(512, 2))], torch.zeros(2, 512))
     engine = EagerEngine(network)
-    settings = [Setting(), Setting(skip=frozenset(name for name, _ in blocks))]
+    settings = [KnobSettings(), KnobSettings(skip=frozenset(name for name, _ in blocks))]
     variants = [engine.prepare(candidate(setting, "eager")) for setting in settings]
     full, skipped = measure_latency(variants, np.ones((3, 512), np.float32), rounds=30)
     assert 0 < skipped.p50_ms < full.p50_ms
