@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.models.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.zoo.catalog import ZOO
 from tidegate.models.zoo.folding import inference_segments

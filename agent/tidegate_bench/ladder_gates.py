@@ -10,8 +10,9 @@ from tidegate.calibration.data.batches import run
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.learned_thresholds import ThresholdLearner
 from tidegate.calibration.search.chain_choice import best_strategy
-from tidegate.calibration.search.greedy_search import Objective, Search
-from tidegate.calibration.search.moves import SearchSpace, stand_ins_of
+from tidegate.calibration.search.greedy_search import Search
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import SearchSpace, stand_ins_of
 from tidegate.calibration.search.strategy import SearchStrategy
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array

@@ -55,12 +55,12 @@ class KnobSettings:
         )
 
     def with_exit(self, block: str, rate: float, margin: float) -> "KnobSettings":
-        """An exit before the block for samples above the margin."""
+        """An exit before the block for samples whose margin, 0..1, is higher; an exit's margin never rises."""
         lowered = min(margin, self.exits.get(block, margin))
         return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
 
     def with_precision(self, group: Group, precision: Precision) -> "KnobSettings":
-        """The group's layers at a precision."""
+        """The same with all layers of the group at a precision, whatever they had."""
         changed = dict.fromkeys(group.layers, precision)
         return replace(self, layer_precision={**self.layer_precision, **changed})
 

@@ -18,13 +18,13 @@ from tidegate.calibration.adaptive_knobs import (
     memory_knobs,
     uniform_int8,
 )
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.selection import exhaustive, greedy
 from tidegate.calibration.sensitivity import rank_list, sensitivities
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
+from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.learned_thresholds import ThresholdLearner
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 
 
 class Residual(nn.Module):

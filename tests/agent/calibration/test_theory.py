@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 
 SAMPLES = 20_000
 

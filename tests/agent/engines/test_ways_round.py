@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter
+from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.gates.margin import margin

@@ -21,7 +21,7 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.chain_choice import best_strategy
-from tidegate.calibration.search.greedy_search import Search, Step
+from tidegate.calibration.search.greedy_search import ChainStep, Search
 from tidegate.calibration.search.search_space import search_space_of
 from tidegate.calibration.search.strategy import SearchStrategy, strategies_for
 from tidegate.calibration.target_engine import TargetEngine, target_engines
@@ -88,7 +88,7 @@ def calibrate(
 
 
 def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
-    """The network with its stand-ins and exit heads."""
+    """The network with stand-ins and exit heads fitted on part S: float32 (n, *input shape)."""
     return with_exit_heads(with_stand_ins(network, search_inputs), KnobSettings(), search_inputs)
 
 
@@ -119,10 +119,10 @@ def _chain(
     plan: Plan,
     checkpoint: Checkpoint | None,
     progress: Progress,
-) -> tuple[SearchStrategy, tuple[Step, ...]]:
+) -> tuple[SearchStrategy, tuple[ChainStep, ...]]:
     """Of the chains of all strategies, the one that S says is best."""
 
-    def report(strategy: SearchStrategy, step: Step) -> None:
+    def report(strategy: SearchStrategy, step: ChainStep) -> None:
         if checkpoint is not None:
             checkpoint.add(strategy, step)
         progress(

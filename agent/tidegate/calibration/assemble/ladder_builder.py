@@ -18,13 +18,14 @@ from tidegate.calibration.fit.site_range import sampled
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import ROUNDS, Meter, measure_energy
+from tidegate.calibration.measure.figures import Subject, measure_figures
+from tidegate.calibration.measure.latency import fastest_threads
 from tidegate.calibration.measure.live_bytes import INPUTS as LIVE_INPUTS
 from tidegate.calibration.measure.live_bytes import with_live_bytes
-from tidegate.calibration.measure.measurement import Subject, fastest_threads, measure_figures
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.goal import Goal, Knob
-from tidegate.calibration.search.greedy_search import Step
+from tidegate.calibration.search.greedy_search import ChainStep
 from tidegate.calibration.search.moves import PrecisionMove
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.eager import EagerEngine
@@ -43,7 +44,7 @@ as any other, and every test is one more at which the sequence may end."""
 class _Tested:
     """One setting as an engine runs it, with the step of the chain that it came from."""
 
-    step: Step
+    step: ChainStep
     setting: KnobSettings
 
 
@@ -56,7 +57,7 @@ class LadderBuilder:
     def __init__(
         self,
         network: TrainedNetwork,
-        chain: Sequence[Step],
+        chain: Sequence[ChainStep],
         split: Split,
         scale: float,
         plan: Plan,
@@ -81,7 +82,10 @@ class LadderBuilder:
         self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
 
     def rungs(self, target: TargetEngine, progress: Progress) -> tuple[OperatingPoint, ...]:
-        """Certified and measured points for one engine, full first."""
+        """Certified and measured points for one engine, full first and then by falling cost.
+
+        Settings that the engine can't run are left out, and `progress` is told why.
+        """
         engine = target.over(self._network)
         tested, counts = self._tested(target, engine, progress)
         certification = self._certify(counts, progress)
@@ -219,7 +223,7 @@ class LadderBuilder:
         return tuple(points)
 
 
-def _worth_testing(chain: Sequence[Step], plan: Plan) -> tuple[Step, ...]:
+def _worth_testing(chain: Sequence[ChainStep], plan: Plan) -> tuple[ChainStep, ...]:
     (whole,) = _precisions_only([step.setting for step in chain])
     kept = [chain[0]]
     for index, step in enumerate(chain[1:], 1):

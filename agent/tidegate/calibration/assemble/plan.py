@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.search.goal import DEFAULT_KNOBS, FAST, OPERATIONS_SHARE, Goal, Knob, Target
-from tidegate.calibration.search.greedy_search import COMPANION_WEIGHT, Objective
+from tidegate.calibration.search.greedy_search import COMPANION_WEIGHT
+from tidegate.calibration.search.objective import Objective
 from tidegate.engines.engine import REFERENCE
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05)

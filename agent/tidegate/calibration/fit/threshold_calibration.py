@@ -102,7 +102,7 @@ class _Walk:
         self._boundary = INPUT_NAME
 
     def margins(self, block: Segment, setting: KnobSettings) -> Values:
-        """Of all samples at the exit before a block."""
+        """Top-1 minus top-2 probability of all samples, (samples,), at the exit before a block."""
         self._catch_up(setting)
         answers = self._run([self._network.exit_heads[block.name]], setting)
         values: Values = margin(torch.from_numpy(answers)).numpy()

@@ -13,7 +13,8 @@ from tidegate.calibration.data.batches import run
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.report.ladder_table import COLUMNS, cells
 from tidegate.calibration.report.memory_table import memory_section
-from tidegate.calibration.search.moves import groups_of, stand_ins_of
+from tidegate.calibration.search.layer_groups import groups_of
+from tidegate.calibration.search.search_space import stand_ins_of
 from tidegate.engines.catalog import installed_engines, open_engine
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array

@@ -43,7 +43,7 @@ class ActivationCache:
         self._watched = False
 
     def keep(self, knobs: Knobs) -> Tried:
-        """Run a setting, and let later ones start from it."""
+        """Run a setting on all inputs, and keep its samples between stages for later ones to start from."""
         network, passes = self._kept(knobs, self._alike(knobs))
         return network, joined(passes)
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tidegate.calibration.search.greedy_search import Objective, Step
+from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.strategy import SearchStrategy
 
 WORTHWHILE = 0.95
 """Turning all knobs from the start must bring the cost below this share of what exits first brings. The more kinds
 of knobs are set on S, the better they fit S and not the data: what S hardly tells apart goes to the fewer."""
 
-Chain = Sequence[Step]
+Chain = Sequence[ChainStep]
 
 
 def best_strategy(

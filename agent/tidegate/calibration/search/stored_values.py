@@ -34,7 +34,7 @@ class StoredValues:
         yield from ((setting.bits, share) for share in emptier[:1])
 
     def turned(self, setting: KnobSettings, level: Level) -> KnobSettings:
-        """The setting with all stored values at a level."""
+        """The setting with AA-ReLU at every stored value, each with the clip and T that suit the level."""
         if level not in self._levels:
             self._levels[level] = uniform(self.ranges, *level)
         bits, share = level

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.calibration.search.moves import ExitMove, Move, PrecisionMove, SearchSpace
+from tidegate.calibration.search.moves import ExitMove, Move, PrecisionMove
+from tidegate.calibration.search.search_space import SearchSpace
 
 LEAST_LOSS = 0.01
 """Share of answers that may change while a chain begins: the least loss that is ever certified."""
 
 
 class SearchStrategy(StrEnum):
-    """What follows the precisions."""
+    """Which knobs a chain turns once precisions are down."""
 
     ALL_AT_ONCE = "all at once"
     EXITS_FIRST = "exits first"

@@ -19,7 +19,7 @@ from tidegate.calibration.data.datasets import DataError, Picture
 from tidegate.calibration.progress import silent
 from tidegate.calibration.report.page import render
 from tidegate.calibration.search.goal import Goal, Target, verdict
-from tidegate.calibration.search.greedy_search import Objective
+from tidegate.calibration.search.objective import Objective
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import open_bundle
 from tidegate.models.discovery import DiscoveryError

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.data.batches import answer_all
 from tidegate.calibration.fit.min_max_observer import INPUT_NAME, MinMaxObserver
@@ -16,6 +15,7 @@ from tidegate.calibration.fit.threshold_calibration import stops_on_reference, w
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine, TargetEngineError, target_engines
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 from tidegate.models.gates.margin import margin
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.fit.ridge import Regression
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork

@@ -59,10 +59,10 @@ def settings(network: TrainedNetwork) -> list[KnobSettings]:
 @pytest.mark.parametrize("kept_bytes", [0, 3 * SAMPLES * 8 * 64 * 4, 2**30])
 def test_what_is_taken_over_changes_no_bit(network: TrainedNetwork, inputs: Array, kept_bytes: int) -> None:
     engine = EagerEngine(network)
-    prefixes = ActivationCache(network, inputs, kept_bytes)
+    cache = ActivationCache(network, inputs, kept_bytes)
     for kept, tried in pairwise(settings(network)):
-        prefixes.keep(kept)
-        built, done = prefixes.run(tried)
+        cache.keep(kept)
+        built, done = cache.run(tried)
         fresh = engine.build(tried)
         expected = run(fresh, inputs)
         assert np.array_equal(done.outputs, expected.outputs)
@@ -78,10 +78,10 @@ def test_on_a_share_the_first_batches_are_run(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 8 * inputs[0].nbytes)
-    prefixes = ActivationCache(network, inputs)
+    cache = ActivationCache(network, inputs)
     for setting in settings(network):
-        whole = prefixes.keep(setting)[1].outputs
-        part = prefixes.run(setting, 0.25)[1].outputs
+        whole = cache.keep(setting)[1].outputs
+        part = cache.run(setting, 0.25)[1].outputs
         assert len(part) == 16
         assert np.array_equal(part, whole[:16])
 
@@ -91,15 +91,15 @@ def test_what_gates_see_is_shown_from_where_a_setting_differs(
 ) -> None:
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 16 * inputs[0].nbytes)
     names = [segment.name for segment in network.segments]
-    prefixes = ActivationCache(network, inputs)
+    cache = ActivationCache(network, inputs)
     known: dict[str, list[float]] = {}
     for setting in settings(network):
         if setting.activity is not Activity.MEAN_ABS:
-            prefixes.keep(setting)
+            cache.keep(setting)
             continue
         fresh, shown = Seeing(), Seeing()
         ActivationCache(network, inputs).watch(setting, fresh)
-        first = prefixes.watch(setting, shown)
+        first = cache.watch(setting, shown)
         assert not shown.scores.keys() & set(names[:first])
         known = {name: scores for name, scores in known.items() if name in names[:first]} | shown.scores
         assert known == fresh.scores
@@ -118,11 +118,11 @@ class Seeing:
 def test_a_knob_at_the_end_runs_only_the_end(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prefixes = ActivationCache(network, inputs)
-    prefixes.keep(KnobSettings())
+    cache = ActivationCache(network, inputs)
+    cache.keep(KnobSettings())
     monkeypatch.setattr("tidegate.engines.staged.StagedNetwork.start", None)
     *_, last = (block.name for block in blocks_of(network))
-    _, done = prefixes.run(KnobSettings(skip=frozenset({last})))
+    _, done = cache.run(KnobSettings(skip=frozenset({last})))
     assert done.executed[last] == 0
     with pytest.raises(TypeError, match="not callable"):
-        prefixes.run(KnobSettings(precision=Precision.BF16))
+        cache.run(KnobSettings(precision=Precision.BF16))

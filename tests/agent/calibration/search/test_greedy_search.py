@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.knob_settings import Group, KnobSettings
 from tidegate.calibration.search.cost import CostModel
-from tidegate.calibration.search.greedy_search import Objective, Search
-from tidegate.calibration.search.moves import ExitMove, SearchSpace, SkipMove
+from tidegate.calibration.search.greedy_search import Search
+from tidegate.calibration.search.moves import ExitMove, SkipMove
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork

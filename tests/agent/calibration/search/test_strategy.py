@@ -5,8 +5,10 @@ import pytest
 from tidegate.calibration.knob_settings import Group, KnobSettings
 from tidegate.calibration.search.chain_choice import best_strategy, cost_within
 from tidegate.calibration.search.cost import Cost
-from tidegate.calibration.search.greedy_search import Objective, Step
-from tidegate.calibration.search.moves import ExitMove, PrecisionMove, SearchSpace, SkipMove
+from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.moves import ExitMove, PrecisionMove, SkipMove
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import SearchStrategy, phases_of, strategies_for
 from tidegate.models.ladder import Precision, StandIn
 
@@ -18,9 +20,9 @@ LEAVE = ExitMove("block", 0.5)
 SKIP = SkipMove("block", 1.0, StandIn.IDENTITY)
 
 
-def chain(*points: tuple[float, float]) -> tuple[Step, ...]:
+def chain(*points: tuple[float, float]) -> tuple[ChainStep, ...]:
     """Of (cost, loss) each."""
-    return tuple(Step(KnobSettings(), None, loss, loss, Cost(flops, 1.0, 1.0)) for flops, loss in points)
+    return tuple(ChainStep(KnobSettings(), None, loss, loss, Cost(flops, 1.0, 1.0)) for flops, loss in points)
 
 
 def test_exits_come_before_blocks_with_the_strategy_that_says_so() -> None:

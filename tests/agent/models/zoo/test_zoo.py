@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.interpreter import Interpreter
 from tidegate.engines.tracing import Tracer
 from tidegate.models.export import export_segment
+from tidegate.models.export_network import export_network
 from tidegate.models.precision import Fp32Weight
 from tidegate.models.zoo.catalog import ZOO
 from tidegate.models.zoo.folding import inference_segments
