@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.ladder import Certificate, Figures, OperatingPoint, Precision
 
@@ -11,7 +11,7 @@ UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 0)
 
 
 def candidate(
-    setting: Setting,
+    setting: KnobSettings,
     engine: str,
     name: str = "candidate",
     figures: Figures = UNMEASURED,
@@ -37,10 +37,10 @@ def candidate(
     )
 
 
-def is_narrow(setting: Setting) -> bool:
+def is_narrow(setting: KnobSettings) -> bool:
     """Whether anything computes in less than fp32, so that engines differ in what they make of it."""
     return bool({setting.precision, *setting.layer_precision.values()} - {Precision.FP32})
 
 
-def _within_graphs(setting: Setting) -> Mapping[str, tuple[float, float]]:
+def _within_graphs(setting: KnobSettings) -> Mapping[str, tuple[float, float]]:
     return setting.ranges if is_narrow(setting) else {}

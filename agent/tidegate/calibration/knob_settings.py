@@ -15,7 +15,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class KnobSettings:
     """All knobs at one candidate; satisfies `tidegate.models.knobs.Knobs`.
 
     `rates` and `exit_rates` are what thresholds and exits were made for: the share of samples, on part S, that
@@ -39,7 +39,9 @@ class Setting:
     threads: int = 1
     ranges: Ranges = field(default_factory=dict)
 
-    def with_rate(self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY) -> "Setting":
+    def with_rate(
+        self, block: str, rate: float, tau: float, stand_in: StandIn = StandIn.IDENTITY
+    ) -> "KnobSettings":
         """The block at a skip rate; `tau` is its threshold unless the rate is 1."""
         thresholds = {name: value for name, value in self.thresholds.items() if name != block}
         stand_ins = {name: kind for name, kind in self.stand_ins.items() if name != block}
@@ -52,24 +54,24 @@ class Setting:
             self, rates={**self.rates, block: rate}, thresholds=thresholds, skip=skip, stand_ins=stand_ins
         )
 
-    def with_exit(self, block: str, rate: float, margin: float) -> "Setting":
-        """An exit before the block for samples above the margin."""
+    def with_exit(self, block: str, rate: float, margin: float) -> "KnobSettings":
+        """An exit before the block for samples whose margin, 0..1, is higher; an exit's margin never rises."""
         lowered = min(margin, self.exits.get(block, margin))
         return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
 
-    def with_precision(self, group: Group, precision: Precision) -> "Setting":
-        """The group's layers at a precision."""
+    def with_precision(self, group: Group, precision: Precision) -> "KnobSettings":
+        """The same with all layers of the group at a precision, whatever they had."""
         changed = dict.fromkeys(group.layers, precision)
         return replace(self, layer_precision={**self.layer_precision, **changed})
 
-    def normal(self, layers: frozenset[str]) -> "Setting":
+    def normal(self, layers: frozenset[str]) -> "KnobSettings":
         """The same setting, with the one precision that all layers share as the default, where they share one."""
         used = {self.layer_precision.get(layer, self.precision) for layer in layers}
         if len(used) > 1:
             return self
         return replace(self, precision=used.pop(), layer_precision={})
 
-    def without_bf16(self) -> "Setting":
+    def without_bf16(self) -> "KnobSettings":
         """The same with fp32 where layers were in bf16 beside others in fewer bits; alone, bf16 stays.
 
         Few engines have it, and between bf16 and 8 bits values must be converted, which costs what it saves.

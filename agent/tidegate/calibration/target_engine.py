@@ -20,14 +20,14 @@ Opener = Callable[[Network], Engine]
 NATIVE = ("packed", "onnx")
 
 
-class HostError(TidegateError, ValueError):
+class TargetEngineError(TidegateError, ValueError):
     """An engine that a ladder can't be calibrated for here; the message says what to do."""
 
     exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class TargetEngine:
     """An engine by its name, with its runtime's version, and how to open it over a network."""
 
     name: str
@@ -35,30 +35,30 @@ class Host:
     over: Opener
 
 
-def hosts_for(names: Sequence[str]) -> tuple[Host, ...]:
+def target_engines(names: Sequence[str]) -> tuple[TargetEngine, ...]:
     """The engines named; AUTO stands for all that compute in 8 bits here, or for eager where none does.
 
-    Raises HostError.
+    Raises TargetEngineError.
     """
     unknown = set(names) - set(ENGINES)
     if unknown:
-        raise HostError(f"--engine {min(unknown)}: there is none; allowed are {', '.join(ENGINES)}")
+        raise TargetEngineError(f"--engine {min(unknown)}: there is none; allowed are {', '.join(ENGINES)}")
     wanted = dict.fromkeys(name for given in names for name in (NATIVE if given == AUTO else (given,)))
-    hosts = {}
+    targets = {}
     for name in wanted:
         try:
-            hosts[name] = _host(name)
-        except HostError:
+            targets[name] = _target_engine(name)
+        except TargetEngineError:
             if name in names:
                 raise
-    return tuple(hosts.values()) or (_host(eager.NAME),)
+    return tuple(targets.values()) or (_target_engine(eager.NAME),)
 
 
-def _host(name: str) -> Host:
+def _target_engine(name: str) -> TargetEngine:
     if name not in installed_engines():
-        raise HostError(f"--engine {name}: {missing(RUNTIMES[name])}")
+        raise TargetEngineError(f"--engine {name}: {missing(RUNTIMES[name])}")
     runtime = f"{RUNTIMES[name]} {installed_version(RUNTIMES[name])}"
-    return Host(name, runtime, _OPENERS[name]())
+    return TargetEngine(name, runtime, _OPENERS[name]())
 
 
 def _eager() -> Opener:
@@ -71,7 +71,7 @@ def _packed() -> Opener:
 
     offer = probe()
     if Precision.INT8 not in offer.precisions:
-        raise HostError(f"--engine packed: not offered here: {offer.reason}")
+        raise TargetEngineError(f"--engine packed: not offered here: {offer.reason}")
     return lambda network: PackedEngine(network, _not_asked, offer)
 
 

@@ -41,7 +41,7 @@ class UsersFunction:
         self._folder = folder
 
     def __call__(self, *arguments: object) -> Any:
-        """What the function returns."""
+        """What the function returns. Raises UsersCodeError, with the line of the user's file that failed."""
         return _guarded(self.file, self._folder, lambda: self._function(*arguments))
 
 
@@ -222,6 +222,6 @@ class _Loader(SourceFileLoader):
         self._builtins = names
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run it."""
+        """Run the module's code with the builtins of its folder in place of Python's."""
         vars(module)["__builtins__"] = self._builtins
         super().exec_module(module)

@@ -5,7 +5,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from tidegate.models.gates import Verdict
+from tidegate.models.gates import GateDecision
 
 
 class Flight:
@@ -31,7 +31,7 @@ class Flight:
         other._answers = None if self._answers is None else self._answers.clone()  # noqa: SLF001 - its own class
         return other
 
-    def leave(self, verdict: Verdict) -> None:
+    def leave(self, verdict: GateDecision) -> None:
         """Samples that the gate is shut for leave with their answers; the others stay, closed up."""
         if verdict.answers is None or isinstance(verdict.open, bool):
             raise TypeError("samples leave by a verdict with answers, decided per sample")

@@ -10,11 +10,11 @@ from torch import Tensor
 from tidegate.engines.engine import Array
 from tidegate.engines.flight import Flight
 from tidegate.engines.ways import Way
-from tidegate.models.gates import Gate, Seen, Site, gates_for
+from tidegate.models.gates import Gate, GateInput, GatePosition, gates_for
 from tidegate.models.gates.gate import Widen, unchanged
 from tidegate.models.knobs import Knobs
 
-Watch = Callable[[str, Seen], None]
+Watch = Callable[[str, GateInput], None]
 BeforeStage = Callable[[int, Flight], None]
 
 
@@ -83,9 +83,9 @@ class Stage:
             flight.executed[self.name] += ran
             flight.previous = previous
 
-    def seen(self, flight: Flight, before: "Stage | None") -> Seen:
+    def seen(self, flight: Flight, before: "Stage | None") -> GateInput:
         """What the stage's gates may look at."""
-        return Seen(flight.x, flight.previous, self.widen, unchanged if before is None else before.widen)
+        return GateInput(flight.x, flight.previous, self.widen, unchanged if before is None else before.widen)
 
     def _gated(self, is_open: Tensor | bool, flight: Flight) -> tuple[Tensor, int]:
         """The output, of the block where its gate is open, else of the stand-in; and how many samples ran."""
@@ -123,7 +123,7 @@ def stage(
     widen: Widen = unchanged,
 ) -> Stage:
     """The stage of a way, with the gates that the knobs put there."""
-    site = Site(way.segment) if head is None else Site(way.segment, head.compute, head.flops)
+    site = GatePosition(way.segment) if head is None else GatePosition(way.segment, head.compute, head.flops)
     gates = gates_for(knobs, site) if way.is_block else ()
     return Stage(way.segment.name, own, way.is_block, gates, stand_in, widen)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tidegate.calibration.fit.site_range import observe_ranges, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network
@@ -31,10 +31,10 @@ def full_size_rows(
     images = np.random.default_rng(0).random((_IMAGES, ZOO[name].channels, resolution, resolution), np.float32)
     ranges = observe_ranges(Tracer(network), images)
     settings = {
-        Precision.FP32: Setting(),
-        Precision.BF16: Setting(precision=Precision.BF16),
+        Precision.FP32: KnobSettings(),
+        Precision.BF16: KnobSettings(precision=Precision.BF16),
         Precision.INT8: uniform_int8(ranges),
-        Precision.INT4: Setting(precision=Precision.INT4, activations=uniform(ranges, 8)),
+        Precision.INT4: KnobSettings(precision=Precision.INT4, activations=uniform(ranges, 8)),
     }
     disk = sum(array.nbytes for array in network.arrays.values())
     for precision, setting in settings.items():

@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from tidegate import child
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network
@@ -64,7 +64,7 @@ def _main() -> None:
     name, precision, resolution, *weights = sys.argv[1:]
     torch.set_num_threads(1)
     masters = full_network(name, int(resolution), Path(weights[0]) if weights else None)
-    network = EagerEngine(masters).build(Setting(precision=Precision(precision)))
+    network = EagerEngine(masters).build(KnobSettings(precision=Precision(precision)))
     del masters
     gc.collect()
     if sys.platform == "linux":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tidegate.calibration.fit.site_range import SiteRange, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.stored_values import BITS, ZERO_SHARES
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
@@ -15,7 +15,7 @@ from tidegate.models.ladder import Activation, Precision
 class Choice:
     """One setting of everything that is turned here; threads belong to the operating point, not to the network."""
 
-    setting: Setting
+    setting: KnobSettings
     threads: int = 1
 
 
@@ -155,9 +155,9 @@ class TogetherKnob:
         return choice
 
 
-def uniform_int8(ranges: Mapping[str, SiteRange]) -> Setting:
+def uniform_int8(ranges: Mapping[str, SiteRange]) -> KnobSettings:
     """The baseline: all weights int8, all stored values 8 bits."""
-    return Setting(precision=Precision.INT8, activations=uniform(ranges, 8))
+    return KnobSettings(precision=Precision.INT8, activations=uniform(ranges, 8))
 
 
 def memory_knobs(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.fit.site_range import SiteRange
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.stored_values import ZERO_SHARES
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
@@ -49,7 +49,7 @@ class _Turn:
     scope: str
     knob: str
     value: str
-    setting: Setting
+    setting: KnobSettings
 
 
 def sensitivities(
@@ -60,7 +60,7 @@ def sensitivities(
 ) -> tuple[Sensitivity, ...]:
     """Every knob value alone, in the order of the network."""
     tracer = Tracer(network)
-    full = tracer.trace(Setting(), data.inputs)
+    full = tracer.trace(KnobSettings(), data.inputs)
     found = []
     for turn in _turns(network.segments, ranges):
         trace = tracer.trace(turn.setting, data.inputs)
@@ -69,7 +69,9 @@ def sensitivities(
     for layer, names in _layers(network.segments).items():
         for bits in SIMULATED_BITS:
             rounded = {name: simulated(network.arrays[name], bits) for name in names}
-            trace = Tracer(replace(network, arrays={**network.arrays, **rounded})).trace(Setting(), data.inputs)
+            trace = Tracer(replace(network, arrays={**network.arrays, **rounded})).trace(
+                KnobSettings(), data.inputs
+            )
             one = _measured(layer, "simulated weights", f"{bits} bit", full, trace, data)
             found.append(replace(one, saved_bytes=None))
     return tuple(found)
@@ -84,7 +86,7 @@ def rank_list(found: Sequence[Sensitivity]) -> tuple[Sensitivity, ...]:
 def _turns(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> Iterator[_Turn]:
     for layer in _layers(segments):
         for precision in (Precision.BF16, Precision.INT8, Precision.INT4):
-            yield _Turn(layer, "weights", precision, Setting(layer_precision={layer: precision}))
+            yield _Turn(layer, "weights", precision, KnobSettings(layer_precision={layer: precision}))
     for name, found in ranges.items():
         for bits in SIMULATED_BITS:
             yield _activation(name, "bits", f"{bits}", Activation(clip=found.clip(bits), bits=bits))
@@ -99,17 +101,17 @@ def _turns(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> Iter
 def _block_turns(segment: Segment, ranges: Mapping[str, SiteRange]) -> Iterator[_Turn]:
     inside = {name: found for name, found in ranges.items() if found.site.segment == segment.name}
     for precision, bits in ((Precision.INT8, 8), (Precision.INT4, 4)):
-        setting = Setting(
+        setting = KnobSettings(
             layer_precision=dict.fromkeys(segment.layers, precision),
             activations={name: Activation(clip=found.clip(bits), bits=bits) for name, found in inside.items()},
         )
         yield _Turn(segment.name, "block", f"{precision} weights, {bits} bit activations", setting)
     if segment.skippable:
-        yield _Turn(segment.name, "block", "skipped", Setting(skip=frozenset({segment.name})))
+        yield _Turn(segment.name, "block", "skipped", KnobSettings(skip=frozenset({segment.name})))
 
 
 def _activation(name: str, knob: str, value: str, activation: Activation) -> _Turn:
-    return _Turn(name, knob, value, Setting(activations={name: activation}))
+    return _Turn(name, knob, value, KnobSettings(activations={name: activation}))
 
 
 def _layers(segments: Sequence[Segment]) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tidegate.calibration.certify.certification import certify
 from tidegate.calibration.certify.risk import newly_wrong
 from tidegate.calibration.fit.site_range import observe_ranges, sampled, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.tracing import Trace, Tracer
 from tidegate.models.ladder import Certificate, Precision
 from tidegate_bench.adaptive_activation.knobs import (
@@ -52,7 +52,7 @@ class Study:
 class _Path:
     """Settings of the greedy path with their certificates and their traces on the search part."""
 
-    settings: tuple[Setting, ...]
+    settings: tuple[KnobSettings, ...]
     certificates: tuple[Certificate | None, ...]
     selection: Selection
 
@@ -74,7 +74,7 @@ class AdaptiveStudy:
         self._search = Data(sampled(trained.search.inputs, count), sampled(trained.search.labels, count))
         self._ranges = dict(observe_ranges(self._tracer, self._search.inputs))
         self._full = {
-            part: self._tracer.trace(Setting(), samples.inputs)
+            part: self._tracer.trace(KnobSettings(), samples.inputs)
             for part, samples in (("certify", trained.certify), ("report", trained.report))
         }
         self._int8 = self._report(uniform_int8(self._ranges))
@@ -106,7 +106,7 @@ class AdaptiveStudy:
         return [self._row(method, path.settings[best], _verdict(path.certificates[best]))]
 
     def _path(self, knobs: Sequence[Knob], cost: Cost) -> _Path:
-        reference = self._tracer.trace(Setting(), self._search.inputs).outputs
+        reference = self._tracer.trace(KnobSettings(), self._search.inputs).outputs
         problem = Adaptive(self._tracer, Choice(uniform_int8(self._ranges)), knobs, self._search, reference, cost)
         self._progress(f"{self._model}: greedy over {len(knobs)} knobs")
         selection = greedy(problem, target_cost=0, max_risk=ALPHA)
@@ -124,13 +124,13 @@ class AdaptiveStudy:
     def _baselines(self) -> Iterator[Row]:
         eight = uniform(self._ranges, 8)
         four = uniform(self._ranges, 4)
-        yield self._row("fp32", Setting())
+        yield self._row("fp32", KnobSettings())
         yield self._row("uniform int8", uniform_int8(self._ranges))
-        yield self._row("uniform int4 weights, 8 bit", Setting(precision=Precision.INT4, activations=eight))
-        yield self._row("uniform int4 weights, 4 bit", Setting(precision=Precision.INT4, activations=four))
+        yield self._row("uniform int4 weights, 8 bit", KnobSettings(precision=Precision.INT4, activations=eight))
+        yield self._row("uniform int4 weights, 4 bit", KnobSettings(precision=Precision.INT4, activations=four))
         for share in UNIFORM_ZERO_SHARES:
             activations = uniform(self._ranges, 8, share)
-            setting = Setting(precision=Precision.INT8, activations=activations)
+            setting = KnobSettings(precision=Precision.INT8, activations=activations)
             yield self._row(f"uniform sparsity, {share:.0%} more zeros", setting)
 
     def _targets(self, path: _Path) -> Iterator[Row]:
@@ -146,7 +146,7 @@ class AdaptiveStudy:
     def _optimum(self) -> tuple[list[Row], float | None]:
         """Greedy and all combinations on the same few coarse knobs and the same target."""
         inputs = sampled(self._search.inputs, _OPTIMUM_INPUTS)
-        reference = self._tracer.trace(Setting(), inputs).outputs
+        reference = self._tracer.trace(KnobSettings(), inputs).outputs
         data = Data(inputs, None if self._search.labels is None else sampled(self._search.labels, _OPTIMUM_INPUTS))
         knobs = coarse_knobs(self._trained.network.segments, self._ranges)
         problem = Adaptive(self._tracer, Choice(uniform_int8(self._ranges)), knobs, data, reference)
@@ -162,13 +162,13 @@ class AdaptiveStudy:
         gap = None if reached is None or optimum is None else reached.trial.loss - optimum.trial.loss
         return rows, gap
 
-    def _report(self, setting: Setting) -> Trace:
+    def _report(self, setting: KnobSettings) -> Trace:
         return self._tracer.trace(setting, self._trained.report.inputs)
 
     def _missed(self, method: str, target: Cell, verdict: str) -> Row:
         return {"model": self._model, "method": method, "target": target, "verdict": verdict}
 
-    def _row(self, method: str, setting: Setting, verdict: str = "baseline", target: Cell = "-") -> Row:
+    def _row(self, method: str, setting: KnobSettings, verdict: str = "baseline", target: Cell = "-") -> Row:
         report, full = self._trained.report, self._full["report"]
         trace = self._report(setting)
         int8_dense = self._int8.weights_resident_bytes + self._int8.peak_live_dense_bytes

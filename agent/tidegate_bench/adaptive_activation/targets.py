@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.resolution import runs_at
 from tidegate.engines.tracing import Tracer
@@ -38,11 +38,11 @@ def target_rows(model: str, trained: Trained, kind: str) -> Iterator[Row]:
         return
     threads = torch.get_num_threads()
     tracer = Tracer(trained.network)
-    reference = tracer.trace(Setting(), inputs).outputs
+    reference = tracer.trace(KnobSettings(), inputs).outputs
     runnable = tuple(each for each in RESOLUTIONS if runs_at(trained.network, each))
     knobs = (ResolutionKnob(runnable), ThreadsKnob(THREADS))
     data = Data(inputs, trained.search.labels[:_INPUTS])
-    problem = Adaptive(tracer, Choice(Setting()), knobs, data, reference, cost)
+    problem = Adaptive(tracer, Choice(KnobSettings()), knobs, data, reference, cost)
     unit = "ms" if kind == "latency" else "mj"
     try:
         start = problem.measure((0, 0)).cost

@@ -45,8 +45,8 @@ def ladder_bundle(
         return path
     full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
     plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
-    aim = replace(plan.aim, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
-    plan = replace(plan, aim=aim, alphas=(ALPHA,))
+    objective = replace(plan.objective, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
+    plan = replace(plan, objective=objective, alphas=(ALPHA,))
 
     def stages_only(text: str, share: float | None = None) -> None:
         if share is None:

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.models.export_network import export_network
 from tidegate.models.graph_file import SegmentModel
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.zoo.catalog import ZOO

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from tidegate.calibration.knob_settings import Setting as FullPoint
+from tidegate.calibration.knob_settings import KnobSettings as FullPoint
 from tidegate.engines.engine import Array
 from tidegate.engines.onnx.graph import Setting, X, build_graph
 from tidegate.engines.onnx.numbers import Numbers

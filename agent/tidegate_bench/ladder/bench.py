@@ -13,7 +13,7 @@ from tidegate.calibration.certify.risk import newly_wrong
 from tidegate.calibration.data.batches import run as run_all
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit, set_up
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.progress import Progress, silent
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import discover
@@ -91,17 +91,17 @@ def _trial(net: str, seed: int, extent: Extent, progress: Progress) -> Trial:
     for rule, settings_of in RULES.items():
         progress(f"{net}, seed {seed}: {rule}")
         outcomes[rule] = list(_outcomes(network, settings_of(bench), held_inputs, labels))
-    full = run_all(EagerEngine(network).build(Setting()), held_inputs).outputs
+    full = run_all(EagerEngine(network).build(KnobSettings()), held_inputs).outputs
     accuracy = float((full.argmax(1) == labels).mean())
     return Trial(net, seed, accuracy, outcomes, len(split.certify))
 
 
 def _outcomes(
-    network: TrainedNetwork, settings: Sequence[Setting], inputs: np.ndarray, labels: np.ndarray
+    network: TrainedNetwork, settings: Sequence[KnobSettings], inputs: np.ndarray, labels: np.ndarray
 ) -> Iterator[Outcome]:
     engine = EagerEngine(network)
     full_flops = len(inputs) * sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
-    full = run_all(engine.build(Setting()), inputs).outputs
+    full = run_all(engine.build(KnobSettings()), inputs).outputs
     for setting in settings:
         done = run_all(engine.build(setting), inputs)
         total = len(inputs) * len(done.executed)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
 from tidegate.models.flops import segment_flops
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activity, StandIn
@@ -62,7 +62,7 @@ class ThresholdLearner:
             name: _Spread(float(score.mean()), max(float(score.std()), 1e-6)) for name, score in scores.items()
         }
 
-    def learn(self, price: float, steps: int = STEPS) -> Setting:
+    def learn(self, price: float, steps: int = STEPS) -> KnobSettings:
         """Thresholds for a price on operations, in nats of loss per full model's worth of blocks."""
         # In standard deviations of each block's score, from where hardly anything is skipped.
         places = {name: torch.tensor(-2.0, requires_grad=True) for name in self._shares}
@@ -77,7 +77,7 @@ class ThresholdLearner:
             optimiser.step()
         thresholds = {name: self._tau(name, float(place.detach())) for name, place in places.items()}
         stand_ins = {} if self._stand_in is StandIn.IDENTITY else dict.fromkeys(thresholds, self._stand_in)
-        return Setting(thresholds=thresholds, stand_ins=stand_ins, activity=self._activity)
+        return KnobSettings(thresholds=thresholds, stand_ins=stand_ins, activity=self._activity)
 
     def _forward(self, places: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Outputs, and by block its gate where `places` has one for it, else its score."""
@@ -88,7 +88,7 @@ class ThresholdLearner:
         for segment in self._segments:
             out = self._parts[segment.name](x)
             if segment.name in self._shares:
-                value = score(Seen(x, previous))
+                value = score(GateInput(x, previous))
                 place = places.get(segment.name)
                 if place is not None:
                     spread = self._spreads[segment.name]

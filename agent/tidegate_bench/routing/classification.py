@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.staged import StagedNetwork
 from tidegate.models.ladder import Activity
@@ -94,7 +94,7 @@ class _Rule:
 
     name: str
     tau: float | str
-    setting: Callable[[_Subject], Setting]
+    setting: Callable[[_Subject], KnobSettings]
 
 
 def run(options: Options, progress: Progress) -> Figures:
@@ -121,7 +121,7 @@ def run(options: Options, progress: Progress) -> Figures:
 
 
 def _rules(options: Options) -> Iterator[_Rule]:
-    yield _Rule("full", "-", lambda _: Setting())
+    yield _Rule("full", "-", lambda _: KnobSettings())
     for tau in dict.fromkeys((options.threshold, *ABLATION)):
         yield _Rule(_PAPERS_RULE, tau, partial(_one_threshold, tau))
     for activity, rate in itertools.product(ACTIVITIES, RATES):
@@ -131,18 +131,18 @@ def _rules(options: Options) -> Iterator[_Rule]:
         yield _Rule(f"last {count} of {options.layers} blocks skipped", "-", partial(_without_last, count))
 
 
-def _one_threshold(tau: float, subject: _Subject) -> Setting:
-    return Setting(thresholds=dict.fromkeys(subject.net.blocks, tau))
+def _one_threshold(tau: float, subject: _Subject) -> KnobSettings:
+    return KnobSettings(thresholds=dict.fromkeys(subject.net.blocks, tau))
 
 
-def _own_thresholds(activity: Activity, rate: float, subject: _Subject) -> Setting:
+def _own_thresholds(activity: Activity, rate: float, subject: _Subject) -> KnobSettings:
     found = {block: quantile([scores], rate) for block, scores in subject.scores[activity].items()}
     thresholds = {block: tau for block, tau in found.items() if tau is not None}
-    return Setting(thresholds=thresholds, activity=activity)
+    return KnobSettings(thresholds=thresholds, activity=activity)
 
 
-def _without_last(count: int, subject: _Subject) -> Setting:
-    return Setting(skip=frozenset(subject.net.blocks[-count:]))
+def _without_last(count: int, subject: _Subject) -> KnobSettings:
+    return KnobSettings(skip=frozenset(subject.net.blocks[-count:]))
 
 
 def _made(kind: _Kind, options: Options, images: LabelledImages, seed: int) -> _Subject:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.models.export_network import export_network
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.network import TrainedNetwork
 

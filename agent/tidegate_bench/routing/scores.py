@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.calibration.data.batches import run
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.ladder import Activity
 
@@ -26,10 +26,10 @@ def block_scores(engine: EagerEngine, inputs: Array, activity: Activity) -> dict
     scores: dict[str, list[Scores]] = {}
     score = score_of(activity)
 
-    def watch(block: str, seen: Seen) -> None:
+    def watch(block: str, seen: GateInput) -> None:
         scores.setdefault(block, []).append(score(seen).numpy())
 
-    run(engine.build(Setting()), inputs, watch)
+    run(engine.build(KnobSettings()), inputs, watch)
     return {block: np.concatenate(parts) for block, parts in scores.items()}
 
 

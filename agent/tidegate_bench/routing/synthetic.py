@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.ladder import Activity
@@ -73,7 +73,7 @@ def run(options: Options) -> Figures:
         runs = [_drawn(options, options.seed + number) for number in range(options.runs)]
         found = find_energy_meter()
         meter = None if isinstance(found, NoMeter) else found
-        full = [measure(run.engine.build(Setting()), run.inputs, options.batch_size, meter) for run in runs]
+        full = [measure(run.engine.build(KnobSettings()), run.inputs, options.batch_size, meter) for run in runs]
         thresholds = dict.fromkeys((options.threshold, *ABLATION))
         gated = [_row(options, runs, tau, meter) for tau in thresholds]
         others = [_ablation(options, runs, activity, rate, meter) for activity in ACTIVITIES for rate in RATES]
@@ -104,7 +104,7 @@ def _row(options: Options, runs: list[_Run], tau: float, meter: EnergyMeter | No
     measured: list[Measured] = []
     published, first = [], []
     for run in runs:
-        setting = Setting(thresholds=dict.fromkeys(run.net.blocks, tau))
+        setting = KnobSettings(thresholds=dict.fromkeys(run.net.blocks, tau))
         measured.append(measure(run.engine.build(setting), run.inputs, options.batch_size, meter))
         published.append(run.net.published_skip_ratio(torch.from_numpy(run.inputs), tau))
         first.append(float((np.abs(run.inputs).mean(1) <= tau).mean()))
@@ -130,7 +130,9 @@ def _ablation(
     taus = []
     for run in runs:
         tau = quantile(block_scores(run.engine, run.inputs, activity).values(), rate)
-        setting = Setting(thresholds={} if tau is None else dict.fromkeys(run.net.blocks, tau), activity=activity)
+        setting = KnobSettings(
+            thresholds={} if tau is None else dict.fromkeys(run.net.blocks, tau), activity=activity
+        )
         measured.append(measure(run.engine.build(setting), run.inputs, options.batch_size, meter))
         taus.extend([] if tau is None else [tau])
     rule = f"{activity} below its {rate:.0%} quantile is skipped"

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
+from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.adaptive_activation.knobs import (
@@ -50,7 +50,7 @@ def ranges(network: TrainedNetwork, inputs: Array) -> dict[str, SiteRange]:
 
 def problem(network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange], coarse: bool) -> Adaptive:
     tracer = Tracer(network)
-    reference = tracer.trace(Setting(), inputs).outputs
+    reference = tracer.trace(KnobSettings(), inputs).outputs
     knobs = (coarse_knobs if coarse else memory_knobs)(network.segments, ranges)
     return Adaptive(tracer, Choice(uniform_int8(ranges)), knobs, Data(inputs, None), reference)
 
@@ -67,7 +67,7 @@ def test_thresholds_cut_the_share_asked_for(
 
     tracer = Tracer(network)
     for share in (0.0, 0.5):
-        setting = Setting(activations={"stem.relu": Activation(found.threshold(share))})
+        setting = KnobSettings(activations={"stem.relu": Activation(found.threshold(share))})
         tracer.trace(setting, inputs, count)
     natural, cut = zeros
     assert cut == pytest.approx(natural + (1 - natural) / 2, abs=0.02)

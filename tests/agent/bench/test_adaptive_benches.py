@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tidegate.calibration.data.datasets import DataError
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
@@ -85,13 +85,13 @@ class TwoJoules:
 
 def test_energy_of_one_inference_is_the_meter_s_rise_over_their_number(trained: Trained) -> None:
     engine, meter = EagerEngine(trained.network), TwoJoules()
-    trace = Tracer(trained.network).trace(Setting(), trained.search.inputs[:2])
+    trace = Tracer(trained.network).trace(KnobSettings(), trained.search.inputs[:2])
     cost = energy_cost(engine, trained.search.inputs, meter)
-    assert 0 < cost(Choice(Setting()), trace) < 2000
+    assert 0 < cost(Choice(KnobSettings()), trace) < 2000
     assert meter.runs == 1
-    assert memory_cost(Choice(Setting()), trace) == trace.model_bytes
+    assert memory_cost(Choice(KnobSettings()), trace) == trace.model_bytes
     with pytest.raises(NotMeasurable, match="two joules"):
-        energy_cost(engine, trained.search.inputs, TwoJoules(None))(Choice(Setting()), trace)
+        energy_cost(engine, trained.search.inputs, TwoJoules(None))(Choice(KnobSettings()), trace)
 
 
 def test_a_process_of_its_own_holds_the_weights_it_says() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 
 

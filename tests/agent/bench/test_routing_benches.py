@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tidegate.calibration.data.datasets import DataError
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Activity
 from tidegate_bench.routing import classification, synthetic
@@ -30,7 +30,7 @@ def test_the_papers_count_is_of_blocks_that_it_computes() -> None:
     assert net.published_skip_ratio(inputs, 1e9) == 0
     engine = EagerEngine(net.exported())
     nothing = measure(
-        engine.build(Setting(thresholds=dict.fromkeys(net.blocks, -1.0))), inputs.numpy(), 8, meter=None
+        engine.build(KnobSettings(thresholds=dict.fromkeys(net.blocks, -1.0))), inputs.numpy(), 8, meter=None
     )
     assert (nothing.executed, nothing.blocks) == (150, 3)
     assert skip_ratio([nothing]) == 0
@@ -42,7 +42,7 @@ def test_one_threshold_is_absorbing() -> None:
     inputs = torch.randn(80, 16).numpy()
     engine = EagerEngine(net.exported())
     tau = float(np.median(block_scores(engine, inputs, Activity.MEAN_ABS)["block_2"]))
-    done = engine.build(Setting(thresholds=dict.fromkeys(net.blocks, tau))).forward(inputs)
+    done = engine.build(KnobSettings(thresholds=dict.fromkeys(net.blocks, tau))).forward(inputs)
     ran = [done.executed[block] for block in net.blocks]
     assert ran == sorted(ran, reverse=True)
     assert 0 < ran[1] < 80
@@ -52,7 +52,9 @@ def test_metrics_cover_all_inputs_and_say_what_is_unavailable() -> None:
     torch.manual_seed(0)
     net = routing_net(8, 2, PlainBlock)
     inputs = torch.randn(50, 8).numpy()
-    done = measure(EagerEngine(net.exported()).build(Setting(skip=frozenset({"block_2"}))), inputs, 16, meter=None)
+    done = measure(
+        EagerEngine(net.exported()).build(KnobSettings(skip=frozenset({"block_2"}))), inputs, 16, meter=None
+    )
     found = summary([done, done])
     assert len(done.outputs) == 50
     assert len(done.times_ms) == 4

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 
 SAMPLES = 20_000
@@ -37,7 +37,7 @@ def test_the_cost_model_is_what_the_engine_counts_up_to_its_units() -> None:
     parts = [(f"block_{i}", nn.Sequential(nn.Linear(width, width), nn.ReLU())) for i in range(blocks)]
     network = export_network([*parts, ("head", nn.Linear(width, 2))], torch.zeros(2, width))
     inputs = np.random.default_rng(0).normal(size=(300, width)).astype(np.float32)
-    setting = Setting(thresholds={name: 0.4 for name, _ in parts})
+    setting = KnobSettings(thresholds={name: 0.4 for name, _ in parts})
     done = EagerEngine(network).build(setting).forward(inputs)
     skipped = 1 - sum(done.executed.values()) / (blocks * len(inputs))
     assert 0 < skipped < 1

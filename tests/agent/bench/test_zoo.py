@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.interpreter import Interpreter
 from tidegate.engines.tracing import Tracer
 from tidegate.models.export import export_segment
+from tidegate.models.export_network import export_network
 from tidegate.models.precision import Fp32Weight
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_bench.zoo.folding import inference_segments
@@ -178,7 +178,7 @@ def test_the_whole_network_is_the_same_as_data(name: str) -> None:
     inputs = torch.randn(3, 1, 32, 32)
     with torch.no_grad():
         expected = net(inputs).numpy()
-    traced = Tracer(export_network(inference_segments(net), inputs)).trace(Setting(), inputs.numpy())
+    traced = Tracer(export_network(inference_segments(net), inputs)).trace(KnobSettings(), inputs.numpy())
     assert np.allclose(traced.outputs, expected, rtol=1e-3, atol=1e-4 * max(1, np.abs(expected).max()))
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from random_networks import difference, point
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.fusion import Call, fuse
 from tidegate.engines.packed.engine import PackedEngine
 from tidegate.engines.packed.probe import probe
+from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.zoo.catalog import ZOO

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import CALLS, IMAGE, Draw, Drawn, X, network_around, operator_networks
 
-from tidegate.calibration.target_engine import hosts_for
+from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Answer, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter
@@ -24,7 +24,7 @@ from tidegate.models.sites import sites_of
 EXACT = 2e-4
 ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
-HOSTS = {host.name: host for host in hosts_for(("packed", "onnx"))}
+HOSTS = {host.name: host for host in target_engines(("packed", "onnx"))}
 EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]

@@ -12,7 +12,7 @@ from tidegate.engines.packed.forms import dequantize, quantize
 from tidegate.engines.packed.scores import as_kept
 from tidegate.engines.quantization import Grid
 from tidegate.models.aa_relu import adapted
-from tidegate.models.gates import ActivityGate, Seen
+from tidegate.models.gates import ActivityGate, GateInput
 from tidegate.models.gates.activity import mean_abs, score_of
 from tidegate.models.ladder import Activation, Activity
 
@@ -64,7 +64,7 @@ def test_a_score_of_kept_values_is_the_score(form: torch.dtype | Grid) -> None:
     kept = quantize(X, form) if isinstance(form, Grid) else X.to(form)
     wide = dequantize(kept, form) if isinstance(form, Grid) else kept.float()
     gate = as_kept(GATE, Activity.MEAN_ABS, form, never_negative=True)
-    found = gate.score(Seen(kept, widen=lambda _: wide))
+    found = gate.score(GateInput(kept, widen=lambda _: wide))
     assert torch.allclose(found, mean_abs(wide), rtol=1e-5)
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.tracing import Tracer
+from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.sites import sites_of
@@ -55,7 +55,7 @@ def test_fused_values_and_views_are_not_stored(network: TrainedNetwork) -> None:
 
 
 def test_peak_is_the_shortcut_the_branch_and_the_result(network: TrainedNetwork, inputs: Array) -> None:
-    trace = Tracer(network).trace(Setting(), inputs)
+    trace = Tracer(network).trace(KnobSettings(), inputs)
     assert trace.peak_live_dense_bytes == 3 * 4 * 36 * 4
     assert trace.peak_segment == "block"
 
@@ -63,17 +63,17 @@ def test_peak_is_the_shortcut_the_branch_and_the_result(network: TrainedNetwork,
 def test_bits_make_live_values_smaller_by_their_share(network: TrainedNetwork, inputs: Array) -> None:
     tracer = Tracer(network)
     eight = {site.name: Activation(clip=4.0, bits=8) for site in tracer.sites}
-    trace = tracer.trace(Setting(activations=eight), inputs)
+    trace = tracer.trace(KnobSettings(activations=eight), inputs)
     assert trace.peak_live_dense_bytes == 3 * 4 * 36
     assert trace.peak_live_encoded_bytes <= trace.peak_live_dense_bytes
     sparse = {name: Activation(threshold=3.99, clip=4.0, bits=8) for name in eight}
-    assert tracer.trace(Setting(activations=sparse), inputs).peak_live_encoded_bytes < 3 * 4 * 36 // 2
+    assert tracer.trace(KnobSettings(activations=sparse), inputs).peak_live_encoded_bytes < 3 * 4 * 36 // 2
 
 
 def test_encoded_peak_is_counted_from_zeros_of_the_worst_sample(network: TrainedNetwork, inputs: Array) -> None:
     tracer = Tracer(network)
     seen: dict[str, list[Tensor]] = {}
-    setting = Setting(activations={site.name: Activation(clip=2.0, bits=4) for site in tracer.sites})
+    setting = KnobSettings(activations={site.name: Activation(clip=2.0, bits=4) for site in tracer.sites})
     trace = tracer.trace(setting, inputs, lambda site, values: seen.setdefault(site.name, []).append(values))
     zeros = {name: (torch.cat(chunks) == 0).flatten(1).sum(1) for name, chunks in seen.items()}
     stem, *block = [site.name for site in tracer.sites][:3]
@@ -85,10 +85,10 @@ def test_encoded_peak_is_counted_from_zeros_of_the_worst_sample(network: Trained
 
 def test_outputs_and_weights_are_the_engine_s(network: TrainedNetwork, inputs: Array) -> None:
     for setting in (
-        Setting(),
-        Setting(precision=Precision.INT4),
-        Setting(skip=frozenset({"block"})),
-        Setting(activations={"block.relu": Activation(threshold=0.3, clip=1.0, bits=5)}, resolution=(4, 4)),
+        KnobSettings(),
+        KnobSettings(precision=Precision.INT4),
+        KnobSettings(skip=frozenset({"block"})),
+        KnobSettings(activations={"block.relu": Activation(threshold=0.3, clip=1.0, bits=5)}, resolution=(4, 4)),
     ):
         trace = Tracer(network).trace(setting, inputs)
         built = EagerEngine(network).build(setting)
@@ -100,22 +100,22 @@ def test_neutral_activations_leave_the_engine_s_answers_bit_identical(
     network: TrainedNetwork, inputs: Array
 ) -> None:
     engine = EagerEngine(network)
-    original = engine.build(Setting()).forward(inputs).outputs
+    original = engine.build(KnobSettings()).forward(inputs).outputs
     neutral = {site.name: Activation() for site in Tracer(network).sites}
-    assert np.array_equal(engine.build(Setting(activations=neutral)).forward(inputs).outputs, original)
+    assert np.array_equal(engine.build(KnobSettings(activations=neutral)).forward(inputs).outputs, original)
 
 
 def test_a_smaller_resolution_needs_less_and_an_impossible_one_is_refused(
     network: TrainedNetwork, inputs: Array
 ) -> None:
-    assert Tracer(network).trace(Setting(resolution=(3, 3)), inputs).peak_live_dense_bytes == 3 * 4 * 9 * 4
+    assert Tracer(network).trace(KnobSettings(resolution=(3, 3)), inputs).peak_live_dense_bytes == 3 * 4 * 9 * 4
     flat = export_network([("head", nn.Sequential(nn.Flatten(), nn.Linear(36, 3)))], torch.zeros(2, 1, 6, 6))
     with pytest.raises(UnsupportedPoint, match=r"resolution \(3, 3\): segment head"):
-        EagerEngine(flat).build(Setting(resolution=(3, 3)))
+        EagerEngine(flat).build(KnobSettings(resolution=(3, 3)))
 
 
 def test_gates_and_unknown_values_are_refused(network: TrainedNetwork, inputs: Array) -> None:
     with pytest.raises(UnsupportedPoint, match="block"):
-        Tracer(network).trace(Setting(thresholds={"block": 1.0}), inputs)
+        Tracer(network).trace(KnobSettings(thresholds={"block": 1.0}), inputs)
     with pytest.raises(UnsupportedPoint, match=r"block\.nothing"):
-        EagerEngine(network).build(Setting(activations={"block.nothing": Activation()}))
+        EagerEngine(network).build(KnobSettings(activations={"block.nothing": Activation()}))

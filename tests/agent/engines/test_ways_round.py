@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter
+from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.gates.margin import margin
@@ -43,7 +43,7 @@ def runs(network: TrainedNetwork, segment: Segment) -> Interpreter:
     return Interpreter(segment, {n: Fp32Weight(torch.tensor(network.arrays[n])) for n in segment.weights})
 
 
-SETTING = Setting(
+SETTING = KnobSettings(
     thresholds={"first": 0.45},
     stand_ins={"first": StandIn.SURROGATE, "second": StandIn.AFFINE},
     skip=frozenset({"second"}),
@@ -97,15 +97,15 @@ def test_alone_and_together_give_the_same(network: TrainedNetwork, batch: Array)
 
 
 def test_all_may_leave_at_the_first_exit(network: TrainedNetwork, batch: Array) -> None:
-    done = EagerEngine(network).build(Setting(exits={"first": 0.0})).forward(batch)
+    done = EagerEngine(network).build(KnobSettings(exits={"first": 0.0})).forward(batch)
     assert done.executed == {"first": 0, "second": 0}
     assert done.outputs.shape == (len(batch), 3)
 
 
 def test_a_skipped_block_is_not_in_memory_but_its_stand_in_is(network: TrainedNetwork) -> None:
     engine = EagerEngine(network)
-    full = engine.build(Setting()).weights_resident_bytes
-    skipping = Setting(skip=frozenset({"first"}), stand_ins={"first": StandIn.AFFINE})
+    full = engine.build(KnobSettings()).weights_resident_bytes
+    skipping = KnobSettings(skip=frozenset({"first"}), stand_ins={"first": StandIn.AFFINE})
     saved = full - engine.build(skipping).weights_resident_bytes
     assert saved == 4 * ((8 * 32 + 32) + (32 * 8 + 8) - 2 * 8)
 
@@ -113,12 +113,12 @@ def test_a_skipped_block_is_not_in_memory_but_its_stand_in_is(network: TrainedNe
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        (Setting(skip=frozenset({"first"}), stand_ins={"first": StandIn.SHORTCUT}), "no stand-in shortcut"),
-        (Setting(stand_ins={"stem": StandIn.AFFINE}), "are no blocks"),
-        (Setting(exits={"stem": 0.5}), "have no exit"),
+        (KnobSettings(skip=frozenset({"first"}), stand_ins={"first": StandIn.SHORTCUT}), "no stand-in shortcut"),
+        (KnobSettings(stand_ins={"stem": StandIn.AFFINE}), "are no blocks"),
+        (KnobSettings(exits={"stem": 0.5}), "have no exit"),
     ],
 )
-def test_ways_that_there_are_not_are_refused(network: TrainedNetwork, setting: Setting, words: str) -> None:
+def test_ways_that_there_are_not_are_refused(network: TrainedNetwork, setting: KnobSettings, words: str) -> None:
     with pytest.raises(UnsupportedPoint, match=words):
         EagerEngine(network).build(setting)
 
@@ -127,7 +127,7 @@ def test_ways_that_there_are_not_are_refused(network: TrainedNetwork, setting: S
 def test_every_activity_gates_a_net(network: TrainedNetwork, batch: Array, activity: Activity) -> None:
     """Above all scores nothing runs but what has no score yet; below all everything does."""
     engine = EagerEngine(network)
-    shut = engine.build(Setting(thresholds={"second": 1e9}, activity=activity)).forward(batch)
-    opened = engine.build(Setting(thresholds={"second": -1.0}, activity=activity)).forward(batch)
+    shut = engine.build(KnobSettings(thresholds={"second": 1e9}, activity=activity)).forward(batch)
+    opened = engine.build(KnobSettings(thresholds={"second": -1.0}, activity=activity)).forward(batch)
     unscored = 1 if activity is Activity.FRAME_CHANGE else 0
     assert (shut.executed["second"], opened.executed["second"]) == (unscored, len(batch))

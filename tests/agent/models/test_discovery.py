@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.net import DigitsNet
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import DiscoveryError, discover
 from tidegate.models.export import ExportError
@@ -79,7 +79,7 @@ def test_blocks_are_found_and_the_function_is_kept(
         x = torch.randn(samples, *shape)
         with torch.no_grad():
             expected = module(x).numpy()
-        outputs = engine.build(Setting()).forward(x.numpy()).outputs
+        outputs = engine.build(KnobSettings()).forward(x.numpy()).outputs
         assert np.allclose(outputs, expected, atol=1e-4 * np.abs(expected).max())
 
 

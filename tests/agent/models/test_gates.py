@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tidegate.models.gates.activity import FrameChange, density, largest, mean_abs, relative_change, rms, score_of
-from tidegate.models.gates.gate import Seen
+from tidegate.models.gates.gate import GateInput
 from tidegate.models.gates.margin import MarginGate, margin
 from tidegate.models.ladder import Activity
 
@@ -21,16 +21,16 @@ def test_scores_are_what_their_names_say() -> None:
 
 def test_change_against_the_block_before_needs_one_of_the_same_shape() -> None:
     score = score_of(Activity.BLOCK_CHANGE)
-    assert score(Seen(X)).tolist() == [float("inf")] * 2
-    assert score(Seen(X, torch.ones(2, 3))).tolist() == [float("inf")] * 2
-    assert score(Seen(X, 2 * X)).tolist() == pytest.approx([0.5, 0.5])
+    assert score(GateInput(X)).tolist() == [float("inf")] * 2
+    assert score(GateInput(X, torch.ones(2, 3))).tolist() == [float("inf")] * 2
+    assert score(GateInput(X, 2 * X)).tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_frames_are_compared_across_calls_and_within_a_batch() -> None:
     score = FrameChange()
-    assert score(Seen(X)).tolist() == pytest.approx([float("inf"), (9 + 36) ** 0.5 / 5])
-    assert score(Seen(X[1:])).tolist() == [0.0]
-    assert score(Seen(torch.ones(1, 5))).tolist() == [float("inf")]
+    assert score(GateInput(X)).tolist() == pytest.approx([float("inf"), (9 + 36) ** 0.5 / 5])
+    assert score(GateInput(X[1:])).tolist() == [0.0]
+    assert score(GateInput(torch.ones(1, 5))).tolist() == [float("inf")]
 
 
 def test_each_block_remembers_frames_of_its_own() -> None:
@@ -44,7 +44,7 @@ def test_the_margin_is_the_gap_between_the_two_most_likely() -> None:
 
 def test_the_margin_gate_lets_the_unsure_on_and_gives_the_others_their_answer() -> None:
     answers = torch.tensor([[5.0, 0.0], [0.1, 0.0]])
-    verdict = MarginGate(0.5, lambda x: answers, 1).decide(Seen(X))
+    verdict = MarginGate(0.5, lambda x: answers, 1).decide(GateInput(X))
     assert verdict.answers is answers
     assert isinstance(verdict.open, torch.Tensor)
     assert verdict.open.tolist() == [False, True]

@@ -17,8 +17,8 @@ from user_models import (
 )
 
 from tidegate.calibration.candidate import candidate
-from tidegate.calibration.knob_settings import Setting
-from tidegate.calibration.target_engine import hosts_for
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.export import ExportError, export_module
@@ -41,8 +41,8 @@ def test_every_engine_answers_like_the_model(kind: type[nn.Module]) -> None:
     with torch.no_grad():
         expected = model(inputs).reshape(SAMPLES, -1).numpy()
     network = discover(model, inputs[:2]).network
-    for host in hosts_for(("eager", "packed", "onnx")):
-        answer = host.over(network).prepare(candidate(Setting(), host.name)).run(inputs.numpy())
+    for host in target_engines(("eager", "packed", "onnx")):
+        answer = host.over(network).prepare(candidate(KnobSettings(), host.name)).run(inputs.numpy())
         assert np.abs(answer.outputs - expected).max() < 1e-5 * max(1, np.abs(expected).max()), host.name
 
 

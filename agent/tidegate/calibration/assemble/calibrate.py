@@ -12,19 +12,19 @@ import torch
 
 from tidegate.calibration.assemble.canaries import choose_canaries
 from tidegate.calibration.assemble.checkpoint import Checkpoint
-from tidegate.calibration.assemble.ladder_builder import RungMaker
+from tidegate.calibration.assemble.ladder_builder import LadderBuilder
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.exit_heads import with_exit_heads
 from tidegate.calibration.fit.stand_ins import with_stand_ins
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
-from tidegate.calibration.search.chain_choice import best_course
-from tidegate.calibration.search.greedy_search import Search, Step
-from tidegate.calibration.search.search_space import menu_of
-from tidegate.calibration.search.strategy import Course, courses_for
-from tidegate.calibration.target_engine import Host, hosts_for
+from tidegate.calibration.search.chain_choice import best_strategy
+from tidegate.calibration.search.greedy_search import ChainStep, Search
+from tidegate.calibration.search.search_space import search_space_of
+from tidegate.calibration.search.strategy import SearchStrategy, strategies_for
+from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.bundle_writer import weights_file
 from tidegate.models.evidence import Canaries, Floats, scaled
@@ -61,42 +61,44 @@ def calibrate(
     """A ladder for the plan's engines. Sets torch's thread count for this process.
 
     With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. With a
-    `meter` the energy of the rungs is measured too. Raises HostError for an engine that isn't here.
+    `meter` the energy of the rungs is measured too. Raises TargetEngineError for an engine that isn't here.
     """
-    hosts = hosts_for(plan.engines)
+    targets = target_engines(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
     search_inputs = scaled(split.search.inputs, scale)
     progress("fitting stand-ins and exits")
     network = fitted(network, search_inputs)
-    record = _record(network, split, plan, hosts)
+    record = _record(network, split, plan, targets)
     # The chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
-    course, chain = _chain(network, search_inputs, plan, earlier, progress)
-    record = replace(record, search={**record.search, "course": course}, measured_on=_measured_on(hosts, meter))
-    maker = RungMaker(network, chain, split, scale, plan, len(hosts), earlier, meter)
-    by_host = {host.name: maker.rungs(host, progress) for host in hosts}
-    ladder = Ladder(joined(by_host))
+    strategy, chain = _chain(network, search_inputs, plan, earlier, progress)
+    record = replace(
+        record, search={**record.search, "course": strategy}, measured_on=_measured_on(targets, meter)
+    )
+    builder = LadderBuilder(network, chain, split, scale, plan, len(targets), earlier, meter)
+    by_engine = {target.name: builder.rungs(target, progress) for target in targets}
+    ladder = Ladder(joined(by_engine))
     torch.set_num_threads(SEARCH_THREADS)
-    engines = {host.name: host.over(network) for host in hosts}
+    engines = {target.name: target.over(network) for target in targets}
     # Points in fp32 name eager, whose arithmetic every engine has.
-    variants = [engines.get(point.engine, engines[hosts[0].name]).prepare(point) for point in ladder.points]
+    variants = [engines.get(point.engine, engines[targets[0].name]).prepare(point) for point in ladder.points]
     canaries = choose_canaries(variants, search_inputs)
     return Calibrated(network, ladder, record, canaries)
 
 
 def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
-    """The network with its stand-ins and exit heads."""
-    return with_exit_heads(with_stand_ins(network, search_inputs), Setting(), search_inputs)
+    """The network with stand-ins and exit heads fitted on part S: float32 (n, *input shape)."""
+    return with_exit_heads(with_stand_ins(network, search_inputs), KnobSettings(), search_inputs)
 
 
-def joined(by_host: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
+def joined(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
     """One ladder of all engines' points, by certified loss and then by operations; each engine's order stays.
 
     Points in fp32 run on every engine: one engine's are enough. Where there are several engines, points that only
     one of them can run carry its name.
     """
-    first, *others = by_host.values()
+    first, *others = by_engine.values()
     points = [*first, *(point for rungs in others for point in rungs if point.engine != REFERENCE)]
     if others:
         points = [
@@ -117,53 +119,53 @@ def _chain(
     plan: Plan,
     checkpoint: Checkpoint | None,
     progress: Progress,
-) -> tuple[Course, tuple[Step, ...]]:
-    """Of the chains of all courses, the one that S says is best."""
+) -> tuple[SearchStrategy, tuple[ChainStep, ...]]:
+    """Of the chains of all strategies, the one that S says is best."""
 
-    def report(course: Course, step: Step) -> None:
+    def report(strategy: SearchStrategy, step: ChainStep) -> None:
         if checkpoint is not None:
-            checkpoint.add(course, step)
+            checkpoint.add(strategy, step)
         progress(
-            f"{course}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"{strategy}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
             f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
-            share=1 - plan.aim.cost(step.cost),
+            share=1 - plan.objective.cost(step.cost),
         )
 
-    menu = menu_of(network, plan.knobs, inputs)
-    search = Search(network, menu, inputs, plan.aim)
+    space = search_space_of(network, plan.knobs, inputs)
+    search = Search(network, space, inputs, plan.objective)
     chains = {}
-    for course in courses_for(menu):
-        found = () if checkpoint is None else checkpoint.steps(course)
+    for strategy in strategies_for(space):
+        found = () if checkpoint is None else checkpoint.steps(strategy)
         if found:
-            progress(f"{course}: taking up an earlier search at step {len(found)}")
-        chains[course] = search.chain(course, partial(report, course), found)
-    chosen = best_course(chains, plan.aim, plan.alphas)
+            progress(f"{strategy}: taking up an earlier search at step {len(found)}")
+        chains[strategy] = search.chain(strategy, partial(report, strategy), found)
+    chosen = best_strategy(chains, plan.objective, plan.alphas)
     if len(chains) > 1:
         progress(f"by what S says, the chain is: {chosen}")
     return chosen, chains[chosen]
 
 
-def _record(network: TrainedNetwork, split: Split, plan: Plan, hosts: Sequence[Host]) -> Calibration:
+def _record(network: TrainedNetwork, split: Split, plan: Plan, targets: Sequence[TargetEngine]) -> Calibration:
     return Calibration(
         weights_sha256=hashlib.sha256(weights_file(network)).hexdigest(),
         graphs_sha256=graphs_sha256(network),
         data=split.name,
         parts={name: part.sha256 for name, part in split.parts.items()},
-        failure=plan.aim.risk.text,
-        comparison=plan.aim.risk.comparison,
+        failure=plan.objective.risk.text,
+        comparison=plan.objective.risk.comparison,
         search=plan.search,
         alphas=plan.alphas,
         delta=plan.delta,
         seed=split.seed,
         torch=str(torch.__version__),
         measured_on="",
-        engines={host.name: host.runtime for host in hosts},
+        engines={target.name: target.runtime for target in targets},
     )
 
 
-def _measured_on(hosts: Sequence[Host], meter: Meter | None) -> str:
+def _measured_on(targets: Sequence[TargetEngine], meter: Meter | None) -> str:
     energy = "" if meter is None else f"; energy by {meter.source}"
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, threads as the point says; "
-        f"points of engine {REFERENCE} on {hosts[0].name}{energy}"
+        f"points of engine {REFERENCE} on {targets[0].name}{energy}"
     )

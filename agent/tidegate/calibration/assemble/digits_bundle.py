@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from tidegate.calibration.assemble.calibrate import calibrate
 from tidegate.calibration.assemble.plan import Plan
@@ -17,8 +16,7 @@ from tidegate.engines.auto import NAME as AUTO
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle
 from tidegate.models.evidence import Samples
-from tidegate.models.export import export_segment
-from tidegate.models.network import TrainedNetwork, WeightArray
+from tidegate.models.export_network import export_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +69,3 @@ def build_digits_bundle(
 
 def _options(recipe: Recipe) -> list[str]:
     return [f"--engine {engine}" for engine in recipe.engines]
-
-
-def export_network(segments: list[tuple[str, nn.Module]], example: torch.Tensor) -> TrainedNetwork:
-    """Named modules, run one after the other, as a network; `example` is a batch (2 or more, *input shape)."""
-    exported = []
-    arrays: dict[str, WeightArray] = {}
-    x = example
-    for name, module in segments:
-        segment, weights = export_segment(name, module, x)
-        exported.append(segment)
-        arrays.update(weights)
-        with torch.no_grad():
-            x = module(x)
-    return TrainedNetwork(tuple(exported), arrays)

@@ -132,7 +132,7 @@ def _check(model: nn.Module, example: torch.Tensor, data: Dataset, request: Requ
     if not isinstance(outputs, torch.Tensor) or len(outputs) != len(example):
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise BuildError(f"--model {request.model}: must give one tensor (samples, ...), gave {found}")
-    risk = request.plan.aim.risk
+    risk = request.plan.objective.risk
     classes = outputs[0].numel()
     if classes == 1:
         if risk.loss is mean_kl:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.search.goal import DEFAULT_KNOBS, FAST, OPERATIONS_SHARE, Goal, Knob, Target
-from tidegate.calibration.search.greedy_search import COMPANION_WEIGHT, Aim
+from tidegate.calibration.search.greedy_search import COMPANION_WEIGHT
+from tidegate.calibration.search.objective import Objective
 from tidegate.engines.engine import REFERENCE
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05)
@@ -17,12 +18,13 @@ DELTA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The search's aim, the losses to certify, the chance of any certificate being wrong, and the engines.
+    """The search's objective, the losses to certify, the chance of any certificate being wrong, and the engines.
 
-    `goal` is what the aim was made for, `knobs` what may be turned, and `target` how far it should come down.
+    `goal` is what the objective was made for, `knobs` what may be turned, and `target` how far it should come
+    down.
     """
 
-    aim: Aim = field(default_factory=Aim)
+    objective: Objective = field(default_factory=Objective)
     alphas: tuple[float, ...] = ALPHAS
     delta: float = DELTA
     goal: Goal = Goal.BALANCED
@@ -42,22 +44,22 @@ class Plan:
     ) -> "Plan":
         """The plan for a goal; None: the goal's own knobs."""
         turned = DEFAULT_KNOBS[goal] if knobs is None else knobs
-        aim = Aim(risk, OPERATIONS_SHARE[goal], count_activations=Knob.ACTIVATIONS in turned)
-        return cls(aim, delta=delta, goal=goal, knobs=turned, target=target, engines=engines)
+        objective = Objective(risk, OPERATIONS_SHARE[goal], count_activations=Knob.ACTIVATIONS in turned)
+        return cls(objective, delta=delta, goal=goal, knobs=turned, target=target, engines=engines)
 
     @property
     def search(self) -> Mapping[str, float | str]:
         """How the chain is sought, for the ladder file."""
-        aim = self.aim
+        objective = self.objective
         return {
-            "flops_share": aim.flops_share,
+            "flops_share": objective.flops_share,
             "companion_weight": COMPANION_WEIGHT,
-            "lookahead": aim.lookahead,
-            "activity": str(aim.activity),
-            "max_disagreement": aim.max_disagreement,
-            "count_decisions": float(aim.count_decisions),
-            "decision_flops": float(aim.decision_flops),
-            "count_activations": float(aim.count_activations),
+            "lookahead": objective.lookahead,
+            "activity": str(objective.activity),
+            "max_disagreement": objective.max_disagreement,
+            "count_decisions": float(objective.count_decisions),
+            "decision_flops": float(objective.decision_flops),
+            "count_activations": float(objective.count_activations),
             "goal": str(self.goal),
             "knobs": ", ".join(sorted(self.knobs)),
             "target": "none" if self.target is None else str(self.target),

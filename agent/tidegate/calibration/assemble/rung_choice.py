@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.ladder import Figures, Precision
 
 MAX_RUNGS = 8
@@ -50,7 +50,7 @@ def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()
     return tuple(kept)
 
 
-def name_point(setting: Setting, skip_ratio: float, taken: Sequence[str]) -> str:
+def name_point(setting: KnobSettings, skip_ratio: float, taken: Sequence[str]) -> str:
     """What a rung is called: `full`, `bf16`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
 
     `aa4` stands for AA-ReLU at 4 bits, `24px` for the images' height. A letter follows where two share a name.

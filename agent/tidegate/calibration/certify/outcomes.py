@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.assemble.checkpoint import KeptFailures
+from tidegate.calibration.certify.kept_failures import KeptFailures
 from tidegate.calibration.certify.risk import RiskMeasure
 from tidegate.calibration.data.batches import answer_on_all_cores
 from tidegate.calibration.data.split import Part

@@ -60,7 +60,7 @@ class RiskMeasure:
         return np.asarray((before == labels) & (after != labels))
 
     def accuracy(self, outputs: Array, labels: Labels | None) -> float | None:
-        """Share of right answers; None without labels or answers."""
+        """Share of right answers, 0..1; None without labels or answers."""
         found = self.answers(outputs)
         return None if labels is None or found is None else float((found == labels).mean())
 
@@ -84,7 +84,10 @@ def mean_kl(full: Array, outputs: Array) -> float:
 
 
 def relative_square(full: Array, outputs: Array) -> float:
-    """Mean squared difference against the full model's variance over samples."""
+    """Mean squared difference over the full model's variance over samples; where that is 0, the difference itself.
+
+    Both arrays are (samples, *output shape).
+    """
     spread = float(full.var(0).mean())
     difference = float(np.square(full - outputs).mean())
     return difference / spread if spread > 0 else difference

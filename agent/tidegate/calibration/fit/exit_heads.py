@@ -16,7 +16,7 @@ from tidegate.calibration.data.batches import run
 from tidegate.calibration.fit.ridge import Regression, Rows
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
 from tidegate.models.knobs import Knobs
 from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
@@ -64,7 +64,7 @@ def _fitted(
     pools = {block.name: _Pool.of(block.input_shape, len(inputs)) for block in blocks}
     features: dict[str, list[Rows]] = {block.name: [] for block in blocks}
 
-    def watch(block: str, seen: Seen) -> None:
+    def watch(block: str, seen: GateInput) -> None:
         if block in pools:
             features[block].append(pools[block](seen.x).numpy())
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tidegate.calibration.data.batches import beside_each_other, workers_for
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
 from tidegate.engines.resolution import resized
-from tidegate.models.gates import Seen, Site, gates_for
+from tidegate.models.gates import GateInput, GatePosition, gates_for
 from tidegate.models.graph import Segment
 from tidegate.models.knobs import stand_in_of
 from tidegate.models.ladder import Ranges, StandIn
@@ -25,7 +25,7 @@ from tidegate.models.precision import Fp32Weight
 INPUT_NAME = ""
 
 
-class RangeFinder:
+class MinMaxObserver:
     """Ranges over one set of inputs (samples, *input shape), with the weights as they were trained."""
 
     def __init__(self, network: TrainedNetwork, inputs: Array) -> None:
@@ -35,17 +35,17 @@ class RangeFinder:
         self._blocks = {block.name for block in blocks_of(network)}
         self._full: Ranges | None = None
 
-    def ranges(self, setting: Setting) -> Ranges:
+    def ranges(self, setting: KnobSettings) -> Ranges:
         """By `segment/node`, and INPUT_NAME: those of the full network, and over them what the setting changes.
 
         Every sample goes to the end: who leaves by an exit on S may stay in the field. A gated block and its
         stand-in both see every sample that reaches them, for the same reason.
         """
         if self._full is None:
-            self._full = self._seen(Setting(activations=setting.activations, resolution=setting.resolution))
+            self._full = self._seen(KnobSettings(activations=setting.activations, resolution=setting.resolution))
         return {**self._full, **self._seen(setting)}
 
-    def _seen(self, setting: Setting) -> Ranges:
+    def _seen(self, setting: KnobSettings) -> Ranges:
         seen: dict[str, tuple[float, float]] = {}
         workers = [partial(self._of_batch, setting)] * workers_for(self._inputs)
         for ranges in beside_each_other(workers, self._inputs):
@@ -53,7 +53,7 @@ class RangeFinder:
                 _widen(seen, name, span)
         return seen
 
-    def _of_batch(self, setting: Setting, batch: Array) -> Ranges:
+    def _of_batch(self, setting: KnobSettings, batch: Array) -> Ranges:
         # Kept per calling thread by OpenMP; several batches run at once.
         torch.set_num_threads(1)
         seen: dict[str, tuple[float, float]] = {}
@@ -64,18 +64,18 @@ class RangeFinder:
             previous: Tensor | None = None
             for segment in self._network.segments:
                 before = x
-                x = self._through(segment, setting, Seen(x, previous), seen)
+                x = self._through(segment, setting, GateInput(x, previous), seen)
                 previous = before if segment.name in self._blocks else previous
         return seen
 
     def _through(
-        self, segment: Segment, setting: Setting, given: Seen, seen: dict[str, tuple[float, float]]
+        self, segment: Segment, setting: KnobSettings, given: GateInput, seen: dict[str, tuple[float, float]]
     ) -> Tensor:
         if segment.name not in self._blocks:
             return self._run(segment, given.x, setting, seen)
         if segment.name in setting.exits:
-            self._run(self._network.exit_heads[segment.name], given.x, Setting(), seen)
-        site = Site(segment)
+            self._run(self._network.exit_heads[segment.name], given.x, KnobSettings(), seen)
+        site = GatePosition(segment)
         gates = gates_for(_without_exits(setting), site)
         if not gates:
             return self._run(segment, given.x, setting, seen)
@@ -83,21 +83,23 @@ class RangeFinder:
         kind = stand_in_of(setting, segment.name)
         skipped = given.x
         if kind is not StandIn.IDENTITY:
-            skipped = self._run(self._network.stand_ins[segment.name][kind], given.x, Setting(), seen)
+            skipped = self._run(self._network.stand_ins[segment.name][kind], given.x, KnobSettings(), seen)
         if isinstance(verdict, bool):
             return self._run(segment, given.x, setting, seen) if verdict else skipped
         computed = self._run(segment, given.x, setting, seen)
         return torch.where(verdict.reshape(-1, *[1] * (computed.ndim - 1)), computed, skipped)
 
-    def _run(self, segment: Segment, x: Tensor, setting: Setting, seen: dict[str, tuple[float, float]]) -> Tensor:
+    def _run(
+        self, segment: Segment, x: Tensor, setting: KnobSettings, seen: dict[str, tuple[float, float]]
+    ) -> Tensor:
         weights = {name: self._weights[name] for name in segment.weights}
         values = Interpreter(segment, weights, setting.activations).values(x)
         _note(seen, {f"{segment.name}/{node.name}": values[node.name] for node in segment.nodes})
         return values[segment.nodes[-1].name]
 
 
-def _without_exits(setting: Setting) -> Setting:
-    return Setting(thresholds=setting.thresholds, skip=setting.skip, activity=setting.activity)
+def _without_exits(setting: KnobSettings) -> KnobSettings:
+    return KnobSettings(thresholds=setting.thresholds, skip=setting.skip, activity=setting.activity)
 
 
 def _note(seen: dict[str, tuple[float, float]], values: Mapping[str, Tensor]) -> None:

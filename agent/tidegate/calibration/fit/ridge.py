@@ -50,7 +50,7 @@ class Regression:
         self._xy = np.zeros((inputs, outputs))
 
     def add(self, x: Rows, y: Rows) -> None:
-        """Take in some rows."""
+        """Add rows x (n, inputs) and y (n, outputs) to the sums."""
         self._n += len(x)
         self._x += x.sum(0, dtype=np.float64)
         self._y += y.sum(0, dtype=np.float64)
@@ -58,7 +58,7 @@ class Regression:
         self._xy += (x.T @ y).astype(np.float64)
 
     def linear(self, ridge: float = RIDGE) -> Linear:
-        """The ridge fit; the intercept is not penalised."""
+        """The ridge fit; the intercept is not penalised. At least one row must have been added."""
         weight = self._weight(ridge)
         return Linear(_f32(weight), _f32(self._intercept(weight)))
 

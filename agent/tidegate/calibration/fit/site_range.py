@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
 from tidegate.models.aa_relu import adapted
@@ -67,7 +67,7 @@ def observe_ranges(tracer: Tracer, inputs: Array, seed: int = 0) -> Mapping[str,
         chosen = torch.randint(len(flat), (min(per_input * len(values), len(flat)),), generator=generator)
         samples.setdefault(site.name, []).append(flat[chosen])
 
-    tracer.trace(Setting(), inputs, keep)
+    tracer.trace(KnobSettings(), inputs, keep)
     return {name: SiteRange(sites[name], torch.cat(chunks)) for name, chunks in samples.items()}
 
 

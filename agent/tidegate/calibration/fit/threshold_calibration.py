@@ -16,11 +16,11 @@ import torch
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.data.batches import answer_on_all_cores
 from tidegate.calibration.fit.min_max_observer import INPUT_NAME
-from tidegate.calibration.knob_settings import Setting
-from tidegate.calibration.target_engine import Host
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import REFERENCE, Array
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin
 from tidegate.models.graph import Segment
@@ -35,7 +35,7 @@ Values = npt.NDArray[np.float32]
 _LOOKS_BACK = frozenset({Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE})
 """Activities of more than the block's input, which a piece doesn't have."""
 
-_AS_REFERENCE = Host(REFERENCE, "", EagerEngine)
+_AS_REFERENCE = TargetEngine(REFERENCE, "", EagerEngine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Stops:
     leaving: Mapping[str, int]
 
 
-def stops_on_reference(network: TrainedNetwork, setting: Setting, inputs: Array) -> Stops:
-    """Those of a setting on eager, from inputs (samples, *input shape): what every host is fitted to."""
+def stops_on_reference(network: TrainedNetwork, setting: KnobSettings, inputs: Array) -> Stops:
+    """Those of a setting on eager, from inputs (samples, *input shape): what every engine is fitted to."""
     walk = _Walk(network, inputs, _AS_REFERENCE)
     going_on, leaving = dict[str, int](), dict[str, int]()
-    for segment in network.segments if _is_refitted(setting) else ():
+    for segment in network.segments if _is_calibrated(setting) else ():
         name = segment.name
         if name in setting.exits:
             margins = walk.margins(segment, setting)
@@ -62,15 +62,17 @@ def stops_on_reference(network: TrainedNetwork, setting: Setting, inputs: Array)
     return Stops(going_on, leaving)
 
 
-def refitted(network: TrainedNetwork, setting: Setting, inputs: Array, host: Host, stops: Stops) -> Setting:
-    """The setting with thresholds by which as many of the inputs stop on the host as do on the reference.
+def with_calibrated_thresholds(
+    network: TrainedNetwork, setting: KnobSettings, inputs: Array, target: TargetEngine, stops: Stops
+) -> KnobSettings:
+    """The setting with thresholds by which as many of the inputs stop on the engine as do on the reference.
 
     Thresholds on activities that look back, and those of resized images, stay as they are. Raises UnsupportedPoint
-    for what the host can't run.
+    for what the engine can't run.
     """
-    walk = _Walk(network, inputs, host)
+    walk = _Walk(network, inputs, target)
     found = setting
-    for segment in network.segments if _is_refitted(setting) else ():
+    for segment in network.segments if _is_calibrated(setting) else ():
         name = segment.name
         if name in stops.leaving:
             margins = walk.margins(segment, found)
@@ -84,35 +86,35 @@ def refitted(network: TrainedNetwork, setting: Setting, inputs: Array, host: Hos
     return found
 
 
-def _is_refitted(setting: Setting) -> bool:
+def _is_calibrated(setting: KnobSettings) -> bool:
     return bool(setting.exits or setting.thresholds) and setting.resolution is None
 
 
 class _Walk:
     """Samples on their way through an engine, all to the end; `here` marks those that no exit has taken."""
 
-    def __init__(self, network: TrainedNetwork, inputs: Array, host: Host) -> None:
+    def __init__(self, network: TrainedNetwork, inputs: Array, target: TargetEngine) -> None:
         self.here = np.ones(len(inputs), np.bool_)
         self.waiting: list[Segment] = []
         self._network = network
-        self._host = host
+        self._target = target
         self._x = inputs
         self._boundary = INPUT_NAME
 
-    def margins(self, block: Segment, setting: Setting) -> Values:
-        """Of all samples at the exit before a block."""
+    def margins(self, block: Segment, setting: KnobSettings) -> Values:
+        """Top-1 minus top-2 probability of all samples, (samples,), at the exit before a block."""
         self._catch_up(setting)
         answers = self._run([self._network.exit_heads[block.name]], setting)
         values: Values = margin(torch.from_numpy(answers)).numpy()
         return values
 
-    def scores(self, setting: Setting) -> Values:
+    def scores(self, setting: KnobSettings) -> Values:
         """Activities, at the gate of the segment to come, of the samples still here."""
         self._catch_up(setting)
-        values: Values = score_of(setting.activity)(Seen(torch.from_numpy(self._x[self.here]))).numpy()
+        values: Values = score_of(setting.activity)(GateInput(torch.from_numpy(self._x[self.here]))).numpy()
         return values
 
-    def _catch_up(self, setting: Setting) -> None:
+    def _catch_up(self, setting: KnobSettings) -> None:
         piece = [segment for segment in self.waiting if _way(self._network, segment, setting) is not None]
         if piece:
             self._x = self._run(piece, setting)
@@ -120,15 +122,15 @@ class _Walk:
             self._boundary = f"{last.name}/{last.nodes[-1].name}"
         self.waiting = []
 
-    def _run(self, piece: Sequence[Segment], setting: Setting) -> Array:
+    def _run(self, piece: Sequence[Segment], setting: KnobSettings) -> Array:
         network = _piece(self._network, piece)
         ranges = {**setting.ranges, INPUT_NAME: setting.ranges[self._boundary]} if setting.ranges else {}
         own = replace(_within(setting, network), ranges=ranges)
-        point = candidate(own, self._host.name)
-        return answer_on_all_cores(self._host.over(network), point, self._x).outputs
+        point = candidate(own, self._target.name)
+        return answer_on_all_cores(self._target.over(network), point, self._x).outputs
 
 
-def _way(network: TrainedNetwork, segment: Segment, setting: Setting) -> Segment | None:
+def _way(network: TrainedNetwork, segment: Segment, setting: KnobSettings) -> Segment | None:
     """What samples pass through last at a segment; None where they go by it unchanged."""
     if segment.name not in setting.skip:
         return segment
@@ -143,7 +145,7 @@ def _piece(network: TrainedNetwork, segments: Sequence[Segment]) -> TrainedNetwo
     return TrainedNetwork(tuple(segments), arrays, stand_ins)
 
 
-def _within(setting: Setting, piece: TrainedNetwork) -> Setting:
+def _within(setting: KnobSettings, piece: TrainedNetwork) -> KnobSettings:
     """What of a setting concerns a piece; nobody leaves from inside one."""
     blocks = {segment.name for segment in piece.segments}
     graphs = [*piece.segments, *(graph for kinds in piece.stand_ins.values() for graph in kinds.values())]

@@ -18,7 +18,7 @@ class Meter(Protocol):
 
     @property
     def least_s(self) -> float:
-        """How long work must last to be measured."""
+        """Seconds that work must last to be measured."""
 
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """Joules that the device draws while `work` runs; None when they are not known."""

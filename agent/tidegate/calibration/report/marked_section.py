@@ -13,7 +13,7 @@ def with_section(page: str, begin: str, end: str, content: str) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table."""
+    """A Markdown table; every row has as many cells as the header."""
     lines = [header, *rows]
     written = [f"| {' | '.join(cells)} |" for cells in lines]
     return "\n".join((written[0], "|" + "---|" * len(header), *written[1:]))

@@ -10,10 +10,11 @@ import matplotlib as mpl
 import numpy as np
 
 from tidegate.calibration.data.batches import run
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.report.ladder_table import COLUMNS, cells
 from tidegate.calibration.report.memory_table import memory_section
-from tidegate.calibration.search.moves import groups_of, stand_ins_of
+from tidegate.calibration.search.layer_groups import groups_of
+from tidegate.calibration.search.search_space import stand_ins_of
 from tidegate.engines.catalog import installed_engines, open_engine
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
@@ -74,16 +75,18 @@ def render(bundle: Bundle) -> str:
 def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
     """Every stand-in of every block, and every precision of every group of layers, each with all else full."""
     engine = EagerEngine(bundle)
-    reference = run(engine.build(Setting()), inputs).outputs
+    reference = run(engine.build(KnobSettings()), inputs).outputs
     full = answers(reference, reference)
     precisions = [Precision.BF16, Precision.INT8, Precision.INT4]
     ways = [*(f"skip, {kind}" for kind in StandIn), *(f"weights {precision}" for precision in precisions)]
-    rows: dict[str, dict[str, Setting]] = {
-        block: {f"skip, {kind}": Setting().with_rate(block, 1.0, 0.0, kind) for kind in kinds}
+    rows: dict[str, dict[str, KnobSettings]] = {
+        block: {f"skip, {kind}": KnobSettings().with_rate(block, 1.0, 0.0, kind) for kind in kinds}
         for block, kinds in stand_ins_of(bundle).items()
     }
     for group in groups_of(bundle):
-        settings = {f"weights {precision}": Setting().with_precision(group, precision) for precision in precisions}
+        settings = {
+            f"weights {precision}": KnobSettings().with_precision(group, precision) for precision in precisions
+        }
         rows[f"layers: {group.name}"] = settings
     changed = np.full((len(rows), len(ways)), np.nan, np.float32)
     for i, settings in enumerate(rows.values()):

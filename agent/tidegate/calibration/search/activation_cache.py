@@ -30,7 +30,7 @@ _FP32_BYTES = 4
 Tried = tuple[StagedNetwork, Pass]
 
 
-class Prefixes:
+class ActivationCache:
     """Runs settings of one network on the same inputs (n, *input shape), n at least 1."""
 
     def __init__(self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES) -> None:
@@ -43,7 +43,7 @@ class Prefixes:
         self._watched = False
 
     def keep(self, knobs: Knobs) -> Tried:
-        """Run a setting, and let later ones start from it."""
+        """Run a setting on all inputs, and keep its samples between stages for later ones to start from."""
         network, passes = self._kept(knobs, self._alike(knobs))
         return network, joined(passes)
 

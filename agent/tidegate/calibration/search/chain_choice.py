@@ -4,33 +4,36 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tidegate.calibration.search.greedy_search import Aim, Step
-from tidegate.calibration.search.strategy import Course
+from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.strategy import SearchStrategy
 
 WORTHWHILE = 0.95
 """Turning all knobs from the start must bring the cost below this share of what exits first brings. The more kinds
 of knobs are set on S, the better they fit S and not the data: what S hardly tells apart goes to the fewer."""
 
-Chain = Sequence[Step]
+Chain = Sequence[ChainStep]
 
 
-def best_course(chains: Mapping[Course, Chain], aim: Aim, alphas: Sequence[float]) -> Course:
-    """The course with the cheapest points, on average over the losses to be certified, as far as S can tell."""
+def best_strategy(
+    chains: Mapping[SearchStrategy, Chain], objective: Objective, alphas: Sequence[float]
+) -> SearchStrategy:
+    """The strategy with the cheapest points, on average over the losses to be certified, as far as S can tell."""
 
-    def mean_cost(course: Course) -> float:
-        return float(np.mean([cost_within(chains[course], aim, alpha) for alpha in alphas]))
+    def mean_cost(strategy: SearchStrategy) -> float:
+        return float(np.mean([cost_within(chains[strategy], objective, alpha) for alpha in alphas]))
 
-    if Course.EXITS_FIRST not in chains:
-        return Course.ALL_AT_ONCE
-    worthwhile = mean_cost(Course.ALL_AT_ONCE) < WORTHWHILE * mean_cost(Course.EXITS_FIRST)
-    return Course.ALL_AT_ONCE if worthwhile else Course.EXITS_FIRST
+    if SearchStrategy.EXITS_FIRST not in chains:
+        return SearchStrategy.ALL_AT_ONCE
+    worthwhile = mean_cost(SearchStrategy.ALL_AT_ONCE) < WORTHWHILE * mean_cost(SearchStrategy.EXITS_FIRST)
+    return SearchStrategy.ALL_AT_ONCE if worthwhile else SearchStrategy.EXITS_FIRST
 
 
-def cost_within(chain: Chain, aim: Aim, alpha: float) -> float:
+def cost_within(chain: Chain, objective: Objective, alpha: float) -> float:
     """What the cheapest point costs before the first that loses more than alpha on S."""
-    cheapest = aim.cost(chain[0].cost)
+    cheapest = objective.cost(chain[0].cost)
     for step in chain:
         if step.loss > alpha:
             break
-        cheapest = min(cheapest, aim.cost(step.cost))
+        cheapest = min(cheapest, objective.cost(step.cost))
     return cheapest

@@ -26,7 +26,7 @@ class Cost:
 
 
 class CostModel:
-    """Counts for one network."""
+    """Counts operations and bytes of one network's settings; `full_bytes` are the full model's weights."""
 
     def __init__(self, network: Network, full_bytes: int, decision_flops: int = DECISION_FLOPS) -> None:
         self._full_bytes = full_bytes

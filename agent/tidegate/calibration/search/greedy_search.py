@@ -11,40 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
-from tidegate.calibration.knob_settings import Setting
-from tidegate.calibration.search.activation_cache import Prefixes
-from tidegate.calibration.search.cost import DECISION_FLOPS, Cost, CostModel
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.search.activation_cache import ActivationCache
+from tidegate.calibration.search.cost import Cost, CostModel
 from tidegate.calibration.search.memory_cost import MemoryCost
 from tidegate.calibration.search.moves import (
     ActivationMove,
     ExitMove,
-    Menu,
     Move,
     PrecisionMove,
     ResolutionMove,
     SkipMove,
 )
-from tidegate.calibration.search.strategy import Course, Phase, phases_of
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import SearchSpace
+from tidegate.calibration.search.strategy import Phase, SearchStrategy, phases_of
 from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
-from tidegate.models.gates import Seen
+from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin
-from tidegate.models.ladder import Activity
 from tidegate.models.network import Network
 from tidegate.models.precision import Fp32Weight
-
-MAX_DISAGREEMENT = 0.1
-"""Where the search ends: at twice the largest loss that is certified. What loses more on S won't pass on C."""
 
 COMPANION_WEIGHT = 0.1
 """Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
 inputs most moves change the same number of answers, often none, and then the companion tells them apart."""
-
-LOOKAHEAD = 12
-"""Moves measured anew per step, the best by their last measurement first; the others can wait, because what a
-move loses hardly ever falls while others are made (lazy greedy, Minoux 1978)."""
 
 SCREENED_OPERATIONS = 50e9
 """Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
@@ -57,50 +49,29 @@ SHORTLIST = 3
 _LOSS_FLOOR = 1e-4
 """Below this a step's loss is noise of the part S, and the saving alone decides."""
 
+EVEN_HANDED = Objective()
+"""Operations and weight bytes have equal say."""
+
 Scores = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """One point of the chain: the setting, the move that led to it, and how it does on S.
 
     `loss` is the share of answers that differ from the full model's, `disagreement`, and a little of the risk's
     smooth companion.
     """
 
-    setting: Setting
+    setting: KnobSettings
     move: Move | None
     loss: float
     disagreement: float
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What the search goes for; `flops_share` is how much operations count against weight bytes.
-
-    By default both have equal say: the search has no device in view. With `count_decisions` a gate weighs what
-    it takes in time, `decision_flops` besides its own operations; with `count_activations` bytes are those of the
-    weights and of the encoded activations alive at once, and else of the weights alone.
-    """
-
-    risk: RiskMeasure = NEWLY_WRONG
-    flops_share: float = 0.5
-    lookahead: int = LOOKAHEAD
-    activity: Activity = Activity.MEAN_ABS
-    max_disagreement: float = MAX_DISAGREEMENT
-    count_decisions: bool = True
-    decision_flops: int = DECISION_FLOPS
-    count_activations: bool = False
-
-    def cost(self, cost: Cost) -> float:
-        """What the search saves."""
-        work = cost.flops_ratio + cost.decision_ratio * self.count_decisions
-        return self.flops_share * work + (1 - self.flops_share) * cost.memory_ratio
-
-
 @dataclass(slots=True)
-class _Seen:
+class _GateScores:
     """What gates see at a setting, over all samples: activities by block, margins by exit."""
 
     activity: Scores = field(default_factory=dict)
@@ -110,41 +81,43 @@ class _Seen:
 class Search:
     """Nested chains of one network on one part of the data."""
 
-    def __init__(self, network: Network, menu: Menu, inputs: Array, aim: Aim = Aim()) -> None:
-        self._prefixes = Prefixes(network, inputs)
-        self._menu = menu
-        self._aim = aim
-        self._groups = {group.name: group for group in (*menu.groups, *menu.nibbles)}
-        self._layers = frozenset(layer for group in menu.groups for layer in group.layers)
-        self._heads = _exit_heads(network, menu.exits)
-        full, done = self._prefixes.keep(Setting())
+    def __init__(
+        self, network: Network, space: SearchSpace, inputs: Array, objective: Objective = EVEN_HANDED
+    ) -> None:
+        self._cache = ActivationCache(network, inputs)
+        self._space = space
+        self._objective = objective
+        self._groups = {group.name: group for group in (*space.groups, *space.nibbles)}
+        self._layers = frozenset(layer for group in space.groups for layer in group.layers)
+        self._heads = _exit_heads(network, space.exits)
+        full, done = self._cache.keep(KnobSettings())
         self._reference = done.outputs
-        self._costs = CostModel(network, full.weights_resident_bytes, aim.decision_flops)
-        self._memory = MemoryCost(network, inputs) if aim.count_activations else None
+        self._costs = CostModel(network, full.weights_resident_bytes, objective.decision_flops)
+        self._memory = MemoryCost(network, inputs) if objective.count_activations else None
         self._ratios: dict[Move, float] = {}
-        self._seen = _Seen()
+        self._seen = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
         self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
-        # The first phase is every course's.
-        self._beginning: tuple[Step, ...] = ()
+        # The first phase is every strategy's.
+        self._beginning: tuple[ChainStep, ...] = ()
 
     def chain(
         self,
-        course: Course = Course.ALL_AT_ONCE,
-        progress: Callable[[Step], None] = lambda _: None,
-        found: Sequence[Step] = (),
-    ) -> tuple[Step, ...]:
+        strategy: SearchStrategy = SearchStrategy.ALL_AT_ONCE,
+        progress: Callable[[ChainStep], None] = lambda _: None,
+        found: Sequence[ChainStep] = (),
+    ) -> tuple[ChainStep, ...]:
         """From full downwards until nothing is left to turn or the answers fall apart.
 
         `found` is the beginning of a chain that an earlier, interrupted search of the same network, data and
-        course had got to; `progress` is shown every new step.
+        strategy had got to; `progress` is shown every new step.
         """
         self._ratios.clear()
         steps = list(found)
         for step in () if found else self._beginning or [self._full()]:
             progress(step)
             steps.append(step)
-        first, *rest = phases_of(course, self._menu, self._aim.max_disagreement)
+        first, *rest = phases_of(strategy, self._space, self._objective.max_disagreement)
         for phase in (first, *rest):
             if phase.is_past([step.move for step in steps]):
                 continue
@@ -155,15 +128,15 @@ class Search:
                 self._beginning = tuple(steps)
         return tuple(steps)
 
-    def _full(self) -> Step:
-        return self._measured(Setting(activity=self._aim.activity), None)
+    def _full(self) -> ChainStep:
+        return self._measured(KnobSettings(activity=self._objective.activity), None)
 
-    def _descent(self, now: Step, phase: Phase) -> Iterator[Step]:
+    def _descent(self, now: ChainStep, phase: Phase) -> Iterator[ChainStep]:
         while (best := self._best_step(now, phase)) is not None:
             yield best
             now = best
 
-    def _best_step(self, now: Step, phase: Phase) -> Step | None:
+    def _best_step(self, now: ChainStep, phase: Phase) -> ChainStep | None:
         """The least loss per saving among the moves looked at; None when none saves anything within the limit."""
         seen = self._looked(now.setting)
         if self._screened:
@@ -178,7 +151,7 @@ class Search:
                 lowest, best = ratio, step
         return best
 
-    def _screened_step(self, now: Step, phase: Phase, seen: _Seen) -> Step | None:
+    def _screened_step(self, now: ChainStep, phase: Phase, seen: _GateScores) -> ChainStep | None:
         """The same by a part of the samples first, and by all of them for the best of those."""
         here = self._measured(now.setting, None, SCREENING_SHARE)
         tried: list[tuple[float, Move]] = []
@@ -202,21 +175,21 @@ class Search:
                 return min(allowed, key=lambda step: self._ratio(now, step))
         return None
 
-    def _in_order(self, phase: Phase, now: Step) -> list[Move]:
+    def _in_order(self, phase: Phase, now: ChainStep) -> list[Move]:
         """The phase's moves, those that did best when they were last measured first."""
-        return sorted(phase.menu.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
+        return sorted(phase.space.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
 
     def _suffices(self, looked: int, move: Move, lowest: float) -> bool:
         """Whether enough moves are measured: all to come did no better when they were, and each was."""
         known = self._ratios.get(move)
-        return looked >= self._aim.lookahead and known is not None and lowest < np.inf and lowest <= known
+        return looked >= self._objective.lookahead and known is not None and lowest < np.inf and lowest <= known
 
-    def _ratio(self, now: Step, step: Step) -> float:
+    def _ratio(self, now: ChainStep, step: ChainStep) -> float:
         """Loss per saving; infinite where nothing is saved."""
-        saving = self._aim.cost(now.cost) - self._aim.cost(step.cost)
+        saving = self._objective.cost(now.cost) - self._objective.cost(step.cost)
         return max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
 
-    def _turned(self, setting: Setting, move: Move, seen: _Seen) -> Setting:
+    def _turned(self, setting: KnobSettings, move: Move, seen: _GateScores) -> KnobSettings:
         match move:
             case PrecisionMove(group, precision):
                 return setting.with_precision(self._groups[group], precision).normal(self._layers)
@@ -225,9 +198,9 @@ class Search:
                 tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
                 return setting.with_rate(block, rate, tau, stand_in)
             case ActivationMove(bits, zero_share):
-                if self._menu.stored_values is None:
-                    raise ValueError(f"{move}: the menu knows no stored values")
-                return self._menu.stored_values.turned(setting, (bits, zero_share))
+                if self._space.stored_values is None:
+                    raise ValueError(f"{move}: the search space holds no stored values")
+                return self._space.stored_values.turned(setting, (bits, zero_share))
             case ResolutionMove(resolution):
                 return replace(setting, resolution=resolution)
             case ExitMove(block, rate):
@@ -235,31 +208,31 @@ class Search:
                 margins = seen.margins.get(block, np.ones(1, np.float32))
                 return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
 
-    def _looked(self, setting: Setting) -> _Seen:
+    def _looked(self, setting: KnobSettings) -> _GateScores:
         """What the gates of each block would see at a setting, in the samples that get there."""
         activity: dict[str, list[npt.NDArray[np.float32]]] = {}
         margins: dict[str, list[npt.NDArray[np.float32]]] = {}
         score = score_of(setting.activity)
 
-        def watch(block: str, seen: Seen) -> None:
+        def watch(block: str, seen: GateInput) -> None:
             activity.setdefault(block, []).append(score(seen).numpy())
             if block in self._heads:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        unchanged = frozenset(self._names[: self._prefixes.watch(setting, watch)])
-        self._seen = _Seen(
+        unchanged = frozenset(self._names[: self._cache.watch(setting, watch)])
+        self._seen = _GateScores(
             _only(self._seen.activity, unchanged) | _joined(activity),
             _only(self._seen.margins, unchanged) | _joined(margins),
         )
         return self._seen
 
-    def _measured(self, setting: Setting, move: Move | None, share: float = 1.0) -> Step:
-        network, done = self._prefixes.run(setting, share)
-        risk = self._aim.risk
+    def _measured(self, setting: KnobSettings, move: Move | None, share: float = 1.0) -> ChainStep:
+        network, done = self._cache.run(setting, share)
+        risk = self._objective.risk
         cost = self._costs.cost(network, done)
         reference = self._reference[: len(done.outputs)]
         disagreement = float(risk.differ(reference, done.outputs).mean())
-        return Step(
+        return ChainStep(
             setting,
             move,
             disagreement + COMPANION_WEIGHT * risk.loss(reference, done.outputs),

@@ -1,7 +1,7 @@
 """What a candidate of the search holds in memory against the full model, counted on a few inputs."""
 
 from tidegate.calibration.fit.site_range import sampled
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
 from tidegate.models.knobs import Knobs
@@ -18,7 +18,7 @@ class MemoryCost:
         """`inputs` are (n, *input shape); some of them are used."""
         self._tracer = Tracer(network)
         self._inputs = sampled(inputs, INPUTS)
-        self._full_bytes = self._tracer.held(Setting(), self._inputs).model_bytes
+        self._full_bytes = self._tracer.held(KnobSettings(), self._inputs).model_bytes
 
     def ratio(self, knobs: Knobs) -> float:
         """Share of the full model's bytes, in the worst case over the inputs."""

@@ -1,16 +1,37 @@
 """What a search may turn on one network, from the knobs that its user left on."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tidegate.calibration.fit.site_range import observe_ranges
+from tidegate.calibration.knob_settings import Group, KnobSettings
 from tidegate.calibration.search.goal import Knob
-from tidegate.calibration.search.moves import Menu, groups_of, nibble_groups_of, stand_ins_of
+from tidegate.calibration.search.layer_groups import groups_of, nibble_groups_of
+from tidegate.calibration.search.moves import (
+    ActivationMove,
+    ExitMove,
+    Move,
+    PrecisionMove,
+    ResolutionMove,
+    SkipMove,
+)
 from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.engines.engine import Array
 from tidegate.engines.resolution import runs_at
 from tidegate.engines.support import at_resolution
 from tidegate.engines.tracing import Tracer
-from tidegate.models.network import Network, all_segments
+from tidegate.models.knobs import precision_of
+from tidegate.models.ladder import Precision, StandIn
+from tidegate.models.network import Network, all_segments, blocks_of
+
+RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Share of samples that a block's threshold would skip; 1 is a static skip, with no gate to compute."""
+
+EXIT_RATES = (0.0, 0.25, 0.5, 0.75, 0.9)
+"""Share of the samples arriving at an exit that would leave there."""
+
+PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
+"""Int4 comes after these, for finer groups: layers of a stage differ in what they lose by it."""
 
 RESOLUTION_SHARES = (0.875, 0.75, 0.625, 0.5)
 LEAST_SIDE = 16
@@ -20,12 +41,79 @@ MULTIPLE = 8
 """Sides are multiples of this: networks halve their input three times and more."""
 
 
-def menu_of(network: Network, knobs: Collection[Knob], inputs: Array) -> Menu:
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """What a search may turn. By default nothing: each field adds moves.
+
+    `groups` go down to int8 and `nibbles` from there to int4; `resolutions` are in order from large to small.
+    """
+
+    stand_ins: Mapping[str, tuple[StandIn, ...]] = field(default_factory=dict)
+    exits: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    rates: Sequence[float] = RATES
+    nibbles: tuple[Group, ...] = ()
+    stored_values: StoredValues | None = None
+    resolutions: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "SearchSpace":
+        """All blocks and exits of a network, and these groups."""
+        return cls(stand_ins_of(network), tuple(network.exit_heads), groups)
+
+    def precisions_only(self) -> "SearchSpace":
+        """Precisions and nothing else: down to int8 by group, to int4 by segment."""
+        return SearchSpace(groups=self.groups, nibbles=self.nibbles)
+
+    def exits_only(self) -> "SearchSpace":
+        """The same exits, and nothing else."""
+        return SearchSpace(exits=self.exits)
+
+    def moves(self, setting: KnobSettings) -> Iterator[Move]:
+        """Every single step down from a setting: to the next rate, and at once to the last one.
+
+        A gate costs time wherever it stands, so that a small rate may not be worth its gate when a large one is.
+        """
+        for block, kinds in self.stand_ins.items():
+            for rate in _next_and_last(self.rates, setting.rates.get(block, 0.0)):
+                yield from (SkipMove(block, rate, kind) for kind in kinds)
+        for block in self.exits:
+            for rate in _next_and_last(EXIT_RATES, setting.exit_rates.get(block, 0.0)):
+                yield ExitMove(block, rate)
+        for group in self.groups:
+            precision = precision_of(setting, group.layers[0])
+            if precision in PRECISIONS[:-1]:
+                yield PrecisionMove(group.name, PRECISIONS[PRECISIONS.index(precision) + 1])
+        for group in self.nibbles:
+            if {precision_of(setting, layer) for layer in group.layers} == {Precision.INT8}:
+                yield PrecisionMove(group.name, Precision.INT4)
+        if self.stored_values is not None:
+            yield from (ActivationMove(*level) for level in self.stored_values.next_levels(setting))
+        smaller = self.resolutions
+        if setting.resolution in smaller:
+            smaller = smaller[smaller.index(setting.resolution) + 1 :]
+        yield from (ResolutionMove(resolution) for resolution in smaller[:1])
+
+
+def _next_and_last(rates: Sequence[float], now: float) -> tuple[float, ...]:
+    higher = rates[rates.index(now) + 1 :]
+    return tuple(dict.fromkeys((*higher[:1], *higher[-1:])))
+
+
+def stand_ins_of(network: Network) -> dict[str, tuple[StandIn, ...]]:
+    """What may replace each block: identity where the shape allows it, and what the network holds for it."""
+    return {
+        block.name: (*([StandIn.IDENTITY] if block.skippable else []), *network.stand_ins.get(block.name, {}))
+        for block in blocks_of(network)
+    }
+
+
+def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) -> SearchSpace:
     """The moves that the knobs allow; `inputs` (n, *input shape) show where stored values lie."""
     stored = None
     if Knob.ACTIVATIONS in knobs:
         stored = StoredValues(observe_ranges(Tracer(network), inputs))
-    return Menu(
+    return SearchSpace(
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
         groups_of(network) if Knob.INT8 in knobs else (),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.calibration.fit.site_range import SiteRange, uniform
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.ladder import Activation
 
 BITS = (8, 6, 5, 4, 3)
@@ -26,7 +26,7 @@ class StoredValues:
     ranges: Mapping[str, SiteRange]
     _levels: dict[Level, Mapping[str, Activation]] = field(default_factory=dict)
 
-    def next_levels(self, setting: Setting) -> Iterator[Level]:
+    def next_levels(self, setting: KnobSettings) -> Iterator[Level]:
         """One width down, or one share of zeros up; zeros come once values have bits."""
         if setting.bits is None:
             yield BITS[0], setting.zero_share
@@ -36,8 +36,8 @@ class StoredValues:
         emptier = ZERO_SHARES[ZERO_SHARES.index(setting.zero_share) + 1 :]
         yield from ((setting.bits, share) for share in emptier[:1])
 
-    def turned(self, setting: Setting, level: Level) -> Setting:
-        """The setting with all stored values at a level."""
+    def turned(self, setting: KnobSettings, level: Level) -> KnobSettings:
+        """The setting with AA-ReLU at every stored value, each with the clip and T that suit the level."""
         if level not in self._levels:
             self._levels[level] = uniform(self.ranges, *level)
         bits, share = level

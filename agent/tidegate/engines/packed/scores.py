@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tidegate.engines.packed.forms import Form
 from tidegate.engines.quantization import Grid
-from tidegate.models.gates import Gate, Seen
+from tidegate.models.gates import Gate, GateInput
 from tidegate.models.gates.activity import ActivityGate, Score
 from tidegate.models.ladder import Activity
 
@@ -23,7 +23,7 @@ def as_kept(gate: Gate, activity: Activity, form: Form, never_negative: bool) ->
 
 
 def _mean(scale: float) -> Score:
-    def score(seen: Seen) -> Tensor:
+    def score(seen: GateInput) -> Tensor:
         kept = seen.kept
         return kept.mean(tuple(range(1, kept.ndim)), dtype=torch.float32) * scale
 

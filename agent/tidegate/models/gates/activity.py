@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tidegate.models.gates.gate import Seen, Site, Verdict
+from tidegate.models.gates.gate import GateDecision, GateInput, GatePosition
 from tidegate.models.knobs import Knobs
 from tidegate.models.ladder import Activity
 
-Score = Callable[[Seen], Tensor]
+Score = Callable[[GateInput], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class ActivityGate:
     flops: int
     looks_back: bool = False
 
-    def decide(self, seen: Seen) -> Verdict:
+    def decide(self, given: GateInput) -> GateDecision:
         """Scores every sample."""
-        return Verdict(self.score(seen) > self.tau)
+        return GateDecision(self.score(given) > self.tau)
 
 
 class FrameChange:
@@ -38,9 +38,9 @@ class FrameChange:
     def __init__(self) -> None:
         self._last: Tensor | None = None
 
-    def __call__(self, seen: Seen) -> Tensor:
+    def __call__(self, given: GateInput) -> Tensor:
         """(samples, ...) to (samples,)."""
-        x = seen.x
+        x = given.x
         last, self._last = self._last, x[-1:].clone()
         if last is None or last.shape[1:] != x.shape[1:]:
             return torch.cat([x.new_full((1,), math.inf), relative_change(x[1:], x[:-1])])
@@ -77,7 +77,7 @@ def relative_change(x: Tensor, before: Tensor) -> Tensor:
 
 def score_of(activity: Activity) -> Score:
     """The scoring function of a kind; each call gives one of its own, as FRAME_CHANGE has a memory."""
-    return FrameChange() if activity is Activity.FRAME_CHANGE else _OF_SEEN[activity]
+    return FrameChange() if activity is Activity.FRAME_CHANGE else _OF_INPUT[activity]
 
 
 def score_flops(activity: Activity, elements: int) -> int:
@@ -85,12 +85,12 @@ def score_flops(activity: Activity, elements: int) -> int:
     return _OPERATIONS_PER_ELEMENT[activity] * elements
 
 
-def gate_for(knobs: Knobs, site: Site) -> ActivityGate | None:
+def gate_for(knobs: Knobs, position: GatePosition) -> ActivityGate | None:
     """For a block with a threshold."""
-    tau = knobs.thresholds.get(site.block.name)
+    tau = knobs.thresholds.get(position.block.name)
     if tau is None:
         return None
-    flops = score_flops(knobs.activity, math.prod(site.block.input_shape))
+    flops = score_flops(knobs.activity, math.prod(position.block.input_shape))
     return ActivityGate(tau, score_of(knobs.activity), flops, knobs.activity is Activity.BLOCK_CHANGE)
 
 
@@ -99,18 +99,18 @@ def _axes(x: Tensor) -> tuple[int, ...]:
     return tuple(range(1, x.ndim))
 
 
-def _block_change(seen: Seen) -> Tensor:
+def _block_change(given: GateInput) -> Tensor:
     """Against the input of the block before; infinite where there is none or its shape differs."""
-    if seen.previous is None or seen.previous.shape != seen.x.shape:
-        return seen.x.new_full((len(seen.x),), math.inf)
-    return relative_change(seen.x, seen.previous)
+    if given.previous is None or given.previous.shape != given.x.shape:
+        return given.x.new_full((len(given.x),), math.inf)
+    return relative_change(given.x, given.previous)
 
 
-_OF_SEEN: Mapping[Activity, Score] = {
-    Activity.MEAN_ABS: lambda seen: mean_abs(seen.x),
-    Activity.RMS: lambda seen: rms(seen.x),
-    Activity.MAX: lambda seen: largest(seen.x),
-    Activity.SPARSITY: lambda seen: density(seen.x),
+_OF_INPUT: Mapping[Activity, Score] = {
+    Activity.MEAN_ABS: lambda given: mean_abs(given.x),
+    Activity.RMS: lambda given: rms(given.x),
+    Activity.MAX: lambda given: largest(given.x),
+    Activity.SPARSITY: lambda given: density(given.x),
     Activity.BLOCK_CHANGE: _block_change,
 }
 

@@ -18,7 +18,7 @@ def unchanged(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class GateInput:
     """What a gate may look at: the block's input (samples, ...), and the input of the block before it.
 
     Both as the engine keeps them, in the same order of samples; there is no previous one before the first block.
@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateDecision:
     """`open`: which samples the gate lets into the block, bool (samples,), or one bool for all.
 
     `answers` (samples, *output shape): the others leave the network with these; None: they go on behind the
@@ -64,12 +64,12 @@ class Gate(Protocol):
     def looks_back(self) -> bool:
         """Whether it looks at the previous block's input."""
 
-    def decide(self, seen: Seen) -> Verdict:
-        """The verdict on a batch of at least one sample."""
+    def decide(self, given: GateInput) -> GateDecision:
+        """The decision on a batch of at least one sample, one for each or one for all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class GatePosition:
     """Where a gate stands: before `block`.
 
     Where the network has an exit there, `head` gives answers in float32 from the block's input as the engine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tidegate.models.gates.gate import Seen, Site, Verdict
+from tidegate.models.gates.gate import GateDecision, GateInput, GatePosition
 from tidegate.models.knobs import Knobs
 
 
@@ -22,10 +22,10 @@ class MarginGate:
     flops: int
     looks_back: bool = False
 
-    def decide(self, seen: Seen) -> Verdict:
+    def decide(self, given: GateInput) -> GateDecision:
         """Runs the head on every sample."""
-        answers = self.head(seen.kept)
-        return Verdict(margin(answers) <= self.threshold, answers)
+        answers = self.head(given.kept)
+        return GateDecision(margin(answers) <= self.threshold, answers)
 
 
 def margin(logits: Tensor) -> Tensor:
@@ -34,11 +34,11 @@ def margin(logits: Tensor) -> Tensor:
     return best - second
 
 
-def gate_for(knobs: Knobs, site: Site) -> MarginGate | None:
+def gate_for(knobs: Knobs, position: GatePosition) -> MarginGate | None:
     """For a block with an exit before it. Raises ValueError where the network has no head for that."""
-    threshold = knobs.exits.get(site.block.name)
+    threshold = knobs.exits.get(position.block.name)
     if threshold is None:
         return None
-    if site.head is None:
-        raise ValueError(f"{site.block.name}: the network has no exit before this block")
-    return MarginGate(threshold, site.head, site.head_flops)
+    if position.head is None:
+        raise ValueError(f"{position.block.name}: the network has no exit before this block")
+    return MarginGate(threshold, position.head, position.head_flops)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tidegate.models.gates.gate import Seen, Site, Verdict
+from tidegate.models.gates.gate import GateDecision, GateInput, GatePosition
 from tidegate.models.knobs import Knobs
 
 
@@ -13,11 +13,11 @@ class StaticGate:
     flops: int = 0
     looks_back: bool = False
 
-    def decide(self, seen: Seen) -> Verdict:  # noqa: ARG002 - the interface's argument
-        """Shut."""
-        return Verdict(open=False)
+    def decide(self, given: GateInput) -> GateDecision:  # noqa: ARG002 - the interface's argument
+        """Shut for the whole batch; the input is not read."""
+        return GateDecision(open=False)
 
 
-def gate_for(knobs: Knobs, site: Site) -> StaticGate | None:
+def gate_for(knobs: Knobs, position: GatePosition) -> StaticGate | None:
     """For a block in the skip set."""
-    return StaticGate() if site.block.name in knobs.skip else None
+    return StaticGate() if position.block.name in knobs.skip else None

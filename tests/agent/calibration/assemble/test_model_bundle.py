@@ -19,13 +19,13 @@ from tidegate.calibration.data.datasets import DataError, Picture
 from tidegate.calibration.progress import silent
 from tidegate.calibration.report.page import render
 from tidegate.calibration.search.goal import Goal, Target, verdict
-from tidegate.calibration.search.greedy_search import Aim
+from tidegate.calibration.search.objective import Objective
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import open_bundle
 from tidegate.models.discovery import DiscoveryError
 from tidegate.models.ladder import Compared, Comparison, Risk
 
-PLAN = Plan(Aim(risk=risk_of("cosine:0.1"), lookahead=2))
+PLAN = Plan(Objective(risk=risk_of("cosine:0.1"), lookahead=2))
 
 
 class Block(nn.Module):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tidegate.calibration.assemble.rung_choice import name_point, pick_rungs, undominated
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.ladder import Figures, Precision
 
 
@@ -38,9 +38,9 @@ def test_a_rung_that_spares_the_hard_samples_alone_is_kept() -> None:
 
 
 def test_names_say_what_was_turned_and_never_clash() -> None:
-    assert name_point(Setting(), 0.0, []) == "full"
-    assert name_point(Setting(precision=Precision.INT8), 0.0, []) == "int8"
-    skipping = Setting(precision=Precision.INT8, skip=frozenset({"block_1"}))
+    assert name_point(KnobSettings(), 0.0, []) == "full"
+    assert name_point(KnobSettings(precision=Precision.INT8), 0.0, []) == "int8"
+    skipping = KnobSettings(precision=Precision.INT8, skip=frozenset({"block_1"}))
     assert name_point(skipping, 0.114, []) == "int8-skip-11"
     assert name_point(skipping, 0.114, ["int8-skip-11"]) == "int8-skip-11-b"
-    assert name_point(Setting(layer_precision={"stem.conv": Precision.BF16}), 0.0, []) == "mixed"
+    assert name_point(KnobSettings(layer_precision={"stem.conv": Precision.BF16}), 0.0, []) == "mixed"

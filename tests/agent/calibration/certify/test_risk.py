@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tidegate.calibration.certify.risk import RiskError, risk_of
+from tidegate.calibration.certify.risk import RiskError, newly_wrong, risk_of
 from tidegate.models.ladder import Risk
 
 FULL = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]], np.float32)
@@ -61,3 +61,10 @@ def test_newly_wrong_without_labels_is_refused_with_what_to_do() -> None:
 def test_a_function_that_returns_no_mask_is_refused() -> None:
     with pytest.raises(RiskError, match="must return bool"):
         risk_of(f"{__name__}:integers").failures(FULL, OTHER, None)
+
+
+def test_newly_wrong_counts_only_what_the_reference_gets_right() -> None:
+    reference = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    outputs = np.eye(3, dtype=np.float32)[[0, 2, 1, 2]]
+    labels = np.array([0, 1, 0, 0])
+    assert newly_wrong(reference, outputs, labels).tolist() == [False, True, False, True]

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.data.digits.net import ConvNorm, DigitsNet, Residual
+from tidegate.models.export_network import export_network
 
 
 def net_with_statistics() -> DigitsNet:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.fit.ridge import Regression
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.eager import EagerEngine
+from tidegate.models.export_network import export_network
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork
@@ -59,14 +59,14 @@ def network(inputs: np.ndarray) -> TrainedNetwork:
 
 def squared_error(network: TrainedNetwork, inputs: np.ndarray, block: str, kind: StandIn) -> float:
     engine = EagerEngine(network)
-    skipping = Setting(skip=frozenset({block}), stand_ins={} if kind is StandIn.IDENTITY else {block: kind})
+    skipping = KnobSettings(skip=frozenset({block}), stand_ins={} if kind is StandIn.IDENTITY else {block: kind})
     after: list[np.ndarray] = []
 
     def watch(name: str, seen: object) -> None:
         if name == "down":
             after.append(seen.x.numpy().copy())
 
-    engine.build(Setting()).forward(inputs, watch)
+    engine.build(KnobSettings()).forward(inputs, watch)
     engine.build(skipping).forward(inputs, watch)
     return float(np.square(after[0] - after[1]).mean())
 
@@ -111,11 +111,11 @@ def test_the_shortcut_is_what_the_block_adds_its_branch_to(network: TrainedNetwo
     assert [node.operator for node in shortcut.nodes] == ["aten.conv2d.default", "aten.relu.default"]
     assert set(shortcut.weights) == {"down.down.weight", "down.down.bias"}
     engine = EagerEngine(network)
-    skipping = engine.build(Setting(skip=frozenset({"down"}), stand_ins={"down": StandIn.SHORTCUT})).forward(
+    skipping = engine.build(KnobSettings(skip=frozenset({"down"}), stand_ins={"down": StandIn.SHORTCUT})).forward(
         inputs
     )
     assert skipping.executed["down"] == 0
-    assert skipping.flops < engine.build(Setting()).forward(inputs).flops
+    assert skipping.flops < engine.build(KnobSettings()).forward(inputs).flops
 
 
 def test_blocks_without_a_path_around_have_no_shortcut(network: TrainedNetwork) -> None:

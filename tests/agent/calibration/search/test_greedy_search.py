@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.calibration.certify.risk import mean_kl
-from tidegate.calibration.knob_settings import Group, Setting
+from tidegate.calibration.knob_settings import Group, KnobSettings
 from tidegate.calibration.search.cost import CostModel
-from tidegate.calibration.search.greedy_search import Aim, Search
-from tidegate.calibration.search.moves import ExitMove, Menu, SkipMove
-from tidegate.calibration.search.strategy import LEAST_LOSS, Course
+from tidegate.calibration.search.greedy_search import Search
+from tidegate.calibration.search.moves import ExitMove, SkipMove
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import SearchSpace
+from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork
@@ -47,30 +49,30 @@ def inputs() -> Array:
     return np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
 
 
-AIM = Aim(count_decisions=False)
+OBJECTIVE = Objective(count_decisions=False)
 
 GROUPS = (Group("blocks", ("vital.linear", "idle.linear")), Group("head", ("head",)))
 
 
 def test_the_chain_starts_full_and_every_step_is_cheaper(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
-    assert chain[0].setting == Setting()
+    chain = Search(network, SearchSpace.of(network, GROUPS), inputs, OBJECTIVE).chain()
+    assert chain[0].setting == KnobSettings()
     assert chain[0].loss == 0
-    costs = [AIM.cost(step.cost) for step in chain]
+    costs = [OBJECTIVE.cost(step.cost) for step in chain]
     assert costs[0] == 1
     assert all(below < above for above, below in itertools.pairwise(costs))
 
 
 def test_the_block_that_does_little_goes_first(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
+    chain = Search(network, SearchSpace.of(network, GROUPS), inputs, OBJECTIVE).chain()
     blocks = [step.move.block for step in chain if isinstance(step.move, SkipMove)]
     assert blocks[0] == "idle"
     assert "vital" not in blocks[: blocks.count("idle")]
-    assert all(step.disagreement <= AIM.max_disagreement for step in chain)
+    assert all(step.disagreement <= OBJECTIVE.max_disagreement for step in chain)
 
 
 def test_each_step_turns_one_knob(network: TrainedNetwork, inputs: Array) -> None:
-    chain = Search(network, Menu.of(network, GROUPS), inputs, AIM).chain()
+    chain = Search(network, SearchSpace.of(network, GROUPS), inputs, OBJECTIVE).chain()
     for above, below in itertools.pairwise(chain):
         rates = {b for b in ("vital", "idle") if above.setting.rates.get(b) != below.setting.rates.get(b)}
         precisions = {
@@ -81,36 +83,36 @@ def test_each_step_turns_one_knob(network: TrainedNetwork, inputs: Array) -> Non
         assert len(rates) + len(precisions) == 1
 
 
-def test_the_course_that_begins_with_exits_turns_nothing_else_while_they_cost_hardly_an_answer(
+def test_the_strategy_that_begins_with_exits_turns_nothing_else_while_they_cost_hardly_an_answer(
     network: TrainedNetwork, inputs: Array
 ) -> None:
     able = fitted(network, inputs)
-    search = Search(able, Menu.of(able, GROUPS), inputs, AIM)
-    both = [search.chain(course) for course in (Course.ALL_AT_ONCE, Course.EXITS_FIRST)]
+    search = Search(able, SearchSpace.of(able, GROUPS), inputs, OBJECTIVE)
+    both = [search.chain(strategy) for strategy in (SearchStrategy.ALL_AT_ONCE, SearchStrategy.EXITS_FIRST)]
     kinds = [[type(step.move) for step in chain[1:]] for chain in both]
     precisions = kinds[1].index(ExitMove)
     assert both[0][: precisions + 1] == both[1][: precisions + 1]
     begun = list(itertools.takewhile(lambda step: not isinstance(step.move, SkipMove), both[1]))
     assert len(begun) > precisions + 1
     assert begun[-1].disagreement <= LEAST_LOSS
-    assert all(step.disagreement <= AIM.max_disagreement for chain in both for step in chain)
+    assert all(step.disagreement <= OBJECTIVE.max_disagreement for chain in both for step in chain)
 
 
 def test_a_move_beyond_the_limit_leaves_room_for_one_within(network: TrainedNetwork, inputs: Array) -> None:
     """However much the other saves for what it loses."""
-    strict = replace(AIM, max_disagreement=0.0)
-    chain = Search(network, Menu.of(network), inputs, strict).chain()
+    strict = replace(OBJECTIVE, max_disagreement=0.0)
+    chain = Search(network, SearchSpace.of(network), inputs, strict).chain()
     assert [step.move.block for step in chain if isinstance(step.move, SkipMove)][-1:] == ["idle"]
     assert chain[-1].disagreement == 0
 
 
-def precision(setting: Setting, layer: str) -> Precision:
+def precision(setting: KnobSettings, layer: str) -> Precision:
     return setting.layer_precision.get(layer, setting.precision)
 
 
 def test_a_threshold_skips_the_share_it_was_made_for(network: TrainedNetwork, inputs: Array) -> None:
-    quarters = Menu({"idle": (StandIn.IDENTITY,)}, rates=(0.0, 0.25))
-    *_, quarter = Search(network, quarters, inputs, AIM).chain()
+    quarters = SearchSpace({"idle": (StandIn.IDENTITY,)}, rates=(0.0, 0.25))
+    *_, quarter = Search(network, quarters, inputs, OBJECTIVE).chain()
     done = EagerEngine(network).build(quarter.setting).forward(inputs)
     assert quarter.setting.rates == {"idle": 0.25}
     assert done.executed["idle"] == pytest.approx(0.75 * len(inputs), abs=1)
@@ -118,18 +120,18 @@ def test_a_threshold_skips_the_share_it_was_made_for(network: TrainedNetwork, in
 
 def test_costs_count_what_ran_and_every_score(network: TrainedNetwork, inputs: Array) -> None:
     engine = EagerEngine(network)
-    full = engine.build(Setting())
+    full = engine.build(KnobSettings())
     model = CostModel(network, full.weights_resident_bytes)
     block, head = 2 * 8 * 8, 2 * 8 * 3
     everything = 2 * block + head
 
-    skipping = Setting(skip=frozenset({"idle"}))
+    skipping = KnobSettings(skip=frozenset({"idle"}))
     built = engine.build(skipping)
     cost = model.cost(built, built.forward(inputs))
     assert cost.flops_ratio == pytest.approx((block + head) / everything)
     assert cost.resident_ratio == pytest.approx((8 * 8 + 8 + 8 * 3 + 3) / (2 * (8 * 8 + 8) + 8 * 3 + 3))
 
-    never_open = Setting(thresholds={"idle": 1e9})
+    never_open = KnobSettings(thresholds={"idle": 1e9})
     built = engine.build(never_open)
     cost = model.cost(built, built.forward(inputs))
     assert cost.flops_ratio == pytest.approx((block + head + 2 * 8) / everything)
@@ -154,15 +156,15 @@ def test_kl_is_zero_for_equal_logits_and_grows_with_their_distance() -> None:
 def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    menu = Menu.of(network, GROUPS)
+    space = SearchSpace.of(network, GROUPS)
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
-    whole = Search(network, menu, inputs, AIM).chain()
+    whole = Search(network, space, inputs, OBJECTIVE).chain()
     monkeypatch.setattr("tidegate.calibration.search.greedy_search.SCREENED_OPERATIONS", 0)
-    screened = Search(network, menu, inputs, AIM).chain()
-    reference = EagerEngine(network).build(Setting()).forward(inputs).outputs
+    screened = Search(network, space, inputs, OBJECTIVE).chain()
+    reference = EagerEngine(network).build(KnobSettings()).forward(inputs).outputs
     for step in screened:
         outputs = EagerEngine(network).build(step.setting).forward(inputs).outputs
-        assert step.disagreement == float(AIM.risk.differ(reference, outputs).mean())
-    costs = [AIM.cost(step.cost) for step in screened]
+        assert step.disagreement == float(OBJECTIVE.risk.differ(reference, outputs).mean())
+    costs = [OBJECTIVE.cost(step.cost) for step in screened]
     assert all(after < before for before, after in itertools.pairwise(costs))
-    assert costs[-1] <= AIM.cost(whole[-1].cost) + 0.05
+    assert costs[-1] <= OBJECTIVE.cost(whole[-1].cost) + 0.05

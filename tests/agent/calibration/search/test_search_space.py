@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.assemble.digits_bundle import export_network
-from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.goal import DEFAULT_KNOBS, Goal, Knob
-from tidegate.calibration.search.greedy_search import Aim, Search
+from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.moves import ActivationMove, PrecisionMove, ResolutionMove
-from tidegate.calibration.search.search_space import menu_of
+from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.search_space import search_space_of
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
+from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 
@@ -42,17 +43,17 @@ def inputs() -> Array:
 
 
 def test_knobs_left_off_give_no_moves(network: TrainedNetwork, inputs: Array) -> None:
-    kinds = {type(move) for move in menu_of(network, {Knob.INT8}, inputs).moves(Setting())}
+    kinds = {type(move) for move in search_space_of(network, {Knob.INT8}, inputs).moves(KnobSettings())}
     assert kinds == {PrecisionMove}
-    every = {type(move) for move in menu_of(network, set(Knob), inputs).moves(Setting())}
+    every = {type(move) for move in search_space_of(network, set(Knob), inputs).moves(KnobSettings())}
     assert {ActivationMove, ResolutionMove, PrecisionMove} <= every
 
 
 def test_int4_comes_after_int8_and_by_segment(network: TrainedNetwork, inputs: Array) -> None:
-    menu = menu_of(network, {Knob.INT8, Knob.INT4}, inputs)
-    assert all(getattr(move, "precision", None) is not Precision.INT4 for move in menu.moves(Setting()))
-    lower = Setting(precision=Precision.INT8)
-    assert [str(move) for move in menu.moves(lower)] == [
+    space = search_space_of(network, {Knob.INT8, Knob.INT4}, inputs)
+    assert all(getattr(move, "precision", None) is not Precision.INT4 for move in space.moves(KnobSettings()))
+    lower = KnobSettings(precision=Precision.INT8)
+    assert [str(move) for move in space.moves(lower)] == [
         f"all of {name}: weights in int4" for name in ("stem", "block", "head")
     ]
 
@@ -61,8 +62,8 @@ def test_a_chain_for_memory_turns_them_jointly_and_holds_less_at_every_step(
     network: TrainedNetwork, inputs: Array
 ) -> None:
     knobs = DEFAULT_KNOBS[Goal.MEMORY] - {Knob.EXITS}
-    aim = Aim(flops_share=0.0, count_activations=True, lookahead=4, max_disagreement=0.5)
-    chain = Search(network, menu_of(network, knobs, inputs), inputs, aim).chain()
+    objective = Objective(flops_share=0.0, count_activations=True, lookahead=4, max_disagreement=0.5)
+    chain = Search(network, search_space_of(network, knobs, inputs), inputs, objective).chain()
     tracer = Tracer(network)
     held = [tracer.held(step.setting, inputs[:16]).model_bytes for step in chain]
     assert held == sorted(held, reverse=True)
@@ -72,11 +73,11 @@ def test_a_chain_for_memory_turns_them_jointly_and_holds_less_at_every_step(
 
 
 def test_smaller_images_cost_fewer_operations(network: TrainedNetwork, inputs: Array) -> None:
-    menu = menu_of(network, {Knob.RESOLUTION}, inputs)
-    assert menu.resolutions[-1] == (16, 16)
+    space = search_space_of(network, {Knob.RESOLUTION}, inputs)
+    assert space.resolutions[-1] == (16, 16)
     engine = EagerEngine(network)
-    full = engine.build(Setting()).forward(inputs[:2]).flops
-    half = engine.build(Setting(resolution=(16, 16))).forward(inputs[:2]).flops
+    full = engine.build(KnobSettings()).forward(inputs[:2]).flops
+    half = engine.build(KnobSettings(resolution=(16, 16))).forward(inputs[:2]).flops
     assert 0.2 < half / full < 0.3
 
 
@@ -85,9 +86,9 @@ def test_what_is_held_is_the_worst_case_of_the_gates(network: TrainedNetwork, in
     full, gated, skipped = (
         tracer.held(setting, inputs)
         for setting in (
-            Setting(),
-            Setting().with_rate("block", 0.5, 1e9),
-            Setting().with_rate("block", 1.0, 0.0),
+            KnobSettings(),
+            KnobSettings().with_rate("block", 0.5, 1e9),
+            KnobSettings().with_rate("block", 1.0, 0.0),
         )
     )
     assert gated == full

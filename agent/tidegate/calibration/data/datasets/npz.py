@@ -10,7 +10,7 @@ from tidegate.calibration.data.datasets.dataset import PIXEL_SCALE, DataError, D
 
 
 def read_npz(path: Path) -> Dataset:
-    """Raises DataError; nothing in the file is unpickled."""
+    """uint8 inputs as pixels scaled to 0..1, float32 ones as they are. Unpickles nothing. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -23,7 +23,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Stem(nn.Module):
-    """Image to features."""
+    """The first convolution: a grey image to `outputs` channels of the same size."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Residual(nn.Module):
 
 
 class Head(nn.Module):
-    """Features to logits."""
+    """The mean over positions of each channel, to one logit per class."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
