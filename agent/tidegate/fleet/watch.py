@@ -48,7 +48,6 @@ class Watch:
         self._changed = threading.Condition()
         self._seen: Counter[int] = Counter()
         self._unnumbered = 0
-        self._redelivered = 0
         try:
             self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
         except (OSError, ValueError, ssl.SSLError) as error:
@@ -103,11 +102,6 @@ class Watch:
             return {seq: times for seq, times in self._seen.items() if times > 1}
 
     @property
-    def redelivered(self) -> int:
-        """Messages the broker repeated to the witness (DUP flag): its doubles, not the sender's."""
-        return self._redelivered
-
-    @property
     def unnumbered(self) -> int:
         """Messages without a seq: never from the spool of this agent."""
         return self._unnumbered
@@ -133,7 +127,6 @@ class Watch:
             return
         with self._changed:
             if message.dup and seq in self._seen:
-                self._redelivered += 1
-                return
+                return  # the broker's double, not the sender's
             self._seen[seq] += 1
             self._changed.notify_all()

@@ -1,15 +1,20 @@
 """AdaptiveActivation as a selection problem: knobs turned on one network, measured on part S."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from tidegate.calibration.certify.risk import DISAGREEMENT, mean_kl, newly_wrong
+from tidegate.calibration.fit.site_range import SiteRange
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Trace, Tracer
+from tidegate.models.aa_relu import adapted
+from tidegate.models.encoding import stored_bytes
 from tidegate.models.ladder import Activation
 from tidegate_bench.adaptive_activation.knobs import BitsKnob, Choice, Knob, ZerosKnob
 from tidegate_bench.adaptive_activation.selection import LOSS_FLOOR, Positions, Trial
@@ -44,6 +49,13 @@ def memory_cost(_choice: Choice, trace: Trace) -> float:
 def activation_cost(_choice: Choice, trace: Trace) -> float:
     """Bytes of encoded live activations alone."""
     return float(trace.peak_live_encoded_bytes)
+
+
+def expected_bytes(found: SiteRange, setting: Activation, fp_bits: int = 32) -> int:
+    """Bytes of one stored value per input at a setting, encoded where that is smaller."""
+    nonzero = float(torch.count_nonzero(adapted(found.seen, setting, found.site.floor))) / max(1, len(found.seen))
+    elements = found.site.elements
+    return stored_bytes(elements, math.ceil(nonzero * elements), setting.bits or fp_bits)
 
 
 class Adaptive:
@@ -123,7 +135,7 @@ class Adaptive:
             return 0.0
         choice = self.choice(positions)
         before, after = (
-            knob.found.rest_bytes(each.setting.activations.get(site.name, Activation()))
+            expected_bytes(knob.found, each.setting.activations.get(site.name, Activation()))
             for each in (choice, knob.turned(choice, positions[index] + 1))
         )
         return before - after

@@ -1,6 +1,6 @@
 """The figures of one run of `tidegate bench engine` as Markdown, and the page that shows them kept current.
 
-`tidegate bench engine --json | python -m tidegate_bench.engine.page docs/engines.md` writes the page anew.
+`tidegate bench engine --json | python -m tidegate_bench.engine.page docs/engines-figures.md` writes the page anew.
 """
 
 import json

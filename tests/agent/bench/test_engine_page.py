@@ -1,11 +1,14 @@
 """Figures of a run on the page: between the marks, and nothing else touched."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tidegate_bench.engine.page import BEGIN, END, with_figures
+from tidegate_bench.engine.page import BEGIN, END, figures, with_figures
 from tidegate_bench.figures import Figures, Goal
+
+PAGE = Path(__file__).parents[3] / "docs" / "engines-figures.md"
 
 DOCUMENT = Figures(
     "engine",
@@ -32,3 +35,12 @@ def test_rows_of_one_kind_share_a_table_and_what_is_unknown_stays_empty() -> Non
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="has no"):
         with_figures("no marks", json.loads(DOCUMENT.to_json()))
+
+
+def test_the_page_is_what_the_benchmark_writes_but_for_its_head() -> None:
+    page = PAGE.read_text()
+    head, _, shown = page.partition(BEGIN)
+    assert shown.startswith("\nMeasured on ")
+    assert "| goal | target | measured |  |\n" in shown
+    written = with_figures(page, json.loads(DOCUMENT.to_json()))
+    assert written == f"{head}{BEGIN}\n{figures(json.loads(DOCUMENT.to_json()))}\n{END}\n"

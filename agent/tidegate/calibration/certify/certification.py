@@ -60,16 +60,6 @@ def samples_needed(alpha: float, delta: float) -> int:
     return math.ceil(math.log(delta) / math.log1p(-alpha))
 
 
-def failures_allowed(n: int, alpha: float, delta: float) -> int | None:
-    """The most failures in n that still certify alpha at confidence 1 - delta; None when not even 0 does."""
-    allowed = None
-    for count in range(n + 1):
-        if not holds(count, n, alpha, delta):
-            break
-        allowed = count
-    return allowed
-
-
 def _probability(k: int, n: int, p: float) -> float:
     log_ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return math.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p))

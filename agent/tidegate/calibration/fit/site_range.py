@@ -1,6 +1,5 @@
 """What AA-ReLU needs to know of a stored value before it can be turned: where its values lie, seen on part S."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,7 +13,6 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.tracing import Tracer
 from tidegate.models.aa_relu import adapted
-from tidegate.models.encoding import dense_bytes, encoded_bytes
 from tidegate.models.ladder import Activation
 from tidegate.models.sites import Site
 
@@ -43,13 +41,6 @@ class SiteRange:
         magnitudes = self.seen.abs()
         clips = {float(torch.quantile(magnitudes, quantile)) for quantile in _CLIP_QUANTILES} - {0.0}
         return min(clips, key=lambda clip: self._error(Activation(clip=clip, bits=bits)), default=1.0)
-
-    def rest_bytes(self, setting: Activation, fp_bits: int = 32) -> int:
-        """Expected bytes per input at a setting, encoded where that is smaller."""
-        bits = setting.bits or fp_bits
-        nonzero = float(torch.count_nonzero(adapted(self.seen, setting, self.site.floor))) / max(1, len(self.seen))
-        elements = self.site.elements
-        return min(dense_bytes(elements, bits), encoded_bytes(elements, math.ceil(nonzero * elements), bits))
 
     def _error(self, setting: Activation) -> float:
         return float((adapted(self.seen, setting, self.site.floor) - self.seen).square().mean())

@@ -5,6 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
+from failures import failures_allowed
 
 from tidegate.calibration.certify.certification import binomial_cdf, certify, failures_allowed, samples_needed
 from tidegate.models.ladder import Risk
