@@ -1,38 +1,51 @@
 """`tidegate`: the command line."""
 
+import importlib
 import sys
 
 import typer
 
 from tidegate import __version__
-from tidegate.cli import bundle, demo, doctor, policy, record, run, status
 from tidegate.cli.console import EX_UNAVAILABLE, EX_USAGE, err, out, write_any_encoding
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
 
 TYPER_USAGE = 2
 
-app = typer.Typer(
-    name="tidegate",
-    help="Keeps neural networks answering on devices that run on batteries and get hot.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("run")(run.run)
-app.command("demo")(demo.demo)
-app.command("status")(status.status)
-app.command("doctor")(doctor.doctor)
-app.command("record")(record.record)
-app.add_typer(policy.app, name="policy")
-app.add_typer(bundle.app, name="bundle")
-if benchmarks_directory() is not None:
-    from tidegate_bench.cli import app as benchmarks
+COMMANDS = {
+    "run": "tidegate.cli.run",
+    "demo": "tidegate.cli.demo",
+    "status": "tidegate.cli.status",
+    "doctor": "tidegate.cli.doctor",
+    "record": "tidegate.cli.record",
+}
+"""Modules by the name of their command, which is also their function's."""
 
-    app.add_typer(benchmarks, name="bench")
+GROUPS = {"policy": "tidegate.cli.policy", "bundle": "tidegate.cli.bundle"}
+"""Modules that have commands of their own under `app`."""
 
 
-@app.callback(invoke_without_command=True)
+def application(asked: str = "") -> typer.Typer:
+    """The whole command line, or its one command `asked`: to import all of them takes a small device seconds."""
+    app = typer.Typer(
+        name="tidegate",
+        help="Keeps neural networks answering on devices that run on batteries and get hot.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(top)
+    groups = GROUPS if benchmarks_directory() is None else {**GROUPS, "bench": "tidegate_bench.cli"}
+    every = asked not in COMMANDS | groups
+    for name, module in COMMANDS.items():
+        if every or name == asked:
+            app.command(name)(getattr(importlib.import_module(module), name))
+    for name, module in groups.items():
+        if every or name == asked:
+            app.add_typer(importlib.import_module(module).app, name=name)
+    return app
+
+
 def top(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
     """Keeps neural networks answering on devices that run on batteries and get hot."""
     if version:
@@ -44,7 +57,7 @@ def main() -> None:
     """Entry point of the `tidegate` command."""
     write_any_encoding()
     try:
-        app()
+        application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except ModuleNotFoundError as error:
         told = missing(error.name or "")
         if told is None:
