@@ -11,7 +11,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from tidegate.cli.main import app
+from tidegate.cli.main import application
 from tidegate.config import AgentConfig
 from tidegate.telemetry.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
 
@@ -38,7 +38,7 @@ def commands(group: Any, path: str = "tidegate") -> Iterator[tuple[str, Any]]:
 
 
 KEYS = set(keys(AgentConfig))
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(application())))
 OPTIONS = {
     option
     for command in COMMANDS.values()

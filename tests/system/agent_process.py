@@ -52,10 +52,16 @@ def pinned(point: str, version: int) -> str:
     return policy.replace("name: plain", f"name: pinned-{point}")
 
 
+COMMAND_LINE = ("tidegate.cli.main", "run", "--config")
+SERVICE = ("tidegate.supervisor",)
+"""What `tidegate run` becomes after a second of its own."""
+
+
 class AgentProcess:
     """`tidegate run` in a directory that outlives restarts."""
 
     device = "camera-1"
+    program = SERVICE
 
     def __init__(self, directory: Path, broker: LocalBroker | None, settings: dict[str, object]) -> None:
         self.directory = directory
@@ -88,7 +94,7 @@ class AgentProcess:
 
     def command(self) -> list[str]:
         """What starts it."""
-        return child.command("tidegate.cli.main", "run", "--config", str(self.config))
+        return child.command(*self.program, str(self.config))
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""

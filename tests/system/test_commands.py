@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent_process import BUNDLE, AgentProcess
+import pytest
+from agent_process import BUNDLE, COMMAND_LINE, AgentProcess
+from here import tidegate_here
 from terminal import Terminal
 
 from tidegate.paths import profiles_directory
@@ -19,7 +21,7 @@ def tidegate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_policy_check_accepts_every_shipped_policy() -> None:
     for policy in sorted((profiles_directory() / "policies").glob("*.yaml")):
-        checked = tidegate("policy", "check", policy)
+        checked = tidegate_here("policy", "check", policy)
         assert (checked.returncode, checked.stderr) == (0, ""), policy
 
 
@@ -27,7 +29,7 @@ def test_policy_check_says_where_what_and_what_is_allowed(tmp_path: Path) -> Non
     wrong = tmp_path / "wrong.yaml"
     text = (profiles_directory() / "policies" / "demo.yaml").read_text()
     wrong.write_text(text.replace("urgent: true", "urgnet: true"))
-    checked = tidegate("policy", "check", wrong)
+    checked = tidegate_here("policy", "check", wrong)
     line = next(n for n, line in enumerate(text.splitlines(), 1) if "urgent: true" in line)
     assert checked.returncode == 78
     assert f"{wrong}:{line}:5" in checked.stderr
@@ -67,12 +69,15 @@ def test_bundle_verify_refuses_a_changed_file(tmp_path: Path) -> None:
 
 
 def test_status_without_an_agent_says_what_to_do(tmp_path: Path) -> None:
-    told = tidegate("status", "--state-dir", tmp_path)
+    told = tidegate_here("status", "--state-dir", tmp_path)
     assert told.returncode == 69
     assert "no agent is running here" in told.stderr
 
 
-def test_run_serves_tells_its_status_and_ends_on_sigterm(start_agent: Callable[..., AgentProcess]) -> None:
+def test_run_serves_tells_its_status_and_ends_on_sigterm(
+    start_agent: Callable[..., AgentProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AgentProcess, "program", COMMAND_LINE)
     agent = start_agent()
     told = tidegate("status", "--config", agent.config)
     assert told.returncode == 0, told.stderr
@@ -81,7 +86,6 @@ def test_run_serves_tells_its_status_and_ends_on_sigterm(start_agent: Callable[.
     assert second.returncode == 69
     assert "another agent is using it" in second.stderr
     assert agent.end() == 0
-    agent.start()
 
 
 def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(

@@ -136,7 +136,8 @@ def house(start_agent: Callable[..., AgentProcess], many_files: None) -> House:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-@pytest.mark.parametrize("way", ["tcp", "unix"])
+# Behind their listening sockets both ways are one; the tests below come by the Unix socket.
+@pytest.mark.parametrize("way", ["tcp", pytest.param("unix", marks=pytest.mark.slow)])
 def test_strangers_at_any_stage_keep_nobody_out(house: House, way: str) -> None:
     for sent in (b"", HEAD, GOOD[:-9], GOOD):
         with strangers(house, way, sent):

@@ -12,7 +12,7 @@ import pytest
 
 from tidegate.fleet.broker import find_mosquitto
 
-SECONDS = 20
+SECONDS = 12
 
 
 @pytest.mark.broker

@@ -25,20 +25,29 @@ def missing(text: str) -> list[str]:
     return [name for name, pattern in FACTS.items() if not re.search(pattern, text)]
 
 
+def coloured(terminal: Terminal) -> bool:
+    return re.search(rb"\x1b\[[0-9;]*3[0-7]m", terminal.written) is not None
+
+
+def summary(terminal: Terminal) -> dict[str, object]:
+    """The last line, behind the last frame."""
+    found: dict[str, object] = json.loads(terminal.written.decode().replace("\r\n", "\n").strip().splitlines()[-1])
+    return found
+
+
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
+# Coloured frames of four sizes are in the test of resizing.
 @pytest.mark.parametrize(
-    ("columns", "lines"),
+    ("columns", "lines", "environment"),
     [
-        (80, 24),
-        (60, 20),
-        pytest.param(80, 15, marks=pytest.mark.slow),
-        pytest.param(120, 40, marks=pytest.mark.slow),
+        (80, 24, {"NO_COLOR": "1"}),
+        *(pytest.param(*size, {}, marks=pytest.mark.slow) for size in ((80, 24), (60, 20), (80, 15), (120, 40))),
     ],
 )
-def test_every_frame_shows_what_matters(columns: int, lines: int) -> None:
+def test_every_frame_shows_what_matters(columns: int, lines: int, environment: dict[str, str]) -> None:
     frames: list[str] = []
-    with Terminal([*DEMO, "10"], columns, lines) as terminal:
+    with Terminal([*DEMO, "10"], columns, lines, **environment) as terminal:
         running = terminal.follow(60, lambda text: frames.append(text) if "battery" in text else None)
         assert not running
         assert terminal.process.wait(20) == 0, terminal.text()
@@ -48,6 +57,9 @@ def test_every_frame_shows_what_matters(columns: int, lines: int) -> None:
     # The device climbed, so the frames are not one frame many times.
     assert len({match.group() for text in frames if (match := re.search(FACTS["point"], text))}) >= 3
     assert "packed" not in " ".join(frames)
+    if "NO_COLOR" in environment:
+        assert not coloured(terminal)
+        assert summary(terminal)["requests_failed"] == 0
 
 
 @pytest.mark.broker
@@ -64,24 +76,20 @@ def test_another_size_in_the_middle_of_the_run_leaves_no_rest_behind() -> None:
             assert missing(terminal.text()) == [], terminal.screen.display
             assert terminal.text().count("certified risk") == 1
             assert terminal.text().count("last decision") == 1
+        assert coloured(terminal), "or its absence elsewhere says nothing"
 
 
 @pytest.mark.broker
 @pytest.mark.usefixtures("mosquitto")
-@pytest.mark.parametrize(
-    "environment", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)]
-)
-def test_without_colour_the_words_say_it_all(environment: dict[str, str]) -> None:
-    with Terminal([*DEMO, "8"], 80, 24, **environment) as terminal:
+@pytest.mark.slow
+def test_a_dumb_terminal_gets_words_and_no_codes() -> None:
+    with Terminal([*DEMO, "8"], 80, 24, TERM="dumb") as terminal:
         texts: list[str] = []
         terminal.follow(60, lambda text: texts.append(text) if "battery" in text else None)
         assert terminal.process.wait(20) == 0
-    assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", terminal.written)
-    if "TERM" in environment:
-        assert b"\x1b[" not in terminal.written
+    assert b"\x1b[" not in terminal.written
     assert any(not missing(text) for text in texts)
-    summary = terminal.written.decode().replace("\r\n", "\n").strip().splitlines()[-1]
-    assert json.loads(summary)["requests_failed"] == 0
+    assert summary(terminal)["requests_failed"] == 0
 
 
 @pytest.mark.broker

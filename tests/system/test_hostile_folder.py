@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import BUNDLE, ENGINE, AgentProcess
+from agent_process import BUNDLE, COMMAND_LINE, ENGINE, AgentProcess
 
 from tidegate.engines.contest import contest
 from tidegate.engines.held_process import measure_process
@@ -34,8 +34,9 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_nothing_in_the_working_directory_is_run_or_stops_the_service(
-    start_agent: StartAgent, hostile: Path
+    start_agent: StartAgent, hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(AgentProcess, "program", COMMAND_LINE)
     agent = start_agent()
     assert agent.ask()[0] == 200
     agent.kill_worker()

@@ -38,7 +38,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("said", [None, "0"])
+# "0" is overruled by what would also be there where nothing is said.
+@pytest.mark.parametrize("said", ["0", pytest.param(None, marks=pytest.mark.slow)])
 def test_a_worker_that_serves_and_switches_leaves_nothing_at_home(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
 ) -> None:

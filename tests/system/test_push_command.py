@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
+from here import tidegate_here
 
 from tidegate.fleet.broker import LocalBroker
 
@@ -44,7 +45,7 @@ def policy(tmp_path: Path) -> str:
 def test_a_mistake_is_one_line_with_the_next_step(
     policy: str, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
 ) -> None:
-    done = push(policy, *(argument.format(policy=policy) for argument in arguments))
+    done = tidegate_here("policy", "push", policy, *(argument.format(policy=policy) for argument in arguments))
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     for word in words:

@@ -1,5 +1,6 @@
 """`tidegate`: the command line."""
 
+import importlib
 import sys
 from typing import Any
 
@@ -7,13 +8,24 @@ import typer
 from typer.core import TyperGroup
 
 from tidegate import __version__
-from tidegate.cli import bench, bundle, demo, doctor, policy, record, run, status
 from tidegate.cli.console import fail, out, write_any_encoding
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
 
 TYPER_USAGE = 2
+
+COMMANDS = {
+    "run": "tidegate.cli.run",
+    "demo": "tidegate.cli.demo",
+    "status": "tidegate.cli.status",
+    "doctor": "tidegate.cli.doctor",
+    "record": "tidegate.cli.record",
+}
+"""Modules by the name of their command, which is also their function's."""
+
+GROUPS = {"policy": "tidegate.cli.policy", "bundle": "tidegate.cli.bundle"}
+"""Modules that have commands of their own under `app`."""
 
 
 class Commands(TyperGroup):
@@ -32,30 +44,33 @@ class Commands(TyperGroup):
             fail(told, EX_UNAVAILABLE)
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="tidegate",
-    help="Keeps neural networks answering on devices that run on batteries and get hot.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("run")(run.run)
-app.command("demo")(demo.demo)
-app.command("status")(status.status)
-app.command("doctor")(doctor.doctor)
-app.command("record")(record.record)
-app.add_typer(policy.app, name="policy")
-app.add_typer(bundle.app, name="bundle")
-if benchmarks_directory() is not None:
-    from tidegate_bench.cli import app as benchmarks
+def application(asked: str = "") -> typer.Typer:
+    """The whole command line, or its one command `asked`: to import all of them takes a small device seconds."""
+    app = typer.Typer(
+        cls=Commands,
+        name="tidegate",
+        help="Keeps neural networks answering on devices that run on batteries and get hot.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(top)
+    benchmarks = benchmarks_directory() is not None
+    groups = {**GROUPS, "bench": "tidegate_bench.cli"} if benchmarks else GROUPS
+    every = asked not in {*COMMANDS, *GROUPS, "bench"}
+    for name, module in COMMANDS.items():
+        if every or name == asked:
+            app.command(name)(getattr(importlib.import_module(module), name))
+    for name, module in groups.items():
+        if every or name == asked:
+            app.add_typer(importlib.import_module(module).app, name=name)
+    if not benchmarks and (every or asked == "bench"):
+        from tidegate.cli.bench import ANY_ARGUMENTS, bench  # noqa: PLC0415 - only an installed tidegate needs it
 
-    app.add_typer(benchmarks, name="bench")
-else:
-    app.command("bench", hidden=True, add_help_option=False, context_settings=bench.ANY_ARGUMENTS)(bench.bench)
+        app.command("bench", hidden=True, add_help_option=False, context_settings=ANY_ARGUMENTS)(bench)
+    return app
 
 
-@app.callback(invoke_without_command=True)
 def top(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
     """Keeps neural networks answering on devices that run on batteries and get hot."""
     if version:
@@ -67,7 +82,7 @@ def main() -> None:
     """Entry point of the `tidegate` command."""
     write_any_encoding()
     try:
-        app()
+        application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except SystemExit as ended:
         # typer's own code for a wrong command line; sysexits(3), which all other codes here are of, has another.
         sys.exit(EX_USAGE if ended.code == TYPER_USAGE else ended.code)

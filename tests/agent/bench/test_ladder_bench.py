@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from failures import failures_allowed
 
-from tidegate.calibration.certify.certification import failures_allowed
 from tidegate_bench.ladder.bench import ALPHA, DELTA, Outcome, Trial, _better_everywhere, _choice, _within
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.cli.main import app
+from tidegate.cli.main import application
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -21,7 +21,7 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
     tmp_path: Path, options: list[str], words: str
 ) -> None:
     arguments = ["bundle", "build", *options, "--data", str(tmp_path), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(application(), arguments)
     assert result.exit_code == 65
     assert words in result.stderr
     assert not (tmp_path / "out").exists()
@@ -30,7 +30,7 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
 @pytest.mark.timeout(400)  # a process per point, each of which imports its engine: 37 s on a free machine
 def test_a_report_of_the_shipped_bundle_is_one_page(tmp_path: Path) -> None:
     page = tmp_path / "ladder.html"
-    result = CliRunner().invoke(app, ["bundle", "report", str(SHIPPED), "--out", str(page)])
+    result = CliRunner().invoke(application(), ["bundle", "report", str(SHIPPED), "--out", str(page)])
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert text.startswith("<!doctype html>")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.cli.main import app
+from tidegate.cli.main import application
 from tidegate.paths import profiles_directory
 from tidegate.policy.schema import PolicyDocument
 from tidegate_drivers.trace import ReplayTrace
@@ -17,7 +17,7 @@ LADDER = PROFILES / "ladders" / "camera.yaml"
 
 
 def said(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    result = CliRunner().invoke(application(), [str(each) for each in arguments])
     assert result.exit_code == code, result.output
     return result.output
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tidegate.cli.main import app
+from tidegate.cli.main import application
 from tidegate.policy.store import PolicyStore, digest_of
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.telemetry.spool import Spool
@@ -27,7 +27,9 @@ def state(tmp_path: Path) -> Path:
 def trusted(tmp_path: Path) -> Trusted:
     config = tmp_path / "agent.yaml"
     config.write_text("device: gate-7\nbundle: b\npolicy: p.yaml\nstate_dir: state\nlisten: {tcp: 0}\n")
-    return lambda *options: CliRunner().invoke(app, ["policy", "trusted", "--config", str(config), *options])
+    return lambda *options: CliRunner().invoke(
+        application(), ["policy", "trusted", "--config", str(config), *options]
+    )
 
 
 def told(state: Path) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from failures import failures_allowed
 
-from tidegate.calibration.certify.certification import binomial_cdf, certify, failures_allowed, samples_needed
+from tidegate.calibration.certify.certification import binomial_cdf, certify, samples_needed
 from tidegate.models.ladder import Risk
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05, 0.1)
