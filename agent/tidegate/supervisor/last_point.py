@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from tidegate.durable_file import clear_way, read_file
+from tidegate.files import clear_way, read_file
 from tidegate.models.ladder import Ladder
 
 FILE_NAME = "operating_point"
