@@ -16,32 +16,34 @@ MAY_IMPORT = {
     # what a user starts
     "__main__": "cli",
     "cli": "errors boards calibration child config demo documents engines extras fleet import_path models paths"
-    " policy simulation supervisor telemetry terminal tidegate_bench tidegate_drivers pydantic_core rich typer",
+    " policy quantities simulation supervisor telemetry terminal tidegate_bench tidegate_drivers pydantic_core"
+    " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config documents durable_file messages models.bundle models.errors"
+    "supervisor": "errors boards child config documents files messages models.bundle models.errors"
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models PIL matplotlib numpy pydantic sklearn torch",
-    "simulation": "errors documents models.ladder policy tidegate_drivers numpy pydantic",
+    "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on
-    "engines": "errors child extras models numpy onnxruntime psutil safetensors torch",
+    "engines": "errors child extras files models numpy onnxruntime psutil safetensors torch",
     "models": "errors numpy pydantic safetensors torch",
     "models.ladder": "",
-    "policy": "errors documents durable_file models.ladder tidegate_drivers pydantic",
-    "telemetry": "errors durable_file paho pydantic",
-    "config": "boards documents policy.units tidegate_drivers.meters.address platformdirs pydantic",
-    "boards": "documents paths policy simulation.device pydantic",
+    "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",
+    "telemetry": "errors files paho pydantic",
+    "config": "boards documents quantities.units tidegate_drivers.meters.address platformdirs pydantic",
+    "boards": "documents models.ladder paths policy quantities pydantic",
     "messages": "shortened pydantic",
+    "quantities": "documents pydantic",
     "documents": "errors pydantic pydantic_core yaml",
     "terminal": "rich",
     # ground, without a third party's code
     "child": "child_main import_path",
     "child_main": "parent",
-    "durable_file": "",
+    "files": "",
     "errors": "",
     "extras": "",
     "folded_log": "",
@@ -61,9 +63,13 @@ FREE = "tidegate_bench"
 
 PURE = (
     "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan samples turn"
-    " turns units"
+    " turns"
 )
-DECIDES = (*(f"agent/tidegate/policy/{name}.py" for name in PURE.split()), "agent/tidegate/simulation")
+DECIDES = (
+    *(f"agent/tidegate/policy/{name}.py" for name in PURE.split()),
+    "agent/tidegate/quantities",
+    "agent/tidegate/simulation",
+)
 INPUT_OUTPUT = {"os", "pathlib", "socket", "time", "asyncio", "threading", "subprocess", "sqlite3"}
 
 

@@ -19,7 +19,7 @@ from pydantic import (
 
 from tidegate.boards import Profile, find_profile, ready_profiles
 from tidegate.documents import Document, DocumentError, Mark, Problem, parse, read, refuse, validate
-from tidegate.policy.units import Duration, Memory
+from tidegate.quantities.units import Duration, Memory
 from tidegate_drivers.meters import address
 
 DEFAULT_CONFIG = Path("/etc/tidegate/agent.yaml")

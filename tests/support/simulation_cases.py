@@ -2,9 +2,9 @@
 
 from datetime import time
 
+from tidegate.boards.device import Device
 from tidegate.policy.policy import Goals
 from tidegate.simulation.course import Course
-from tidegate.simulation.device import Device
 from tidegate_bench.control.scenarios import reference_ladder
 
 LADDER = reference_ladder()

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from tidegate.boards.device import Device
 from tidegate.documents import refuse
 from tidegate.policy.schema.part import Name, Part
-from tidegate.policy.units import (
+from tidegate.quantities.units import (
     DURATION,
     ENERGY,
     MEMORY,
@@ -20,7 +21,6 @@ from tidegate.policy.units import (
     Temperature,
     quantity,
 )
-from tidegate.simulation.device import Device
 
 _DIMENSIONS = (TEMPERATURE, POWER, PERCENT, MEMORY, DURATION, ENERGY)
 

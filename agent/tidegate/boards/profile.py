@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.boards.device import Device
 from tidegate.boards.document import BoardDocument
 from tidegate.documents import Document, DocumentError, Mark, Problem, parse, read, validate
 from tidegate.paths import profiles_directory
 from tidegate.policy.board import Board
 from tidegate.policy.schema import load_layers
-from tidegate.policy.units import LIMITS
-from tidegate.simulation.device import Device
+from tidegate.quantities.units import LIMITS
 
 
 @dataclass(frozen=True, slots=True)

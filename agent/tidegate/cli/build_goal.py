@@ -7,8 +7,8 @@ from decimal import Decimal
 from pydantic_core import PydanticCustomError
 
 from tidegate.calibration.search.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target
-from tidegate.policy.dimension import Dimension
-from tidegate.policy.units import LATENCY, MEMORY, SHARE, quantity
+from tidegate.quantities.dimension import Dimension
+from tidegate.quantities.units import LATENCY, MEMORY, SHARE, quantity
 
 _MILLIJOULE = Dimension("energy of one inference", "20 mJ", {"mJ": Decimal(1), "J": Decimal(1000)}, most=1e12)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from tidegate.boards import find_profile
+from tidegate.boards.device import Device
 from tidegate.cli import policy_drift, policy_explain, policy_simulate, policy_trusted
 from tidegate.cli.broker_option import parse_broker
 from tidegate.cli.console import err, fail, out
@@ -29,7 +30,6 @@ from tidegate.models.ladder import Ladder
 from tidegate.policy.points import check_points
 from tidegate.policy.policy import Policy
 from tidegate.policy.schema import PolicyDocument
-from tidegate.simulation.device import Device
 from tidegate.simulation.foresight import foresee, unseen
 from tidegate.telemetry.envelope import Target
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tidegate import __version__
 from tidegate.engines.processor import cpu_flags
+from tidegate.files import cache_file
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +111,8 @@ class DeviceCache:
         return kept.value
 
     def _keep(self, path: Path, kept: _Kept) -> None:
-        partial = path.with_suffix(f".{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(asdict(kept)))
-            partial.replace(path)
+            cache_file(path, json.dumps(asdict(kept)).encode())
         except OSError as error:
             log.warning("%s can't be kept, so it is measured at every start: %s", path, error.strerror)
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tidegate.engines.quantization import Range
+from tidegate.files import cache_file
 
 
 class NetworkCache:
@@ -54,14 +55,9 @@ class NetworkCache:
         if path.exists():
             return path.read_bytes()
         content = make()
-        partial = path.with_suffix(f".{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(content)
-            partial.replace(path)
-        except OSError:
-            # No place to keep it: it is made again next time, which costs seconds and nothing else.
-            partial.unlink(missing_ok=True)
+        # Without a place to keep it, it is made again next time, which costs seconds and nothing else.
+        with suppress(OSError):
+            cache_file(path, content)
         return content
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tidegate.durable_file import replace_file
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.files import replace_file
 
 FILE_NAME = "policies.json"
 MOST_AHEAD = 1 << 32

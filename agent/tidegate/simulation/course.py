@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidegate.boards.device import Device
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.simulation.device import Device
 from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
 from tidegate_drivers.trace import ReplayTrace, Track
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tidegate.boards.device import Device
 from tidegate.documents import Document, Mark, Problem
 from tidegate.documents.problem import written
 from tidegate.models.ladder import Ladder, OperatingPoint
@@ -28,7 +29,6 @@ from tidegate.policy.policy import (
     signed_leaves_of,
 )
 from tidegate.policy.readings import INPUT, LATENCY
-from tidegate.simulation.device import Device
 from tidegate.simulation.run import MIDNIGHT
 from tidegate_drivers.reading import (
     BATTERY,

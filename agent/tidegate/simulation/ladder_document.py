@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tidegate.documents import load, refuse
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
 from tidegate.policy.schema.part import Name, Part
-from tidegate.policy.units import Latency, Memory, Share
+from tidegate.quantities.units import Latency, Memory, Share
 
 
 class PointPart(Part):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tidegate.boards.device import Device
 from tidegate.models.ladder import Ladder, OperatingPoint
 from tidegate.policy.choice import accuracy
 from tidegate.policy.decide import decide
@@ -13,7 +14,6 @@ from tidegate.policy.learned import Learned
 from tidegate.policy.policy import Goals, Policy
 from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
 from tidegate.simulation.course import Course
-from tidegate.simulation.device import Device
 from tidegate_drivers.reading import (
     BATTERY,
     POWER,

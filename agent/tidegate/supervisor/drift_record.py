@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tidegate.durable_file import read_file, replace_file
+from tidegate.files import read_file, replace_file
 from tidegate.messages import ShadowCount
 from tidegate.models.ladder import Ladder
 from tidegate.policy.drift import DriftTest

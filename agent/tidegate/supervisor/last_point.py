@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from tidegate.durable_file import clear_way, read_file
+from tidegate.files import read_file, replace_file
 from tidegate.models.ladder import Ladder
 
 FILE_NAME = "operating_point"
@@ -20,8 +20,4 @@ def read_last_point(state_dir: Path, ladder: Ladder) -> str:
 def write_last_point(state_dir: Path, point: str) -> None:
     """Remember the point; losing this in a power cut costs one start at the full point, so it is not synced."""
     with suppress(OSError):
-        draft = state_dir / f"{FILE_NAME}.new"
-        clear_way(draft)
-        clear_way(state_dir / FILE_NAME)
-        draft.write_text(point)
-        draft.replace(state_dir / FILE_NAME)
+        replace_file(state_dir / FILE_NAME, point, synced=False)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tidegate.durable_file import clear_way_for_socket
+from tidegate.files import clear_way_for_socket
 
 AT_ONCE = 16
 """The oldest conversation is ended for one more: whoever holds a connection without asking keeps nobody out."""

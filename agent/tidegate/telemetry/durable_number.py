@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from tidegate.durable_file import read_file, replace_file
+from tidegate.files import read_file, replace_file
 
 # As wide as any number will be, so that a new one fits into the bytes of the old.
 _WIDTH = 20

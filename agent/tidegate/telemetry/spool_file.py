@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tidegate.durable_file import clear_way
+from tidegate.files import clear_way
 from tidegate.telemetry.account import Account, open_account, seal_account
 from tidegate.telemetry.row import ROW_OVERHEAD_BYTES, Row
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from tidegate.durable_file import clear_way
+from tidegate.files import clear_way
 from tidegate.telemetry import spool_file
 from tidegate.telemetry.account import Account, open_account
 from tidegate.telemetry.row import Row, plausible, row_of, unchecked_row

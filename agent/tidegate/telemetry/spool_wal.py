@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from tidegate.durable_file import read_file
+from tidegate.files import read_file
 
 # sqlite.org/fileformat2.html, section 4.1.
 _HEADER = struct.Struct(">IIIIIIII")

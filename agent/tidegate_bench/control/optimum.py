@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tidegate.boards.device import Device
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.ladder import Ladder
 from tidegate.policy.choice import accuracy
 from tidegate.policy.policy import Goals
 from tidegate.simulation.course import Course
-from tidegate.simulation.device import Device
 from tidegate.simulation.run import Act, Chooser, Moment, deadline_s
 
 STEP_S = 300

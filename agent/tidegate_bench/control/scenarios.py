@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 
+from tidegate.boards.device import Device
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory
 from tidegate.policy.policy import Goals, Panel
 from tidegate.simulation.course import Course
-from tidegate.simulation.device import Device
 from tidegate.simulation.ladder_document import load_ladder
 from tidegate.simulation.run import Act, simulate
 from tidegate_drivers.trace import ReplayTrace

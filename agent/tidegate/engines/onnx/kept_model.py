@@ -5,7 +5,6 @@ of the graph holds for one processor and one version of the software, and so doe
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.onnx.runtime import InferenceSession
 from tidegate.engines.onnx.session import open_session
+from tidegate.files import place_directory
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,11 @@ def forget(directory: Path, error: Exception) -> None:
 
 def keep(model: bytes, weights_folder: Path | None, directory: Path) -> bool:
     """Optimize a model into its directory; gives whether that is there now, whoever made it."""
-    partial = directory.with_suffix(f".{os.getpid()}")
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        open_session(model, weights_folder, threads=1, keep_as=partial / GRAPH)
-        # A rename may reach the disk before what it renames, and these devices lose their power.
-        for path in partial.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        partial.rename(directory)
+        place_directory(
+            directory, lambda draft: open_session(model, weights_folder, threads=1, keep_as=draft / GRAPH)
+        )
     except (OSError, UnsupportedPoint) as error:
         # No place for it, or another process was first. A graph that is refused is refused again, in words.
         log.debug("%s is not kept: %s", directory, error)
-        shutil.rmtree(partial, ignore_errors=True)
     return (directory / GRAPH).exists()

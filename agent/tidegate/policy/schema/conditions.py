@@ -11,7 +11,7 @@ from tidegate.policy import policy as data
 from tidegate.policy.readings import INPUT, INPUT_NAME
 from tidegate.policy.schema.part import Part
 from tidegate.policy.schema.times import WindowPart, window
-from tidegate.policy.units import Duration, Latency, Memory, Percent, Power, Rate, Temperature
+from tidegate.quantities.units import Duration, Latency, Memory, Percent, Power, Rate, Temperature
 from tidegate_drivers.reading import THERMAL_PRESSURES
 
 Number = TypeVar("Number")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tidegate.documents import refuse
 from tidegate.policy import policy as data
 from tidegate.policy.schema.part import Part
-from tidegate.policy.units import Frequency
+from tidegate.quantities.units import Frequency
 
 KernelWord = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 

@@ -13,7 +13,7 @@ from tidegate.policy.schema.goals import DriftGuardPart, GoalsPart
 from tidegate.policy.schema.part import Name, Part
 from tidegate.policy.schema.times import SchedulePart, TimeZone, WindowPart, window
 from tidegate.policy.schema.uses import BoundsPart, LimitPart, UsePart, use
-from tidegate.policy.units import Duration, Share
+from tidegate.quantities.units import Duration, Share
 
 
 class RulePart(Part):

@@ -8,7 +8,7 @@ from tidegate.documents import refuse
 from tidegate.policy import policy as data
 from tidegate.policy.schema.part import Part
 from tidegate.policy.schema.times import TimeOfDay
-from tidegate.policy.units import Energy, Latency, Percent, Power, Share, Temperature
+from tidegate.quantities.units import Energy, Latency, Percent, Power, Share, Temperature
 
 
 class UntilPart(Part):

@@ -10,7 +10,7 @@ from tidegate.documents.problem import Path, written
 from tidegate.policy.board import Board
 from tidegate.policy.policy import Policy
 from tidegate.policy.schema.document import PolicyDocument
-from tidegate.policy.units import LIMITS
+from tidegate.quantities.units import LIMITS
 
 _MERGED = frozenset({"dwell", "on_missing", "goals", "drift_guard"})
 """Mappings that are filled up key by key; anything else belongs together and is taken whole from one layer."""

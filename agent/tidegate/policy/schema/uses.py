@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from tidegate.documents import refuse
 from tidegate.policy import policy as data
 from tidegate.policy.schema.part import Name, Part
-from tidegate.policy.units import Latency, Memory, Power, Rate, Share
+from tidegate.quantities.units import Latency, Memory, Power, Rate, Share
 
 
 class BoundsPart(Part):

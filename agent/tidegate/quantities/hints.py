@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from tidegate.policy.dimension import Dimension
+from tidegate.quantities.dimension import Dimension
 
 _PERCENT = "%"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from tidegate.policy.units import (
+from tidegate.quantities.units import (
     DURATION,
     ENERGY,
     FREQUENCY,

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from tidegate.documents import refuse
-from tidegate.policy.dimension import Dimension
-from tidegate.policy.unit_hints import bare_number, decimal_comma, other_spelling, which
+from tidegate.quantities.dimension import Dimension
+from tidegate.quantities.hints import bare_number, decimal_comma, other_spelling, which
 
 LIMITS = "limits"
 """The key of the validation context that holds the board's limits as written: `{"throttle": "85 C"}`."""

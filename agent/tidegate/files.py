@@ -1,14 +1,17 @@
-"""Small files replaced whole: a power cut leaves either the old content or the new, never a torn one."""
+"""Files that are replaced whole: whoever reads one finds the old content or the new, never a torn one."""
 
 import errno
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace the file, and its directory if need be. On return it is on the disk.
+def replace_file(path: Path, text: str, *, synced: bool = True) -> None:
+    """Replace a file that only this process writes, and make its directory if need be. `synced`: it outlives a
+    power cut from here on.
 
     Raises OSError and then leaves the old one.
     """
@@ -16,23 +19,64 @@ def replace_file(path: Path, text: str) -> None:
     draft = path.with_name(path.name + ".new")
     clear_way(draft)
     clear_way(path)
+    _replace(path, draft, text.encode(), synced=synced)
+    if synced:
+        # The rename is durable only with the directory that holds it.
+        _sync(path.parent)
+
+
+def cache_file(path: Path, content: bytes) -> None:
+    """Replace a file in a directory where several processes keep what can be made again; makes the directory.
+
+    Raises OSError and then leaves the old one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, _own_draft(path), content, synced=False)
+
+
+def place_directory(path: Path, fill: Callable[[Path], object]) -> None:
+    """Make a directory of files whole, in a place that several processes share; `fill` gets a draft to write to.
+
+    Raises OSError, also when another process was first, and what `fill` raises; then nothing new is left.
+    """
+    draft = _own_draft(path)
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
+        draft.mkdir(parents=True, exist_ok=True)
+        fill(draft)
+        # A rename may reach the disk before what it renames, and these devices lose their power.
+        for file in draft.iterdir():
+            _sync(file)
+        draft.rename(path)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _own_draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}")
+
+
+def _replace(path: Path, draft: Path, content: bytes, *, synced: bool) -> None:
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
         # On a full disk a draft left behind takes the room that the next attempt needs.
         with suppress(OSError):
             draft.unlink()
         raise
-    # The rename is durable only with the directory that holds it.
-    directory = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def read_file(path: Path, limit_bytes: int = 16 << 20) -> bytes:

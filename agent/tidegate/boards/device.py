@@ -1,4 +1,4 @@
-"""The simulated device: a battery, a heat sink and a chip that throttles. Every parameter is an estimate.
+"""What a board is like: a battery, a heat sink and a chip that throttles. Every parameter is an estimate.
 
 Heat: one thermal resistance and one time constant. Battery: a reservoir that gives less in the cold and charges
 with a loss. Chip: power is idle plus what answers cost; past the throttle temperature it is slower and leaner.
