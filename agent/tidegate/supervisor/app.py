@@ -1,7 +1,6 @@
 """The supervisor, wired together: it owns sockets, drivers, policy, spool and MQTT, and runs worker and loops."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -23,12 +22,13 @@ from tidegate.supervisor.bundle_watch import wait_superseded
 from tidegate.supervisor.commands import FILE_NAME as COMMANDS
 from tidegate.supervisor.commands import Command, Done, ForgetDrift, serve_commands
 from tidegate.supervisor.control import Control
+from tidegate.supervisor.control_loop import ControlLoop
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.inputs import Inputs
 from tidegate.supervisor.journal import Journal, Observer
 from tidegate.supervisor.kept_socket import KeptSocket
-from tidegate.supervisor.last_point import read_last_point, write_last_point
+from tidegate.supervisor.last_point import read_last_point
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
 from tidegate.supervisor.listeners import Listeners
@@ -52,12 +52,6 @@ from tidegate.telemetry.spool import Spool
 from tidegate_drivers.controls.controls import Controls
 from tidegate_drivers.sampler import Sampler
 
-log = logging.getLogger("tidegate")
-
-TICK_S = 0.5
-"""How often the policy is consulted; a decision costs well under a millisecond."""
-FIRST_READINGS_S = 1.0
-"""Given to the drivers before the first decision, so that it isn't made blind."""
 TROUBLES_S = 1.0
 """How often it is looked at what does not work."""
 DRAIN_S = 5.0
@@ -92,11 +86,9 @@ class Supervisor:
         self._spool = spool
         self._broker = broker
         self._started_at = time.monotonic()
-        self._loop = asyncio.get_running_loop()
         self._served: Served | None = None
         self._link: Link | None = None
         self._latest_time = latest_time
-        self._remembered_point = ""
         self._spool_counts = SpoolCounts(spool)
         device = Device(config.device, config.groups, session)
         self._journal = Journal(device.topics, spool, self._wake_link, observers)
@@ -140,6 +132,15 @@ class Supervisor:
             self._link = Link(broker, device, spool, on_policy=on_policy, on_input=on_input)
             self._troubles.watch("broker", partial(_broker_trouble, self._link))
         self._reporter = Reporter(self._journal, self._link, self.state)
+        self._control_loop = ControlLoop(
+            control=self._control,
+            worker=self._worker,
+            updates=self._updates,
+            settings=self._settings,
+            journal=self._journal,
+            reporter=self._reporter,
+            state_dir=config.state_dir,
+        )
 
     @property
     def listeners(self) -> Listeners:
@@ -242,7 +243,7 @@ class Supervisor:
             loops = [
                 tasks.create_task(loop)
                 for loop in (
-                    self._control_loop(),
+                    self._control_loop.run(self._bundle.model, self._addresses),
                     self._telemetry_loop(),
                     self._trouble_loop(),
                     self._sockets.run(kept),
@@ -255,31 +256,6 @@ class Supervisor:
             for task in (*loops, superseded, stopping):
                 task.cancel()
         return not stop.is_set()
-
-    async def _control_loop(self) -> None:
-        await asyncio.sleep(FIRST_READINGS_S)
-        await self._worker.wait_ready()
-        notify(READY=1)
-        await self._updates.check_running()
-        policy = self._updates.state.running.policy
-        log.info(
-            "ready: %s at %s by policy %s version %d; %s",
-            self._bundle.model,
-            self._worker.point,
-            policy.name,
-            policy.version,
-            self._addresses(),
-        )
-        while True:
-            await self._control.step()
-            if self._control.decision is not None:
-                self._settings.want(self._control.decision.controls)
-            self._remember_point(self._worker.point)
-            self._journal.tell_folded()
-            self._reporter.report()
-            # Fed by the loop's own progress: a loop that hangs is a service that hangs.
-            notify(WATCHDOG=1, STATUS=f"{self._worker.point}, worker {self._worker.state}")
-            await asyncio.sleep(TICK_S)
 
     async def _telemetry_loop(self) -> None:
         while True:
@@ -301,12 +277,6 @@ class Supervisor:
             self._control.note_served(self._served)
         await self._spool_counts.refresh()
         self._reporter.send_window()
-
-    def _remember_point(self, point: str) -> None:
-        """Written when it changes, and by another thread: nothing here waits for a disk."""
-        if point != self._remembered_point:
-            self._remembered_point = point
-            self._loop.run_in_executor(None, write_last_point, self._config.state_dir, point)
 
     def _addresses(self) -> str:
         """Where it listens, in words."""
