@@ -3,8 +3,8 @@
 import os
 from datetime import UTC, datetime
 
-__version__ = "0.1.0"
-RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+__version__ = "0.2.0"
+RELEASED = datetime(2026, 11, 28, tzinfo=UTC)
 """No device runs this before it was written, whatever its clock says."""
 
 # From 1.29 on ONNX Runtime writes a device id and events under ~/.cache and sends them, unless it finds this when

@@ -22,6 +22,7 @@ from tidegate.documents import Document, DocumentError, Mark, Problem, parse, re
 from tidegate.policy.units import Duration, Memory
 from tidegate_drivers.meters import address
 
+DEFAULT_CONFIG = Path("/etc/tidegate/agent.yaml")
 _BASE = "base"
 _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, the last being NUL
 

@@ -27,7 +27,7 @@ from tidegate_drivers.linux import (
 )
 from tidegate_drivers.meters import meter as meters
 from tidegate_drivers.reading import BATTERY, CPU, MEMORY_AVAILABLE, MEMORY_PRESSURE, POWER, TEMPERATURE, THROTTLED
-from tidegate_drivers.sensor import Discovery, Refusal
+from tidegate_drivers.sensor import Discovery, Unavailable
 
 DISCOVERY_DEADLINE_S = 3.0
 """A driver that has found nothing by then is refused, and looked for again in the background."""
@@ -74,7 +74,7 @@ MACOS = (
 )
 
 
-def discover_all(
+def discover(
     sysroot: Path = _LIVE, deadline_s: float = DISCOVERY_DEADLINE_S, meter: str | None = None
 ) -> tuple[Discovery, ...]:
     """What every driver finds here; a `sysroot` holds a captured Linux tree, read the same on any platform.
@@ -82,9 +82,17 @@ def discover_all(
     `meter` names an external one (drivers/meters/address.py), whose power goes before that of all others.
     Back within about `deadline_s`, whatever the devices do. Drivers of other boards, which have nothing to say,
     are left out.
+
+    >>> from tidegate_drivers.testing import device_tree
+    >>> with device_tree.laid_out("raspberry-pi-5") as root:
+    ...     found = discover(root)
+    >>> "under_voltage" in {sensor.name for each in found for sensor in each.sensors}
+    True
+    >>> {each.name: each.reason.partition("/sys")[2] for each in found[0].unavailable}["battery"]
+    '/class/power_supply is not there (ENOENT)'
     """
     found = discover_each((meter_driver(meter), *_drivers_for(sysroot)), sysroot, deadline_s)
-    return tuple(each for each in found if each.sensors or each.refusals)
+    return tuple(each for each in found if each.sensors or each.unavailable)
 
 
 def meter_driver(named: str | None) -> Driver:
@@ -130,5 +138,5 @@ def _discover_safely(driver: Driver, sysroot: Path) -> Discovery:
 
 
 def _refused(driver: Driver, sysroot: Path, reason: str) -> Discovery:
-    refusals = tuple(Refusal(name, driver.name, reason) for name in driver.gives)
-    return Discovery(driver.name, refusals=refusals, again=partial(_discover_safely, driver, sysroot))
+    unavailable = tuple(Unavailable(name, driver.name, reason) for name in driver.gives)
+    return Discovery(driver.name, unavailable=unavailable, again=partial(_discover_safely, driver, sysroot))

@@ -4,26 +4,13 @@ What can't be known is not booked: a gap, a suspend, a counter that stepped back
 energy is said (`gaps`), never guessed.
 """
 
-from dataclasses import dataclass
+from tidegate_drivers.clocks import Clocks
 
 LONGEST_GAP_S = 30.0
 """Power is taken to run straight between two samples that are at most this far apart."""
 
 # More than any machine that tidegate runs on: a larger step is a counter that was reset, not one that wrapped.
 _MOST_W = 10_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A moment on two clocks: one that stands still while the machine sleeps, and one that doesn't."""
-
-    awake_s: float
-    boot_s: float
-
-    def slept_since(self, before: "Moment") -> bool:
-        """Whether the machine was suspended in between."""
-        # Reading the two clocks takes two calls, which a busy machine can pull apart.
-        return (self.boot_s - before.boot_s) - (self.awake_s - before.awake_s) > 0.5
 
 
 def step_j(before_j: float, now_j: float, range_j: float | None, elapsed_s: float) -> float | None:
@@ -48,9 +35,9 @@ class CounterMeter:
         self.energy_j = 0.0
         self.gaps = 0
         self._range_j = range_j
-        self._last: tuple[float, Moment] | None = None
+        self._last: tuple[float, Clocks] | None = None
 
-    def add(self, counted_j: float, at: Moment) -> float | None:
+    def add(self, counted_j: float, at: Clocks) -> float | None:
         """Book a sample; the mean power since the one before in W, None when that can't be known."""
         last, self._last = self._last, (counted_j, at)
         if last is None:
@@ -71,9 +58,9 @@ class PowerMeter:
     def __init__(self) -> None:
         self.energy_j = 0.0
         self.gaps = 0
-        self._last: tuple[float, Moment] | None = None
+        self._last: tuple[float, Clocks] | None = None
 
-    def add(self, power_w: float, at: Moment) -> None:
+    def add(self, power_w: float, at: Clocks) -> None:
         """Book a sample; what lies between two that are too far apart is left out and counted as a gap."""
         last, self._last = self._last, (power_w, at)
         if last is None:

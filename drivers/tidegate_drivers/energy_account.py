@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tidegate_drivers.energy import Moment, PowerMeter
-from tidegate_drivers.moment import moment
+from tidegate_drivers.clocks import Clocks, read_clocks
+from tidegate_drivers.energy import PowerMeter
 from tidegate_drivers.reading import Provenance, Reading, Unit
 
 _MAX_AGE_S = 10.0
@@ -12,7 +12,7 @@ _MAX_AGE_S = 10.0
 class EnergyAccount:
     """Books each new `power` reading once. `reading` stays None until two samples of one source have come."""
 
-    def __init__(self, now: Callable[[], Moment] = moment) -> None:
+    def __init__(self, now: Callable[[], Clocks] = read_clocks) -> None:
         self.reading: Reading | None = None
         self._now = now
         self._meter = PowerMeter()

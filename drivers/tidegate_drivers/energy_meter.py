@@ -4,15 +4,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
+from tidegate_drivers.clocks import read_clocks
 from tidegate_drivers.energy import PowerMeter
 from tidegate_drivers.linux import power_supply
 from tidegate_drivers.meters import meter as meters
-from tidegate_drivers.moment import moment
-from tidegate_drivers.reading import ENERGY, POWER, Provenance, Value
-from tidegate_drivers.sensor import Discovery, SensorError
+from tidegate_drivers.reading import ENERGY, ENERGY_COUNTER, POWER, Provenance, Value
+from tidegate_drivers.sensor import Discovery, NotRisenError, SensorError
 
 _MEASURED = frozenset({Provenance.MEASURED, Provenance.MEASURED_PARTIAL})
 _GAUGES = frozenset({power_supply.DRIVER, "macos"})
@@ -38,6 +39,9 @@ class EnergyMeter(Protocol):
     @property
     def least_s(self) -> float: ...
 
+    def begin(self) -> Callable[[], float | None]:
+        """Measure from now on; what is returned ends it, and gives None when the meter failed or stood still."""
+
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """Energy while `work` runs; None when the meter fails or stands still."""
 
@@ -57,22 +61,27 @@ class Counter:
     read: Callable[[], Value]
     least_s: float = _COUNTED_S
 
+    def begin(self) -> Callable[[], float | None]:
+        """Read the counter; what is returned reads it again and gives its rise, or None as `spent_j`."""
+        return partial(self._risen_j, self._read_j())
+
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """The counter's rise while `work` runs; None when it fails or stands still."""
-        before: float | None
-        try:
-            before = float(self.read())
-        except SensorError:
-            # The drivers count from their first read on, and say so instead of 0.
-            before = 0.0
-        except OSError:
-            before = None
+        end = self.begin()
         work()
+        return end()
+
+    def _risen_j(self, before: float | None) -> float | None:
+        after = self._read_j()
+        return after - before if before is not None and after is not None and after > before else None
+
+    def _read_j(self) -> float | None:
         try:
-            after = float(self.read())
+            return float(self.read())
+        except NotRisenError:
+            return 0.0
         except (SensorError, OSError):
             return None
-        return after - before if before is not None and after > before else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +97,30 @@ class Wattmeter:
         """As long again as the readings lag."""
         return 2 * self.lag_s
 
+    def begin(self) -> Callable[[], float | None]:
+        """Read from now on; what is returned ends it and gives duration times mean power after the lag.
+
+        None when a reading was missing.
+        """
+        polled = _Polled(self.read, self.lag_s)
+        began_at = time.monotonic()
+        polled.start()
+
+        def end() -> float | None:
+            polled.stop()
+            duration_s = time.monotonic() - began_at
+            return None if polled.mean_w is None else polled.mean_w * duration_s
+
+        return end
+
     def spent_j(self, work: Callable[[], object]) -> float | None:
         """The work's duration at the mean power after the lag; None when a reading was missing."""
-        polled = _Polled(self.read, self.lag_s)
-        start = time.monotonic()
-        polled.start()
+        end = self.begin()
         try:
             work()
         finally:
-            polled.stop()
-        duration_s = time.monotonic() - start
-        mean_w = polled.mean_w
-        return None if mean_w is None else mean_w * duration_s
+            spent_j = end()
+        return spent_j
 
 
 class _Polled(threading.Thread):
@@ -137,7 +158,7 @@ class _Polled(threading.Thread):
             except (SensorError, OSError):
                 self._failed = True
                 return
-            now = moment()
+            now = read_clocks()
             self._summed.add(power_w, now)
             self._first_at = self._first_at or now.awake_s
             self._last_at = now.awake_s
@@ -148,7 +169,7 @@ def find_energy_meter(meter: str | None = None) -> EnergyMeter | NoMeter:
     """An external `meter`, named as in agent.yaml, else a counter, else a power meter of this device."""
     # A chip on the board's bus answers at once; a plug or a UPS tells when it is its turn.
     lag_s = _LAG_S if meter is None or meter.startswith("hwmon:") else _EXTERNAL_LAG_S
-    return energy_meter(discover_all(meter=meter), external_lag_s=lag_s)
+    return energy_meter(discover(meter=meter), external_lag_s=lag_s)
 
 
 def energy_meter(found: Iterable[Discovery], external_lag_s: float = _EXTERNAL_LAG_S) -> EnergyMeter | NoMeter:
@@ -169,5 +190,32 @@ def energy_meter(found: Iterable[Discovery], external_lag_s: float = _EXTERNAL_L
             return Counter(sensor.source, sensor.read)
     for _, sensor in powers:
         return Wattmeter(sensor.source, sensor.read)
-    reasons = [refusal.reason for discovery in found for refusal in discovery.refusals if refusal.name == ENERGY]
+    reasons = [
+        missing.reason for discovery in found for missing in discovery.unavailable if missing.name == ENERGY
+    ]
     return NoMeter(reasons[0] if reasons else "no driver found an energy counter or power meter on this device")
+
+
+def energy_meters(found: Iterable[Discovery]) -> dict[str, EnergyMeter]:
+    """Every counter and power meter that measures seconds, by its source.
+
+    They overlap (a package is part of the platform, and a plug sees all), so their sum means nothing.
+    """
+    meters_by_source: dict[str, EnergyMeter] = {}
+    for discovery in found:
+        measuring = [sensor for sensor in discovery.sensors if sensor.provenance in _MEASURED]
+        counts = any(sensor.name == ENERGY for sensor in measuring)
+        for sensor in measuring:
+            if sensor.name == ENERGY:
+                meter: EnergyMeter = Counter(sensor.source, sensor.read)
+            elif sensor.name.startswith(f"{ENERGY_COUNTER}/") and not counts:
+                # What `energy` is made of wraps, and `energy` minds that; the others count in 64 bits.
+                instance = sensor.name.partition("/")[2]
+                meter = Counter(f"{discovery.driver}/{instance}", sensor.read)
+            elif sensor.name == POWER and not counts and discovery.driver not in _GAUGES:
+                lag_s = _EXTERNAL_LAG_S if discovery.driver == meters.DRIVER else _LAG_S
+                meter = Wattmeter(sensor.source, sensor.read, lag_s)
+            else:
+                continue
+            meters_by_source.setdefault(meter.source, meter)
+    return meters_by_source

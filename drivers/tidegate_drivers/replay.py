@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate_drivers.reading import UNITS, Provenance, Value
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 from tidegate_drivers.trace import COLUMNS, ReplayTrace, Track
 
 __all__ = ["ReplayTrace", "discover"]
@@ -44,12 +44,12 @@ def discover(
         for name, track in trace.tracks.items()
         if name in UNITS
     )
-    refusals = tuple(
-        Refusal(column.reading, source, f"the trace has no column {key}")
+    unavailable = tuple(
+        Unavailable(column.reading, source, f"the trace has no column {key}")
         for key, column in COLUMNS.items()
         if column.reading in UNITS and column.reading not in trace.tracks
     )
-    return Discovery(_DRIVER, sensors, refusals)
+    return Discovery(_DRIVER, sensors, unavailable)
 
 
 def _read(track: Track, played_s: Callable[[], float]) -> Value:

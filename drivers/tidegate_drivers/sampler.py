@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 
+from tidegate_drivers.best_reading import best, snapshot_of
+from tidegate_drivers.clocks import Clock
+from tidegate_drivers.driver_poller import DriverPoller
 from tidegate_drivers.energy_account import EnergyAccount
-from tidegate_drivers.lane import Lane
-from tidegate_drivers.reading import ENERGY, POWER, UNITS, Freshness, Provenance, Reading, Snapshot, Unit
-from tidegate_drivers.sensor import Discovery, Refusal
-from tidegate_drivers.take import Clock
+from tidegate_drivers.reading import ENERGY, POWER, Snapshot
+from tidegate_drivers.sensor import Discovery
 from tidegate_drivers.watch import Watch
 
 
@@ -16,61 +17,53 @@ class Sampler:
 
     Where several discoveries offer a name, the first listed that has a fresh value wins: real before replay.
     Where none has one, the reason is of the first that found something to read, else of one that lacks a
-    permission, else of the first that refused. `energy` is added from `power` where no driver counts it.
+    permission, else of the first that has any. `energy` is added from `power` where no driver counts it.
+
+    >>> from tidegate_drivers import discover
+    >>> from tidegate_drivers.testing import device_tree
+    >>> with device_tree.laid_out("laptop") as root:
+    ...     sampler = Sampler(discover(root))
+    ...     sampler.start()
+    ...     while sampler.snapshot().number("battery") is None:
+    ...         time.sleep(0.01)
+    ...     sampler.stop()
+    >>> sampler.snapshot().readings["battery"].source
+    'power_supply/BAT0+BAT1'
     """
 
     def __init__(self, discoveries: Sequence[Discovery], clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._lanes = [Lane(found, clock) for found in discoveries]
+        self._pollers = [DriverPoller(found, clock) for found in discoveries]
         self._account = EnergyAccount()
-        self._watch = Watch(self._lanes, self._account_energy)
+        self._watch = Watch(self._pollers, self._account_energy)
 
     def start(self) -> None:
         """Begin reading; returns at once."""
-        for lane in self._lanes:
-            lane.start()
+        for poller in self._pollers:
+            poller.start()
         self._watch.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """End reading; a thread that hangs in a read is left behind when the timeout has passed."""
         self._watch.request_stop()
-        for lane in self._lanes:
-            lane.request_stop()
+        for poller in self._pollers:
+            poller.request_stop()
         deadline = time.monotonic() + timeout_s
         self._watch.join(timeout_s)
-        for lane in self._lanes:
-            lane.join(max(0.0, deadline - time.monotonic()))
+        for poller in self._pollers:
+            poller.join(max(0.0, deadline - time.monotonic()))
 
     def snapshot(self) -> Snapshot:
         """The latest reading of every name. Never blocks, never raises."""
         now = self._clock()
-        candidates: dict[str, list[Reading]] = {}
-        for lane in self._lanes:
-            for name, reading in lane.readings_at(now):
-                candidates.setdefault(name, []).append(reading)
-        for refusal in _most_telling_first(self._lanes):
-            unit = UNITS.get(refusal.name, Unit.NAME)
-            refused = Reading.unavailable(unit, now, refusal.source, refusal.words)
-            candidates.setdefault(refusal.name, []).append(refused)
+        offered = [offer for poller in self._pollers for offer in poller.readings_at(now)]
         accounted = self._account.reading
         if accounted is not None:
-            candidates.setdefault(ENERGY, []).append(accounted)
-        return Snapshot(now, {name: _best(name, readings, now) for name, readings in candidates.items()})
+            offered.append((ENERGY, accounted))
+        return snapshot_of(now, offered, [each for poller in self._pollers for each in poller.found.unavailable])
 
     def _account_energy(self) -> None:
         now = self._clock()
-        powers = [reading for lane in self._lanes for reading in lane.readings_of(POWER, now)]
+        powers = [reading for poller in self._pollers for reading in poller.readings_of(POWER, now)]
         if powers:
-            self._account.add(_best(POWER, powers, now))
-
-
-def _most_telling_first(lanes: Sequence[Lane]) -> list[Refusal]:
-    """What the drivers refused: what a permission would give before what isn't there at all."""
-    every = [refusal for lane in lanes for refusal in lane.found.refusals]
-    return sorted(every, key=lambda refusal: not refusal.grant)
-
-
-def _best(name: str, readings: Sequence[Reading], now: float) -> Reading:
-    fresh = (reading for reading in readings if Snapshot(now, {name: reading}).freshness(name) is Freshness.FRESH)
-    valued = (reading for reading in readings if reading.provenance is not Provenance.UNAVAILABLE)
-    return next(fresh, None) or next(valued, None) or readings[0]
+            self._account.add(best(POWER, powers, now))

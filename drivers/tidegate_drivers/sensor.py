@@ -1,4 +1,4 @@
-"""Sensors: descriptors of what a driver can read, and what its discovery found or refused."""
+"""Sensors: descriptors of what a driver can read, and what its discovery found and what is unavailable."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,10 @@ class SensorError(Exception):
     """
 
     grant: str = ""
+
+
+class NotRisenError(SensorError):
+    """A counter that begins at 0 with its first read has not risen since: there is nothing to tell yet."""
 
 
 class Cost(IntEnum):
@@ -47,7 +51,7 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Unavailable:
     """A reading that this machine can't give now: why, and the command that would grant it (if one would)."""
 
     name: str
@@ -79,7 +83,7 @@ class WakeOn:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What one driver found: sensors that work and refusals that say why not.
+    """What one driver found: sensors that work, and what is unavailable and why.
 
     `again` looks anew, for devices that come and go; None where nothing can. It may block as long as a read.
     `stop` gives back what reading holds (a child process, a connection); reading ends with it.
@@ -87,7 +91,7 @@ class Discovery:
 
     driver: str
     sensors: tuple[Sensor, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
+    unavailable: tuple[Unavailable, ...] = ()
     again: Callable[[], "Discovery"] | None = None
     wake_on: tuple[WakeOn, ...] = ()
     stop: Callable[[], None] | None = None

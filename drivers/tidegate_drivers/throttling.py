@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from tidegate_drivers.boards import jetson
+from tidegate_drivers.clocks import Clock
 from tidegate_drivers.linux import cooling, graphics, throttle
 from tidegate_drivers.linux.sysfs import UnreadableError
 from tidegate_drivers.reading import THROTTLED, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
-from tidegate_drivers.take import Clock
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 DRIVER = "throttling"
 HELD_S = 15.0
@@ -72,12 +72,12 @@ def discover(sysroot: Path = Path("/"), events: Rise | None = None, alarms: Rise
     hidden = [str(fault) for fault in (*no_counters, *no_files, *no_units)] + no_devices
     if not sources:
         reason = "; ".join(hidden) or _NO_SOURCE
-        return Discovery(DRIVER, refusals=(Refusal(THROTTLED, DRIVER, reason),), again=again)
+        return Discovery(DRIVER, unavailable=(Unavailable(THROTTLED, DRIVER, reason),), again=again)
     provenance = Provenance.MEASURED_PARTIAL if hidden else Provenance.MEASURED
     read = partial(throttled, tuple(sources.values()))
     sensor = Sensor(THROTTLED, Unit.NAME, provenance, f"{DRIVER}/{'+'.join(sources)}", read, _INTERVAL_S)
-    refusals = tuple(Refusal(f"{THROTTLED}/unread", DRIVER, reason) for reason in hidden)
-    return Discovery(DRIVER, (sensor,), refusals, again)
+    unavailable = tuple(Unavailable(f"{THROTTLED}/unread", DRIVER, reason) for reason in hidden)
+    return Discovery(DRIVER, (sensor,), unavailable, again)
 
 
 def throttled(sources: Sequence[Source]) -> str:
@@ -106,11 +106,11 @@ def _there(find: Callable[[Path], list[Found]], sysroot: Path) -> tuple[list[Fou
 
 def _slowing(sysroot: Path) -> tuple[list[Path], list[str]]:
     try:
-        found, refusals = cooling.by_type(sysroot)
+        found, unavailable = cooling.by_type(sysroot)
     except UnreadableError as error:
         return [], [] if error.gone else [str(error)]
     slowing = [path for kind, alike in found.items() if _SLOWS_THE_CHIP.fullmatch(kind) for path in alike]
-    return slowing, [refusal.reason for refusal in refusals]
+    return slowing, [missing.reason for missing in unavailable]
 
 
 def _at_work(devices: Sequence[Path]) -> bool:

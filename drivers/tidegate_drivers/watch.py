@@ -1,4 +1,4 @@
-"""The thread beside the lanes: it hears events, relieves threads that hang, and keeps the energy account."""
+"""The thread beside the pollers: it hears events, replaces threads that hang, and keeps the energy account."""
 
 import select
 import socket
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tidegate_drivers.lane import Lane
+from tidegate_drivers.driver_poller import DriverPoller
 from tidegate_drivers.wake import Wake
 
 # Storms of uevents exist (TLP#826 reports hundreds a second): each second of one is answered once.
@@ -15,14 +15,14 @@ _COALESCE_S = 1.0
 
 
 class Watch:
-    """Rouses lanes whose device says that something changed, and leaves hanging threads behind."""
+    """Polls at once where a device says that something changed, and leaves hanging threads behind."""
 
-    def __init__(self, lanes: Sequence[Lane], each_round: Callable[[], None]) -> None:
-        self._lanes = lanes
+    def __init__(self, pollers: Sequence[DriverPoller], each_round: Callable[[], None]) -> None:
+        self._pollers = pollers
         self._each_round = each_round
-        self._wakes: dict[int, tuple[Wake, list[tuple[Lane, frozenset[str]]]]] = {}
+        self._wakes: dict[int, tuple[Wake, list[tuple[DriverPoller, frozenset[str]]]]] = {}
         self._opened: dict[Callable[[], Wake], Wake] = {}
-        self._asked: set[tuple[Lane, frozenset[str]]] = set()
+        self._asked: set[tuple[DriverPoller, frozenset[str]]] = set()
         self._poll = select.poll()
         self._ended_by, self._ends = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="driver-watch", daemon=True)
@@ -34,10 +34,10 @@ class Watch:
         self._thread.start()
 
     def _listen(self) -> None:
-        """Open what lanes ask for and have not asked for before: some are found only after the start."""
-        for lane in self._lanes:
-            for wake_on in lane.found.wake_on:
-                asked = lane, wake_on.topics
+        """Open what pollers ask for and have not asked for before: some are found only after the start."""
+        for poller in self._pollers:
+            for wake_on in poller.found.wake_on:
+                asked = poller, wake_on.topics
                 if asked in self._asked:
                     continue
                 self._asked.add(asked)
@@ -47,7 +47,7 @@ class Watch:
                     continue
                 self._opened[wake_on.open] = wake
                 _, listeners = self._wakes.setdefault(wake.fileno(), (wake, []))
-                listeners.append((lane, wake_on.topics))
+                listeners.append((poller, wake_on.topics))
                 self._poll.register(wake.fileno(), wake.poll_mask)
 
     def request_stop(self) -> None:
@@ -72,8 +72,8 @@ class Watch:
                 self._hear(descriptor)
             if time.monotonic() < round_due and not ready:
                 continue
-            for lane in self._lanes:
-                lane.relieve()
+            for poller in self._pollers:
+                poller.replace_hung_thread()
             self._listen()
             self._each_round()
             round_due = time.monotonic() + _COALESCE_S
@@ -98,6 +98,6 @@ class Watch:
             self._opened = {open_: opened for open_, opened in self._opened.items() if opened is not wake}
             wake.close()
             return
-        for lane, wanted in listeners:
+        for poller, wanted in listeners:
             if topics is None or topics & wanted:
-                lane.rouse()
+                poller.poll_now()

@@ -204,6 +204,7 @@ def test_ps_tells_children_apart(tmp_path: Path) -> None:
 
 def test_no_other_file_starts_python() -> None:
     """`sys.executable` is how one starts it; a benchmark's psutil is isolated too, and extras only names it."""
+    stands_alone = "drivers/tidegate_drivers/testing/fault_mount.py"  # it may not know tidegate.child
     users = {
         str(source.relative_to(ROOT))
         for part in ("agent", "drivers")
@@ -211,7 +212,7 @@ def test_no_other_file_starts_python() -> None:
         for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "executable"
     }
-    assert users - {"agent/tidegate/extras.py"} == {
+    assert users - {"agent/tidegate/extras.py", stands_alone} == {
         "agent/tidegate/child.py",
-        "agent/tidegate_bench/driver_cost.py",
+        "agent/tidegate_bench/drivers/cost.py",
     }

@@ -34,7 +34,14 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
         ("sklearn", ("bundle", "build-demo", "--out", "{new}"), "scikit-learn>="),
         (
             "PIL",
-            ("bundle", "build", "--model", "tidegate.calibration.digits.net:DigitsNet", "--data", "{pictures}"),
+            (
+                "bundle",
+                "build",
+                "--model",
+                "tidegate.calibration.data.digits.net:DigitsNet",
+                "--data",
+                "{pictures}",
+            ),
             "pillow>=",
         ),
     ],

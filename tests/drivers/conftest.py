@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
+from tidegate_drivers.testing import device_tree
 
 WriteTree = Callable[[str], Path]
 
 
 @pytest.fixture
 def write_tree(tmp_path: Path) -> WriteTree:
-    """Writes the lines of a tree (agent/tidegate_bench/device_tree.py) and gives the root."""
+    """Writes the lines of a tree (tidegate_drivers.testing.device_tree) and gives the root."""
 
     def write(text: str) -> Path:
         device_tree.write(device_tree.parse(text), tmp_path)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Provenance, Reading
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
 
 EXPECTED: dict[str, dict[str, float | str | None]] = {
     "laptop": {
@@ -102,11 +102,11 @@ ABSENT = {
 def read(name: str, root: Path) -> dict[str, list[Reading]]:
     device_tree.write(device_tree.load(name), root)
     readings: dict[str, list[Reading]] = {}
-    for report in read_all_once(discover_all(root)):
+    for report in read_all_once(discover(root)):
         for reading_name, reading in report.readings.items():
             readings.setdefault(reading_name, []).append(reading)
-        for refusal in report.refusals:
-            assert refusal.reason, refusal
+        for missing in report.unavailable:
+            assert missing.reason, missing
     return readings
 
 
@@ -123,7 +123,7 @@ def test_tree_is_read_right(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", device_tree.names())
 def test_no_driver_gives_a_name_twice(name: str, tmp_path: Path) -> None:
     device_tree.write(device_tree.load(name), tmp_path)
-    for found in discover_all(tmp_path):
+    for found in discover(tmp_path):
         names = [sensor.name for sensor in found.sensors]
         assert sorted(names) == sorted(set(names)), found.driver
 
@@ -133,8 +133,8 @@ def test_sum_of_rails_says_that_it_is_partial(tmp_path: Path) -> None:
 
 
 def test_tree_without_anything_is_refused_by_every_name(tmp_path: Path) -> None:
-    reports = read_all_once(discover_all(tmp_path))
+    reports = read_all_once(discover(tmp_path))
     assert not any(report.readings for report in reports)
     assert {"battery", "power", "temperature", "memory_available", "cpu"} <= {
-        refusal.name for report in reports for refusal in report.refusals
+        missing.name for report in reports for missing in report.unavailable
     }

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_drivers.energy import CounterMeter, Moment, PowerMeter, step_j
+from tidegate_drivers.clocks import Clocks
+from tidegate_drivers.energy import CounterMeter, PowerMeter, step_j
 from tidegate_drivers.energy_account import EnergyAccount
 from tidegate_drivers.reading import Provenance, Reading, Unit
 
 
-def at(seconds: float, slept: float = 0.0) -> Moment:
-    return Moment(seconds, seconds + slept)
+def at(seconds: float, slept: float = 0.0) -> Clocks:
+    return Clocks(seconds, seconds + slept)
 
 
 @pytest.mark.parametrize(

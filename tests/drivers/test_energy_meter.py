@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.energy_meter import Counter, NoMeter, Wattmeter, energy_meter, find_energy_meter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
+from tidegate_drivers.testing import device_tree
 
 
 def nothing() -> None:
@@ -100,7 +100,7 @@ def test_an_external_meter_comes_before_all_others_and_a_ups_without_power_is_no
 
 def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     plug = Discovery("meter", (sensor(POWER),))
-    monkeypatch.setattr("tidegate_drivers.energy_meter.discover_all", lambda meter: [plug])
+    monkeypatch.setattr("tidegate_drivers.energy_meter.discover", lambda meter: [plug])
     chip, topic = (find_energy_meter(named) for named in ("hwmon://ina219/power1", "mqtt://broker/plug"))
     assert isinstance(chip, Wattmeter)
     assert isinstance(topic, Wattmeter)
@@ -108,7 +108,7 @@ def test_a_chip_on_the_bus_is_read_without_a_plug_s_delay(monkeypatch: pytest.Mo
 
 
 def test_without_any_the_drivers_own_reason_is_given() -> None:
-    refused = Discovery("rapl", refusals=(Refusal(ENERGY, "rapl", "only root may read it"),))
+    refused = Discovery("rapl", unavailable=(Unavailable(ENERGY, "rapl", "only root may read it"),))
     assert energy_meter([refused]) == NoMeter("only root may read it")
     assert "no driver found" in str(energy_meter([]))
 
@@ -124,7 +124,7 @@ def test_without_any_the_drivers_own_reason_is_given() -> None:
 )
 def test_boards_measure_with_what_they_have(tree: str, source: str | None, tmp_path: Path) -> None:
     device_tree.write(device_tree.load(tree), tmp_path)
-    found = energy_meter(discover_all(tmp_path))
+    found = energy_meter(discover(tmp_path))
     if source is None:
         assert isinstance(found, NoMeter)
     else:
@@ -134,7 +134,7 @@ def test_boards_measure_with_what_they_have(tree: str, source: str | None, tmp_p
 
 def test_a_counter_in_sysfs_is_read_around_the_work(tmp_path: Path) -> None:
     device_tree.write(device_tree.load("laptop"), tmp_path)
-    found = energy_meter(discover_all(tmp_path))
+    found = energy_meter(discover(tmp_path))
     assert isinstance(found, Counter)
     counters = sorted((tmp_path / "sys").rglob("energy_uj"))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Value
 from tidegate_drivers.survey import read_all_once
+from tidegate_drivers.testing import device_tree
 
 EXPECTATION = re.compile(r"^#= (.+?) ([=!-])(?: (.+))?$", re.MULTILINE)
 TREES = sorted((Path(__file__).parent / "trees").glob("*.tree"))
@@ -29,14 +29,14 @@ def read(text: str, root: Path) -> tuple[dict[str, Value], dict[str, str]]:
     device_tree.write(device_tree.parse(text), root)
     values: dict[str, Value] = {}
     reasons: dict[str, str] = {}
-    for report in read_all_once(discover_all(root)):
+    for report in read_all_once(discover(root)):
         for name, reading in report.readings.items():
             if reading.value is not None:
                 values.setdefault(name, reading.value)
             else:
                 reasons[name] = reasons.get(name, "") + reading.reason
-        for refusal in report.refusals:
-            reasons[refusal.name] = reasons.get(refusal.name, "") + refusal.reason
+        for missing in report.unavailable:
+            reasons[missing.name] = reasons.get(missing.name, "") + missing.reason
     return values, reasons
 
 

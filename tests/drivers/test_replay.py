@@ -70,7 +70,7 @@ def test_everything_is_labelled_replay_and_estimated() -> None:
         ("replay/short", Provenance.ESTIMATED)
     }
     assert all(sensor.unit is UNITS[sensor.name] for sensor in found.sensors)
-    assert {refusal.name for refusal in found.refusals} == set(UNITS) - {BATTERY, POWER}
+    assert {missing.name for missing in found.unavailable} == set(UNITS) - {BATTERY, POWER}
 
 
 @pytest.mark.parametrize("span_s", [0.0, -1.0, float("nan")])

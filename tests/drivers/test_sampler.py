@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import (
     BATTERY,
     ENERGY,
@@ -23,8 +24,7 @@ from tidegate_drivers.reading import (
     Value,
 )
 from tidegate_drivers.sampler import Sampler
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
-from tidegate_drivers.take import take
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 BOUND_S = 20.0
 
@@ -38,8 +38,8 @@ def sensor(
     return Sensor(name, UNITS[name], Provenance.MEASURED, source, read, interval_s)
 
 
-def discovery(*sensors: Sensor, driver: str = "test", refusals: tuple[Refusal, ...] = ()) -> Discovery:
-    return Discovery(driver, sensors, refusals)
+def discovery(*sensors: Sensor, driver: str = "test", unavailable: tuple[Unavailable, ...] = ()) -> Discovery:
+    return Discovery(driver, sensors, unavailable)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def test_failures_are_retried_ever_less_often() -> None:
         raise SensorError("gone")
 
     with running(discovery(sensor(BATTERY, read, interval_s=1e-3)), clock=lambda: now) as sampler:
-        slot = sampler._lanes[0]._slots[0]
+        slot = sampler._pollers[0]._polled[0]
         for count in range(1, 8):
             wait_for(sampler, lambda _, count=count: len(asked_at) == count and slot.due > asked_at[-1])
             now = slot.due
@@ -189,18 +189,18 @@ def test_failures_are_retried_ever_less_often() -> None:
     ],
 )
 def test_take_never_raises(read: Callable[[], Value], reason: str) -> None:
-    reading = take(sensor(BATTERY, read))
+    reading = read_sensor(sensor(BATTERY, read))
     assert reading.value is None
     assert reason in reading.reason
 
 
 def test_take_refuses_a_number_for_a_word() -> None:
-    assert take(sensor(POWER_SOURCE, lambda: 1.0)).value is None
+    assert read_sensor(sensor(POWER_SOURCE, lambda: 1.0)).value is None
 
 
 def test_age_limit_follows_from_the_interval() -> None:
-    assert take(sensor(BATTERY, lambda: 1.0, interval_s=4.0)).max_age_s == 12.0
-    assert take(sensor(BATTERY, lambda: 1.0, interval_s=0.1)).max_age_s == 5.0
+    assert read_sensor(sensor(BATTERY, lambda: 1.0, interval_s=4.0)).max_age_s == 12.0
+    assert read_sensor(sensor(BATTERY, lambda: 1.0, interval_s=0.1)).max_age_s == 5.0
 
 
 def test_first_discovery_with_a_value_wins_and_the_next_stands_in() -> None:
@@ -224,7 +224,7 @@ def test_first_discovery_with_a_value_wins_and_the_next_stands_in() -> None:
 
 
 def test_refusal_speaks_only_where_no_sensor_does() -> None:
-    refused = discovery(driver="linux", refusals=(Refusal(BATTERY, "power_supply", "no battery"),))
+    refused = discovery(driver="linux", unavailable=(Unavailable(BATTERY, "power_supply", "no battery"),))
     snapshot = Sampler([refused]).snapshot()
     assert snapshot.readings[BATTERY].reason == "no battery"
     with running(refused, discovery(sensor(BATTERY, lambda: 90.0, source="replay/day"))) as sampler:
@@ -232,9 +232,9 @@ def test_refusal_speaks_only_where_no_sensor_does() -> None:
 
 
 def test_reason_is_of_what_was_found_then_of_a_permission_then_of_what_is_not_there() -> None:
-    absent = discovery(driver="power_supply", refusals=(Refusal(POWER, "power_supply", "no battery"),))
+    absent = discovery(driver="power_supply", unavailable=(Unavailable(POWER, "power_supply", "no battery"),))
     denied = discovery(
-        driver="rapl", refusals=(Refusal(POWER, "rapl", "energy_uj is for root", "sudo chmod a+r"),)
+        driver="rapl", unavailable=(Unavailable(POWER, "rapl", "energy_uj is for root", "sudo chmod a+r"),)
     )
     failed = discovery(sensor(POWER, failing("the rails report 0 W")), driver="jetson")
     assert Sampler([absent]).snapshot().readings[POWER].reason == "no battery"

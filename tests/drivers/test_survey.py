@@ -4,7 +4,7 @@ import threading
 import time
 
 from tidegate_drivers.reading import BATTERY, CPU, UNITS, Provenance, Value
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 from tidegate_drivers.survey import read_all_once
 
 
@@ -19,14 +19,14 @@ def test_values_refusals_and_a_hanging_driver_side_by_side() -> None:
     lively = Discovery(
         "lively",
         (Sensor(BATTERY, UNITS[BATTERY], Provenance.MEASURED, "test", lambda: 41.0),),
-        (Refusal(CPU, "stat", "hidden", "show it"),),
+        (Unavailable(CPU, "stat", "hidden", "show it"),),
     )
     began_at = time.monotonic()
     first, second = read_all_once([stuck, lively], deadline_s=0.3)
     assert time.monotonic() - began_at < 10.0
     assert first.readings[BATTERY].reason == "no answer within 0.3 s"
     assert second.readings[BATTERY].value == 41.0
-    assert second.refusals == lively.refusals
+    assert second.unavailable == lively.unavailable
     release.set()
 
 

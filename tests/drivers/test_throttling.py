@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import THROTTLED, Provenance
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import take
 from tidegate_drivers.throttling import HELD_S, Rise, discover, throttled
 
 WriteTree = Callable[[str], Path]
@@ -33,16 +33,16 @@ def test_a_counter_that_rises_says_yes_for_a_while(write_tree: WriteTree, tree: 
     rises = Rise(clock), Rise(clock)
     (sensor,) = discover(root, *rises).sensors
     assert sensor.name == THROTTLED
-    assert "first look" in take(sensor).reason
-    assert take(sensor).value == "no"
+    assert "first look" in read_sensor(sensor).reason
+    assert read_sensor(sensor).value == "no"
     (root / file).write_text("8")
     # Looking for devices anew, as happens every minute, must not forget what was seen.
     (sensor,) = discover(root, *rises).sensors
-    assert take(sensor).value == "yes"
+    assert read_sensor(sensor).value == "yes"
     clock.now += HELD_S - 1
-    assert take(sensor).value == "yes"
+    assert read_sensor(sensor).value == "yes"
     clock.now += 1
-    assert take(sensor).value == "no"
+    assert read_sensor(sensor).value == "no"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_cooling_device_of_the_chip_that_works_says_yes(
         f"{COOLING}/type: {kind}\n{COOLING}/cur_state: {state}\n{COOLING}/max_state: 4\n{COUNT[:31]}x: 1"
     )
     found = discover(root)
-    assert [take(sensor).value for sensor in found.sensors] == ([] if value is None else [value])
-    assert len(found.refusals) == (value is None)
+    assert [read_sensor(sensor).value for sensor in found.sensors] == ([] if value is None else [value])
+    assert len(found.unavailable) == (value is None)
 
 
 def test_a_source_that_fails_leaves_it_unknown_unless_another_says_yes() -> None:
@@ -86,6 +86,6 @@ def test_what_can_not_be_told_apart_makes_it_partial(write_tree: WriteTree) -> N
     root = write_tree(f"{COOLING}/type: Processor\n{COOLING}/cur_state: 0\n{COOLING}/max_state: 3\n{ALARM}/name:")
     found = discover(root)
     (sensor,) = found.sensors
-    assert (take(sensor).value, sensor.provenance) == ("no", Provenance.MEASURED_PARTIAL)
-    assert [refusal.name for refusal in found.refusals] == ["throttled/unread"]
-    assert "hwmon0/name" in found.refusals[0].reason
+    assert (read_sensor(sensor).value, sensor.provenance) == ("no", Provenance.MEASURED_PARTIAL)
+    assert [missing.name for missing in found.unavailable] == ["throttled/unread"]
+    assert "hwmon0/name" in found.unavailable[0].reason

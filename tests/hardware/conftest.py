@@ -16,10 +16,10 @@ from recording import Recording, who_asks
 
 from tidegate_bench.figures import machine
 from tidegate_drivers.boards.board import read_board
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import Discovery, WakeOn
 from tidegate_drivers.survey import DriverReport, read_all_once
-from tidegate_drivers.take import take
 
 REPORT = Path("tidegate-hardware.json")
 collect_ignore_glob = [] if os.environ.get("TIDEGATE_HARDWARE") == "1" else ["test_*.py"]
@@ -35,7 +35,7 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
     recording = Recording()
     recording.start()
     try:
-        discoveries = discover_all()
+        discoveries = discover()
         found = read_all_once(discoveries, deadline_s=15)
     finally:
         recording.stop()
@@ -48,7 +48,7 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
             "drivers": {
                 report.driver: {
                     "readings": {name: asdict(reading) for name, reading in report.readings.items()},
-                    "refusals": [asdict(refusal) for refusal in report.refusals],
+                    "refusals": [asdict(missing) for missing in report.unavailable],
                 }
                 for report in found
             },
@@ -78,7 +78,7 @@ def _read_ms(found: Discovery) -> dict[str, float]:
     took: dict[str, float] = {}
     for sensor in found.sensors:
         began_at = time.perf_counter()
-        take(sensor)
+        read_sensor(sensor)
         took[sensor.name] = round(1000 * (time.perf_counter() - began_at), 3)
     return took
 

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "drivers"))
 
 from tidegate_drivers import nvidia
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import Sensor
-from tidegate_drivers.take import take
 
 IDLE_S, LOAD_S, STEP_S = 5.0, 12.0, 0.2
 FILLED_BYTES = 1 << 30
@@ -74,10 +76,22 @@ def watch(sensors: dict[str, Sensor], seconds: float) -> dict[str, list[float | 
     while time.monotonic() < ends_at:
         said["at"].append(time.monotonic())
         for name, sensor in sensors.items():
-            reading = take(sensor)
+            reading = read_sensor(sensor)
             said[name].append(reading.value if reading.value is not None else f"! {reading.reason}")
         time.sleep(STEP_S)
     return said
+
+
+def driver_version() -> str:
+    """The version of NVIDIA's driver."""
+    nvml = import_module("pynvml")
+    version = nvml.nvmlSystemGetDriverVersion()
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+def value_of(said: float | str | None) -> float | str | None:
+    """What was read, None where it was a reason."""
+    return None if isinstance(said, str) and said.startswith("!") else said
 
 
 def numbers(said: list[float | str | None]) -> list[float]:
@@ -90,7 +104,7 @@ def main() -> int:
     found = nvidia.discover()
     if not found.sensors:
         sys.stdout.write(
-            f"no GPU: {[refusal.reason for refusal in found.refusals] or 'nvidia-ml-py is missing'}\n"
+            f"no GPU: {[missing.reason for missing in found.unavailable] or 'nvidia-ml-py is missing'}\n"
         )
         return 2
     gpu = found.sensors[0].name.partition("/")[2]
@@ -103,7 +117,7 @@ def main() -> int:
     for name, sensor in sensors.items():
         began_at = time.perf_counter()
         for _ in range(50):
-            take(sensor)
+            read_sensor(sensor)
         cost_us[name] = round((time.perf_counter() - began_at) / 50 * 1e6, 1)
     times, watts, joules = (numbers(busy[name]) for name in ("at", "power", "energy_counter"))
     wrong = [f"{name}: {said[0]}" for name, said in busy.items() if said and str(said[0]).startswith("!")]
@@ -121,11 +135,22 @@ def main() -> int:
     if clocks and idle_clocks and max(clocks) < min(idle_clocks):
         wrong.append(f"clock idle {idle_clocks[0]:g} Hz, under load {clocks[0]:g} Hz")
     report = {
+        "measured_on": datetime.now(UTC).date().isoformat(),
+        "command": "python tests/hardware/nvidia_gpu.py",
         "gpu": gpu,
+        "nvidia_driver": driver_version(),
+        "drivers": {
+            "nvidia": {
+                "readings": {
+                    each.name: {"value": value_of(busy[name][-1]), "unit": each.unit.value, "source": each.source}
+                    for name, each in sensors.items()
+                }
+            }
+        },
+        "read_ms": {"nvidia": {sensors[name].name: round(each / 1000, 4) for name, each in cost_us.items()}},
         "idle": {name: said[-1] for name, said in idle.items()},
         "busy": {name: said[-1] for name, said in busy.items()},
         "throttle_reasons_seen": sorted({str(each) for each in idle["throttle_reason"] + busy["throttle_reason"]}),
-        "read_us": cost_us,
         "wrong": wrong,
     }
     text = json.dumps(report, indent=2)

@@ -13,11 +13,11 @@ import pytest
 from tidegate_drivers.apple import powermetrics
 from tidegate_drivers.apple.system import MacSystem
 from tidegate_drivers.boards import vcio
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import POWER_SOURCE, UNITS, Freshness
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.survey import DriverReport
-from tidegate_drivers.take import take
 
 WATCHED_S = 15.0
 PLUG_WITHIN_S = 60.0
@@ -31,11 +31,11 @@ def test_nothing_is_a_defect_and_everything_has_a_reason(reports: tuple[DriverRe
         for name, reading in report.readings.items():
             assert reading.value is not None or reading.reason, name
             assert "defect in the driver" not in reading.reason, (name, reading.reason)
-        assert all(refusal.reason for refusal in report.refusals)
+        assert all(missing.reason for missing in report.unavailable)
 
 
 def test_readings_that_policies_know_stay_fresh() -> None:
-    sampler = Sampler(discover_all())
+    sampler = Sampler(discover())
     sampler.start()
     try:
         time.sleep(WATCHED_S)
@@ -50,7 +50,7 @@ def test_readings_that_policies_know_stay_fresh() -> None:
 
 @pytest.mark.skipif(not sys.stdin.isatty(), reason="needs a person at a terminal")
 def test_plug_is_noticed_at_once() -> None:
-    sampler = Sampler(discover_all())
+    sampler = Sampler(discover())
     sampler.start()
     try:
         time.sleep(2)
@@ -113,7 +113,7 @@ def test_powermetrics_gives_power() -> None:
     power = next(sensor for sensor in found.sensors if sensor.name == "power")
     try:
         ends_at = time.monotonic() + WATCHED_S
-        while (reading := take(power)).value is None and time.monotonic() < ends_at:
+        while (reading := read_sensor(power)).value is None and time.monotonic() < ends_at:
             time.sleep(0.5)  # it prints every two seconds
     finally:
         found.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_process import PLAIN_POLICY, AgentProcess
 
-from tidegate_bench import device_tree
+from tidegate_drivers.testing import device_tree
 
 CPU = "sys/devices/system/cpu/cpufreq"
 TREE = "sys/firmware/acpi/platform_profile: balanced\n"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -91,3 +92,44 @@ def test_everything_that_the_clone_ships_is_in_the_wheel(installed: Path) -> Non
     there = profiles(installed)
     shipped = {file.relative_to(ROOT / "profiles") for file in (ROOT / "profiles").rglob("*") if file.is_file()}
     assert shipped == {file.relative_to(there) for file in there.rglob("*") if file.is_file()}
+
+
+def test_the_wheel_holds_our_two_packages_and_nothing_else(installed: Path) -> None:
+    (wheel,) = installed.parents[2].glob("tidegate-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = {name.partition("/")[0] for name in names}
+    (metadata,) = (name for name in packages if name.endswith(".dist-info"))
+    assert packages == {"tidegate", "tidegate_drivers", metadata}
+    assert {"tidegate/py.typed", "tidegate_drivers/py.typed"} <= set(names)
+
+
+def test_python_m_tidegate_is_the_command(installed: Path, tmp_path: Path) -> None:
+    by_module = run(installed.parent / "python", tmp_path, "-m", "tidegate", "--version")
+    assert (by_module.returncode, by_module.stdout) == (0, run(installed, tmp_path, "--version").stdout)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("control", "--quick")])
+def test_bench_says_where_the_benchmarks_are(installed: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    refused = run(installed, tmp_path, "bench", *arguments)
+    assert (refused.returncode, refused.stdout) == (69, "")
+    assert refused.stderr.count("\n") == 1, refused.stderr
+    assert refused.stderr.endswith(f"./install.sh run -- bench {' '.join(arguments) or 'NAME'}\n")
+
+
+IMPORT = """
+import sys, time
+start = time.process_time()
+import tidegate
+print(time.process_time() - start, *sys.modules)
+"""
+
+
+def test_import_is_quick_and_loads_no_arrays(installed: Path, tmp_path: Path) -> None:
+    taken_s = []
+    for _ in range(5):
+        done = run(installed.parent / "python", tmp_path, "-c", IMPORT)
+        assert done.returncode == 0, done.stderr
+        took_s, *modules = done.stdout.split()
+        assert not {"torch", "numpy", "onnxruntime"} & set(modules)
+        taken_s.append(float(took_s))
+    assert min(taken_s) < 0.060

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.ladder import Certificate, Figures, OperatingPoint, Precision
 

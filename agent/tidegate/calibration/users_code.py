@@ -19,12 +19,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tidegate.errors import EX_DATAERR, TidegateError
+
 OUR_PACKAGES = frozenset({"tidegate", "tidegate_drivers"})
 _NAMESPACE = "_working_directory"
 
 
-class UsersCodeError(Exception):
+class UsersCodeError(TidegateError):
     """The function can't be had; the message says where it was looked for, or which line of it failed."""
+
+    exit_code = EX_DATAERR
 
 
 class UsersFunction:

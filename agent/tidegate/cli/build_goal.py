@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pydantic_core import PydanticCustomError
 
-from tidegate.calibration.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target
+from tidegate.calibration.search.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target
 from tidegate.policy.dimension import Dimension
 from tidegate.policy.units import LATENCY, MEMORY, SHARE, quantity
 

@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from tidegate.calibration.digits.seed import SHIPPED_SEED
-from tidegate.calibration.goal import Goal, GoalError, Knob, verdict
+from tidegate.calibration.data.digits.seed import SHIPPED_SEED
+from tidegate.calibration.search.goal import Goal, Knob, verdict
 from tidegate.cli.build_goal import wanted_of
 from tidegate.cli.build_progress import BuildProgress
-from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, err, fail, out, show_table
+from tidegate.cli.console import err, fail, out, show_table
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_risk, format_share
 from tidegate.engines.auto import NAME as AUTO
 from tidegate.engines.bundle_check import verify as check_bundle
 from tidegate.engines.engine import REFERENCE
+from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.bundle_file import LADDER
-from tidegate.models.errors import BundleError
 from tidegate.terminal.table import Table
 from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
@@ -55,7 +55,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="The ladder file as it is.")] = False,
 ) -> None:
     """Show a bundle's model, how it was built, and its ladder."""
-    opened = _open(bundle)
+    opened = open_bundle(bundle)
     if as_json:
         sys.stdout.write((bundle / LADDER).read_text())
         return
@@ -84,16 +84,12 @@ def build_demo(
     meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
-    from tidegate.calibration.build import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
-    from tidegate.calibration.hosts import HostError  # noqa: PLC0415 - beside it
+    from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
 
-    try:
-        with BuildProgress() as progress:
-            recipe = Recipe(engines=tuple(engine or (AUTO,)))
-            build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
-    except HostError as error:
-        fail(str(error), EX_DATAERR)
-    show_table(_ladder_table(_open(out_directory)))
+    with BuildProgress() as progress:
+        recipe = Recipe(engines=tuple(engine or (AUTO,)))
+        build_digits_bundle(out_directory, seed, progress, recipe, _energy_meter(meter))
+    show_table(_ladder_table(open_bundle(out_directory)))
 
 
 @app.command()
@@ -135,24 +131,21 @@ def build(
 ) -> None:
     """Make a certified ladder for a trained model of yours; run again, it goes on where it was interrupted."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.bundle_build import REFUSALS, Request, build_bundle  # noqa: PLC0415
-    from tidegate.calibration.datasets import Picture  # noqa: PLC0415
-    from tidegate.calibration.plan import Plan  # noqa: PLC0415
-    from tidegate.calibration.risk import risk_of  # noqa: PLC0415
+    from tidegate.calibration.assemble.model_bundle import Request, build_bundle  # noqa: PLC0415
+    from tidegate.calibration.assemble.plan import Plan  # noqa: PLC0415
+    from tidegate.calibration.certify.risk import risk_of  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import Picture  # noqa: PLC0415
 
     command = shlex.join(["tidegate", *sys.argv[1:]])
-    try:
-        limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
-        wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
-        out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
-        engines = tuple(engine or (AUTO,))
-        plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
-        request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
-        with BuildProgress() as progress:
-            build_bundle(request, progress, _energy_meter(meter))
-    except (GoalError, *REFUSALS) as error:
-        fail(str(error), EX_DATAERR)
-    opened = _open(out_directory)
+    limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
+    wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
+    out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
+    engines = tuple(engine or (AUTO,))
+    plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
+    request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
+    with BuildProgress() as progress:
+        build_bundle(request, progress, _energy_meter(meter))
+    opened = open_bundle(out_directory)
     show_table(_ladder_table(opened))
     if wanted.target is not None:
         out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
@@ -164,8 +157,8 @@ def report(
     page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("ladder.html"),
 ) -> None:
     """Write one HTML page with a bundle's ladder: what it costs, what it loses, what each knob does."""
-    opened = _open(bundle)
-    from tidegate.calibration.report import render  # noqa: PLC0415 - needs torch and matplotlib
+    opened = open_bundle(bundle)
+    from tidegate.calibration.report.page import render  # noqa: PLC0415 - needs torch and matplotlib
 
     page.write_text(render(opened), encoding="utf-8")
     out.print(f"wrote {page}", markup=False)
@@ -179,13 +172,6 @@ def _energy_meter(named: str | None) -> EnergyMeter | None:
         return None
     err.print(f"energy is measured by {found.source}", markup=False, soft_wrap=True)
     return found
-
-
-def _open(path: Path) -> Bundle:
-    try:
-        return open_bundle(path)
-    except BundleError as error:
-        fail(str(error), EX_DATAERR)
 
 
 def _print_summary(bundle: Bundle) -> None:

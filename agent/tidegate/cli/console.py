@@ -11,12 +11,6 @@ from rich.console import Console, ConsoleDimensions
 from tidegate.terminal.size import columns, terminal_size
 from tidegate.terminal.table import Table, lay_out
 
-EX_USAGE = 64
-EX_DATAERR = 65
-EX_UNAVAILABLE = 69
-EX_TEMPFAIL = 75
-EX_CONFIG = 78
-
 # A pipe or a file has no columns: a line that is broken at 80 there is two lines to whatever reads it.
 _PIPED_COLUMNS = 100_000
 

@@ -12,14 +12,12 @@ import typer
 from rich.live import Live
 
 from tidegate.cli.broker_option import parse_broker
-from tidegate.cli.console import EX_CONFIG, EX_UNAVAILABLE, err, fail, fit_terminal, out
+from tidegate.cli.console import err, fit_terminal, out
 from tidegate.cli.view import render
 from tidegate.config import Broker, load_config
-from tidegate.demo.run import Demo, DemoError, EngineName
-from tidegate.documents import DocumentError
+from tidegate.demo.run import Demo, EngineName
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.events import Event
-from tidegate.supervisor.main import StartError
 from tidegate.supervisor.status import Status, to_json
 from tidegate.terminal.wrapping import wrap
 
@@ -44,21 +42,16 @@ def demo(
     """Run the agent in the foreground on the demo profile: a replayed day, real digits, a policy push."""
     view = _view(json_lines)
     with tempfile.TemporaryDirectory(prefix="tidegate-demo-") as directory, view:
-        try:
-            run = Demo(
-                load_config(profiles_directory() / "demo.yaml"),
-                Path(directory),
-                seconds=seconds,
-                replay_all=replay_all,
-                broker=None if broker is None else _named(broker),
-                engine=engine,
-                view=view,
-            )
-            summary = asyncio.run(run.run())
-        except DocumentError as error:
-            fail(str(error), EX_CONFIG)
-        except (StartError, DemoError) as error:
-            fail(str(error), EX_UNAVAILABLE)
+        run = Demo(
+            load_config(profiles_directory() / "demo.yaml"),
+            Path(directory),
+            seconds=seconds,
+            replay_all=replay_all,
+            broker=None if broker is None else _named(broker),
+            engine=engine,
+            view=view,
+        )
+        summary = asyncio.run(run.run())
     view.end(json.dumps(asdict(summary)))
 
 

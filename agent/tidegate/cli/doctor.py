@@ -12,14 +12,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.cli.console import EX_USAGE, fail, out
+from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
+from tidegate.errors import EX_USAGE
 from tidegate.supervisor.status import show_reading
 from tidegate_drivers.boards.board import read_board
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Freshness
-from tidegate_drivers.sensor import Refusal
+from tidegate_drivers.sensor import Unavailable
 from tidegate_drivers.survey import DriverReport, read_all_once
 
 
@@ -31,7 +32,7 @@ def doctor(
     """Read every sensor once and say what each driver gives here, and why not what is missing."""
     if not sysroot.is_dir():
         fail(f"--sysroot {sysroot} is no directory; name the one that holds sys/ and proc/", EX_USAGE)
-    reports = read_all_once(discover_all(sysroot, meter=meter))
+    reports = read_all_once(discover(sysroot, meter=meter))
     if as_json:
         sys.stdout.write(json.dumps({report.driver: _document(report) for report in reports}, indent=2) + "\n")
         return
@@ -55,7 +56,7 @@ def _document(report: DriverReport) -> dict[str, object]:
             )
             for name, reading in report.readings.items()
         },
-        "refusals": [asdict(refusal) for refusal in report.refusals],
+        "refusals": [asdict(missing) for missing in report.unavailable],
     }
 
 
@@ -73,13 +74,13 @@ def _readings(report: DriverReport) -> Table:
 def _missing(report: DriverReport) -> list[Text]:
     """One paragraph for each reason, with the command that would help."""
     unread = [
-        Refusal(name, reading.source, reading.reason)
+        Unavailable(name, reading.source, reading.reason)
         for name, reading in report.readings.items()
         if reading.value is None
     ]
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for refusal in (*unread, *report.refusals):
-        by_reason.setdefault((refusal.reason, refusal.grant), []).append(refusal.name)
+    for missing in (*unread, *report.unavailable):
+        by_reason.setdefault((missing.reason, missing.grant), []).append(missing.name)
     paragraphs: list[Text] = []
     for (reason, grant), names in by_reason.items():
         paragraph = Text.assemble((", ".join(names), "yellow"), f": {reason}")

@@ -9,20 +9,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from tidegate.boards import find_profile
 from tidegate.cli import policy_drift, policy_explain, policy_simulate, policy_trusted
 from tidegate.cli.broker_option import parse_broker
-from tidegate.cli.console import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, err, fail, out
+from tidegate.cli.console import err, fail, out
 from tidegate.cli.policy_options import (
     BoardOption,
     LadderOption,
     PolicyFile,
     open_ladder,
     read_policy,
-    read_profile,
 )
 from tidegate.documents import Document, DocumentError
 from tidegate.documents import read as read_document
-from tidegate.fleet.push import BrokerSettingError, PushError, PushResult, PushRoll, push_to_many
+from tidegate.errors import EX_DATAERR, EX_TEMPFAIL, EX_USAGE
+from tidegate.fleet.push import PushResult, PushRoll, push_to_many
 from tidegate.fleet.push import push as push_policy
 from tidegate.models.ladder import Ladder
 from tidegate.policy.points import check_points
@@ -30,8 +31,7 @@ from tidegate.policy.policy import Policy
 from tidegate.policy.schema import PolicyDocument
 from tidegate.simulation.device import Device
 from tidegate.simulation.foresight import foresee, unseen
-from tidegate.telemetry.envelope import EnvelopeError, Target
-from tidegate.telemetry.topics import TopicError
+from tidegate.telemetry.envelope import Target
 
 NAMED = 20
 """Devices that are named, with their reasons, of those that did not take a policy."""
@@ -55,11 +55,8 @@ def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = No
     warned = 0
     if ladder is not None:
         points = open_ladder(ladder)
-        try:
-            check_points(document, policy, points)
-        except DocumentError as error:
-            fail(str(error), EX_CONFIG)
-        warned = _warn(document, policy, points, None if board is None else read_profile(board).device)
+        check_points(document, policy, points)
+        warned = _warn(document, policy, points, None if board is None else find_profile(board).device)
     said = f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules"
     said += f", {warned} warning{'s' * (warned > 1)}" if warned else ""
     out.print(said, markup=False, soft_wrap=True)
@@ -126,21 +123,22 @@ def push(
     kind: Literal["device", "group", "fleet"] = (
         "device" if device is not None else "group" if group is not None else "fleet"
     )
-    try:
-        password = None if password_file is None else read_document(password_file).strip()
-        address = replace(parse_broker(broker), username=username, password=password, tls_ca=ca)
-        target = Target(kind, device if device is not None else group)
-        if kind == "device":
-            said, code = _verdict(what, push_policy(address, target, text, policy.version, wait_s))
-        else:
-            said, code = _roll(what, kind, push_to_many(address, target, text, policy.version, wait_s))
-    except (TopicError, EnvelopeError, BrokerSettingError, DocumentError) as error:
-        fail(str(error), EX_USAGE)
-    except PushError as error:
-        fail(str(error), EX_UNAVAILABLE)
+    address = replace(parse_broker(broker), username=username, password=_password(password_file), tls_ca=ca)
+    target = Target(kind, device if device is not None else group)
+    if kind == "device":
+        said, code = _verdict(what, push_policy(address, target, text, policy.version, wait_s))
+    else:
+        said, code = _roll(what, kind, push_to_many(address, target, text, policy.version, wait_s))
     if code:
         fail(said, code)
     out.print(said, markup=False, soft_wrap=True)
+
+
+def _password(file: Path | None) -> str | None:
+    try:
+        return None if file is None else read_document(file).strip()
+    except DocumentError as error:  # not of a configuration, as others are: of this command line
+        fail(str(error), EX_USAGE)
 
 
 def _verdict(what: str, result: PushResult) -> tuple[str, int]:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
-from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
+from tidegate.cli.console import fail, out
+from tidegate.config import DEFAULT_CONFIG, load_config
+from tidegate.errors import EX_DATAERR
 from tidegate.supervisor.commands import FILE_NAME as COMMANDS
 from tidegate.supervisor.commands import ForgetDrift, send
-from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status
+from tidegate.supervisor.status import FILE_NAME, fetch_status
 
 
 def drift_command(
@@ -19,14 +20,11 @@ def drift_command(
     forget_all: Annotated[bool, typer.Option("--forget-all", help="Put all of them back.")] = False,
 ) -> None:
     """Show the points that disagreed more than their certificates allow, or put them back on the ladder."""
-    state_dir = read_config(config).state_dir
-    try:
-        if forget is not None or forget_all:
-            _forget(state_dir, None if forget_all else forget)
-            return
-        demotions = asyncio.run(fetch_status(state_dir / FILE_NAME)).demotions
-    except StatusError as error:
-        fail(str(error), EX_UNAVAILABLE)
+    state_dir = load_config(config).state_dir
+    if forget is not None or forget_all:
+        _forget(state_dir, None if forget_all else forget)
+        return
+    demotions = asyncio.run(fetch_status(state_dir / FILE_NAME)).demotions
     for each in demotions:
         out.print(f"{each.point}: off the ladder since {each.since}: it {each.because}", markup=False)
     if not demotions:

@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
-from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, fail, out
+from tidegate.cli.console import fail, out
 from tidegate.cli.policy_options import BoardOption, LadderOption, open_ladder, read_policy
+from tidegate.config import DEFAULT_CONFIG, load_config
+from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
 from tidegate.policy.decision import ControlState
 from tidegate.policy.explain import Explanation, explain
 from tidegate.policy.snapshot_file import SnapshotError, read_snapshot
-from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status
+from tidegate.supervisor.status import FILE_NAME, fetch_status
 
 
 def explain_command(
@@ -53,10 +54,7 @@ def explain_command(
 
 
 def _live(config: Path) -> Explanation:
-    try:
-        status = asyncio.run(fetch_status(read_config(config).state_dir / FILE_NAME))
-    except StatusError as error:
-        fail(str(error), EX_UNAVAILABLE)
+    status = asyncio.run(fetch_status(load_config(config).state_dir / FILE_NAME))
     if status.explanation is None:
         fail("the agent has not decided yet; ask again in a moment", EX_UNAVAILABLE)
     return status.explanation

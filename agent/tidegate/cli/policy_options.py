@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tidegate.boards import Profile, find_profile
-from tidegate.cli.console import EX_CONFIG, EX_DATAERR, fail
-from tidegate.documents import Document, DocumentError, parse, read
+from tidegate.boards import find_profile
+from tidegate.cli.console import fail
+from tidegate.documents import Document, parse, read
+from tidegate.errors import EX_DATAERR
 from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
 from tidegate.models.ladder import Ladder
@@ -26,22 +27,11 @@ LadderOption = Annotated[
 
 
 def read_policy(file: Path, board: str | None, below: Path | None = None) -> tuple[Document, Layered]:
-    """A policy file over the layers below it; a wrong one ends the command with its errors and EX_CONFIG."""
-    try:
-        profile = None if board is None else find_profile(board).board
-        under = [] if below is None else [parse(read(below), str(below))]
-        document = parse(read(file), str(file))
-        return document, load_layers(document, profile, under)
-    except DocumentError as error:
-        fail(str(error), EX_CONFIG)
-
-
-def read_profile(board: str) -> Profile:
-    """A board's profile; an unknown or wrong one ends the command."""
-    try:
-        return find_profile(board)
-    except DocumentError as error:
-        fail(str(error), EX_CONFIG)
+    """A policy file over the layers below it; raises DocumentError."""
+    profile = None if board is None else find_profile(board).board
+    under = [] if below is None else [parse(read(below), str(below))]
+    document = parse(read(file), str(file))
+    return document, load_layers(document, profile, under)
 
 
 def open_ladder(path: Path | None) -> Ladder:
@@ -53,7 +43,5 @@ def open_ladder(path: Path | None) -> Ladder:
         if path.suffix == ".json":
             return read_ladder(path.read_bytes())[0]
         return load_ladder(read(path), str(path))
-    except DocumentError as error:
-        fail(str(error), EX_CONFIG)
     except (BundleError, OSError) as error:
         fail(f"{path}: {error}", EX_DATAERR)

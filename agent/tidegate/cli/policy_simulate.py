@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import EX_DATAERR, fail, out, show_table
-from tidegate.cli.policy_options import LadderOption, open_ladder, read_policy, read_profile
+from tidegate.boards import find_profile
+from tidegate.cli.console import fail, out, show_table
+from tidegate.cli.policy_options import LadderOption, open_ladder, read_policy
+from tidegate.errors import EX_DATAERR
 from tidegate.simulation.chart import chart
-from tidegate.simulation.course import Course, CourseError
-from tidegate.simulation.fit import Fit, FitError, fit
+from tidegate.simulation.course import Course
+from tidegate.simulation.fit import Fit, fit
 from tidegate.simulation.run import Run, by_policy, simulate
 from tidegate.terminal.size import columns
 from tidegate.terminal.table import Table
@@ -39,13 +41,13 @@ def simulate_command(
     """Replay a day with the service's own decisions: chart and totals for each policy. All is estimated."""
     try:
         played = ReplayTrace.load(trace)
-        if fit_only:
-            _print_fit(fit(played), as_json=as_json)
-            return
-        profile = read_profile(device)
-        course = Course.of(played, profile.device, requests_hz)
-    except (TraceError, CourseError, FitError) as error:
+    except TraceError as error:
         fail(str(error), EX_DATAERR)
+    if fit_only:
+        _print_fit(fit(played), as_json=as_json)
+        return
+    profile = find_profile(device)
+    course = Course.of(played, profile.device, requests_hz)
     if not policies:
         raise typer.BadParameter("name at least one policy with --policy FILE")
     points = open_ladder(ladder)

@@ -10,16 +10,15 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
-from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
-from tidegate.config import AgentConfig
+from tidegate.cli.console import fail, out
+from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
+from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.policy.store import PolicyStore, StoreError, WrongStateError
 from tidegate.supervisor.commands import FILE_NAME as COMMANDS
 from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust, send
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.state_directory import InUseError, held
-from tidegate.supervisor.status import StatusError
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.topics import DeviceTopics
 
@@ -42,7 +41,7 @@ def trusted_command(
     command = (
         SetTrusted(set_version) if set_version is not None else BelieveClock() if believe_clock else ShowTrust()
     )
-    done = _do(read_config(config), command)
+    done = _do(load_config(config), command)
     if done.refused or done.trust is None:
         fail(done.refused or "no answer; the agent's log says more", EX_DATAERR)
     trust = done.trust
@@ -65,10 +64,7 @@ def _do(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> 
         fail(f"{state_dir}: {error.strerror}; run as the agent's user", EX_UNAVAILABLE)
     except InUseError:
         pass  # an agent runs
-    try:
-        return asyncio.run(send(state_dir / COMMANDS, command))
-    except StatusError as error:
-        fail(str(error), EX_UNAVAILABLE)
+    return asyncio.run(send(state_dir / COMMANDS, command))
 
 
 def _stopped(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:

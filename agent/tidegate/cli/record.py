@@ -10,10 +10,11 @@ from typing import Annotated, TextIO
 
 import typer
 
-from tidegate.cli.console import EX_DATAERR, EX_UNAVAILABLE, fail, out
+from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
+from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import UNITS, Snapshot
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.trace import COLUMNS, TIME
@@ -31,7 +32,7 @@ def record(
     meter: MeterOption = None,
 ) -> None:
     """Record readings, and with --state-dir the requests, until the time is over or Ctrl-C."""
-    sampler = Sampler(discover_all(meter=meter))
+    sampler = Sampler(discover(meter=meter))
     sampler.start()
     try:
         with file.open("x", encoding="utf-8", newline="") as handle:

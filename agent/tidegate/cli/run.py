@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from tidegate import child
-from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
-from tidegate.cli.console import EX_UNAVAILABLE, fail
+from tidegate.cli.console import fail
+from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.engines.catalog import UnknownEngine, check_installed
+from tidegate.errors import EX_UNAVAILABLE
 
 
 def run(config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
     """Serve the model and keep to the policy until SIGTERM or Ctrl-C."""
     try:
-        check_installed(read_config(config).worker.engine)
+        check_installed(load_config(config).worker.engine)
     except UnknownEngine as error:
         # The worker would find out as well, again and again.
         fail(f"{config}: {error}", EX_UNAVAILABLE)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.configuration import DEFAULT_CONFIG, read_config
-from tidegate.cli.console import EX_UNAVAILABLE, fail, fit_terminal, out
+from tidegate.cli.console import fit_terminal, out
 from tidegate.cli.view import render
-from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status, to_json
+from tidegate.config import DEFAULT_CONFIG, load_config
+from tidegate.supervisor.status import FILE_NAME, fetch_status, to_json
 
 
 def status(
@@ -21,11 +21,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show the running agent's device, ladder, policy, decision and telemetry."""
-    directory = state_dir if state_dir is not None else read_config(config).state_dir
-    try:
-        found = asyncio.run(fetch_status(directory / FILE_NAME))
-    except StatusError as error:
-        fail(str(error), EX_UNAVAILABLE)
+    directory = state_dir if state_dir is not None else load_config(config).state_dir
+    found = asyncio.run(fetch_status(directory / FILE_NAME))
     if as_json:
         sys.stdout.write(to_json(found) + "\n")
     else:

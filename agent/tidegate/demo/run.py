@@ -14,6 +14,7 @@ from tidegate import child
 from tidegate import config as configuration
 from tidegate.config import AgentConfig
 from tidegate.engines.catalog import UnknownEngine, check_installed, installed_engines
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.broker import (
     LocalBroker,
     LocalBrokerError,
@@ -44,8 +45,10 @@ WITNESS_S = 5.0
 EngineName = Literal["auto", "onnx", "packed", "eager"]
 
 
-class DemoError(Exception):
+class DemoError(TidegateError):
     """A part of the demo besides the agent broke; the message says which."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class View(Protocol):

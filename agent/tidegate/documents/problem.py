@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidegate.errors import EX_CONFIG, TidegateError
+
 Path = tuple[str | int, ...]
 
 # The line breaks of YAML 1.1, which PyYAML's marks count; str.splitlines knows others.
@@ -38,8 +40,10 @@ class Problem:
     hint: str = ""
 
 
-class DocumentError(Exception):
+class DocumentError(TidegateError):
     """A document was refused. `problems` has at least one entry; `str()` prints them with their source lines."""
+
+    exit_code = EX_CONFIG
 
     def __init__(self, name: str, text: str, problems: Sequence[Problem]) -> None:
         super().__init__(name, text, tuple(problems))

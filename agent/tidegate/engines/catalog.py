@@ -13,6 +13,7 @@ from tidegate.engines.network_cache import NetworkCache
 from tidegate.engines.other_load import BUSY, OtherLoad
 from tidegate.engines.packed.offer import Offer
 from tidegate.engines.waiting import wait_briefly
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.extras import missing
 from tidegate.models.bundle import Bundle
 from tidegate.models.ladder import Precision
@@ -23,8 +24,10 @@ RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager"
 ENGINES = (AUTO, *RUNTIMES)
 
 
-class UnknownEngine(Exception):  # noqa: N818 - reads as what it is at the call site
+class UnknownEngine(TidegateError):  # noqa: N818 - reads as what it is at the call site
     """No engine of that name, or its runtime is not installed; the message says what to do."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: bool = False) -> Engine:

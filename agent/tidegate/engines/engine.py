@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.models.ladder import OperatingPoint
 
 REFERENCE = "eager"
@@ -59,5 +60,7 @@ class Engine(Protocol):
         """Build the variant of a point. Raises UnsupportedPoint when this engine can't run it."""
 
 
-class UnsupportedPoint(Exception):  # noqa: N818 - reads as what it is at the call site
+class UnsupportedPoint(TidegateError):  # noqa: N818 - reads as what it is at the call site
     """The engine has no way to run the operating point; the message names the knob."""
+
+    exit_code = EX_UNAVAILABLE

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from tidegate import child
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.telemetry.broker import Broker
 
 # Where packages put daemons that a user's PATH often leaves out.
@@ -25,8 +26,10 @@ _START_S = 10.0
 _STOP_S = 5.0
 
 
-class LocalBrokerError(Exception):
+class LocalBrokerError(TidegateError):
     """The broker is missing or did not come up; the message says what to do or what it said."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 def find_mosquitto() -> Path | None:

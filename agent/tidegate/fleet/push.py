@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.fleet.subscription import Subscription
 from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
@@ -30,12 +31,16 @@ _OLD_REFUSAL_S = 5.0
 _NOBODY_S = 5.0
 
 
-class PushError(Exception):
+class PushError(TidegateError):
     """The policy did not reach the broker; nothing was changed."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class BrokerSettingError(PushError):
     """What was given about the broker can't be used: the authority's file."""
+
+    exit_code = EX_USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from pydantic import BaseModel, ValidationError
 
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.subscription import Subscription
 from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
@@ -28,8 +29,10 @@ class _Numbered(BaseModel):
     seq: int
 
 
-class WatchError(Exception):
+class WatchError(TidegateError):
     """The witness could not subscribe, so it can testify to nothing."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class Watch:

@@ -14,8 +14,10 @@ from pydantic import ValidationError
 
 from tidegate.models.bundle_directory import check_files, manifest_text
 from tidegate.models.bundle_file import (
+    CANARIES,
     LADDER,
     MANIFEST,
+    SAMPLES,
     WEIGHTS,
     InputSpec,
     ManifestModel,
@@ -66,19 +68,24 @@ class Bundle:
         """The named fp32 master weights, read-only. Raises BundleError when the file has changed since."""
         from tidegate.models import bundle_tensors  # noqa: PLC0415 - see above
 
-        return bundle_tensors.read_weights(self, names)
+        return bundle_tensors.read_weights(*self._file(WEIGHTS), names)
 
     def canaries(self) -> "Canaries":
         """Inputs with their expected answers. Raises BundleError when they don't fit the model."""
         from tidegate.models import bundle_tensors  # noqa: PLC0415 - see above
 
-        return bundle_tensors.read_canaries(self)
+        points = [point.name for point in self.ladder.points]
+        return bundle_tensors.read_canaries(*self._file(CANARIES), self.input.shape, len(self.labels), points)
 
     def samples(self) -> "Samples":
         """The report-only inputs with labels. Raises BundleError when they don't fit the model."""
         from tidegate.models import bundle_tensors  # noqa: PLC0415 - see above
 
-        return bundle_tensors.read_samples(self)
+        return bundle_tensors.read_samples(*self._file(SAMPLES), self.input)
+
+    def _file(self, name: str) -> tuple[Path, str]:
+        """A file of the bundle, with the hash that it had when the bundle was opened."""
+        return self.path / name, self.hashes[name]
 
 
 def open_bundle(path: Path, max_bytes: int = MAX_BUNDLE_BYTES) -> Bundle:

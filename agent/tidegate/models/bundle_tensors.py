@@ -1,57 +1,56 @@
 """Reading the tensors of an opened bundle; each file must still be the one whose hash was checked then."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
 
-from tidegate.models.bundle import Bundle
-from tidegate.models.bundle_file import CANARIES, SAMPLES, WEIGHTS
+from tidegate.models.bundle_file import CANARIES, SAMPLES, InputSpec
 from tidegate.models.errors import BundleError
 from tidegate.models.evidence import Canaries, Raw, Samples
-from tidegate.models.network import WeightArray
+from tidegate.models.network import Shape, WeightArray
 
 _T = TypeVar("_T", bound=np.generic)
 
 
-def read_weights(bundle: Bundle, names: Iterable[str]) -> Mapping[str, WeightArray]:
+def read_weights(path: Path, sha256: str, names: Iterable[str]) -> Mapping[str, WeightArray]:
     """The named fp32 master weights, read-only. Raises BundleError when the file has changed since."""
-    arrays = _tensors(bundle, WEIGHTS)
+    arrays = _tensors(path, sha256)
     return {name: arrays[name].view(np.float32) for name in names}
 
 
-def read_canaries(bundle: Bundle) -> Canaries:
-    """Inputs with their expected answers. Raises BundleError when they don't fit the model."""
-    arrays = _tensors(bundle, CANARIES)
-    inputs = _expect(arrays, "inputs", (None, *bundle.input.shape), np.float32, CANARIES)
+def read_canaries(path: Path, sha256: str, shape: Shape, classes: int, points: Sequence[str]) -> Canaries:
+    """Inputs of that shape with their expected answers. Raises BundleError when they don't fit the model."""
+    arrays = _tensors(path, sha256)
+    inputs = _expect(arrays, "inputs", (None, *shape), np.float32, CANARIES)
     count = len(inputs)
-    outputs = _expect(arrays, "outputs", (count, len(bundle.labels)), np.float32, CANARIES)
-    top1 = _expect(arrays, "top1", (len(bundle.ladder.points), count), np.int64, CANARIES)
-    names = [point.name for point in bundle.ladder.points]
-    return Canaries(inputs, outputs, dict(zip(names, top1, strict=True)))
+    outputs = _expect(arrays, "outputs", (count, classes), np.float32, CANARIES)
+    top1 = _expect(arrays, "top1", (len(points), count), np.int64, CANARIES)
+    return Canaries(inputs, outputs, dict(zip(points, top1, strict=True)))
 
 
-def read_samples(bundle: Bundle) -> Samples:
+def read_samples(path: Path, sha256: str, spec: InputSpec) -> Samples:
     """The report-only inputs with labels. Raises BundleError when they don't fit the model."""
-    arrays = _tensors(bundle, SAMPLES)
+    arrays = _tensors(path, sha256)
     floats = "inputs" in arrays and arrays["inputs"].dtype == np.float32
-    shape = (None, *bundle.input.shape)
+    shape = (None, *spec.shape)
     raw: Raw = (
         _expect(arrays, "inputs", shape, np.float32, SAMPLES)
         if floats
         else _expect(arrays, "inputs", shape, np.uint8, SAMPLES)
     )
     labels = _expect(arrays, "labels", (len(raw),), np.int64, SAMPLES) if "labels" in arrays else None
-    return Samples(raw, labels, bundle.input.scale)
+    return Samples(raw, labels, spec.scale)
 
 
-def _tensors(bundle: Bundle, name: str) -> dict[str, npt.NDArray[np.generic]]:
-    data = (bundle.path / name).read_bytes()
-    if hashlib.sha256(data).hexdigest() != bundle.hashes[name]:
-        raise BundleError(f"{bundle.path / name}: changed since the bundle was opened")
+def _tensors(path: Path, sha256: str) -> dict[str, npt.NDArray[np.generic]]:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(f"{path}: changed since the bundle was opened")
     return load(data)
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise, takewhile
 
 from torch import Tensor, nn
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.cutting import cut_points, operators, piece
 from tidegate.models.export import Exported, export_module
 from tidegate.models.graph import Segment
@@ -36,8 +37,10 @@ _ACTIVATIONS = frozenset(
 )
 
 
-class DiscoveryError(Exception):
+class DiscoveryError(TidegateError):
     """A block that was asked for is none; the message says why."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from tidegate.policy.learned import Learned, observe
 from tidegate.policy.pace import Goal, step
 from tidegate.policy.plan import Plan, plan
 from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
-from tidegate.policy.turns import NO_TURNS, below, followed, kept, moved
+from tidegate.policy.turn import NO_TURNS
+from tidegate.policy.turns import below, followed, kept, moved
 from tidegate_drivers.reading import Freshness, Snapshot
 
 

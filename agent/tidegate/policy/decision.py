@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tidegate.policy.learned import Learned
 from tidegate.policy.policy import NO_LIMIT, Controls, Limit
 from tidegate.policy.samples import Samples
-
-if TYPE_CHECKING:  # these read conditions, which read the state below
-    from tidegate.policy.learned import Learned
-    from tidegate.policy.turns import Turns
+from tidegate.policy.turn import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +26,9 @@ class ControlState:
     switched_at: float | None = None
     holding: frozenset[str] = frozenset()
     since: Mapping[str, float] = field(default_factory=dict)
-    learned: "Learned | None" = None
+    learned: Learned | None = None
     samples: Mapping[str, Samples] = field(default_factory=dict)
-    turns: "Turns | None" = None
+    turns: Turns | None = None
 
 
 @dataclass(frozen=True, slots=True)

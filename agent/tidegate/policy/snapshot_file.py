@@ -4,14 +4,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.policy.readings import UNITS
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
 MAX_CHARACTERS = 1 << 20
 
 
-class SnapshotError(ValueError):
+class SnapshotError(TidegateError, ValueError):
     """No snapshot; the message says what is wrong with it."""
+
+    exit_code = EX_DATAERR
 
 
 class _Lenient(BaseModel):

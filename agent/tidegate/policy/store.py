@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.durable_file import replace_file
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 
 FILE_NAME = "policies.json"
 MOST_AHEAD = 1 << 32
@@ -27,8 +28,10 @@ _LARGEST_BYTES = 8 << 20  # three policies at their largest, each character esca
 _MAX_VERSION = (1 << 53) - 1
 
 
-class StoreError(Exception):
+class StoreError(TidegateError):
     """The store's file can't be written; the message names it and says why. Nothing was changed."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class WrongStateError(Exception):

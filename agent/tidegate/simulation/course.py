@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.simulation.device import Device
 from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
 from tidegate_drivers.trace import ReplayTrace, Track
@@ -25,8 +26,10 @@ LONGEST_S = 366 * 86_400.0
 """The longest trace that is played: a time stamp in milliseconds, taken for seconds, is thousands of years."""
 
 
-class CourseError(ValueError):
+class CourseError(TidegateError, ValueError):
     """A trace that no device can be simulated through; the message says what it lacks."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.simulation.course import LONGEST_S
 from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
 from tidegate_drivers.trace import ReplayTrace, Track
@@ -18,8 +19,10 @@ _LEAST_STEPS = 10
 _LEAST_CHANGE_W = 0.1
 
 
-class FitError(ValueError):
+class FitError(TidegateError, ValueError):
     """A trace from which nothing can be fitted; the message says what it lacks."""
+
+    exit_code = EX_DATAERR
 
 
 class _UnknownError(Exception):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
+
 BACKLOG = 2048
 """Connections that may wait while a worker is replaced, unless the kernel allows fewer (net.core.somaxconn).
 
@@ -21,8 +23,10 @@ ORPHAN_ENDS_S = 8.0
 """The worker of a killed supervisor still holds the sockets until it has answered what it was asked."""
 
 
-class ListenerError(Exception):
+class ListenerError(TidegateError):
     """A listening address can't be had; the message says who has it or what to change."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)

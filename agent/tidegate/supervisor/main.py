@@ -11,6 +11,7 @@ from typing import IO
 from tidegate import config as configuration
 from tidegate.config import AgentConfig, board_profile
 from tidegate.documents import parse, read
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
 from tidegate.policy.store import PolicyStore
@@ -26,15 +27,17 @@ from tidegate.supervisor.state_directory import InUseError, session_number
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool
 from tidegate_drivers import replay
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.controls.controls import Controls
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.sensor import Discovery
 from tidegate_drivers.trace import ReplayTrace, TraceError
 
 
-class StartError(Exception):
+class StartError(TidegateError):
     """The agent can't start; the message says where, what was found and what to do."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 async def run_agent(
@@ -108,7 +111,7 @@ def _open(
 
 def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:
     """Where readings come from, in order of preference."""
-    found = discover_all(sysroot, meter=config.meter)
+    found = discover(sysroot, meter=config.meter)
     if config.replay is None:
         return found
     played = replay.discover(ReplayTrace.load(config.replay.trace), config.replay.span, loop=True)

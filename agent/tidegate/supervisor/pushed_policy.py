@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidegate.documents import Document, DocumentError, parse
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.ladder import Ladder
 from tidegate.policy.board import Board
 from tidegate.policy.points import check_points
@@ -60,8 +61,10 @@ class Reader:
         return Running(policy, stored.digest, "pushed")
 
 
-class VersionError(ValueError):
+class VersionError(TidegateError, ValueError):
     """A policy pushed as another version than its text says."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tidegate.durable_file import clear_way
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.telemetry.durable_number import read_number
 from tidegate.telemetry.session import next_session
 
 log = logging.getLogger("tidegate")
 
 
-class InUseError(Exception):
+class InUseError(TidegateError):
     """Another agent holds the state directory."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 @contextmanager

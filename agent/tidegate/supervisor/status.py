@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.messages import Served
 from tidegate.policy.explain import Explanation
 from tidegate.supervisor.drift_record import Demotion
@@ -120,8 +121,10 @@ class Status:
 _status = TypeAdapter(Status)
 
 
-class StatusError(Exception):
+class StatusError(TidegateError):
     """The agent's status can't be had; the message says what to do."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

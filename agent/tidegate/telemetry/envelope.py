@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from tidegate.errors import EX_USAGE, TidegateError
 from tidegate.telemetry import topics
 
 PAYLOAD_TYPE = "application/vnd.tidegate.policy+json"
@@ -18,8 +19,10 @@ MAX_ENVELOPE_BYTES = 256 * 1024
 MAX_VERSION = 2**53 - 1
 
 
-class EnvelopeError(ValueError):
+class EnvelopeError(TidegateError, ValueError):
     """Bytes that are no policy envelope; the message says what was found and what is allowed."""
+
+    exit_code = EX_USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from tidegate.errors import EX_DATAERR, TidegateError
+
 PolicyVerdict = Literal["accepted", "trial", "rolled_back", "refused"]
 
 # A newer agent may report more than this reader knows; an operator's older tool must still read the rest.
 _TOLERANT = ConfigDict(extra="ignore")
 
 
-class ReportedError(ValueError):
+class ReportedError(TidegateError, ValueError):
     """Bytes that are no report of a device."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from tidegate.errors import EX_USAGE, TidegateError
+
 ROOT = "tidegate"
 FLEET_POLICY = f"{ROOT}/fleet/policy"
 NAME_LIMIT = 64
@@ -11,8 +13,10 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_LIMIT - 1}}}")
 _TAKEN = frozenset({"group", "fleet"})
 
 
-class TopicError(ValueError):
+class TopicError(TidegateError, ValueError):
     """A device id or group name that cannot be a topic level."""
+
+    exit_code = EX_USAGE
 
 
 def checked_name(name: str, what: str) -> str:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tidegate.cli.console import EX_USAGE, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_USAGE
 from tidegate_bench.cli.show import JsonOption, QuickOption, progress, show
 
 
@@ -36,11 +37,11 @@ def adaptive_activation(
 ) -> None:
     """Memory against accuracy loss of the AdaptiveActivation paper's method, with its baselines."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.datasets import DataError  # noqa: PLC0415
-    from tidegate.models.zoo.catalog import ZOO  # noqa: PLC0415
-    from tidegate.models.zoo.weights import WeightsError  # noqa: PLC0415
-    from tidegate_bench import adaptive_activation as bench  # noqa: PLC0415
-    from tidegate_bench.held_memory import HeldError  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import DataError  # noqa: PLC0415
+    from tidegate_bench.adaptive_activation import bench  # noqa: PLC0415
+    from tidegate_bench.adaptive_activation.held_memory import HeldError  # noqa: PLC0415
+    from tidegate_bench.zoo.catalog import ZOO  # noqa: PLC0415
+    from tidegate_bench.zoo.weights import WeightsError  # noqa: PLC0415
 
     models = tuple(model or (bench.QUICK_MODELS if quick else bench.MODELS))
     models = tuple(ZOO) if models == ("all",) else models

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import EX_DATAERR, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_DATAERR
 from tidegate.simulation.course import CourseError
-from tidegate_bench import control as control_bench
-from tidegate_bench import decide as decide_bench
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
+from tidegate_bench.control import bench
+from tidegate_bench.control import decide as decide_bench
 from tidegate_drivers.trace import TraceError
 
 
@@ -22,7 +23,7 @@ def control(
 ) -> None:
     """The controller against the best possible, and against what people use instead, over simulated days."""
     try:
-        show(control_bench.run(quick=quick, seed=seed, traces=traces, files=trace or ()), as_json)
+        show(bench.run(quick=quick, seed=seed, traces=traces, files=trace or ()), as_json)
     except (TraceError, CourseError) as error:
         fail(str(error), EX_DATAERR)
 

@@ -1,15 +1,16 @@
 """`tidegate bench driver-faults` and `driver-cost`."""
 
 from tidegate.cli.console import fail
-from tidegate_bench import driver_cost, driver_faults
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
-from tidegate_bench.fault_mount import FaultMountError
+from tidegate_bench.drivers import cost as cost_bench
+from tidegate_bench.drivers import faults as faults_bench
+from tidegate_drivers.testing.fault_mount import FaultMountError
 
 
 def faults(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """Every driver under every fault of every file it reads, through FUSE."""
     try:
-        show(driver_faults.run(quick=quick), as_json)
+        show(faults_bench.run(quick=quick), as_json)
     except FaultMountError as error:
         fail(f"driver-faults can't run here: {error}", 1)
 
@@ -17,6 +18,6 @@ def faults(as_json: JsonOption = False, quick: QuickOption = False) -> None:
 def cost(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """The CPU that watching a device takes, also in a storm of 1,000 events a second."""
     try:
-        show(driver_cost.run(quick=quick), as_json)
-    except driver_cost.CostError as error:
+        show(cost_bench.run(quick=quick), as_json)
+    except cost_bench.CostError as error:
         fail(str(error), 1)

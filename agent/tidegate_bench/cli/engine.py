@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import EX_USAGE, fail
+from tidegate.cli.console import fail
+from tidegate.errors import EX_USAGE
 from tidegate_bench.cli.show import JsonOption, QuickOption, progress, show
 
 
@@ -15,7 +16,7 @@ def engine(
 ) -> None:
     """Our engines against torch, ONNX Runtime and OpenVINO: latency, CPU time, memory, gating."""
     # They import torch, which the other commands do without.
-    from tidegate_bench import engine as bench  # noqa: PLC0415
+    from tidegate_bench.engine import bench  # noqa: PLC0415
 
     unknown = [name for name in network or () if name not in bench.ALL_NETWORKS]
     if unknown:

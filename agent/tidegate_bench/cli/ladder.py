@@ -6,7 +6,7 @@ from tidegate_bench.cli.show import JsonOption, QuickOption, show
 
 def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """Gating rules at equal operations on four small nets, and what is certified of the ladder."""
-    from tidegate_bench import ladder as bench  # noqa: PLC0415 - needs torch and scikit-learn
+    from tidegate_bench.ladder import bench  # noqa: PLC0415 - needs torch and scikit-learn
 
     with BuildProgress() as progress:
         figures = bench.run(quick=quick, progress=progress)
@@ -15,7 +15,7 @@ def ladder(as_json: JsonOption = False, quick: QuickOption = False) -> None:
 
 def calibration(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """How long it takes to make a ladder: the demo's net, and ResNet-18 at 224x224 with 1,000 pictures."""
-    from tidegate_bench import calibration as bench  # noqa: PLC0415 - needs torch and scikit-learn
+    from tidegate_bench.ladder import calibration as bench  # noqa: PLC0415 - needs torch and scikit-learn
 
     with BuildProgress() as progress:
         figures = bench.run(quick=quick, progress=progress)

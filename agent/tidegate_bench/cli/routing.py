@@ -28,8 +28,8 @@ def synthetic(
 ) -> None:
     """The activity routing paper's synthetic experiment; a block counts as skipped when it was not computed."""
     # They import torch, which the other commands do without.
-    from tidegate_bench import routing_synthetic as bench  # noqa: PLC0415
-    from tidegate_bench.routing_output import PlotError  # noqa: PLC0415
+    from tidegate_bench.routing import synthetic as bench  # noqa: PLC0415
+    from tidegate_bench.routing.output import PlotError  # noqa: PLC0415
 
     samples, runs = (min(samples, 1000), min(runs, 2)) if quick else (samples, runs)
     options = bench.Options(
@@ -67,9 +67,9 @@ def classification(
 ) -> None:
     """The activity routing paper's classification experiment, untrained as published and trained."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.datasets import DataError  # noqa: PLC0415
-    from tidegate_bench import routing_classification as bench  # noqa: PLC0415
-    from tidegate_bench.routing_output import PlotError  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import DataError  # noqa: PLC0415
+    from tidegate_bench.routing import classification as bench  # noqa: PLC0415
+    from tidegate_bench.routing.output import PlotError  # noqa: PLC0415
 
     runs = min(runs, 2) if quick else runs
     options = bench.Options(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
-from tidegate_drivers.energy import CounterMeter, Moment
-from tidegate_drivers.moment import moment
+from tidegate_drivers.clocks import Clocks, read_clocks
+from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, NotRisenError, Sensor, SensorError, Unavailable
 
 _DRIVER = "apple_counters"
 _INTERVAL_S = 5.0
@@ -28,7 +28,7 @@ class Metrics(Protocol):
 class ChipMeter:
     """Power and energy of the whole chip from its counters."""
 
-    def __init__(self, read: Callable[[], Metrics], now: Callable[[], Moment] = moment) -> None:
+    def __init__(self, read: Callable[[], Metrics], now: Callable[[], Clocks] = read_clocks) -> None:
         self._read = read
         self._now = now
         self._meter = CounterMeter(range_j=None)
@@ -46,7 +46,7 @@ class ChipMeter:
         """The energy since the first read. Raises SensorError."""
         self._refresh()
         if self._meter.energy_j == 0:
-            raise SensorError("energy is the rise of counters since the first read, and they have not risen yet")
+            raise NotRisenError("energy is the rise of counters since the first read, and they have not risen yet")
         return self._meter.energy_j
 
     def _refresh(self) -> None:
@@ -81,5 +81,5 @@ def discover() -> Discovery:
 
 
 def _refused(reason: str, grant: str = "") -> Discovery:
-    refusals = tuple(Refusal(name, _DRIVER, reason, grant) for name in (POWER, ENERGY))
-    return Discovery(_DRIVER, refusals=refusals)
+    unavailable = tuple(Unavailable(name, _DRIVER, reason, grant) for name in (POWER, ENERGY))
+    return Discovery(_DRIVER, unavailable=unavailable)

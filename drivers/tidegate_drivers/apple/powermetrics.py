@@ -17,7 +17,7 @@ from functools import partial
 from tidegate_drivers.apple.plist import RecordError, split
 from tidegate_drivers.apple.power_sample import PARTS, PowerSample, power_sample
 from tidegate_drivers.reading import POWER, THERMAL_PRESSURE, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 _DRIVER = "powermetrics"
 _INTERVAL_MS = 2000
@@ -96,11 +96,11 @@ def discover(meter: Powermetrics | None = None) -> Discovery:
     """`power` of the chip and `power/<part>`, when root runs this on macOS."""
     if meter is None:
         if shutil.which(_COMMAND[0]) is None:
-            return Discovery(_DRIVER, refusals=(Refusal(POWER, _DRIVER, "powermetrics is not there"),))
+            return Discovery(_DRIVER, unavailable=(Unavailable(POWER, _DRIVER, "powermetrics is not there"),))
         if os.geteuid() != 0:
             reason = "powermetrics needs root; energy counters without root: pip install tidegate[apple]"
             return Discovery(
-                _DRIVER, refusals=(Refusal(POWER, _DRIVER, reason, "run the agent as a LaunchDaemon"),)
+                _DRIVER, unavailable=(Unavailable(POWER, _DRIVER, reason, "run the agent as a LaunchDaemon"),)
             )
         meter = Powermetrics()
     return Discovery(

@@ -26,7 +26,7 @@ from tidegate_drivers.reading import (
     Unit,
     Value,
 )
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable, WakeOn
 from tidegate_drivers.wake import Wake
 
 LOW_POWER_MODE = "low_power_mode"
@@ -142,7 +142,7 @@ def discover(system: System, load: LoadMeter | None = None) -> Discovery:
         (BATTERY_ENERGY, Unit.WATT_HOUR, _NODE, partial(read_energy_wh, batteries), _SLOW_INTERVAL_S),
     ]
     sensors: list[Sensor] = []
-    refusals = [Refusal(name, _DRIVER, reason) for name, reason in NEVER_TOLD.items()]
+    unavailable = [Unavailable(name, _DRIVER, reason) for name, reason in NEVER_TOLD.items()]
     for name, unit, source, read, interval_s in offers:
         cost = Cost.PROCESS if source == _NODE else Cost.KERNEL
         # Charge times the voltage of now, which falls as the battery empties.
@@ -153,14 +153,16 @@ def discover(system: System, load: LoadMeter | None = None) -> Discovery:
         except SensorError as error:
             # On external power only the draw is unknown for now; it is not refused for good.
             if not isinstance(error, NotNowError):
-                refusals.append(Refusal(name, sensor.source, str(error)))
+                unavailable.append(Unavailable(name, sensor.source, str(error)))
                 continue
         sensors.append(sensor)
     wake_on = tuple(
         WakeOn(partial(system.open_notice, key), frozenset({key}))
         for key in (_THERMAL_KEY, _LOW_POWER_KEY, _SOURCE_KEY, _PERCENT_KEY)
     )
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), partial(discover, system, batteries.load), wake_on)
+    return Discovery(
+        _DRIVER, tuple(sensors), tuple(unavailable), partial(discover, system, batteries.load), wake_on
+    )
 
 
 class NotNowError(SensorError):

@@ -14,7 +14,7 @@ from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.linux.hwmon import Chip, chips, chips_of, label_of
 from tidegate_drivers.linux.sysfs import UnreadableError, entries, read_int, read_word
 from tidegate_drivers.reading import POWER, Provenance, Unit
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable
 
 _DRIVER = "jetson"
 _INTERVAL_S = 2.0
@@ -76,8 +76,8 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         for path in over_current_counts(sysroot)[0]
     ]
     if not rails:
-        refusal = Refusal(POWER, _DRIVER, str(fault), fault.grant)
-        return Discovery(_DRIVER, tuple(sensors), (refusal,), again)
+        missing = Unavailable(POWER, _DRIVER, str(fault), fault.grant)
+        return Discovery(_DRIVER, tuple(sensors), (missing,), again)
     inputs = sorted((rail for rail in rails if rail.name in _INPUTS), key=lambda rail: _INPUTS.index(rail.name))
     total = inputs[:1] or without_branches(rails)
     # Without an input rail the sum leaves out what is fed straight from the connector.

@@ -14,7 +14,7 @@ from tidegate_drivers.boards.throttled import UNDER_VOLTAGE as UNDER_VOLTAGE_BIT
 from tidegate_drivers.linux.hwmon import chips
 from tidegate_drivers.linux.sysfs import UnreadableError, entries, read_int, read_text
 from tidegate_drivers.reading import POWER, THERMAL_PRESSURE, THROTTLED, Provenance, Unit, Value
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable
 
 UNDER_VOLTAGE = "under_voltage"
 SINCE_START = "since_start"
@@ -52,11 +52,13 @@ def discover(sysroot: Path = _LIVE, ask: Ask | None = None, latch: Latch | None 
     # The kernel's driver sees every dip since its last look, the firmware's word only the present.
     if isinstance(by_hwmon, Sensor):
         by_firmware = [offer for offer in by_firmware if offer.name != UNDER_VOLTAGE]
-    offers = by_firmware if isinstance(by_hwmon, Refusal) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
+    offers = (
+        by_firmware if isinstance(by_hwmon, Unavailable) and UNDER_VOLTAGE in known else [by_hwmon, *by_firmware]
+    )
     offers += _since_start(latch, by_hwmon, throttled if UNDER_VOLTAGE in known else None)
     sensors = tuple(offer for offer in offers if isinstance(offer, Sensor))
-    refusals = tuple(offer for offer in offers if isinstance(offer, Refusal))
-    return Discovery(_DRIVER, sensors, refusals, again)
+    unavailable = tuple(offer for offer in offers if isinstance(offer, Unavailable))
+    return Discovery(_DRIVER, sensors, unavailable, again)
 
 
 def _has_chip(sysroot: Path) -> bool:
@@ -67,7 +69,7 @@ def _has_chip(sysroot: Path) -> bool:
 
 
 def _since_start(
-    latch: Latch, by_hwmon: Sensor | Refusal, throttled: Callable[[], Throttled] | None
+    latch: Latch, by_hwmon: Sensor | Unavailable, throttled: Callable[[], Throttled] | None
 ) -> list[Sensor]:
     """Whether it was ever so, by all that tells it here: the kernel's alarm, the firmware's word."""
     words: list[Callable[[], object]] = [] if throttled is None else [throttled]
@@ -102,16 +104,16 @@ def _ever(latch: Latch, bits: int, looks: Sequence[Callable[[], object]]) -> str
     return _yes(latch.holds(bits))
 
 
-def _by_hwmon(sysroot: Path, latch: Latch) -> Sensor | Refusal:
+def _by_hwmon(sysroot: Path, latch: Latch) -> Sensor | Unavailable:
     source = "hwmon/rpi_volt"
     try:
         registered, faults = chips(sysroot)
     except SensorError as error:
-        return Refusal(UNDER_VOLTAGE, source, str(error), error.grant)
+        return Unavailable(UNDER_VOLTAGE, source, str(error), error.grant)
     found = [chip for chip in registered if chip.name == "rpi_volt"]
     if not found:
         reason = "; ".join(map(str, faults)) or "the driver raspberrypi-hwmon is not loaded"
-        return Refusal(UNDER_VOLTAGE, source, reason)
+        return Unavailable(UNDER_VOLTAGE, source, reason)
     read = partial(_alarm, found[0].path / "in0_lcrit_alarm", latch)
     return Sensor(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, source, read)
 
@@ -131,10 +133,10 @@ def _throttled(sysroot: Path, ask: Ask | None, latch: Latch) -> Callable[[], Thr
     return None if read is None else lambda: latch.see(read())
 
 
-def _by_firmware(throttled: Callable[[], Throttled] | None, ask: Ask | None) -> list[Sensor | Refusal]:
+def _by_firmware(throttled: Callable[[], Throttled] | None, ask: Ask | None) -> list[Sensor | Unavailable]:
     if throttled is None:
         reason = "only the running firmware knows, and this is a captured tree"
-        return [Refusal(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, THROTTLED, POWER)]
+        return [Unavailable(name, _SOURCE, reason) for name in (THERMAL_PRESSURE, THROTTLED, POWER)]
     offers = [_offer(THERMAL_PRESSURE, Unit.NAME, Provenance.ESTIMATED, lambda: throttled().pressure)]
     offers.append(_offer(THROTTLED, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().slowed)))
     offers.append(_offer(UNDER_VOLTAGE, Unit.NAME, Provenance.MEASURED, lambda: _yes(throttled().under_voltage)))
@@ -148,11 +150,11 @@ def _yes(fact: bool) -> str:
     return "yes" if fact else "no"
 
 
-def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Value]) -> Sensor | Refusal:
+def _offer(name: str, unit: Unit, provenance: Provenance, read: Callable[[], Value]) -> Sensor | Unavailable:
     try:
         read()
     except SensorError as error:
-        return Refusal(name, _SOURCE, str(error), error.grant)
+        return Unavailable(name, _SOURCE, str(error), error.grant)
     return Sensor(name, unit, provenance, _SOURCE, read, cost=Cost.DEVICE)
 
 

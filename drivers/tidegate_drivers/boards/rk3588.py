@@ -7,7 +7,7 @@ from pathlib import Path
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.linux.sysfs import ImplausibleError, read_text
 from tidegate_drivers.reading import POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 NPU = "npu"
 
@@ -27,14 +27,18 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     kin = board is None or board.is_any("rockchip,")
     if not known and not (kin and _has_npu(sysroot)):
         return Discovery(_DRIVER, again=again)
-    no_meter = Refusal(POWER, _DRIVER, "boards with this chip have no power meter; an external one can be read")
+    no_meter = Unavailable(
+        POWER, _DRIVER, "boards with this chip have no power meter; an external one can be read"
+    )
     read = partial(read_npu_percent, sysroot / _LOAD)
     try:
         read()
     except SensorError as error:
         # debugfs is for root, and so is the directory above the file.
         grant = "run `tidegate doctor` as root to see it; no mode opens debugfs alone" if error.grant else ""
-        return Discovery(_DRIVER, refusals=(no_meter, Refusal(NPU, _DRIVER, str(error), grant)), again=again)
+        return Discovery(
+            _DRIVER, unavailable=(no_meter, Unavailable(NPU, _DRIVER, str(error), grant)), again=again
+        )
     npu = Sensor(NPU, Unit.PERCENT, Provenance.MEASURED, "rknpu", read)
     return Discovery(_DRIVER, (npu,), (no_meter,), again)
 

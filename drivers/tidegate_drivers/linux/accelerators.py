@@ -15,7 +15,7 @@ from tidegate_drivers.linux.graphics import Gt, there
 from tidegate_drivers.linux.runtime_pm import refuse_asleep
 from tidegate_drivers.linux.sysfs import UnreadableError, entries, read_int
 from tidegate_drivers.reading import Provenance, Unit, Value
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable
 
 GPU = "gpu"
 NPU = "npu"
@@ -33,7 +33,7 @@ _MOST_HZ = 20_000_000_000
 @dataclass(slots=True)
 class _Found:
     sensors: list[Sensor] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    unavailable: list[Unavailable] = field(default_factory=list)
 
     def add(
         self,
@@ -46,11 +46,11 @@ class _Found:
         self.sensors.append(Sensor(name, unit, provenance, f"{_DRIVER}/{source}", read, _INTERVAL_S, Cost.DEVICE))
 
     def refuse(self, name: str, reason: str, grant: str = "") -> None:
-        self.refusals.append(Refusal(name, _DRIVER, reason, grant))
+        self.unavailable.append(Unavailable(name, _DRIVER, reason, grant))
 
 
 def discover(sysroot: Path = Path("/"), shares: dict[str, BusyShare] | None = None) -> Discovery:
-    """`gpu|npu|frequency|throttle_reason/<device>`; neither readings nor refusals where there is no such device.
+    """`gpu|npu|frequency|throttle_reason/<device>`; nothing, not even unavailable, without such a device.
 
     `shares` outlasts one discovery.
     """
@@ -65,7 +65,7 @@ def discover(sysroot: Path = Path("/"), shares: dict[str, BusyShare] | None = No
                 found.refuse(kind, str(error), error.grant)
         except SensorError as error:
             found.refuse(kind, str(error), error.grant)
-    return Discovery(_DRIVER, tuple(found.sensors), tuple(found.refusals), again)
+    return Discovery(_DRIVER, tuple(found.sensors), tuple(found.unavailable), again)
 
 
 def _cards(sysroot: Path, shares: dict[str, BusyShare], found: _Found) -> None:

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from tidegate_drivers.clocks import Clock
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import Clock
 
 # Drivers count in steps of a job or of a millisecond: a shorter span measures those.
 _LEAST_SPAN_S = 0.1

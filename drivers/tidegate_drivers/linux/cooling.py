@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidegate_drivers.linux.sysfs import entries, read_int, read_text, read_word
 from tidegate_drivers.reading import Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 COOLING = "cooling"
 
@@ -19,13 +19,15 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     """`cooling/<type>` in % of what the device can do; devices of one type are one reading, the busiest."""
     again = partial(discover, sysroot)
     try:
-        found, refusals = by_type(sysroot)
+        found, unavailable = by_type(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(COOLING, _DRIVER, str(error), error.grant),), again=again)
+        return Discovery(
+            _DRIVER, unavailable=(Unavailable(COOLING, _DRIVER, str(error), error.grant),), again=again
+        )
     # A device without a type may be the busiest of any.
-    provenance = Provenance.MEASURED_PARTIAL if refusals else Provenance.MEASURED
-    if not found and not refusals:
-        refusals.append(Refusal(COOLING, _DRIVER, "the kernel has no cooling device here"))
+    provenance = Provenance.MEASURED_PARTIAL if unavailable else Provenance.MEASURED
+    if not found and not unavailable:
+        unavailable.append(Unavailable(COOLING, _DRIVER, "the kernel has no cooling device here"))
     sensors = tuple(
         Sensor(
             f"{COOLING}/{kind}",
@@ -37,24 +39,24 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         )
         for kind, alike in found.items()
     )
-    return Discovery(_DRIVER, sensors, tuple(refusals), again)
+    return Discovery(_DRIVER, sensors, tuple(unavailable), again)
 
 
-def by_type(sysroot: Path) -> tuple[dict[str, list[Path]], list[Refusal]]:
+def by_type(sysroot: Path) -> tuple[dict[str, list[Path]], list[Unavailable]]:
     """The cooling devices by type, and why the type of others could not be told. Raises SensorError."""
     found: dict[str, list[Path]] = {}
-    refusals: list[Refusal] = []
+    unavailable: list[Unavailable] = []
     for path in entries(sysroot / "sys/class/thermal"):
         if not path.name.startswith("cooling_device"):
             continue
         try:
             kind = read_word(path / "type").replace("/", "_")
         except SensorError as error:
-            refusals.append(Refusal(f"{COOLING}/{path.name}", _DRIVER, str(error), error.grant))
+            unavailable.append(Unavailable(f"{COOLING}/{path.name}", _DRIVER, str(error), error.grant))
             continue
         if kind and _has_states(path):
             found.setdefault(kind, []).append(path)
-    return found, refusals
+    return found, unavailable
 
 
 def busiest_percent(devices: Sequence[Path]) -> float:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tidegate_drivers.energy import CounterMeter, Moment
-from tidegate_drivers.moment import moment
+from tidegate_drivers.clocks import Clocks, read_clocks
+from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.sensor import SensorError
 
 # Reads that are closer together measure the counter's own steps.
@@ -13,10 +13,10 @@ _LEAST_SPAN_S = 0.1
 class CounterPower:
     """The mean power between two looks at a counter; outlasts one discovery, since one look can't tell a rise."""
 
-    def __init__(self, now: Callable[[], Moment] = moment) -> None:
+    def __init__(self, now: Callable[[], Clocks] = read_clocks) -> None:
         self._now = now
         self._meter = CounterMeter(range_j=None)
-        self._looked_at: Moment | None = None
+        self._looked_at: Clocks | None = None
         self._power_w: float | None = None
 
     def watts(self, read_j: Callable[[], float]) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tidegate_drivers.cpu_time import CpuTime
 from tidegate_drivers.linux.sysfs import ImplausibleError, parse_int, read_text
 from tidegate_drivers.reading import CPU, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 _DRIVER = "cpu"
 _SOURCE = "stat"
@@ -24,7 +24,7 @@ def discover(sysroot: Path = Path("/"), cpu_time: CpuTime | None = None) -> Disc
     try:
         read_idle_and_total(stat)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(CPU, _SOURCE, str(error), error.grant),), again=again)
+        return Discovery(_DRIVER, unavailable=(Unavailable(CPU, _SOURCE, str(error), error.grant),), again=again)
     read = partial(read_percent, stat, cpu_time)
     sensor = Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, interval_s=1.0)
     return Discovery(_DRIVER, (sensor,), again=again)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tidegate_drivers.linux.sysfs import UnreadableError, entries, read_int
 from tidegate_drivers.reading import Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 FREQUENCY = "frequency"
 FREQUENCY_LIMIT = "frequency_limit"
@@ -45,7 +45,9 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         return _nothing(f"{error}; a virtual machine, or a board without frequency scaling", error.grant, again)
     if not clusters and not unknown:
         return _nothing("no frequency policy is registered", "", again)
-    refusals = [Refusal(f"{FREQUENCY}/{policy.name}", _DRIVER, reason) for policy, reason in unknown.items()]
+    unavailable = [
+        Unavailable(f"{FREQUENCY}/{policy.name}", _DRIVER, reason) for policy, reason in unknown.items()
+    ]
     # A policy that can't be placed may be the fastest of any kind of core.
     provenance = Provenance.MEASURED_PARTIAL if unknown else Provenance.MEASURED
     sensors: list[Sensor] = []
@@ -55,7 +57,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
             read = partial(fastest_hz, cluster, file)
             reading = f"{name}/{cluster[0].name}"
             sensors.append(Sensor(reading, Unit.HERTZ, provenance, source, read, _INTERVAL_S))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
+    return Discovery(_DRIVER, tuple(sensors), tuple(unavailable), again)
 
 
 def fastest_hz(cluster: Sequence[Path], file: str) -> float:
@@ -96,4 +98,4 @@ def _clusters(found: Sequence[Path]) -> tuple[list[list[Path]], dict[Path, str]]
 
 
 def _nothing(reason: str, grant: str, again: partial[Discovery]) -> Discovery:
-    return Discovery(_DRIVER, refusals=(Refusal(FREQUENCY, _DRIVER, reason, grant),), again=again)
+    return Discovery(_DRIVER, unavailable=(Unavailable(FREQUENCY, _DRIVER, reason, grant),), again=again)

@@ -23,7 +23,7 @@ from tidegate_drivers.linux.sysfs import (
 )
 from tidegate_drivers.linux.uevents import Uevents
 from tidegate_drivers.reading import POWER, Provenance, Unit
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable, WakeOn
 
 _DRIVER = "hwmon"
 _LIVE = Path("/")
@@ -138,10 +138,10 @@ def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = N
     try:
         found, faults = chips(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(_refused("", error),), again=again, wake_on=wake_on)
+        return Discovery(_DRIVER, unavailable=(_refused("", error),), again=again, wake_on=wake_on)
     sensors: list[Sensor] = []
     totals: list[Sensor] = []
-    refusals = [_refused("", fault) for fault in faults]
+    unavailable = [_refused("", fault) for fault in faults]
     elsewhere = _read_elsewhere(sysroot)
     for chip in found:
         if chip.name.replace("-", "_") in elsewhere:
@@ -149,12 +149,12 @@ def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = N
         try:
             measured, unnamed = channels(chip)
         except SensorError as error:
-            refusals.append(_refused(f"/{chip.key}", error))
+            unavailable.append(_refused(f"/{chip.key}", error))
             continue
-        refusals += [_refused(f"/{chip.key}", fault) for fault in unnamed]
+        unavailable += [_refused(f"/{chip.key}", fault) for fault in unnamed]
         if _SUPER_IO.match(chip.name) and any(channel.prefix.startswith("in") for channel in measured):
             reason = f"{chip.name} measures voltages behind dividers that only the board's maker knows"
-            refusals.append(Refusal(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
+            unavailable.append(Unavailable(f"voltage/{chip.key}", f"{_DRIVER}/{chip.key}", reason))
         sensors += [
             _sensor(channel)
             for channel in measured
@@ -169,12 +169,12 @@ def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = N
         totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
     if len(totals) > 1:
         reason = f"{len(totals)} meters of the machine are registered; which of them is the whole can't be told"
-        refusals.append(Refusal(POWER, _DRIVER, reason))
+        unavailable.append(Unavailable(POWER, _DRIVER, reason))
     else:
         sensors += totals
-    if not found and not refusals:
-        refusals.append(Refusal(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again, wake_on)
+    if not found and not unavailable:
+        unavailable.append(Unavailable(_DRIVER, _DRIVER, "no chip is registered (usual in virtual machines)"))
+    return Discovery(_DRIVER, tuple(sensors), tuple(unavailable), again, wake_on)
 
 
 def chips(sysroot: Path) -> tuple[list[Chip], list[SensorError]]:
@@ -243,8 +243,8 @@ def label_of(chip: Chip, prefix: str) -> str:
     return label.replace("/", "_") or prefix
 
 
-def _refused(suffix: str, error: SensorError) -> Refusal:
-    return Refusal(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
+def _refused(suffix: str, error: SensorError) -> Unavailable:
+    return Unavailable(f"{_DRIVER}{suffix}", f"{_DRIVER}{suffix}", str(error), error.grant)
 
 
 def device_of(path: Path) -> str:

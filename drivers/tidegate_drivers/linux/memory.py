@@ -10,7 +10,7 @@ from tidegate_drivers.linux.cgroup import Group, groups, limiting
 from tidegate_drivers.linux.psi_trigger import TOPIC, open_memory_trigger
 from tidegate_drivers.linux.sysfs import ImplausibleError, UnreadableError, parse_int, read_text
 from tidegate_drivers.reading import MEMORY_AVAILABLE, MEMORY_PRESSURE, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError, WakeOn
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable, WakeOn
 
 _DRIVER = "memory"
 _LIVE = Path("/")
@@ -23,7 +23,7 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
     """memory_available and memory_pressure, or why not."""
     psi = sysroot / "proc/pressure/memory"
     sensors: list[Sensor] = []
-    refusals: list[Refusal] = []
+    unavailable: list[Unavailable] = []
     try:
         read_machine_bytes(sysroot / "proc/meminfo")
         limits = limiting(groups(sysroot))
@@ -31,15 +31,15 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
         source = "meminfo+cgroup" if limits else "meminfo"
         sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, source, read, interval_s=1.0))
     except SensorError as error:
-        refusals.append(Refusal(MEMORY_AVAILABLE, "meminfo", str(error), error.grant))
+        unavailable.append(Unavailable(MEMORY_AVAILABLE, "meminfo", str(error), error.grant))
     try:
         read_pressure_percent(psi)
         read = partial(read_pressure_percent, psi)
         sensors.append(Sensor(MEMORY_PRESSURE, Unit.PERCENT, Provenance.MEASURED, "psi/memory", read))
     except SensorError as error:
-        refusals.append(Refusal(MEMORY_PRESSURE, "psi/memory", *_why_no_psi(error)))
+        unavailable.append(Unavailable(MEMORY_PRESSURE, "psi/memory", *_why_no_psi(error)))
     wake_on = (WakeOn(open_memory_trigger, frozenset({TOPIC})),) if sysroot == _LIVE else ()
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), partial(discover, sysroot), wake_on)
+    return Discovery(_DRIVER, tuple(sensors), tuple(unavailable), partial(discover, sysroot), wake_on)
 
 
 def read_available_bytes(meminfo: Path, limits: Sequence[Group] = ()) -> float:

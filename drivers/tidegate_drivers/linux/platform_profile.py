@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tidegate_drivers.linux.sysfs import ImplausibleError, UnreadableError, read_text
 from tidegate_drivers.reading import Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 PLATFORM_PROFILE = "platform_profile"
 
@@ -27,7 +27,9 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     except SensorError as error:
         missing = isinstance(error, UnreadableError) and error.gone
         reason = f"{error}: this firmware offers no profiles" if missing else str(error)
-        return Discovery(_DRIVER, refusals=(Refusal(PLATFORM_PROFILE, _DRIVER, reason, error.grant),), again=again)
+        return Discovery(
+            _DRIVER, unavailable=(Unavailable(PLATFORM_PROFILE, _DRIVER, reason, error.grant),), again=again
+        )
     read = partial(read_profile, sysroot)
     sensor = Sensor(PLATFORM_PROFILE, Unit.NAME, Provenance.MEASURED, _DRIVER, read, _INTERVAL_S)
     return Discovery(_DRIVER, (sensor,), again=again)

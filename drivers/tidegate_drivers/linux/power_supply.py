@@ -28,7 +28,7 @@ from tidegate_drivers.reading import (
     Unit,
     Value,
 )
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable, WakeOn
 
 DRIVER = "power_supply"
 _LIVE = Path("/")
@@ -45,7 +45,7 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
     return Discovery(DRIVER, *_find(sysroot / "sys/class/power_supply"), partial(discover, sysroot), wake_on)
 
 
-def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
+def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Unavailable, ...]]:
     try:
         supplies = [Supply(path) for path in entries(root)]
     except SensorError as error:
@@ -56,23 +56,23 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
         return (), _nothing(str(untold[0]), untold[0].grant) if untold else _nothing(_describe(supplies))
 
     sensors: list[Sensor] = [_sensor(POWER_SOURCE, Unit.NAME, DRIVER, partial(read_power_source, root))]
-    refusals: list[Refusal] = []
+    unavailable: list[Unavailable] = []
     if host.batteries:
         source = f"{DRIVER}/{'+'.join(battery.name for battery in host.batteries)}"
         sensors.append(_sensor(BATTERY, Unit.PERCENT, source, partial(read_battery_percent, root)))
         if host.batteries[0].kind() == UPS:
             reason = "a UPS carries other devices as well, so that what leaves it is not what this machine draws"
-            refusals.append(Refusal(POWER, DRIVER, reason))
+            unavailable.append(Unavailable(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
         sensors += _details(packs(host.batteries, knows_its_energy), source, partial(_present_packs, root))
     else:
         reason = next((str(error) for error in host.may_be_battery), "")
         reason = reason or f"no battery of the machine's own; {_describe(supplies)}"
-        refusals += [Refusal(name, DRIVER, reason) for name in (BATTERY, POWER)]
+        unavailable += [Unavailable(name, DRIVER, reason) for name in (BATTERY, POWER)]
     for battery in host.batteries:
         sensors += _instance_sensors(battery, alone=len(host.batteries) == 1)
-    return tuple(sensors), tuple(refusals)
+    return tuple(sensors), tuple(unavailable)
 
 
 def read_battery_percent(root: Path) -> float:
@@ -215,5 +215,5 @@ def _words(supply: Supply) -> str:
         return str(error)
 
 
-def _nothing(reason: str, grant: str = "") -> tuple[Refusal, ...]:
-    return tuple(Refusal(name, DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))
+def _nothing(reason: str, grant: str = "") -> tuple[Unavailable, ...]:
+    return tuple(Unavailable(name, DRIVER, reason, grant) for name in (BATTERY, POWER_SOURCE, POWER))

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from tidegate_drivers.linux.rapl_meter import Books, Meter, PlatformMeter
 from tidegate_drivers.linux.rapl_zones import PSYS, Domain, domains, packages_of, total_of, without_psys
-from tidegate_drivers.reading import ENERGY, POWER, Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.reading import ENERGY, ENERGY_COUNTER, POWER, Provenance, Unit
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
-ENERGY_COUNTER = "energy_counter"
 """A counter as it stands; it wraps."""
 
 _DRIVER = "rapl"
@@ -31,36 +30,38 @@ def discover(sysroot: Path = Path("/"), books: Books | None = None) -> Discovery
     try:
         found, nameless = domains(sysroot)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=_refused(str(error), error.grant), again=again)
+        return Discovery(_DRIVER, unavailable=_refused(str(error), error.grant), again=again)
     if not found and not nameless:
         reason = "no energy counters are registered (another processor, a virtual machine, or no driver loaded)"
-        return Discovery(_DRIVER, refusals=_refused(reason), again=again)
+        return Discovery(_DRIVER, unavailable=_refused(reason), again=again)
     readable: list[Domain] = []
-    refusals = [Refusal(f"{POWER}/unnamed", _DRIVER, reason) for reason in nameless]
+    unavailable = [Unavailable(f"{POWER}/unnamed", _DRIVER, reason) for reason in nameless]
     for domain in found:
         try:
             domain.read_j()
             readable.append(domain)
         except SensorError as error:
             grant = _UDEV_RULE if error.grant else ""
-            refusals.append(Refusal(f"{POWER}/{domain.name}", f"{_DRIVER}/{domain.name}", str(error), grant))
+            unavailable.append(
+                Unavailable(f"{POWER}/{domain.name}", f"{_DRIVER}/{domain.name}", str(error), grant)
+            )
     sensors: list[Sensor] = []
     if books.psys_is_wrong:
         reason = "counts less than the packages that it should hold: this firmware's is of no use"
-        refusals.append(Refusal(f"{POWER}/{PSYS}", f"{_DRIVER}/{PSYS}", reason))
+        unavailable.append(Unavailable(f"{POWER}/{PSYS}", f"{_DRIVER}/{PSYS}", reason))
         found, readable = without_psys(found), without_psys(readable)
     total = total_of(found)
     unread = [
-        refusal for refusal in refusals if refusal.name.endswith((*(each.name for each in total), "unnamed"))
+        missing for missing in unavailable if missing.name.endswith((*(each.name for each in total), "unnamed"))
     ]
     if total and not unread:
         sensors += _of_total(total, packages_of(readable), books)
     else:
         reason = unread[0].reason if unread else "no counter of a package or of the platform is among them"
-        refusals += _refused(reason, unread[0].grant if unread else "")
+        unavailable += _refused(reason, unread[0].grant if unread else "")
     for domain in readable:
         sensors += _of_domain(domain, books.meter("single", [domain]))
-    return Discovery(_DRIVER, tuple(sensors), tuple(refusals), again)
+    return Discovery(_DRIVER, tuple(sensors), tuple(unavailable), again)
 
 
 def _of_total(total: Sequence[Domain], packages: Sequence[Domain], books: Books) -> list[Sensor]:
@@ -85,5 +86,5 @@ def _of_domain(domain: Domain, meter: Meter) -> list[Sensor]:
     ]
 
 
-def _refused(reason: str, grant: str = "") -> tuple[Refusal, ...]:
-    return tuple(Refusal(name, _DRIVER, reason, grant) for name in (POWER, ENERGY))
+def _refused(reason: str, grant: str = "") -> tuple[Unavailable, ...]:
+    return tuple(Unavailable(name, _DRIVER, reason, grant) for name in (POWER, ENERGY))

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tidegate_drivers.energy import CounterMeter, Moment
+from tidegate_drivers.clocks import Clocks, read_clocks
+from tidegate_drivers.energy import CounterMeter
 from tidegate_drivers.linux.rapl_mirror import Mirrors
 from tidegate_drivers.linux.rapl_zones import Domain
-from tidegate_drivers.moment import moment
-from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.sensor import NotRisenError, SensorError
 
 # The counter moves about every millisecond; reads that are closer together than this measure its steps.
 _LEAST_SPAN_S = 0.1
@@ -18,12 +18,12 @@ _LEAST_SHARE_OF_PACKAGES = 0.95
 class Meter:
     """Power and energy of one domain or of several together, each counter once, since the first read."""
 
-    def __init__(self, domains: Sequence[Domain], now: Callable[[], Moment] = moment) -> None:
+    def __init__(self, domains: Sequence[Domain], now: Callable[[], Clocks] = read_clocks) -> None:
         self._domains = domains
         self._now = now
         self._meters = [CounterMeter(domain.range_j()) for domain in domains]
         self._mirrors = Mirrors(domains)
-        self._read_at: Moment | None = None
+        self._read_at: Clocks | None = None
         self._power_w: float | None = None
 
     def power_w(self) -> float:
@@ -40,7 +40,7 @@ class Meter:
         self.refresh()
         energy_j = sum(self._meters[place].energy_j for place in self._mirrors.counted_once())
         if energy_j == 0:
-            raise SensorError("energy is the rise of a counter since the first read, and it has not risen yet")
+            raise NotRisenError("energy is the rise of a counter since the first read, and it has not risen yet")
         return energy_j
 
     def refresh(self) -> float | None:

@@ -16,7 +16,7 @@ from tidegate_drivers.linux.thermal_events import TOPIC, ThermalEvents
 from tidegate_drivers.linux.uevents import Uevents
 from tidegate_drivers.linux.zone import Zone, trips_of
 from tidegate_drivers.reading import TEMPERATURE, THERMAL_PRESSURE, THERMAL_PRESSURES, Provenance, Unit
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError, WakeOn
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable, WakeOn
 
 _DRIVER = "thermal"
 _LIVE = Path("/")
@@ -55,8 +55,8 @@ def pressure(zones: Sequence[Zone]) -> str:
     return max(reached, key=THERMAL_PRESSURES.index, default="nominal")
 
 
-def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Refusal, ...]]:
-    zones, hidden, refusals = _class_zones(sysroot, alive)
+def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Unavailable, ...]]:
+    zones, hidden, unavailable = _class_zones(sysroot, alive)
     kinds = sorted({zone.kind for zone in zones})
     processors, untold = processor_zones(sysroot, kinds, alive)
     hidden += untold
@@ -71,17 +71,17 @@ def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Re
         machine += labelled
     sensors = _single(zones)
     if not machine:
-        reasons = list(dict.fromkeys([*hidden, *(refusal.reason for refusal in refusals)]))
+        reasons = list(dict.fromkeys([*hidden, *(missing.reason for missing in unavailable)]))
         if zones:
             reasons.insert(0, f"the zones are of batteries, chargers, radios or disks alone ({', '.join(kinds)})")
         reason = "; ".join(reasons) or "the kernel has no thermal zone of this machine (usual in virtual machines)"
-        grant = next((refusal.grant for refusal in refusals if refusal.grant), "")
-        nothing = tuple(Refusal(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
+        grant = next((missing.grant for missing in unavailable if missing.grant), "")
+        nothing = tuple(Unavailable(name, _DRIVER, reason, grant) for name in (TEMPERATURE, THERMAL_PRESSURE))
         return tuple(sensors), nothing
     hidden += _failing(machine)
     # What can't be seen at all may be hotter than what can; that it is left out must show.
     provenance = Provenance.MEASURED_PARTIAL if hidden else Provenance.MEASURED
-    refusals = [Refusal(f"{TEMPERATURE}/unread", _DRIVER, reason) for reason in hidden]
+    unavailable = [Unavailable(f"{TEMPERATURE}/unread", _DRIVER, reason) for reason in hidden]
     sensors.insert(0, _celsius(TEMPERATURE, _DRIVER, machine, provenance))
     throttling = [zone for zone in zones if any(trip.pressure == "serious" for trip in zone.trips)]
     if throttling:
@@ -91,8 +91,8 @@ def _find(sysroot: Path, alive: set[Path]) -> tuple[tuple[Sensor, ...], tuple[Re
     else:
         named = ", ".join(sorted({zone.kind for zone in machine}))
         reason = f"no zone of {named} has a passive trip point, so nothing says when the kernel throttles"
-        refusals.append(Refusal(THERMAL_PRESSURE, _DRIVER, reason))
-    return tuple(sensors), tuple(refusals)
+        unavailable.append(Unavailable(THERMAL_PRESSURE, _DRIVER, reason))
+    return tuple(sensors), tuple(unavailable)
 
 
 def _single(zones: Sequence[Zone]) -> list[Sensor]:
@@ -102,13 +102,13 @@ def _single(zones: Sequence[Zone]) -> list[Sensor]:
     ]
 
 
-def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str], list[Refusal]]:
+def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str], list[Unavailable]]:
     """The zones of the machine, why some of its zones can't be seen, and why there is no class at all."""
     try:
         paths = [path for path in entries(sysroot / "sys/class/thermal") if path.name.startswith("thermal_zone")]
     except SensorError as error:
         gone = isinstance(error, UnreadableError) and error.gone
-        return [], [] if gone else [str(error)], [Refusal(TEMPERATURE, _DRIVER, str(error), error.grant)]
+        return [], [] if gone else [str(error)], [Unavailable(TEMPERATURE, _DRIVER, str(error), error.grant)]
     zones: list[Zone] = []
     hidden: list[str] = []
     for path in paths:

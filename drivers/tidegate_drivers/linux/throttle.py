@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tidegate_drivers.linux.sysfs import UnreadableError, entries, read_int, read_text
 from tidegate_drivers.reading import Provenance, Unit
-from tidegate_drivers.sensor import Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 THROTTLE_COUNT = "throttle_count"
 
@@ -33,7 +33,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
         found = {"core": _of_cores(sysroot), "package": _of_packages(sysroot)}
     except SensorError as error:
         return Discovery(
-            _DRIVER, refusals=(Refusal(THROTTLE_COUNT, _DRIVER, str(error), error.grant),), again=again
+            _DRIVER, unavailable=(Unavailable(THROTTLE_COUNT, _DRIVER, str(error), error.grant),), again=again
         )
     sensors = tuple(
         Sensor(
@@ -45,7 +45,7 @@ def discover(sysroot: Path = Path("/")) -> Discovery:
     if sensors:
         return Discovery(_DRIVER, sensors, again=again)
     reason = "no processor counts its throttling here (only Intel's do)"
-    return Discovery(_DRIVER, refusals=(Refusal(THROTTLE_COUNT, _DRIVER, reason),), again=again)
+    return Discovery(_DRIVER, unavailable=(Unavailable(THROTTLE_COUNT, _DRIVER, reason),), again=again)
 
 
 def counters(sysroot: Path) -> list[Counter]:

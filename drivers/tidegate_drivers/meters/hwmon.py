@@ -8,7 +8,7 @@ from tidegate_drivers.linux.counter_power import CounterPower
 from tidegate_drivers.linux.hwmon import Channel, Chip, channels, chips, device_of, is_over_shunt
 from tidegate_drivers.meters.address import ChipMeter
 from tidegate_drivers.reading import POWER, Provenance, Unit
-from tidegate_drivers.sensor import Cost, Discovery, Refusal, Sensor, SensorError
+from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError, Unavailable
 
 _DRIVER = "meter"
 _MOST_W = 100_000.0
@@ -23,7 +23,7 @@ def discover(address: ChipMeter, sysroot: Path, counter: CounterPower | None = N
     try:
         read = _meter(address, sysroot, counter)
     except SensorError as error:
-        return Discovery(_DRIVER, refusals=(Refusal(POWER, source, str(error), error.grant),), again=again)
+        return Discovery(_DRIVER, unavailable=(Unavailable(POWER, source, str(error), error.grant),), again=again)
     sensor = Sensor(POWER, Unit.WATT, Provenance.MEASURED, source, partial(_positive, read), cost=Cost.DEVICE)
     return Discovery(_DRIVER, (sensor,), again=again)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tidegate_drivers.meters import file, hwmon, mqtt, nut
+from tidegate_drivers.meters import file, hwmon, nut
 from tidegate_drivers.meters.address import ChipMeter, FileMeter, UpsMeter, parse
 from tidegate_drivers.sensor import Discovery
 
@@ -23,6 +23,8 @@ def discover(named: str | None, sysroot: Path = Path("/")) -> Discovery:
         return hwmon.discover(address, sysroot)
     if isinstance(address, UpsMeter):
         return nut.discover(address)
+    from tidegate_drivers.meters import mqtt  # noqa: PLC0415 - paho is for those who have such a meter
+
     meter = mqtt.MqttMeter(address)
     meter.start()
     return Discovery(DRIVER, (meter.sensor(),), stop=meter.stop)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from tidegate_drivers.clocks import Clock
 from tidegate_drivers.meters import upsd
 from tidegate_drivers.meters.address import UpsMeter
 from tidegate_drivers.reading import (
@@ -21,7 +22,6 @@ from tidegate_drivers.reading import (
     Value,
 )
 from tidegate_drivers.sensor import Cost, Discovery, Sensor, SensorError
-from tidegate_drivers.take import Clock
 
 BATTERY_RUNTIME = "battery_runtime"
 UPS_LOAD = "ups_load"

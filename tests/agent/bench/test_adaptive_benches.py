@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from tidegate.calibration.adaptive import memory_cost
-from tidegate.calibration.adaptive_costs import NotMeasurable, energy_cost
-from tidegate.calibration.adaptive_knobs import Choice
-from tidegate.calibration.datasets import DataError
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.tracing import Tracer
 from tidegate.models.ladder import Precision
-from tidegate.models.zoo.catalog import ZOO
-from tidegate_bench.adaptive_study import AdaptiveStudy
-from tidegate_bench.adaptive_targets import target_rows
-from tidegate_bench.held_memory import HeldError, measure
-from tidegate_bench.own_images import load_own
-from tidegate_bench.zoo_on_digits import Samples, Trained, train_small
+from tidegate_bench.adaptive_activation.costs import NotMeasurable, energy_cost
+from tidegate_bench.adaptive_activation.held_memory import HeldError, measure
+from tidegate_bench.adaptive_activation.knobs import Choice
+from tidegate_bench.adaptive_activation.own_images import load_own
+from tidegate_bench.adaptive_activation.problem import memory_cost
+from tidegate_bench.adaptive_activation.study import AdaptiveStudy
+from tidegate_bench.adaptive_activation.targets import target_rows
+from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained, train_small
+from tidegate_bench.zoo.catalog import ZOO
 from tidegate_drivers.energy_meter import NoMeter, find_energy_meter
 
 

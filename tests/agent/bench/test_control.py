@@ -3,8 +3,8 @@
 import pytest
 
 from tidegate.paths import profiles_directory
-from tidegate_bench.control import compare, run
-from tidegate_bench.control_scenarios import SCRIPTED, fresh, of_file, reference_ladder, scripted
+from tidegate_bench.control.bench import compare, run
+from tidegate_bench.control.scenarios import SCRIPTED, fresh, of_file, reference_ladder, scripted
 
 LADDER = reference_ladder()
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import driver_cost, driver_scale
-from tidegate_bench.driver_scale import HEADING, ROOT, standings, table
+from tidegate_bench.drivers import cost, scale
+from tidegate_bench.drivers.scale import HEADING, ROOT, standings, table
 from tidegate_drivers.catalog import LINUX
 
 
 def test_documented_scale_is_what_the_drivers_show() -> None:
     documentation = (ROOT / "docs/drivers.md").read_text()
     shown = documentation[documentation.index(HEADING) :].strip()
-    assert shown == table(standings()), "print it anew: python -m tidegate_bench.driver_scale"
+    assert shown == table(standings()), "print it anew: python -m tidegate_bench.drivers.scale"
 
 
 def test_linux_drivers_are_silver_at_least_and_the_others_bronze() -> None:
@@ -32,10 +32,10 @@ def test_report_of_a_device_makes_gold_of_the_drivers_that_worked_there(
     worked, failed = {"readings": {"cpu": {"value": 3.0}}}, {"readings": {"power": {"value": None}}}
     report = {"drivers": {"cpu": worked, "rapl": failed}}
     (tmp_path / "docs/hardware/thinkpad.json").write_text(json.dumps(report))
-    monkeypatch.setattr(driver_scale, "ROOT", tmp_path)
+    monkeypatch.setattr(scale, "ROOT", tmp_path)
     assert {each.name for each in standings() if each.scale == "gold"} == {"cpu"}
 
 
 def test_cost_of_every_linux_driver_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_cost, "_ROUNDS", 1)
-    assert driver_cost.costs_us().keys() == {driver.name for driver in LINUX}
+    monkeypatch.setattr(cost, "_ROUNDS", 1)
+    assert cost.costs_us().keys() == {driver.name for driver in LINUX}

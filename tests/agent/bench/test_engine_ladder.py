@@ -1,7 +1,7 @@
 """The race of a ladder against fixed peers: who takes part, and by what it is judged."""
 
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
-from tidegate_bench.engine_ladder import Measured, entered, goals
+from tidegate_bench.engine.ladder_race import Measured, entered, goals
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 

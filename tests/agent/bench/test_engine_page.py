@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tidegate_bench.engine_page import BEGIN, END, with_figures
+from tidegate_bench.engine.page import BEGIN, END, with_figures
 from tidegate_bench.figures import Figures, Goal
 
 DOCUMENT = Figures(
@@ -31,4 +31,4 @@ def test_rows_of_one_kind_share_a_table_and_what_is_unknown_stays_empty() -> Non
 
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="has no"):
-        with_figures("no marks", {})
+        with_figures("no marks", json.loads(DOCUMENT.to_json()))

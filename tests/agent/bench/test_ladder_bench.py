@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tidegate.calibration.certification import failures_allowed
-from tidegate_bench.ladder import ALPHA, DELTA, Outcome, Trial, _better_everywhere, _choice, _within
+from tidegate.calibration.certify.certification import failures_allowed
+from tidegate_bench.ladder.bench import ALPHA, DELTA, Outcome, Trial, _better_everywhere, _choice, _within
 
 
 def outcome(flops: float, failures: int, skipped: float = 0.0) -> Outcome:

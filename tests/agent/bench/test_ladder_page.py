@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_bench.figures import Figures, Goal
-from tidegate_bench.ladder_page import SECTIONS, with_figures
+from tidegate_bench.ladder.page import SECTIONS, with_figures
 
 PAGE = Path(__file__).parents[3] / "docs" / "ladder.md"
 

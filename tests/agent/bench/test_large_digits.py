@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from tidegate_bench.calibration import PIXEL_SCALE
-from tidegate_bench.large_digits import Stage, large_digits, trained_resnet18
+from tidegate_bench.ladder.calibration import PIXEL_SCALE
+from tidegate_bench.ladder.large_digits import Stage, large_digits, trained_resnet18
 
 SIDE = 32
 

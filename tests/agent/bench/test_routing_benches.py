@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from tidegate.calibration.datasets import DataError
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.ladder import Activity
-from tidegate_bench import routing_classification, routing_synthetic
-from tidegate_bench.labelled_images import load_images
-from tidegate_bench.routing_metrics import measure, skip_ratio, summary
-from tidegate_bench.routing_net import PlainBlock, routing_net
-from tidegate_bench.routing_output import PlotError, write_plot
-from tidegate_bench.routing_scores import block_scores, quantile
+from tidegate_bench.routing import classification, synthetic
+from tidegate_bench.routing.labelled_images import load_images
+from tidegate_bench.routing.metrics import measure, skip_ratio, summary
+from tidegate_bench.routing.net import PlainBlock, routing_net
+from tidegate_bench.routing.output import PlotError, write_plot
+from tidegate_bench.routing.scores import block_scores, quantile
 
 
 def test_the_papers_count_is_of_blocks_that_it_computes() -> None:
@@ -68,8 +68,8 @@ def test_thresholds_leave_out_what_is_no_number() -> None:
 
 
 def test_synthetic_writes_what_it_prints(tmp_path: Path) -> None:
-    options = routing_synthetic.Options(samples=200, dim=16, layers=2, runs=1, output=tmp_path / "out.csv")
-    figures = routing_synthetic.run(options)
+    options = synthetic.Options(samples=200, dim=16, layers=2, runs=1, output=tmp_path / "out.csv")
+    figures = synthetic.run(options)
     with (tmp_path / "out.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(figures.rows)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
@@ -79,8 +79,8 @@ def test_synthetic_writes_what_it_prints(tmp_path: Path) -> None:
 
 
 def test_classification_compares_each_network_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing_classification, "MAX_TRAINING_STEPS", 60)
-    figures = routing_classification.run(routing_classification.Options(dim=32, layers=2, runs=1), lambda _: None)
+    monkeypatch.setattr(classification, "MAX_TRAINING_STEPS", 60)
+    figures = classification.run(classification.Options(dim=32, layers=2, runs=1), lambda _: None)
     full = {row["network"]: row for row in figures.rows if row["rule"] == "full"}
     assert len(full) == 3
     assert all(row["newly_wrong"] == 0 and row["skip_ratio"] == 0 for row in full.values())

@@ -10,9 +10,9 @@ import torch
 
 import tidegate
 from tidegate import child
-from tidegate.calibration.bundle_build import BuildError, load_model
+from tidegate.calibration.assemble.model_bundle import BuildError, load_model
+from tidegate.calibration.certify.risk import RiskError, risk_of
 from tidegate.calibration.progress import silent
-from tidegate.calibration.risk import RiskError, risk_of
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.models.discovery import discover
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.build import export_network
+from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter

@@ -7,17 +7,17 @@ import pytest
 import torch
 from random_networks import difference, point
 
-from tidegate.calibration.build import export_network
+from tidegate.calibration.assemble.digits_bundle import export_network
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.fusion import Call, fuse
 from tidegate.engines.packed.engine import PackedEngine
 from tidegate.engines.packed.probe import probe
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.zoo.catalog import ZOO
-from tidegate.models.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6, vit_small
-from tidegate.models.zoo.folding import inference_segments
-from tidegate.models.zoo.segmented import Segmented
+from tidegate_bench.zoo.catalog import ZOO
+from tidegate_bench.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6, vit_small
+from tidegate_bench.zoo.folding import inference_segments
+from tidegate_bench.zoo.segmented import Segmented
 
 OFFER = probe()
 EXACT = 1e-4

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import CALLS, IMAGE, Draw, Drawn, X, network_around, operator_networks
 
-from tidegate.calibration.hosts import hosts_for
+from tidegate.calibration.target_engine import hosts_for
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Answer, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.build import export_network
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.tracing import Tracer

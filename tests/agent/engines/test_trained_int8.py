@@ -9,8 +9,8 @@ import torch
 from random_networks import point
 from torch import Tensor, nn
 
-from tidegate.calibration.digits.data import SCALE, load_split
-from tidegate.calibration.digits.training import fit
+from tidegate.calibration.data.digits.data import SCALE, load_split
+from tidegate.calibration.data.digits.training import fit
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine
 from tidegate.engines.onnx.engine import OnnxEngine

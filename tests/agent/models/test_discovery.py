@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.digits.net import DigitsNet
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.data.digits.net import DigitsNet
+from tidegate.calibration.knob_settings import Setting
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import DiscoveryError, discover
 from tidegate.models.export import ExportError
-from tidegate_bench.ladder_nets import InvertedResidual, SmallMobileNet, SmallTransformer
+from tidegate_bench.ladder.nets import InvertedResidual, SmallMobileNet, SmallTransformer
 
 
 class PreActivation(nn.Module):

@@ -17,8 +17,8 @@ from user_models import (
 )
 
 from tidegate.calibration.candidate import candidate
-from tidegate.calibration.hosts import hosts_for
-from tidegate.calibration.setting import Setting
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.target_engine import hosts_for
 from tidegate.engines.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.export import ExportError, export_module

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegate.calibration.certification import binomial_cdf
-from tidegate.calibration.digits.data import load_split
-from tidegate.calibration.plan import ALPHAS, DELTA
+from tidegate.calibration.assemble.plan import ALPHAS, DELTA
+from tidegate.calibration.certify.certification import binomial_cdf
+from tidegate.calibration.data.digits.data import load_split
 from tidegate.engines.bundle_check import verify
 from tidegate.engines.catalog import open_engine
 from tidegate.engines.engine import Engine
@@ -136,7 +136,7 @@ def test_certified_risk_loosens_and_cost_falls_down_the_ladder(bundle: Bundle) -
     [
         "tidegate.models.bundle",
         "tidegate.models.ladder_file",
-        "tidegate.calibration.certification",
+        "tidegate.calibration.certify.certification",
         "tidegate.engines.bundle_check",
     ],
 )

@@ -14,9 +14,9 @@ from tidegate.supervisor.control import Control
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.inputs import Inputs
 from tidegate.telemetry.inputs import InputMessage
-from tidegate_bench import device_tree
-from tidegate_drivers.catalog import discover_all
+from tidegate_drivers.catalog import discover
 from tidegate_drivers.sampler import Sampler
+from tidegate_drivers.testing import device_tree
 
 BOUND_S = 20.0
 WHEN = {
@@ -46,7 +46,7 @@ class Worker:
 @pytest.fixture
 def sampler(tmp_path):
     device_tree.write(device_tree.load("laptop"), tmp_path)
-    sampler = Sampler(discover_all(tmp_path))
+    sampler = Sampler(discover(tmp_path))
     sampler.start()
     yield sampler
     sampler.stop()

@@ -26,7 +26,8 @@ from tidegate.policy.policy import (
     Side,
     Threshold,
 )
-from tidegate.policy.turns import KEPT_S, Keep, Turns
+from tidegate.policy.turn import Keep, Turns
+from tidegate.policy.turns import KEPT_S
 
 P95_MS = (72.0, 49.0, 28.0, 20.0, 14.0)
 RUNGS = Ladder(  # full, a, b, c, d

@@ -3,7 +3,7 @@
 import pytest
 
 from tidegate_drivers.apple.counters import ChipMeter
-from tidegate_drivers.energy import Moment
+from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.sensor import SensorError
 
 
@@ -21,7 +21,7 @@ def test_counters_that_move_in_batches_give_even_power() -> None:
         cpu, now = next(steps)
         return Counted(cpu)
 
-    meter = ChipMeter(counted, lambda: Moment(now, now))
+    meter = ChipMeter(counted, lambda: Clocks(now, now))
     powers = []
     for _ in range(5):
         try:

@@ -84,8 +84,8 @@ def read(case: Path) -> tuple[dict[str, Value], dict[str, str]]:
                 values.setdefault(name, reading.value)
             else:
                 reasons[name] = reasons.get(name, "") + reading.reason
-        for refusal in report.refusals:
-            reasons[refusal.name] = reasons.get(refusal.name, "") + refusal.reason
+        for missing in report.unavailable:
+            reasons[missing.name] = reasons.get(missing.name, "") + missing.reason
     return values, reasons
 
 

@@ -77,6 +77,6 @@ def test_child_that_ends_says_so_and_is_not_started_in_a_loop() -> None:
 
 @pytest.mark.skipif(sys.platform == "darwin" and os.geteuid() == 0, reason="would really start it")
 def test_without_the_tool_or_root_it_is_refused() -> None:
-    (refusal,) = discover().refusals
-    assert refusal.name == "power"
-    assert refusal.reason
+    (missing,) = discover().unavailable
+    assert missing.name == "power"
+    assert missing.reason

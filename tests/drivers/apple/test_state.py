@@ -7,8 +7,8 @@ from test_formats import battery
 
 from tidegate_drivers.apple.load_meter import LoadMeter
 from tidegate_drivers.apple.state import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import UNITS
-from tidegate_drivers.take import take
 from tidegate_drivers.wake import Wake
 
 PMSET = b"Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t42%; discharging; 1:00 remaining\n"
@@ -44,7 +44,7 @@ class Mac:
 
 
 def read(mac: Mac) -> dict[str, float | str | None]:
-    return {sensor.name: take(sensor).value for sensor in discover(mac).sensors}
+    return {sensor.name: read_sensor(sensor).value for sensor in discover(mac).sensors}
 
 
 def test_laptop_on_battery() -> None:
@@ -63,7 +63,7 @@ def test_laptop_on_battery() -> None:
 def test_draw_is_unknown_on_external_power_and_not_refused() -> None:
     found = {sensor.name: sensor for sensor in discover(Mac(battery(ExternalConnected=True))).sensors}
     assert found["power_source"].read() == "external"
-    assert "on external power" in take(found["power"]).reason
+    assert "on external power" in read_sensor(found["power"]).reason
 
 
 def test_pmset_stands_in_for_the_registry() -> None:
@@ -80,7 +80,7 @@ def test_process_info_stands_in_for_the_key() -> None:
 
 def test_desktop_refuses_what_it_has_not() -> None:
     found = discover(Mac(ioreg=b"", pmset=b"Now drawing from 'AC Power'\n"))
-    refused = {refusal.name: refusal.reason for refusal in found.refusals}
+    refused = {missing.name: missing.reason for missing in found.unavailable}
     assert refused["battery"] == "this Mac has no battery"
     assert {sensor.name: sensor.read() for sensor in found.sensors}["power_source"] == "external"
     assert {"cpu", "memory_available"} == UNITS.keys() - refused.keys() - {each.name for each in found.sensors}
@@ -89,7 +89,7 @@ def test_desktop_refuses_what_it_has_not() -> None:
 def test_nothing_answers() -> None:
     found = discover(Mac(ioreg=None, pmset=None, pressure=9))
     assert {sensor.name for sensor in found.sensors} == {"low_power_mode", "memory_level"}
-    assert all(refusal.reason for refusal in found.refusals)
+    assert all(missing.reason for missing in found.unavailable)
 
 
 def test_load_is_the_mean_of_all_samples_since_the_last_renewal() -> None:
@@ -107,5 +107,5 @@ def test_load_is_the_mean_of_all_samples_since_the_last_renewal() -> None:
         told(5000, 60_000, 15),
     ):
         sensors = {sensor.name: sensor for sensor in discover(mac, load).sensors}
-        powers.append((take(sensors["power"]).value, take(sensors["power/system"]).value))
+        powers.append((read_sensor(sensors["power"]).value, read_sensor(sensors["power/system"]).value))
     assert powers == [(9.0, 9.0), (6.0, 6.0), (6.0, 6.0), (5.0, 5.0), (4.0, 4.0)]

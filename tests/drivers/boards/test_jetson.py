@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.boards.jetson import discover
 from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.testing import device_tree
 
 WriteTree = Callable[[str], Path]
 
@@ -64,8 +64,8 @@ def test_modules_input_goes_before_the_carriers(write_tree: WriteTree) -> None:
 
 def test_chip_that_can_not_be_told_refuses_the_sum(orin: Path, write_tree: WriteTree) -> None:
     write_tree(f"{HWMON}/hwmon4/name: a\\nb")
-    (refusal,) = discover(orin).refusals
-    assert refusal.name == "power"
+    (missing,) = discover(orin).unavailable
+    assert missing.name == "power"
 
 
 def test_chip_that_can_not_be_told_does_not_matter_beside_the_input(write_tree: WriteTree) -> None:
@@ -91,7 +91,7 @@ def test_rails_without_a_device_tree_are_known_by_name(write_tree: WriteTree) ->
     """
     assert power(write_tree(tree)) == 5.0
     found = discover(write_tree(f"{HWMON}/hwmon0/in1_label: solar"))
-    assert (found.sensors, found.refusals) == ((), ())
+    assert (found.sensors, found.unavailable) == ((), ())
 
 
 def test_chips_below_their_driver_alone_are_found(write_tree: WriteTree) -> None:
@@ -125,9 +125,9 @@ def test_idle_rail_may_read_a_little_below_zero_and_no_more(orin: Path, write_tr
 
 def test_other_boards_are_left_alone(write_tree: WriteTree) -> None:
     found = discover(write_tree("proc/device-tree/compatible: raspberrypi,4-model-b"))
-    assert (found.sensors, found.refusals) == ((), ())
+    assert (found.sensors, found.unavailable) == ((), ())
 
 
 def test_board_without_a_meter_says_so(write_tree: WriteTree) -> None:
-    (refusal,) = discover(write_tree("proc/device-tree/compatible: nvidia,tegra194")).refusals
-    assert "no INA3221" in refusal.reason
+    (missing,) = discover(write_tree("proc/device-tree/compatible: nvidia,tegra194")).unavailable
+    assert "no INA3221" in missing.reason

@@ -10,8 +10,8 @@ import pytest
 from tidegate_drivers.boards import pmic, vcio
 from tidegate_drivers.boards.raspberry_pi import discover
 from tidegate_drivers.boards.throttled import Throttled
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance
-from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 
@@ -78,24 +78,24 @@ def test_pi_4_has_no_power_chip_and_a_closed_mailbox_says_what_to_do(write_tree:
     found = discover(root, pi_4)
     assert {sensor.name for sensor in found.sensors} >= {"thermal_pressure", "throttled", "under_voltage"}
     assert "power" not in {sensor.name for sensor in found.sensors}
-    assert "Command not registered" in {refusal.name: refusal.reason for refusal in found.refusals}["power"]
+    assert "Command not registered" in {missing.name: missing.reason for missing in found.unavailable}["power"]
 
     def closed(_command: str) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     found = discover(root, closed)
-    assert all("video" in refusal.grant for refusal in found.refusals if refusal.source.endswith("firmware"))
+    assert all("video" in missing.grant for missing in found.unavailable if missing.source.endswith("firmware"))
 
 
 def test_mailbox_that_fails_later_is_unavailable(write_tree: WriteTree) -> None:
     answers = {"get_throttled": "throttled=0x0", "pmic_read_adc": ADC}
     sensors = {sensor.name: sensor for sensor in discover(write_tree(PI_5), answers.__getitem__).sensors}
     answers["get_throttled"] = "throttled=0x8"
-    assert take(sensors["thermal_pressure"]).value == "serious"
+    assert read_sensor(sensors["thermal_pressure"]).value == "serious"
     answers["get_throttled"] = "garbage"
-    assert "not a throttled word" in take(sensors["thermal_pressure"]).reason
-    assert take(sensors["throttled/since_start"]).value == "yes"  # what was seen stays so
-    assert "not a throttled word" in take(sensors["under_voltage/since_start"]).reason
+    assert "not a throttled word" in read_sensor(sensors["thermal_pressure"]).reason
+    assert read_sensor(sensors["throttled/since_start"]).value == "yes"  # what was seen stays so
+    assert "not a throttled word" in read_sensor(sensors["under_voltage/since_start"]).reason
 
 
 def test_what_was_ever_so_since_the_start_is_remembered_without_touching_the_firmware(

@@ -33,13 +33,13 @@ def test_nonsense_is_no_load(write_tree: WriteTree, text: str) -> None:
 
 def test_power_is_refused_and_other_boards_left_alone(write_tree: WriteTree) -> None:
     root = write_tree("sys/firmware/devicetree/base/compatible: radxa,rock-5b\\nrockchip,rk3588")
-    assert {refusal.name for refusal in discover(root).refusals} == {"power", "npu"}
+    assert {missing.name for missing in discover(root).unavailable} == {"power", "npu"}
     found = discover(write_tree("sys/firmware/devicetree/base/compatible: radxa,rockpi4b\\nrockchip,rk3399"))
-    assert (found.sensors, found.refusals) == ((), ())
+    assert (found.sensors, found.unavailable) == ((), ())
 
 
 def test_chips_with_the_same_npu_driver_are_read(write_tree: WriteTree) -> None:
     root = write_tree("sys/firmware/devicetree/base/compatible: armsom,sige5\\nrockchip,rk3576")
-    assert (discover(root).sensors, discover(root).refusals) == ((), ())
+    assert (discover(root).sensors, discover(root).unavailable) == ((), ())
     (sensor,) = discover(write_tree(f"{LOAD}: NPU load:  Core0: 12%, Core1:  4%,")).sensors
     assert sensor.read() == 8.0

@@ -8,9 +8,9 @@ import pytest
 from tidegate_drivers.linux.accelerators import discover
 from tidegate_drivers.linux.busy_share import BusyShare
 from tidegate_drivers.linux.graphics import throttled_sources
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance, Value
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import take
 from tidegate_drivers.throttling import discover as discover_throttling
 
 WriteTree = Callable[[str], Path]
@@ -20,18 +20,18 @@ GT = f"{CARD}/gt/gt0"
 
 
 def read(root: Path) -> dict[str, Value | None]:
-    return {sensor.name: take(sensor).value for sensor in discover(root).sensors}
+    return {sensor.name: read_sensor(sensor).value for sensor in discover(root).sensors}
 
 
 def why(root: Path) -> dict[str, str]:
     found = discover(root)
-    reasons = {refusal.name: refusal.reason for refusal in found.refusals}
-    return reasons | {sensor.name: take(sensor).reason for sensor in found.sensors}
+    reasons = {missing.name: missing.reason for missing in found.unavailable}
+    return reasons | {sensor.name: read_sensor(sensor).reason for sensor in found.sensors}
 
 
 def test_machine_without_any_says_nothing(write_tree: WriteTree) -> None:
     found = discover(write_tree("proc/stat: cpu 1"))
-    assert found.sensors == found.refusals == ()
+    assert found.sensors == found.unavailable == ()
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_unit_whose_clock_stands_is_not_asked_what_holds_it_back(write_tree: Wri
     root = write_tree(f"{GT}/rps_act_freq_mhz: 0\n{GT}/throttle_reason_status: maybe")
     assert read(root)["throttle_reason/card1/gt0"] == "none"
     (sensor,) = discover_throttling(root).sensors
-    assert take(sensor).value == "no"
+    assert read_sensor(sensor).value == "no"
     write_tree(f"{GT}/rps_act_freq_mhz: 700")
-    assert "maybe" in take(sensor).reason
+    assert "maybe" in read_sensor(sensor).reason
 
 
 def test_load_is_the_time_awake_and_the_time_at_work(write_tree: WriteTree) -> None:
@@ -119,14 +119,14 @@ def test_load_is_the_time_awake_and_the_time_at_work(write_tree: WriteTree) -> N
         str(root / idle): BusyShare(counts_idle=True, clock=lambda: clock[0]),
     }
     sensors = {sensor.name: sensor for sensor in discover(root, shares).sensors}
-    assert "no second one" in take(sensors["npu/accel0"]).reason
-    assert take(sensors["gpu/card1/gt0"]).value is None
+    assert "no second one" in read_sensor(sensors["npu/accel0"]).reason
+    assert read_sensor(sensors["gpu/card1/gt0"]).value is None
     clock[0] = 20.0
     write_tree(f"{busy}: 3500000\n{idle}: 9000")
     # Looking for devices anew must not forget the first look.
     sensors = {sensor.name: sensor for sensor in discover(root, shares).sensors}
-    assert take(sensors["npu/accel0"]).value == pytest.approx(25.0)
-    assert take(sensors["gpu/card1/gt0"]).value == pytest.approx(60.0)
+    assert read_sensor(sensors["npu/accel0"]).value == pytest.approx(25.0)
+    assert read_sensor(sensors["gpu/card1/gt0"]).value == pytest.approx(60.0)
     assert sensors["gpu/card1/gt0"].provenance is Provenance.ESTIMATED
 
 
@@ -174,7 +174,7 @@ def test_throttle_reasons(write_tree: WriteTree, driver: str, reasons: str, thro
     lines = [f"{base}{before}{line}" for line in reasons.splitlines()]
     root = write_tree("\n".join(lines).replace("/reason_status", "/status"))
     (sensor,) = discover_throttling(root).sensors
-    assert take(sensor).value == throttled
+    assert read_sensor(sensor).value == throttled
     (unit,) = throttled_sources(root)[0]
     assert read(root) == {f"throttle_reason/{unit.name}": named}
 
@@ -182,4 +182,4 @@ def test_throttle_reasons(write_tree: WriteTree, driver: str, reasons: str, thro
 def test_reason_that_can_not_be_read_is_no_denial(write_tree: WriteTree) -> None:
     root = write_tree(f"{GT}/throttle_reason_status: maybe")
     (sensor,) = discover_throttling(root).sensors
-    assert "maybe" in take(sensor).reason
+    assert "maybe" in read_sensor(sensor).reason

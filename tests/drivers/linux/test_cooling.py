@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tidegate_drivers.linux.cooling import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance
-from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 
@@ -21,7 +21,7 @@ DEVICE = "sys/class/thermal/cooling_device0"
 def test_state(write_tree: WriteTree, state: str, most: str, percent: float | None) -> None:
     root = write_tree(f"{DEVICE}/type: pwm-fan\n{DEVICE}/cur_state: {state}\n{DEVICE}/max_state: {most}")
     (sensor,) = discover(root).sensors
-    assert (sensor.name, take(sensor).value) == ("cooling/pwm-fan", percent)
+    assert (sensor.name, read_sensor(sensor).value) == ("cooling/pwm-fan", percent)
 
 
 def test_device_without_a_readable_type_makes_the_others_partial(write_tree: WriteTree) -> None:
@@ -29,7 +29,7 @@ def test_device_without_a_readable_type_makes_the_others_partial(write_tree: Wri
     write_tree("sys/class/thermal/cooling_device1/type: a\\nb")
     found = discover(root)
     assert found.sensors[0].provenance is Provenance.MEASURED_PARTIAL
-    assert found.refusals[0].name == "cooling/cooling_device1"
+    assert found.unavailable[0].name == "cooling/cooling_device1"
 
 
 def test_processor_without_throttling_states_is_no_cooling_device(write_tree: WriteTree) -> None:

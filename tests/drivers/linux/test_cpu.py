@@ -41,7 +41,7 @@ def test_counters_that_give_no_share(write_tree: WriteTree, second: str) -> None
 def test_other_text_is_refused(write_tree: WriteTree, text: str) -> None:
     found = discover(write_tree(f"proc/stat: {text}"))
     assert found.sensors == ()
-    assert found.refusals[0].name == "cpu"
+    assert found.unavailable[0].name == "cpu"
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="/proc/stat is Linux's")

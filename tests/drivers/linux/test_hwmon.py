@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_drivers.energy import Moment
+from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.counter_power import CounterPower
 from tidegate_drivers.linux.hwmon import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Reading, Value
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import take
 
 WriteTree = Callable[[str], Path]
 
@@ -18,7 +18,7 @@ CHIP = "sys/class/hwmon/hwmon3"
 
 
 def values(root: Path) -> dict[str, Value | None]:
-    return {sensor.name: take(sensor).value for sensor in discover(root).sensors}
+    return {sensor.name: read_sensor(sensor).value for sensor in discover(root).sensors}
 
 
 def test_units_and_labels(write_tree: WriteTree) -> None:
@@ -93,7 +93,7 @@ def test_two_meters_of_the_machine_are_no_total(write_tree: WriteTree) -> None:
     tree = "\n".join(f"{chip}/name: power_meter\n{chip}/power1_average: 213000000" for chip in (CHIP, other))
     found = discover(write_tree(tree))
     assert "power" not in {sensor.name for sensor in found.sensors}
-    assert [refusal.name for refusal in found.refusals] == ["power"]
+    assert [missing.name for missing in found.unavailable] == ["power"]
 
 
 def test_total_of_a_macs_controller_is_the_machines_power(write_tree: WriteTree) -> None:
@@ -124,7 +124,7 @@ def test_channel_without_a_name_costs_only_itself(write_tree: WriteTree) -> None
         """
     )
     assert values(root) == {"fan/cros_ec/fan1": 1200.0}
-    assert "temp1_label" in discover(root).refusals[0].reason
+    assert "temp1_label" in discover(root).unavailable[0].reason
 
 
 def test_tctl_is_left_out_when_another_may_be_tdie(write_tree: WriteTree) -> None:
@@ -170,10 +170,10 @@ def test_energy_counters_and_the_power_of_their_rise(write_tree: WriteTree) -> N
         """
     )
     now = [0.0]
-    counters = {f"{root / GPU}/energy1": CounterPower(lambda: Moment(now[0], now[0]))}
+    counters = {f"{root / GPU}/energy1": CounterPower(lambda: Clocks(now[0], now[0]))}
 
     def read() -> dict[str, Reading]:
-        return {sensor.name: take(sensor) for sensor in discover(root, counters).sensors}
+        return {sensor.name: read_sensor(sensor) for sensor in discover(root, counters).sensors}
 
     assert read()["energy_counter/i915/energy1"].value == 5.0
     now[0] = 4.0
@@ -200,7 +200,7 @@ def test_counter_beside_a_meter_and_one_that_counts_nothing(write_tree: WriteTre
         sys/class/hwmon/hwmon8/energy2_input: 0
         """
     )
-    readings = {sensor.name: take(sensor) for sensor in discover(root).sensors}
+    readings = {sensor.name: read_sensor(sensor) for sensor in discover(root).sensors}
     assert {name: reading.value for name, reading in readings.items()} == {
         "power/ina228/power1": pytest.approx(3.1),
         "energy_counter/ina228/energy1": 5.0,
@@ -213,7 +213,7 @@ def test_counter_beside_a_meter_and_one_that_counts_nothing(write_tree: WriteTre
 def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree, status: str, joules: float | None) -> None:
     root = write_tree(f"{GPU}/name: xe\n{GPU}/energy1_input: 5000000\n{GPU}/device/power/runtime_status: {status}")
     sensors = {sensor.name: sensor for sensor in discover(root).sensors}
-    reading = take(sensors["energy_counter/xe/energy1"])
+    reading = read_sensor(sensors["energy_counter/xe/energy1"])
     assert reading.value == joules
     assert joules is not None or "isn't woken" in reading.reason
     assert {sensor.interval_s for sensor in sensors.values()} == {30.0}

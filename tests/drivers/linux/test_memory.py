@@ -52,9 +52,9 @@ def test_psi_that_says_no_such_thing(write_tree: WriteTree, psi: str) -> None:
 
 def test_psi_switched_off_is_refused_with_what_to_do(write_tree: WriteTree) -> None:
     root = write_tree("proc/meminfo: MemTotal: 4000 kB\\nMemAvailable: 1000 kB")
-    (refusal,) = discover(root).refusals
-    assert refusal.name == "memory_pressure"
-    assert "psi=1" in refusal.grant
+    (missing,) = discover(root).unavailable
+    assert missing.name == "memory_pressure"
+    assert "psi=1" in missing.grant
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="/proc/meminfo is Linux's")
@@ -72,13 +72,13 @@ def test_denied_file_is_refused_with_the_command_that_grants_it(write_tree: Writ
     if am_root:
         os.seteuid(65534)
     try:
-        refusals = discover(root).refusals
+        unavailable = discover(root).unavailable
     finally:
         if am_root:
             os.seteuid(0)
         (root / "proc").chmod(0o755)
-    assert {refusal.name: refusal.grant for refusal in refusals} == {
+    assert {missing.name: missing.grant for missing in unavailable} == {
         "memory_available": f"sudo chmod a+r {root}/proc/meminfo",
         "memory_pressure": f"sudo chmod a+r {root}/proc/pressure/memory",
     }
-    assert all("may not be read by this user (EACCES)" in refusal.reason for refusal in refusals)
+    assert all("may not be read by this user (EACCES)" in missing.reason for missing in unavailable)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
 from tidegate_drivers.catalog import LINUX
-from tidegate_drivers.take import take
+from tidegate_drivers.read_sensor import read_sensor
+from tidegate_drivers.testing import device_tree
 
 CLASS_FILE = re.compile(r"sys/class/([^/]+)/([^/]+)/([^/]+)")
 # The others read what is no device of a class (CPUs, /proc), where umockdev shows the real machine.
@@ -23,8 +23,8 @@ READ = f"""
 import json
 from pathlib import Path
 from tidegate_drivers.catalog import LINUX
-from tidegate_drivers.take import take
-print(json.dumps({{sensor.name: take(sensor).value for driver in LINUX if driver.name in {DRIVERS}
+from tidegate_drivers.read_sensor import read_sensor
+print(json.dumps({{sensor.name: read_sensor(sensor).value for driver in LINUX if driver.name in {DRIVERS}
                    for sensor in driver.discover(Path("/")).sensors}}))
 """
 
@@ -54,7 +54,7 @@ def test_board_on_true_paths_reads_as_under_a_root(name: str, tmp_path: Path) ->
     root = tmp_path / "root"
     device_tree.write(tree, root)
     under_root = {
-        sensor.name: take(sensor).value
+        sensor.name: read_sensor(sensor).value
         for driver in LINUX
         if driver.name in DRIVERS
         for sensor in driver.discover(root).sensors

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_drivers.linux.platform_profile import discover
-from tidegate_drivers.take import take
+from tidegate_drivers.read_sensor import read_sensor
 
 WriteTree = Callable[[str], Path]
 
@@ -17,14 +17,14 @@ CHOICES = f"{DIRECTORY}/platform_profile_choices: low-power balanced performance
 @pytest.mark.parametrize("profile", ["low-power", "custom"])
 def test_profile(write_tree: WriteTree, profile: str) -> None:
     (sensor,) = discover(write_tree(CHOICES + f"{DIRECTORY}/platform_profile: {profile}")).sensors
-    assert take(sensor).value == profile
+    assert read_sensor(sensor).value == profile
 
 
 @pytest.mark.parametrize("profile", ["turbo", "", "low-power balanced"])
 def test_word_that_is_not_offered_is_refused(write_tree: WriteTree, profile: str) -> None:
-    (refusal,) = discover(write_tree(CHOICES + f"{DIRECTORY}/platform_profile: {profile}")).refusals
-    assert "none of the choices" in refusal.reason
+    (missing,) = discover(write_tree(CHOICES + f"{DIRECTORY}/platform_profile: {profile}")).unavailable
+    assert "none of the choices" in missing.reason
 
 
 def test_firmware_without_profiles(write_tree: WriteTree) -> None:
-    assert "offers no profiles" in discover(write_tree(f"{DIRECTORY}/")).refusals[0].reason
+    assert "offers no profiles" in discover(write_tree(f"{DIRECTORY}/")).unavailable[0].reason

@@ -57,7 +57,7 @@ def test_laptop_on_battery(write_tree: WriteTree) -> None:
     assert read(root, "power_source") == "battery"
     assert read(root, "power") == pytest.approx(9.8)
     assert read(root, "power/BAT0") == pytest.approx(9.8)
-    assert discover(root).refusals == ()
+    assert discover(root).unavailable == ()
 
 
 def test_a_mouse_is_not_the_machine(write_tree: WriteTree) -> None:
@@ -69,8 +69,8 @@ def test_a_mouse_is_not_the_machine(write_tree: WriteTree) -> None:
 def test_only_a_mouse_is_refused_by_name(write_tree: WriteTree) -> None:
     found = discover(write_tree(MOUSE))
     assert found.sensors == ()
-    assert {refusal.name for refusal in found.refusals} == {"battery", "power_source", "power"}
-    assert "hidpp_battery_0 (Battery of a peripheral, by its scope or name)" in found.refusals[0].reason
+    assert {missing.name for missing in found.unavailable} == {"battery", "power_source", "power"}
+    assert "hidpp_battery_0 (Battery of a peripheral, by its scope or name)" in found.unavailable[0].reason
 
 
 def test_several_batteries_are_summed_by_energy(write_tree: WriteTree) -> None:
@@ -258,7 +258,7 @@ def test_charger_without_battery(write_tree: WriteTree) -> None:
     found = discover(write_tree(f"{CLASS}/AC/type: Mains\n    {CLASS}/AC/online: 1"))
     assert [sensor.name for sensor in found.sensors] == ["power_source"]
     assert found.sensors[0].read() == "external"
-    assert {refusal.name for refusal in found.refusals} == {"battery", "power"}
+    assert {missing.name for missing in found.unavailable} == {"battery", "power"}
 
 
 @pytest.mark.parametrize("capacity", ["-1", "101", "255", "abc"])
@@ -293,9 +293,9 @@ def test_battery_temperature_is_in_tenths(write_tree: WriteTree) -> None:
 
 def test_no_class_directory_and_an_empty_one(write_tree: WriteTree) -> None:
     root = write_tree("sys/")
-    assert "is not there" in discover(root).refusals[0].reason
+    assert "is not there" in discover(root).unavailable[0].reason
     write_tree(f"{CLASS}/")
-    assert "knows no battery" in discover(root).refusals[0].reason
+    assert "knows no battery" in discover(root).unavailable[0].reason
 
 
 def test_ups_carries_a_machine_without_a_battery_of_its_own(write_tree: WriteTree) -> None:
@@ -308,7 +308,9 @@ def test_ups_carries_a_machine_without_a_battery_of_its_own(write_tree: WriteTre
         """
     )
     assert (read(root, "battery"), read(root, "power_source")) == (71.0, "battery")
-    assert "carries other devices" in next(each.reason for each in discover(root).refusals if each.name == "power")
+    assert "carries other devices" in next(
+        each.reason for each in discover(root).unavailable if each.name == "power"
+    )
     write_tree(f"{CLASS}/ups/status: Full\n    {CLASS}/ups/capacity: 100")
     assert (read(root, "battery"), read(root, "power_source")) == (100.0, "external")
 
@@ -390,7 +392,7 @@ def test_dummy_is_no_battery(write_tree: WriteTree, name: str) -> None:
     """
     found = discover(write_tree(dummies))
     assert found.sensors == ()
-    assert f"{name} (Battery, a dummy" in found.refusals[0].reason
+    assert f"{name} (Battery, a dummy" in found.unavailable[0].reason
     root = write_tree(LAPTOP_ON_BATTERY)
     assert (read(root, "battery"), read(root, "power_source")) == (41.0, "battery")
 

@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_drivers.energy import Moment
+from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.rapl import discover
 from tidegate_drivers.linux.rapl_meter import Books, Meter
 from tidegate_drivers.linux.rapl_zones import Domain, domains, total_of
 from tidegate_drivers.reading import Provenance
 from tidegate_drivers.sensor import SensorError
+from tidegate_drivers.testing import device_tree
 
 WriteTree = Callable[[str], Path]
 
@@ -33,8 +33,8 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
 
-    def __call__(self) -> Moment:
-        return Moment(self.now, self.now)
+    def __call__(self) -> Clocks:
+        return Clocks(self.now, self.now)
 
 
 def test_power_is_the_rise_of_the_counter_over_its_wrap(write_tree: WriteTree) -> None:
@@ -117,7 +117,7 @@ def test_denied_counter_comes_with_the_rule_that_grants_it() -> None:
             if am_root:
                 os.seteuid(0)
     assert not found.sensors
-    refused = {refusal.name: refusal for refusal in found.refusals}
+    refused = {missing.name: missing for missing in found.unavailable}
     assert "energy_uj may not be read by this user (EACCES)" in refused["power"].reason
     assert "udev" in refused["power"].grant
 
@@ -173,7 +173,7 @@ def test_platform_that_counts_less_than_its_packages_is_given_up(write_tree: Wri
     assert (sensors["power"].source, sensors["power"].read()) == ("rapl/package-0", pytest.approx(15.0))
     assert sensors["energy"].read() == pytest.approx(30.0)
     assert "power/psys" not in sensors
-    assert "counts less than the packages" in found.refusals[0].reason
+    assert "counts less than the packages" in found.unavailable[0].reason
 
 
 class TimedBooks(Books):

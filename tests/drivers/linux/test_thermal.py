@@ -122,13 +122,13 @@ def test_pressure_is_refused_where_no_trip_says_when_throttling_begins(
     write_tree: WriteTree, switched_off: str
 ) -> None:
     found = discover(write_tree(BOARD + f"{CLASS}/thermal_zone0/trip_point_1_temp: {switched_off}"))
-    assert [refusal.name for refusal in found.refusals] == ["thermal_pressure"]
-    assert "soc-thermal has a passive trip point" in found.refusals[0].reason
+    assert [missing.name for missing in found.unavailable] == ["thermal_pressure"]
+    assert "soc-thermal has a passive trip point" in found.unavailable[0].reason
 
 
 def test_no_zone_is_refused(write_tree: WriteTree) -> None:
     found = discover(write_tree(f"{CLASS}/cooling_device0/type: Processor"))
-    assert {refusal.name for refusal in found.refusals} == {"temperature", "thermal_pressure"}
+    assert {missing.name for missing in found.unavailable} == {"temperature", "thermal_pressure"}
 
 
 def test_processor_sensor_without_a_zone_counts(write_tree: WriteTree) -> None:
@@ -146,7 +146,7 @@ def test_zone_that_fails_from_the_start_makes_the_hottest_partial(write_tree: Wr
     file.symlink_to("/proc/self/mem")
     found = discover(root)
     assert found.sensors[0].provenance is Provenance.MEASURED_PARTIAL
-    assert "soc-thermal" in found.refusals[0].reason
+    assert "soc-thermal" in found.unavailable[0].reason
     # Looked at again when the zone has come to itself, it is whole.
     file.unlink()
     write_tree(BOARD)
@@ -181,7 +181,7 @@ def test_zone_that_is_no_temperature_is_left_out(write_tree: WriteTree, kind: st
 
 def test_notices_of_x86_pkg_temp_are_no_throttling(write_tree: WriteTree) -> None:
     found = discover(write_tree(BOARD + f"{CLASS}/thermal_zone0/type: x86_pkg_temp"))
-    assert "no zone" in next(each.reason for each in found.refusals if each.name == "thermal_pressure")
+    assert "no zone" in next(each.reason for each in found.unavailable if each.name == "thermal_pressure")
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_battery_or_radio_alone_does_not_stand_for_the_processor(write_tree: Wri
     root = write_tree(f"{CLASS}/thermal_zone0/type: {kind}\n{CLASS}/thermal_zone0/temp: 31000")
     found = discover(root)
     assert [sensor.name for sensor in found.sensors] == [f"temperature/{kind}"]
-    assert {refusal.name for refusal in found.refusals} == {"temperature", "thermal_pressure"}
-    assert f"batteries, chargers, radios or disks alone ({kind})" in found.refusals[0].reason
+    assert {missing.name for missing in found.unavailable} == {"temperature", "thermal_pressure"}
+    assert f"batteries, chargers, radios or disks alone ({kind})" in found.unavailable[0].reason
 
 
 def test_zone_of_a_supply_by_another_name_does_not_stand_for_the_processor(write_tree: WriteTree) -> None:
@@ -302,14 +302,14 @@ def test_processors_temperature_that_only_hwmon_has(
     (sensor,) = [sensor for sensor in found.sensors if sensor.name == "temperature"]
     assert sensor.read() == celsius
     assert sensor.provenance is Provenance.MEASURED
-    assert [refusal.name for refusal in found.refusals] == ["thermal_pressure"]
+    assert [missing.name for missing in found.unavailable] == ["thermal_pressure"]
 
 
 def test_chips_that_say_nothing_of_the_processor_are_named(write_tree: WriteTree) -> None:
     root = write_tree(
         HOT_DISK + HOT_RADIO + chip(1, "tmp451", ("", 40000), ("", 55000)) + chip(2, "mlx5", ("asic", 80000))
     )
-    (reason,) = {refusal.reason for refusal in discover(root).refusals if refusal.name == "temperature"}
+    (reason,) = {missing.reason for missing in discover(root).unavailable if missing.name == "temperature"}
     assert "chips in hwmon (tmp451, mlx5, nvme, iwlwifi_1) none says" in reason
     assert not [sensor for sensor in discover(root).sensors if sensor.name == "temperature"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tidegate_drivers.linux.throttle import discover
-from tidegate_drivers.take import take
+from tidegate_drivers.read_sensor import read_sensor
 
 WriteTree = Callable[[str], Path]
 
@@ -28,10 +28,10 @@ def test_siblings_and_packages_are_counted_once(write_tree: WriteTree) -> None:
         + processor(2, 0, 1, (4, 10))
         + processor(3, 1, 0, (5, 20))
     )
-    values = {sensor.name: take(sensor).value for sensor in discover(root).sensors}
+    values = {sensor.name: read_sensor(sensor).value for sensor in discover(root).sensors}
     assert values == {"throttle_count/core": 12.0, "throttle_count/package": 30.0}
 
 
 def test_processors_without_counters_are_refused(write_tree: WriteTree) -> None:
-    (refusal,) = discover(write_tree(f"{CPU}/cpu0/topology/core_id: 0")).refusals
-    assert "only Intel" in refusal.reason
+    (missing,) = discover(write_tree(f"{CPU}/cpu0/topology/core_id: 0")).unavailable
+    assert "only Intel" in missing.reason

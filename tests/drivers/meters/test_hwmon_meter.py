@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench import device_tree
-from tidegate_bench.fault_mount import FaultMountError, mounted
-from tidegate_bench.faults import KINDS
-from tidegate_drivers.catalog import discover_all
-from tidegate_drivers.energy import Moment
+from tidegate_drivers import catalog
+from tidegate_drivers.clocks import Clocks
 from tidegate_drivers.linux.counter_power import CounterPower
 from tidegate_drivers.meters import hwmon
 from tidegate_drivers.meters.address import ChipMeter
 from tidegate_drivers.meters.meter import discover
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance
 from tidegate_drivers.survey import read_all_once
-from tidegate_drivers.take import take
+from tidegate_drivers.testing import device_tree
+from tidegate_drivers.testing.fault_mount import FaultMountError, mounted
+from tidegate_drivers.testing.faults import KINDS
 
 WriteTree = Callable[[str], Path]
 
@@ -44,10 +44,10 @@ def power(root: Path, named: str) -> tuple[float | str | None, str]:
     found = discover(named, root)
     for sensor in found.sensors:
         assert (sensor.name, sensor.provenance) == ("power", Provenance.MEASURED)
-        reading = take(sensor)
+        reading = read_sensor(sensor)
         return reading.value, reading.reason
-    (refusal,) = found.refusals
-    return None, refusal.reason
+    (missing,) = found.unavailable
+    return None, missing.reason
 
 
 @pytest.mark.parametrize(
@@ -95,33 +95,33 @@ def test_two_chips_of_one_name_are_told_apart_by_their_device(write_tree: WriteT
 def test_chip_that_comes_later_and_goes(write_tree: WriteTree) -> None:
     root = write_tree("proc/stat: cpu 1")
     found = discover("hwmon://ina219/power1", root)
-    assert "hwmon is not there" in found.refusals[0].reason
+    assert "hwmon is not there" in found.unavailable[0].reason
     assert found.again is not None
     write_tree(TREE)
     found = found.again()
-    assert take(found.sensors[0]).value == pytest.approx(6.48)
+    assert read_sensor(found.sensors[0]).value == pytest.approx(6.48)
     (root / A / "power1_input").write_text("0\n")
-    assert "this machine runs" in take(found.sensors[0]).reason
+    assert "this machine runs" in read_sensor(found.sensors[0]).reason
     (root / A / "power1_input").unlink()
-    assert "is not there" in take(found.sensors[0]).reason
+    assert "is not there" in read_sensor(found.sensors[0]).reason
 
 
 def test_rise_of_an_energy_counter(write_tree: WriteTree) -> None:
     root = write_tree(f"{A}/name: xe\n{A}/energy1_label: card\n{A}/energy1_input: 1000000")
     now = [0.0]
-    counter = CounterPower(lambda: Moment(now[0], now[0]))
+    counter = CounterPower(lambda: Clocks(now[0], now[0]))
     (sensor,) = hwmon.discover(ChipMeter("xe", "card"), root, counter).sensors
-    assert take(sensor).value is None
+    assert read_sensor(sensor).value is None
     now[0] = 2.0
     write_tree(f"{A}/energy1_input: 41000000")
-    assert take(sensor).value == pytest.approx(20.0)
+    assert read_sensor(sensor).value == pytest.approx(20.0)
 
 
 def test_meter_goes_before_all_others(write_tree: WriteTree) -> None:
     root = write_tree(
         TREE + "\n    sys/class/hwmon/hwmon5/name: power_meter\n    sys/class/hwmon/hwmon5/power1_average: 9"
     )
-    reports = read_all_once(discover_all(root, meter="hwmon://ina219/power1"))
+    reports = read_all_once(catalog.discover(root, meter="hwmon://ina219/power1"))
     powers = [report.readings["power"] for report in reports if "power" in report.readings]
     assert (powers[0].value, powers[0].source) == (pytest.approx(6.48), "meter/ina219/power1")
 
@@ -131,15 +131,15 @@ def test_files_that_fail_for_real() -> None:
     try:
         with mounted(tree) as mount:
             healthy = discover("hwmon://ina3221/VDD_IN", mount.root)
-            assert take(healthy.sensors[0]).value == pytest.approx(7.5)
+            assert read_sensor(healthy.sensors[0]).value == pytest.approx(7.5)
             for file in ("name", "in1_label", "in1_input", "curr1_input"):
                 for fault in (fault for faults in KINDS.values() for fault in faults):
                     mount.fault(f"{B}/{file}", fault)
                     for found in (healthy, discover("hwmon://ina3221/VDD_IN", mount.root)):
-                        readings = [take(sensor) for sensor in found.sensors]
+                        readings = [read_sensor(sensor) for sensor in found.sensors]
                         assert all(each.value in (None, pytest.approx(7.5)) for each in readings), (file, fault)
                         reasons = [each.reason for each in readings if each.value is None]
-                        reasons += [refusal.reason for refusal in found.refusals]
+                        reasons += [missing.reason for missing in found.unavailable]
                         assert all(reasons), (file, fault)
                         assert "defect" not in "".join(reasons)
                     mount.heal()

@@ -1,25 +1,17 @@
-"""External meters: from a file, and from a real broker's messages."""
+"""External meters: how they are named, a file, and messages; test_meter_on_broker.py has a real broker."""
 
 import os
-import shutil
-import subprocess
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
-from tidegate.fleet.broker import LocalBroker
 from tidegate_drivers.meters import watts
 from tidegate_drivers.meters.address import Address, ChipMeter, FileMeter, TopicMeter, UpsMeter, parse
 from tidegate_drivers.meters.meter import discover
 from tidegate_drivers.meters.mqtt import MqttMeter
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.sensor import SensorError
-from tidegate_drivers.take import take
-
-BOUND_S = 30.0
 
 
 @pytest.mark.parametrize(
@@ -53,9 +45,9 @@ def test_file_is_read_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "meter.json"
     path.write_text('{"power_w": 6.25}')
     (sensor,) = discover(f"file:{path}#power_w").sensors
-    assert take(sensor).value == 6.25
+    assert read_sensor(sensor).value == 6.25
     os.utime(path, (1e9, 1e9))
-    assert "last written" in take(sensor).reason
+    assert "last written" in read_sensor(sensor).reason
 
 
 @pytest.mark.parametrize(
@@ -145,66 +137,3 @@ def test_password_or_authorities_that_can_not_be_read(tmp_path: Path) -> None:
     for options in (f"password_file={tmp_path}/none", f"ca={tmp_path}/none", f"ca={tmp_path}/ca.pem"):
         with pytest.raises(OSError, match=r".+"):
             discover(f"mqtts://me@127.0.0.1:1/plug?{options}")
-
-
-@pytest.mark.broker
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="NOT RUN: openssl is missing")
-def test_meter_behind_a_password_and_tls(mosquitto: None, tmp_path: Path) -> None:
-    certificate, key, users, password = (tmp_path / name for name in ("ca.pem", "key.pem", "users", "password"))
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key))
-    command = ["openssl", "req", "-x509", "-days", "2", *new_key, "-out", str(certificate), *subject]
-    subprocess.run(command, check=True, capture_output=True)
-    subprocess.run(["mosquitto_passwd", "-c", "-b", str(users), "plug", "secret"], check=True, capture_output=True)
-    users.chmod(0o600)
-    settings = ("allow_anonymous false", f"password_file {users}", f"certfile {certificate}", f"keyfile {key}")
-    with LocalBroker(settings=settings) as broker:
-        where = f"127.0.0.1:{broker.port}/plug?password_file={password}"
-        password.write_text("secret\n")
-        found = discover(f"mqtts://plug@{where}&ca={certificate}")
-        distrusting = discover(f"mqtts://plug@{where}")
-        password.write_text("wrong")
-        refused = discover(f"mqtts://plug@{where}&ca={certificate}")
-        plug = Client(CallbackAPIVersion.VERSION2)
-        plug.username_pw_set("plug", "secret")
-        plug.tls_set(ca_certs=str(certificate))
-        plug.connect_async("127.0.0.1", broker.port)
-        plug.loop_start()
-        try:
-            ends_at = time.monotonic() + BOUND_S
-            wanted = ("7.5", "can't be connected to", "refused: Not authorized")
-            while time.monotonic() < ends_at:
-                plug.publish("plug", "7.5")
-                time.sleep(0.05)
-                readings = [take(each.sensors[0]) for each in (found, distrusting, refused)]
-                said = [f"{reading.value} {reading.reason}" for reading in readings]
-                if all(word in each for word, each in zip(wanted, said, strict=True)):
-                    break
-            else:
-                pytest.fail(f"{readings}")
-        finally:
-            plug.loop_stop()
-            for each in (found, distrusting, refused):
-                assert each.stop is not None
-                each.stop()
-
-
-@pytest.mark.broker
-def test_meter_on_a_real_broker_survives_its_restart(broker: LocalBroker) -> None:
-    found = discover(f"mqtt://127.0.0.1:{broker.port}/plug/status#apower")
-    (sensor,) = found.sensors
-    assert found.stop is not None
-    plug = Client(CallbackAPIVersion.VERSION2)
-    plug.connect_async("127.0.0.1", broker.port)
-    plug.loop_start()
-    try:
-        for watts_now in (7.5, 8.5):
-            ends_at = time.monotonic() + BOUND_S
-            while take(sensor).value != watts_now and time.monotonic() < ends_at:
-                plug.publish("plug/status", f'{{"apower": {watts_now}}}')
-                time.sleep(0.05)
-            assert take(sensor).value == watts_now
-            broker.restart()
-    finally:
-        plug.loop_stop()
-        found.stop()

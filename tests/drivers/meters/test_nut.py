@@ -16,9 +16,9 @@ from tidegate_drivers.meters import nut, upsd
 from tidegate_drivers.meters.address import UpsMeter, parse
 from tidegate_drivers.meters.meter import discover
 from tidegate_drivers.meters.nut import Ups
+from tidegate_drivers.read_sensor import read_sensor
 from tidegate_drivers.reading import Provenance, Value
 from tidegate_drivers.sensor import Discovery, SensorError
-from tidegate_drivers.take import take
 
 BOUND_S = 20.0
 # Debian's `upsd` in PATH is a script that refuses to start one of ours.
@@ -99,7 +99,7 @@ def told(named: str) -> dict[str, str]:
 
 
 def values(found: Discovery) -> dict[str, Value | None]:
-    return {sensor.name: take(sensor).value for sensor in found.sensors}
+    return {sensor.name: read_sensor(sensor).value for sensor in found.sensors}
 
 
 @needs_nut
@@ -134,9 +134,9 @@ def test_login_and_a_name_that_is_not_there(server: Server, tmp_path: Path) -> N
     login = server.address().replace("nut://", "nut://monitor@") + f"?password_file={password}"
     assert told(login)["battery.charge"] == "42"
     (source, *_) = discover(server.address("rock")).sensors
-    assert "knows no UPS rock; it has rack" in take(source).reason
+    assert "knows no UPS rock; it has rack" in read_sensor(source).reason
     (source, *_) = discover(login.replace(str(password), f"{password}-none")).sensors
-    assert f"{password}-none" in take(source).reason
+    assert f"{password}-none" in read_sensor(source).reason
 
 
 @needs_nut
@@ -146,7 +146,7 @@ def test_server_that_goes_and_comes(server: Server) -> None:
         closed = free.getsockname()[1]
     found = discover(f"nut://127.0.0.1:{closed}/rack")
     assert [sensor.name for sensor in found.sensors][:2] == ["power_source", "battery"]
-    assert all("can't be asked" in take(sensor).reason for sensor in found.sensors)
+    assert all("can't be asked" in read_sensor(sensor).reason for sensor in found.sensors)
     ups = Ups(replace(_address(server.address()), port=closed))
     assert len(nut.discover(ups.address, ups).sensors) == 4
     ups.address = replace(ups.address, port=server.port)
@@ -260,7 +260,7 @@ def test_status(said: dict[str, str], source: str | None, state: str | None) -> 
 def test_numbers(said: dict[str, str], name: str, value: float | None) -> None:
     address = UpsMeter("h", 1, "rack", "ups.realpower")
     sensors = {each.name: each for each in nut.discover(address, Ups(address, lambda _address: said)).sensors}
-    reading = take(sensors[name])
+    reading = read_sensor(sensors[name])
     assert reading.value == value
     assert value is not None or reading.reason
     assert sensors[name].provenance is (Provenance.ESTIMATED if "ups.load" in said else Provenance.MEASURED)

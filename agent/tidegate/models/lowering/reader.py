@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Weight
 from tidegate.models.network import WeightArray
 
 _VIEW = "aten.view.default"
 
 
-class ExportError(Exception):
+class ExportError(TidegateError):
     """The module can't become a segment; the message names the operator or value and what is allowed."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,224 @@
+"""The rungs of one engine: the chain's settings made its own, certified on C, picked, and measured on V."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tidegate.calibration.assemble.checkpoint import Checkpoint
+from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.assemble.rung_choice import name_point, pick_rungs, undominated
+from tidegate.calibration.candidate import candidate, is_narrow
+from tidegate.calibration.certify.certification import Certification, certify, holds
+from tidegate.calibration.certify.outcomes import Outcomes
+from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.split import Split
+from tidegate.calibration.fit.min_max_observer import RangeFinder
+from tidegate.calibration.fit.site_range import sampled
+from tidegate.calibration.fit.threshold_calibration import Stops, refitted, stops_on_reference
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.measure.energy import ROUNDS, Meter, measure_energy
+from tidegate.calibration.measure.live_bytes import INPUTS as LIVE_INPUTS
+from tidegate.calibration.measure.live_bytes import with_live_bytes
+from tidegate.calibration.measure.measurement import Subject, fastest_threads, measure_figures
+from tidegate.calibration.progress import Progress
+from tidegate.calibration.search.cost import CostModel
+from tidegate.calibration.search.goal import Goal, Knob
+from tidegate.calibration.search.greedy_search import Step
+from tidegate.calibration.search.moves import PrecisionMove
+from tidegate.calibration.target_engine import Host
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
+from tidegate.engines.tracing import Tracer
+from tidegate.models.evidence import scaled
+from tidegate.models.ladder import Certificate, OperatingPoint
+from tidegate.models.network import TrainedNetwork
+
+STEP_WORTH_TESTING = 0.98
+"""A setting that costs more than this share of the last one tested is passed over: testing it would take as long
+as any other, and every test is one more at which the sequence may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """One setting as an engine runs it, with the step of the chain that it came from."""
+
+    step: Step
+    setting: Setting
+
+
+class RungMaker:
+    """Makes rungs from one chain; `hosts` is how many engines share the plan's delta.
+
+    `earlier` holds what an interrupted calibration had counted on C. Without a `meter` no energy is measured.
+    """
+
+    def __init__(
+        self,
+        network: TrainedNetwork,
+        chain: Sequence[Step],
+        split: Split,
+        scale: float,
+        plan: Plan,
+        hosts: int,
+        earlier: Checkpoint | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self._network = network
+        self._chain = _worth_testing(chain, plan)
+        self._split = split
+        self._scale = scale
+        self._plan = plan
+        self._hosts = hosts
+        self._earlier = earlier
+        self._meter = meter
+        self._search_inputs = scaled(split.search.inputs, scale)
+        self._finder = RangeFinder(network, self._search_inputs)
+        # By place in the chain: what S shows is the same for all hosts.
+        self._seen: dict[int, tuple[Setting, Stops]] = {}
+        self._reference = EagerEngine(network)
+        self._tracer = Tracer(network)
+        self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
+
+    def rungs(self, host: Host, progress: Progress) -> tuple[OperatingPoint, ...]:
+        """Certified and measured points for one engine, full first."""
+        engine = host.over(self._network)
+        tested, counts = self._tested(host, engine, progress)
+        certification = self._certify(counts, progress)
+        chosen = self._picked(tested, certification)
+        settings = [tested[index].setting for index in chosen]
+        progress(f"{host.name}: {len(chosen)} of {len(tested)} points become rungs; measuring them")
+        certificates = [certification.certificates[index] for index in chosen]
+        return self._measured(host, engine, settings, certificates, progress)
+
+    def _tested(self, host: Host, engine: Engine, progress: Progress) -> tuple[tuple[_Tested, ...], list[int]]:
+        """The chain's settings as the engine runs them, full first, and the failures on C of all the others.
+
+        Down to where the sequence of the largest alpha ends: what lies below could get no certificate any more.
+        """
+        plan, part = self._plan, self._split.certify
+        threads = self._threads(host, engine, progress)
+        kept = None if self._earlier is None else self._earlier.failures(f"{host.name} {host.runtime}", len(part))
+        full, *below = self._chain
+        first = _Tested(full, replace(full.setting, threads=threads))
+        outcomes = Outcomes(engine, candidate(first.setting, host.name), part, self._scale, plan.aim.risk, kept)
+        tested, counts = [first], list[int]()
+        refused: dict[str, None] = {}
+        for done, step in enumerate(below, 1):
+            try:
+                setting = replace(self._own(host, done), threads=threads)
+                failures = int(outcomes.failed(candidate(setting, host.name)).sum())
+            except UnsupportedPoint as error:
+                refused[str(error)] = None
+                continue
+            tested.append(_Tested(step, setting))
+            counts.append(failures)
+            progress(
+                f"{host.name}: {step.move}: {failures} of {len(part)} inputs fail", share=done / len(self._chain)
+            )
+            if not holds(failures, len(part), plan.alphas[-1], self._share_of_delta):
+                break
+        for reason in refused:
+            progress(f"{host.name}: left out: {reason}")
+        return tuple(tested), counts
+
+    def _threads(self, host: Host, engine: Engine, progress: Progress) -> int:
+        if Knob.THREADS not in self._plan.knobs:
+            return 1
+        threads = fastest_threads(engine, candidate(self._chain[0].setting, host.name), self._search_inputs)
+        progress(f"{host.name}: fastest with {threads} threads")
+        return threads
+
+    def _own(self, host: Host, index: int) -> Setting:
+        """The chain's setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
+        setting = self._chain[index].setting
+        if host.name == REFERENCE or not is_narrow(setting):
+            return setting
+        if index not in self._seen:
+            narrowed = setting.without_bf16()
+            ranged = replace(narrowed, ranges=self._finder.ranges(narrowed))
+            self._seen[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
+        ranged, stops = self._seen[index]
+        return refitted(self._network, ranged, self._search_inputs, host, stops)
+
+    @property
+    def _share_of_delta(self) -> float:
+        """What each alpha of each engine may use of delta."""
+        return self._plan.delta / self._hosts / len(self._plan.alphas)
+
+    def _certify(self, counts: Sequence[int], progress: Progress) -> Certification:
+        """Certificates on part C; the first setting is the full model, which loses nothing."""
+        plan, n = self._plan, len(self._split.certify)
+        kind = plan.aim.risk.kind
+        found = certify(counts, n, plan.alphas, plan.delta / self._hosts, kind)
+        for alpha, needed in found.not_certifiable:
+            progress(f"alpha {alpha:.1%} is not certifiable with {n} samples, it needs {needed}")
+        # With their shares of delta the certificates of all engines hold at once with the whole of it.
+        shared = (None if each is None else replace(each, delta=plan.delta) for each in found.certificates)
+        return Certification((Certificate(kind, 0.0, plan.delta, n, 0), *shared), found.not_certifiable)
+
+    def _picked(self, tested: Sequence[_Tested], certification: Certification) -> tuple[int, ...]:
+        alphas = [None if found is None else found.alpha for found in certification.certificates]
+        costs = [self._plan.aim.cost(each.step.cost) for each in tested]
+        # What is certified is the sequence's beginning, so that indices among them are those of the sequence.
+        certified = [each.setting for each, alpha in zip(tested, alphas, strict=True) if alpha is not None]
+        stations = frozenset(
+            index for index, after in enumerate(tested[1:]) if isinstance(after.step.move, PrecisionMove)
+        )
+        always = _precisions_only(certified) | self._target_met(tested[: len(certified)])
+        return pick_rungs(alphas, costs, stations, always=always)
+
+    def _target_met(self, certified: Sequence[_Tested]) -> frozenset[int]:
+        """The first point within a target for memory, the one target that can be counted before it is measured."""
+        target = self._plan.target
+        if target is None or target.goal is not Goal.MEMORY:
+            return frozenset()
+        limit = target.limit_from(self._tracer.held(Setting(), self._live_inputs).model_bytes)
+        for index, each in enumerate(certified):
+            if self._tracer.held(each.setting, self._live_inputs).model_bytes <= limit:
+                return frozenset({index})
+        return frozenset()
+
+    def _measured(
+        self,
+        host: Host,
+        engine: Engine,
+        settings: Sequence[Setting],
+        certificates: Sequence[Certificate | None],
+        progress: Progress,
+    ) -> tuple[OperatingPoint, ...]:
+        inputs = scaled(self._split.report.inputs, self._scale)
+        full = self._reference.build(settings[0])
+        costs = CostModel(self._network, full.weights_resident_bytes)
+        subjects = []
+        for setting in settings:
+            counted = self._reference.build(setting)
+            flops_ratio = costs.cost(counted, run(counted, inputs)).flops_ratio
+            subjects.append(Subject(engine.prepare(candidate(setting, host.name)), flops_ratio))
+        figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.aim.risk)
+        figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
+        if self._meter is not None:
+            progress(f"{host.name}: measuring energy, {ROUNDS} times {self._meter.least_s:g} s a point")
+            spent = measure_energy([subject.variant for subject in subjects], inputs, self._meter)
+            if None in spent:
+                progress(f"{host.name}: {self._meter.source} failed at {spent.count(None)} of {len(spent)} points")
+            figures = tuple(replace(each, energy_mj=mj) for each, mj in zip(figures, spent, strict=True))
+        points: list[OperatingPoint] = []
+        for index in undominated(figures, always=_precisions_only(settings)):
+            name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])
+            points.append(candidate(settings[index], host.name, name, figures[index], certificates[index]))
+        return tuple(points)
+
+
+def _worth_testing(chain: Sequence[Step], plan: Plan) -> tuple[Step, ...]:
+    (whole,) = _precisions_only([step.setting for step in chain])
+    kept = [chain[0]]
+    for index, step in enumerate(chain[1:], 1):
+        if index == whole or plan.aim.cost(step.cost) < STEP_WORTH_TESTING * plan.aim.cost(kept[-1].cost):
+            kept.append(step)
+    return tuple(kept)
+
+
+def _precisions_only(settings: Sequence[Setting]) -> frozenset[int]:
+    """The last of the settings in which only precisions were turned: it answers with all of the model."""
+    return frozenset([int(np.flatnonzero([setting.only_precisions for setting in settings])[-1])])

@@ -1,0 +1,94 @@
+"""Which points of a certified chain become rungs, and what they are called. Pure."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tidegate.calibration.knob_settings import Setting
+from tidegate.models.ladder import Figures, Precision
+
+MAX_RUNGS = 8
+
+WORTHWHILE = 0.95
+"""A rung must bring latency or bytes below this share of every rung above it; less is within timing noise."""
+
+
+def pick_rungs(
+    alphas: Sequence[float | None],
+    costs: Sequence[float],
+    way_stations: frozenset[int] = frozenset(),
+    at_most: int = MAX_RUNGS,
+    always: frozenset[int] = frozenset(),
+) -> tuple[int, ...]:
+    """Indices into a nested chain, ascending, 0 (full) first; `alphas` are the certified ones, None for none.
+
+    For every alpha the cheapest point that holds it: whatever costs more at the same alpha promises no more.
+    Where those lie far apart, what was measured still tells points apart, so the widest gaps (by the ratio of
+    costs) are halved with certified points, none of them `way_stations`, until there are `at_most`. Points in
+    `always` are rungs in any case.
+    """
+    certified = [index for index, alpha in enumerate(alphas) if alpha is not None]
+    rungs = (
+        {0}
+        | always
+        | {max(i for i in certified if alphas[i] == alpha) for alpha in {alphas[i] for i in certified}}
+    )
+    while len(rungs) < at_most:
+        filling = _halving(sorted(rungs), costs, [index for index in certified if index not in way_stations])
+        if filling is None:
+            break
+        rungs.add(filling)
+    return tuple(sorted(rungs))
+
+
+def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()) -> tuple[int, ...]:
+    """Indices of the rungs (from full to cheapest) that are worth going down to as measured, or in `always`."""
+    kept: list[int] = []
+    for index, below in enumerate(figures):
+        if index in always or all(_worthwhile(figures[above], below) for above in kept):
+            kept.append(index)
+    return tuple(kept)
+
+
+def name_point(setting: Setting, skip_ratio: float, taken: Sequence[str]) -> str:
+    """What a rung is called: `full`, `bf16`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
+
+    `aa4` stands for AA-ReLU at 4 bits, `24px` for the images' height. A letter follows where two share a name.
+    """
+    precisions = {setting.precision, *setting.layer_precision.values()}
+    plain = setting.precision if len(precisions) == 1 else "mixed"
+    parts = [str(plain)]
+    if setting.bits is not None:
+        parts.append(f"aa{setting.bits}")
+    if setting.resolution is not None:
+        parts.append(f"{setting.resolution[0]}px")
+    if not setting.runs_all:
+        parts.append(f"skip-{skip_ratio * 100:.0f}")
+    name = "full" if parts == [Precision.FP32] else "-".join(parts)
+    return next(free for free in (name, *(f"{name}-{letter}" for letter in "bcdefg")) if free not in taken)
+
+
+def _halving(rungs: Sequence[int], costs: Sequence[float], fillings: Sequence[int]) -> int | None:
+    """The filling nearest to the geometric middle of the widest gap that has one inside."""
+    for above, below in sorted(pairwise(rungs), key=lambda gap: costs[gap[1]] / costs[gap[0]]):
+        inside = [index for index in fillings if above < index < below]
+        if inside:
+            middle = math.sqrt(costs[above] * costs[below])
+            return min(inside, key=lambda index: abs(costs[index] - middle))
+    return None
+
+
+def _worthwhile(above: Figures, below: Figures) -> bool:
+    pairs = (
+        (above.latency_p50_ms, below.latency_p50_ms),
+        # Of a point with exits most samples leave early: what it spares the others shows in the mean alone.
+        (above.busy_ms, below.busy_ms),
+        (above.weights_resident_bytes, below.weights_resident_bytes),
+        (_held_bytes(above), _held_bytes(below)),
+    )
+    return any(less < WORTHWHILE * more for more, less in pairs)
+
+
+def _held_bytes(figures: Figures) -> int:
+    """Of weights, and of encoded live activations where they were counted."""
+    return figures.weights_resident_bytes + (figures.peak_live_encoded_bytes or 0)

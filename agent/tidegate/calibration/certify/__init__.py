@@ -1,0 +1,1 @@
+"""What counts as a failure, and which losses hold on part C."""

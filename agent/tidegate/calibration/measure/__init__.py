@@ -1,0 +1,1 @@
+"""Figures of points on this device: shares, latency, energy and bytes."""

@@ -1,0 +1,1 @@
+"""A ladder for people to read: an HTML page and Markdown tables."""

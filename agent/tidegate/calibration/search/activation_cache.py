@@ -1,0 +1,143 @@
+"""Trying settings that begin alike: what they compute up to where they first differ is computed once and kept.
+
+A step of the search turns one knob, mostly somewhere down the network; a chain's points are such steps. All that
+lies before the knob need not be run again. What is kept are flights, a network's samples between two stages, so
+that a trial's outcome is bit by bit that of a run from the start.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice, pairwise, takewhile
+
+import torch
+
+from tidegate.calibration.data.batches import batches, joined
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array
+from tidegate.engines.flight import Flight
+from tidegate.engines.staged import Pass, StagedNetwork, Watch
+from tidegate.engines.ways import ways_through
+from tidegate.models.knobs import Knobs, precision_of
+from tidegate.models.network import Network
+
+KEPT_BYTES = 2 * 2**30
+"""Of samples between stages; where all would be more, the widest places, which come first in most networks and
+save the least, are left out."""
+
+_FP32_BYTES = 4
+
+Tried = tuple[StagedNetwork, Pass]
+
+
+class Prefixes:
+    """Runs settings of one network on the same inputs (n, *input shape), n at least 1."""
+
+    def __init__(self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES) -> None:
+        self._engine = EagerEngine(network, keeps_weights=True)
+        self._network = network
+        self._batches = list(batches(inputs))
+        self._places = _places(network, len(inputs), kept_bytes)
+        self._flights: list[dict[int, Flight]] = [{} for _ in self._batches]
+        self._knobs: Knobs | None = None
+        self._watched = False
+
+    def keep(self, knobs: Knobs) -> Tried:
+        """Run a setting, and let later ones start from it."""
+        network, passes = self._kept(knobs, self._alike(knobs))
+        return network, joined(passes)
+
+    def watch(self, knobs: Knobs, watch: Watch) -> int:
+        """Run and keep a setting from where it first differs from the one that was kept last, and give that stage.
+
+        `watch` is called once per batch and block from there on: what it would see before is what it saw last.
+        """
+        first = self._alike(knobs) if self._watched else 0
+        # All batches from the same stage, so that what is seen of a block is of all of them.
+        first = min(_last_kept(flights, first) for flights in self._flights)
+        self._kept(knobs, first, watch)
+        self._watched = True
+        return first
+
+    def run(self, knobs: Knobs, share: float = 1.0) -> Tried:
+        """Run a setting from where it first differs from the one that was kept last, on the first `share` of the
+        batches."""
+        first = self._alike(knobs)
+        network = self._engine.build(knobs)
+        some = islice(self._each(), math.ceil(share * len(self._batches)))
+        with torch.inference_mode():
+            return network, joined([self._pass(network, *one, first) for one in some])
+
+    def _kept(self, knobs: Knobs, first: int, watch: Watch | None = None) -> tuple[StagedNetwork, list[Pass]]:
+        network = self._engine.build(knobs)
+        passes = []
+        with torch.inference_mode():
+            for batch, flights in self._each():
+                flight, start = self._started(network, batch, flights, first)
+                for index in [index for index in flights if index > start]:
+                    del flights[index]
+                store = partial(self._store, flights)
+                network.advance(flight, start, watch=watch, before_stage=store, remember=True)
+                passes.append(network.end(flight))
+        self._knobs = knobs
+        self._watched = False
+        return network, passes
+
+    def _each(self) -> Iterator[tuple[Array, dict[int, Flight]]]:
+        return zip(self._batches, self._flights, strict=True)
+
+    def _pass(self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int) -> Pass:
+        flight, start = self._started(network, batch, flights, first)
+        network.advance(flight, start)
+        return network.end(flight)
+
+    def _started(
+        self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int
+    ) -> tuple[Flight, int]:
+        """The last kept flight not past a stage, and that flight's stage."""
+        start = _last_kept(flights, first)
+        return (flights[start].copy(), start) if start in flights else (network.start(batch), 0)
+
+    def _store(self, flights: dict[int, Flight], index: int, flight: Flight) -> None:
+        if index in self._places:
+            flights[index] = flight.copy()
+
+    def _alike(self, knobs: Knobs) -> int:
+        """How many stages, from the first on, do the same as at the setting kept last."""
+        kept = self._knobs
+        if kept is None or kept.resolution != knobs.resolution:
+            return 0
+        pairs = zip(_turned(self._network, kept), _turned(self._network, knobs), strict=True)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _last_kept(flights: Mapping[int, Flight], first: int) -> int:
+    """The last stage not past `first` that a flight was kept before, else the beginning."""
+    return max((index for index in flights if index <= first), default=0)
+
+
+def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
+    """Before which stages flights are kept: the narrowest first, as far as memory goes.
+
+    A flight holds copies of its stage's input and of the input of the block before.
+    """
+    sizes = [math.prod(segment.input_shape) * samples * _FP32_BYTES for segment in network.segments]
+    costs = {index: before + own for index, (before, own) in enumerate(pairwise(sizes), 1)}
+    places: set[int] = set()
+    for index, cost in sorted(costs.items(), key=lambda item: item[1]):
+        kept_bytes -= cost
+        if kept_bytes < 0:
+            break
+        places.add(index)
+    return frozenset(places)
+
+
+def _turned(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
+    """All that knobs say, stage by stage."""
+    for way in ways_through(knobs, network):
+        name = way.segment.name
+        tau = knobs.thresholds.get(name)
+        activity = None if tau is None else knobs.activity
+        precisions = [precision_of(knobs, layer) for graph in way.graphs for layer in graph.layers]
+        activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
+        yield way, tau, activity, knobs.exits.get(name), precisions, activations

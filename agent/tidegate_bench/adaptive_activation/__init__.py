@@ -1,0 +1,1 @@
+"""`tidegate bench adaptive-activation`: the AdaptiveActivation paper's method."""

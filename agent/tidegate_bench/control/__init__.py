@@ -1,0 +1,1 @@
+"""`tidegate bench control` and `decide`: what the controller gains and costs."""

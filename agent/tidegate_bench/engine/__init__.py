@@ -1,0 +1,1 @@
+"""`tidegate bench engine`: our engines beside their peers."""

@@ -1,0 +1,69 @@
+"""`tidegate bench engine`: our engines and their peers on the same networks, interleaved in one run."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tidegate_bench.engine import alone, ladder_race, standings, worker
+from tidegate_bench.engine.contest import Extent, Measured, compete
+from tidegate_bench.engine.ladder_bundle import NETWORK
+from tidegate_bench.engine.networks import SUBJECTS, keep_network
+from tidegate_bench.engine.onnx_models import keep_onnx_models
+from tidegate_bench.engine.peers import PEERS, installed
+from tidegate_bench.figures import Cell, Figures, Goal
+from tidegate_bench.progress import Progress
+from tidegate_bench.race import PeerEnded
+
+WORKERS_OF = "resnet18"
+ALL_NETWORKS = (*SUBJECTS, NETWORK)
+QUICK_NETWORKS = ("resnet18",)
+QUICK_PEERS = ("eager", "ort fp32", "ort int8", "packed fp32", "packed int8", "onnx fp32", "onnx int8")
+
+FULL = Extent(turns=7, turn_s=0.3)
+QUICK = Extent(turns=3, turn_s=0.1)
+
+ALONE = frozenset({"packed fp32 gated", "packed int8 gated", "onnx fp32 gated", "onnx int8 gated"})
+"""With 1 thread only: what a gate costs is told best by what repeats best."""
+TOGETHER = frozenset({"ort fp32 unspun", "ort int8 unspun", "onnx fp32 spun", "onnx int8 spun"})
+"""With 2 threads only: one alone never spins."""
+
+
+def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = None) -> Figures:
+    """Every peer that is installed, on every network, at 1 and 2 threads."""
+    chosen = tuple(networks or (QUICK_NETWORKS if quick else ALL_NETWORKS))
+    peers = [peer for peer in (QUICK_PEERS if quick else PEERS) if installed(peer)]
+    table: dict[tuple[str, int, str], Measured] = {}
+    rows: list[dict[str, Cell]] = []
+    goals: list[Goal] = []
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as kept:
+        for name in (name for name in chosen if name in SUBJECTS):
+            progress(f"{name}: exporting")
+            directory = Path(kept) / name
+            keep_network(name, directory)
+            keep_onnx_models(directory, with_int8=find_spec("onnx") is not None)
+            for threads in (1,) if quick else (1, 2):
+                entered = [peer for peer in peers if peer not in (TOGETHER if threads == 1 else ALONE)]
+                found = compete(directory, threads, entered, QUICK if quick else FULL, progress)
+                table |= {(name, threads, peer): measured for peer, measured in found.items()}
+            inside = alone.measure(directory, progress, quick=quick)
+            rows += alone.rows(name, inside)
+            goals += alone.goals(name, inside)
+            if name == WORKERS_OF:
+                progress(f"{name}: worker processes")
+                held = worker.measure_workers(directory, progress, quick=quick)
+                rows += worker.rows(held)
+                goals += worker.goals(held)
+            # VGG-16's files take 2 GB.
+            shutil.rmtree(directory)
+    rows = [*standings.rows(table), *rows]
+    goals = [*standings.goals(table), *goals]
+    if NETWORK in chosen:
+        try:
+            raced, race_goals = ladder_race.run(progress, quick=quick)
+        except PeerEnded as error:
+            progress(f"{NETWORK}: {error}; its rows are lost")
+        else:
+            rows, goals = [*rows, *raced], [*goals, *race_goals]
+    return Figures("engine", rows, goals)

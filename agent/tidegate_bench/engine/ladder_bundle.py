@@ -1,0 +1,79 @@
+"""The certified ladder of the race: calibrated natively for packed and onnx, kept while nothing changes."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import tidegate
+from tidegate import __version__
+from tidegate.calibration.assemble.calibrate import calibrate
+from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.data.digits.data import LABELS, SCALE
+from tidegate.calibration.data.split import Split
+from tidegate.calibration.search.goal import FAST, Goal
+from tidegate.engines.auto import NAME as AUTO
+from tidegate.models.bundle_file import InputSpec, Provenance
+from tidegate.models.bundle_writer import Contents, write_bundle
+from tidegate.models.evidence import Samples
+from tidegate.models.flops import segment_flops
+from tidegate.models.network import TrainedNetwork
+from tidegate.paths import cache_directory
+from tidegate_bench.engine.ladder_subject import Recipe
+from tidegate_bench.progress import Progress
+
+NETWORK = "residual_12"
+ALPHA, DELTA = 0.015, 0.05
+
+DECISION_SHARE = 0.04
+"""What asking one gate weighs against the whole net: some 50 us beside the millisecond or two that int8 takes."""
+
+
+def ladder_bundle(
+    network: TrainedNetwork, split: Split, recipe: Recipe, lookahead: int, progress: Progress
+) -> Path:
+    """The net with its ladder, calibrated anew when anything that makes it has changed.
+
+    A run that was interrupted takes its search up again.
+    """
+    made_of = repr((recipe, lookahead, __version__, torch.__version__))
+    path = cache_directory() / f"ladder-bundle-{_hash(made_of, _sources())}"
+    search = cache_directory() / f"ladder-search-{_hash(made_of)}"
+    if (path / "bundle.json").exists():
+        progress(f"taking the ladder that was calibrated before from {path}")
+        return path
+    full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
+    plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
+    aim = replace(plan.aim, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
+    plan = replace(plan, aim=aim, alphas=(ALPHA,))
+
+    def stages_only(text: str, share: float | None = None) -> None:
+        if share is None:
+            progress(text)
+
+    found = calibrate(network, split, SCALE, stages_only, plan, search)
+    contents = Contents(
+        model=NETWORK,
+        input=InputSpec("image", split.report.inputs.shape[1:], SCALE),
+        labels=LABELS,
+        built=Provenance("tidegate bench engine", split.seed, split.name, {}, str(torch.__version__)),
+        network=found.network,
+        ladder=found.ladder,
+        calibration=found.calibration,
+        canaries=found.canaries,
+        samples=Samples(split.report.inputs[:1], split.report.known_labels[:1], SCALE),
+    )
+    write_bundle(path, contents)
+    return path
+
+
+def _sources() -> bytes:
+    """All code that a ladder comes from."""
+    package = Path(tidegate.__file__).parent
+    folders = (package / name for name in ("calibration", "engines", "models"))
+    return b"".join(source.read_bytes() for folder in folders for source in sorted(folder.rglob("*.py")))
+
+
+def _hash(text: str, more: bytes = b"") -> str:
+    return hashlib.sha256(text.encode() + more).hexdigest()[:16]

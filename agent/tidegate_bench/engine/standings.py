@@ -1,0 +1,75 @@
+"""The goals that compare peers on one network, from what they measured."""
+
+from collections.abc import Iterator, Mapping
+
+from tidegate_bench.engine.contest import Measured
+from tidegate_bench.figures import Cell, Goal
+
+Table = Mapping[tuple[str, int, str], Measured]
+"""By network, threads and peer."""
+
+_GATED = {"packed fp32": 1.04, "packed int8": 1.04, "onnx fp32": 1.05, "onnx int8": 1.05}
+_INT8_OVER_EAGER = {"resnet18": 4.4, "vgg16": 5.5}
+_NO_FP32_GOALS = frozenset({"mobilenet_v2"})
+"""Its fp32 is the onnx engine's to run: packed's 30 us per operator are too much for its small ones."""
+
+_ALONE = (("", "", ""),)
+_LIKE_WITH_LIKE = ((", spinning", " spun", ""), (", not spinning", "", " unspun"))
+"""With several threads: ONNX Runtime's spin unless told not to, ours only when told to."""
+
+
+def rows(table: Table) -> Iterator[dict[str, Cell]]:
+    """One per peer; a lost one says why."""
+    for (network, threads, peer), measured in table.items():
+        eager = table.get((network, threads, "eager"))
+        times_eager = _ratio(eager, measured)
+        row: dict[str, Cell] = {
+            "network": network,
+            "threads": threads,
+            "engine": f"{peer} ({measured.lost})" if measured.lost else peer,
+            "latency_ms": _rounded(measured.latency_ms, 3),
+            "times_eager": _rounded(times_eager, 2),
+            "cpu_ms": _rounded(measured.cpu_ms, 2),
+            "rss_mib": _rounded(measured.rss_mib, 1),
+        }
+        yield row
+
+
+def goals(table: Table) -> Iterator[Goal]:
+    """Those of every network and thread count in the table."""
+    for network, threads in dict.fromkeys((network, threads) for network, threads, _ in table):
+        here = {peer: each for (name, count, peer), each in table.items() if (name, count) == (network, threads)}
+        yield from _goals_of(network, f"{network}, {threads} threads:", here)
+
+
+def _goals_of(network: str, label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
+    def ratio(over: str, under: str) -> float | None:
+        return _ratio(peers.get(over), peers.get(under))
+
+    if network not in _NO_FP32_GOALS:
+        yield Goal(f"{label} packed fp32 over eager", 1.6, ratio("eager", "packed fp32"))
+        yield Goal(f"{label} packed fp32's latency / ORT fp32's", 1.15, ratio("packed fp32", "ort fp32"), False)
+    for waiting, ours, theirs in _LIKE_WITH_LIKE if "onnx fp32 spun" in peers else _ALONE:
+        share = ratio(f"onnx fp32{ours}", f"ort fp32{theirs}")
+        yield Goal(f"{label} onnx fp32's latency / ORT fp32's{waiting}", 1.05, share, False)
+        if f"ort int8{theirs}" in peers:
+            best = [ratio(name, f"ort int8{theirs}") for name in ("packed int8", f"onnx int8{ours}")]
+            share = min((each for each in best if each is not None), default=None)
+            yield Goal(f"{label} our best int8's latency / ORT int8's{waiting}", 1.05, share, False)
+    if network in _INT8_OVER_EAGER:
+        yield Goal(f"{label} packed int8 over eager", _INT8_OVER_EAGER[network], ratio("eager", "packed int8"))
+    for name, allowed in _GATED.items():
+        if f"{name} gated" in peers:
+            yield Goal(
+                f"{label} {name} with all gates open / without gates", allowed, ratio(f"{name} gated", name), False
+            )
+
+
+def _ratio(above: Measured | None, below: Measured | None) -> float | None:
+    if above is None or below is None or above.latency_ms is None or below.latency_ms is None:
+        return None
+    return above.latency_ms / below.latency_ms
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

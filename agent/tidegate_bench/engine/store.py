@@ -1,0 +1,35 @@
+"""Opening what `networks` keeps, without torch: contestants that need none must not load it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from tidegate.engines.engine import Array
+from tidegate.models.graph_file import SegmentModel
+from tidegate.models.network import TrainedNetwork
+from tidegate.models.safetensors_header import tensor_places
+
+CALIBRATION_INPUTS = 4
+
+
+def open_network(directory: Path) -> TrainedNetwork:
+    """A kept network, its weights mapped and not read."""
+    documents = json.loads((directory / "segments.json").read_text())
+    segments = tuple(SegmentModel.model_validate(document).segment() for document in documents)
+    path = directory / "weights.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+    mapped = np.memmap(path, np.uint8, "r")
+    arrays = {
+        name: mapped[place.start : place.stop].view(np.float32).reshape(shapes[name])
+        for name, place in tensor_places(path).items()
+    }
+    return TrainedNetwork(segments, arrays)
+
+
+def inputs_for(network: TrainedNetwork, samples: int = CALIBRATION_INPUTS) -> Array:
+    """The same normal values in every process."""
+    shape = (samples, *network.segments[0].input_shape)
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)

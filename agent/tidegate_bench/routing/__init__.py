@@ -1,0 +1,1 @@
+"""`tidegate bench routing-synthetic` and `routing-classification`: the activity routing paper's experiments."""

@@ -1,0 +1,43 @@
+"""What a gate would see before each block of an ungated network, and thresholds made of it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from tidegate.calibration.data.batches import run
+from tidegate.calibration.knob_settings import Setting
+from tidegate.engines.eager import EagerEngine
+from tidegate.engines.engine import Array
+from tidegate.models.gates import Seen
+from tidegate.models.gates.activity import score_of
+from tidegate.models.ladder import Activity
+
+ACTIVITIES: tuple[Activity, ...] = tuple(
+    activity for activity in Activity if activity is not Activity.FRAME_CHANGE
+)
+"""Single inputs are no frames of a film."""
+
+Scores = npt.NDArray[np.float32]
+
+
+def block_scores(engine: EagerEngine, inputs: Array, activity: Activity) -> dict[str, Scores]:
+    """Scores (samples,) by block when every block runs."""
+    scores: dict[str, list[Scores]] = {}
+    score = score_of(activity)
+
+    def watch(block: str, seen: Seen) -> None:
+        scores.setdefault(block, []).append(score(seen).numpy())
+
+    run(engine.build(Setting()), inputs, watch)
+    return {block: np.concatenate(parts) for block, parts in scores.items()}
+
+
+def quantile(scores: Iterable[Scores], rate: float) -> float | None:
+    """The threshold below which that share of all the scores lies; None where none is a number.
+
+    The change against the block before is infinite at the first block, which then always runs.
+    """
+    values = np.concatenate(list(scores))
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, rate)) if len(finite) else None

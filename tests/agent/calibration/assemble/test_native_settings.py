@@ -1,0 +1,137 @@
+"""What calibration does for engines that compute in 8 bits: ranges that hold, and thresholds of their own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tidegate.calibration.assemble.calibrate import fitted
+from tidegate.calibration.assemble.digits_bundle import export_network
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.data.batches import answer_all
+from tidegate.calibration.fit.min_max_observer import INPUT_NAME, RangeFinder
+from tidegate.calibration.fit.threshold_calibration import refitted, stops_on_reference
+from tidegate.calibration.knob_settings import Setting
+from tidegate.calibration.target_engine import Host, HostError, hosts_for
+from tidegate.engines.eager import EagerEngine
+from tidegate.models.gates.margin import margin
+from tidegate.models.ladder import Precision, StandIn
+from tidegate.models.network import TrainedNetwork
+
+SAMPLES = 80
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv(x) + x)
+
+
+class Head(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def inputs() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(SAMPLES, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network(inputs: np.ndarray) -> TrainedNetwork:
+    torch.manual_seed(0)
+    parts = [
+        ("stem", nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())),
+        *((f"block_{i}", Residual(16)) for i in range(4)),
+        ("head", Head()),
+    ]
+    return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs)
+
+
+@pytest.fixture(scope="module", params=["packed", "onnx"])
+def host(request: pytest.FixtureRequest) -> Host:
+    pytest.importorskip("onnxruntime")
+    (found,) = hosts_for([request.param])
+    return found
+
+
+def seen_at(network: TrainedNetwork, setting: Setting, inputs: np.ndarray, block: str) -> tuple[Tensor, Tensor]:
+    """Margins of the exit before a block, and the activity there, for all samples on eager."""
+    before = network.segments[: [segment.name for segment in network.segments].index(block)]
+    body = TrainedNetwork(before, network.arrays, network.stand_ins)
+    head = TrainedNetwork((network.exit_heads[block],), network.arrays)
+    skip = setting.skip & {segment.name for segment in before}
+    stand_ins = {name: setting.stand_ins[name] for name in skip}
+    x = EagerEngine(body).build(Setting(skip=skip, stand_ins=stand_ins)).forward(inputs).outputs
+    answers = EagerEngine(head).build(Setting()).forward(x).outputs
+    return margin(torch.from_numpy(answers)), torch.from_numpy(x).abs().mean((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def setting(network: TrainedNetwork, inputs: np.ndarray) -> Setting:
+    """A skip with its stand-in, two exits and a gate, each in the middle of what eager sees there."""
+    plain = Setting(skip=frozenset({"block_1"}), stand_ins={"block_1": StandIn.SURROGATE})
+    exits = {block: float(seen_at(network, plain, inputs, block)[0].median()) for block in ("block_1", "block_2")}
+    tau = float(seen_at(network, plain, inputs, "block_3")[1].median())
+    return replace(plain, precision=Precision.INT8, exits=exits, thresholds={"block_3": tau})
+
+
+def test_ranges_name_everything_that_runs_and_hold_it(
+    network: TrainedNetwork, inputs: np.ndarray, setting: Setting
+) -> None:
+    finder = RangeFinder(network, inputs)
+    ranges, full = finder.ranges(setting), finder.ranges(Setting())
+    assert ranges[INPUT_NAME] == (float(inputs.min()), float(inputs.max()))
+    stand_in = network.stand_ins["block_1"][StandIn.SURROGATE]
+    way = [stand_in, network.exit_heads["block_2"], *(s for s in network.segments if s.name != "block_1")]
+    assert {f"{graph.name}/{node.name}" for graph in way for node in graph.nodes} <= ranges.keys()
+    # Behind the stand-in other values come than in the full network, and what no path computes has the full one's.
+    last = network.segments[2].nodes[-1].name
+    assert ranges[f"block_2/{network.segments[3].nodes[-1].name}"] != full[f"block_2/{last}"]
+    assert ranges[f"block_1/{last}"] == full[f"block_1/{last}"]
+
+
+def test_on_the_engines_own_values_as_many_samples_stop_as_in_eager(
+    network: TrainedNetwork, inputs: np.ndarray, setting: Setting, host: Host
+) -> None:
+    ready = replace(setting, ranges=RangeFinder(network, inputs).ranges(setting))
+    found = refitted(network, ready, inputs, host, stops_on_reference(network, ready, inputs))
+    expected = EagerEngine(network).build(setting).forward(inputs).executed
+    answered = answer_all(host.over(network).prepare(candidate(found, host.name)), inputs)
+    # A value on the very threshold may fall to either side of it when the pieces are joined.
+    assert abs(answered.executed_blocks - sum(expected.values())) <= 0.03 * SAMPLES * len(expected)
+    assert found.exits.keys() == setting.exits.keys()
+    assert found.exits != setting.exits
+
+
+def test_for_eager_itself_the_same_samples_stop(
+    network: TrainedNetwork, inputs: np.ndarray, setting: Setting
+) -> None:
+    (eager,) = hosts_for(["eager"])
+    found = refitted(network, setting, inputs, eager, stops_on_reference(network, setting, inputs))
+    before, after = (EagerEngine(network).build(each).forward(inputs) for each in (setting, found))
+    assert np.array_equal(before.outputs, after.outputs)
+    assert before.executed == after.executed
+
+
+def test_a_setting_in_fp32_is_a_point_of_every_engine_and_one_in_int8_is_not(setting: Setting) -> None:
+    assert candidate(setting, "packed").engine == "packed"
+    assert candidate(replace(setting, precision=Precision.FP32), "packed").engine == "eager"
+
+
+def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(HostError, match="allowed are auto, onnx, packed, eager"):
+        hosts_for(["tensorrt"])
