@@ -1,4 +1,4 @@
-"""`tidegate doctor`: which drivers work here, what each gives, and which permission is missing."""
+"""`tidegate doctor`: which drivers work here and what is missing, and what the agent has trouble with."""
 
 import json
 import sys
@@ -12,9 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.cli.agent_troubles import AgentTroubles, ask_agent
 from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
+from tidegate.config import DEFAULT_CONFIG
 from tidegate.errors import EX_USAGE
 from tidegate.supervisor.status import show_reading
 from tidegate_drivers.boards.board import read_board
@@ -28,13 +30,27 @@ def doctor(
     sysroot: Annotated[Path, typer.Option(help="Root of a captured /sys and /proc tree.")] = Path("/"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     meter: MeterOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help=f"The configuration of an agent to ask too; {DEFAULT_CONFIG} if that is there."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The agent's state directory, instead of --config.")
+    ] = None,
 ) -> None:
-    """Read every sensor once and say what each driver gives here, and why not what is missing."""
+    """Read every sensor once and say what each driver gives here, and why not what is missing.
+
+    Of a running agent it also says what does not work around it: the broker, the spool, the state directory.
+    """
     if not sysroot.is_dir():
         fail(f"--sysroot {sysroot} is no directory; name the one that holds sys/ and proc/", EX_USAGE)
     reports = read_all_once(discover(sysroot, meter=meter))
+    agent = _agent(config, state_dir, sysroot)
     if as_json:
-        sys.stdout.write(json.dumps({report.driver: _document(report) for report in reports}, indent=2) + "\n")
+        document: dict[str, object] = {report.driver: _document(report) for report in reports}
+        if agent is not None:
+            document["agent"] = asdict(agent)
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
     board = read_board(sysroot)
     if board is not None:
@@ -46,6 +62,27 @@ def doctor(
     if missing:
         out.print(Text("\nnot here, or not now", "bold"))
         out.print(Padding(Group(*missing), (0, 0, 0, 2), expand=False))
+    if agent is not None:
+        out.print(Text("\nthe agent", "bold"))
+        out.print(Padding(Group(*_troubles(agent)), (0, 0, 0, 2), expand=False))
+
+
+def _agent(config: Path | None, state_dir: Path | None, sysroot: Path) -> AgentTroubles | None:
+    """What the agent says that was named, or else the one of this machine; None where there is none to ask."""
+    if config is None and state_dir is None and (sysroot != Path("/") or not DEFAULT_CONFIG.exists()):
+        return None
+    return ask_agent(config or DEFAULT_CONFIG, state_dir)
+
+
+def _troubles(agent: AgentTroubles) -> list[Text]:
+    if agent.unasked:
+        return [Text(agent.unasked, "yellow")]
+    if not agent.troubles:
+        return [Text("reports no trouble", "green")]
+    return [
+        Text.assemble((trouble.part, "yellow"), f": {trouble.because} (since {trouble.since})")
+        for trouble in agent.troubles
+    ]
 
 
 def _document(report: DriverReport) -> dict[str, object]:

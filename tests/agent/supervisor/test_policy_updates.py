@@ -5,7 +5,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,11 +142,15 @@ class Device:
 
 
 def run(scene: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 30))  # type: ignore[arg-type]
+    async def in_time() -> None:
+        async with asyncio.timeout(30):
+            await scene()
+
+    asyncio.run(in_time())
 
 
 @contextmanager
-def full_disk(number: int = 28):  # type: ignore[no-untyped-def]
+def full_disk(number: int = 28) -> Iterator[None]:
     """Every write of a durable file fails as on a full or broken disk."""
     with pytest.MonkeyPatch.context() as patch:
 

@@ -18,7 +18,7 @@ class SlowSpool(Spool):
         super().__init__(path, 64 << 20, 1e9)
         self.answers = threading.Event()
 
-    def put(self, topic: str, document: Mapping[str, object], now: float) -> int | None:
+    def put(self, topic: str, document: Mapping[str, object], now: float) -> int:
         self.answers.wait()
         if topic == "broken":
             raise ValueError("no JSON")
