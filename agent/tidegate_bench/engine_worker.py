@@ -26,12 +26,12 @@ from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 from tidegate.supervisor.keeper import WorkerDown, WorkerKeeper, WorkerSpec
 from tidegate.supervisor.listeners import open_listeners
-from tidegate_bench.engine_peers import open_engine
+from tidegate_bench.engine_peers import open_onnx
 from tidegate_bench.engine_store import inputs_for, open_network
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.steady_client import SteadyClient
 
-RSS_GOALS_MIB = {"onnx": 90, "packed": 320}
+RSS_GOALS_MIB = {"onnx": 90}
 KEEP_ALL = 2**40
 
 Progress = Callable[[str], None]
@@ -94,7 +94,7 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
             continue
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:
             bundle = Path(directory) / "bundle"
-            _write(bundle, network, open_engine(engine, kept_network, network))
+            _write(bundle, network, open_onnx(kept_network, network))
             try:
                 held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:

@@ -135,8 +135,7 @@ class RungMaker:
         if host.name == REFERENCE or not is_narrow(setting):
             return setting
         if index not in self._seen:
-            narrowed = setting.without_bf16()
-            ranged = replace(narrowed, ranges=self._finder.ranges(narrowed))
+            ranged = replace(setting, ranges=self._finder.ranges(setting))
             self._seen[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
         ranged, stops = self._seen[index]
         return refitted(self._network, ranged, self._search_inputs, host, stops)

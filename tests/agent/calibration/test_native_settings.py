@@ -61,7 +61,7 @@ def network(inputs: np.ndarray) -> TrainedNetwork:
     return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs)
 
 
-@pytest.fixture(scope="module", params=["packed", "onnx"])
+@pytest.fixture(scope="module", params=["onnx"])
 def host(request: pytest.FixtureRequest) -> Host:
     pytest.importorskip("onnxruntime")
     (found,) = hosts_for([request.param])
@@ -128,10 +128,10 @@ def test_for_eager_itself_the_same_samples_stop(
 
 
 def test_a_setting_in_fp32_is_a_point_of_every_engine_and_one_in_int8_is_not(setting: Setting) -> None:
-    assert candidate(setting, "packed").engine == "packed"
-    assert candidate(replace(setting, precision=Precision.FP32), "packed").engine == "eager"
+    assert candidate(setting, "onnx").engine == "onnx"
+    assert candidate(replace(setting, precision=Precision.FP32), "onnx").engine == "eager"
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(HostError, match="allowed are auto, onnx, packed, eager"):
-        hosts_for(["tensorrt"])
+    with pytest.raises(HostError, match="allowed are auto, onnx, eager"):
+        hosts_for(["packed"])

@@ -91,10 +91,19 @@ def test_another_release_of_torch_than_calibration_had_fails(bundle: Path) -> No
     assert failed(verify(bundle)) == ["torch"]
 
 
-@pytest.mark.parametrize("engine", ["packed", "onnx"])
-def test_a_range_that_is_missing_is_a_failed_check(bundle: Path, engine: str) -> None:
+def test_an_engine_that_there_is_not_is_named_with_those_that_there_are(bundle: Path) -> None:
     ladder = json.loads((bundle / "ladder.json").read_bytes())
-    point = next(each for each in ladder["points"] if each["engine"] == engine and each["ranges"])
+    point = ladder["points"][1]
+    point["engine"] = "packed"
+    vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+    (check,) = [each for each in verify(bundle) if each.name == f"canaries at {point['name']}"]
+    assert check.ok is None
+    assert "engine packed, which tidegate does not have; its engines are onnx, eager" in check.detail
+
+
+def test_a_range_that_is_missing_is_a_failed_check(bundle: Path) -> None:
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    point = next(each for each in ladder["points"] if each["ranges"])
     ladder["points"] = [ladder["points"][0], point]
     kept = load_file(bundle / "canaries.safetensors")
     vouch(bundle, "canaries.safetensors", save(kept | {"top1": np.stack([kept["top1"][0]] * 2)}))

@@ -24,7 +24,7 @@ class MarginGate:
 
     def decide(self, seen: Seen) -> Verdict:
         """Runs the head on every sample."""
-        answers = self.head(seen.kept)
+        answers = self.head(seen.x)
         return Verdict(margin(answers) <= self.threshold, answers)
 
 
