@@ -270,7 +270,7 @@ ensure_extras() {
   without CUDA, several GB where pip takes the build with CUDA (Linux x86_64, unless --torch-index names
   an index without); this takes minutes. $(free_space)"
       if [ -n "$torch_index" ]; then
-        pin=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' "$here/pyproject.toml")
+        pin=$(sed -n 's/^ *"\(torch[<>=][^"]*\)".*/\1/p' "$here/pyproject.toml")
         pip_install --index-url "$torch_index" "$pin" || pip_failed "torch without CUDA takes about 1 GB"
       fi
       ;;
