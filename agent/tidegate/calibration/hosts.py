@@ -6,10 +6,11 @@ from typing import NoReturn
 
 from tidegate.engines import eager
 from tidegate.engines.auto import NAME as AUTO
-from tidegate.engines.catalog import ENGINES, RUNTIMES, installed_engines
+from tidegate.engines.catalog import ENGINES, installed_engines
 from tidegate.engines.device import installed_version
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine
+from tidegate.engines.runtimes import RUNTIMES
 from tidegate.extras import missing
 from tidegate.models.network import Network
 
