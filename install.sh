@@ -10,7 +10,7 @@
 # Options (before the verb):
 #   --python PATH        the Python to use (CPython 3.11 or newer; default: python3, else the newest found)
 #   --engine NAME        what runs the model, and so what is installed for demo and run: onnx (ONNX Runtime, the
-#                        default), packed or eager (torch), or auto (whichever of them are installed already, and
+#                        default), eager (torch), or auto (whichever of them are installed already, and
 #                        the best of those for each point). Later commands keep to the choice.
 #   --torch-index URL    where pip finds torch alone, for example a CPU-only index. Without it pip's own
 #                        settings decide, and on Linux x86_64 they may bring a build with several GB of CUDA.
@@ -270,7 +270,7 @@ ensure_extras() {
   without CUDA, several GB where pip takes the build with CUDA (Linux x86_64, unless --torch-index names
   an index without); this takes minutes. $(free_space)"
       if [ -n "$torch_index" ]; then
-        pin=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' "$here/pyproject.toml")
+        pin=$(sed -n 's/^ *"\(torch[<>=][^"]*\)".*/\1/p' "$here/pyproject.toml")
         pip_install --index-url "$torch_index" "$pin" || pip_failed "torch without CUDA takes about 1 GB"
       fi
       ;;
@@ -303,12 +303,12 @@ choose_runtime() {
   chosen=${engine:-${before:-onnx}}
   case $chosen in
     onnx) runtime=onnx ;;
-    packed | eager) runtime=torch ;;
+    eager) runtime=torch ;;
     auto)
       runtime=onnx
       if is_installed torch && ! is_installed onnx; then runtime=torch; fi
       ;;
-    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine auto, onnx, packed or eager" ;;
+    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine auto, onnx or eager" ;;
   esac
 }
 
@@ -388,8 +388,8 @@ case $python in
   [0-9]*) python=python$python ;; # a version for a name
 esac
 case $engine in
-  "" | auto | onnx | packed | eager) ;;
-  *) die $EX_USAGE "unknown engine '$engine'; the engines are auto, onnx, packed and eager" ;;
+  "" | auto | onnx | eager) ;;
+  *) die $EX_USAGE "unknown engine '$engine'; the engines are auto, onnx and eager" ;;
 esac
 verb=${1:-}
 [ $# -eq 0 ] || shift

@@ -152,7 +152,7 @@ def test_an_engine_is_installed_where_it_is_asked_for_said_and_remembered(clone:
 def test_auto_is_what_is_installed_and_torch_is_never_installed_for_it(clone: Clone) -> None:
     assert clone.run("--engine", "auto", "demo").returncode == 0
     assert clone.asked() == ["venv ./.venv", "pip .[onnx,broker]"]
-    assert clone.run("--engine", "packed", "run", "status").returncode == 0
+    assert clone.run("--engine", "eager", "run", "status").returncode == 0
     assert clone.asked() == ["pip .[torch]"]
     assert clone.run("--engine", "auto", "run", "status").returncode == 0
     assert clone.asked() == []
@@ -294,7 +294,7 @@ def test_without_a_build_of_the_embedded_broker_the_demo_goes_on(clone: Clone) -
         ((), "./install.sh demo"),
         (("--engine",), "--engine needs a value"),
         (("--engine", "", "demo"), "--engine needs a value"),
-        (("--engine", "tflite", "demo"), "the engines are auto, onnx, packed and eager"),
+        (("--engine", "packed", "demo"), "the engines are auto, onnx and eager"),
         (("--quick", "demo"), "unknown option '--quick'"),
         (("serve",), "the verbs are demo, test, dev and run"),
     ],

@@ -1,6 +1,7 @@
 """Packages that only some commands need, where they are missing: named, with the command that installs them."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -27,9 +28,9 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("module", "arguments", "package"),
     [
-        ("torch", ("bundle", "build", "--model", "a:b", "--data", "d", "--out", "{new}"), "torch=="),
-        ("torch", ("bundle", "report", BUNDLE, "--out", "{new}"), "torch=="),
-        ("torch", ("bench", "engine", "--quick"), "torch=="),
+        ("torch", ("bundle", "build", "--model", "a:b", "--data", "d", "--out", "{new}"), "torch"),
+        ("torch", ("bundle", "report", BUNDLE, "--out", "{new}"), "torch"),
+        ("torch", ("bench", "engine", "--quick"), "torch"),
         ("matplotlib", ("bundle", "report", BUNDLE, "--out", "{new}"), "matplotlib>="),
         ("sklearn", ("bundle", "build-demo", "--out", "{new}"), "scikit-learn>="),
         (
@@ -88,7 +89,8 @@ def test_a_service_whose_engine_is_missing_says_so_at_once(tmp_path: Path, engin
     assert refused.returncode == 69, refused.stderr
     assert "Traceback" not in refused.stderr
     assert f"{config}: " in refused.stderr
-    assert ("torch==" if engine == "eager" else "onnxruntime<") in refused.stderr
+    runtime = "torch" if engine == "eager" else "onnxruntime"
+    assert re.search(rf"pip install .?{runtime}[<=]", refused.stderr)
 
 
 def test_what_is_not_ours_to_miss_stays_a_fault() -> None:

@@ -56,10 +56,6 @@ def test_every_frame_shows_what_matters(columns: int, lines: int, environment: d
     assert [(missing(text), text) for text in frames if missing(text)] == []
     # The device climbed, so the frames are not one frame many times.
     assert len({match.group() for text in frames if (match := re.search(FACTS["point"], text))}) >= 3
-    assert "packed" not in " ".join(frames)
-    if "NO_COLOR" in environment:
-        assert not coloured(terminal)
-        assert summary(terminal)["requests_failed"] == 0
 
 
 @pytest.mark.broker

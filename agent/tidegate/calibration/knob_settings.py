@@ -71,16 +71,6 @@ class KnobSettings:
             return self
         return replace(self, precision=used.pop(), layer_precision={})
 
-    def without_bf16(self) -> "KnobSettings":
-        """The same with fp32 where layers were in bf16 beside others in fewer bits; alone, bf16 stays.
-
-        Few engines have it, and between bf16 and 8 bits values must be converted, which costs what it saves.
-        """
-        if not {self.precision, *self.layer_precision.values()} & {Precision.INT8, Precision.INT4}:
-            return self
-        layers = {name: _widened(precision) for name, precision in self.layer_precision.items()}
-        return replace(self, precision=_widened(self.precision), layer_precision=layers)
-
     @property
     def runs_all(self) -> bool:
         """Whether every block runs for every sample."""
@@ -90,7 +80,3 @@ class KnobSettings:
     def only_precisions(self) -> bool:
         """Whether nothing but the precisions of weights may have been turned."""
         return self.runs_all and not self.activations and self.resolution is None
-
-
-def _widened(precision: Precision) -> Precision:
-    return Precision.FP32 if precision is Precision.BF16 else precision

@@ -6,18 +6,19 @@ from typing import NoReturn
 
 from tidegate.engines import eager
 from tidegate.engines.auto import NAME as AUTO
-from tidegate.engines.catalog import ENGINES, RUNTIMES, installed_engines
+from tidegate.engines.catalog import ENGINES, installed_engines
 from tidegate.engines.device import installed_version
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine
+from tidegate.engines.runtimes import RUNTIMES
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.extras import missing
-from tidegate.models.ladder import Precision
 from tidegate.models.network import Network
 
 Opener = Callable[[Network], Engine]
 
-NATIVE = ("packed", "onnx")
+NATIVE = ("onnx",)
+"""Those that compute in 8 bits."""
 
 
 class TargetEngineError(TidegateError, ValueError):
@@ -65,16 +66,6 @@ def _eager() -> Opener:
     return EagerEngine
 
 
-def _packed() -> Opener:
-    from tidegate.engines.packed.engine import PackedEngine  # noqa: PLC0415 - only where it is asked for
-    from tidegate.engines.packed.probe import probe  # noqa: PLC0415 - beside it
-
-    offer = probe()
-    if Precision.INT8 not in offer.precisions:
-        raise TargetEngineError(f"--engine packed: not offered here: {offer.reason}")
-    return lambda network: PackedEngine(network, _not_asked, offer)
-
-
 def _onnx() -> Opener:
     from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra
 
@@ -85,4 +76,4 @@ def _not_asked() -> NoReturn:
     raise AssertionError("a candidate brings the ranges of its 8-bit activations")
 
 
-_OPENERS: Mapping[str, Callable[[], Opener]] = {"packed": _packed, "onnx": _onnx, eager.NAME: _eager}
+_OPENERS: Mapping[str, Callable[[], Opener]] = {"onnx": _onnx, eager.NAME: _eager}

@@ -31,8 +31,8 @@ EngineOption = Annotated[
     list[str] | None,
     typer.Option(
         "--engine",
-        help="Certify points for this engine: packed, onnx or eager; may be given again. auto, the default: for "
-        "packed and for onnx, as far as they run here.",
+        help="Certify points for this engine: onnx or eager; may be given again. auto, the default: for onnx, "
+        "or for eager where ONNX Runtime is not installed.",
     ),
 ]
 

@@ -26,7 +26,7 @@ class AutoEngine:
 
     @property
     def name(self) -> str:
-        """`auto` and the engines behind it: `auto (onnx, packed)`."""
+        """`auto` and the engines behind it: `auto (eager, onnx)`."""
         return f"{NAME} ({', '.join(sorted(set(self._choice.engines.values())))})"
 
     def check(self, point: OperatingPoint) -> None:

@@ -50,14 +50,16 @@ def verify(path: Path) -> tuple[Check, ...]:
     return contents, *_canary_checks(bundle, engines)
 
 
-def _torch_check(bundle: Bundle) -> Check:
-    """Certificates were counted with the arithmetic of one torch release; another may round otherwise."""
-    found = installed_version("torch")
-    made = bundle.calibration.torch.partition("+")[0]
-    if found is None:
-        return Check("torch", None, f"calibrated with {made}, here is none")
-    found = found.partition("+")[0]
-    return Check("torch", found == made, f"calibrated with {made}, here is {found}")
+def _runtime_checks(bundle: Bundle) -> list[Check]:
+    """Certificates were counted with one release of each engine's runtime; another may round otherwise."""
+    checks = []
+    for engine, stated in bundle.calibration.engines.items():
+        runtime, _, made = stated.partition(" ")
+        found = installed_version(runtime)
+        # `2.13.0+cpu` and `2.13.0` are one release, built for different accelerators.
+        same = None if found is None else found.partition("+")[0] == made.partition("+")[0]
+        checks.append(Check(f"runtime of {engine}", same, f"calibrated with {stated}, here is {found or 'none'}"))
+    return checks
 
 
 def _engines_for(bundle: Bundle) -> dict[str, Engine]:
@@ -69,7 +71,7 @@ def _engines_for(bundle: Bundle) -> dict[str, Engine]:
 
 def _canary_checks(bundle: Bundle, engines: Mapping[str, Engine]) -> tuple[Check, ...]:
     canaries = bundle.canaries()
-    checks = [_torch_check(bundle)]
+    checks = _runtime_checks(bundle)
     for point in bundle.ladder.points:
         try:
             outputs = engines[point.engine].prepare(point).run(canaries.inputs).outputs

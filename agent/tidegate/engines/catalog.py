@@ -6,20 +6,15 @@ from pathlib import Path
 
 from tidegate.engines.auto import NAME as AUTO
 from tidegate.engines.auto import AutoEngine, make_choice
-from tidegate.engines.device import DeviceCache, Measured, fingerprint, installed_version
+from tidegate.engines.device import DeviceCache, fingerprint, installed_version
 from tidegate.engines.engine import Engine
 from tidegate.engines.memory import keep_freed
 from tidegate.engines.network_cache import NetworkCache
-from tidegate.engines.other_load import BUSY, OtherLoad
-from tidegate.engines.packed.offer import Offer
+from tidegate.engines.runtimes import RUNTIMES
 from tidegate.engines.waiting import wait_briefly
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.extras import missing
 from tidegate.models.bundle import Bundle
-from tidegate.models.ladder import Precision
-
-RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "packed": "torch", "eager": "torch"}
-"""What each engine needs installed."""
 
 ENGINES = (AUTO, *RUNTIMES)
 
@@ -66,36 +61,6 @@ def installed_engines() -> tuple[str, ...]:
     return found
 
 
-def packed_offer(cache: DeviceCache) -> Offer:
-    """What the packed engine offers on this device, tried (seconds) unless it is known."""
-    from tidegate.engines.packed.probe import probe  # noqa: PLC0415 - torch is an extra, and slow to import
-
-    def measured(_before: dict[str, object] | None) -> Measured:
-        load = OtherLoad()
-        found = probe()
-        value: dict[str, object] = {
-            "precisions": sorted(found.precisions),
-            "limit": found.weight_limit,
-            "reason": found.reason,
-            "most_non_zero": found.most_non_zero,
-        }
-        if found.late:
-            return Measured(value, found.reason)
-        busy = (share := load.share()) > BUSY
-        return Measured(value, f"others used {share:.0%} of the processors meanwhile" if busy else "")
-
-    match cache.value("packed-offer", "", measured):
-        case {
-            "precisions": list(precisions),
-            "limit": int(limit),
-            "reason": str(reason),
-            "most_non_zero": float(most_non_zero),
-        }:
-            return Offer(frozenset(Precision(each) for each in precisions), limit, reason, most_non_zero)
-        case _:
-            return probe()
-
-
 def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
     keep_freed()
     if not spin:
@@ -103,16 +68,6 @@ def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
     from tidegate.engines.eager import EagerEngine  # noqa: PLC0415 - torch is an extra, and slow to import
 
     return EagerEngine(bundle)
-
-
-def _open_packed(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
-    keep_freed()
-    if not spin:
-        wait_briefly()
-    from tidegate.engines.packed.engine import PackedEngine  # noqa: PLC0415 - torch is an extra, and slow to import
-
-    offer = packed_offer(cache)
-    return PackedEngine(bundle, lambda: bundle.canaries().inputs, offer, _network_cache(bundle, cache))
 
 
 def _open_onnx(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
@@ -127,6 +82,5 @@ def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
 
 _OPENERS: Mapping[str, Callable[[Bundle, DeviceCache, bool], Engine]] = {
     "onnx": _open_onnx,
-    "packed": _open_packed,
     "eager": _open_eager,
 }

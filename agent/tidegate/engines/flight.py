@@ -23,7 +23,7 @@ class Flight:
         self._answers: Tensor | None = None
 
     def copy(self) -> "Flight":
-        """Another flight from here on, with samples of its own: stages may write over theirs."""
+        """Another flight from here on, with samples of its own."""
         other = copy(self)
         other.x = self.x.clone()
         other.previous = None if self.previous is None else self.previous.clone()

@@ -1,4 +1,4 @@
-"""What an engine derives from one network and can derive again: int8 weights, ranges, quantized graphs."""
+"""What an engine derives from one network and can derive again: ranges and optimized graphs."""
 
 import hashlib
 import json
@@ -38,15 +38,6 @@ class NetworkCache:
     def model_directory(self, subject: str) -> Path | None:
         """The directory of one model's files, there or not; None when nothing is kept."""
         return self.file(f"model-{_digest(subject)}")
-
-    def pass_once(self, check: str, run: Callable[[], None]) -> None:
-        """Run a check that raises when it fails; once passed it need not run again."""
-
-        def passing() -> bytes:
-            run()
-            return b""
-
-        self._kept("passed", check, "txt", passing)
 
     def _kept(self, kind: str, subject: str, suffix: str, make: Callable[[], bytes]) -> bytes:
         path = self.file(f"{kind}-{_digest(subject)}.{suffix}")

@@ -1,4 +1,4 @@
-"""A network as stages: the one place that decides which samples run what, for all engines on torch."""
+"""A network as stages: the one place that decides which samples run what with torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from tidegate.engines.engine import Array
 from tidegate.engines.flight import Flight
 from tidegate.engines.ways import Way
 from tidegate.models.gates import Gate, GateInput, GatePosition, gates_for
-from tidegate.models.gates.gate import Widen, unchanged
 from tidegate.models.knobs import Knobs
 
 Watch = Callable[[str, GateInput], None]
@@ -40,7 +39,7 @@ class Part:
     flops: int
 
     def run(self, x: Tensor, flight: Flight) -> Tensor:
-        """Compute on some of a flight's samples, which may be written over."""
+        """Compute on some of a flight's samples."""
         flight.flops += self.flops * len(x)
         return self.compute(x)
 
@@ -49,7 +48,7 @@ class Part:
 class Stage:
     """One segment. Where it is a block it may have gates, and what stands in for it; None is identity.
 
-    `part` is None for a block that never runs. `widen` gives the stage's input in float32.
+    `part` is None for a block that never runs.
     """
 
     name: str
@@ -57,10 +56,9 @@ class Stage:
     is_block: bool
     gates: tuple[Gate, ...] = ()
     stand_in: Part | None = None
-    widen: Widen = unchanged
 
-    def advance(self, flight: Flight, before: "Stage | None", remember: bool) -> None:
-        """Take the samples through the stage, or out of the network; `before` is the block before it.
+    def advance(self, flight: Flight, remember: bool) -> None:
+        """Take the samples through the stage, or out of the network.
 
         `remember` keeps this stage's input for the gates of the next.
         """
@@ -68,7 +66,7 @@ class Stage:
         for gate in self.gates:
             looked = len(flight.x)
             flight.flops += gate.flops * looked
-            decided = gate.decide(self.seen(flight, before))
+            decided = gate.decide(self.seen(flight))
             flight.decisions += 0 if isinstance(decided.open, bool) else looked
             if decided.answers is None:
                 verdict = decided.open
@@ -76,16 +74,16 @@ class Stage:
                 flight.leave(decided)
             if len(flight.x) == 0:
                 return
-        # A copy: the block may write over its input.
-        previous = flight.x.clone() if remember and self.is_block else None
+        previous = flight.x if remember and self.is_block else None
         flight.x, ran = self._gated(verdict, flight)
         if self.is_block:
             flight.executed[self.name] += ran
             flight.previous = previous
 
-    def seen(self, flight: Flight, before: "Stage | None") -> GateInput:
+    @staticmethod
+    def seen(flight: Flight) -> GateInput:
         """What the stage's gates may look at."""
-        return GateInput(flight.x, flight.previous, self.widen, unchanged if before is None else before.widen)
+        return GateInput(flight.x, flight.previous)
 
     def _gated(self, is_open: Tensor | bool, flight: Flight) -> tuple[Tensor, int]:
         """The output, of the block where its gate is open, else of the stand-in; and how many samples ran."""
@@ -120,12 +118,11 @@ def stage(
     own: Part | None,
     stand_in: Part | None,
     head: Part | None,
-    widen: Widen = unchanged,
 ) -> Stage:
     """The stage of a way, with the gates that the knobs put there."""
     site = GatePosition(way.segment) if head is None else GatePosition(way.segment, head.compute, head.flops)
     gates = gates_for(knobs, site) if way.is_block else ()
-    return Stage(way.segment.name, own, way.is_block, gates, stand_in, widen)
+    return Stage(way.segment.name, own, way.is_block, gates, stand_in)
 
 
 class StagedNetwork:
@@ -136,15 +133,12 @@ class StagedNetwork:
         stages: tuple[Stage, ...],
         weights_resident_bytes: int,
         enter: Callable[[Tensor], Tensor],
-        widen: Widen = unchanged,
     ) -> None:
-        """`enter` brings a batch into the form in which the first stage takes it, `widen` the last one's output
-        into float32."""
+        """`enter` brings a batch into the form in which the first stage takes it."""
         self._stages = stages
         self._blocks = tuple(stage.name for stage in stages if stage.is_block)
         self._weights_resident_bytes = weights_resident_bytes
         self._enter = enter
-        self._widen = widen
         self._looks_back = any(gate.looks_back for stage in stages for gate in stage.gates)
 
     @property
@@ -179,7 +173,6 @@ class StagedNetwork:
         `before_stage` is shown the flight at each stage that it reaches, with the stage's index. `remember` keeps
         blocks' inputs for gates that look back, even where none does here.
         """
-        before = next((stage for stage in reversed(self._stages[:first]) if stage.is_block), None)
         remember = remember or self._looks_back
         for index, stage in enumerate(self._stages[first:], first):
             if len(flight.x) == 0:
@@ -187,12 +180,9 @@ class StagedNetwork:
             if before_stage is not None:
                 before_stage(index, flight)
             if stage.is_block and watch is not None:
-                watch(stage.name, stage.seen(flight, before))
-            stage.advance(flight, before, remember=remember)
-            before = stage if stage.is_block else before
+                watch(stage.name, stage.seen(flight))
+            stage.advance(flight, remember=remember)
 
     def end(self, flight: Flight) -> Pass:
         """The result of a flight that went through all stages."""
-        if len(flight.x):
-            flight.x = self._widen(flight.x)
         return Pass(flight.outputs().contiguous().numpy(), flight.executed, flight.flops, flight.decisions)

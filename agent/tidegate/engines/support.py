@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from tidegate.engines.engine import REFERENCE, UnsupportedPoint
+from tidegate.engines.runtimes import RUNTIMES
 from tidegate.models.errors import BundleError
 from tidegate.models.knobs import Knobs, precision_of, stand_in_of
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn
@@ -13,8 +14,14 @@ from tidegate.models.sites import sites_of
 
 def check_arithmetic(point: OperatingPoint, engine: str) -> None:
     """Raises UnsupportedPoint for a point that was certified on another engine, unless on the reference."""
-    if point.engine not in {REFERENCE, engine}:
-        raise UnsupportedPoint(f"{point.name}: certified on engine {point.engine}, whose arithmetic is its own")
+    if point.engine in {REFERENCE, engine}:
+        return
+    if point.engine not in RUNTIMES:
+        raise UnsupportedPoint(
+            f"{point.name}: certified on engine {point.engine}, which tidegate does not have; its engines are "
+            f"{', '.join(RUNTIMES)}; build the bundle again with `tidegate bundle build`"
+        )
+    raise UnsupportedPoint(f"{point.name}: certified on engine {point.engine}, whose arithmetic is its own")
 
 
 def at_resolution(network: Network, resolution: tuple[int, int] | None) -> Network:

@@ -1,6 +1,6 @@
-"""A variant of the engines that compute with torch: one network at one operating point, with its thread count."""
+"""A variant that computes with torch: one network at one operating point, with its thread count."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -29,14 +29,11 @@ class TorchNetwork(Protocol):
 
 
 class TorchVariant:
-    """An operating point ready to answer; `after_release` is called once the network is let go."""
+    """An operating point ready to answer."""
 
-    def __init__(
-        self, point: OperatingPoint, network: TorchNetwork, after_release: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, point: OperatingPoint, network: TorchNetwork) -> None:
         self._point = point
         self._network: TorchNetwork | None = network
-        self._after_release = after_release
 
     @property
     def point(self) -> OperatingPoint:
@@ -45,7 +42,7 @@ class TorchVariant:
 
     @property
     def weights_resident_bytes(self) -> int:
-        """Bytes of weights held, those shared with other variants too; 0 after `release`."""
+        """Bytes of weights held; 0 after `release`."""
         return 0 if self._network is None else self._network.weights_resident_bytes
 
     def run(self, batch: Array) -> Answer:
@@ -60,6 +57,5 @@ class TorchVariant:
         return Answer(done.outputs, executed, len(batch) * len(done.executed) - executed)
 
     def release(self) -> None:
-        """Let go of the weights; those that another variant shares stay."""
+        """Let go of the weights."""
         self._network = None
-        self._after_release()

@@ -10,7 +10,7 @@ from statistics import median
 from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, turns
 
-KEEPERS = frozenset({"packed int8", "packed int8 gated", "onnx int8", "onnx int8 gated", "onnx fp32 gated"})
+KEEPERS = frozenset({"onnx int8", "onnx int8 gated", "onnx fp32 gated"})
 """They keep files for the next start, which is what a device mostly sees: theirs are made by a start before."""
 OPEN_WITHIN_S = 120.0
 """torch.compile takes 15 to 40 s; whoever takes longer than this is out."""

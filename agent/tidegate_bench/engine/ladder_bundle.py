@@ -1,4 +1,4 @@
-"""The certified ladder of the race: calibrated natively for packed and onnx, kept while nothing changes."""
+"""The certified ladder of the race: calibrated for onnx, kept while nothing changes."""
 
 import hashlib
 from dataclasses import replace

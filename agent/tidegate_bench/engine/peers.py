@@ -14,12 +14,9 @@ from typing import Any
 
 import psutil
 
-from tidegate.engines.catalog import packed_offer
-from tidegate.engines.device import DeviceCache
 from tidegate.engines.engine import Array, Engine
-from tidegate.engines.memory import keep_freed, keep_one_heap
+from tidegate.engines.memory import keep_one_heap
 from tidegate.engines.network_cache import NetworkCache
-from tidegate.engines.waiting import wait_briefly
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 from tidegate.models.network import TrainedNetwork, blocks_of
 from tidegate_bench.engine.store import inputs_for, open_network
@@ -48,30 +45,19 @@ def unmeasured(
     )
 
 
-def open_engine(name: str, directory: Path, network: TrainedNetwork, spin: bool = False) -> Engine:
-    """One of ours in a process set up as a worker is, with what it keeps beside the network.
-
-    packed's self-test is made once for all processes.
-    """
+def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> Engine:
+    """Our engine in a process set up as a worker is, with what it keeps beside the network."""
     keep_one_heap()
-    cache = NetworkCache(directory / name)
-    if name == "onnx":
-        from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
+    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
-        return OnnxEngine(network, lambda: inputs_for(network), cache, spin)
-    keep_freed()
-    if not spin:
-        wait_briefly()
-    from tidegate.engines.packed.engine import PackedEngine  # noqa: PLC0415
-
-    return PackedEngine(network, lambda: inputs_for(network), packed_offer(DeviceCache(directory.parent)), cache)
+    return OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"), spin)
 
 
-def _ours(name: str, precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
+def _ours(precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
         network = open_network(directory)
         gates = _open_gates(network) if gated else None
-        variant = open_engine(name, directory, network, spin).prepare(unmeasured(name, precision, threads, gates))
+        variant = open_onnx(directory, network, spin).prepare(unmeasured("onnx", precision, threads, gates))
         return lambda batch: variant.run(batch).outputs
 
     return opened
@@ -165,17 +151,12 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "ort int8 unspun": _runtime("int8.onnx", spinning=False),
     "openvino fp32": _openvino("fp32.onnx"),
     "openvino int8": _openvino("int8.onnx"),
-    "packed fp32": _ours("packed", "fp32"),
-    "packed bf16": _ours("packed", "bf16"),
-    "packed int8": _ours("packed", "int8"),
-    "packed fp32 gated": _ours("packed", "fp32", gated=True),
-    "packed int8 gated": _ours("packed", "int8", gated=True),
-    "onnx fp32": _ours("onnx", "fp32"),
-    "onnx int8": _ours("onnx", "int8"),
-    "onnx fp32 spun": _ours("onnx", "fp32", spin=True),
-    "onnx int8 spun": _ours("onnx", "int8", spin=True),
-    "onnx fp32 gated": _ours("onnx", "fp32", gated=True),
-    "onnx int8 gated": _ours("onnx", "int8", gated=True),
+    "onnx fp32": _ours("fp32"),
+    "onnx int8": _ours("int8"),
+    "onnx fp32 spun": _ours("fp32", spin=True),
+    "onnx int8 spun": _ours("int8", spin=True),
+    "onnx fp32 gated": _ours("fp32", gated=True),
+    "onnx int8 gated": _ours("int8", gated=True),
 }
 
 

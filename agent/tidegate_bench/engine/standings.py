@@ -8,10 +8,7 @@ from tidegate_bench.figures import Cell, Goal
 Table = Mapping[tuple[str, int, str], Measured]
 """By network, threads and peer."""
 
-_GATED = {"packed fp32": 1.04, "packed int8": 1.04, "onnx fp32": 1.05, "onnx int8": 1.05}
-_INT8_OVER_EAGER = {"resnet18": 4.4, "vgg16": 5.5}
-_NO_FP32_GOALS = frozenset({"mobilenet_v2"})
-"""Its fp32 is the onnx engine's to run: packed's 30 us per operator are too much for its small ones."""
+_GATED = {"onnx fp32": 1.05, "onnx int8": 1.05}
 
 _ALONE = (("", "", ""),)
 _LIKE_WITH_LIKE = ((", spinning", " spun", ""), (", not spinning", "", " unspun"))
@@ -39,25 +36,19 @@ def goals(table: Table) -> Iterator[Goal]:
     """Those of every network and thread count in the table."""
     for network, threads in dict.fromkeys((network, threads) for network, threads, _ in table):
         here = {peer: each for (name, count, peer), each in table.items() if (name, count) == (network, threads)}
-        yield from _goals_of(network, f"{network}, {threads} threads:", here)
+        yield from _goals_of(f"{network}, {threads} threads:", here)
 
 
-def _goals_of(network: str, label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
+def _goals_of(label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
     def ratio(over: str, under: str) -> float | None:
         return _ratio(peers.get(over), peers.get(under))
 
-    if network not in _NO_FP32_GOALS:
-        yield Goal(f"{label} packed fp32 over eager", 1.6, ratio("eager", "packed fp32"))
-        yield Goal(f"{label} packed fp32's latency / ORT fp32's", 1.15, ratio("packed fp32", "ort fp32"), False)
     for waiting, ours, theirs in _LIKE_WITH_LIKE if "onnx fp32 spun" in peers else _ALONE:
         share = ratio(f"onnx fp32{ours}", f"ort fp32{theirs}")
         yield Goal(f"{label} onnx fp32's latency / ORT fp32's{waiting}", 1.05, share, False)
         if f"ort int8{theirs}" in peers:
-            best = [ratio(name, f"ort int8{theirs}") for name in ("packed int8", f"onnx int8{ours}")]
-            share = min((each for each in best if each is not None), default=None)
-            yield Goal(f"{label} our best int8's latency / ORT int8's{waiting}", 1.05, share, False)
-    if network in _INT8_OVER_EAGER:
-        yield Goal(f"{label} packed int8 over eager", _INT8_OVER_EAGER[network], ratio("eager", "packed int8"))
+            share = ratio(f"onnx int8{ours}", f"ort int8{theirs}")
+            yield Goal(f"{label} onnx int8's latency / ORT int8's{waiting}", 1.05, share, False)
     for name, allowed in _GATED.items():
         if f"{name} gated" in peers:
             yield Goal(

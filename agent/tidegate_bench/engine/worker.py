@@ -28,13 +28,13 @@ from tidegate.supervisor.listeners import open_listeners
 from tidegate.supervisor.worker_channel import WorkerDown
 from tidegate.supervisor.worker_process import WorkerProcess
 from tidegate.supervisor.worker_spec import WorkerSpec
-from tidegate_bench.engine.peers import open_engine
+from tidegate_bench.engine.peers import open_onnx
 from tidegate_bench.engine.steady_client import SteadyClient
 from tidegate_bench.engine.store import inputs_for, open_network
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 
-RSS_GOALS_MIB = {"onnx": 90, "packed": 320}
+RSS_GOALS_MIB = {"onnx": 90}
 KEEP_ALL = 2**40
 
 _UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
@@ -95,7 +95,7 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
             continue
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:
             bundle = Path(directory) / "bundle"
-            _write(bundle, network, open_engine(engine, kept_network, network))
+            _write(bundle, network, open_onnx(kept_network, network))
             try:
                 held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:

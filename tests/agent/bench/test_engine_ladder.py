@@ -19,14 +19,14 @@ def test_each_engine_enters_with_full_its_first_and_its_cheapest_certified_point
     ladder = Ladder(
         (
             point("full", "eager", 0.0),
-            point("int8-packed", "packed", 0.015),
-            point("mid-packed", "packed", 0.015),
-            point("low-packed", "packed", 0.015),
-            point("beyond-packed", "packed", None),
+            point("int8-litert", "litert", 0.015),
+            point("mid-litert", "litert", 0.015),
+            point("low-litert", "litert", 0.015),
+            point("beyond-litert", "litert", None),
             point("int8-onnx", "onnx", 0.015),
         )
     )
-    expected = ["packed:full", "packed:int8-packed", "packed:low-packed", "onnx:full", "onnx:int8-onnx"]
+    expected = ["litert:full", "litert:int8-litert", "litert:low-litert", "onnx:full", "onnx:int8-onnx"]
     assert list(entered(ladder)) == expected
 
 

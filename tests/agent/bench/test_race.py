@@ -42,21 +42,20 @@ def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_peer_that_is_killed_loses_its_own_row_and_says_so(tmp_path: Path) -> None:
     told: list[str] = []
     found = compete(
-        tmp_path, 1, ("eager", "mortal", "stillborn", "packed fp32"), Extent(turns=3, turn_s=0), told.append
+        tmp_path, 1, ("eager", "mortal", "stillborn", "onnx fp32"), Extent(turns=3, turn_s=0), told.append
     )
     assert found["eager"].latency_ms == 2.0
-    assert found["packed fp32"].latency_ms == 1.0
+    assert found["onnx fp32"].latency_ms == 1.0
     assert found["mortal"].latency_ms is None
     assert "mortal ended with code -9 in the middle" in found["mortal"].lost
     assert "stillborn ended with code 3 before its first answer" in found["stillborn"].lost
     assert sum("its row is lost" in line for line in told) == 2
     table = {("net", 1, peer): measured for peer, measured in found.items()}
     by_engine = {str(row["engine"]): row for row in rows(table)}
-    assert by_engine["packed fp32"]["times_eager"] == 2.0
+    assert by_engine["onnx fp32"]["times_eager"] == 2.0
     assert by_engine["mortal (mortal ended with code -9 in the middle)"]["latency_ms"] is None
     verdicts = {goal.goal: goal.value for goal in goals(table)}
-    assert verdicts["net, 1 threads: packed fp32 over eager"] == 2.0
-    assert verdicts["net, 1 threads: packed fp32's latency / ORT fp32's"] is None
+    assert verdicts["net, 1 threads: onnx fp32's latency / ORT fp32's"] is None
 
 
 def test_nobody_waits_for_a_silent_peer() -> None:

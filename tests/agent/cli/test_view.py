@@ -49,7 +49,7 @@ STATUS = Status(
     ),
     ladder=(
         RungStatus("full", 0.0, 0.995, 0.58),
-        RungStatus("int8-packed", 0.01, 0.995, 1.09, "certified on engine packed"),
+        RungStatus("int8-litert", 0.01, 0.995, 1.09, "certified on engine litert"),
         RungStatus("int8-onnx", 0.01, 0.995, 0.1),
         RungStatus("int8-skip-88-onnx", 0.03, 0.995, 0.05),
         *(RungStatus(f"int8-skip-9{n}-onnx", 0.05, None, 0.05) for n in range(9)),
@@ -99,7 +99,7 @@ def test_what_matters_is_there_at_every_size(width: int, height: int) -> None:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_points_of_another_engine_are_no_rungs(width: int, height: int) -> None:
-    assert "packed" not in "\n".join(shown(STATUS, width, height))
+    assert "litert" not in "\n".join(shown(STATUS, width, height))
 
 
 def test_a_pipe_gets_everything_uncut() -> None:

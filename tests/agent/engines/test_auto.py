@@ -44,7 +44,7 @@ def test_an_engine_that_can_not_open_is_out_with_its_reason(monkeypatch: pytest.
 
 
 def test_a_point_without_an_engine_says_what_was_tried() -> None:
-    engine = auto.AutoEngine(Choice({}, ["full: no engine runs it (packed was killed by signal 8)"]), open_engine)
+    engine = auto.AutoEngine(Choice({}, ["full: no engine runs it (eager was killed by signal 8)"]), open_engine)
     with pytest.raises(UnsupportedPoint, match="signal 8"):
         engine.prepare(BUNDLE.ladder.full)
 
@@ -65,7 +65,7 @@ def test_an_engine_answers_the_canaries_of_its_own_shipped_points_and_refuses_th
 
 
 def test_an_unknown_engine_is_told_what_there_is() -> None:
-    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, packed, eager"):
+    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, eager"):
         open_engine("tensorrt", BUNDLE)
 
 

@@ -84,17 +84,34 @@ def test_without_any_engine_it_says_that_nothing_was_run(bundle: Path, monkeypat
     assert "neither onnxruntime nor torch is installed" in canaries.detail
 
 
-def test_another_release_of_torch_than_calibration_had_fails(bundle: Path) -> None:
+def test_another_release_of_the_runtime_than_calibration_had_fails(bundle: Path) -> None:
     ladder = json.loads((bundle / "ladder.json").read_bytes())
-    ladder["calibration"]["torch"] = "1.0.0+cpu"
+    ladder["calibration"]["engines"]["onnx"] = "onnxruntime 1.0.0"
     vouch(bundle, "ladder.json", json.dumps(ladder).encode())
-    assert failed(verify(bundle)) == ["torch"]
+    assert failed(verify(bundle)) == ["runtime of onnx"]
 
 
-@pytest.mark.parametrize("engine", ["packed", "onnx"])
-def test_a_range_that_is_missing_is_a_failed_check(bundle: Path, engine: str) -> None:
+def test_a_bundle_verifies_without_torch(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = catalog.installed_version
+    without = lambda name: None if name == "torch" else found(name)  # noqa: E731
+    monkeypatch.setattr(catalog, "installed_version", without)
+    monkeypatch.setattr(bundle_check, "installed_version", without)
+    assert [check for check in verify(bundle) if not check.ok] == []
+
+
+def test_an_engine_that_there_is_not_is_named_with_those_that_there_are(bundle: Path) -> None:
     ladder = json.loads((bundle / "ladder.json").read_bytes())
-    point = next(each for each in ladder["points"] if each["engine"] == engine and each["ranges"])
+    point = ladder["points"][1]
+    point["engine"] = "packed"
+    vouch(bundle, "ladder.json", json.dumps(ladder).encode())
+    (check,) = [each for each in verify(bundle) if each.name == f"canaries at {point['name']}"]
+    assert check.ok is None
+    assert "engine packed, which tidegate does not have; its engines are onnx, eager" in check.detail
+
+
+def test_a_range_that_is_missing_is_a_failed_check(bundle: Path) -> None:
+    ladder = json.loads((bundle / "ladder.json").read_bytes())
+    point = next(each for each in ladder["points"] if each["ranges"])
     ladder["points"] = [ladder["points"][0], point]
     kept = load_file(bundle / "canaries.safetensors")
     vouch(bundle, "canaries.safetensors", save(kept | {"top1": np.stack([kept["top1"][0]] * 2)}))

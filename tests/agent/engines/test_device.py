@@ -26,7 +26,7 @@ def test_kept_by_topic_and_subject(tmp_path: Path) -> None:
     for _ in range(2):
         assert DeviceCache(tmp_path / "new").value("choice", "a", measure) == {"call": 1}
     assert DeviceCache(tmp_path / "new").value("choice", "b", measure) == {"call": 2}
-    assert DeviceCache(tmp_path / "new").value("packed", "a", measure) == {"call": 3}
+    assert DeviceCache(tmp_path / "new").value("other", "a", measure) == {"call": 3}
 
 
 def test_other_software_is_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,13 +69,13 @@ def starts(monkeypatch: pytest.MonkeyPatch, directory: Path, measure: Counted, c
 def test_what_was_measured_in_doubt_is_measured_again_ever_more_seldom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = Counted("the time of packed was up")
+    measure = Counted("the time of eager was up")
     assert starts(monkeypatch, tmp_path, measure, 20) == [0, 1, 3, 7, 15]
     assert measure.before[:3] == [None, {"call": 1}, {"call": 2}]
 
 
 def test_without_a_doubt_it_is_kept_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = Counted("the time of packed was up", "")
+    measure = Counted("the time of eager was up", "")
     assert starts(monkeypatch, tmp_path, measure, 20) == [0, 1]
 
 

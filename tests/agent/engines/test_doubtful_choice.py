@@ -17,11 +17,11 @@ BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digit
 NAMES = [point.name for point in BUNDLE.ladder.points]
 
 
-def trials(packed_ms: float | None) -> list[Trial]:
+def trials(eager_ms: float | None) -> list[Trial]:
     onnx = [Trial("onnx", name, 5.0) for name in NAMES]
-    late = packed_ms is None
+    late = eager_ms is None
     reason = "was not done after 30 s" if late else ""
-    return [*onnx, *(Trial("packed", name, packed_ms, reason, late) for name in NAMES)]
+    return [*onnx, *(Trial("eager", name, eager_ms, reason, late) for name in NAMES)]
 
 
 @pytest.fixture
@@ -39,28 +39,28 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
             return found
 
         monkeypatch.setattr(auto, "contest", contest)
-        return set(auto.make_choice(BUNDLE, ["onnx", "packed"], DeviceCache(tmp_path)).engines.values())
+        return set(auto.make_choice(BUNDLE, ["onnx", "eager"], DeviceCache(tmp_path)).engines.values())
 
     return choose
 
 
 def test_an_engine_whose_time_was_up_is_tried_again(start) -> None:  # type: ignore[no-untyped-def]
-    assert start(trials(packed_ms=None)) == {"onnx"}
-    assert start(trials(packed_ms=1.0)) == {"packed"}
-    assert start(None) == {"packed"}
+    assert start(trials(eager_ms=None)) == {"onnx"}
+    assert start(trials(eager_ms=1.0)) == {"eager"}
+    assert start(None) == {"eager"}
 
 
 def test_times_measured_beside_others_are_measured_again(start) -> None:  # type: ignore[no-untyped-def]
-    assert start(trials(packed_ms=9.0), others_share=BUSY + 0.1) == {"onnx"}
-    assert start(trials(packed_ms=1.0), others_share=BUSY / 2) == {"packed"}
-    assert start(None) == {"packed"}
+    assert start(trials(eager_ms=9.0), others_share=BUSY + 0.1) == {"onnx"}
+    assert start(trials(eager_ms=1.0), others_share=BUSY / 2) == {"eager"}
+    assert start(None) == {"eager"}
 
 
 def test_a_start_that_is_busier_still_costs_no_engine(start) -> None:  # type: ignore[no-untyped-def]
-    assert start(trials(packed_ms=None)) == {"onnx"}
+    assert start(trials(eager_ms=None)) == {"onnx"}
     nothing = [
         Trial(engine, name, None, "was not done after 30 s", True)
-        for engine in ("onnx", "packed")
+        for engine in ("onnx", "eager")
         for name in NAMES
     ]
     assert start(nothing) == {"onnx"}

@@ -1,6 +1,4 @@
-"""The networks of the zoo, exported and run on every engine; at full size, and some small ones, as `slow`."""
-
-from importlib.util import find_spec
+"""The networks of the zoo, exported and run on onnx; at full size, and some small ones, as `slow`."""
 
 import numpy as np
 import pytest
@@ -8,9 +6,7 @@ import torch
 from random_networks import difference, point
 
 from tidegate.engines.eager import EagerEngine
-from tidegate.engines.fusion import Call, fuse
-from tidegate.engines.packed.engine import PackedEngine
-from tidegate.engines.packed.probe import probe
+from tidegate.engines.onnx.engine import OnnxEngine
 from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
@@ -19,7 +15,6 @@ from tidegate_bench.zoo.encoder import Encoder, Patches, bert_style_6, encoder_6
 from tidegate_bench.zoo.folding import inference_segments
 from tidegate_bench.zoo.segmented import Segmented
 
-OFFER = probe()
 EXACT = 1e-4
 INT8 = 0.3
 
@@ -53,24 +48,13 @@ def export(net: Segmented, shape: tuple[int, ...]) -> TrainedNetwork:
 
 
 @pytest.mark.parametrize(("make", "shape"), CASES)
-def test_every_engine_answers_as_eager(make: object, shape: tuple[int, ...]) -> None:
+def test_onnx_answers_as_eager(make: object, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     network = export(make(), shape)
-    layers = [step for segment in network.segments for step in fuse(segment)]
-    assert not [
-        step.node.operator
-        for step in layers
-        if isinstance(step, Call) and step.node.operator in {"aten.conv2d.default", "aten.linear.default"}
-    ], "layers that would run unpacked"
     batch = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     expected = EagerEngine(network).prepare(point("eager")).run(batch).outputs
-    engines = [PackedEngine(network, lambda: batch, OFFER)]
-    if find_spec("onnxruntime") is not None:
-        from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
-
-        engines.append(OnnxEngine(network, lambda: batch))
-    for engine in engines:
-        exact = engine.prepare(point(engine.name)).run(batch).outputs
-        assert difference(exact, expected) < EXACT, engine.name
-        small = engine.prepare(point(engine.name, precision=Precision.INT8)).run(batch).outputs
-        assert difference(small, expected) < INT8, engine.name
+    engine = OnnxEngine(network, lambda: batch)
+    exact = engine.prepare(point("onnx")).run(batch).outputs
+    assert difference(exact, expected) < EXACT
+    small = engine.prepare(point("onnx", precision=Precision.INT8)).run(batch).outputs
+    assert difference(small, expected) < INT8

@@ -6,26 +6,21 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
-import pytest
 import torch
 from hypothesis import settings
 from hypothesis.stateful import Bundle as Live
 from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from tidegate.engines.eager import EagerEngine
-from tidegate.engines.engine import Engine
-from tidegate.engines.packed.engine import PackedEngine
-from tidegate.engines.packed.probe import probe
 from tidegate.engines.torch_variant import TorchVariant
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import OperatingPoint
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
-# The shipped settings in eager's arithmetic, which both engines here have.
+# The shipped settings in eager's arithmetic.
 SETTINGS = tuple(replace(point, engine="eager") for point in BUNDLE.ladder.points)
 POINTS = st.sampled_from(SETTINGS)
 INPUTS = BUNDLE.canaries().inputs
-OFFER = probe()
 BATCHES = st.integers(1, len(INPUTS))
 
 
@@ -34,12 +29,9 @@ class Switching(RuleBasedStateMachine):
 
     variants: Live = Live("variants")
 
-    def open(self) -> Engine:
-        return EagerEngine(BUNDLE)
-
     @initialize()
     def start(self) -> None:
-        self.engine = self.open()
+        self.engine = EagerEngine(BUNDLE)
         self.full = self.engine.prepare(BUNDLE.ladder.full)
         self.first = self.full.run(INPUTS).outputs.tobytes()
         self.weights = hash_of_weights()
@@ -77,25 +69,6 @@ def hash_of_weights() -> int:
 
 Switching.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
 TestSwitching = Switching.TestCase
-
-
-class SwitchingPacked(Switching):
-    """The same on packed kernels, some of which write over what they are given."""
-
-    def open(self) -> Engine:
-        return PackedEngine(BUNDLE, lambda: INPUTS, OFFER)
-
-
-SwitchingPacked.TestCase.settings = settings(max_examples=5, stateful_step_count=12, deadline=None)
-TestSwitchingPacked = SwitchingPacked.TestCase
-
-
-@pytest.mark.parametrize("point", SETTINGS, ids=lambda point: point.name)
-def test_packed_answers_the_shipped_ladder_as_eager_does(point: OperatingPoint) -> None:
-    expected = EagerEngine(BUNDLE).prepare(point).run(INPUTS)
-    answer = PackedEngine(BUNDLE, lambda: INPUTS, OFFER).prepare(point).run(INPUTS)
-    assert np.abs(answer.outputs - expected.outputs).max() < 1e-4 * np.abs(expected.outputs).max()
-    assert (answer.executed_blocks, answer.skipped_blocks) == (expected.executed_blocks, expected.skipped_blocks)
 
 
 def test_preparing_in_another_thread_leaves_the_answers_alone() -> None:

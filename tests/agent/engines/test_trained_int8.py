@@ -1,6 +1,5 @@
 """int8 on trained nets of several activations: near fp32 on images that neither training nor ranges have seen."""
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -12,10 +11,7 @@ from torch import Tensor, nn
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit
 from tidegate.engines.eager import EagerEngine
-from tidegate.engines.engine import Engine
 from tidegate.engines.onnx.engine import OnnxEngine
-from tidegate.engines.packed.engine import PackedEngine
-from tidegate.engines.packed.probe import probe
 from tidegate.models.discovery import discover
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
@@ -102,23 +98,11 @@ def trained(name: str) -> tuple[TrainedNetwork, np.ndarray, np.ndarray]:
     return discover(net, torch.from_numpy(ranges[:2])).network, ranges[:CALIBRATION_INPUTS], judged
 
 
-OFFER = probe()
-
-
-def open_packed(network: TrainedNetwork, ranges: np.ndarray) -> Engine:
-    return PackedEngine(network, lambda: ranges, OFFER)
-
-
-def open_onnx(network: TrainedNetwork, ranges: np.ndarray) -> Engine:
-    return OnnxEngine(network, lambda: ranges)
-
-
-@pytest.mark.parametrize("opened", [open_packed, open_onnx])
 @pytest.mark.parametrize("name", [*ACTIVATIONS, "mixer"])
-def test_int8_answers_like_fp32(opened: Callable[[TrainedNetwork, np.ndarray], Engine], name: str) -> None:
+def test_int8_answers_like_fp32(name: str) -> None:
     network, ranges, judged = trained(name)
     expected = EagerEngine(network).prepare(point("eager")).run(judged).outputs
-    engine = opened(network, ranges)
+    engine = OnnxEngine(network, lambda: ranges)
     found = engine.prepare(point(engine.name, precision=Precision.INT8)).run(judged).outputs
     error = float(np.sqrt(np.square(found - expected).mean()) / expected.std())
     assert error < ERROR

@@ -45,7 +45,7 @@ from tidegate.models.bundle import open_bundle
 early = []
 told = waiting.wait_briefly
 catalog.wait_briefly = lambda: (early.append("torch" not in sys.modules), told())
-catalog.open_engine("packed", open_bundle(Path(sys.argv[1])), spin=sys.argv[2] == "spin")
+catalog.open_engine("eager", open_bundle(Path(sys.argv[1])), spin=sys.argv[2] == "spin")
 print(early, os.environ.get("GOMP_SPINCOUNT"))
 """
 

@@ -15,7 +15,7 @@ from tidegate_drivers.reading import Snapshot
 
 SHIPPED = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 FULL, LOWER = SHIPPED.full, SHIPPED.points[1]
-LADDER = Ladder((FULL, replace(LOWER, name="foreign", engine="packed"), replace(LOWER, name="own", engine="onnx")))
+LADDER = Ladder((FULL, replace(LOWER, name="foreign", engine="litert"), replace(LOWER, name="own", engine="onnx")))
 POLICY = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: cheapest}\n"
 
 
@@ -55,7 +55,7 @@ def control(worker: Worker, directory: Path) -> Control:
 
 
 def test_the_next_point_down_is_the_next_that_the_engine_runs(tmp_path: Path) -> None:
-    worker = Worker({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
+    worker = Worker({"foreign": "foreign: certified on engine litert, whose arithmetic is its own"})
     assert asyncio.run(control(worker, tmp_path).step())
     assert worker.asked == ["own"]
 
@@ -67,7 +67,7 @@ def test_without_a_refusal_it_would_have_been_the_other(tmp_path: Path) -> None:
 
 
 def test_the_explanation_says_why_a_point_is_off_the_ladder(tmp_path: Path) -> None:
-    worker = Worker({"foreign": "foreign: certified on engine packed, whose arithmetic is its own"})
+    worker = Worker({"foreign": "foreign: certified on engine litert, whose arithmetic is its own"})
     running = control(worker, tmp_path)
     asyncio.run(running.step())
-    assert any("certified on engine packed" in line for line in running.explanation({}).sentences)
+    assert any("certified on engine litert" in line for line in running.explanation({}).sentences)

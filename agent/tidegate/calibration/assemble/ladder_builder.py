@@ -146,8 +146,7 @@ class LadderBuilder:
         if target.name == REFERENCE or not is_narrow(setting):
             return setting
         if index not in self._seen:
-            narrowed = setting.without_bf16()
-            ranged = replace(narrowed, ranges=self._observer.ranges(narrowed))
+            ranged = replace(setting, ranges=self._observer.ranges(setting))
             self._seen[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
         ranged, stops = self._seen[index]
         return with_calibrated_thresholds(self._network, ranged, self._search_inputs, target, stops)

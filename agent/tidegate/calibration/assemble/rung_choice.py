@@ -51,7 +51,7 @@ def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()
 
 
 def name_point(setting: KnobSettings, skip_ratio: float, taken: Sequence[str]) -> str:
-    """What a rung is called: `full`, `bf16`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
+    """What a rung is called: `full`, `int8`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
 
     `aa4` stands for AA-ReLU at 4 bits, `24px` for the images' height. A letter follows where two share a name.
     """

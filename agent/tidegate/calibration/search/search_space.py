@@ -30,8 +30,9 @@ RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 EXIT_RATES = (0.0, 0.25, 0.5, 0.75, 0.9)
 """Share of the samples arriving at an exit that would leave there."""
 
-PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
-"""Int4 comes after these, for finer groups: layers of a stage differ in what they lose by it."""
+PRECISIONS = (Precision.FP32, Precision.INT8)
+"""No engine computes in bf16. Int4 comes after these, for finer groups: layers of a stage differ in what they lose
+by it."""
 
 RESOLUTION_SHARES = (0.875, 0.75, 0.625, 0.5)
 LEAST_SIDE = 16

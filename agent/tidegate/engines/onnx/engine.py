@@ -1,8 +1,8 @@
 """The onnx engine: ONNX Runtime sessions built from a network's segments. Imports no torch.
 
 A network is cut into parts where samples may leave; a part is one session, and points share the parts that they
-have in common. Thresholds are inputs. As with the packed engine, a point certified on eager keeps eager's
-arithmetic.
+have in common. Thresholds are inputs. A point certified on eager keeps eager's arithmetic, weights rounded as
+eager rounds them and computed with in fp32, because its certificate says nothing of rounded activations.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -8,37 +8,16 @@ from torch import Tensor
 
 from tidegate.models.graph import Segment
 
-Widen = Callable[[Tensor], Tensor]
-"""From the form in which an engine keeps a value to float32."""
-
-
-def unchanged(x: Tensor) -> Tensor:
-    """Of engines that keep values as float32."""
-    return x
-
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What a gate may look at: the block's input (samples, ...), and the input of the block before it.
+    """What a gate may look at: the block's input (samples, ...) and the input of the block before it, in float32.
 
-    Both as the engine keeps them, in the same order of samples; there is no previous one before the first block.
-    An engine may write over `kept` once the gates have decided: who wants it later copies it.
+    Both in the same order of samples; there is no previous one before the first block.
     """
 
-    kept: Tensor
-    kept_previous: Tensor | None = None
-    widen: Widen = unchanged
-    widen_previous: Widen = unchanged
-
-    @property
-    def x(self) -> Tensor:
-        """The block's input in float32."""
-        return self.widen(self.kept)
-
-    @property
-    def previous(self) -> Tensor | None:
-        """The previous block's input in float32."""
-        return None if self.kept_previous is None else self.widen_previous(self.kept_previous)
+    x: Tensor
+    previous: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +51,7 @@ class Gate(Protocol):
 class GatePosition:
     """Where a gate stands: before `block`.
 
-    Where the network has an exit there, `head` gives answers in float32 from the block's input as the engine
-    keeps it; else it is None.
+    Where the network has an exit there, `head` gives answers from the block's input; else it is None.
     """
 
     block: Segment

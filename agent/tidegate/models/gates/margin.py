@@ -24,7 +24,7 @@ class MarginGate:
 
     def decide(self, given: GateInput) -> GateDecision:
         """Runs the head on every sample."""
-        answers = self.head(given.kept)
+        answers = self.head(given.x)
         return GateDecision(margin(answers) <= self.threshold, answers)
 
 

@@ -61,7 +61,7 @@ def network(inputs: np.ndarray) -> TrainedNetwork:
     return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs)
 
 
-@pytest.fixture(scope="module", params=["packed", "onnx"])
+@pytest.fixture(scope="module", params=["onnx"])
 def target(request: pytest.FixtureRequest) -> TargetEngine:
     pytest.importorskip("onnxruntime")
     (found,) = target_engines([request.param])
@@ -132,10 +132,10 @@ def test_for_eager_itself_the_same_samples_stop(
 
 
 def test_a_setting_in_fp32_is_a_point_of_every_engine_and_one_in_int8_is_not(setting: KnobSettings) -> None:
-    assert candidate(setting, "packed").engine == "packed"
-    assert candidate(replace(setting, precision=Precision.FP32), "packed").engine == "eager"
+    assert candidate(setting, "onnx").engine == "onnx"
+    assert candidate(replace(setting, precision=Precision.FP32), "onnx").engine == "eager"
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(TargetEngineError, match="allowed are auto, onnx, packed, eager"):
-        target_engines(["tensorrt"])
+    with pytest.raises(TargetEngineError, match="allowed are auto, onnx, eager"):
+        target_engines(["packed"])

@@ -43,4 +43,4 @@ def test_names_say_what_was_turned_and_never_clash() -> None:
     skipping = KnobSettings(precision=Precision.INT8, skip=frozenset({"block_1"}))
     assert name_point(skipping, 0.114, []) == "int8-skip-11"
     assert name_point(skipping, 0.114, ["int8-skip-11"]) == "int8-skip-11-b"
-    assert name_point(KnobSettings(layer_precision={"stem.conv": Precision.BF16}), 0.0, []) == "mixed"
+    assert name_point(KnobSettings(layer_precision={"stem.conv": Precision.INT4}), 0.0, []) == "mixed"

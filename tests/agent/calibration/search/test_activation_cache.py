@@ -125,4 +125,4 @@ def test_a_knob_at_the_end_runs_only_the_end(
     _, done = cache.run(KnobSettings(skip=frozenset({last})))
     assert done.executed[last] == 0
     with pytest.raises(TypeError, match="not callable"):
-        cache.run(KnobSettings(precision=Precision.BF16))
+        cache.run(KnobSettings(precision=Precision.INT8))

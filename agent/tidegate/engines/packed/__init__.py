@@ -1,1 +1,0 @@
-"""The packed engine: torch with oneDNN's prepacked weights, without a compiler."""
