@@ -12,7 +12,7 @@ import pytest
 
 from tidegate.fleet.broker import find_mosquitto
 
-SECONDS = 12
+SECONDS = 20
 
 
 @pytest.mark.broker

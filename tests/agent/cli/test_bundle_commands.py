@@ -1,11 +1,16 @@
 """The bundle commands' words and exit codes, where a build is refused or a page is written."""
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tidegate.calibration import report
 from tidegate.cli.main import application
+from tidegate.models.bundle import open_bundle
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -27,11 +32,37 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.timeout(400)  # a process per point, each of which imports its engine: 37 s on a free machine
-def test_a_report_of_the_shipped_bundle_is_one_page(tmp_path: Path) -> None:
-    page = tmp_path / "ladder.html"
-    result = CliRunner().invoke(application(), ["bundle", "report", str(SHIPPED), "--out", str(page)])
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """The shipped bundle with the first points of its ladder: the report starts a process for each."""
+    copy = tmp_path / "short"
+    shutil.copytree(SHIPPED, copy)
+    ladder = json.loads((SHIPPED / "ladder.json").read_text())
+    ladder["points"] = [point for point in ladder["points"] if point["engine"] in {"eager", "onnx"}][:3]
+    text = json.dumps(ladder).encode()
+    (copy / "ladder.json").write_bytes(text)
+    manifest = json.loads((SHIPPED / "bundle.json").read_text())
+    manifest["files"]["ladder.json"] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    (copy / "bundle.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def check_report(bundle: Path, page: Path) -> None:
+    result = CliRunner().invoke(application(), ["bundle", "report", str(bundle), "--out", str(page)])
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert text.startswith("<!doctype html>")
     assert "int8" in text
+    for point in open_bundle(bundle).ladder.points:
+        assert point.name in text
+
+
+def test_a_report_is_one_page(short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MAX_SAMPLES", 8)
+    check_report(short, tmp_path / "ladder.html")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # a process per point, each of which imports its engine: 37 s on a free machine
+def test_a_report_of_the_shipped_bundle_is_one_page(tmp_path: Path) -> None:
+    check_report(SHIPPED, tmp_path / "ladder.html")
