@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.cli.main import app
 from tidegate.supervisor.status import FILE_NAME, PolicyStatus, Status, TelemetryStatus, WorkerStatus, serve_status
 from tidegate.supervisor.troubles import Trouble
 
