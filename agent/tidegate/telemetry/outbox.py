@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.telemetry.backoff import Backoff
-from tidegate.telemetry.row import Row
 from tidegate.telemetry.spool import Spool
+from tidegate.telemetry.spool.row import Row
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tidegate.telemetry.row import ROW_OVERHEAD_BYTES
 from tidegate.telemetry.spool import Spool
+from tidegate.telemetry.spool.row import ROW_OVERHEAD_BYTES
 
 NOW = 1_750_000_000.0
 
@@ -60,7 +60,7 @@ def test_seq_continues_after_restart_of_an_empty_spool(tmp_path: Path) -> None:
 def test_seq_continues_after_loss_of_the_database(
     tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.telemetry.sequence.RESERVED_SEQS", 10)
+    monkeypatch.setattr("tidegate.telemetry.spool.sequence.RESERVED_SEQS", 10)
     path = tmp_path / "spool.db"
     spool = spool_at(path)
     before = [spool.put("t", {}, NOW) for _ in range(35)]

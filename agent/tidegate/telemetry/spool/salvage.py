@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tidegate.files import clear_way
-from tidegate.telemetry import spool_file
-from tidegate.telemetry.account import Account, open_account
-from tidegate.telemetry.row import Row, plausible, row_of, unchecked_row
-from tidegate.telemetry.spool_file import PAGE_BYTES
+from tidegate.telemetry.spool import file as spool_file
+from tidegate.telemetry.spool.account import Account, open_account
+from tidegate.telemetry.spool.file import PAGE_BYTES
+from tidegate.telemetry.spool.row import Row, plausible, row_of, unchecked_row
 
 # A start must not hang on a disk that takes seconds for every bad block.
 _PATIENCE_S = 10.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tidegate.files import clear_way
-from tidegate.telemetry.account import Account, open_account, seal_account
-from tidegate.telemetry.row import ROW_OVERHEAD_BYTES, Row
+from tidegate.telemetry.spool.account import Account, open_account, seal_account
+from tidegate.telemetry.spool.row import ROW_OVERHEAD_BYTES, Row
 
 SCHEMA_VERSION = 2
 # The schema of tidegate 0.1, whose rows have no checksum.

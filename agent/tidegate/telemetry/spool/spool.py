@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from tidegate.telemetry import spool_file, spool_salvage, spool_wal
-from tidegate.telemetry.account import Account
-from tidegate.telemetry.row import Row, row_of
-from tidegate.telemetry.sequence import Sequence
-from tidegate.telemetry.spool_file import PAGE_BYTES, SpoolDamagedError
+from tidegate.telemetry.spool import file as spool_file
+from tidegate.telemetry.spool import salvage as spool_salvage
+from tidegate.telemetry.spool import wal as spool_wal
+from tidegate.telemetry.spool.account import Account
+from tidegate.telemetry.spool.file import PAGE_BYTES, SpoolDamagedError
+from tidegate.telemetry.spool.row import Row, row_of
+from tidegate.telemetry.spool.sequence import Sequence
 
 logger = logging.getLogger(__name__)
 
