@@ -159,7 +159,7 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     space = SearchSpace.of(network, GROUPS)
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
     whole = Search(network, space, inputs, OBJECTIVE).chain()
-    monkeypatch.setattr("tidegate.calibration.search.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.greedy_search.SCREENED_OPERATIONS", 0)
     screened = Search(network, space, inputs, OBJECTIVE).chain()
     reference = EagerEngine(network).build(KnobSettings()).forward(inputs).outputs
     for step in screened:
