@@ -26,10 +26,11 @@ from tidegate.engines.quantization import Grid, range_of
 from tidegate.engines.resolution import resized
 from tidegate.engines.staged import Part, Stage, StagedNetwork, stage
 from tidegate.engines.ways import Way, ways_through
-from tidegate.models.bounds import NEVER_NEGATIVE, UNKNOWN, bounds_of
+from tidegate.models.bounds import bounds_of
 from tidegate.models.flops import segment_flops
 from tidegate.models.gates.gate import Widen, unchanged
 from tidegate.models.graph import INPUT, Segment
+from tidegate.models.graph.bound_rules import NEVER_NEGATIVE, UNKNOWN
 from tidegate.models.knobs import Knobs
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Network
