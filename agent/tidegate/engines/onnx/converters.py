@@ -53,6 +53,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten.matmul.default": Converter(operators.binary("MatMul")),
     "aten.max_pool2d.default": Converter(operators.max_pool, on_integers=True),
     "aten.mean.dim": Converter(operators.mean, on_integers=True),
+    "aten.mish.default": Converter(operators.unary("Mish")),
     "aten.mul.Tensor": Converter(operators.binary("Mul")),
     "aten.permute.default": Converter(operators.permute),
     "aten.relu.default": Converter(operators.unary("Relu"), on_integers=True),

@@ -275,6 +275,8 @@ _RECORDS = (
         flops=flops.none,
         quantization=Quantization.INPUTS,
     ),
+    # -0.308843 near x = -1.1924.
+    _function("aten.mish.default", Kind.ACTIVATION, bounds.dips_to(-0.3089)),
     _arithmetic(
         MUL,
         bounds.product,
