@@ -8,17 +8,18 @@ from torch import Tensor
 
 from tidegate.models.aa_relu import adapted
 from tidegate.models.errors import BundleError
-from tidegate.models.graph import INPUT, OPERATORS, Argument, BatchSize, Ref, Segment, Weight
+from tidegate.models.graph import INPUT, Argument, BatchSize, Ref, Segment, Weight
+from tidegate.models.graph.operators import OPERATORS, VIEW
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Network, all_segments
 from tidegate.models.precision import Fp32Weight, StoredWeight
 from tidegate.models.sites import sites_of
 
-# `aten.conv2d.default` is torch.ops.aten.conv2d.default. Only names of the allowlist ever get here.
+# By torch's own names, which are those of the table; nothing else ever gets here.
 _FUNCTIONS = {
     **{name: py_operator.attrgetter(name)(torch.ops) for name in OPERATORS},
     # Where a view exists this gives it; attention kernels leave layouts that differ by device and have none.
-    "aten.view.default": torch.reshape,
+    VIEW: torch.reshape,
 }
 
 

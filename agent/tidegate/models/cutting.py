@@ -1,6 +1,5 @@
 """Where a graph can be cut in two: only one value may cross. Pure: graphs in, graphs out."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from tidegate.models.graph import INPUT, Argument, Node, Ref, Segment
@@ -41,8 +40,3 @@ def _renamed(argument: Argument, source: str) -> Argument:
     if isinstance(argument, tuple):
         return tuple(_renamed(item, source) for item in argument)
     return Ref(INPUT) if argument == Ref(source) else argument
-
-
-def operators(nodes: Sequence[Node]) -> set[str]:
-    """Names of the operators used."""
-    return {node.operator for node in nodes}

@@ -14,27 +14,13 @@ from itertools import pairwise, takewhile
 from torch import Tensor, nn
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.cutting import cut_points, operators, piece
+from tidegate.models.cutting import cut_points, piece
 from tidegate.models.export import Exported, export_module
-from tidegate.models.graph import Segment
+from tidegate.models.graph import Node, Segment
+from tidegate.models.graph.operator import Kind
+from tidegate.models.graph.operators import ADD, LAYER_NORM, OPERATORS
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.shortcut import shortcut_of
-
-_ADD = "aten.add.Tensor"
-_NORM = "aten.layer_norm.default"
-_MULTIPLYING = frozenset({"aten.conv2d.default", "aten.conv_transpose2d.input", "aten.linear.default"})
-_ACTIVATIONS = frozenset(
-    {
-        "aten.elu.default",
-        "aten.gelu.default",
-        "aten.hardswish.default",
-        "aten.hardtanh.default",
-        "aten.leaky_relu.default",
-        "aten.relu.default",
-        "aten.silu.default",
-        "aten.tanh.default",
-    }
-)
 
 
 class DiscoveryError(TidegateError):
@@ -117,12 +103,11 @@ class _Finder:
                 continue
             inside = nodes[before + 1 : after + 1]
             name = self._name(before + 1, after)
-            if nodes[after].operator != _ADD:
+            if nodes[after].operator != ADD:
                 self._refused.append((name, f"its paths meet in {nodes[after].operator}, not in an addition"))
                 continue
             last = after
-            trailing = _ACTIVATIONS if inside[0].operator == _NORM else _ACTIVATIONS | {_NORM}
-            if after + 1 in self._cuts and nodes[after + 1].operator in trailing:
+            if after + 1 in self._cuts and _ends_a_block(nodes[after + 1], norm=inside[0].operator != LAYER_NORM):
                 last = after + 1
             yield Stretch(name, before + 1, last)
 
@@ -137,8 +122,8 @@ class _Finder:
                 free -= set(inside)
                 yield Stretch(_legal(path), inside[0], inside[-1])
         for index in sorted(free):
-            if self._graph.nodes[index].operator in _MULTIPLYING:
-                follows = index + 1 in free and self._graph.nodes[index + 1].operator in _ACTIVATIONS
+            if _kind(self._graph.nodes[index]) is Kind.LAYER:
+                follows = index + 1 in free and _kind(self._graph.nodes[index + 1]) is Kind.ACTIVATION
                 yield Stretch(self._name(index, index), index, index + follows)
 
     def _fits(self, stretch: Stretch) -> bool:
@@ -147,7 +132,7 @@ class _Finder:
         reason = None
         if not self._is_cut_off(stretch.first, stretch.last):
             reason = "other values pass around it, so that it can't be cut out"
-        elif not operators(inside) & _MULTIPLYING:
+        elif not any(_kind(node) is Kind.LAYER for node in inside):
             reason = "it has no convolution and no linear layer, so that skipping it saves nothing"
         elif stretch.last == len(self._graph.nodes) - 1:
             reason = "it gives the answer"
@@ -195,6 +180,15 @@ def _cut(graph: Segment, blocks: Sequence[Stretch]) -> Iterator[Segment]:
         yield piece(graph, unique(block.name), block.first, block.last, fixed=False)
         start = block.last + 1
     yield piece(graph, unique("head"), start, len(graph.nodes) - 1, fixed=True)
+
+
+def _kind(node: Node) -> Kind:
+    return OPERATORS[node.operator].kind
+
+
+def _ends_a_block(node: Node, *, norm: bool) -> bool:
+    """Whether it belongs to the addition before it: an activation or, with `norm`, a layer norm."""
+    return _kind(node) is Kind.ACTIVATION or (norm and node.operator == LAYER_NORM)
 
 
 def _legal(name: str) -> str:

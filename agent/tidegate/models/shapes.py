@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from tidegate.models.errors import BundleError
 from tidegate.models.graph import INPUT, Segment
+from tidegate.models.graph.operators import OPERATORS
+from tidegate.models.graph.shape_rules import BATCH, Known
 from tidegate.models.network import Network, ReshapedNetwork, Shape, blocks_of
-from tidegate.models.shape_rules import BATCH, SHAPE_RULES, Known
 
 
 def at_resolution(network: Network, resolution: tuple[int, int]) -> ReshapedNetwork:
@@ -55,12 +56,10 @@ def reshaped(segment: Segment, input_shape: Shape, weight_shapes: Mapping[str, S
     nodes = []
     for node in segment.nodes:
         try:
-            shape = SHAPE_RULES[node.operator](node, Known(known, weight_shapes))
+            shape = OPERATORS[node.operator].shape(node, Known(known, weight_shapes))
             nodes.append(replace(node, shape=shape[1:]))
-        except KeyError:
-            raise BundleError(
-                f"segment {segment.name}, node {node.name}: no shape rule for {node.operator}"
-            ) from None
+        except KeyError as error:
+            raise BundleError(f"segment {segment.name}, node {node.name}: there is no weight {error}") from None
         except (ValueError, TypeError, IndexError) as error:
             raise BundleError(f"segment {segment.name}, node {node.name}: {error}") from None
         known[node.name] = shape

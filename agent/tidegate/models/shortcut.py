@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 from tidegate.models.graph import INPUT, Node, Ref, Segment
-
-_ADD = "aten.add.Tensor"
-_RELU = "aten.relu.default"
+from tidegate.models.graph.operators import ADD, RELU
 
 
 def shortcut_of(segment: Segment) -> Segment | None:
@@ -17,9 +15,9 @@ def shortcut_of(segment: Segment) -> Segment | None:
     """
     by_name = {node.name: node for node in segment.nodes}
     *_, last = segment.nodes
-    relu = last if last.operator == _RELU else None
+    relu = last if last.operator == RELU else None
     addition = by_name.get(_first_ref(relu)) if relu is not None else last
-    if addition is None or addition.operator != _ADD:
+    if addition is None or addition.operator != ADD:
         return None
     ends = [argument.ref for argument in addition.args if isinstance(argument, Ref)]
     if len(ends) != 2 or INPUT in ends:

@@ -6,31 +6,8 @@ from dataclasses import dataclass
 
 from tidegate.models.bounds import least_values
 from tidegate.models.graph import INPUT, Node, Ref, Segment
-
-_ACTIVATIONS = frozenset(
-    {
-        "aten.elu.default",
-        "aten.gelu.default",
-        "aten.hardswish.default",
-        "aten.hardtanh.default",
-        "aten.leaky_relu.default",
-        "aten.relu.default",
-        "aten.silu.default",
-        "aten.tanh.default",
-    }
-)
-"""Activation functions, where thresholds make sense."""
-
-_POINTWISE = _ACTIVATIONS | {
-    "aten.add.Tensor",
-    "aten.div.Tensor",
-    "aten.hardsigmoid.default",
-    "aten.mul.Tensor",
-    "aten.sigmoid.default",
-    "aten.sub.Tensor",
-}
-_FUSED_INTO_POINTWISE = {"aten.conv2d.default", "aten.linear.default", "aten.add.Tensor", "aten.mul.Tensor"}
-_ALIASES = frozenset({"aten.view.default", "aten.flatten.using_ints"})
+from tidegate.models.graph.operator import Kind
+from tidegate.models.graph.operators import OPERATORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +44,9 @@ def sites_of(segment: Segment) -> tuple[Site, ...]:
         for name in _operands(node):
             readers[name].append(node)
     unstored = {
-        node.name for node in segment.nodes if node.operator in _ALIASES or _is_fused(node, readers[node.name])
+        node.name
+        for node in segment.nodes
+        if OPERATORS[node.operator].kind is Kind.VIEW or _is_fused(node, readers[node.name])
     }
     floors = least_values(segment)
     return tuple(
@@ -76,7 +55,7 @@ def sites_of(segment: Segment) -> tuple[Site, ...]:
             node.name,
             math.prod(node.shape),
             floors[node.name],
-            node.operator in _ACTIVATIONS,
+            OPERATORS[node.operator].kind is Kind.ACTIVATION,
             frozenset(_stored_operands(node, nodes, unstored)),
         )
         for node in segment.nodes
@@ -89,9 +68,9 @@ def _operands(node: Node) -> Iterator[str]:
 
 
 def _is_fused(node: Node, readers: list[Node]) -> bool:
-    if node.operator not in _FUSED_INTO_POINTWISE or len(readers) != 1:
+    if not OPERATORS[node.operator].takes_epilogue or len(readers) != 1:
         return False
-    return readers[0].operator in _POINTWISE and readers[0].shape == node.shape
+    return OPERATORS[readers[0].operator].is_elementwise and readers[0].shape == node.shape
 
 
 def _stored_operands(node: Node, nodes: Mapping[str, Node], unstored: set[str]) -> Iterator[str]:

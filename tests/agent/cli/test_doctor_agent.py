@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tidegate.cli.main import application
 from tidegate.supervisor.status import FILE_NAME, PolicyStatus, Status, TelemetryStatus, WorkerStatus, serve_status
 from tidegate.supervisor.troubles import Trouble
 
@@ -70,7 +71,9 @@ def doctor(state_dir: Path, *options: str) -> str:
     sysroot = state_dir / "no-sensors"
     sysroot.mkdir(exist_ok=True)
     done = CliRunner().invoke(
-        app, ["doctor", "--sysroot", str(sysroot), "--state-dir", str(state_dir), *options], env={"COLUMNS": "200"}
+        application(),
+        ["doctor", "--sysroot", str(sysroot), "--state-dir", str(state_dir), *options],
+        env={"COLUMNS": "200"},
     )
     assert done.exit_code == 0, done.output
     return done.output

@@ -8,6 +8,8 @@ import numpy as np
 
 from tidegate.engines.engine import Array
 from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
+from tidegate.models.graph.operator import Kind
+from tidegate.models.graph.operators import ADD, OPERATORS
 from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.shortcut import shortcut_of
@@ -15,6 +17,7 @@ from tidegate.models.sites import sites_of
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 SAMPLES = 5
+ACTIVATIONS = [name for name, operator in OPERATORS.items() if operator.kind is Kind.ACTIVATION]
 
 Shape = tuple[int, ...]
 
@@ -123,6 +126,15 @@ def twice_read(build: Builder) -> None:
     build.add("aten.add.Tensor", (second, first), shape)
 
 
+def activated(build: Builder) -> None:
+    """Any activation function of the table between two layers."""
+    shape = build.shape
+    x, _ = build.conv(Ref(INPUT), shape, shape[0], 1)
+    x = build.add(ACTIVATIONS[build.rng.integers(len(ACTIVATIONS))], (x,), shape)
+    x, _ = build.conv(x, shape, shape[0], 3)
+    build.add(ADD, (x, Ref(INPUT)), shape)
+
+
 def mlp(build: Builder) -> None:
     shape = build.shape
     size = shape[-1]
@@ -136,7 +148,7 @@ def mlp(build: Builder) -> None:
 
 
 IMAGE_BLOCKS: Mapping[str, Callable[[Builder], None]] = {
-    kind.__name__: kind for kind in (residual, inverted, excited, downsample, pool, twice_read)
+    kind.__name__: kind for kind in (residual, inverted, excited, downsample, pool, twice_read, activated)
 }
 
 

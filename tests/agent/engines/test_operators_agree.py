@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
+from operator_arguments import DOMAINS, Drawn, X
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
-from random_operators import CALLS, IMAGE, Draw, Drawn, X, network_around, operator_networks
+from random_operators import CALLS, IMAGE, network_around, operator_networks
 
 from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Answer, UnsupportedPoint
 from tidegate.engines.interpreter import Interpreter
-from tidegate.models.bounds import BOUND_RULES, bounds_of
+from tidegate.models.bounds import bounds_of
 from tidegate.models.errors import BundleError
 from tidegate.models.gates.activity import mean_abs
-from tidegate.models.graph import OPERATORS
+from tidegate.models.graph.operator import Domain
+from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Shape, TrainedNetwork
 from tidegate.models.precision import Fp32Weight
@@ -25,21 +27,22 @@ EXACT = 2e-4
 ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
 HOSTS = {host.name: host for host in target_engines(("onnx",))}
-EACH = pytest.mark.parametrize(("operator", "shape", "call"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
+EACH = pytest.mark.parametrize(("operator", "shape"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
-def test_every_operator_has_bounds_and_is_drawn_here() -> None:
-    assert BOUND_RULES.keys() == OPERATORS == {operator for operator, _, _ in CALLS}
+def test_every_operator_is_drawn_here_and_every_kind_of_argument() -> None:
+    assert OPERATORS.keys() == {operator for operator, _ in CALLS}
+    assert DOMAINS.keys() == set(Domain)
 
 
 @EACH
 @settings(FEW, max_examples=12)
 @given(data=st.data())
-def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> None:
-    network = drawn(data, operator, shape, call)
+def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape) -> None:
+    network = drawn(data, operator, shape)
     x = torch.from_numpy(batch_for(network)) * 3
     weights = {name: Fp32Weight(torch.from_numpy(array)) for name, array in network.arrays.items()}
     for segment in network.segments:
@@ -58,9 +61,9 @@ def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: S
 @FEW
 @given(data=st.data())
 def test_a_gate_behind_it_decides_as_with_eager(
-    host: str, data: st.DataObject, operator: str, shape: Shape, call: Draw
+    host: str, data: st.DataObject, operator: str, shape: Shape
 ) -> None:
-    network = drawn(data, operator, shape, call)
+    network = drawn(data, operator, shape)
     batch = batch_for(network)
     seen: dict[str, np.ndarray] = {}
     EagerEngine(network).build(point("eager")).forward(
@@ -85,9 +88,9 @@ def test_a_gate_behind_it_decides_as_with_eager(
     assert answer.executed_blocks == expected.executed_blocks
 
 
-def drawn(data: st.DataObject, operator: str, shape: Shape, call: Draw) -> TrainedNetwork:
+def drawn(data: st.DataObject, operator: str, shape: Shape) -> TrainedNetwork:
     try:
-        return data.draw(operator_networks(operator, shape, call))
+        return data.draw(operator_networks(operator, shape))
     except (BundleError, RuntimeError, ValueError):
         # Arguments that torch itself refuses, such as a window larger than what it slides over.
         assume(False)

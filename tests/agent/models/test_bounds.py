@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from tidegate.models.bounds import NEVER_NEGATIVE, Bounds, bounds_of
+from tidegate.models.bounds import bounds_of
 from tidegate.models.graph import INPUT, Argument, Node, Ref, Segment, Weight
+from tidegate.models.graph.bound_rules import NEVER_NEGATIVE, Bounds
 from tidegate.models.sites import sites_of
 
 SHAPE = (2, 4, 4)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tidegate.engines.interpreter import Interpreter
 from tidegate.models.export import ExportError, export_segment
-from tidegate.models.graph import OPERATORS
+from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.graph_file import SegmentModel
 from tidegate.models.ladder import Precision
 from tidegate.models.precision import store

@@ -1,6 +1,5 @@
 """Shapes of values on images of another size, against what torch computes on tensors without data."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,8 @@ import torch
 from tidegate.engines.interpreter import Interpreter
 from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
-from tidegate.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Segment, Weight
+from tidegate.models.graph import INPUT, Argument, Node, Ref, Segment, Weight
 from tidegate.models.precision import Fp32Weight
-from tidegate.models.shape_rules import SHAPE_RULES
 from tidegate.models.shapes import at_resolution, reshaped
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
@@ -53,14 +51,6 @@ def test_what_does_not_fit_is_refused_by_name(resolution: tuple[int, int], words
     pool = Segment("pool", (1, 8, 8), (Node("max", "aten.max_pool2d.default", arguments, (1, 4, 4)),))
     with pytest.raises(BundleError, match=words):
         reshaped(pool, (1, *resolution), {})
-
-
-def test_every_operator_has_a_rule_and_an_onnx_form() -> None:
-    assert SHAPE_RULES.keys() == OPERATORS
-    if find_spec("onnxruntime") is not None:
-        from tidegate.engines.onnx.operators import _CONVERSIONS  # noqa: PLC0415 - an extra, which need not be installed
-
-        assert _CONVERSIONS.keys() == OPERATORS
 
 
 ONE = [

@@ -18,6 +18,7 @@ from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
 from tidegate.models.gates import GateInput
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
+from tidegate.models.graph.operators import ADAPTIVE_AVG_POOL2D, FLATTEN, LINEAR, MEAN
 from tidegate.models.knobs import Knobs
 from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
 
@@ -99,12 +100,12 @@ class _Pool:
         if len(self.shape) == 1:
             return ()
         if len(self.shape) == 2:
-            return (Node("pooled", "aten.mean.dim", (Ref(INPUT), (1,)), self.shape[1:]),)
+            return (Node("pooled", MEAN, (Ref(INPUT), (1,)), self.shape[1:]),)
         channels = self.shape[0]
         sides = (self.grid, self.grid)
         return (
-            Node("pooled", "aten.adaptive_avg_pool2d.default", (Ref(INPUT), sides), (channels, *sides)),
-            Node("flat", "aten.flatten.using_ints", (Ref("pooled"), 1), (channels * self.grid**2,)),
+            Node("pooled", ADAPTIVE_AVG_POOL2D, (Ref(INPUT), sides), (channels, *sides)),
+            Node("flat", FLATTEN, (Ref("pooled"), 1), (channels * self.grid**2,)),
         )
 
 
@@ -116,6 +117,6 @@ def _head(block: Segment, pool: _Pool, features: Rows, outputs: Rows) -> tuple[S
     weight, bias = Weight(f"{name}.weight"), Weight(f"{name}.bias")
     pooled = pool.nodes()
     source = Ref(pooled[-1].name if pooled else INPUT)
-    answer = Node("answer", "aten.linear.default", (source, weight, bias), (outputs.shape[1],))
+    answer = Node("answer", LINEAR, (source, weight, bias), (outputs.shape[1],))
     segment = Segment(name, block.input_shape, (*pooled, answer))
     return segment, {weight.weight: found.weight, bias.weight: found.bias}

@@ -18,6 +18,7 @@ from tidegate.engines.engine import Array
 from tidegate.engines.interpreter import Interpreter
 from tidegate.models.flops import segment_flops
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
+from tidegate.models.graph.operators import ADD, CONV2D, LINEAR, MUL, RELU
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork, WeightArray
 from tidegate.models.precision import Fp32Weight
@@ -26,7 +27,6 @@ from tidegate.models.shortcut import shortcut_of
 MAX_COST = 0.25
 """Of the block's operations: a surrogate that costs more is fitted at the lowest rank that stays below it."""
 
-_RELU = "aten.relu.default"
 
 Fitted = tuple[Segment, Mapping[str, WeightArray]]
 
@@ -86,8 +86,8 @@ class _Maker:
         name = f"{self.block.name}.affine"
         scale, shift = Weight(f"{name}.scale"), Weight(f"{name}.shift")
         nodes = (
-            self._node("scaled", "aten.mul.Tensor", Ref(INPUT), scale),
-            self._node("shifted", "aten.add.Tensor", Ref("scaled"), shift),
+            self._node("scaled", MUL, Ref(INPUT), scale),
+            self._node("shifted", ADD, Ref("scaled"), shift),
         )
         # The fit is to the change, so the input itself comes on top.
         weights = {scale.weight: (found.scale + 1).reshape(shape), shift.weight: found.shift.reshape(shape)}
@@ -108,7 +108,7 @@ class _Maker:
         nodes = (
             self._mix("down", Ref(INPUT), f"{name}.down", rank),
             self._mix("up", Ref("down"), f"{name}.up", channels),
-            self._node("mixed", "aten.add.Tensor", Ref("up"), Ref(INPUT)),
+            self._node("mixed", ADD, Ref("up"), Ref(INPUT)),
         )
         weights = self._arrays(f"{name}.down", low.down, np.zeros(rank, np.float32))
         return self._segment(name, nodes), weights | self._arrays(f"{name}.up", low.up, low.bias)
@@ -118,7 +118,7 @@ class _Maker:
         return len(self.block.input_shape) == 3
 
     def _mix(self, node: str, source: Ref, layer: str, outputs: int) -> Node:
-        operator = "aten.conv2d.default" if self._is_image else "aten.linear.default"
+        operator = CONV2D if self._is_image else LINEAR
         sizes = self.block.input_shape
         shape = (outputs, *sizes[1:]) if self._is_image else (*sizes[:-1], outputs)
         return Node(node, operator, (source, Weight(f"{layer}.weight"), Weight(f"{layer}.bias")), shape)
@@ -131,15 +131,15 @@ class _Maker:
         return Node(name, operator, args, self.block.output_shape)
 
     def _segment(self, name: str, nodes: tuple[Node, ...]) -> Segment:
-        if self.block.nodes[-1].operator == _RELU:
-            nodes = (*nodes, self._node("relu", _RELU, Ref(nodes[-1].name)))
+        if self.block.nodes[-1].operator == RELU:
+            nodes = (*nodes, self._node("relu", RELU, Ref(nodes[-1].name)))
         return Segment(name, self.block.input_shape, nodes)
 
 
 def _target(block: Segment) -> str:
     """The value that the linear part of a stand-in is to give."""
     last = block.nodes[-1]
-    if last.operator == _RELU and isinstance(last.args[0], Ref):
+    if last.operator == RELU and isinstance(last.args[0], Ref):
         return last.args[0].ref
     return last.name
 

@@ -18,7 +18,7 @@ from tidegate.engines.network_cache import NO_CACHE, NetworkCache
 from tidegate.engines.onnx.adapted import Adapted, adapted_sites
 from tidegate.engines.onnx.blocked import open_blocked
 from tidegate.engines.onnx.graph import Setting, build_graph, looks_back
-from tidegate.engines.onnx.grids import LAYERS, plan_grids
+from tidegate.engines.onnx.grids import has_integer_kernel, plan_grids
 from tidegate.engines.onnx.kept_model import open_kept
 from tidegate.engines.onnx.numbers import Numbers, held_bytes
 from tidegate.engines.onnx.observation import observe
@@ -286,5 +286,5 @@ def _integer_layers(network: Network) -> frozenset[str]:
         node.layer
         for graph in all_segments(network)
         for node in graph.nodes
-        if node.operator in LAYERS and node.layer is not None
+        if has_integer_kernel(node) and node.layer is not None
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tidegate.engines.onnx.adapted import Adapted, emit_on_codes, emit_on_floats, works_on_codes
+from tidegate.engines.onnx.converters import convert
 from tidegate.engines.onnx.gate import emit_mean_of_codes, emit_score
-from tidegate.engines.onnx.grids import LAYERS
+from tidegate.engines.onnx.grids import has_integer_kernel
 from tidegate.engines.onnx.int8_layer import emit_int8_layer
 from tidegate.engines.onnx.numbers import Numbers
-from tidegate.engines.onnx.operators import convert
 from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, TensorValue, ValueInfo, constants_of
 from tidegate.engines.onnx.route import Part, Step
 from tidegate.engines.onnx.scope import Scope
@@ -258,7 +258,7 @@ class Builder:
         last = value
         for node in graph.nodes:
             emitted = f"{graph.name}/{node.name}"
-            if node.layer in self._setting.int8 and node.operator in LAYERS:
+            if node.layer in self._setting.int8 and has_integer_kernel(node):
                 source = node.args[0]
                 assert isinstance(source, Ref)  # noqa: S101 - a layer's first argument
                 grid = self._grids[step.value(graph, source.ref)]

@@ -4,27 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidegate.engines.onnx.adapted import Adapted
+from tidegate.engines.onnx.converters import CONVERTERS
 from tidegate.engines.onnx.route import Step, last_value
 from tidegate.engines.quantization import Grid, Range, range_of, union
 from tidegate.models.graph import Node, Ref, Segment
+from tidegate.models.graph.operator import Quantization
+from tidegate.models.graph.operators import OPERATORS
 
-LAYERS = frozenset({"aten.conv2d.default", "aten.linear.default"})
-_CUTS = frozenset({"aten.relu.default", "aten.hardtanh.default"})
-"""Activations that only cut values off: a uint8 grid does the same, so ONNX Runtime drops them before one."""
-_FOLLOW = frozenset(
-    {
-        "aten.adaptive_avg_pool2d.default",
-        "aten.add.Tensor",
-        "aten.cat.default",
-        "aten.flatten.using_ints",
-        "aten.max_pool2d.default",
-        "aten.mean.dim",
-        "aten.view.default",
-        *_CUTS,
-    }
-)
-"""Operators that ONNX Runtime computes on integers when all they read is integers."""
-_SAME_GRID = frozenset({"aten.flatten.using_ints", "aten.max_pool2d.default", "aten.view.default"})
+
+def has_integer_kernel(node: Node) -> bool:
+    """Whether the node is a layer that runs on int8 weights, where its precision is so."""
+    return OPERATORS[node.operator].quantization is Quantization.WEIGHTS_AND_INPUTS
 
 
 def plan_grids(
@@ -110,21 +100,20 @@ class _Planner:
         for node in graph.nodes:
             name = step.value(graph, node.name)
             sources = [step.value(graph, ref) for ref in _refs(node)]
-            is_layer = node.operator in LAYERS and node.layer in self._int8
+            is_layer = has_integer_kernel(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
-            follows = node.operator in _FOLLOW and all(
+            follows = CONVERTERS[node.operator].on_integers and all(
                 source in coded or source in known or source in on_codes for source in sources
             )
             if not (is_layer or follows) or (node.layer is not None and not is_layer):
                 continue
             on_codes.add(name)
             after = only_reader.get(node.name)
-            if after is not None and after.operator in _CUTS and node.operator not in _SAME_GRID:
+            keeps_grid = OPERATORS[node.operator].quantization is Quantization.AGNOSTIC
+            if after is not None and _is_clamp(after) and not keeps_grid:
                 continue
-            keeps_grid = (
-                node.operator in _SAME_GRID and name not in self._adapted and graph.name not in self._used_twice
-            )
+            keeps_grid &= name not in self._adapted and graph.name not in self._used_twice
             coded[name] = sources[0] if keeps_grid else None
         return {name: owner for name, owner in coded.items() if name not in known}
 
@@ -152,6 +141,11 @@ class _Planner:
                 runs[-1].append(step.out)
             inside = passes or (inside and step.graph is None)
         return runs
+
+
+def _is_clamp(node: Node) -> bool:
+    """Whether it only cuts values off: a uint8 grid does the same, so ONNX Runtime drops it before one."""
+    return OPERATORS[node.operator].quantization is Quantization.CLAMP
 
 
 def _refs(node: Node) -> Iterator[str]:

@@ -7,6 +7,7 @@ from tidegate.engines.onnx.operators import convolution_attributes
 from tidegate.engines.onnx.scope import Scope
 from tidegate.engines.quantization import QuantizedWeight
 from tidegate.models.graph import Node, Weight
+from tidegate.models.graph.operators import CONV2D, LINEAR
 from tidegate.models.network import WeightArray
 
 _MAX_BIAS_CODE = 2**30
@@ -17,7 +18,7 @@ def emit_int8_layer(scope: Scope, node: Node, output: str, input_scale: float, n
     """Emit the node under the name `output`, float32 to float32 between dequantized weights and bias."""
     weight_name = next(node.weights()).weight
     weight = numbers.quantized(weight_name)
-    tall = node.operator == "aten.linear.default" and len(node.shape) > 1
+    tall = node.operator == LINEAR and len(node.shape) > 1
     codes = weight.codes.T if tall else weight.codes
     parts = [
         scope.constant(f"{weight_name}/codes", np.ascontiguousarray(codes)),
@@ -32,7 +33,7 @@ def emit_int8_layer(scope: Scope, node: Node, output: str, input_scale: float, n
     if inside is not None:
         inputs.append(inside)
     product = output if inside is not None or bias is None else f"{output}/product"
-    if node.operator == "aten.conv2d.default":
+    if node.operator == CONV2D:
         scope.emit("Conv", inputs, product, **convolution_attributes(node))
     elif tall:
         scope.emit("MatMul", inputs, product)

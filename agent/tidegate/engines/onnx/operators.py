@@ -1,27 +1,12 @@
-"""Each operator of a segment as ONNX operators: float32 in, float32 out."""
+"""Operators as ONNX operators: float32 in, float32 out, under the name `output`."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
-from tidegate.engines.onnx import rearranging
 from tidegate.engines.onnx.protobuf import Attribute
 from tidegate.engines.onnx.scope import Convert, Scope, Unconvertible, filled, number, pair, whole_numbers
 from tidegate.models.graph import BatchSize, Node, Ref
-
-
-def convert(scope: Scope, node: Node, output: str) -> None:
-    """Emit the node under the name `output`. Raises Unconvertible naming the node."""
-    strange = node.kwargs.keys() - _READS_BY_NAME.get(node.operator, frozenset())
-    if strange:
-        raise Unconvertible(f"node {node.name}: {node.operator}: arguments {sorted(strange)} by name")
-    try:
-        _CONVERSIONS[node.operator](scope, node, output)
-    except KeyError:
-        raise Unconvertible(f"node {node.name}: {node.operator} has no ONNX form here") from None
-    except Unconvertible as error:
-        raise Unconvertible(f"node {node.name}: {node.operator}: {error}") from None
 
 
 def convolution_attributes(node: Node) -> dict[str, Attribute]:
@@ -37,12 +22,12 @@ def convolution_attributes(node: Node) -> dict[str, Attribute]:
     }
 
 
-def _convolution(scope: Scope, node: Node, output: str) -> None:
+def convolution(scope: Scope, node: Node, output: str) -> None:
     inputs = [scope.operand(argument, output) for argument in node.args[:3] if argument is not None]
     scope.emit("Conv", inputs, output, **convolution_attributes(node))
 
 
-def _linear(scope: Scope, node: Node, output: str) -> None:
+def linear(scope: Scope, node: Node, output: str) -> None:
     x, weight, *rest = node.args
     inputs = [scope.operand(x, output), scope.operand(weight, output)]
     bias = rest[0] if rest else None
@@ -59,7 +44,7 @@ def _linear(scope: Scope, node: Node, output: str) -> None:
     scope.emit("Add", [product, scope.operand(bias, output)], output)
 
 
-def _binary(kind: str) -> Convert:
+def binary(kind: str) -> Convert:
     def emit(scope: Scope, node: Node, output: str) -> None:
         names = [scope.operand(argument, f"{output}/{index}") for index, argument in enumerate(node.args)]
         scope.emit(kind, names, output)
@@ -67,14 +52,14 @@ def _binary(kind: str) -> Convert:
     return emit
 
 
-def _unary(kind: str) -> Convert:
+def unary(kind: str) -> Convert:
     def emit(scope: Scope, node: Node, output: str) -> None:
         scope.emit(kind, [scope.operand(node.args[0], output)], output)
 
     return emit
 
 
-def _leaky(kind: str, slope: float) -> Convert:
+def leaky(kind: str, slope: float) -> Convert:
     def emit(scope: Scope, node: Node, output: str) -> None:
         alpha, *others = filled(node.args[1:], (slope, 1, 1))
         if kind == "Elu" and others != [1, 1]:
@@ -84,21 +69,21 @@ def _leaky(kind: str, slope: float) -> Convert:
     return emit
 
 
-def _hard_sigmoid(scope: Scope, node: Node, output: str) -> None:
+def hard_sigmoid(scope: Scope, node: Node, output: str) -> None:
     scope.emit("HardSigmoid", [scope.operand(node.args[0], output)], output, alpha=1 / 6, beta=0.5)
 
 
-def _silu(scope: Scope, node: Node, output: str) -> None:
+def silu(scope: Scope, node: Node, output: str) -> None:
     x = scope.operand(node.args[0], output)
     scope.emit("Mul", [x, scope.emit("Sigmoid", [x], f"{output}/sigmoid")], output)
 
 
-def _gelu(scope: Scope, node: Node, output: str) -> None:
+def gelu(scope: Scope, node: Node, output: str) -> None:
     approximate = str(node.kwargs.get("approximate", "none"))
     scope.emit("Gelu", [scope.operand(node.args[0], output)], output, approximate=approximate)
 
 
-def _hardtanh(scope: Scope, node: Node, output: str) -> None:
+def hardtanh(scope: Scope, node: Node, output: str) -> None:
     low, high = filled(node.args[1:], (-1.0, 1.0))
     bounds = [
         scope.constant(f"{output}/{name}", np.asarray(number(value), np.float32))
@@ -107,7 +92,7 @@ def _hardtanh(scope: Scope, node: Node, output: str) -> None:
     scope.emit("Clip", [scope.operand(node.args[0], output), *bounds], output)
 
 
-def _mean(scope: Scope, node: Node, output: str) -> None:
+def mean(scope: Scope, node: Node, output: str) -> None:
     x, axes, *rest = node.args
     keep = bool(rest[0]) if rest else False
     source = scope.operand(x, output)
@@ -123,7 +108,7 @@ def _mean(scope: Scope, node: Node, output: str) -> None:
     scope.emit("ReduceMean", [source, reduced], output, keepdims=int(keep))
 
 
-def _adaptive_average(scope: Scope, node: Node, output: str) -> None:
+def adaptive_average(scope: Scope, node: Node, output: str) -> None:
     source = scope.operand(node.args[0], output)
     target = pair(node.args[1])
     if not isinstance(node.args[0], Ref):
@@ -140,7 +125,7 @@ def _adaptive_average(scope: Scope, node: Node, output: str) -> None:
         raise Unconvertible(f"from {sizes} to {target}: windows of different sizes")
 
 
-def _average_pool(scope: Scope, node: Node, output: str) -> None:
+def average_pool(scope: Scope, node: Node, output: str) -> None:
     kernel, stride, padding, ceil, count_padding, divisor = filled(node.args[1:], (None, (), 0, False, True, None))
     if divisor is not None:
         raise Unconvertible("a divisor of its own")
@@ -156,7 +141,7 @@ def _average_pool(scope: Scope, node: Node, output: str) -> None:
     )
 
 
-def _max_pool(scope: Scope, node: Node, output: str) -> None:
+def max_pool(scope: Scope, node: Node, output: str) -> None:
     kernel, stride, padding, dilation, ceil = filled(node.args[1:], (None, (), 0, 1, False))
     scope.emit(
         "MaxPool",
@@ -170,18 +155,20 @@ def _max_pool(scope: Scope, node: Node, output: str) -> None:
     )
 
 
-def _reshape(scope: Scope, node: Node, output: str) -> None:
+def reshape(scope: Scope, node: Node, output: str) -> None:
+    first = node.args[1][0] if isinstance(node.args[1], tuple) else None
+    if not isinstance(first, BatchSize) and first != -1:
+        raise Unconvertible("the first size is not the batch's")
+    flatten(scope, node, output)
+
+
+def flatten(scope: Scope, node: Node, output: str) -> None:
     # The batch axis stands first in every value; 0 keeps it as it is.
-    shape = np.asarray([0, *node.shape], np.int64)
-    if node.operator != "aten.flatten.using_ints":
-        first = node.args[1][0] if isinstance(node.args[1], tuple) else None
-        if not isinstance(first, BatchSize) and first != -1:
-            raise Unconvertible("the first size is not the batch's")
-    target = scope.constant(f"{output}/shape", shape)
+    target = scope.constant(f"{output}/shape", np.asarray([0, *node.shape], np.int64))
     scope.emit("Reshape", [scope.operand(node.args[0], output), target], output)
 
 
-def _layer_norm(scope: Scope, node: Node, output: str) -> None:
+def layer_norm(scope: Scope, node: Node, output: str) -> None:
     x, shape, weight, bias, epsilon = filled(node.args[:5], (None, (), None, None, 1e-5))
     inputs = [scope.operand(x, output)]
     sizes = whole_numbers(shape)
@@ -195,7 +182,7 @@ def _layer_norm(scope: Scope, node: Node, output: str) -> None:
     scope.emit("LayerNormalization", inputs, output, axis=-len(sizes), epsilon=number(epsilon))
 
 
-def _group_norm(scope: Scope, node: Node, output: str) -> None:
+def group_norm(scope: Scope, node: Node, output: str) -> None:
     """Each group of channels as one row, which a layer norm then takes; scale and shift are the channels' own."""
     x, groups, weight, bias, epsilon = filled(node.args[:5], (None, 1, None, None, 1e-5))
     (count,) = whole_numbers(groups)
@@ -215,7 +202,7 @@ def _group_norm(scope: Scope, node: Node, output: str) -> None:
         last = scope.emit(kind, [last, column], output if is_last else f"{output}/scaled")
 
 
-def _transpose(scope: Scope, node: Node, output: str) -> None:
+def transpose(scope: Scope, node: Node, output: str) -> None:
     x, *axes = node.args
     order = list(range(len(node.shape) + 1))
     first, second = (axis % len(order) for axis in whole_numbers(tuple(axes)))
@@ -223,14 +210,14 @@ def _transpose(scope: Scope, node: Node, output: str) -> None:
     scope.emit("Transpose", [scope.operand(x, output)], output, perm=order)
 
 
-def _permute(scope: Scope, node: Node, output: str) -> None:
+def permute(scope: Scope, node: Node, output: str) -> None:
     order = [axis % (len(node.shape) + 1) for axis in whole_numbers(node.args[1])]
     if order[0] != 0:
         raise Unconvertible("the batch axis moves")
     scope.emit("Transpose", [scope.operand(node.args[0], output)], output, perm=order)
 
 
-def _attention(scope: Scope, node: Node, output: str) -> None:
+def attention(scope: Scope, node: Node, output: str) -> None:
     """softmax(q k^T / sqrt(d)) v over (samples, heads, tokens, d), without mask or dropout."""
     if len(node.args) != 3:
         raise Unconvertible("only query, key and value; no mask, dropout or scale of its own")
@@ -245,46 +232,8 @@ def _attention(scope: Scope, node: Node, output: str) -> None:
     scope.emit("MatMul", [scope.emit("Softmax", [scaled], f"{output}/softmax", axis=-1), value], output)
 
 
-def _concatenate(scope: Scope, node: Node, output: str) -> None:
+def concatenate(scope: Scope, node: Node, output: str) -> None:
     parts, axis = filled(node.args, (None, 0))
     if not isinstance(parts, tuple) or not isinstance(axis, int):
         raise Unconvertible(f"of {parts!r} along {axis!r}")
     scope.emit("Concat", [scope.operand(part, output) for part in parts], output, axis=axis)
-
-
-_READS_BY_NAME: Mapping[str, frozenset[str]] = {"aten.gelu.default": frozenset({"approximate"})}
-"""Arguments that are read by name; whatever else is given so would be lost without a word."""
-
-_CONVERSIONS: Mapping[str, Convert] = {
-    "aten.adaptive_avg_pool2d.default": _adaptive_average,
-    "aten.add.Tensor": _binary("Add"),
-    "aten.avg_pool2d.default": _average_pool,
-    "aten.cat.default": _concatenate,
-    "aten.conv2d.default": _convolution,
-    "aten.div.Tensor": _binary("Div"),
-    "aten.elu.default": _leaky("Elu", 1.0),
-    "aten.flatten.using_ints": _reshape,
-    "aten.gelu.default": _gelu,
-    "aten.group_norm.default": _group_norm,
-    "aten.hardsigmoid.default": _hard_sigmoid,
-    "aten.hardswish.default": _unary("HardSwish"),
-    "aten.hardtanh.default": _hardtanh,
-    "aten.layer_norm.default": _layer_norm,
-    "aten.leaky_relu.default": _leaky("LeakyRelu", 0.01),
-    "aten.linear.default": _linear,
-    "aten.matmul.default": _binary("MatMul"),
-    "aten.max_pool2d.default": _max_pool,
-    "aten.mean.dim": _mean,
-    "aten.mul.Tensor": _binary("Mul"),
-    "aten.permute.default": _permute,
-    "aten.relu.default": _unary("Relu"),
-    "aten.reshape.default": _reshape,
-    "aten.scaled_dot_product_attention.default": _attention,
-    "aten.sigmoid.default": _unary("Sigmoid"),
-    "aten.silu.default": _silu,
-    "aten.sub.Tensor": _binary("Sub"),
-    "aten.tanh.default": _unary("Tanh"),
-    "aten.transpose.int": _transpose,
-    "aten.view.default": _reshape,
-    **rearranging.CONVERSIONS,
-}

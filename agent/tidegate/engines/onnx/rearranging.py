@@ -1,15 +1,14 @@
 """Operators that cut, fill up, enlarge and weigh values, as ONNX operators."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tidegate.engines.onnx.scope import Convert, Scope, Unconvertible, filled, number, pair, whole_numbers
+from tidegate.engines.onnx.scope import Scope, Unconvertible, filled, number, pair, whole_numbers
 from tidegate.models.graph import Node, Ref
 
 
-def _slice(scope: Scope, node: Node, output: str) -> None:
+def sliced(scope: Scope, node: Node, output: str) -> None:
     x, axis, start, end, step = filled(node.args, (None, 0, 0, 0, 1))
     bounds = {"starts": start, "ends": end, "axes": axis, "steps": step}
     names = [
@@ -19,7 +18,7 @@ def _slice(scope: Scope, node: Node, output: str) -> None:
     scope.emit("Slice", [scope.operand(x, output), *names], output)
 
 
-def _pad(scope: Scope, node: Node, output: str) -> None:
+def padded(scope: Scope, node: Node, output: str) -> None:
     x, pads, value = filled(node.args, (None, (), 0.0))
     # Torch names pairs of sizes from the last axis on, ONNX all in front and then all behind.
     pairs = np.asarray(whole_numbers(pads), np.int64).reshape(-1, 2)[::-1]
@@ -30,12 +29,12 @@ def _pad(scope: Scope, node: Node, output: str) -> None:
     scope.emit("Pad", [scope.operand(x, output), amounts, filling], output)
 
 
-def _softmax(scope: Scope, node: Node, output: str) -> None:
+def softmax(scope: Scope, node: Node, output: str) -> None:
     (axis,) = whole_numbers(node.args[1])
     scope.emit("Softmax", [scope.operand(node.args[0], output)], output, axis=axis)
 
 
-def _transposed_convolution(scope: Scope, node: Node, output: str) -> None:
+def transposed_convolution(scope: Scope, node: Node, output: str) -> None:
     x, weight, bias, stride, padding, more, groups, dilation = filled(node.args, (None, None, None, 1, 0, 0, 1, 1))
     inputs = [scope.operand(argument, output) for argument in (x, weight, bias) if argument is not None]
     scope.emit(
@@ -50,7 +49,7 @@ def _transposed_convolution(scope: Scope, node: Node, output: str) -> None:
     )
 
 
-def _nearest(scope: Scope, node: Node, output: str) -> None:
+def nearest(scope: Scope, node: Node, output: str) -> None:
     """By whole factors a Resize; else rows and columns by torch's own indices, as roundings of the two differ."""
     source, axes = _resized(scope, node)
     # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size doubles.
@@ -68,7 +67,7 @@ def _nearest(scope: Scope, node: Node, output: str) -> None:
         source = scope.emit("Gather", [source, chosen], output if place == 3 else f"{output}/rows", axis=place)
 
 
-def _bilinear(scope: Scope, node: Node, output: str) -> None:
+def bilinear(scope: Scope, node: Node, output: str) -> None:
     """By the sizes where the corners are aligned or sizes were asked for, else by the factors."""
     source, axes = _resized(scope, node)
     corners = bool(node.args[2])
@@ -115,13 +114,3 @@ def _resized(scope: Scope, node: Node) -> tuple[str, list[_Axis]]:
         for (old, new), step in zip(sizes, steps, strict=True)
     ]
     return scope.operand(x, ""), axes
-
-
-CONVERSIONS: Mapping[str, Convert] = {
-    "aten.constant_pad_nd.default": _pad,
-    "aten.conv_transpose2d.input": _transposed_convolution,
-    "aten.slice.Tensor": _slice,
-    "aten.softmax.int": _softmax,
-    "aten.upsample_bilinear2d.vec": _bilinear,
-    "aten.upsample_nearest2d.vec": _nearest,
-}

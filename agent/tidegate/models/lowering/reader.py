@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.graph import INPUT, OPERATORS, Argument, Node, Ref, Weight
+from tidegate.models.graph import INPUT, Argument, Node, Ref, Weight
+from tidegate.models.graph.operators import OPERATORS, VIEW
 from tidegate.models.network import WeightArray
-
-_VIEW = "aten.view.default"
 
 
 class ExportError(TidegateError):
@@ -97,7 +96,7 @@ class Reader:
 
     def view(self, source: fx.Node, value: Argument, shape: tuple[int, ...], suffix: str = "") -> Ref:
         """A value in another shape per sample."""
-        return self.add(source, _VIEW, (value, (-1, *shape)), shape, suffix)
+        return self.add(source, VIEW, (value, (-1, *shape)), shape, suffix)
 
     def constant(self, source: fx.Node, name: str, tensor: Tensor) -> Weight:
         """A tensor that graphs hold as a weight of the module's."""

@@ -5,24 +5,9 @@ from collections.abc import Sequence
 from torch import fx
 
 from tidegate.models.graph import Argument, Ref, Weight
+from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.lowering.reader import Lifted, Reader, Rule, Value, call
 
-_POINTWISE = frozenset(
-    {
-        "aten.add.Tensor",
-        "aten.elu.default",
-        "aten.gelu.default",
-        "aten.hardsigmoid.default",
-        "aten.hardswish.default",
-        "aten.hardtanh.default",
-        "aten.leaky_relu.default",
-        "aten.mul.Tensor",
-        "aten.relu.default",
-        "aten.sigmoid.default",
-        "aten.silu.default",
-        "aten.tanh.default",
-    }
-)
 _RANK = 2
 """Of a signal, per sample."""
 
@@ -32,11 +17,15 @@ def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
     operator = str(node.target)
     if operator in _RULES:
         return _RULES[operator]
-    if operator in _POINTWISE and all(
+    if _is_elementwise(operator) and all(
         isinstance(reader.values.get(argument.name), Lifted) for argument in node.all_input_nodes
     ):
         return _pointwise
     return None
+
+
+def _is_elementwise(operator: str) -> bool:
+    return operator in OPERATORS and OPERATORS[operator].is_elementwise
 
 
 def _conv(reader: Reader, node: fx.Node) -> Value:

@@ -5,80 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.models.errors import BundleError
-
-OPERATORS = frozenset(
-    {
-        "aten.adaptive_avg_pool2d.default",
-        "aten.add.Tensor",
-        "aten.avg_pool2d.default",
-        "aten.cat.default",
-        "aten.constant_pad_nd.default",
-        "aten.conv2d.default",
-        "aten.conv_transpose2d.input",
-        "aten.div.Tensor",
-        "aten.elu.default",
-        "aten.flatten.using_ints",
-        "aten.gelu.default",
-        "aten.group_norm.default",
-        "aten.hardsigmoid.default",
-        "aten.hardswish.default",
-        "aten.hardtanh.default",
-        "aten.layer_norm.default",
-        "aten.leaky_relu.default",
-        "aten.linear.default",
-        "aten.matmul.default",
-        "aten.max_pool2d.default",
-        "aten.mean.dim",
-        "aten.mul.Tensor",
-        "aten.permute.default",
-        "aten.relu.default",
-        "aten.reshape.default",
-        "aten.scaled_dot_product_attention.default",
-        "aten.sigmoid.default",
-        "aten.silu.default",
-        "aten.slice.Tensor",
-        "aten.softmax.int",
-        "aten.sub.Tensor",
-        "aten.tanh.default",
-        "aten.transpose.int",
-        "aten.upsample_bilinear2d.vec",
-        "aten.upsample_nearest2d.vec",
-        "aten.view.default",
-    }
-)
-"""Every one is a pure function of tensors: none runs code, reads files, or makes tensors out of numbers alone."""
+from tidegate.models.graph.arguments import INPUT, Argument, Ref, Weight
+from tidegate.models.graph.operators import OPERATORS
 
 MAX_NODES = 4096
 MAX_ELEMENTS_PER_SAMPLE = 2**28
 """1 GiB of fp32 for one activation of one sample: beyond any model for the devices in view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The value of an earlier node, or of the segment's input."""
-
-    ref: str
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A tensor of weights.safetensors, by its full name."""
-
-    weight: str
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSize:
-    """The number of samples, where an operator wants it as a number."""
-
-    batch: bool = True
-
-
-Plain = str | bool | int | float | None
-Argument = Ref | Weight | BatchSize | Plain | tuple["Argument", ...]
-
-INPUT = "input"
-"""The name under which nodes refer to the segment's input."""
 
 
 @dataclass(frozen=True, slots=True)

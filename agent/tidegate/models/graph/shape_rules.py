@@ -4,10 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from tidegate.models.graph import Argument, BatchSize, Node, Ref, Weight
-from tidegate.models.network import Shape
+from tidegate.models.graph.arguments import Argument, BatchSize, Call, Ref, Shape, Weight
 
 BATCH = 1
 """Shapes are worked out for one sample, with the batch axis in its place."""
@@ -33,31 +30,31 @@ class Known:
                 raise TypeError(f"{argument!r} is no tensor")
 
 
-ShapeRule = Callable[[Node, Known], Shape]
+ShapeRule = Callable[[Call, Known], Shape]
 """Raises ValueError, TypeError or IndexError where the arguments don't fit together."""
 
 
-def _same(node: Node, known: Known) -> Shape:
-    return known.of(node.args[0])
+def same(call: Call, known: Known) -> Shape:
+    return known.of(call.args[0])
 
 
-def _broadcast(node: Node, known: Known) -> Shape:
-    return np.broadcast_shapes(*(known.of(argument) for argument in node.args))
+def broadcast(call: Call, known: Known) -> Shape:
+    return _broadcast_shapes(*(known.of(argument) for argument in call.args))
 
 
-def _convolution(node: Node, known: Known) -> Shape:
-    batch, channels, *sizes = known.of(node.args[0])
-    outputs, inputs, *kernel = known.of(node.args[1])
-    stride, padding, dilation, groups = _filled(node.args[3:], ((1,), (0,), (1,), 1))
+def convolution(call: Call, known: Known) -> Shape:
+    batch, channels, *sizes = known.of(call.args[0])
+    outputs, inputs, *kernel = known.of(call.args[1])
+    stride, padding, dilation, groups = _filled(call.args[3:], ((1,), (0,), (1,), 1))
     if channels != inputs * int(_number(groups)):
         raise ValueError(f"{channels} channels come in, its weights are for {inputs * int(_number(groups))}")
     return (batch, outputs, *_windows(sizes, kernel, _pair(stride), _pair(padding), _pair(dilation)))
 
 
-def _transposed_convolution(node: Node, known: Known) -> Shape:
-    batch, _, *sizes = known.of(node.args[0])
-    _, outputs, *kernel = known.of(node.args[1])
-    stride, padding, more, groups, dilation = _filled(node.args[3:], (1, 0, 0, 1, 1))
+def transposed_convolution(call: Call, known: Known) -> Shape:
+    batch, _, *sizes = known.of(call.args[0])
+    _, outputs, *kernel = known.of(call.args[1])
+    stride, padding, more, groups, dilation = _filled(call.args[3:], (1, 0, 0, 1, 1))
     spans = zip(sizes, kernel, _pair(stride), _pair(padding), _pair(more), _pair(dilation), strict=True)
     grown = [
         (size - 1) * step - 2 * pad + spread * (width - 1) + extra + 1
@@ -66,33 +63,33 @@ def _transposed_convolution(node: Node, known: Known) -> Shape:
     return (batch, outputs * int(_number(groups)), *grown)
 
 
-def _linear(node: Node, known: Known) -> Shape:
-    *outer, size = known.of(node.args[0])
-    outputs, inputs = known.of(node.args[1])
+def linear(call: Call, known: Known) -> Shape:
+    *outer, size = known.of(call.args[0])
+    outputs, inputs = known.of(call.args[1])
     if size != inputs:
         raise ValueError(f"{size} values come in, its weights are for {inputs}")
     return (*outer, outputs)
 
 
-def _layer_norm(node: Node, known: Known) -> Shape:
-    given, normalized = known.of(node.args[0]), _numbers(node.args[1])
+def layer_norm(call: Call, known: Known) -> Shape:
+    given, normalized = known.of(call.args[0]), _numbers(call.args[1])
     if list(given[-len(normalized) :]) != normalized:
         raise ValueError(f"normalizes {normalized}, the value has shape {given[1:]}")
     return given
 
 
-def _adaptive_average(node: Node, known: Known) -> Shape:
-    return (*known.of(node.args[0])[:2], *_pair(node.args[1]))
+def adaptive_average(call: Call, known: Known) -> Shape:
+    return (*known.of(call.args[0])[:2], *_pair(call.args[1]))
 
 
-def _max_pool(node: Node, known: Known) -> Shape:
-    kernel, stride, padding, dilation, ceil = _filled(node.args[1:], (None, (), 0, 1, False))
-    return _pooled(known.of(node.args[0]), kernel, stride, padding, dilation, ceil)
+def max_pool(call: Call, known: Known) -> Shape:
+    kernel, stride, padding, dilation, ceil = _filled(call.args[1:], (None, (), 0, 1, False))
+    return _pooled(known.of(call.args[0]), kernel, stride, padding, dilation, ceil)
 
 
-def _average_pool(node: Node, known: Known) -> Shape:
-    kernel, stride, padding, ceil = _filled(node.args[1:5], (None, (), 0, False))
-    return _pooled(known.of(node.args[0]), kernel, stride, padding, 1, ceil)
+def average_pool(call: Call, known: Known) -> Shape:
+    kernel, stride, padding, ceil = _filled(call.args[1:5], (None, (), 0, False))
+    return _pooled(known.of(call.args[0]), kernel, stride, padding, 1, ceil)
 
 
 def _pooled(
@@ -128,23 +125,23 @@ def _windows(
     return counts
 
 
-def _mean(node: Node, known: Known) -> Shape:
-    given = known.of(node.args[0])
-    axes = {axis % len(given) for axis in _numbers(node.args[1])}
-    if len(node.args) > 2 and node.args[2]:
+def mean(call: Call, known: Known) -> Shape:
+    given = known.of(call.args[0])
+    axes = {axis % len(given) for axis in _numbers(call.args[1])}
+    if len(call.args) > 2 and call.args[2]:
         return tuple(1 if axis in axes else size for axis, size in enumerate(given))
     return tuple(size for axis, size in enumerate(given) if axis not in axes)
 
 
-def _flatten(node: Node, known: Known) -> Shape:
-    given = known.of(node.args[0])
-    first, last = (int(_number(value)) % len(given) for value in _filled(node.args[1:], (0, -1)))
+def flatten(call: Call, known: Known) -> Shape:
+    given = known.of(call.args[0])
+    first, last = (int(_number(value)) % len(given) for value in _filled(call.args[1:], (0, -1)))
     return (*given[:first], math.prod(given[first : last + 1]), *given[last + 1 :])
 
 
-def _view(node: Node, known: Known) -> Shape:
-    given = math.prod(known.of(node.args[0]))
-    wanted = node.args[1] if isinstance(node.args[1], tuple) else ()
+def view(call: Call, known: Known) -> Shape:
+    given = math.prod(known.of(call.args[0]))
+    wanted = call.args[1] if isinstance(call.args[1], tuple) else ()
     sizes = [BATCH if isinstance(size, BatchSize) else int(_number(size)) for size in wanted]
     rest = math.prod(size for size in sizes if size != -1)
     if sizes.count(-1) == 1 and given % rest == 0:
@@ -154,53 +151,53 @@ def _view(node: Node, known: Known) -> Shape:
     return tuple(sizes)
 
 
-def _permute(node: Node, known: Known) -> Shape:
-    given = known.of(node.args[0])
-    return tuple(given[axis] for axis in _numbers(node.args[1]))
+def permute(call: Call, known: Known) -> Shape:
+    given = known.of(call.args[0])
+    return tuple(given[axis] for axis in _numbers(call.args[1]))
 
 
-def _transpose(node: Node, known: Known) -> Shape:
-    given = list(known.of(node.args[0]))
-    first, second = _numbers(node.args[1:])
+def transpose(call: Call, known: Known) -> Shape:
+    given = list(known.of(call.args[0]))
+    first, second = _numbers(call.args[1:])
     given[first], given[second] = given[second], given[first]
     return tuple(given)
 
 
-def _concatenate(node: Node, known: Known) -> Shape:
-    parts = [known.of(part) for part in node.args[0]] if isinstance(node.args[0], tuple) else []
-    axis = int(_number(node.args[1])) % len(parts[0]) if len(node.args) > 1 else 0
+def joined(call: Call, known: Known) -> Shape:
+    parts = [known.of(part) for part in call.args[0]] if isinstance(call.args[0], tuple) else []
+    axis = int(_number(call.args[1])) % len(parts[0]) if len(call.args) > 1 else 0
     if len({(*part[:axis], *part[axis + 1 :]) for part in parts}) != 1:
         raise ValueError(f"{parts} don't fit together along axis {axis}")
     return (*parts[0][:axis], sum(part[axis] for part in parts), *parts[0][axis + 1 :])
 
 
-def _matmul(node: Node, known: Known) -> Shape:
-    first, second = (known.of(argument) for argument in node.args)
+def matmul(call: Call, known: Known) -> Shape:
+    first, second = (known.of(argument) for argument in call.args)
     if first[-1] != second[-2]:
         raise ValueError(f"{first} and {second} can't be multiplied")
-    return (*np.broadcast_shapes(first[:-2], second[:-2]), first[-2], second[-1])
+    return (*_broadcast_shapes(first[:-2], second[:-2]), first[-2], second[-1])
 
 
-def _slice(node: Node, known: Known) -> Shape:
-    given = list(known.of(node.args[0]))
-    axis, start, end, step = (int(_number(value)) for value in _filled(node.args[1:], (0, 0, 2**31, 1)))
+def sliced(call: Call, known: Known) -> Shape:
+    given = list(known.of(call.args[0]))
+    axis, start, end, step = (int(_number(value)) for value in _filled(call.args[1:], (0, 0, 2**31, 1)))
     given[axis] = len(range(*slice(start, end, step).indices(given[axis])))
     return tuple(given)
 
 
-def _pad(node: Node, known: Known) -> Shape:
-    given = list(known.of(node.args[0]))
+def padded(call: Call, known: Known) -> Shape:
+    given = list(known.of(call.args[0]))
     # Torch names pairs of sizes from the last axis on.
-    pads = _numbers(node.args[1])
+    pads = _numbers(call.args[1])
     for index, (front, behind) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
         given[-1 - index] += front + behind
     return tuple(given)
 
 
-def _upsample(node: Node, known: Known) -> Shape:
+def upsample(call: Call, known: Known) -> Shape:
     """By the size that is asked for, else by the factors, which stand last."""
-    *outer, height, width = known.of(node.args[0])
-    wanted, factors = node.args[1], node.args[-1]
+    *outer, height, width = known.of(call.args[0])
+    wanted, factors = call.args[1], call.args[-1]
     if wanted is not None:
         return (*outer, *_pair(wanted))
     if not isinstance(factors, tuple):
@@ -209,48 +206,19 @@ def _upsample(node: Node, known: Known) -> Shape:
     return (*outer, *(math.floor(size) for size in grown))
 
 
-def _attention(node: Node, known: Known) -> Shape:
-    return (*known.of(node.args[0])[:-1], known.of(node.args[2])[-1])
+def attention(call: Call, known: Known) -> Shape:
+    return (*known.of(call.args[0])[:-1], known.of(call.args[2])[-1])
 
 
-SHAPE_RULES: Mapping[str, ShapeRule] = {
-    "aten.adaptive_avg_pool2d.default": _adaptive_average,
-    "aten.add.Tensor": _broadcast,
-    "aten.avg_pool2d.default": _average_pool,
-    "aten.cat.default": _concatenate,
-    "aten.constant_pad_nd.default": _pad,
-    "aten.conv2d.default": _convolution,
-    "aten.conv_transpose2d.input": _transposed_convolution,
-    "aten.div.Tensor": _broadcast,
-    "aten.elu.default": _same,
-    "aten.flatten.using_ints": _flatten,
-    "aten.gelu.default": _same,
-    "aten.group_norm.default": _same,
-    "aten.hardsigmoid.default": _same,
-    "aten.hardswish.default": _same,
-    "aten.hardtanh.default": _same,
-    "aten.layer_norm.default": _layer_norm,
-    "aten.leaky_relu.default": _same,
-    "aten.linear.default": _linear,
-    "aten.matmul.default": _matmul,
-    "aten.max_pool2d.default": _max_pool,
-    "aten.mean.dim": _mean,
-    "aten.mul.Tensor": _broadcast,
-    "aten.permute.default": _permute,
-    "aten.relu.default": _same,
-    "aten.reshape.default": _view,
-    "aten.scaled_dot_product_attention.default": _attention,
-    "aten.sigmoid.default": _same,
-    "aten.silu.default": _same,
-    "aten.slice.Tensor": _slice,
-    "aten.softmax.int": _same,
-    "aten.sub.Tensor": _broadcast,
-    "aten.tanh.default": _same,
-    "aten.transpose.int": _transpose,
-    "aten.upsample_bilinear2d.vec": _upsample,
-    "aten.upsample_nearest2d.vec": _upsample,
-    "aten.view.default": _view,
-}
+def _broadcast_shapes(*shapes: Shape) -> Shape:
+    """As NumPy and torch do: from the last axis on, sizes of 1 are repeated."""
+    rank = max(map(len, shapes))
+    axes = [
+        {*sizes} - {1} for sizes in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True)
+    ]
+    if any(len(sizes) > 1 for sizes in axes):
+        raise ValueError(f"{' and '.join(map(str, shapes))} can't be broadcast together")
+    return tuple(next(iter(sizes), 1) for sizes in axes)
 
 
 def _filled(arguments: Sequence[Argument], defaults: Sequence[Argument]) -> tuple[Argument, ...]:
