@@ -16,7 +16,7 @@ MAY_IMPORT = {
     # what a user starts
     "__main__": "cli",
     "cli": "errors boards calibration child config demo documents engines extras fleet import_path models paths"
-    " policy quantities simulation supervisor telemetry terminal tidegate_bench tidegate_drivers pydantic_core"
+    " policy quantities simulation supervisor telemetry terminal tidegate_drivers pydantic_core"
     " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on
-    "engines": "errors child extras files models numpy onnxruntime psutil safetensors torch",
+    "engines": "errors child extras files models numpy onnxruntime psutil torch",
     "models": "errors numpy pydantic safetensors torch",
     "models.ladder": "",
     "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",
@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "paths": "platformdirs",
     "shortened": "",
     # other packages
-    "tidegate_drivers": "paho psutil",
+    "tidegate_drivers": "mfusepy paho psutil",
 }
 """What each part may import besides itself and Python's own library: parts of tidegate and third parties.
 

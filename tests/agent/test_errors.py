@@ -11,7 +11,7 @@ from tidegate.cli.main import Commands
 from tidegate.errors import EX_DATAERR, EX_SOFTWARE, EX_UNAVAILABLE, TidegateError
 
 TIDEGATE = Path(__file__).parents[2] / "agent" / "tidegate"
-BETWEEN_PARTS = {"NotYetError", "SpoolDamagedError", "WrongStateError"}
+BETWEEN_PARTS = {"NonsenseError", "NotYetError", "SpoolDamagedError", "WrongStateError"}
 """Told to another part of ours, which deals with it; no user ever reads one."""
 
 

@@ -124,4 +124,4 @@ def test_run_says_when_the_bundle_is_missing(tmp_path: Path) -> None:
     )
     refused = tidegate("run", "--config", config)
     assert refused.returncode == 69
-    assert "nowhere: is no directory" in refused.stderr
+    assert "nowhere: is not a directory" in refused.stderr

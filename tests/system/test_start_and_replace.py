@@ -124,7 +124,7 @@ def test_a_bundle_that_is_no_longer_one_says_so_until_it_is_back(tmp_path: Path,
     bundle.rename(tmp_path / "away")
     killed = agent.kill_worker()
     agent.wait_until(lambda status: status.worker.restarts >= 2, 60)
-    assert "is no directory" in agent.log()
+    assert "is not a directory" in agent.log()
     assert "Traceback" not in agent.log()
     (tmp_path / "away").rename(bundle)
     agent.wait_until(lambda status: status.worker.state == "serving" and status.worker.pid != killed, 60)

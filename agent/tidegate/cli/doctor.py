@@ -43,7 +43,7 @@ def doctor(
     Of a running agent it also says what does not work around it: the broker, the spool, the state directory.
     """
     if not sysroot.is_dir():
-        fail(f"--sysroot {sysroot} is no directory; name the one that holds sys/ and proc/", EX_USAGE)
+        fail(f"--sysroot {sysroot} is not a directory; name the one that holds sys/ and proc/", EX_USAGE)
     reports = read_all_once(discover(sysroot, meter=meter))
     agent = _agent(config, state_dir, sysroot)
     if as_json:

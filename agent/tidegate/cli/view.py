@@ -145,7 +145,7 @@ def _service(status: Status) -> Iterator[Row]:
 
 
 def _rungs(status: Status) -> list[RungStatus]:
-    """The points that this engine runs; the others are no rungs here."""
+    """The points that this engine runs; the others are not rungs here."""
     return [rung for rung in status.ladder if not rung.refused or rung.name == status.point]
 
 

@@ -47,17 +47,17 @@ def check_knobs(knobs: Knobs, network: Network) -> None:
     blocks = {segment.name: segment for segment in blocks_of(network)}
     unknown = (knobs.skip | knobs.thresholds.keys() | knobs.stand_ins.keys()) - blocks.keys()
     if unknown:
-        raise UnsupportedPoint(f"{sorted(unknown)} are no blocks; blocks are {sorted(blocks)}")
+        raise UnsupportedPoint(f"{sorted(unknown)} are not blocks; blocks are {sorted(blocks)}")
     layers = layers_of(network)
     strange = knobs.layer_precision.keys() - layers
     if strange:
-        raise UnsupportedPoint(f"{sorted(strange)} are no layers; layers are {sorted(layers)}")
+        raise UnsupportedPoint(f"{sorted(strange)} are not layers; layers are {sorted(layers)}")
     sites = (
         {site.name for segment in network.segments for site in sites_of(segment)} if knobs.activations else set()
     )
     lost = knobs.activations.keys() - sites
     if lost:
-        raise UnsupportedPoint(f"{sorted(lost)} are no stored values; those are {sorted(sites)}")
+        raise UnsupportedPoint(f"{sorted(lost)} are not stored values; those are {sorted(sites)}")
     headless = knobs.exits.keys() - network.exit_heads.keys()
     if headless:
         raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(network.exit_heads)} have one")

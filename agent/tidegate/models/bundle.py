@@ -157,7 +157,9 @@ def _check_ways_round(bundle: Bundle) -> None:
     segments = {segment.name: segment for segment in bundle.segments if not segment.fixed}
     strange = (bundle.stand_ins.keys() | bundle.exit_heads.keys()) - segments.keys()
     if strange:
-        raise BundleError(f"{bundle.path}: stand-ins or exits at {sorted(strange)}, which are no segments to skip")
+        raise BundleError(
+            f"{bundle.path}: stand-ins or exits at {sorted(strange)}, which are not segments to skip"
+        )
     answer = bundle.segments[-1].output_shape
     ways = [
         (f"{block}: its stand-in {kind}", way, segments[block].output_shape)
@@ -194,7 +196,7 @@ def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> Non
     where = f"{bundle.path / LADDER}: point {point.name}"
     unknown = (point.skip | point.thresholds.keys() | point.stand_ins.keys()) - set(bundle.blocks)
     if unknown:
-        raise BundleError(f"{where}: {sorted(unknown)} are no blocks; blocks are {', '.join(bundle.blocks)}")
+        raise BundleError(f"{where}: {sorted(unknown)} are not blocks; blocks are {', '.join(bundle.blocks)}")
     both = point.skip & point.thresholds.keys()
     if both:
         raise BundleError(f"{where}: {sorted(both)} are both skipped and gated")
@@ -209,7 +211,7 @@ def _check_point(bundle: Bundle, point: OperatingPoint, layers: set[str]) -> Non
             raise BundleError(f"{where}: {block.name} has no stand-in {kind}")
     strange = point.layer_precision.keys() - layers
     if strange:
-        raise BundleError(f"{where}: {sorted(strange)} are no layers of this model")
+        raise BundleError(f"{where}: {sorted(strange)} are not layers of this model")
     lost = point.activations.keys() - {site.name for segment in bundle.segments for site in sites_of(segment)}
     if lost:
-        raise BundleError(f"{where}: {sorted(lost)} are no stored values of this model")
+        raise BundleError(f"{where}: {sorted(lost)} are not stored values of this model")

@@ -14,7 +14,7 @@ MAX_MANIFEST_BYTES = 16 * 2**20
 def manifest_text(path: Path) -> bytes:
     """The text of bundle.json. Raises BundleError when there is none, or an absurdly long one."""
     if not path.is_dir():
-        raise BundleError(f"{path}: is no directory; a bundle is a directory with {MANIFEST} in it")
+        raise BundleError(f"{path}: is not a directory; a bundle is a directory with {MANIFEST} in it")
     _check_regular(path / MANIFEST)
     size = (path / MANIFEST).stat().st_size
     if size > MAX_MANIFEST_BYTES:
@@ -51,4 +51,4 @@ def _check_regular(path: Path) -> None:
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(mode):
-        raise BundleError(f"{path}: is no regular file (links are not followed)")
+        raise BundleError(f"{path}: is not a regular file (links are not followed)")

@@ -112,6 +112,7 @@ def _decode(value: JsonValue, where: str, depth: int = 0) -> Argument:
             return value
         case _:
             raise BundleError(
-                f"node {where}: argument {str(value)[:80]!r} is no literal, no list of up to {_MAX_DEPTH} levels, "
-                'and none of {"ref": name}, {"weight": name}, {"batch": true}'
+                f"node {where}: argument {str(value)[:80]!r} is neither a literal nor a list of up to "
+                f"{_MAX_DEPTH} levels, "
+                'nor one of {"ref": name}, {"weight": name}, {"batch": true}'
             )

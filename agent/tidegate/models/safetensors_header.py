@@ -54,7 +54,7 @@ def tensors_in(path: Path) -> dict[str, StoredTensor]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if length > min(_MAX_HEADER_BYTES, size):
-            raise BundleError(f"{path}: is no safetensors file: a header of {length} bytes in a file of {size}")
+            raise BundleError(f"{path}: is not a safetensors file: a header of {length} bytes in a file of {size}")
         text = file.read(length)
     start = _LENGTH_BYTES + length
     found = {
@@ -65,18 +65,19 @@ def tensors_in(path: Path) -> dict[str, StoredTensor]:
     for name, tensor in sorted(found.items(), key=lambda item: (item[1].place.start, item[1].place.stop)):
         if tensor.dtype not in _BYTES:
             raise BundleError(
-                f"{path}: is no safetensors file: {name} is {tensor.dtype}; known are {', '.join(_BYTES)}"
+                f"{path}: is not a safetensors file: {name} is {tensor.dtype}; known are {', '.join(_BYTES)}"
             )
         needed = math.prod(tensor.shape) * _BYTES[tensor.dtype]
         place = tensor.place
         if (place.start, place.stop) != (end, end + needed):
             raise BundleError(
-                f"{path}: is no safetensors file: {name} is said to lie in bytes {place.start} to {place.stop}; "
+                f"{path}: is not a safetensors file: {name} is said to lie in bytes {place.start} to "
+                f"{place.stop}; "
                 f"{tensor.dtype} {tensor.shape} after the tensor before it is {end} to {end + needed}"
             )
         end += needed
     if end != size:
-        raise BundleError(f"{path}: is no safetensors file: {size} bytes, the header speaks of {end}")
+        raise BundleError(f"{path}: is not a safetensors file: {size} bytes, the header speaks of {end}")
     return found
 
 
@@ -91,7 +92,7 @@ def _entries(path: Path, text: bytes) -> dict[str, _Entry]:
         header.pop(_METADATA, None)
         return _ENTRIES.validate_python(header)
     except (ValidationError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path}: is no safetensors file: {error}") from error
+        raise BundleError(f"{path}: is not a safetensors file: {error}") from error
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

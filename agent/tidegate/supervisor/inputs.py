@@ -38,7 +38,7 @@ _payload: TypeAdapter[Finite | _Payload] = TypeAdapter(Finite | _Payload)
 
 
 class _RefusedError(ValueError):
-    """A publication that is no value; the message says why."""
+    """A publication that is not a value; the message says why."""
 
 
 class Inputs:

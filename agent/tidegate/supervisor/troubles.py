@@ -88,7 +88,7 @@ def trouble_with_directory(path: Path) -> str | None:
     lost = "what is decided, pushed or learned now is not kept over a restart"
     try:
         if not path.is_dir():
-            return f"{path} is no directory (any more); {lost}"
+            return f"{path} is not a directory (any more); {lost}"
         found = os.statvfs(path)
     except OSError as error:
         return f"{path}: {error.strerror}; {lost}"

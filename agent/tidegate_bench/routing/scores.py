@@ -16,7 +16,7 @@ from tidegate.models.ladder import Activity
 ACTIVITIES: tuple[Activity, ...] = tuple(
     activity for activity in Activity if activity is not Activity.FRAME_CHANGE
 )
-"""Single inputs are no frames of a film."""
+"""Single inputs are not frames of a film."""
 
 Scores = npt.NDArray[np.float32]
 

@@ -31,12 +31,12 @@ class PowerSample:
 
 
 def power_sample(plist: bytes) -> PowerSample:
-    """From one property list. Raises RecordError for what is no sample at all."""
+    """From one property list. Raises RecordError for what is not a sample at all."""
     sample = load(plist)
     if isinstance(sample, list) and sample:
         sample = sample[-1]
     if not isinstance(sample, dict):
-        raise RecordError(f"{plist[:40]!r} is no sample")
+        raise RecordError(f"{plist[:40]!r} is not a sample")
     reasons: dict[str, str] = {}
     parts_w: dict[str, float] = {}
     processor = sample.get("processor")

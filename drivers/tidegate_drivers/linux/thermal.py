@@ -115,7 +115,7 @@ def _class_zones(sysroot: Path, alive: set[Path]) -> tuple[list[Zone], list[str]
         try:
             kind = read_text(path / "type")
             if not _TYPE.fullmatch(kind):
-                hidden.append(f"{path / 'type'} says {kind[:40]!r}, which is no type of a zone")
+                hidden.append(f"{path / 'type'} says {kind[:40]!r}, which is not a zone type")
             elif _is_of_host(kind, sysroot):
                 zones.append(Zone(path / "temp", kind, alive, trips_of(path, kind)))
         except SensorError as error:

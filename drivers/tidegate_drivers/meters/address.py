@@ -98,9 +98,9 @@ def _topic_meter(parts: SplitResult, host: str, topic: str) -> TopicMeter:
 
 def _ups_meter(parts: SplitResult, host: str, ups: str) -> UpsMeter:
     if not _UPS.fullmatch(ups):
-        raise ValueError(f"{ups!r} is no name of a UPS")
+        raise ValueError(f"{ups!r} is not a UPS's name")
     if parts.fragment and not _VARIABLE.fullmatch(parts.fragment):
-        raise ValueError(f"{parts.fragment!r} is no variable of a UPS, as ups.realpower is one")
+        raise ValueError(f"{parts.fragment!r} is not a UPS variable such as ups.realpower")
     username, options = _login(parts, frozenset({"password_file"}))
     port = parts.port or NUT_PORT
     return UpsMeter(host, port, ups, parts.fragment or None, username, options.get("password_file"))

@@ -15,7 +15,7 @@ def parse(text: str, path: str) -> float:
         value = value[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(  # noqa: TRY004  what came in is wrong, not what was passed
-            f"{value!r:.60} is no number of watts; name its place, as in #ENERGY.Power"
+            f"{value!r:.60} is not a number of watts; name its place, as in #ENERGY.Power"
         )
     if not math.isfinite(value) or not 0 < value <= _MOST_W:
         raise ValueError(f"{value:g} W can't be what this device draws")

@@ -1,6 +1,7 @@
 """The pictures of the calibration benchmark, and whether its net has something to lose on them."""
 
 import numpy as np
+import pytest
 import torch
 
 from tidegate_bench.ladder.calibration import PIXEL_SCALE
@@ -9,6 +10,7 @@ from tidegate_bench.ladder.large_digits import Stage, large_digits, trained_resn
 SIDE = 32
 
 
+@pytest.mark.slow  # trains a ResNet-18: 76 s on a slow processor
 def test_the_trained_net_tells_pictures_apart_that_it_was_not_trained_on() -> None:
     split = large_digits((300, 60, 20, 10), SIDE)
     assert split.search.inputs.shape == (60, 3, SIDE, SIDE)

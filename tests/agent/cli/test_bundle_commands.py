@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.calibration import report
+from tidegate.calibration.report import page as report_page
 from tidegate.cli.main import application
 from tidegate.models.bundle import open_bundle
 
@@ -58,7 +58,7 @@ def check_report(bundle: Path, page: Path) -> None:
 
 
 def test_a_report_is_one_page(short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "MAX_SAMPLES", 8)
+    monkeypatch.setattr(report_page, "MAX_SAMPLES", 8)
     check_report(short, tmp_path / "ladder.html")
 
 

@@ -114,7 +114,7 @@ def test_a_skipped_block_is_not_in_memory_but_its_stand_in_is(network: TrainedNe
     ("setting", "words"),
     [
         (KnobSettings(skip=frozenset({"first"}), stand_ins={"first": StandIn.SHORTCUT}), "no stand-in shortcut"),
-        (KnobSettings(stand_ins={"stem": StandIn.AFFINE}), "are no blocks"),
+        (KnobSettings(stand_ins={"stem": StandIn.AFFINE}), "are not blocks"),
         (KnobSettings(exits={"stem": 0.5}), "have no exit"),
     ],
 )

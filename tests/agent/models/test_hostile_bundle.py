@@ -93,7 +93,7 @@ class Bomb:
 @pytest.mark.parametrize("name", ["weights.safetensors", "canaries.safetensors", "samples.safetensors"])
 def test_a_pickle_is_never_loaded(bundle: Path, tmp_path: Path, name: str) -> None:
     replace(bundle, name, pickle.dumps(Bomb(tmp_path / "ran")))
-    refused(bundle, "is no safetensors file")
+    refused(bundle, "is not a safetensors file")
     assert not (tmp_path / "ran").exists()
 
 
@@ -161,9 +161,9 @@ def stand_in(manifest: Manifest) -> Manifest:
         (lambda m: first_node(m).update(operator="aten.from_file.default"), r"aten\.from_file\.default.*allowed"),
         (lambda m: first_node(m).update(operator="os.system"), r"os\.system.*allowed"),
         (lambda m: first_node(m).update(name="../x"), "string_pattern|pattern"),
-        (lambda m: first_node(m)["args"].__setitem__(0, {"ref": "relu"}), "'relu' is no earlier value"),
-        (lambda m: first_node(m)["args"].__setitem__(0, {"code": "1"}), "is no literal"),
-        (lambda m: first_node(m)["args"].__setitem__(3, [[[[1]]]]), "no list of up to 3 levels"),
+        (lambda m: first_node(m)["args"].__setitem__(0, {"ref": "relu"}), "'relu' is not an earlier value"),
+        (lambda m: first_node(m)["args"].__setitem__(0, {"code": "1"}), "is neither a literal"),
+        (lambda m: first_node(m)["args"].__setitem__(3, [[[[1]]]]), "nor a list of up to 3 levels"),
         (lambda m: first_node(m)["args"].__setitem__(1, {"weight": "no.such"}), "missing or unused tensors"),
         (lambda m: first_node(m).update(shape=[2**20, 2**20]), "exceeds"),
         (lambda m: first_node(m)["args"].__setitem__(4, [10**6, 10**6]), "declares shape"),
@@ -176,7 +176,7 @@ def stand_in(manifest: Manifest) -> Manifest:
         (lambda m: stand_in(m)["nodes"][0].update(operator="os.system"), r"os\.system.*allowed"),
         (lambda m: stand_in(m).update(input_shape=[24, 4, 4]), "its stand-in surrogate maps"),
         (lambda m: stand_in(m)["nodes"][0]["args"].append([0, 0]), "don't fit together"),
-        (lambda m: m["stand_ins"].update(nowhere=m["stand_ins"]["block_1"]), "no segments to skip"),
+        (lambda m: m["stand_ins"].update(nowhere=m["stand_ins"]["block_1"]), "not segments to skip"),
         (lambda m: m["stand_ins"]["block_1"].update(identity=stand_in(m)), "identity needs no graph"),
         (lambda m: m["stand_ins"]["block_1"].update(pickle=stand_in(m)), "stand_ins"),
         (lambda m: m["exit_heads"].update(block_7=stand_in(m)), "its exit maps"),
@@ -200,8 +200,8 @@ def test_other_graphs_than_the_ladders_are_refused(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["points"][1].update(skip=["stem"]), "are no blocks"),
-        (lambda c: c["points"][1].update(layer_precision={"stem.none": "int8"}), "are no layers"),
+        (lambda c: c["points"][1].update(skip=["stem"]), "are not blocks"),
+        (lambda c: c["points"][1].update(layer_precision={"stem.none": "int8"}), "are not layers"),
         (lambda c: c["points"][1].update(skip=["block_1"], thresholds={"block_1": 1}), "both skipped and gated"),
         (lambda c: c["points"][0].update(precision="int8"), "must be the full net"),
         (lambda c: c["points"][1]["certificate"].update(alpha=0), "certified at 0"),
@@ -211,7 +211,7 @@ def test_other_graphs_than_the_ladders_are_refused(bundle: Path) -> None:
         (lambda c: c["points"][1].update(name="full"), "share a name"),
         (lambda c: c["calibration"].update(weights_sha256="0" * 64), "other weights"),
         (lambda c: c["calibration"].update(graphs_sha256="0" * 64), "other graphs"),
-        (lambda c: c["points"][1].update(stand_ins={"stem": "affine"}), "are no blocks"),
+        (lambda c: c["points"][1].update(stand_ins={"stem": "affine"}), "are not blocks"),
         (lambda c: c["points"][1].update(stand_ins={"block_1": "shortcut"}), "has no stand-in shortcut"),
         (lambda c: c["points"][1].update(stand_ins={"block_1": "pickle"}), "stand_ins"),
         (lambda c: c["points"][1].update(skip=["downsample"], stand_ins={}), "has no stand-in identity"),
@@ -232,7 +232,7 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(bundle: Path) 
         {"stem.conv.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
     ).encode()
     replace(bundle, "weights.safetensors", len(header).to_bytes(8, "little") + header)
-    refused(bundle, "is no safetensors file")
+    refused(bundle, "is not a safetensors file")
 
 
 def test_weights_of_another_shape_are_refused(bundle: Path) -> None:
@@ -261,5 +261,5 @@ def test_nonsense_manifests_are_refused(bundle: Path, text: bytes) -> None:
 
 
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path / "nowhere", "is no directory")
+    refused(tmp_path / "nowhere", "is not a directory")
     refused(tmp_path, "bundle.json")

@@ -65,7 +65,5 @@ def test_names_of_operators_stand_in_the_table_the_importers_and_one_table_per_e
         if re.search(r"[\"']aten\.\w+", path.read_text(encoding="utf-8"))
     }
     elsewhere = {path for path in found - {TABLE, CONVERTERS} if not path.startswith(IMPORTERS)}
-    # The packed engine and its fusion are on their way out.
-    leaving = {"tidegate/engines/fusion.py"}
-    assert {path for path in elsewhere - leaving if not path.startswith("tidegate/engines/packed/")} == set()
+    assert elsewhere == set()
     assert {TABLE, CONVERTERS} <= found

@@ -69,7 +69,7 @@ def test_what_the_library_refuses_is_refused(tmp_path: Path, header: object, dat
     path = written(tmp_path / "x.safetensors", header, data)
     with pytest.raises(SafetensorError), safe_open(path, framework="numpy"):
         pass
-    with pytest.raises(BundleError, match=r"x\.safetensors: is no safetensors file"):
+    with pytest.raises(BundleError, match=r"x\.safetensors: is not a safetensors file"):
         tensors_in(path)
 
 

@@ -42,7 +42,7 @@ class Scope:
             case bool() | int() | float():
                 return self.constant(f"{where}/number", np.asarray(argument, np.float32))
             case _:
-                raise Unconvertible(f"argument {argument!r} is no tensor")
+                raise Unconvertible(f"argument {argument!r} is not a tensor")
 
 
 class Unconvertible(UnsupportedPoint):
@@ -72,11 +72,11 @@ def whole_numbers(value: Argument) -> list[int]:
         case tuple() if all(isinstance(item, int) for item in value):
             return [item for item in value if isinstance(item, int)]
         case _:
-            raise Unconvertible(f"{value!r} is no list of whole numbers")
+            raise Unconvertible(f"{value!r} is not a list of whole numbers")
 
 
 def number(value: Argument) -> float:
     """A number. Raises Unconvertible."""
     if isinstance(value, int | float):
         return float(value)
-    raise Unconvertible(f"{value!r} is no number")
+    raise Unconvertible(f"{value!r} is not a number")

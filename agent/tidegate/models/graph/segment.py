@@ -63,7 +63,9 @@ class Segment:
         for node in self.nodes:
             for leaf in node.leaves:
                 if isinstance(leaf, Ref) and leaf.ref not in known:
-                    raise BundleError(f"segment {self.name}, node {node.name}: {leaf.ref!r} is no earlier value")
+                    raise BundleError(
+                        f"segment {self.name}, node {node.name}: {leaf.ref!r} is not an earlier value"
+                    )
             if node.name in known:
                 raise BundleError(f"segment {self.name}: the name {node.name!r} is used twice")
             known.add(node.name)

@@ -27,7 +27,7 @@ class Known:
             case bool() | int() | float():
                 return ()
             case _:
-                raise TypeError(f"{argument!r} is no tensor")
+                raise TypeError(f"{argument!r} is not a tensor")
 
 
 ShapeRule = Callable[[Call, Known], Shape]
@@ -201,7 +201,7 @@ def upsample(call: Call, known: Known) -> Shape:
     if wanted is not None:
         return (*outer, *_pair(wanted))
     if not isinstance(factors, tuple):
-        raise TypeError(f"{factors!r} are no factors")
+        raise TypeError(f"{factors!r} are not factors")
     grown = (size * _number(factor) for size, factor in zip((height, width), factors, strict=True))
     return (*outer, *(math.floor(size) for size in grown))
 
@@ -239,4 +239,4 @@ def _numbers(value: Argument) -> list[int]:
 def _number(value: Argument) -> float:
     if isinstance(value, int | float):
         return value
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"{value!r} is not a number")

@@ -61,7 +61,7 @@ def _fold(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> None
     x, weight, *others = layer.args
     bias, rest = (others[0], others[1:]) if others else (None, [])
     if not isinstance(weight, Weight):
-        raise ExportError(f"{source.name} has a kernel that is no weight")
+        raise ExportError(f"{source.name} has a kernel that is not a weight")
     kernel = reader.tensors[weight.weight]
     old = reader.tensors[bias.weight] if isinstance(bias, Weight) else torch.zeros(())
     new_bias = bias.weight if isinstance(bias, Weight) else f"{weight.weight.rpartition('.')[0]}.bias"

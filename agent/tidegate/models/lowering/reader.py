@@ -169,6 +169,6 @@ class Reader:
                     node, f"{weight.weight} repeated for every sample can be added, multiplied or joined, no more"
                 )
             case None if node.name not in self.values:
-                raise self.refusal(node, "is no value that a graph can hold")
+                raise self.refusal(node, "is not a value that a graph can hold")
             case _:
                 return value
