@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, COMMAND_LINE, ENGINE, AgentProcess
 
-from tidegate.engines.contest import contest
-from tidegate.engines.held_process import measure_process
+from tidegate.engines.runtime.held_process import measure_process
+from tidegate.engines.runtime.trials import contest
 from tidegate.models.bundle import open_bundle
 
 StartAgent = Callable[..., AgentProcess]

@@ -11,8 +11,8 @@ import pytest
 from agent_process import BUNDLE, ENGINE, rungs
 
 from tidegate import child
-from tidegate.engines.contest import contest
-from tidegate.engines.held_process import measure_process
+from tidegate.engines.runtime.held_process import measure_process
+from tidegate.engines.runtime.trials import contest
 from tidegate.models.bundle import open_bundle
 from tidegate.supervisor.listeners import open_listeners
 from tidegate.supervisor.worker_process import WorkerProcess
@@ -82,4 +82,4 @@ def test_one_place_imports_onnx_runtime() -> None:
         if (isinstance(node, ast.Import) and any(alias.name.startswith("onnxruntime") for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("onnxruntime"))
     }
-    assert importers == {"agent/tidegate/engines/onnx/runtime.py"}
+    assert importers == {"agent/tidegate/engines/onnxruntime/runtime.py"}

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from tidegate.engines import eager
-from tidegate.engines.auto import NAME as AUTO
-from tidegate.engines.catalog import ENGINES, installed_engines
-from tidegate.engines.device import installed_version
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine
-from tidegate.engines.runtimes import RUNTIMES
+from tidegate.engines.reference import eager
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.device import installed_version
+from tidegate.engines.runtime.registry import ENGINES, installed_engines
+from tidegate.engines.runtime.runtimes import RUNTIMES
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.extras import missing
 from tidegate.models.network import Network
@@ -67,7 +67,7 @@ def _eager() -> Opener:
 
 
 def _onnx() -> Opener:
-    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra
+    from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - an extra
 
     return lambda network: OnnxEngine(network, _not_asked)
 

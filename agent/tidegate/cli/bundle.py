@@ -14,9 +14,9 @@ from tidegate.cli.build_progress import BuildProgress
 from tidegate.cli.console import err, fail, out, show_table
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_risk, format_share
-from tidegate.engines.auto import NAME as AUTO
 from tidegate.engines.bundle_check import verify as check_bundle
 from tidegate.engines.engine import REFERENCE
+from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.bundle_file import LADDER

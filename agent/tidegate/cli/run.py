@@ -9,7 +9,7 @@ import typer
 from tidegate import child
 from tidegate.cli.console import fail
 from tidegate.config import DEFAULT_CONFIG, load_config
-from tidegate.engines.catalog import UnknownEngine, check_installed
+from tidegate.engines.runtime.registry import UnknownEngine, check_installed
 from tidegate.errors import EX_UNAVAILABLE
 
 

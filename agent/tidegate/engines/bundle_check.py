@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.engines.catalog import UnknownEngine, installed_engines, open_engine
-from tidegate.engines.device import installed_version
 from tidegate.engines.engine import Engine, UnsupportedPoint
-from tidegate.engines.quantization import MissingRange
+from tidegate.engines.plan.quantization import MissingRange
+from tidegate.engines.runtime.device import installed_version
+from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, open_engine
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.errors import BundleError
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tidegate.engines.quantization import WEIGHT_LIMIT, as_int4, quantize_weight
+from tidegate.engines.plan.quantization import WEIGHT_LIMIT, as_int4, quantize_weight
 from tidegate.models.ladder import Precision
 from tidegate.models.network import WeightArray
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from tidegate.engines.engine import REFERENCE, UnsupportedPoint
-from tidegate.engines.runtimes import RUNTIMES
+from tidegate.engines.runtime.runtimes import RUNTIMES
 from tidegate.models.errors import BundleError
 from tidegate.models.knobs import Knobs, precision_of, stand_in_of
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn

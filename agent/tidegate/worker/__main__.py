@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.engines.catalog import UnknownEngine, open_engine
 from tidegate.engines.engine import UnsupportedPoint
-from tidegate.engines.memory import keep_one_heap
-from tidegate.engines.resident import ResidentEngine
+from tidegate.engines.runtime.memory import keep_one_heap
+from tidegate.engines.runtime.registry import UnknownEngine, open_engine
+from tidegate.engines.runtime.resident import ResidentEngine
 from tidegate.folded_log import FoldingHandler
 from tidegate.messages import LINE_LIMIT_BYTES, Ready, Unable, encode
 from tidegate.models.errors import BundleError

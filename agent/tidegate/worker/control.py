@@ -9,7 +9,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
-from tidegate.engines.memory import return_freed
+from tidegate.engines.runtime.memory import return_freed
 from tidegate.messages import (
     AdmissionState,
     Ping,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from tidegate.calibration.fit.site_range import observe_ranges, sampled
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate_bench.adaptive_activation.full_size import full_size_rows
 from tidegate_bench.adaptive_activation.own_images import load_own
 from tidegate_bench.adaptive_activation.problem import Data

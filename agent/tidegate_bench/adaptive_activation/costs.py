@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from tidegate.calibration.measure.energy import Meter, inference_mj
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
-from tidegate.engines.staged import StagedNetwork
-from tidegate.engines.tracing import Trace
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.staged import StagedNetwork
+from tidegate.engines.reference.tracing import Trace
 from tidegate_bench.adaptive_activation.knobs import Choice
 from tidegate_bench.adaptive_activation.problem import Cost
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.calibration.fit.site_range import observe_ranges, uniform
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.adaptive_activation.held_memory import measure

@@ -20,7 +20,7 @@ import torch
 
 from tidegate import child
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.zoo.catalog import ZOO

@@ -12,7 +12,7 @@ import torch
 from tidegate.calibration.certify.risk import DISAGREEMENT, mean_kl, newly_wrong
 from tidegate.calibration.fit.site_range import SiteRange
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Trace, Tracer
+from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.aa_relu import adapted
 from tidegate.models.encoding import stored_bytes
 from tidegate.models.ladder import Activation

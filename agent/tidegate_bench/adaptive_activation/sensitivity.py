@@ -10,7 +10,7 @@ from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.fit.site_range import SiteRange
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.stored_values import ZERO_SHARES
-from tidegate.engines.tracing import Trace, Tracer
+from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork

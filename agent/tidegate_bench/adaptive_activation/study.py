@@ -7,7 +7,7 @@ from tidegate.calibration.certify.certification import certify
 from tidegate.calibration.certify.risk import newly_wrong
 from tidegate.calibration.fit.site_range import observe_ranges, sampled, uniform
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.tracing import Trace, Tracer
+from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.ladder import Certificate, Precision
 from tidegate_bench.adaptive_activation.knobs import (
     Choice,

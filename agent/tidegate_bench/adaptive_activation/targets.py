@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.resolution import runs_at
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.resolution import runs_at
+from tidegate.engines.reference.tracing import Tracer
 from tidegate_bench.adaptive_activation.costs import NotMeasurable, energy_cost, latency_cost
 from tidegate_bench.adaptive_activation.knobs import Choice, ResolutionKnob, ThreadsKnob
 from tidegate_bench.adaptive_activation.problem import Adaptive, Cost, Data

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from tidegate.engines.engine import Array, Engine
-from tidegate.engines.memory import return_freed
+from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.flops import segment_flops
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.peers import open_onnx, unmeasured

@@ -13,7 +13,7 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.data.digits.data import LABELS, SCALE
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.search.goal import FAST, Goal
-from tidegate.engines.auto import NAME as AUTO
+from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle
 from tidegate.models.evidence import Samples

@@ -47,7 +47,7 @@ def _opened(name: str, directory: Path, threads: int) -> Run:
     engine_name, _, point_name = name.partition(":")
     if not point_name:
         return PEERS[name](directory, threads)
-    from tidegate.engines.catalog import open_engine  # noqa: PLC0415 - peers are measured without our engines' imports
+    from tidegate.engines.runtime.registry import open_engine  # noqa: PLC0415 - peers are measured without our engines' imports
 
     bundle = open_bundle(directory / BUNDLE)
     named, _, spun = engine_name.partition(" ")

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 from tidegate.engines.engine import Array, Engine
-from tidegate.engines.memory import keep_one_heap
-from tidegate.engines.network_cache import NetworkCache
+from tidegate.engines.runtime.memory import keep_one_heap
+from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 from tidegate.models.network import TrainedNetwork, blocks_of
 from tidegate_bench.engine.store import inputs_for, open_network
@@ -48,7 +48,7 @@ def unmeasured(
 def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> Engine:
     """Our engine in a process set up as a worker is, with what it keeps beside the network."""
     keep_one_heap()
-    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
+    from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
     return OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"), spin)
 
@@ -69,7 +69,7 @@ def _open_gates(network: TrainedNetwork) -> dict[str, float]:
 
 
 def _eager(directory: Path, threads: int) -> Run:
-    from tidegate.engines.eager import EagerEngine  # noqa: PLC0415
+    from tidegate.engines.reference.eager import EagerEngine  # noqa: PLC0415
 
     variant = EagerEngine(open_network(directory)).prepare(unmeasured("eager", "fp32", threads))
     return lambda batch: variant.run(batch).outputs
@@ -100,7 +100,7 @@ def _runtime(model: str, spinning: bool = True) -> Callable[[Path, int], Run]:
     """ONNX Runtime as it comes: its own thread pool settings, spinning included unless that is turned off."""
 
     def opened(directory: Path, threads: int) -> Run:
-        from tidegate.engines.onnx.runtime import InferenceSession, SessionOptions  # noqa: PLC0415
+        from tidegate.engines.onnxruntime.runtime import InferenceSession, SessionOptions  # noqa: PLC0415
 
         options = SessionOptions()
         options.intra_op_num_threads = threads

@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 import psutil
 
-from tidegate.engines.catalog import installed_engines
 from tidegate.engines.engine import Engine
+from tidegate.engines.runtime.registry import installed_engines
 from tidegate.messages import Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.models.bundle_file import InputSpec, Provenance

@@ -15,7 +15,7 @@ from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit, set_up
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.progress import Progress, silent
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.evidence import scaled
 from tidegate.models.flops import segment_flops

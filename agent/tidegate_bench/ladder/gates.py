@@ -13,8 +13,8 @@ from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace, stand_ins_of
 from tidegate.calibration.search.strategy import SearchStrategy
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.ladder import StandIn

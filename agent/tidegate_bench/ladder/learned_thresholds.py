@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.flops import segment_flops
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of

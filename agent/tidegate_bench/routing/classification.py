@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.staged import StagedNetwork
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.staged import StagedNetwork
 from tidegate.models.ladder import Activity
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.progress import Progress

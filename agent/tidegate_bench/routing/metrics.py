@@ -9,7 +9,7 @@ import numpy.typing as npt
 import psutil
 
 from tidegate.engines.engine import Array
-from tidegate.engines.staged import StagedNetwork
+from tidegate.engines.reference.staged import StagedNetwork
 from tidegate_bench.figures import Cell
 from tidegate_drivers.energy_meter import EnergyMeter
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from tidegate.calibration.data.batches import run
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.ladder import Activity

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.ladder import Activity
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.routing.metrics import Measured, measure, skip_ratio, summary

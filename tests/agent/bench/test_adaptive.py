@@ -8,7 +8,7 @@ from torch import nn
 from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork

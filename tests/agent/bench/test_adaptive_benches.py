@@ -9,8 +9,8 @@ import torch
 
 from tidegate.calibration.data.datasets import DataError
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.costs import NotMeasurable, energy_cost
 from tidegate_bench.adaptive_activation.held_memory import HeldError, measure

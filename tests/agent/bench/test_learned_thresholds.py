@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 

@@ -12,7 +12,7 @@ import torch
 
 from tidegate.calibration.data.datasets import DataError
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.ladder import Activity
 from tidegate_bench.routing import classification, synthetic
 from tidegate_bench.routing.labelled_images import load_images

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.interpreter import Interpreter
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.interpreter import Interpreter
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.export import export_segment
 from tidegate.models.export_network import export_network
 from tidegate.models.precision import Fp32Weight

@@ -6,7 +6,7 @@ import torch
 from operator_arguments import Drawn, X, draw_call, takes_images_only
 from random_networks import Builder, Shape
 
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.graph import Node, Segment, Weight
 from tidegate.models.graph.operators import ADD, FLATTEN, OPERATORS
 from tidegate.models.network import TrainedNetwork

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines import auto, contest
-from tidegate.engines.catalog import UnknownEngine, installed_engines, open_engine
-from tidegate.engines.choice import Choice
 from tidegate.engines.engine import UnsupportedPoint
-from tidegate.engines.other_load import OtherLoad
+from tidegate.engines.runtime import auto
+from tidegate.engines.runtime import trials as contest
+from tidegate.engines.runtime.choice import Choice
+from tidegate.engines.runtime.other_load import OtherLoad
+from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.worker.choosing import refused_points
 
@@ -71,7 +72,7 @@ def test_an_unknown_engine_is_told_what_there_is() -> None:
 
 def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "tidegate.engines.catalog.installed_version", lambda name: "1" if name == "torch" else None
+        "tidegate.engines.runtime.registry.installed_version", lambda name: "1" if name == "torch" else None
     )
     with pytest.raises(UnknownEngine, match=r"onnxruntime is missing; install it: .* -m pip install"):
         open_engine("onnx", BUNDLE)

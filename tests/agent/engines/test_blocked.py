@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from random_networks import all_knobs, batch_for, difference, image_network, image_networks, point
 
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Answer
-from tidegate.engines.network_cache import NO_CACHE, NetworkCache
-from tidegate.engines.onnx import blocked
-from tidegate.engines.onnx.engine import OnnxEngine
-from tidegate.engines.onnx.protobuf import OnnxGraph, OnnxNode, model_bytes
-from tidegate.engines.processor import cpu_flags
+from tidegate.engines.onnxruntime import nchwc as blocked
+from tidegate.engines.onnxruntime.engine import OnnxEngine
+from tidegate.engines.onnxruntime.protobuf import OnnxGraph, OnnxNode, model_bytes
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.runtime.network_cache import NO_CACHE, NetworkCache
+from tidegate.engines.runtime.processor import cpu_flags
 from tidegate.models.ladder import Activation, Activity, OperatingPoint, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from tidegate.engines import bundle_check, catalog
+from tidegate.engines import bundle_check
 from tidegate.engines.bundle_check import Check, verify
+from tidegate.engines.runtime import registry as catalog
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 

@@ -1,6 +1,6 @@
 """The choice among engines by what was measured."""
 
-from tidegate.engines.choice import Trial, choose
+from tidegate.engines.runtime.choice import Trial, choose
 
 LADDER = {"full": 0.0, "int8": 0.01}
 

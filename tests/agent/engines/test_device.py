@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines import device
-from tidegate.engines.device import DeviceCache, Measured
+from tidegate.engines.runtime import device
+from tidegate.engines.runtime.device import DeviceCache, Measured
 
 
 class Counted:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines import auto, device
-from tidegate.engines.choice import Trial
-from tidegate.engines.device import DeviceCache
-from tidegate.engines.other_load import BUSY, OtherLoad
+from tidegate.engines.runtime import auto, device
+from tidegate.engines.runtime.choice import Trial
+from tidegate.engines.runtime.device import DeviceCache
+from tidegate.engines.runtime.other_load import BUSY, OtherLoad
 from tidegate.models.bundle import open_bundle
 
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")

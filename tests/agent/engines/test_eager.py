@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.export_network import export_network
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn

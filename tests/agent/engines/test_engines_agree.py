@@ -20,8 +20,8 @@ from random_networks import (
     token_network,
 )
 
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Engine, UnsupportedPoint
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.ladder import Activation, Activity, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
@@ -37,7 +37,7 @@ Open = Callable[[TrainedNetwork], Engine]
 
 
 def open_onnx(network: TrainedNetwork) -> Engine:
-    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+    from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
     return OnnxEngine(network, lambda: batch_for(network))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegate.engines import memory
+from tidegate.engines.runtime import memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
 
@@ -35,7 +35,7 @@ def test_only_large_executable_mappings_of_files_are_meant() -> None:
 
 _ANSWERS = """
 import ctypes, resource, sys
-from tidegate.engines.memory import keep_freed
+from tidegate.engines.runtime.memory import keep_freed
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 if sys.argv[1] == "kept":

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tidegate.engines.catalog import installed_engines, open_engine
-from tidegate.engines.network_cache import NetworkCache
-from tidegate.engines.quantization import Range
+from tidegate.engines.plan.quantization import Range
+from tidegate.engines.runtime.network_cache import NetworkCache
+from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegate.engines.catalog import open_engine
-from tidegate.engines.onnx.kept_model import open_kept
-from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.onnxruntime.model_cache import open_kept
+from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 

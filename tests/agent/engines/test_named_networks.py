@@ -5,8 +5,8 @@ import pytest
 import torch
 from random_networks import difference, point
 
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.engines.onnxruntime.engine import OnnxEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork

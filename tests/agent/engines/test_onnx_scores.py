@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tidegate.engines.onnx.gate import emit_mean_of_codes, emit_score
-from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, ValueInfo, constants_of, model_bytes
-from tidegate.engines.onnx.scope import Scope
-from tidegate.engines.onnx.session import open_session
+from tidegate.engines.onnxruntime.gate import emit_mean_of_codes, emit_score
+from tidegate.engines.onnxruntime.graph_builder import Scope
+from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, ValueInfo, constants_of, model_bytes
+from tidegate.engines.onnxruntime.session import open_session
 from tidegate.models.ladder import Activity
 
 SHAPES = [(56, 56, 64), (7, 5, 3), (128, 384), (10,)]

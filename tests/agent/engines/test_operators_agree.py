@@ -10,9 +10,9 @@ from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import CALLS, IMAGE, network_around, operator_networks
 
 from tidegate.calibration.target_engine import target_engines
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Answer, UnsupportedPoint
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.bounds import bounds_of
 from tidegate.models.errors import BundleError
 from tidegate.models.gates.activity import mean_abs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines.onnx.placement import Processor, affinities, own_processors
+from tidegate.engines.onnxruntime.thread_affinity import Processor, affinities, own_processors
 
 
 def alike(count: int) -> dict[int, Processor]:
@@ -54,8 +54,8 @@ _POOL = """
 import os
 import time
 from pathlib import Path
-from tidegate.engines.onnx.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
-from tidegate.engines.onnx.session import open_session
+from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.onnxruntime.session import open_session
 
 def threads():
     return {int(path.name) for path in Path("/proc/self/task").iterdir()}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.engines.onnx.protobuf import (
+from tidegate.engines.onnxruntime.protobuf import (
     OPSET,
     ElementType,
     FileSlice,
@@ -17,7 +17,7 @@ from tidegate.engines.onnx.protobuf import (
     ValueInfo,
     model_bytes,
 )
-from tidegate.engines.onnx.protobuf_reader import UnreadableModel, read_graph
+from tidegate.engines.onnxruntime.protobuf_reader import UnreadableModel, read_graph
 
 NODES = (
     OnnxNode("ReorderInput", ("x",), ("blocks",), {"channels_last": 0}, "com.microsoft.nchwc"),

@@ -4,7 +4,7 @@ import pytest
 from random_networks import point
 
 from tidegate.engines.engine import Answer, Array
-from tidegate.engines.resident import ResidentEngine, memory_is_short
+from tidegate.engines.runtime.resident import ResidentEngine, memory_is_short
 from tidegate.models.ladder import OperatingPoint
 
 SIZE = 100

@@ -18,7 +18,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from tidegate.engines.engine import UnsupportedPoint
-from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.models.bundle import open_bundle
 
 bundle = open_bundle(Path(sys.argv[1]))
@@ -50,7 +50,7 @@ def test_its_points_answer_as_recorded_the_others_are_refused_and_no_torch_is_lo
 
 
 def test_one_sample_alone_gets_the_answer_that_it_gets_in_a_batch() -> None:
-    from tidegate.engines.onnx.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
+    from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
     bundle = open_bundle(BUNDLE)
     inputs = bundle.samples().inputs()[:60]

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle as Live
 from hypothesis.stateful import RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.torch_variant import TorchVariant
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.torch_variant import TorchVariant
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import OperatingPoint
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit
-from tidegate.engines.eager import EagerEngine
-from tidegate.engines.onnx.engine import OnnxEngine
+from tidegate.engines.onnxruntime.engine import OnnxEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tidegate.engines.catalog import installed_engines
+from tidegate.engines.runtime.registry import installed_engines
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 
@@ -19,7 +19,7 @@ MOST_S = 0.02
 CHILD = """
 import dataclasses, json, sys, time
 from pathlib import Path
-from tidegate.engines.catalog import open_engine
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
 
 bundle = open_bundle(Path(sys.argv[1]))
@@ -39,7 +39,8 @@ print(json.dumps({"pause_s": sorted(pauses)[4], "answers": variant.run(inputs).o
 TORCH_CHILD = """
 import os, sys
 from pathlib import Path
-from tidegate.engines import catalog, waiting
+from tidegate.engines.runtime import registry as catalog
+from tidegate.engines.runtime import thread_spin as waiting
 from tidegate.models.bundle import open_bundle
 
 early = []

@@ -9,9 +9,9 @@ from torch import nn
 
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array, UnsupportedPoint
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.gates.activity import mean_abs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.net import DigitsNet
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.discovery import DiscoveryError, discover
 from tidegate.models.export import ExportError
 from tidegate_bench.ladder.nets import InvertedResidual, SmallMobileNet, SmallTransformer

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.export import ExportError, export_segment
 from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.graph_file import SegmentModel

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save
 
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.bundle_file import ManifestModel
 from tidegate.models.errors import BundleError

@@ -19,7 +19,7 @@ from user_models import (
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import target_engines
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.export import ExportError, export_module
 

@@ -12,7 +12,7 @@ from tidegate.models.graph.operators import OPERATORS
 
 AGENT = Path(__file__).parents[3] / "agent"
 TABLE = "tidegate/models/graph/operators.py"
-CONVERTERS = "tidegate/engines/onnx/converters.py"
+CONVERTERS = "tidegate/engines/onnxruntime/converters.py"
 IMPORTERS = "tidegate/models/lowering/"
 
 EACH = pytest.mark.parametrize("operator", OPERATORS.values(), ids=list(OPERATORS))
@@ -53,7 +53,7 @@ def test_layers_and_only_layers_have_weights_to_quantize(operator: Operator) -> 
 def test_onnx_has_a_converter_for_every_operator_and_for_no_other() -> None:
     if find_spec("onnxruntime") is None:
         pytest.skip("needs tidegate[onnx]")
-    from tidegate.engines.onnx.converters import CONVERTERS as converters  # noqa: N811, PLC0415 - an extra
+    from tidegate.engines.onnxruntime.converters import CONVERTERS as converters  # noqa: N811, PLC0415 - an extra
 
     assert converters.keys() == OPERATORS.keys()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
 from tidegate.models.graph import INPUT, Argument, Node, Ref, Segment, Weight

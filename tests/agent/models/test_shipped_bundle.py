@@ -11,10 +11,10 @@ from tidegate.calibration.assemble.plan import ALPHAS, DELTA
 from tidegate.calibration.certify.certification import binomial_cdf
 from tidegate.calibration.data.digits.data import load_split
 from tidegate.engines.bundle_check import verify
-from tidegate.engines.catalog import open_engine
 from tidegate.engines.engine import Engine
-from tidegate.engines.processor import weight_limit
-from tidegate.engines.quantization import WEIGHT_LIMIT
+from tidegate.engines.plan.quantization import WEIGHT_LIMIT
+from tidegate.engines.runtime.processor import weight_limit
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import OperatingPoint
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegate.engines.catalog import installed_engines, open_engine
+from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 from tidegate.worker.endpoint import Endpoint, ModelCard

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory

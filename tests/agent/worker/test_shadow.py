@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tidegate.engines.catalog import open_engine
 from tidegate.engines.engine import Answer
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.messages import ShadowCount
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Compared, Comparison, OperatingPoint

@@ -12,7 +12,7 @@ from tidegate.calibration.data.digits.seed import SHIPPED_SEED
 from tidegate.calibration.data.digits.training import EPOCHS, train
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress, silent
-from tidegate.engines.auto import NAME as AUTO
+from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, write_bundle
 from tidegate.models.evidence import Samples

@@ -28,9 +28,9 @@ from tidegate.calibration.search.goal import Goal, Knob
 from tidegate.calibration.search.greedy_search import ChainStep
 from tidegate.calibration.search.moves import PrecisionMove
 from tidegate.calibration.target_engine import TargetEngine
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.evidence import scaled
 from tidegate.models.ladder import Certificate, OperatingPoint
 from tidegate.models.network import TrainedNetwork

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from tidegate.engines.engine import Answer, Array, Engine, Variant
-from tidegate.engines.staged import Pass, StagedNetwork, Watch
+from tidegate.engines.reference.staged import Pass, StagedNetwork, Watch
 from tidegate.models.ladder import Activity, OperatingPoint
 
 _T = TypeVar("_T")

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from tidegate.calibration.data.batches import run
 from tidegate.calibration.fit.ridge import Regression, Rows
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
 from tidegate.models.graph.operators import ADAPTIVE_AVG_POOL2D, FLATTEN, LINEAR, MEAN

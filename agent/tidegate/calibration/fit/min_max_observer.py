@@ -13,8 +13,8 @@ from torch import Tensor
 from tidegate.calibration.data.batches import beside_each_other, workers_for
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
-from tidegate.engines.interpreter import Interpreter
-from tidegate.engines.resolution import resized
+from tidegate.engines.reference.interpreter import Interpreter
+from tidegate.engines.reference.resolution import resized
 from tidegate.models.gates import GateInput, GatePosition, gates_for
 from tidegate.models.graph import Segment
 from tidegate.models.knobs import stand_in_of

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.aa_relu import adapted
 from tidegate.models.ladder import Activation
 from tidegate.models.sites import Site

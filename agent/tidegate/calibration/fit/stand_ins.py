@@ -15,7 +15,7 @@ import torch
 from tidegate.calibration.data.batches import batches
 from tidegate.calibration.fit.ridge import Regression, Rows
 from tidegate.engines.engine import Array
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.flops import segment_flops
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
 from tidegate.models.graph.operators import ADD, CONV2D, LINEAR, MUL, RELU

@@ -18,8 +18,8 @@ from tidegate.calibration.data.batches import answer_on_all_cores
 from tidegate.calibration.fit.min_max_observer import INPUT_NAME
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import REFERENCE, Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.knobs import Knobs
 from tidegate.models.ladder import Figures
 

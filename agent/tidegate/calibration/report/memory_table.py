@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterator
 
-from tidegate.engines.held_process import measure_process
+from tidegate.engines.runtime.held_process import measure_process
 from tidegate.models.bundle import Bundle
 from tidegate.models.bundle_file import WEIGHTS
 from tidegate.models.ladder import OperatingPoint

@@ -15,9 +15,9 @@ from tidegate.calibration.report.ladder_table import COLUMNS, cells
 from tidegate.calibration.report.memory_table import memory_section
 from tidegate.calibration.search.layer_groups import groups_of
 from tidegate.calibration.search.search_space import stand_ins_of
-from tidegate.engines.catalog import installed_engines, open_engine
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import Bundle
 from tidegate.models.evidence import answers
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn

@@ -13,11 +13,11 @@ from itertools import islice, pairwise, takewhile
 import torch
 
 from tidegate.calibration.data.batches import batches, joined
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
-from tidegate.engines.flight import Flight
-from tidegate.engines.staged import Pass, StagedNetwork, Watch
-from tidegate.engines.ways import ways_through
+from tidegate.engines.plan.ways import ways_through
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.flight import Flight
+from tidegate.engines.reference.staged import Pass, StagedNetwork, Watch
 from tidegate.models.knobs import Knobs, precision_of
 from tidegate.models.network import Network
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tidegate.engines.staged import Pass, StagedNetwork
+from tidegate.engines.reference.staged import Pass, StagedNetwork
 from tidegate.models.flops import segment_flops
 from tidegate.models.network import Network
 

@@ -27,7 +27,7 @@ from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import Phase, SearchStrategy, phases_of
 from tidegate.engines.engine import Array
-from tidegate.engines.interpreter import Interpreter
+from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin

@@ -3,7 +3,7 @@
 from tidegate.calibration.fit.site_range import sampled
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.knobs import Knobs
 from tidegate.models.network import Network
 

@@ -17,9 +17,9 @@ from tidegate.calibration.search.moves import (
 )
 from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.engines.engine import Array
-from tidegate.engines.resolution import runs_at
+from tidegate.engines.reference.resolution import runs_at
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.engines.support import at_resolution
-from tidegate.engines.tracing import Tracer
 from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import Network, all_segments, blocks_of

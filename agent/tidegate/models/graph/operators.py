@@ -1,7 +1,7 @@
 """The table of operators: whatever is known of one stands in its record, and nowhere else.
 
-A new operator is one record here and one converter in each engine (`engines/onnx/converters.py`; the eager engine
-calls torch by the operator's name). Tests draw operators and arguments from this table.
+A new operator is one record here and one converter in each engine (`engines/onnxruntime/converters.py`; the eager
+engine calls torch by the operator's name). Tests draw operators and arguments from this table.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from tidegate.calibration.fit.min_max_observer import INPUT_NAME, MinMaxObserver
 from tidegate.calibration.fit.threshold_calibration import stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine, TargetEngineError, target_engines
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 from tidegate.models.gates.margin import margin
 from tidegate.models.ladder import Precision, StandIn

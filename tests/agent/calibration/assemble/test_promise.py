@@ -17,7 +17,7 @@ from tidegate.calibration.certify.outcomes import Outcomes
 from tidegate.calibration.certify.risk import DISAGREEMENT, NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.split import Part
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.bundle import open_bundle
 
 SHIPPED = Path(__file__).parents[4] / "profiles" / "bundles" / "digits"

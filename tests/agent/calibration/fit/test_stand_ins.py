@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.fit.ridge import Regression
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import StandIn

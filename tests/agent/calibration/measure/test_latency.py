@@ -7,7 +7,7 @@ from torch import nn
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.latency import measure_latency
-from tidegate.engines.eager import EagerEngine
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 
 

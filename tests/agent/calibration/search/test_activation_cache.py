@@ -11,8 +11,8 @@ from tidegate.calibration.data.batches import run
 from tidegate.calibration.data.digits.net import DigitsNet
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.activation_cache import ActivationCache
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.discovery import discover
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
@@ -120,7 +120,7 @@ def test_a_knob_at_the_end_runs_only_the_end(
 ) -> None:
     cache = ActivationCache(network, inputs)
     cache.keep(KnobSettings())
-    monkeypatch.setattr("tidegate.engines.staged.StagedNetwork.start", None)
+    monkeypatch.setattr("tidegate.engines.reference.staged.StagedNetwork.start", None)
     *_, last = (block.name for block in blocks_of(network))
     _, done = cache.run(KnobSettings(skip=frozenset({last})))
     assert done.executed[last] == 0

@@ -17,8 +17,8 @@ from tidegate.calibration.search.moves import ExitMove, SkipMove
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.export_network import export_network
 from tidegate.models.flops import segment_flops
 from tidegate.models.ladder import Precision, StandIn

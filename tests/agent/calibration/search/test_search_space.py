@@ -11,9 +11,9 @@ from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.moves import ActivationMove, PrecisionMove, ResolutionMove
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import search_space_of
-from tidegate.engines.eager import EagerEngine
 from tidegate.engines.engine import Array
-from tidegate.engines.tracing import Tracer
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork

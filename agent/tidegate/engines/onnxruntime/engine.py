@@ -1,0 +1,292 @@
+"""The onnx engine: ONNX Runtime sessions built from a network's segments. Imports no torch.
+
+A network is cut into parts where samples may leave; a part is one session, and points share the parts that they
+have in common. Thresholds are inputs. A point certified on eager keeps eager's arithmetic, weights rounded as
+eager rounds them and computed with in fp32, because its certificate says nothing of rounded activations.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from tidegate.engines.engine import Answer, Array
+from tidegate.engines.onnxruntime.adapted import Adapted, adapted_sites
+from tidegate.engines.onnxruntime.graph import Setting, build_graph, looks_back
+from tidegate.engines.onnxruntime.initializers import Initializers, held_bytes
+from tidegate.engines.onnxruntime.min_max_observer import observe
+from tidegate.engines.onnxruntime.model_cache import open_kept
+from tidegate.engines.onnxruntime.nchwc import open_blocked
+from tidegate.engines.onnxruntime.partitions import Partition, Step, partitions_of, steps_of
+from tidegate.engines.onnxruntime.protobuf import model_bytes
+from tidegate.engines.onnxruntime.quantization import has_integer_kernel, plan_quantization
+from tidegate.engines.onnxruntime.resize import resized
+from tidegate.engines.onnxruntime.runtime import InferenceSession
+from tidegate.engines.onnxruntime.session import Session
+from tidegate.engines.onnxruntime.session_pipeline import ReadyPartition, SessionPipeline
+from tidegate.engines.onnxruntime.weights import weights_folder
+from tidegate.engines.plan.quantization import QuantParams, Range
+from tidegate.engines.runtime.memory import return_freed
+from tidegate.engines.runtime.network_cache import NO_CACHE, NetworkCache
+from tidegate.engines.runtime.processor import weight_limit
+from tidegate.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions, layers_of
+from tidegate.models.graph import layer_of
+from tidegate.models.knobs import precision_of
+from tidegate.models.ladder import Activity, OperatingPoint, Precision
+from tidegate.models.network import Network, all_segments, blocks_of
+
+NAME = "onnx"
+PRECISIONS = frozenset({Precision.FP32, Precision.INT8, Precision.INT4})
+MAX_CALIBRATION_INPUTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Arithmetic:
+    """How a point computes: by layer, weights rounded as eager does or integers; AA-ReLU by value.
+
+    With `in_blocks`, values may stay in ONNX Runtime's blocks between gates.
+    """
+
+    rounding: Mapping[str, Precision]
+    codes: Mapping[str, Precision]
+    adapted: Mapping[str, Adapted]
+    activity: Activity
+    resolution: tuple[int, int] | None
+    threads: int
+    in_blocks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What a session is shared by: everything that is built into it."""
+
+    way: tuple[tuple[str, ...], ...]
+    rounding: tuple[tuple[str, Precision], ...]
+    codes: tuple[tuple[str, Precision], ...]
+    adapted: tuple[tuple[str, Adapted], ...]
+    params_of: tuple[tuple[str, QuantParams], ...]
+    activity: Activity | None
+    keep_previous: bool
+    resolution: tuple[int, int] | None
+    threads: int
+
+
+class OnnxVariant:
+    """An operating point ready to answer."""
+
+    def __init__(self, point: OperatingPoint, passage: SessionPipeline, blocks: int) -> None:
+        self._point = point
+        self._passage: SessionPipeline | None = passage
+        self._blocks = blocks
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point it answers at."""
+        return self._point
+
+    @property
+    def weights_resident_bytes(self) -> int:
+        """Bytes of weights in its sessions, shared with other variants or not; 0 after `release`."""
+        return 0 if self._passage is None else self._passage.weights_bytes
+
+    def run(self, batch: Array) -> Answer:
+        """Answer a batch of shape (samples, *input shape). Raises RuntimeError after `release`."""
+        if self._passage is None:
+            raise RuntimeError(f"operating point {self._point.name} was released and can't run")
+        done = self._passage.run(_entering(batch, self._point.resolution))
+        return Answer(done.outputs, done.executed, len(batch) * self._blocks - done.executed)
+
+    def release(self) -> None:
+        """Let go of the sessions; those that another variant shares stay."""
+        self._passage = None
+        return_freed()
+
+
+class OnnxEngine:
+    """Builds sessions; variants share the parts that they have in common."""
+
+    def __init__(
+        self,
+        network: Network,
+        calibration: Callable[[], Array],
+        cache: NetworkCache = NO_CACHE,
+        spin: bool = False,
+    ) -> None:
+        """`calibration` gives inputs (samples, *input shape) for the ranges of uint8 activations; asked for once,
+        when an int8 layer is first prepared. For `spin` see `open_session`. Raises UnsupportedPoint for an
+        operator without ONNX form."""
+        self._network = network
+        self._calibration = calibration
+        self._cache = cache
+        self._spin = spin
+        self._inputs: Array | None = None
+        self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
+        self._layers = _integer_layers(network)
+        for graph in all_segments(network):
+            whole = Partition((Step(graph.name, graph.input_shape, "", graph),))
+            build_graph(whole, Setting(), Initializers(network))
+
+    @property
+    def name(self) -> str:
+        """`onnx`."""
+        return NAME
+
+    def check(self, point: OperatingPoint) -> None:
+        """Raises UnsupportedPoint for another engine's point, and for knobs that don't fit the network."""
+        check_arithmetic(point, NAME)
+        network = at_resolution(self._network, point.resolution)
+        check_knobs(point, network)
+        check_precisions(point, network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
+
+    def prepare(self, point: OperatingPoint) -> OnnxVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
+        native = point.engine == NAME
+        network = at_resolution(self._network, point.resolution)
+        arithmetic = self._arithmetic(point, native)
+        steps = steps_of(network, point)
+        # Calibration's own where the point brings them: the device then computes with those certified.
+        ranges: Mapping[str, Range] = {name: Range(*span) for name, span in point.ranges.items()}
+        if arithmetic.codes and not ranges:
+            ranges = self._ranges(network, steps, arithmetic, point.thresholds)
+        passage = self._passage(network, steps, arithmetic, point.thresholds, point.exits, ranges)
+        return_freed()
+        return OnnxVariant(point, passage, len(blocks_of(network)))
+
+    def _arithmetic(self, point: OperatingPoint, native: bool) -> _Arithmetic:
+        precisions = {layer: precision_of(point, layer) for layer in sorted(layers_of(self._network))}
+        narrow = {layer: each for layer, each in precisions.items() if each is not Precision.FP32}
+        return _Arithmetic(
+            rounding={} if native else narrow,
+            codes={layer: each for layer, each in narrow.items() if layer in self._layers} if native else {},
+            adapted=adapted_sites(self._network, point.activations),
+            activity=point.activity,
+            resolution=point.resolution,
+            threads=point.threads,
+            in_blocks=not narrow and not point.activations,
+        )
+
+    def _passage(
+        self,
+        network: Network,
+        steps: Sequence[Step],
+        arithmetic: _Arithmetic,
+        thresholds: Mapping[str, float],
+        exits: Mapping[str, float],
+        ranges: Mapping[str, Range],
+    ) -> SessionPipeline:
+        int8 = frozenset(arithmetic.codes)
+        params_of = plan_quantization(steps, int8, arithmetic.adapted, ranges) if int8 else {}
+        setting = Setting(int8, arithmetic.adapted, params_of, arithmetic.activity)
+        parts = partitions_of(steps)
+        ready = []
+        for part, behind in zip(parts, [*parts[1:], None], strict=True):
+            keep_previous = behind is not None and looks_back(behind, setting)
+            key = _key(part, arithmetic, params_of, keep_previous)
+            opened = partial(self._opened, key, network, part, setting, arithmetic, keep_previous)
+            ready.append(ReadyPartition.of(part, self._session(key, part, opened), thresholds, exits))
+        return SessionPipeline(ready)
+
+    def _session(self, key: _Key, part: Partition, opened: Callable[[], InferenceSession]) -> Session:
+        session = self._sessions.get(key)
+        if session is None:
+            used = dict.fromkeys(name for graph in part.graphs for name in graph.weights)
+            session = Session(opened(), held_bytes(used, self._network, dict(key.codes)))
+            self._sessions[key] = session
+        return session
+
+    def _opened(
+        self,
+        key: _Key,
+        network: Network,
+        part: Partition,
+        setting: Setting,
+        arithmetic: _Arithmetic,
+        keep_previous: bool,
+    ) -> InferenceSession:
+        if arithmetic.in_blocks:
+            blocked = open_blocked(part, setting, network, self._cache, key.threads, self._spin)
+            if blocked is not None:
+                return blocked
+        # Threads are the session's and not the model's.
+        subject = f"{replace(key, threads=1)} {weight_limit()}"
+        # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
+        directory = self._cache.model_directory(subject) if key.codes else None
+        build = partial(self._model, network, part, setting, arithmetic, keep_previous)
+        return open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
+
+    @staticmethod
+    def _model(
+        network: Network, part: Partition, setting: Setting, arithmetic: _Arithmetic, keep_previous: bool
+    ) -> bytes:
+        numbers = Initializers(network, arithmetic.rounding, arithmetic.codes)
+        return model_bytes(build_graph(part, setting, numbers, keep_previous=keep_previous))
+
+    def _ranges(
+        self,
+        network: Network,
+        steps: Sequence[Step],
+        arithmetic: _Arithmetic,
+        thresholds: Mapping[str, float],
+    ) -> Mapping[str, Range]:
+        plain = replace(arithmetic, rounding={}, codes={}, threads=1)
+
+        def measured() -> Mapping[str, Range]:
+            if self._inputs is None:
+                self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
+            setting = Setting(adapted=plain.adapted, activity=plain.activity)
+            return observe(
+                network,
+                steps,
+                setting,
+                _entering(self._inputs, plain.resolution),
+                lambda through: self._passage(network, through, plain, thresholds, {}, {}),
+            )
+
+        way = [_names(step) for step in steps]
+        subject = f"{way} {sorted(thresholds.items())} {sorted(plain.adapted.items())} {plain.activity}"
+        return self._cache.ranges(f"onnx {subject} {plain.resolution}", measured)
+
+
+def _key(
+    part: Partition, arithmetic: _Arithmetic, params_of: Mapping[str, QuantParams], keep_previous: bool
+) -> _Key:
+    layers = {layer_of(name) for graph in part.graphs for name in graph.weights}
+    steps = [*part.steps, *([] if part.leaving is None else [part.leaving])]
+    values = {step.value(graph, node.name) for step in steps for graph in step.graphs for node in graph.nodes}
+    values |= {step.into for step in steps}
+    return _Key(
+        tuple(_names(step) for step in part.steps)
+        + (() if part.leaving is None or part.leaving.head is None else ((part.leaving.head.name,),)),
+        tuple(sorted((layer, each) for layer, each in arithmetic.rounding.items() if layer in layers)),
+        tuple(sorted((layer, each) for layer, each in arithmetic.codes.items() if layer in layers)),
+        tuple(sorted((name, each) for name, each in arithmetic.adapted.items() if name in values)),
+        tuple(sorted((name, params) for name, params in params_of.items() if name in values)),
+        arithmetic.activity if part.gated else None,
+        keep_previous,
+        arithmetic.resolution,
+        arithmetic.threads,
+    )
+
+
+def _names(step: Step) -> tuple[str, ...]:
+    """What tells a step from others of the same network."""
+    graphs = (step.head, step.graph, step.stand_in)
+    return (step.name, str(step.gated), *("" if graph is None else graph.name for graph in graphs))
+
+
+def _entering(batch: Array, resolution: tuple[int, int] | None) -> Array:
+    x = np.require(batch, np.float32, ["C"])
+    return x if resolution is None else np.require(resized(x, resolution), np.float32, ["C"])
+
+
+def _integer_layers(network: Network) -> frozenset[str]:
+    """Names of the convolutions and linear layers."""
+    return frozenset(
+        node.layer
+        for graph in all_segments(network)
+        for node in graph.nodes
+        if has_integer_kernel(node) and node.layer is not None
+    )

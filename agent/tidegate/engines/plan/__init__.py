@@ -1,0 +1,1 @@
+"""What an operating point means for any engine: ways through the network, and quantization parameters."""

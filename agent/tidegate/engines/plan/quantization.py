@@ -1,0 +1,109 @@
+"""How activations and weights become 8-bit integers, the same for every engine. No torch here."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tidegate.engines.engine import UnsupportedPoint
+
+LEVELS = 255
+WEIGHT_LIMIT = 119
+"""As in tidegate.models.precision: the high nibble of a code is then a valid zero-centred int4."""
+
+WEIGHT_LIMIT_WITHOUT_VNNI = 63
+"""Without VNNI, pairs of u8 x s8 products are added in 16 bits and saturate; 7-bit weights keep them within."""
+
+
+class MissingRange(UnsupportedPoint):
+    """A ladder lacks the range of a value that a point keeps in 8 bits: the bundle is incomplete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The least and the largest value seen of an activation."""
+
+    low: float
+    high: float
+
+    def union(self, other: "Range") -> "Range":
+        """The smallest range that holds both."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float32]) -> "Range":
+        """The range of an array."""
+        return cls(float(values.min()), float(values.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class QuantParams:
+    """uint8 codes of an activation: value = (code - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def over(cls, span: Range) -> "QuantParams":
+        """The grid that covers a range and has 0 on it (padding and skipped values are 0).
+
+        The scale is rounded up to 8 significant bits: engines and processors differ in the last bits of the range
+        they see, and the grid, with it the certified answers, must not.
+        """
+        low, high = min(span.low, 0.0), max(span.high, 0.0)
+        scale = _rounded_up((high - low) / LEVELS) if high > low else 1.0
+        return cls(scale, min(LEVELS, max(0, round(-low / scale))))
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedWeight:
+    """int8 codes of a weight with one scale per output channel (axis 0); zero is 0."""
+
+    codes: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, scales included."""
+        return self.codes.nbytes + self.scales.nbytes
+
+
+def quantize_weight(weight: npt.NDArray[np.float32], limit: int) -> QuantizedWeight:
+    """Symmetric rounding to -limit..limit, each output channel by its own largest value."""
+    rows = weight.reshape(len(weight), -1)
+    largest = np.abs(rows).max(1)
+    scales = np.where(largest > 0, largest / np.float32(limit), np.float32(1)).astype(np.float32)
+    codes = np.rint(rows / scales[:, None]).astype(np.int8).reshape(weight.shape)
+    return QuantizedWeight(codes, scales)
+
+
+def as_int4(eight: QuantizedWeight) -> QuantizedWeight:
+    """The rounded high nibbles, -7..7, of codes within `WEIGHT_LIMIT`: the weight's int4 form."""
+    high = (eight.codes.astype(np.int16) + 8) >> 4
+    return QuantizedWeight(high.astype(np.int8), eight.scales * np.float32(16))
+
+
+def range_of(ranges: Mapping[str, Range], name: str) -> Range:
+    """The range of a value, by name. Raises MissingRange."""
+    span = ranges.get(name)
+    if span is None:
+        raise MissingRange(
+            f"the ladder has no range for the value {name!r}, which this point keeps in 8 bits; "
+            "build the bundle again with `tidegate bundle build`"
+        )
+    return span
+
+
+def union(spans: Iterable[Range]) -> Range:
+    """The smallest range that holds all of at least one."""
+    first, *rest = spans
+    for span in rest:
+        first = first.union(span)
+    return first
+
+
+def _rounded_up(value: float) -> float:
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(math.ceil(mantissa * 256) / 256, exponent)

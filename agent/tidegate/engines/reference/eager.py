@@ -1,0 +1,83 @@
+"""The reference engine: plain torch operators, one after the other. All other engines are checked against it."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from tidegate.engines.engine import REFERENCE
+from tidegate.engines.plan.ways import Way, ways_through
+from tidegate.engines.reference.interpreter import Interpreter, check_runs
+from tidegate.engines.reference.resolution import resized
+from tidegate.engines.reference.staged import Part, Stage, StagedNetwork, stage
+from tidegate.engines.reference.torch_variant import TorchVariant
+from tidegate.engines.support import at_resolution, check_arithmetic, check_knobs
+from tidegate.models.flops import segment_flops
+from tidegate.models.graph import Segment, layer_of
+from tidegate.models.knobs import Knobs, precision_of
+from tidegate.models.ladder import Activation, OperatingPoint, Precision
+from tidegate.models.network import Network
+from tidegate.models.precision import StoredWeight, store
+
+NAME = REFERENCE
+
+
+class EagerEngine:
+    """Prepares variants from a network's master weights, which are read anew each time and never kept.
+
+    With `keeps_weights` each weight is kept in every precision it was asked for: for a search, which builds
+    hundreds of settings.
+    """
+
+    def __init__(self, network: Network, *, keeps_weights: bool = False) -> None:
+        """Raises BundleError when the segments don't fit together."""
+        check_runs(network)
+        self._model = network
+        self._keeps_weights = keeps_weights
+        self._kept: dict[tuple[str, Precision], StoredWeight] = {}
+
+    @property
+    def name(self) -> str:
+        """`eager`."""
+        return NAME
+
+    def check(self, point: OperatingPoint) -> None:
+        """Raises UnsupportedPoint for another engine's point, and for blocks, layers or stand-ins unknown here."""
+        check_arithmetic(point, NAME)
+        check_knobs(point, at_resolution(self._model, point.resolution))
+
+    def prepare(self, point: OperatingPoint) -> TorchVariant:
+        """Raises UnsupportedPoint as `check` does."""
+        self.check(point)
+        return TorchVariant(point, self.build(point))
+
+    def build(self, knobs: Knobs) -> StagedNetwork:
+        """The network at a setting. Raises UnsupportedPoint for blocks, layers or stand-ins unknown here."""
+        network = at_resolution(self._model, knobs.resolution)
+        check_knobs(knobs, network)
+        ways = ways_through(knobs, network)
+        used = dict.fromkeys(name for way in ways for graph in way.graphs for name in graph.weights)
+        stored = self._stored(network, {name: precision_of(knobs, layer_of(name)) for name in used})
+        held = sum(weight.nbytes for weight in stored.values())
+        stages = tuple(self._stage(way, knobs, stored) for way in ways)
+        return StagedNetwork(stages, held, partial(resized, resolution=knobs.resolution))
+
+    def _stored(self, network: Network, wanted: Mapping[str, Precision]) -> dict[str, StoredWeight]:
+        missing = network.weights([item[0] for item in wanted.items() if item not in self._kept])
+        made = {(name, wanted[name]): store(array, wanted[name]) for name, array in missing.items()}
+        stored = {item[0]: made[item] if item in made else self._kept[item] for item in wanted.items()}
+        if self._keeps_weights:
+            self._kept |= made
+        return stored
+
+    def _stage(self, way: Way, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> Stage:
+        def part(graph: Segment, activations: Mapping[str, Activation] | None = None) -> Part:
+            weights = {name: stored[name] for name in graph.weights}
+            flops = segment_flops(graph, self._model.weight_shapes)
+            return Part(Interpreter(graph, weights, activations), flops)
+
+        return stage(
+            way,
+            knobs,
+            own=part(way.segment, knobs.activations) if way.may_run else None,
+            stand_in=None if way.stand_in is None else part(way.stand_in),
+            head=None if way.exit_head is None else part(way.exit_head),
+        )
