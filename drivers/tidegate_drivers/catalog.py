@@ -79,7 +79,7 @@ def discover(
 ) -> tuple[Discovery, ...]:
     """What every driver finds here; a `sysroot` holds a captured Linux tree, read the same on any platform.
 
-    `meter` names an external one (drivers/meters/address.py), whose power goes before that of all others.
+    `meter` names an external one (meters/address.py), whose power goes before that of all others.
     Back within about `deadline_s`, whatever the devices do. Drivers of other boards, which have nothing to say,
     are left out.
 

@@ -2,7 +2,7 @@
 
 Counters of throttle events (Intel's processors, a Jetson's over-current alarms), the cooling devices with which
 the kernel holds the chip back, and the reasons that Intel's graphics give. A Raspberry Pi's firmware says it
-itself (drivers/boards/raspberry_pi.py).
+itself (boards/raspberry_pi.py).
 """
 
 import re

@@ -1,6 +1,6 @@
 """The worker that a killed supervisor left behind: who it is stands on disk, and the next supervisor ends it.
 
-Linux ends such a worker by itself (agent/parent.py); elsewhere a stopped one would hold the sockets for ever.
+Linux ends such a worker by itself (tidegate/parent.py); elsewhere a stopped one would hold the sockets for ever.
 """
 
 import json
