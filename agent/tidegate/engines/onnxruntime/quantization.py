@@ -22,12 +22,15 @@ def plan_quantization(
     int8: frozenset[str],
     adapted: Mapping[str, Adapted],
     ranges: Mapping[str, Range],
+    on_integers=None,
 ) -> Mapping[str, QuantParams]:
     """The parameters of every value that travels as codes, by name; `ranges` by name, `adapted` by name too.
 
     Raises MissingRange for a value that needs a params and has no range.
     """
-    return _Planner(steps, int8, adapted, ranges).params_of()
+    planner = _Planner(steps, int8, adapted, ranges)
+    planner.on_integers = on_integers or (lambda name: CONVERTERS[name].on_integers)
+    return planner.params_of()
 
 
 class _Planner:
@@ -103,7 +106,7 @@ class _Planner:
             is_layer = has_integer_kernel(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
-            follows = CONVERTERS[node.operator].on_integers and all(
+            follows = self.on_integers(node.operator) and all(
                 source in coded or source in known or source in on_codes for source in sources
             )
             if not (is_layer or follows) or (node.layer is not None and not is_layer):

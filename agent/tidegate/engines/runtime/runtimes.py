@@ -2,4 +2,4 @@
 
 from collections.abc import Mapping
 
-RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "eager": "torch"}
+RUNTIMES: Mapping[str, str] = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "eager": "torch"}

@@ -1,0 +1,47 @@
+"""A convolution or linear layer on int8 codes: weights with a scale per output channel, bias in 32 bits."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value
+from tidegate.engines.litert.options import NONE
+from tidegate.engines.litert.products import emit_linear
+from tidegate.engines.litert.windows import emit_convolution, is_depthwise
+from tidegate.engines.plan.quantization import QuantizedWeight, QuantParams
+from tidegate.models.graph import Node
+from tidegate.models.graph.operators import LINEAR
+
+MAX_BIAS_CODE = 2**30
+"""Half of what 32 bits hold: the products are added to it."""
+
+
+def bias_fits(build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight) -> bool:
+    """Whether the bias has codes in units of input scale x weight scale."""
+    return float(np.abs(_bias_codes(build, node, x, weight)).max()) <= MAX_BIAS_CODE
+
+
+def emit_int8_layer(
+    build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight, params: QuantParams, activation: int = NONE
+) -> Value:
+    """The node on `x`, codes to codes of `params`."""
+    codes = _bias_codes(build, node, x, weight).astype(np.int32)
+    bias = build.model.weight(f"{node.name}/bias", codes, (weight.scales * _scale(x)).astype(np.float32), 0)
+    name = f"{node.name}/weight"
+    if node.operator == LINEAR:
+        held = build.model.weight(name, weight.codes, weight.scales, 0)
+        return emit_linear(build, node, held, bias, params, activation)
+    depthwise = is_depthwise(node, x.shape[1], weight.codes)
+    turned = np.transpose(weight.codes, (1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
+    held = build.model.weight(name, turned, weight.scales, 3 if depthwise else 0)
+    return emit_convolution(build, node, held, bias, depthwise, params, activation)
+
+
+def _scale(x: Value) -> float:
+    assert x.params is not None  # noqa: S101 - the caller has codes
+    return x.params.scale
+
+
+def _bias_codes(build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight) -> npt.NDArray[np.float64]:
+    argument = node.args[2] if len(node.args) > 2 else None
+    bias = np.zeros(len(weight.scales)) if argument is None else build.array(argument)
+    return np.rint(bias / (weight.scales.astype(np.float64) * _scale(x)))

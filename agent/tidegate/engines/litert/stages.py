@@ -1,0 +1,66 @@
+"""A point's way through a network in pieces between which it is decided who goes where. Pure.
+
+LiteRT's `IF` takes what is inside it away from XNNPACK. So a network is cut where samples may leave and where a
+gate decides; the decision is a compare between two models, and a skipped block costs nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidegate.engines.onnxruntime.partitions import Step
+from tidegate.models.graph import Segment
+from tidegate.models.network import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A subgraph and the one of its graphs that runs: the block's own, a stand-in, or None: the input goes on."""
+
+    subgraph: Step
+    graph: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs in a row, then what decides: the exit before `leaving`'s block, the gate of `gated`.
+
+    `into` and `shape` are the name and the shape of what comes in. The first stage `enters`: its input is the
+    network's, as it came. The last one `answers`.
+    """
+
+    runs: tuple[Run, ...]
+    into: str
+    shape: Shape
+    leaving: Step | None = None
+    gated: Step | None = None
+    enters: bool = False
+    answers: bool = False
+
+
+def stages_of(subgraphs: Sequence[Step]) -> tuple[Stage, ...]:
+    """The subgraphs of a point cut before every exit and gate."""
+    stages: list[Stage] = []
+    runs: list[Run] = []
+    into, shape = "", subgraphs[0].shape
+    for subgraph in subgraphs:
+        if subgraph.head is not None or subgraph.gated:
+            leaving = subgraph if subgraph.head is not None else None
+            gated = subgraph if subgraph.gated else None
+            stages.append(Stage(tuple(runs), into, shape, leaving, gated, enters=not stages))
+            runs = []
+            into, shape = subgraph.into, subgraph.shape
+        if subgraph.gated:
+            into, shape = subgraph.out, shape_behind(subgraph)
+        else:
+            runs.append(Run(subgraph, subgraph.graph))
+    return (*stages, Stage(tuple(runs), into, shape, enters=not stages, answers=True))
+
+
+def branch(subgraph: Step, graph: Segment) -> Stage:
+    """One of what a gate chooses from."""
+    return Stage((Run(subgraph, graph),), subgraph.into, subgraph.shape)
+
+
+def shape_behind(subgraph: Step) -> Shape:
+    """The shape of what comes out of a subgraph."""
+    return subgraph.shape if subgraph.graph is None else subgraph.graph.output_shape
