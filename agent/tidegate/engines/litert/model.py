@@ -54,8 +54,8 @@ class Model:
     """A stage's model, and which of its outputs is what; None for what it doesn't give.
 
     `carried` is the value that goes on, None where that is the input. `seen` and `before` are what a gate that
-    looks back compares: its block's input, and that of the block before. `answer_axes` says where the answer's axes
-    lie, None where they lie as the graph counts them.
+    looks back compares: its block's input, and that of the block before. `answer_axes` says where the axes of the
+    answer lie, None where they lie as the graph counts them.
     """
 
     data: bytes

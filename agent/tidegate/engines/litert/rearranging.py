@@ -22,7 +22,7 @@ def reshape(build: GraphBuilder, node: Node, params: QuantParams | None) -> Valu
     return flatten(build, node, params)
 
 
-def flatten(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
+def flatten(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
     x = build.read(node.args[0])
     shape = sized(node)
     kept = _without_turning(x, shape)

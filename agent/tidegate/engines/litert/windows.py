@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value, channels_last, sized
 from tidegate.engines.litert.options import NONE, SAME, VALID, options
@@ -10,7 +11,6 @@ from tidegate.engines.litert.reductions import reduced
 from tidegate.engines.onnxruntime.graph_builder import Unconvertible, filled, pair
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Argument, Node
-from tidegate.models.network import WeightArray
 
 _LOWEST = float(np.finfo(np.float32).min)
 _LEAST_CODE = -128
@@ -85,7 +85,7 @@ def convolution(build: GraphBuilder, node: Node, params: QuantParams | None) -> 
     )
 
 
-def is_depthwise(node: Node, channels: int, weight: WeightArray) -> bool:
+def is_depthwise(node: Node, channels: int, weight: npt.NDArray[np.generic]) -> bool:
     """Whether each channel is convolved by itself."""
     return convolution_settings(node)[3] == channels and weight.shape[1] == 1 and channels > 1
 
