@@ -1,7 +1,7 @@
 """Which values of a network travel as uint8 codes when layers run in int8, and with which parameters."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tidegate.engines.onnxruntime.adapted import Adapted
 from tidegate.engines.onnxruntime.converters import CONVERTERS
@@ -22,15 +22,13 @@ def plan_quantization(
     int8: frozenset[str],
     adapted: Mapping[str, Adapted],
     ranges: Mapping[str, Range],
-    on_integers=None,
+    on_integers: Callable[[str], bool] | None = None,
 ) -> Mapping[str, QuantParams]:
     """The parameters of every value that travels as codes, by name; `ranges` by name, `adapted` by name too.
 
     Raises MissingRange for a value that needs a params and has no range.
     """
-    planner = _Planner(steps, int8, adapted, ranges)
-    planner.on_integers = on_integers or (lambda name: CONVERTERS[name].on_integers)
-    return planner.params_of()
+    return _Planner(steps, int8, adapted, ranges, on_integers or _onnx).params_of()
 
 
 class _Planner:
@@ -40,7 +38,9 @@ class _Planner:
         int8: frozenset[str],
         adapted: Mapping[str, Adapted],
         ranges: Mapping[str, Range],
+        on_integers: Callable[[str], bool],
     ) -> None:
+        self._on_integers = on_integers
         self._steps = steps
         self._int8 = int8
         self._adapted = adapted
@@ -106,7 +106,7 @@ class _Planner:
             is_layer = has_integer_kernel(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
-            follows = self.on_integers(node.operator) and all(
+            follows = self._on_integers(node.operator) and all(
                 source in coded or source in known or source in on_codes for source in sources
             )
             if not (is_layer or follows) or (node.layer is not None and not is_layer):
@@ -144,6 +144,10 @@ class _Planner:
                 runs[-1].append(step.out)
             inside = passes or (inside and step.graph is None)
         return runs
+
+
+def _onnx(operator: str) -> bool:
+    return CONVERTERS[operator].on_integers
 
 
 def _is_clamp(node: Node) -> bool:
