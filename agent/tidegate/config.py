@@ -221,7 +221,7 @@ class Worker(_Part):
     `spin` the threads of an answer wait for each other awake.
     """
 
-    engine: Literal["auto", "onnx", "eager"] = "auto"
+    engine: Literal["auto", "onnx", "litert", "eager"] = "auto"
     memory_limit: Memory | None = None
     keep_resident: Memory = float(32 << 20)
     spin: bool = False

@@ -42,7 +42,7 @@ LOAD_ENDS_S = 40.0
 WITNESS_S = 5.0
 
 
-EngineName = Literal["auto", "onnx", "eager"]
+EngineName = Literal["auto", "onnx", "litert", "eager"]
 
 
 class DemoError(TidegateError):

@@ -14,9 +14,10 @@ from typing import Any
 from tidegate.engines.engine import Array, Engine
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.flops import segment_flops
+from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.peers import open_onnx, unmeasured
-from tidegate_bench.engine.store import inputs_for, open_network
+from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, answer_requests
@@ -117,9 +118,9 @@ def _skips(engine: Engine, network: TrainedNetwork, sample: Array, rounds: int) 
     return {"times": [(share, median(taken) / whole) for share, taken in times.items()]}
 
 
-def _prepare(engine: Engine, sample: Array) -> dict[str, object]:
+def _prepare(engine: Engine, ranges: Ranges, sample: Array) -> dict[str, object]:
     """How long an int8 variant takes whose files are kept and in the page cache, and what it holds."""
-    point = unmeasured(engine.name, "int8", 1)
+    point = unmeasured(engine.name, "int8", 1, ranges=ranges)
     full = engine.prepare(unmeasured(engine.name, "fp32", 1))
     whole = full.weights_resident_bytes
     full.release()
@@ -149,7 +150,7 @@ def main() -> None:
             case "skips":
                 return _skips(engine, network, sample, request["rounds"])
             case _:
-                return _prepare(engine, sample)
+                return _prepare(engine, open_ranges(directory), sample)
 
     answer_requests(measured)
 

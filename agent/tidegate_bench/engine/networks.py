@@ -10,9 +10,12 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
+from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.models.export_network import export_network
 from tidegate.models.graph_file import SegmentModel
 from tidegate.models.network import TrainedNetwork
+from tidegate_bench.engine.store import RANGES, inputs_for
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_bench.zoo.encoder import encoder_6
 from tidegate_bench.zoo.folding import inference_segments
@@ -52,7 +55,7 @@ def keep_network(name: str, directory: Path) -> None:
 
 
 def write_network(network: TrainedNetwork, directory: Path) -> None:
-    """A network in the form that `store` opens."""
+    """A network in the form that `store` opens, with the ranges that its values have on `inputs_for` it."""
     directory.mkdir(parents=True, exist_ok=True)
     segments = [SegmentModel.of(segment).model_dump(mode="json") for segment in network.segments]
     (directory / "segments.json").write_text(json.dumps(segments))
@@ -60,3 +63,5 @@ def write_network(network: TrainedNetwork, directory: Path) -> None:
         {key: np.ascontiguousarray(array) for key, array in network.arrays.items()},
         directory / "weights.safetensors",
     )
+    ranges = MinMaxObserver(network, inputs_for(network)).ranges(KnobSettings())
+    (directory / RANGES).write_text(json.dumps(ranges))

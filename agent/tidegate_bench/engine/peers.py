@@ -17,9 +17,9 @@ import psutil
 from tidegate.engines.engine import Array, Engine
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.network_cache import NetworkCache
-from tidegate.models.ladder import Figures, OperatingPoint, Precision
+from tidegate.models.ladder import Figures, OperatingPoint, Precision, Ranges
 from tidegate.models.network import TrainedNetwork, blocks_of
-from tidegate_bench.engine.store import inputs_for, open_network
+from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
 from tidegate_bench.race import answer_requests
 
 FEWEST_RUNS = 3
@@ -32,9 +32,13 @@ _UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 
 
 def unmeasured(
-    engine: str, precision: str, threads: int, thresholds: Mapping[str, float] | None = None
+    engine: str,
+    precision: str,
+    threads: int,
+    thresholds: Mapping[str, float] | None = None,
+    ranges: Ranges | None = None,
 ) -> OperatingPoint:
-    """A point of no ladder, for an engine to run."""
+    """A point of no ladder, for an engine to run; with `ranges` where it computes in 8 bits."""
     return OperatingPoint(
         "measured",
         engine,
@@ -42,6 +46,7 @@ def unmeasured(
         precision=Precision(precision),
         threads=threads,
         thresholds=thresholds or {},
+        ranges=ranges or {},
     )
 
 
@@ -50,14 +55,15 @@ def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> E
     keep_one_heap()
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
-    return OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"), spin)
+    return OnnxEngine(network, NetworkCache(directory / "onnx"), spin)
 
 
 def _ours(precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
         network = open_network(directory)
         gates = _open_gates(network) if gated else None
-        variant = open_onnx(directory, network, spin).prepare(unmeasured("onnx", precision, threads, gates))
+        point = unmeasured("onnx", precision, threads, gates, open_ranges(directory))
+        variant = open_onnx(directory, network, spin).prepare(point)
         return lambda batch: variant.run(batch).outputs
 
     return opened

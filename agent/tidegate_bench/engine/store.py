@@ -8,10 +8,12 @@ from safetensors import safe_open
 
 from tidegate.engines.engine import Array
 from tidegate.models.graph_file import SegmentModel
+from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.safetensors_header import tensor_places
 
 CALIBRATION_INPUTS = 4
+RANGES = "ranges.json"
 
 
 def open_network(directory: Path) -> TrainedNetwork:
@@ -27,6 +29,12 @@ def open_network(directory: Path) -> TrainedNetwork:
         for name, place in tensor_places(path).items()
     }
     return TrainedNetwork(segments, arrays)
+
+
+def open_ranges(directory: Path) -> Ranges:
+    """What a kept network's values hold, for points in int8."""
+    ranges: dict[str, list[float]] = json.loads((directory / RANGES).read_text())
+    return {name: (low, high) for name, (low, high) in ranges.items()}
 
 
 def inputs_for(network: TrainedNetwork, samples: int = CALIBRATION_INPUTS) -> Array:

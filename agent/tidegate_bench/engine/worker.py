@@ -21,7 +21,7 @@ from tidegate.models.bundle_file import InputSpec, Provenance
 from tidegate.models.bundle_writer import Contents, weights_file, write_bundle
 from tidegate.models.evidence import Canaries, Samples
 from tidegate.models.graph_file import graphs_sha256
-from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision
+from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision, Ranges
 from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 from tidegate.supervisor.listeners import open_listeners
@@ -30,7 +30,7 @@ from tidegate.supervisor.worker_process import WorkerProcess
 from tidegate.supervisor.worker_spec import WorkerSpec
 from tidegate_bench.engine.peers import open_onnx
 from tidegate_bench.engine.steady_client import SteadyClient
-from tidegate_bench.engine.store import inputs_for, open_network
+from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 
@@ -95,7 +95,7 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
             continue
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:
             bundle = Path(directory) / "bundle"
-            _write(bundle, network, open_onnx(kept_network, network))
+            _write(bundle, network, open_ranges(kept_network), open_onnx(kept_network, network))
             try:
                 held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:
@@ -226,11 +226,11 @@ async def _resident_mib(worker: WorkerProcess) -> float:
     return median(readings)
 
 
-def _write(bundle: Path, network: TrainedNetwork, engine: Engine) -> None:
+def _write(bundle: Path, network: TrainedNetwork, ranges: Ranges, engine: Engine) -> None:
     shutil.rmtree(bundle, ignore_errors=True)
     points = tuple(
-        OperatingPoint(name, engine.name, _UNMEASURED, precision=precision)
-        for name, precision in (("full", Precision.FP32), ("int8", Precision.INT8))
+        OperatingPoint(name, engine.name, _UNMEASURED, precision=precision, ranges=given)
+        for name, precision, given in (("full", Precision.FP32, {}), ("int8", Precision.INT8, ranges))
     )
     inputs = inputs_for(network, 2)
     outputs = {point.name: engine.prepare(point).run(inputs).outputs for point in points}

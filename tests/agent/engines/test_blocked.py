@@ -37,7 +37,7 @@ GATED = point("onnx", thresholds=GATES)
 
 def answered(chosen: OperatingPoint, directory: Path | None, network: TrainedNetwork = NETWORK) -> Answer:
     cache = NO_CACHE if directory is None else NetworkCache(directory)
-    return OnnxEngine(network, lambda: BATCH, cache).prepare(chosen).run(BATCH)
+    return OnnxEngine(network, cache).prepare(chosen).run(BATCH)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_they_answer_as_eager_does(data: st.DataObject, network: TrainedNetwork)
     batch = batch_for(network)
     expected = EagerEngine(network).prepare(replace(chosen, engine="eager")).run(batch)
     with TemporaryDirectory() as directory:
-        engine = OnnxEngine(network, lambda: batch, NetworkCache(Path(directory)))
+        engine = OnnxEngine(network, NetworkCache(Path(directory)))
         # The second time from files.
         for _ in range(2):
             answer = engine.prepare(chosen).run(batch)

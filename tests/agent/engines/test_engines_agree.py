@@ -19,6 +19,7 @@ from random_networks import (
     point,
     token_network,
 )
+from ranged_engine import RangedEngine
 
 from tidegate.engines.engine import Engine, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
@@ -39,11 +40,20 @@ Open = Callable[[TrainedNetwork], Engine]
 def open_onnx(network: TrainedNetwork) -> Engine:
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - an extra, which need not be installed
 
-    return OnnxEngine(network, lambda: batch_for(network))
+    return RangedEngine(OnnxEngine(network), network, lambda: batch_for(network))
 
 
+def open_litert(network: TrainedNetwork) -> Engine:
+    from tidegate.engines.litert.engine import LiteRtEngine  # noqa: PLC0415 - an extra
+
+    return RangedEngine(LiteRtEngine(network), network, lambda: batch_for(network))
+
+
+NO_LITERT = pytest.mark.skipif(find_spec("ai_edge_litert") is None, reason="needs tidegate[litert]")
 NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
-ENGINES = pytest.mark.parametrize("opened", [pytest.param(open_onnx, marks=NO_ONNX)])
+ENGINES = pytest.mark.parametrize(
+    "opened", [pytest.param(open_onnx, marks=NO_ONNX), pytest.param(open_litert, marks=NO_LITERT)]
+)
 CHEAP = settings(max_examples=25, deadline=None)
 
 

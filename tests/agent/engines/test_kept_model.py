@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranged_engine import RangedEngine
 
 from tidegate.engines.onnxruntime.model_cache import open_kept
 from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
@@ -20,9 +21,13 @@ POINT = OperatingPoint(
 )
 
 
+def ranged(directory: Path) -> RangedEngine:
+    return RangedEngine(open_engine("onnx", BUNDLE, directory), BUNDLE, lambda: INPUTS)
+
+
 def test_points_that_differ_in_threads_share_their_files(tmp_path: Path) -> None:
     for threads in (1, 2):
-        open_engine("onnx", BUNDLE, tmp_path).prepare(replace(POINT, threads=threads))
+        ranged(tmp_path).prepare(replace(POINT, threads=threads))
     assert len([*tmp_path.rglob("graph.onnx")]) == 1
 
 
@@ -32,7 +37,7 @@ def test_a_kept_model_that_was_cut_short_is_made_again(
     tmp_path: Path, damaged: str, left: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     def answer() -> bytes:
-        return open_engine("onnx", BUNDLE, tmp_path).prepare(POINT).run(INPUTS).outputs.tobytes()
+        return ranged(tmp_path).prepare(POINT).run(INPUTS).outputs.tobytes()
 
     expected = answer()
     (path,) = tmp_path.rglob(damaged)

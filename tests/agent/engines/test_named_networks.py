@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from random_networks import difference, point
+from ranged_engine import RangedEngine
 
 from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.engines.reference.eager import EagerEngine
@@ -53,7 +54,7 @@ def test_onnx_answers_as_eager(make: object, shape: tuple[int, ...]) -> None:
     network = export(make(), shape)
     batch = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     expected = EagerEngine(network).prepare(point("eager")).run(batch).outputs
-    engine = OnnxEngine(network, lambda: batch)
+    engine = RangedEngine(OnnxEngine(network), network, lambda: batch)
     exact = engine.prepare(point("onnx")).run(batch).outputs
     assert difference(exact, expected) < EXACT
     small = engine.prepare(point("onnx", precision=Precision.INT8)).run(batch).outputs

@@ -26,7 +26,7 @@ from tidegate.models.sites import sites_of
 EXACT = 2e-4
 ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
-HOSTS = {host.name: host for host in target_engines(("onnx",))}
+HOSTS = {host.name: host for host in target_engines(("onnx", "litert"))}
 EACH = pytest.mark.parametrize(("operator", "shape"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 FEW = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]

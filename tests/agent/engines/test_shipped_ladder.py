@@ -23,7 +23,7 @@ from tidegate.models.bundle import open_bundle
 
 bundle = open_bundle(Path(sys.argv[1]))
 canaries = bundle.canaries()
-engine = OnnxEngine(bundle, lambda: canaries.inputs)
+engine = OnnxEngine(bundle)
 for point in bundle.ladder.points:
     try:
         variant = engine.prepare(point)
@@ -54,7 +54,7 @@ def test_one_sample_alone_gets_the_answer_that_it_gets_in_a_batch() -> None:
 
     bundle = open_bundle(BUNDLE)
     inputs = bundle.samples().inputs()[:60]
-    engine = OnnxEngine(bundle, lambda: bundle.canaries().inputs)
+    engine = OnnxEngine(bundle)
     for point in bundle.ladder.points:
         if point.engine not in {"eager", "onnx"}:
             continue

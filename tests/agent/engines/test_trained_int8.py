@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from random_networks import point
+from ranged_engine import RangedEngine
 from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.data import SCALE, load_split
@@ -102,7 +103,7 @@ def trained(name: str) -> tuple[TrainedNetwork, np.ndarray, np.ndarray]:
 def test_int8_answers_like_fp32(name: str) -> None:
     network, ranges, judged = trained(name)
     expected = EagerEngine(network).prepare(point("eager")).run(judged).outputs
-    engine = OnnxEngine(network, lambda: ranges)
+    engine = RangedEngine(OnnxEngine(network), network, lambda: ranges)
     found = engine.prepare(point(engine.name, precision=Precision.INT8)).run(judged).outputs
     error = float(np.sqrt(np.square(found - expected).mean()) / expected.std())
     assert error < ERROR

@@ -14,7 +14,7 @@ import torch
 
 from tidegate.calibration.data.batches import batches, joined
 from tidegate.engines.engine import Array
-from tidegate.engines.plan.ways import ways_through
+from tidegate.engines.plan.execution import plan_execution
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.flight import Flight
 from tidegate.engines.reference.staged import Pass, StagedNetwork, Watch
@@ -134,10 +134,10 @@ def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
 
 def _turned(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
     """All that knobs say, stage by stage."""
-    for way in ways_through(knobs, network):
-        name = way.segment.name
+    for subgraph in plan_execution(network, knobs):
+        name = subgraph.name
         tau = knobs.thresholds.get(name)
         activity = None if tau is None else knobs.activity
-        precisions = [precision_of(knobs, layer) for graph in way.graphs for layer in graph.layers]
+        precisions = [precision_of(knobs, layer) for graph in subgraph.graphs for layer in graph.layers]
         activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
-        yield way, tau, activity, knobs.exits.get(name), precisions, activations
+        yield subgraph, tau, activity, knobs.exits.get(name), precisions, activations

@@ -4,7 +4,7 @@ import math
 
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value
 from tidegate.engines.litert.options import options
-from tidegate.engines.onnxruntime.adapted import Adapted
+from tidegate.engines.plan.adapted import Adapted
 
 
 def emit_adapted(build: GraphBuilder, value: Value, adapted: Adapted) -> Value:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.engines.litert import elementwise, products, rearranging, reductions, windows
 from tidegate.engines.litert.graph_builder import Convert, GraphBuilder, Value
-from tidegate.engines.onnxruntime.graph_builder import Unconvertible
+from tidegate.engines.plan.arguments import Unconvertible
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Node
 

@@ -7,7 +7,7 @@ import numpy as np
 from tidegate.engines.litert.flatbuffer import SIGNED as LEAST
 from tidegate.engines.litert.graph_builder import Convert, GraphBuilder, Order, Value, sized
 from tidegate.engines.litert.options import NONE, RELU6, options
-from tidegate.engines.onnxruntime.graph_builder import Unconvertible, filled, number
+from tidegate.engines.plan.arguments import Unconvertible, filled, number
 from tidegate.engines.plan.quantization import LEVELS, QuantParams
 from tidegate.models.graph import Argument, Node, Ref
 

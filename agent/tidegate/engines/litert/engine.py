@@ -16,10 +16,9 @@ from tidegate.engines.litert.converters import CONVERTERS
 from tidegate.engines.litert.model import Arithmetic, Weights, build_model
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.litert.stages import Stage, branch, stages_of
-from tidegate.engines.onnxruntime.adapted import Adapted, adapted_sites
-from tidegate.engines.onnxruntime.partitions import steps_of
-from tidegate.engines.onnxruntime.quantization import has_integer_kernel, plan_quantization
-from tidegate.engines.onnxruntime.resize import resized
+from tidegate.engines.plan.adapted import Adapted, adapted_sites
+from tidegate.engines.plan.capabilities import Capabilities
+from tidegate.engines.plan.execution import plan_execution, with_signs
 from tidegate.engines.plan.quantization import (
     WEIGHT_LIMIT,
     QuantizedWeight,
@@ -28,7 +27,9 @@ from tidegate.engines.plan.quantization import (
     as_int4,
     quantize_weight,
 )
-from tidegate.engines.rounding import rounded
+from tidegate.engines.plan.rounding import rounded
+from tidegate.engines.plan.tensors import is_quantizable_layer, plan_tensors
+from tidegate.engines.resize import resized
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.engines.support import at_resolution, check_arithmetic, check_knobs, check_precisions, layers_of
 from tidegate.models.graph import layer_of
@@ -37,7 +38,10 @@ from tidegate.models.ladder import Activity, OperatingPoint, Precision
 from tidegate.models.network import Network, WeightArray, all_segments, blocks_of
 
 NAME = "litert"
-PRECISIONS = frozenset({Precision.FP32, Precision.INT8, Precision.INT4})
+CAPABILITIES = Capabilities(
+    precisions=frozenset({Precision.FP32, Precision.INT8, Precision.INT4}),
+    on_integers=frozenset(name for name, converter in CONVERTERS.items() if converter.on_integers),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class LiteRtEngine:
         self._arrays: Mapping[str, WeightArray] | None = None
         self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
         self._integer_layers = frozenset(
-            node.layer for graph in all_segments(network) for node in graph.nodes if has_integer_kernel(node)
+            node.layer for graph in all_segments(network) for node in graph.nodes if is_quantizable_layer(node)
         )
 
     @property
@@ -110,7 +114,7 @@ class LiteRtEngine:
         check_arithmetic(point, NAME)
         network = at_resolution(self._network, point.resolution)
         check_knobs(point, network)
-        check_precisions(point, network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
+        check_precisions(point, network, CAPABILITIES.precisions if point.engine == NAME else set(Precision), NAME)
 
     def prepare(self, point: OperatingPoint) -> LiteRtVariant:
         """Raises UnsupportedPoint as `check` does."""
@@ -120,10 +124,10 @@ class LiteRtEngine:
         precisions = {layer: precision_of(point, layer) for layer in sorted(layers_of(self._network))}
         narrow = {layer: each for layer, each in precisions.items() if each is not Precision.FP32}
         int8 = frozenset(narrow.keys() & self._integer_layers) if native else frozenset()
-        subgraphs = steps_of(network, point)
+        plan = with_signs(plan_execution(network, point))
         adapted = adapted_sites(self._network, point.activations)
         ranges = {name: Range(*span) for name, span in point.ranges.items()}
-        params_of = plan_quantization(subgraphs, int8, adapted, ranges, _on_integers) if int8 else {}
+        params_of = plan_tensors(plan, int8, adapted, ranges, CAPABILITIES) if int8 else {}
         arithmetic = Arithmetic(int8, adapted, params_of, point.activity)
         weights = self._weights(narrow, native)
 
@@ -135,7 +139,7 @@ class LiteRtEngine:
                 self._sessions[key] = session
             return session
 
-        ready = [_ready(stage, point, opened) for stage in stages_of(subgraphs)]
+        ready = [_ready(stage, point, opened) for stage in stages_of(plan)]
         return_freed()
         return LiteRtVariant(point, StagedPipeline(ready, point.activity), len(blocks_of(network)))
 
@@ -155,10 +159,6 @@ class LiteRtEngine:
         if self._arrays is None:
             self._arrays = self._network.weights(self._network.weight_shapes)
         return self._arrays[name]
-
-
-def _on_integers(operator: str) -> bool:
-    return CONVERTERS[operator].on_integers
 
 
 def _ready(stage: Stage, point: OperatingPoint, opened: Callable[[Stage], Session]) -> ReadyStage:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tidegate.engines.litert.flatbuffer import ModelBuilder
 from tidegate.engines.litert.options import options
-from tidegate.engines.onnxruntime.graph_builder import Unconvertible
+from tidegate.engines.plan.arguments import Unconvertible
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Argument, Node, Ref, Weight
 from tidegate.models.network import Shape, WeightArray

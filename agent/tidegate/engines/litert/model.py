@@ -16,10 +16,10 @@ from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, ch
 from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
 from tidegate.engines.litert.stages import Run, Stage
-from tidegate.engines.onnxruntime.adapted import Adapted
-from tidegate.engines.onnxruntime.partitions import Step
-from tidegate.engines.onnxruntime.quantization import has_integer_kernel
+from tidegate.engines.plan.adapted import Adapted
+from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.quantization import LEVELS, QuantizedWeight, QuantParams
+from tidegate.engines.plan.tensors import is_quantizable_layer
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
 from tidegate.models.graph.operator import Quantization
 from tidegate.models.graph.operators import ADD, MUL, OPERATORS
@@ -199,7 +199,7 @@ class _ModelBuilder:
             return convert(self._build, node)
 
     def _is_int8_layer(self, node: Node) -> bool:
-        return node.layer in self._arithmetic.int8 and has_integer_kernel(node)
+        return node.layer in self._arithmetic.int8 and is_quantizable_layer(node)
 
     def _clamped(self, value: Value, clamp: Node) -> Value:
         """Codes cut off at a clamp's bounds."""
@@ -226,7 +226,7 @@ class _ModelBuilder:
 class _Place:
     """A node where it stands."""
 
-    subgraph: Step
+    subgraph: Subgraph
     graph: Segment
     node: Node
 

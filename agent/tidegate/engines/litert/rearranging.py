@@ -7,7 +7,7 @@ import numpy as np
 from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, channels_last, plain, sized
 from tidegate.engines.litert.options import options
 from tidegate.engines.litert.windows import image, padded_by
-from tidegate.engines.onnxruntime.graph_builder import Unconvertible, filled, number, whole_numbers
+from tidegate.engines.plan.arguments import Unconvertible, filled, number, whole_numbers
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import BatchSize, Node
 from tidegate.models.network import Shape

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value, plain, sized
 from tidegate.engines.litert.options import options
-from tidegate.engines.onnxruntime.graph_builder import filled, number, whole_numbers
+from tidegate.engines.plan.arguments import filled, number, whole_numbers
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Node
 from tidegate.models.network import Shape, WeightArray

@@ -4,10 +4,9 @@ LiteRT's `IF` takes what is inside it away from XNNPACK. So a network is cut whe
 gate decides; the decision is a compare between two models, and a skipped block costs nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidegate.engines.onnxruntime.partitions import Step
+from tidegate.engines.plan.execution import ExecutionPlan, Subgraph
 from tidegate.models.graph import Segment
 from tidegate.models.network import Shape
 
@@ -16,7 +15,7 @@ from tidegate.models.network import Shape
 class Run:
     """A subgraph and the one of its graphs that runs: the block's own, a stand-in, or None: the input goes on."""
 
-    subgraph: Step
+    subgraph: Subgraph
     graph: Segment | None
 
 
@@ -31,18 +30,18 @@ class Stage:
     runs: tuple[Run, ...]
     into: str
     shape: Shape
-    leaving: Step | None = None
-    gated: Step | None = None
+    leaving: Subgraph | None = None
+    gated: Subgraph | None = None
     enters: bool = False
     answers: bool = False
 
 
-def stages_of(subgraphs: Sequence[Step]) -> tuple[Stage, ...]:
-    """The subgraphs of a point cut before every exit and gate."""
+def stages_of(plan: ExecutionPlan) -> tuple[Stage, ...]:
+    """The plan cut before every exit and gate."""
     stages: list[Stage] = []
     runs: list[Run] = []
-    into, shape = "", subgraphs[0].shape
-    for subgraph in subgraphs:
+    into, shape = "", plan[0].shape
+    for subgraph in plan:
         if subgraph.head is not None or subgraph.gated:
             leaving = subgraph if subgraph.head is not None else None
             gated = subgraph if subgraph.gated else None
@@ -50,17 +49,12 @@ def stages_of(subgraphs: Sequence[Step]) -> tuple[Stage, ...]:
             runs = []
             into, shape = subgraph.into, subgraph.shape
         if subgraph.gated:
-            into, shape = subgraph.out, shape_behind(subgraph)
+            into, shape = subgraph.out, subgraph.output_shape
         else:
             runs.append(Run(subgraph, subgraph.graph))
     return (*stages, Stage(tuple(runs), into, shape, enters=not stages, answers=True))
 
 
-def branch(subgraph: Step, graph: Segment) -> Stage:
+def branch(subgraph: Subgraph, graph: Segment) -> Stage:
     """One of what a gate chooses from."""
     return Stage((Run(subgraph, graph),), subgraph.into, subgraph.shape)
-
-
-def shape_behind(subgraph: Step) -> Shape:
-    """The shape of what comes out of a subgraph."""
-    return subgraph.shape if subgraph.graph is None else subgraph.graph.output_shape

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value, channels_last, sized
 from tidegate.engines.litert.options import NONE, SAME, VALID, options
 from tidegate.engines.litert.reductions import reduced
-from tidegate.engines.onnxruntime.graph_builder import Unconvertible, filled, pair
+from tidegate.engines.plan.arguments import Unconvertible, filled, pair
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Argument, Node
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.engines.onnxruntime import operators, rearranging
-from tidegate.engines.onnxruntime.graph_builder import Convert, Scope, Unconvertible
+from tidegate.engines.onnxruntime.graph_builder import Convert, GraphBuilder
+from tidegate.engines.plan.arguments import Unconvertible
 from tidegate.models.graph import Node
 
 
@@ -19,14 +20,14 @@ class Converter:
     """Whether ONNX Runtime computes it on integers when all it reads is integers."""
 
 
-def convert(scope: Scope, node: Node, output: str) -> None:
+def convert(build: GraphBuilder, node: Node, output: str) -> None:
     """Emit the node under the name `output`, float32 to float32. Raises Unconvertible naming the node."""
     converter = CONVERTERS[node.operator]
     strange = node.kwargs.keys() - converter.reads_by_name
     if strange:
         raise Unconvertible(f"node {node.name}: {node.operator}: arguments {sorted(strange)} by name")
     try:
-        converter.emit(scope, node, output)
+        converter.emit(build, node, output)
     except Unconvertible as error:
         raise Unconvertible(f"node {node.name}: {node.operator}: {error}") from None
 

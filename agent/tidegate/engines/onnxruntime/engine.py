@@ -1,11 +1,12 @@
 """The onnx engine: ONNX Runtime sessions built from a network's segments. Imports no torch.
 
-A network is cut into parts where samples may leave; a part is one session, and points share the parts that they
-have in common. Thresholds are inputs. A point certified on eager keeps eager's arithmetic, weights rounded as
-eager rounds them and computed with in fp32, because its certificate says nothing of rounded activations.
+A network is cut into partitions where samples may leave; a partition is one session, and points share the
+partitions that they have in common. Thresholds are inputs. A point certified on eager keeps eager's arithmetic,
+weights rounded as eager rounds them and computed with in fp32, because its certificate says nothing of rounded
+activations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakValueDictionary
@@ -13,21 +14,23 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tidegate.engines.engine import Answer, Array
-from tidegate.engines.onnxruntime.adapted import Adapted, adapted_sites
-from tidegate.engines.onnxruntime.graph import Setting, build_graph, looks_back
+from tidegate.engines.onnxruntime.converters import CONVERTERS
+from tidegate.engines.onnxruntime.graph import PartitionSettings, build_graph, looks_back
 from tidegate.engines.onnxruntime.initializers import Initializers, held_bytes
-from tidegate.engines.onnxruntime.min_max_observer import observe
 from tidegate.engines.onnxruntime.model_cache import open_kept
-from tidegate.engines.onnxruntime.nchwc import open_blocked
-from tidegate.engines.onnxruntime.partitions import Partition, Step, partitions_of, steps_of
+from tidegate.engines.onnxruntime.nchwc import open_in_nchwc
 from tidegate.engines.onnxruntime.protobuf import model_bytes
-from tidegate.engines.onnxruntime.quantization import has_integer_kernel, plan_quantization
-from tidegate.engines.onnxruntime.resize import resized
 from tidegate.engines.onnxruntime.runtime import InferenceSession
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.onnxruntime.session_pipeline import ReadyPartition, SessionPipeline
 from tidegate.engines.onnxruntime.weights import weights_folder
+from tidegate.engines.plan.adapted import Adapted, adapted_sites
+from tidegate.engines.plan.capabilities import Capabilities
+from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, plan_execution, with_signs
+from tidegate.engines.plan.partitions import Partition, partitions_of
 from tidegate.engines.plan.quantization import QuantParams, Range
+from tidegate.engines.plan.tensors import is_quantizable_layer, plan_tensors
+from tidegate.engines.resize import resized
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.engines.runtime.network_cache import NO_CACHE, NetworkCache
 from tidegate.engines.runtime.processor import weight_limit
@@ -38,8 +41,10 @@ from tidegate.models.ladder import Activity, OperatingPoint, Precision
 from tidegate.models.network import Network, all_segments, blocks_of
 
 NAME = "onnx"
-PRECISIONS = frozenset({Precision.FP32, Precision.INT8, Precision.INT4})
-MAX_CALIBRATION_INPUTS = 32
+CAPABILITIES = Capabilities(
+    precisions=frozenset({Precision.FP32, Precision.INT8, Precision.INT4}),
+    on_integers=frozenset(name for name, converter in CONVERTERS.items() if converter.on_integers),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ class _Key:
 class OnnxVariant:
     """An operating point ready to answer."""
 
-    def __init__(self, point: OperatingPoint, passage: SessionPipeline, blocks: int) -> None:
+    def __init__(self, point: OperatingPoint, pipeline: SessionPipeline, blocks: int) -> None:
         self._point = point
-        self._passage: SessionPipeline | None = passage
+        self._pipeline: SessionPipeline | None = pipeline
         self._blocks = blocks
 
     @property
@@ -89,44 +94,38 @@ class OnnxVariant:
     @property
     def weights_resident_bytes(self) -> int:
         """Bytes of weights in its sessions, shared with other variants or not; 0 after `release`."""
-        return 0 if self._passage is None else self._passage.weights_bytes
+        return 0 if self._pipeline is None else self._pipeline.weights_bytes
 
     def run(self, batch: Array) -> Answer:
         """Answer a batch of shape (samples, *input shape). Raises RuntimeError after `release`."""
-        if self._passage is None:
+        if self._pipeline is None:
             raise RuntimeError(f"operating point {self._point.name} was released and can't run")
-        done = self._passage.run(_entering(batch, self._point.resolution))
+        done = self._pipeline.run(_entering(batch, self._point.resolution))
         return Answer(done.outputs, done.executed, len(batch) * self._blocks - done.executed)
 
     def release(self) -> None:
         """Let go of the sessions; those that another variant shares stay."""
-        self._passage = None
+        self._pipeline = None
         return_freed()
 
 
 class OnnxEngine:
-    """Builds sessions; variants share the parts that they have in common."""
+    """Builds sessions; variants share the partitions that they have in common."""
 
     def __init__(
         self,
         network: Network,
-        calibration: Callable[[], Array],
         cache: NetworkCache = NO_CACHE,
         spin: bool = False,
     ) -> None:
-        """`calibration` gives inputs (samples, *input shape) for the ranges of uint8 activations; asked for once,
-        when an int8 layer is first prepared. For `spin` see `open_session`. Raises UnsupportedPoint for an
-        operator without ONNX form."""
+        """For `spin` see `open_session`. Raises UnsupportedPoint for an operator without ONNX form."""
         self._network = network
-        self._calibration = calibration
         self._cache = cache
         self._spin = spin
-        self._inputs: Array | None = None
         self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
         self._layers = _integer_layers(network)
         for graph in all_segments(network):
-            whole = Partition((Step(graph.name, graph.input_shape, "", graph),))
-            build_graph(whole, Setting(), Initializers(network))
+            build_graph(Partition((Subgraph(graph, "", graph),)), PartitionSettings(), Initializers(network))
 
     @property
     def name(self) -> str:
@@ -138,7 +137,7 @@ class OnnxEngine:
         check_arithmetic(point, NAME)
         network = at_resolution(self._network, point.resolution)
         check_knobs(point, network)
-        check_precisions(point, network, PRECISIONS if point.engine == NAME else set(Precision), NAME)
+        check_precisions(point, network, CAPABILITIES.precisions if point.engine == NAME else set(Precision), NAME)
 
     def prepare(self, point: OperatingPoint) -> OnnxVariant:
         """Raises UnsupportedPoint as `check` does."""
@@ -146,14 +145,10 @@ class OnnxEngine:
         native = point.engine == NAME
         network = at_resolution(self._network, point.resolution)
         arithmetic = self._arithmetic(point, native)
-        steps = steps_of(network, point)
-        # Calibration's own where the point brings them: the device then computes with those certified.
-        ranges: Mapping[str, Range] = {name: Range(*span) for name, span in point.ranges.items()}
-        if arithmetic.codes and not ranges:
-            ranges = self._ranges(network, steps, arithmetic, point.thresholds)
-        passage = self._passage(network, steps, arithmetic, point.thresholds, point.exits, ranges)
+        plan = with_signs(plan_execution(network, point))
+        pipeline = self._pipeline(network, plan, arithmetic, point)
         return_freed()
-        return OnnxVariant(point, passage, len(blocks_of(network)))
+        return OnnxVariant(point, pipeline, len(blocks_of(network)))
 
     def _arithmetic(self, point: OperatingPoint, native: bool) -> _Arithmetic:
         precisions = {layer: precision_of(point, layer) for layer in sorted(layers_of(self._network))}
@@ -168,31 +163,32 @@ class OnnxEngine:
             in_blocks=not narrow and not point.activations,
         )
 
-    def _passage(
+    def _pipeline(
         self,
         network: Network,
-        steps: Sequence[Step],
+        plan: ExecutionPlan,
         arithmetic: _Arithmetic,
-        thresholds: Mapping[str, float],
-        exits: Mapping[str, float],
-        ranges: Mapping[str, Range],
+        point: OperatingPoint,
     ) -> SessionPipeline:
         int8 = frozenset(arithmetic.codes)
-        params_of = plan_quantization(steps, int8, arithmetic.adapted, ranges) if int8 else {}
-        setting = Setting(int8, arithmetic.adapted, params_of, arithmetic.activity)
-        parts = partitions_of(steps)
+        # Calibration's own: the device then computes with those that were certified.
+        ranges = {name: Range(*span) for name, span in point.ranges.items()}
+        params_of = plan_tensors(plan, int8, arithmetic.adapted, ranges, CAPABILITIES) if int8 else {}
+        settings = PartitionSettings(int8, arithmetic.adapted, params_of, arithmetic.activity)
+        partitions = partitions_of(plan)
         ready = []
-        for part, behind in zip(parts, [*parts[1:], None], strict=True):
-            keep_previous = behind is not None and looks_back(behind, setting)
-            key = _key(part, arithmetic, params_of, keep_previous)
-            opened = partial(self._opened, key, network, part, setting, arithmetic, keep_previous)
-            ready.append(ReadyPartition.of(part, self._session(key, part, opened), thresholds, exits))
+        for partition, behind in zip(partitions, [*partitions[1:], None], strict=True):
+            keep_previous = behind is not None and looks_back(behind, settings)
+            key = _key(partition, arithmetic, params_of, keep_previous)
+            opened = partial(self._opened, key, network, partition, settings, arithmetic, keep_previous)
+            session = self._session(key, partition, opened)
+            ready.append(ReadyPartition.of(partition, session, point.thresholds, point.exits))
         return SessionPipeline(ready)
 
-    def _session(self, key: _Key, part: Partition, opened: Callable[[], InferenceSession]) -> Session:
+    def _session(self, key: _Key, partition: Partition, opened: Callable[[], InferenceSession]) -> Session:
         session = self._sessions.get(key)
         if session is None:
-            used = dict.fromkeys(name for graph in part.graphs for name in graph.weights)
+            used = dict.fromkeys(name for graph in partition.graphs for name in graph.weights)
             session = Session(opened(), held_bytes(used, self._network, dict(key.codes)))
             self._sessions[key] = session
         return session
@@ -201,80 +197,63 @@ class OnnxEngine:
         self,
         key: _Key,
         network: Network,
-        part: Partition,
-        setting: Setting,
+        partition: Partition,
+        settings: PartitionSettings,
         arithmetic: _Arithmetic,
         keep_previous: bool,
     ) -> InferenceSession:
         if arithmetic.in_blocks:
-            blocked = open_blocked(part, setting, network, self._cache, key.threads, self._spin)
+            blocked = open_in_nchwc(partition, settings, network, self._cache, key.threads, self._spin)
             if blocked is not None:
                 return blocked
         # Threads are the session's and not the model's.
         subject = f"{replace(key, threads=1)} {weight_limit()}"
         # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
         directory = self._cache.model_directory(subject) if key.codes else None
-        build = partial(self._model, network, part, setting, arithmetic, keep_previous)
+        build = partial(self._model, network, partition, settings, arithmetic, keep_previous)
         return open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
 
     @staticmethod
     def _model(
-        network: Network, part: Partition, setting: Setting, arithmetic: _Arithmetic, keep_previous: bool
-    ) -> bytes:
-        numbers = Initializers(network, arithmetic.rounding, arithmetic.codes)
-        return model_bytes(build_graph(part, setting, numbers, keep_previous=keep_previous))
-
-    def _ranges(
-        self,
         network: Network,
-        steps: Sequence[Step],
+        partition: Partition,
+        settings: PartitionSettings,
         arithmetic: _Arithmetic,
-        thresholds: Mapping[str, float],
-    ) -> Mapping[str, Range]:
-        plain = replace(arithmetic, rounding={}, codes={}, threads=1)
-
-        def measured() -> Mapping[str, Range]:
-            if self._inputs is None:
-                self._inputs = self._calibration()[:MAX_CALIBRATION_INPUTS]
-            setting = Setting(adapted=plain.adapted, activity=plain.activity)
-            return observe(
-                network,
-                steps,
-                setting,
-                _entering(self._inputs, plain.resolution),
-                lambda through: self._passage(network, through, plain, thresholds, {}, {}),
-            )
-
-        way = [_names(step) for step in steps]
-        subject = f"{way} {sorted(thresholds.items())} {sorted(plain.adapted.items())} {plain.activity}"
-        return self._cache.ranges(f"onnx {subject} {plain.resolution}", measured)
+        keep_previous: bool,
+    ) -> bytes:
+        initializers = Initializers(network, arithmetic.rounding, arithmetic.codes)
+        return model_bytes(build_graph(partition, settings, initializers, keep_previous=keep_previous))
 
 
 def _key(
-    part: Partition, arithmetic: _Arithmetic, params_of: Mapping[str, QuantParams], keep_previous: bool
+    partition: Partition, arithmetic: _Arithmetic, params_of: Mapping[str, QuantParams], keep_previous: bool
 ) -> _Key:
-    layers = {layer_of(name) for graph in part.graphs for name in graph.weights}
-    steps = [*part.steps, *([] if part.leaving is None else [part.leaving])]
-    values = {step.value(graph, node.name) for step in steps for graph in step.graphs for node in graph.nodes}
-    values |= {step.into for step in steps}
+    layers = {layer_of(name) for graph in partition.graphs for name in graph.weights}
+    subgraphs = [*partition.subgraphs, *([] if partition.leaving is None else [partition.leaving])]
+    values = {each.value(graph, node.name) for each in subgraphs for graph in each.graphs for node in graph.nodes}
+    values |= {subgraph.into for subgraph in subgraphs}
     return _Key(
-        tuple(_names(step) for step in part.steps)
-        + (() if part.leaving is None or part.leaving.head is None else ((part.leaving.head.name,),)),
+        tuple(_names(subgraph) for subgraph in partition.subgraphs)
+        + (
+            ()
+            if partition.leaving is None or partition.leaving.head is None
+            else ((partition.leaving.head.name,),)
+        ),
         tuple(sorted((layer, each) for layer, each in arithmetic.rounding.items() if layer in layers)),
         tuple(sorted((layer, each) for layer, each in arithmetic.codes.items() if layer in layers)),
         tuple(sorted((name, each) for name, each in arithmetic.adapted.items() if name in values)),
         tuple(sorted((name, params) for name, params in params_of.items() if name in values)),
-        arithmetic.activity if part.gated else None,
+        arithmetic.activity if partition.gated else None,
         keep_previous,
         arithmetic.resolution,
         arithmetic.threads,
     )
 
 
-def _names(step: Step) -> tuple[str, ...]:
-    """What tells a step from others of the same network."""
-    graphs = (step.head, step.graph, step.stand_in)
-    return (step.name, str(step.gated), *("" if graph is None else graph.name for graph in graphs))
+def _names(subgraph: Subgraph) -> tuple[str, ...]:
+    """What tells a subgraph from others of the same network."""
+    graphs = (subgraph.head, subgraph.graph, subgraph.stand_in)
+    return (subgraph.name, str(subgraph.gated), *("" if graph is None else graph.name for graph in graphs))
 
 
 def _entering(batch: Array, resolution: tuple[int, int] | None) -> Array:
@@ -288,5 +267,5 @@ def _integer_layers(network: Network) -> frozenset[str]:
         node.layer
         for graph in all_segments(network)
         for node in graph.nodes
-        if has_integer_kernel(node) and node.layer is not None
+        if is_quantizable_layer(node) and node.layer is not None
     )

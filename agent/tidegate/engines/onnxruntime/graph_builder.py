@@ -1,18 +1,18 @@
 """Where ONNX operators are collected, and how arguments of graphs are read for them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.onnxruntime.protobuf import Attribute, OnnxNode, TensorValue
+from tidegate.engines.plan.arguments import Unconvertible
 from tidegate.models.graph import Argument, Node, Ref, Weight
 
 
 @dataclass(slots=True)
-class Scope:
+class GraphBuilder:
     """Collects the nodes and constants of one graph, small ones by name; `name` keeps segments' names apart."""
 
     name: str
@@ -45,38 +45,4 @@ class Scope:
                 raise Unconvertible(f"argument {argument!r} is not a tensor")
 
 
-class Unconvertible(UnsupportedPoint):
-    """An operator or argument that has no ONNX form here."""
-
-
-Convert = Callable[[Scope, Node, str], None]
-
-
-def filled(arguments: Sequence[Argument], defaults: Sequence[Argument]) -> Iterator[Argument]:
-    """Arguments, and defaults for those that are left out at the end."""
-    yield from arguments
-    yield from defaults[len(arguments) :]
-
-
-def pair(value: Argument) -> list[int]:
-    """Height and width from one number or two."""
-    numbers = whole_numbers(value)
-    return numbers * 2 if len(numbers) == 1 else numbers
-
-
-def whole_numbers(value: Argument) -> list[int]:
-    """One whole number or several. Raises Unconvertible."""
-    match value:
-        case int():
-            return [value]
-        case tuple() if all(isinstance(item, int) for item in value):
-            return [item for item in value if isinstance(item, int)]
-        case _:
-            raise Unconvertible(f"{value!r} is not a list of whole numbers")
-
-
-def number(value: Argument) -> float:
-    """A number. Raises Unconvertible."""
-    if isinstance(value, int | float):
-        return float(value)
-    raise Unconvertible(f"{value!r} is not a number")
+Convert = Callable[[GraphBuilder, Node, str], None]

@@ -7,7 +7,7 @@ import numpy as np
 from tidegate.engines.onnxruntime.protobuf import TensorValue
 from tidegate.engines.onnxruntime.weights import float_constants
 from tidegate.engines.plan.quantization import WEIGHT_LIMIT, QuantizedWeight, as_int4, quantize_weight
-from tidegate.engines.rounding import rounded
+from tidegate.engines.plan.rounding import rounded
 from tidegate.engines.runtime.processor import weight_limit
 from tidegate.models.graph import layer_of
 from tidegate.models.ladder import Precision

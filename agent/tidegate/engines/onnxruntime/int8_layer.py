@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tidegate.engines.onnxruntime.graph_builder import Scope
+from tidegate.engines.onnxruntime.graph_builder import GraphBuilder
 from tidegate.engines.onnxruntime.initializers import Initializers
 from tidegate.engines.onnxruntime.operators import convolution_attributes
 from tidegate.engines.plan.quantization import QuantizedWeight
@@ -14,38 +14,40 @@ _MAX_BIAS_CODE = 2**30
 """Half of what 32 bits hold: the products are added to it."""
 
 
-def emit_int8_layer(scope: Scope, node: Node, output: str, input_scale: float, numbers: Initializers) -> None:
+def emit_int8_layer(
+    build: GraphBuilder, node: Node, output: str, input_scale: float, numbers: Initializers
+) -> None:
     """Emit the node under the name `output`, float32 to float32 between dequantized weights and bias."""
     weight_name = next(node.weights()).weight
     weight = numbers.quantized(weight_name)
     tall = node.operator == LINEAR and len(node.shape) > 1
     codes = weight.codes.T if tall else weight.codes
     parts = [
-        scope.constant(f"{weight_name}/codes", np.ascontiguousarray(codes)),
-        scope.constant(f"{weight_name}/scales", weight.scales),
-        scope.constant(f"{weight_name}/zeros", np.zeros(len(weight.scales), np.int8)),
+        build.constant(f"{weight_name}/codes", np.ascontiguousarray(codes)),
+        build.constant(f"{weight_name}/scales", weight.scales),
+        build.constant(f"{weight_name}/zeros", np.zeros(len(weight.scales), np.int8)),
     ]
-    widened = scope.emit("DequantizeLinear", parts, f"{output}/weight", axis=1 if tall else 0)
+    widened = build.emit("DequantizeLinear", parts, f"{output}/weight", axis=1 if tall else 0)
     bias_argument = node.args[2] if len(node.args) > 2 else None
     bias = numbers.array(bias_argument.weight) if isinstance(bias_argument, Weight) else None
-    inputs = [scope.operand(node.args[0], output), widened]
-    inside = None if tall or bias is None else _int32_bias(scope, bias, weight, input_scale, output)
+    inputs = [build.operand(node.args[0], output), widened]
+    inside = None if tall or bias is None else _int32_bias(build, bias, weight, input_scale, output)
     if inside is not None:
         inputs.append(inside)
     product = output if inside is not None or bias is None else f"{output}/product"
     if node.operator == CONV2D:
-        scope.emit("Conv", inputs, product, **convolution_attributes(node))
+        build.emit("Conv", inputs, product, **convolution_attributes(node))
     elif tall:
-        scope.emit("MatMul", inputs, product)
+        build.emit("MatMul", inputs, product)
     else:
-        scope.emit("Gemm", inputs, product, transB=1)
+        build.emit("Gemm", inputs, product, transB=1)
     if bias is not None and product != output:
         values = bias.reshape(-1, *[1] * (0 if tall else len(node.shape) - 1))
-        scope.emit("Add", [product, scope.constant(f"{output}/bias/values", values)], output)
+        build.emit("Add", [product, build.constant(f"{output}/bias/values", values)], output)
 
 
 def _int32_bias(
-    scope: Scope, bias: WeightArray, weight: QuantizedWeight, input_scale: float, output: str
+    build: GraphBuilder, bias: WeightArray, weight: QuantizedWeight, input_scale: float, output: str
 ) -> str | None:
     """The bias in units of input scale x weight scale; None where those are too fine for 32 bits."""
     scales = (weight.scales.astype(np.float64) * input_scale).astype(np.float32)
@@ -53,8 +55,8 @@ def _int32_bias(
     if np.abs(exact).max() > _MAX_BIAS_CODE:
         return None
     parts = [
-        scope.constant(f"{output}/bias/codes", exact.astype(np.int32)),
-        scope.constant(f"{output}/bias/scales", scales),
-        scope.constant(f"{output}/bias/zeros", np.zeros(len(scales), np.int32)),
+        build.constant(f"{output}/bias/codes", exact.astype(np.int32)),
+        build.constant(f"{output}/bias/scales", scales),
+        build.constant(f"{output}/bias/zeros", np.zeros(len(scales), np.int32)),
     ]
-    return scope.emit("DequantizeLinear", parts, f"{output}/bias", axis=0)
+    return build.emit("DequantizeLinear", parts, f"{output}/bias", axis=0)

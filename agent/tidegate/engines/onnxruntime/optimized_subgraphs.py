@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tidegate.engines.onnxruntime.graph import Setting, X, Y, build_graph
+from tidegate.engines.onnxruntime.graph import PartitionSettings, X, Y, build_graph
 from tidegate.engines.onnxruntime.initializers import Initializers
 from tidegate.engines.onnxruntime.model_cache import GRAPH, forget, keep
-from tidegate.engines.onnxruntime.partitions import Partition, Step
 from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue, model_bytes
 from tidegate.engines.onnxruntime.protobuf_reader import ReadGraph, read_graph
 from tidegate.engines.onnxruntime.weights import weights_folder
+from tidegate.engines.plan.execution import Subgraph
+from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.models.graph import Segment
 from tidegate.models.network import Network, Shape
@@ -40,12 +41,12 @@ class NothingKept(Exception):  # noqa: N818 - reads as what it is at the call si
 
 
 class OptimizedSubgraphs:
-    """The pieces of a network's graphs, from files that are made where there are none."""
+    """The graphs of a network as ONNX Runtime optimizes them, from files that are made where there are none."""
 
     def __init__(self, network: Network, cache: NetworkCache) -> None:
         self._network = network
         self._cache = cache
-        self._pieces: dict[str, OptimizedSubgraph] = {}
+        self._optimized_by_name: dict[str, OptimizedSubgraph] = {}
         self._read: dict[Path, bool] = {}
 
     @property
@@ -54,8 +55,8 @@ class OptimizedSubgraphs:
         return self._cache.directory
 
     def of(self, graphs: Iterable[Segment]) -> Mapping[str, OptimizedSubgraph]:
-        """The graphs' pieces by name. Raises NothingKept; and UnreadableModel for a file that is damaged."""
-        return {graph.name: self._piece(graph) for graph in graphs}
+        """The graphs as optimized, by name. Raises NothingKept; and UnreadableModel for a file that is damaged."""
+        return {graph.name: self._optimized_subgraph(graph) for graph in graphs}
 
     def forget(self, error: Exception) -> bool:
         """Remove files that were there before; gives whether there were any."""
@@ -64,15 +65,15 @@ class OptimizedSubgraphs:
             forget(directory, error)
         return bool(found)
 
-    def _piece(self, graph: Segment) -> OptimizedSubgraph:
-        piece = self._pieces.get(graph.name)
-        if piece is None:
+    def _optimized_subgraph(self, graph: Segment) -> OptimizedSubgraph:
+        optimized = self._optimized_by_name.get(graph.name)
+        if optimized is None:
             pooled = fills_blocks(graph.input_shape)
-            piece = stripped(self._optimized(graph, pooled), graph)
-            if pooled and not piece.takes_blocks:
-                piece = stripped(self._optimized(graph, pooled=False), graph)
-            self._pieces[graph.name] = piece
-        return piece
+            optimized = stripped(self._optimized(graph, pooled), graph)
+            if pooled and not optimized.takes_blocks:
+                optimized = stripped(self._optimized(graph, pooled=False), graph)
+            self._optimized_by_name[graph.name] = optimized
+        return optimized
 
     def _optimized(self, graph: Segment, pooled: bool) -> ReadGraph:
         directory = self._cache.model_directory(f"piece {graph.name} {graph.input_shape} {pooled}")
@@ -114,13 +115,13 @@ def _only_reader(nodes: Iterable[OnnxNode], value: str, kind: str) -> OnnxNode |
     return readers[0]
 
 
-def _whole(graph: Segment, numbers: Initializers, pooled: bool) -> OnnxGraph:
+def _whole(graph: Segment, initializers: Initializers, pooled: bool) -> OnnxGraph:
     """The graph alone; `pooled` begins with a pooling over single pixels, which changes nothing.
 
     ONNX Runtime reads blocks from it everywhere. From a graph's input it reads them for convolutions alone, and
     adds a shortcut, which then isn't in blocks, behind the last convolution instead of inside it.
     """
-    built = build_graph(Partition((Step(graph.name, graph.input_shape, "", graph),)), Setting(), numbers)
+    built = build_graph(Partition((Subgraph(graph, "", graph),)), PartitionSettings(), initializers)
     if not pooled:
         return built
     entered = f"{graph.name}/entered"

@@ -4,40 +4,41 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tidegate.engines.onnxruntime.graph_builder import Scope, Unconvertible, filled, number, pair, whole_numbers
+from tidegate.engines.onnxruntime.graph_builder import GraphBuilder
+from tidegate.engines.plan.arguments import Unconvertible, filled, number, pair, whole_numbers
 from tidegate.models.graph import Node, Ref
 
 
-def sliced(scope: Scope, node: Node, output: str) -> None:
+def sliced(build: GraphBuilder, node: Node, output: str) -> None:
     x, axis, start, end, step = filled(node.args, (None, 0, 0, 0, 1))
     bounds = {"starts": start, "ends": end, "axes": axis, "steps": step}
     names = [
-        scope.constant(f"{output}/{name}", np.asarray(whole_numbers(value), np.int64))
+        build.constant(f"{output}/{name}", np.asarray(whole_numbers(value), np.int64))
         for name, value in bounds.items()
     ]
-    scope.emit("Slice", [scope.operand(x, output), *names], output)
+    build.emit("Slice", [build.operand(x, output), *names], output)
 
 
-def padded(scope: Scope, node: Node, output: str) -> None:
+def padded(build: GraphBuilder, node: Node, output: str) -> None:
     x, pads, value = filled(node.args, (None, (), 0.0))
     # Torch names pairs of sizes from the last axis on, ONNX all in front and then all behind.
     pairs = np.asarray(whole_numbers(pads), np.int64).reshape(-1, 2)[::-1]
     whole = np.zeros((len(node.shape) + 1, 2), np.int64)
     whole[len(whole) - len(pairs) :] = pairs
-    amounts = scope.constant(f"{output}/pads", whole.T.reshape(-1))
-    filling = scope.constant(f"{output}/value", np.asarray(number(value), np.float32))
-    scope.emit("Pad", [scope.operand(x, output), amounts, filling], output)
+    amounts = build.constant(f"{output}/pads", whole.T.reshape(-1))
+    filling = build.constant(f"{output}/value", np.asarray(number(value), np.float32))
+    build.emit("Pad", [build.operand(x, output), amounts, filling], output)
 
 
-def softmax(scope: Scope, node: Node, output: str) -> None:
+def softmax(build: GraphBuilder, node: Node, output: str) -> None:
     (axis,) = whole_numbers(node.args[1])
-    scope.emit("Softmax", [scope.operand(node.args[0], output)], output, axis=axis)
+    build.emit("Softmax", [build.operand(node.args[0], output)], output, axis=axis)
 
 
-def transposed_convolution(scope: Scope, node: Node, output: str) -> None:
+def transposed_convolution(build: GraphBuilder, node: Node, output: str) -> None:
     x, weight, bias, stride, padding, more, groups, dilation = filled(node.args, (None, None, None, 1, 0, 0, 1, 1))
-    inputs = [scope.operand(argument, output) for argument in (x, weight, bias) if argument is not None]
-    scope.emit(
+    inputs = [build.operand(argument, output) for argument in (x, weight, bias) if argument is not None]
+    build.emit(
         "ConvTranspose",
         inputs,
         output,
@@ -49,38 +50,38 @@ def transposed_convolution(scope: Scope, node: Node, output: str) -> None:
     )
 
 
-def nearest(scope: Scope, node: Node, output: str) -> None:
+def nearest(build: GraphBuilder, node: Node, output: str) -> None:
     """By whole factors a Resize; else rows and columns by torch's own indices, as roundings of the two differ."""
-    source, axes = _resized(scope, node)
+    source, axes = _resized(build, node)
     # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size doubles.
     axes = [replace(axis, step=0.5) if axis.new == 2 * axis.old else axis for axis in axes]
     if all(axis.new % axis.old == 0 and axis.step == axis.old / axis.new for axis in axes):
         factors = np.asarray([axis.new / axis.old for axis in axes], np.float32)
-        scales = scope.constant(f"{output}/scales", factors)
+        scales = build.constant(f"{output}/scales", factors)
         how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        scope.emit("Resize", [source, "", scales], output, axes=[2, 3], **how)
+        build.emit("Resize", [source, "", scales], output, axes=[2, 3], **how)
         return
     for place, axis in enumerate(axes, start=2):
         # In float32 as there, and never past the last one.
         steps = np.floor(np.arange(axis.new, dtype=np.float32) * np.float32(axis.step))
-        chosen = scope.constant(f"{output}/indices{place}", np.minimum(steps, axis.old - 1).astype(np.int64))
-        source = scope.emit("Gather", [source, chosen], output if place == 3 else f"{output}/rows", axis=place)
+        chosen = build.constant(f"{output}/indices{place}", np.minimum(steps, axis.old - 1).astype(np.int64))
+        source = build.emit("Gather", [source, chosen], output if place == 3 else f"{output}/rows", axis=place)
 
 
-def bilinear(scope: Scope, node: Node, output: str) -> None:
+def bilinear(build: GraphBuilder, node: Node, output: str) -> None:
     """By the sizes where the corners are aligned or sizes were asked for, else by the factors."""
-    source, axes = _resized(scope, node)
+    source, axes = _resized(build, node)
     corners = bool(node.args[2])
     factors = np.asarray([1 / axis.step for axis in axes], np.float32)
     by_factors = np.floor(factors * [axis.old for axis in axes]).astype(int).tolist() == [
         axis.new for axis in axes
     ]
     if by_factors and not corners:
-        sizes = ["", scope.constant(f"{output}/scales", factors)]
+        sizes = ["", build.constant(f"{output}/scales", factors)]
     else:
-        sizes = ["", "", scope.constant(f"{output}/sizes", np.asarray([axis.new for axis in axes], np.int64))]
+        sizes = ["", "", build.constant(f"{output}/sizes", np.asarray([axis.new for axis in axes], np.int64))]
     transformation = "align_corners" if corners else "half_pixel"
-    scope.emit(
+    build.emit(
         "Resize",
         [source, *sizes],
         output,
@@ -99,13 +100,13 @@ class _Axis:
     step: float
 
 
-def _resized(scope: Scope, node: Node) -> tuple[str, list[_Axis]]:
+def _resized(build: GraphBuilder, node: Node) -> tuple[str, list[_Axis]]:
     """What is resized, and its rows and columns: torch steps by the factors where those were given."""
     x = node.args[0]
     if not isinstance(x, Ref):
         raise Unconvertible("of a constant")
     wanted, factors = node.args[1], node.args[-1]
-    sizes = zip(scope.shapes[x.ref][1:], node.shape[1:], strict=True)
+    sizes = zip(build.shapes[x.ref][1:], node.shape[1:], strict=True)
     by_factors = wanted is None and isinstance(factors, tuple)
     steps = [1 / number(each) for each in factors] if by_factors and isinstance(factors, tuple) else [None, None]
     # Where a size stays, torch copies, whatever the factor.
@@ -113,4 +114,4 @@ def _resized(scope: Scope, node: Node) -> tuple[str, list[_Axis]]:
         _Axis(old, new, old / new if step is None or old == new else step)
         for (old, new), step in zip(sizes, steps, strict=True)
     ]
-    return scope.operand(x, ""), axes
+    return build.operand(x, ""), axes

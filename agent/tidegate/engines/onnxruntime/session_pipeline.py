@@ -1,4 +1,4 @@
-"""Taking batches through the parts of a network: who stays, who leaves where, and what gates remember."""
+"""Taking batches through the partitions of a network: who stays, who leaves where, and what gates remember."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ import numpy.typing as npt
 
 from tidegate.engines.engine import Array
 from tidegate.engines.onnxruntime.graph import CARRIED, FRAME, FRESH, MARGIN, PREVIOUS, RAN, SEEN, TAU, X, Y
-from tidegate.engines.onnxruntime.partitions import Partition
 from tidegate.engines.onnxruntime.session import Session
+from tidegate.engines.plan.partitions import Partition
 
 Value = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyPartition:
-    """A part with its session. Samples leave behind it when their margin is above `leave_above`."""
+    """A partition with its session. Samples leave behind it when their margin is above `leave_above`."""
 
-    part: Partition
+    partition: Partition
     session: Session
     tau: Array
     leave_above: float
@@ -33,19 +33,19 @@ class ReadyPartition:
     @classmethod
     def of(
         cls,
-        part: Partition,
+        partition: Partition,
         session: Session,
         thresholds: Mapping[str, float],
         exits: Mapping[str, float],
     ) -> "ReadyPartition":
-        """A part at the thresholds of a point."""
+        """A partition at the thresholds of a point."""
         names = tuple(output.name for output in session.runtime.get_outputs())
-        tau = np.array([thresholds[step.name] for step in part.gated], np.float32)
-        leave_above = np.inf if part.leaving is None else exits[part.leaving.name]
-        always = sum(step.always_runs for step in part.steps)
+        tau = np.array([thresholds[subgraph.name] for subgraph in partition.gated], np.float32)
+        leave_above = np.inf if partition.leaving is None else exits[partition.leaving.name]
+        always = sum(subgraph.always_runs for subgraph in partition.subgraphs)
         remembers = any(name.startswith(f"{SEEN}/") for name in names)
         places = {name: place for place, name in enumerate(names)}
-        return cls(part, session, tau, leave_above, names, places, always, remembers)
+        return cls(partition, session, tau, leave_above, names, places, always, remembers)
 
 
 @dataclass(slots=True)
@@ -61,54 +61,54 @@ class PipelineResult:
 
 
 class SessionPipeline:
-    """A network's parts in a row. Gates that compare with the last frame remember it here."""
+    """A network's partitions in a row. Gates that compare with the last frame remember it here."""
 
-    def __init__(self, parts: Sequence[ReadyPartition]) -> None:
-        self._parts = parts
-        self._one_by_one = any(ready.part.gated for ready in parts)
+    def __init__(self, partitions: Sequence[ReadyPartition]) -> None:
+        self._partitions = partitions
+        self._one_by_one = any(ready.partition.gated for ready in partitions)
         self._frames: dict[str, Value] = {}
 
     @property
     def weights_bytes(self) -> int:
         """Bytes of weights in the sessions."""
-        return sum(ready.session.weights_bytes for ready in self._parts)
+        return sum(ready.session.weights_bytes for ready in self._partitions)
 
     def run(self, batch: Array) -> PipelineResult:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
         if len(batch) == 1 and not self._one_by_one:
-            return self._straight(batch)
+            return self._sample(batch)
         # An If decides for all it is given, and gates decide per sample.
         if not self._one_by_one or len(batch) == 1:
-            return self._fly(batch)
-        each = [self._fly(batch[index : index + 1]) for index in range(len(batch))]
+            return self._batch(batch)
+        each = [self._batch(batch[index : index + 1]) for index in range(len(batch))]
         return PipelineResult(np.concatenate([one.outputs for one in each]), sum(one.executed for one in each))
 
-    def _straight(self, sample: Array) -> PipelineResult:
-        """What `_fly` gives for one sample where no gate decides, by fewer steps.
+    def _sample(self, sample: Array) -> PipelineResult:
+        """What `_batch` gives for one sample where no gate decides, by fewer subgraphs.
 
-        Asked a few times a second, an answer finds the processor's caches cold, and every step costs.
+        Asked a few times a second, an answer finds the processor's caches cold, and every subgraph costs.
         """
         value: Value = sample
         executed = 0
-        for ready in self._parts:
+        for ready in self._partitions:
             given = ready.session.runtime.run(ready.outputs, {X: value})
             executed += ready.always
             places = ready.places
-            if ready.part.leaving is None or given[places[MARGIN]][0] > ready.leave_above:
+            if ready.partition.leaving is None or given[places[MARGIN]][0] > ready.leave_above:
                 break
             value = given[places[CARRIED]]
         return PipelineResult(given[places[Y]].astype(np.float32, copy=False), executed)
 
-    def _fly(self, batch: Array) -> PipelineResult:
+    def _batch(self, batch: Array) -> PipelineResult:
         done = PipelineResult(batch, 0)
         feeds: dict[str, Value] = {X: batch}
         # None: all samples of the batch, in order; then nothing is gathered or scattered.
         rows: npt.NDArray[np.intp] | None = None
         answers: Array | None = None
-        for ready in self._parts:
-            found = self._part(ready, feeds, done)
+        for ready in self._partitions:
+            found = self._partition(ready, feeds, done)
             outputs = found[Y].astype(np.float32, copy=False)
-            if ready.part.leaving is None:
+            if ready.partition.leaving is None:
                 break
             stays = found[MARGIN].astype(np.float32, copy=False) <= ready.leave_above
             if stays.all():
@@ -129,9 +129,9 @@ class SessionPipeline:
             done.outputs = answers
         return done
 
-    def _part(self, ready: ReadyPartition, feeds: dict[str, Value], done: PipelineResult) -> dict[str, Value]:
+    def _partition(self, ready: ReadyPartition, feeds: dict[str, Value], done: PipelineResult) -> dict[str, Value]:
         done.executed += ready.always * len(feeds[X])
-        gated = ready.part.gated
+        gated = ready.partition.gated
         if gated:
             feeds = {**feeds, TAU: ready.tau}
         if ready.remembers:
@@ -140,21 +140,21 @@ class SessionPipeline:
         if gated:
             ran = found[RAN]
             done.executed += int(np.count_nonzero(ran))
-            done.opened |= {step.name: bool(each) for step, each in zip(gated, ran, strict=True)}
+            done.opened |= {subgraph.name: bool(each) for subgraph, each in zip(gated, ran, strict=True)}
         if ready.remembers:
-            self._frames |= {step.name: found[f"{SEEN}/{step.name}"] for step in gated}
+            self._frames |= {subgraph.name: found[f"{SEEN}/{subgraph.name}"] for subgraph in gated}
         return found
 
     def _last_frames(self, ready: ReadyPartition) -> dict[str, Value]:
-        gated = ready.part.gated
-        fresh = np.array([step.name not in self._frames for step in gated])
-        none_yet = {step.name: np.zeros((1, *step.shape), np.float32) for step in gated}
+        gated = ready.partition.gated
+        fresh = np.array([subgraph.name not in self._frames for subgraph in gated])
+        none_yet = {subgraph.name: np.zeros((1, *subgraph.shape), np.float32) for subgraph in gated}
         frames = {f"{FRAME}/{name}": self._frames.get(name, zeros) for name, zeros in none_yet.items()}
         return {FRESH: fresh, **frames}
 
 
 def _carried(found: Mapping[str, Value]) -> dict[str, Value]:
-    """What the next part takes."""
+    """What the next partition takes."""
     carried = {X: found[CARRIED]}
     if PREVIOUS in found:
         carried[PREVIOUS] = found[PREVIOUS]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from tidegate.engines.engine import REFERENCE
-from tidegate.engines.plan.ways import Way, ways_through
+from tidegate.engines.plan.execution import Subgraph, plan_execution
 from tidegate.engines.reference.interpreter import Interpreter, check_runs
 from tidegate.engines.reference.resolution import resized
 from tidegate.engines.reference.staged import Part, Stage, StagedNetwork, stage
@@ -53,11 +53,11 @@ class EagerEngine:
         """The network at a setting. Raises UnsupportedPoint for blocks, layers or stand-ins unknown here."""
         network = at_resolution(self._model, knobs.resolution)
         check_knobs(knobs, network)
-        ways = ways_through(knobs, network)
-        used = dict.fromkeys(name for way in ways for graph in way.graphs for name in graph.weights)
+        plan = plan_execution(network, knobs)
+        used = dict.fromkeys(name for subgraph in plan for graph in subgraph.graphs for name in graph.weights)
         stored = self._stored(network, {name: precision_of(knobs, layer_of(name)) for name in used})
         held = sum(weight.nbytes for weight in stored.values())
-        stages = tuple(self._stage(way, knobs, stored) for way in ways)
+        stages = tuple(self._stage(subgraph, knobs, stored) for subgraph in plan)
         return StagedNetwork(stages, held, partial(resized, resolution=knobs.resolution))
 
     def _stored(self, network: Network, wanted: Mapping[str, Precision]) -> dict[str, StoredWeight]:
@@ -68,16 +68,16 @@ class EagerEngine:
             self._kept |= made
         return stored
 
-    def _stage(self, way: Way, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> Stage:
+    def _stage(self, subgraph: Subgraph, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> Stage:
         def part(graph: Segment, activations: Mapping[str, Activation] | None = None) -> Part:
             weights = {name: stored[name] for name in graph.weights}
             flops = segment_flops(graph, self._model.weight_shapes)
             return Part(Interpreter(graph, weights, activations), flops)
 
         return stage(
-            way,
+            subgraph,
             knobs,
-            own=part(way.segment, knobs.activations) if way.may_run else None,
-            stand_in=None if way.stand_in is None else part(way.stand_in),
-            head=None if way.exit_head is None else part(way.exit_head),
+            own=part(subgraph.segment, knobs.activations) if subgraph.may_run else None,
+            stand_in=None if subgraph.replacement is None else part(subgraph.replacement),
+            head=None if subgraph.head is None else part(subgraph.head),
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tidegate.engines.engine import Array
-from tidegate.engines.plan.ways import Way
+from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.reference.flight import Flight
 from tidegate.models.gates import Gate, GateInput, GatePosition, gates_for
 from tidegate.models.knobs import Knobs
@@ -112,17 +112,19 @@ class Stage:
 
 
 def stage(
-    way: Way,
+    subgraph: Subgraph,
     knobs: Knobs,
     *,
     own: Part | None,
     stand_in: Part | None,
     head: Part | None,
 ) -> Stage:
-    """The stage of a way, with the gates that the knobs put there."""
-    site = GatePosition(way.segment) if head is None else GatePosition(way.segment, head.compute, head.flops)
-    gates = gates_for(knobs, site) if way.is_block else ()
-    return Stage(way.segment.name, own, way.is_block, gates, stand_in)
+    """The stage of a subgraph, with the gates that the knobs put there."""
+    position = GatePosition(subgraph.segment)
+    if head is not None:
+        position = GatePosition(subgraph.segment, head.compute, head.flops)
+    gates = gates_for(knobs, position) if subgraph.is_block else ()
+    return Stage(subgraph.name, own, subgraph.is_block, gates, stand_in)
 
 
 class StagedNetwork:

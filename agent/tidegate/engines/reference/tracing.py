@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tidegate.engines.engine import Array, UnsupportedPoint
-from tidegate.engines.plan.ways import Way, ways_through
+from tidegate.engines.plan.execution import Subgraph, plan_execution
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.engines.reference.resolution import resized
 from tidegate.engines.support import at_resolution
@@ -99,8 +99,8 @@ class Tracer:
         return Held(self._weights_bytes(knobs), run.largest("dense"), run.largest("encoded"))
 
     def _run(self, knobs: Knobs, inputs: Array, observe: Observe | None) -> "_Run":
-        ways = ways_through(knobs, at_resolution(self._network, knobs.resolution))
-        graphs = [graph for way in ways for graph in _worst_case(way)]
+        plan = plan_execution(at_resolution(self._network, knobs.resolution), knobs)
+        graphs = [graph for subgraph in plan for graph in _worst_case(subgraph)]
         samples = max(1, _CHUNK_ELEMENTS // max(1, inputs[0].size))
         run = _Run()
         with torch.inference_mode():
@@ -130,8 +130,8 @@ class Tracer:
         return out, peak_live(segment, sites, dense), peak_live(segment, sites, encoded)
 
     def _weights_bytes(self, knobs: Knobs) -> int:
-        ways = ways_through(knobs, self._network)
-        names = {name for way in ways for graph in way.graphs for name in graph.weights}
+        plan = plan_execution(self._network, knobs)
+        names = {name for subgraph in plan for graph in subgraph.graphs for name in graph.weights}
         return sum(self._held(name, precision_of(knobs, layer_of(name)))[1] for name in names)
 
     def _held(self, name: str, precision: Precision) -> tuple[Fp32Weight, int]:
@@ -165,14 +165,12 @@ class _Run:
         return max(self.peaks, key=lambda segment: self.peaks[segment]["encoded"])
 
 
-def _worst_case(way: Way) -> Iterator[tuple[Segment, bool]]:
+def _worst_case(subgraph: Subgraph) -> Iterator[tuple[Segment, bool]]:
     """What runs of a segment with its gates open, and whether what it gives goes on: an exit's answer does not."""
-    if way.exit_head is not None:
-        yield way.exit_head, False
-    if way.may_run:
-        yield way.segment, True
-    elif way.stand_in is not None:
-        yield way.stand_in, True
+    if subgraph.head is not None:
+        yield subgraph.head, False
+    if subgraph.graph is not None:
+        yield subgraph.graph, True
 
 
 def _entering(chunk: Tensor, knobs: Knobs) -> _Flow:

@@ -16,7 +16,7 @@ from tidegate.files import cache_file
 
 log = logging.getLogger(__name__)
 
-_RUNTIMES = ("torch", "onnxruntime", "numpy")
+_RUNTIMES = ("torch", "onnxruntime", "ai-edge-litert", "numpy")
 MOST_STARTS = 64
 
 

@@ -73,14 +73,21 @@ def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
 def _open_onnx(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - ONNX Runtime is an extra
 
-    return OnnxEngine(bundle, lambda: bundle.canaries().inputs, _network_cache(bundle, cache), spin)
+    return OnnxEngine(bundle, _network_cache(bundle, cache), spin)
 
 
 def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
     return NetworkCache(cache.directory and cache.directory / f"{bundle.sha256[:16]}-{fingerprint()[:16]}")
 
 
+def _open_litert(bundle: Bundle, _cache: DeviceCache, _spin: bool) -> Engine:
+    from tidegate.engines.litert.engine import LiteRtEngine  # noqa: PLC0415 - LiteRT is an extra
+
+    return LiteRtEngine(bundle)
+
+
 _OPENERS: Mapping[str, Callable[[Bundle, DeviceCache, bool], Engine]] = {
     "onnx": _open_onnx,
+    "litert": _open_litert,
     "eager": _open_eager,
 }

@@ -1,0 +1,173 @@
+"""Which tensors of a plan travel as 8-bit codes when layers run in int8, and with which parameters. Pure.
+
+A tensor without parameters is float32.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tidegate.engines.plan.adapted import Adapted
+from tidegate.engines.plan.capabilities import Capabilities
+from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, last_value
+from tidegate.engines.plan.quantization import QuantParams, Range, range_of, union
+from tidegate.models.graph import Node, Ref, Segment
+from tidegate.models.graph.operator import Quantization
+from tidegate.models.graph.operators import OPERATORS
+
+
+def is_quantizable_layer(node: Node) -> bool:
+    """Whether the node is a layer that runs on int8 weights, where its precision is so."""
+    return OPERATORS[node.operator].quantization is Quantization.WEIGHTS_AND_INPUTS
+
+
+@dataclass(frozen=True, slots=True)
+class SharedScaleGroup:
+    """Tensors with one set of parameters, since a gate lets any of them through in the place of another."""
+
+    names: tuple[str, ...]
+    span: Range
+
+
+def plan_tensors(
+    plan: ExecutionPlan,
+    int8: frozenset[str],
+    adapted: Mapping[str, Adapted],
+    ranges: Mapping[str, Range],
+    capabilities: Capabilities,
+) -> Mapping[str, QuantParams]:
+    """The parameters of every tensor that travels as codes, by name.
+
+    `int8` names the layers that run on integers; `adapted` and `ranges` go by tensor. Raises MissingRange for a
+    tensor that needs parameters and has no range.
+    """
+    return _TensorPlanner(plan, int8, adapted, ranges, capabilities).params_of()
+
+
+class _TensorPlanner:
+    def __init__(
+        self,
+        plan: ExecutionPlan,
+        int8: frozenset[str],
+        adapted: Mapping[str, Adapted],
+        ranges: Mapping[str, Range],
+        capabilities: Capabilities,
+    ) -> None:
+        self._plan = plan
+        self._int8 = int8
+        self._adapted = adapted
+        self._ranges = ranges
+        self._on_integers = capabilities.on_integers
+        # An exit may lead to the network's own head: then one graph reads tensors of several sets of parameters.
+        uses = Counter(graph.name for subgraph in plan for graph in subgraph.graphs)
+        self._used_twice = {name for name, count in uses.items() if count > 1}
+        self._stand_ins = {
+            subgraph.out: last_value(subgraph.stand_in) for subgraph in plan if subgraph.stand_in is not None
+        }
+
+    def params_of(self) -> Mapping[str, QuantParams]:
+        coded = self._coded()
+        shared = {name: group.span for group in self._groups(coded) for name in group.names}
+        params_of: dict[str, QuantParams] = {}
+        for name, owner in coded.items():
+            has_others = name in shared or name in self._stand_ins
+            own = self._adapted[name].params if name in self._adapted and not has_others else None
+            if own is not None:
+                params_of[name] = own
+            elif name in shared:
+                params_of[name] = QuantParams.over(shared[name])
+            elif owner is not None and owner in params_of:
+                params_of[name] = params_of[owner]
+            else:
+                params_of[name] = QuantParams.over(self._range(name))
+        return params_of
+
+    def _range(self, name: str) -> Range:
+        span = range_of(self._ranges, name)
+        if name in self._adapted:
+            clip = self._adapted[name].setting.clip
+            span = Range(max(span.low, -clip), min(span.high, clip))
+        other = self._stand_ins.get(name)
+        return span if other is None else span.union(range_of(self._ranges, other))
+
+    def _coded(self) -> dict[str, str | None]:
+        """Tensors that travel as codes; the one whose parameters each takes over, None for its own."""
+        coded: dict[str, str | None] = {}
+        for subgraph in self._plan:
+            for graph in subgraph.graphs:
+                found = self._coded_in(subgraph, graph, coded)
+                if graph is subgraph.head:
+                    # Logits are compared, not computed on: they stay as exact as the last layer makes them.
+                    found.pop(last_value(graph), None)
+                elif graph is subgraph.stand_in:
+                    # What comes out takes the form that the block's output has.
+                    found.pop(subgraph.out, None)
+                coded |= found
+        coded.pop(self._plan[-1].out, None)
+        for run in self._runs():
+            if any(name in coded for name in run):
+                # Any of them can come out of the gates, so all have one form.
+                coded |= {name: coded.get(name) for name in run}
+        return coded
+
+    def _coded_in(
+        self, subgraph: Subgraph, graph: Segment, known: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        readers = Counter(ref for node in graph.nodes for ref in _refs(node))
+        only_reader = {ref: node for node in graph.nodes for ref in _refs(node) if readers[ref] == 1}
+        coded: dict[str, str | None] = {}
+        on_codes: set[str] = set()
+        for node in graph.nodes:
+            name = subgraph.value(graph, node.name)
+            sources = [subgraph.value(graph, ref) for ref in _refs(node)]
+            is_layer = is_quantizable_layer(node) and node.layer in self._int8
+            if is_layer:
+                coded.setdefault(sources[0], None)
+            follows = node.operator in self._on_integers and all(
+                source in coded or source in known or source in on_codes for source in sources
+            )
+            if not (is_layer or follows) or (node.layer is not None and not is_layer):
+                continue
+            on_codes.add(name)
+            after = only_reader.get(node.name)
+            keeps_params = OPERATORS[node.operator].quantization is Quantization.AGNOSTIC
+            if after is not None and is_clamp(after) and not keeps_params:
+                continue
+            keeps_params &= name not in self._adapted and graph.name not in self._used_twice
+            coded[name] = sources[0] if keeps_params else None
+        return {name: owner for name, owner in coded.items() if name not in known}
+
+    def _groups(self, coded: Mapping[str, str | None]) -> list[SharedScaleGroup]:
+        """One for each run of gated blocks, and what their input takes its parameters over from."""
+        groups: list[SharedScaleGroup] = []
+        for run in self._runs():
+            if run[0] not in coded:
+                continue
+            # What goes in may have come through a pool, which works on codes where both sides share parameters.
+            owner = coded[run[0]]
+            known = any(owner in group.names for group in groups)
+            names = tuple(run) if owner is None or known else (owner, *run)
+            groups.append(SharedScaleGroup(names, union(self._range(name) for name in names)))
+        return groups
+
+    def _runs(self) -> list[list[str]]:
+        """Tensors around runs of gated blocks that pass their input on: what goes in, what comes out of each."""
+        runs: list[list[str]] = []
+        inside = False
+        for subgraph in self._plan:
+            passes = subgraph.gated and subgraph.stand_in is None
+            if passes and not inside:
+                runs.append([subgraph.into])
+            if passes:
+                runs[-1].append(subgraph.out)
+            inside = passes or (inside and subgraph.graph is None)
+        return runs
+
+
+def is_clamp(node: Node) -> bool:
+    """Whether it only cuts values off: quantizing to uint8 does the same, so runtimes drop it before one."""
+    return OPERATORS[node.operator].quantization is Quantization.CLAMP
+
+
+def _refs(node: Node) -> Iterator[str]:
+    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
