@@ -10,8 +10,8 @@
 # Options (before the verb):
 #   --python PATH        the Python to use (CPython 3.11 or newer; default: python3, else the newest found)
 #   --engine NAME        what runs the model, and so what is installed for demo and run: onnx (ONNX Runtime, the
-#                        default), eager (torch), or auto (whichever of them are installed already, and
-#                        the best of those for each point). Later commands keep to the choice.
+#                        default), litert (LiteRT), eager (torch), or auto (whichever of them are installed
+#                        already, and the best of those for each point). Later commands keep to the choice.
 #   --torch-index URL    where pip finds torch alone, for example a CPU-only index. Without it pip's own
 #                        settings decide, and on Linux x86_64 they may bring a build with several GB of CUDA.
 #
@@ -303,12 +303,13 @@ choose_runtime() {
   chosen=${engine:-${before:-onnx}}
   case $chosen in
     onnx) runtime=onnx ;;
+    litert) runtime=litert ;;
     eager) runtime=torch ;;
     auto)
       runtime=onnx
       if is_installed torch && ! is_installed onnx; then runtime=torch; fi
       ;;
-    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine auto, onnx or eager" ;;
+    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine auto, onnx, litert or eager" ;;
   esac
 }
 
@@ -388,8 +389,8 @@ case $python in
   [0-9]*) python=python$python ;; # a version for a name
 esac
 case $engine in
-  "" | auto | onnx | eager) ;;
-  *) die $EX_USAGE "unknown engine '$engine'; the engines are auto, onnx and eager" ;;
+  "" | auto | onnx | litert | eager) ;;
+  *) die $EX_USAGE "unknown engine '$engine'; the engines are auto, onnx, litert and eager" ;;
 esac
 verb=${1:-}
 [ $# -eq 0 ] || shift

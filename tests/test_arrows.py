@@ -29,7 +29,7 @@ MAY_IMPORT = {
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on
-    "engines": "errors child extras files models numpy onnxruntime psutil torch",
+    "engines": "errors child extras files models ai_edge_litert flatbuffers numpy onnxruntime psutil torch",
     "models": "errors numpy pydantic safetensors torch",
     "models.ladder": "",
     "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",

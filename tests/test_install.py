@@ -294,7 +294,7 @@ def test_without_a_build_of_the_embedded_broker_the_demo_goes_on(clone: Clone) -
         ((), "./install.sh demo"),
         (("--engine",), "--engine needs a value"),
         (("--engine", "", "demo"), "--engine needs a value"),
-        (("--engine", "packed", "demo"), "the engines are auto, onnx and eager"),
+        (("--engine", "packed", "demo"), "the engines are auto, onnx, litert and eager"),
         (("--quick", "demo"), "unknown option '--quick'"),
         (("serve",), "the verbs are demo, test, dev and run"),
     ],

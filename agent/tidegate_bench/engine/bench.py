@@ -19,12 +19,12 @@ from tidegate_bench.race import PeerEnded
 WORKERS_OF = "resnet18"
 ALL_NETWORKS = (*SUBJECTS, NETWORK)
 QUICK_NETWORKS = ("resnet18",)
-QUICK_PEERS = ("eager", "ort fp32", "ort int8", "onnx fp32", "onnx int8")
+QUICK_PEERS = ("eager", "ort fp32", "ort int8", "onnx fp32", "onnx int8", "litert fp32", "litert int8")
 
 FULL = Extent(turns=7, turn_s=0.3)
 QUICK = Extent(turns=3, turn_s=0.1)
 
-ALONE = frozenset({"onnx fp32 gated", "onnx int8 gated"})
+ALONE = frozenset({"onnx fp32 gated", "onnx int8 gated", "litert fp32 gated", "litert int8 gated"})
 """With 1 thread only: what a gate costs is told best by what repeats best."""
 TOGETHER = frozenset({"ort fp32 unspun", "ort int8 unspun", "onnx fp32 spun", "onnx int8 spun"})
 """With 2 threads only: one alone never spins."""

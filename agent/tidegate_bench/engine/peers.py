@@ -23,7 +23,7 @@ from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
 from tidegate_bench.race import answer_requests
 
 FEWEST_RUNS = 3
-_NEEDS = {"ort": "onnxruntime", "onnx": "onnxruntime", "openvino": "openvino"}
+_NEEDS = {"ort": "onnxruntime", "onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert"}
 _QUANTIZED = frozenset({"ort", "openvino"})
 
 Run = Callable[[Array], Array]
@@ -58,12 +58,21 @@ def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> E
     return OnnxEngine(network, NetworkCache(directory / "onnx"), spin)
 
 
-def _ours(precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
+def open_litert(network: TrainedNetwork) -> Engine:
+    """Our engine on LiteRT, which keeps nothing."""
+    keep_one_heap()
+    from tidegate.engines.litert.engine import LiteRtEngine  # noqa: PLC0415
+
+    return LiteRtEngine(network)
+
+
+def _ours(engine: str, precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
         network = open_network(directory)
         gates = _open_gates(network) if gated else None
-        point = unmeasured("onnx", precision, threads, gates, open_ranges(directory))
-        variant = open_onnx(directory, network, spin).prepare(point)
+        point = unmeasured(engine, precision, threads, gates, open_ranges(directory))
+        opened = open_litert(network) if engine == "litert" else open_onnx(directory, network, spin)
+        variant = opened.prepare(point)
         return lambda batch: variant.run(batch).outputs
 
     return opened
@@ -157,12 +166,16 @@ PEERS: Mapping[str, Callable[[Path, int], Run]] = {
     "ort int8 unspun": _runtime("int8.onnx", spinning=False),
     "openvino fp32": _openvino("fp32.onnx"),
     "openvino int8": _openvino("int8.onnx"),
-    "onnx fp32": _ours("fp32"),
-    "onnx int8": _ours("int8"),
-    "onnx fp32 spun": _ours("fp32", spin=True),
-    "onnx int8 spun": _ours("int8", spin=True),
-    "onnx fp32 gated": _ours("fp32", gated=True),
-    "onnx int8 gated": _ours("int8", gated=True),
+    "onnx fp32": _ours("onnx", "fp32"),
+    "onnx int8": _ours("onnx", "int8"),
+    "onnx fp32 spun": _ours("onnx", "fp32", spin=True),
+    "onnx int8 spun": _ours("onnx", "int8", spin=True),
+    "onnx fp32 gated": _ours("onnx", "fp32", gated=True),
+    "onnx int8 gated": _ours("onnx", "int8", gated=True),
+    "litert fp32": _ours("litert", "fp32"),
+    "litert int8": _ours("litert", "int8"),
+    "litert fp32 gated": _ours("litert", "fp32", gated=True),
+    "litert int8 gated": _ours("litert", "int8", gated=True),
 }
 
 

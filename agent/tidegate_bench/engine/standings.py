@@ -8,7 +8,7 @@ from tidegate_bench.figures import Cell, Goal
 Table = Mapping[tuple[str, int, str], Measured]
 """By network, threads and peer."""
 
-_GATED = {"onnx fp32": 1.05, "onnx int8": 1.05}
+_GATED = {"onnx fp32": 1.05, "onnx int8": 1.05, "litert fp32": 1.05, "litert int8": 1.05}
 
 _ALONE = (("", "", ""),)
 _LIKE_WITH_LIKE = ((", spinning", " spun", ""), (", not spinning", "", " unspun"))

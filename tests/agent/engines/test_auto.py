@@ -66,7 +66,7 @@ def test_an_engine_answers_the_canaries_of_its_own_shipped_points_and_refuses_th
 
 
 def test_an_unknown_engine_is_told_what_there_is() -> None:
-    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, eager"):
+    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, litert, eager"):
         open_engine("tensorrt", BUNDLE)
 
 

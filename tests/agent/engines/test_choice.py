@@ -44,9 +44,23 @@ NATIVE = {"full": 0.0, "int8-eager": 0.01, "int8-onnx": 0.01}
 def test_an_engine_with_points_of_its_own_near_the_others_keeps_torch_out() -> None:
     choice = choose(NATIVE, trials(onnx={"full": 6.0, "int8-onnx": 2.05}, eager={"full": 6.1, "int8-eager": 2.0}))
     assert choice.engines == {"full": "onnx", "int8-onnx": "onnx"}
-    assert "int8-eager: left out, as onnx alone is as fast" in choice.reasons[1]
+    assert "int8-eager: left out, as with onnx alone it is as fast" in choice.reasons[1]
 
 
-def test_points_of_both_stay_when_the_torch_free_one_is_slower_at_a_loss() -> None:
-    choice = choose(NATIVE, trials(onnx={"full": 6.0, "int8-onnx": 2.5}, eager={"full": 6.1, "int8-eager": 2.0}))
+def test_points_of_both_stay_when_neither_is_near_the_fastest_at_every_loss() -> None:
+    choice = choose(NATIVE, trials(onnx={"full": 6.0, "int8-onnx": 2.5}, eager={"full": 7.1, "int8-eager": 2.0}))
     assert choice.engines == {"full": "onnx", "int8-eager": "eager", "int8-onnx": "onnx"}
+
+
+def test_two_runtimes_without_torch_go_before_one_with_it() -> None:
+    measured = trials(onnx={"full": 6.0, "int8": 3.0}, litert={"full": 9.0, "int8": 2.0}, eager={"full": 5.9})
+    choice = choose(LADDER, measured)
+    assert choice.engines == {"full": "onnx", "int8": "litert"}
+    assert choice.reasons[0].endswith("so that no torch is loaded")
+
+
+def test_one_runtime_goes_before_two_where_it_is_near_both() -> None:
+    measured = trials(onnx={"full": 6.0, "int8": 2.05}, litert={"full": 6.2, "int8": 2.0})
+    assert choose(LADDER, measured).engines == {"full": "onnx", "int8": "onnx"}
+    measured = trials(onnx={"full": 6.0, "int8": 3.0}, litert={"full": 6.2, "int8": 2.0})
+    assert choose(LADDER, measured).engines == {"full": "litert", "int8": "litert"}

@@ -164,7 +164,7 @@ def test_threads_are_the_points(engine: EagerEngine, batch: Array) -> None:
         (point(thresholds={"nowhere": 1.0}), "nowhere"),
         (point(layer_precision={"first.9": Precision.INT8}), "first.9"),
         (OperatingPoint("p", "onnx", FIGURES), "certified on engine onnx, whose arithmetic is its own"),
-        (OperatingPoint("p", "packed", FIGURES), "does not have; its engines are onnx, eager"),
+        (OperatingPoint("p", "packed", FIGURES), "does not have; its engines are onnx, litert, eager"),
     ],
 )
 def test_what_it_cannot_run_is_refused_by_name(engine: EagerEngine, wrong: OperatingPoint, named: str) -> None:

@@ -1,12 +1,13 @@
 """Which engine runs which operating point, from what each engine was measured to do here. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
+from tidegate.engines.engine import REFERENCE
 
 NEAR = 1.05
 """An engine within 5 % of the fastest is as good as it: below that, timings don't repeat."""
-
-TORCH_FREE = "onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,11 @@ class Choice:
 
 
 def choose(losses: Mapping[str, float | None], trials: Sequence[Trial]) -> Choice:
-    """The fastest engine per point; the torch-free one alone when it is near the fastest at every loss.
+    """The fastest engine per point, among the fewest engines that are near the fastest at every loss.
 
     `losses` are the points' certified ones by name, None for none. A process that needs no torch holds about
-    150 MiB less, which no 5 % is worth. Points that other engines alone can run are then left out: at no more loss
-    there is one as fast.
+    150 MiB less, and each runtime some 20 MiB, which no 5 % is worth. Points that other engines alone can run are
+    then left out: at no more loss there is one as fast.
     """
     by_point = {point: [trial for trial in trials if trial.point == point] for point in losses}
     times = {
@@ -41,33 +42,53 @@ def choose(losses: Mapping[str, float | None], trials: Sequence[Trial]) -> Choic
         for point, tried in by_point.items()
     }
     runnable = {point: measured for point, measured in times.items() if measured}
-    torch_free = bool(runnable) and _suffices(TORCH_FREE, runnable, losses)
-    if torch_free:
-        engines = {point: TORCH_FREE for point, measured in runnable.items() if TORCH_FREE in measured}
-    else:
-        engines = {point: min(measured, key=measured.__getitem__) for point, measured in runnable.items()}
-    return Choice(engines, [_reason(point, engines.get(point), by_point[point], torch_free) for point in losses])
+    names = tuple(dict.fromkeys(trial.engine for trial in trials))
+    allowed = next((few for few in _fewest_first(names) if _suffice(few, runnable, losses)), names)
+    engines = {}
+    for point, measured in runnable.items():
+        own = {engine: taken for engine, taken in measured.items() if engine in allowed}
+        if own:
+            engines[point] = min(own, key=own.__getitem__)
+    without_torch = REFERENCE in names and REFERENCE not in allowed
+    return Choice(
+        engines, [_reason(point, engines.get(point), by_point[point], allowed, without_torch) for point in losses]
+    )
 
 
-def _suffices(engine: str, times: Mapping[str, Mapping[str, float]], losses: Mapping[str, float | None]) -> bool:
-    """Whether at every certified loss the engine's fastest point is near the fastest of all."""
+def _fewest_first(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Every selection of engines: those without torch before those with it, small ones before large ones."""
+    free = [name for name in names if name != REFERENCE]
+    for others in ((), (REFERENCE,)) if REFERENCE in names else ((),):
+        for count in range(len(free) + 1):
+            for few in combinations(free, count):
+                if few or others:
+                    yield (*few, *others)
+
+
+def _suffice(
+    engines: Sequence[str], times: Mapping[str, Mapping[str, float]], losses: Mapping[str, float | None]
+) -> bool:
+    """Whether at every certified loss the engines' fastest point is near the fastest of all."""
     allowed = {point: float("inf") if (loss := losses[point]) is None else loss for point in times}
     for ceiling in set(allowed.values()):
         within = [measured for point, measured in times.items() if allowed[point] <= ceiling]
-        own = min((measured[engine] for measured in within if engine in measured), default=float("inf"))
-        if own > NEAR * min(min(measured.values()) for measured in within):
+        own = [measured[engine] for measured in within for engine in engines if engine in measured]
+        if min(own, default=float("inf")) > NEAR * min(min(measured.values()) for measured in within):
             return False
     return True
 
 
-def _reason(point: str, engine: str | None, tried: Sequence[Trial], torch_free: bool) -> str:
+def _reason(
+    point: str, engine: str | None, tried: Sequence[Trial], allowed: Sequence[str], without_torch: bool
+) -> str:
     parts = [
         f"{trial.engine} {trial.latency_ms:.2f} ms"
         if trial.latency_ms is not None
         else f"{trial.engine} {trial.reason}"
         for trial in sorted(tried, key=lambda trial: (trial.latency_ms is None, trial.latency_ms))
     ]
-    left_out = torch_free and any(trial.latency_ms is not None for trial in tried)
-    none = f"left out, as {TORCH_FREE} alone is as fast at no more loss" if left_out else "no engine runs it"
+    left_out = any(trial.latency_ms is not None for trial in tried)
+    alone = f"left out, as with {' and '.join(allowed)} alone it is as fast at no more loss"
+    none = alone if left_out else "no engine runs it"
     told = f"{point}: {engine or none} ({'; '.join(parts)})"
-    return f"{told}, so that no torch is loaded" if torch_free and engine else told
+    return f"{told}, so that no torch is loaded" if without_torch and engine else told

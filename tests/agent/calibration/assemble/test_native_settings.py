@@ -137,5 +137,5 @@ def test_a_setting_in_fp32_is_a_point_of_every_engine_and_one_in_int8_is_not(set
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(TargetEngineError, match="allowed are auto, onnx, eager"):
+    with pytest.raises(TargetEngineError, match="allowed are auto, onnx, litert, eager"):
         target_engines(["packed"])
