@@ -20,7 +20,7 @@ class KnobSettings:
 
     `rates` and `exit_rates` are what thresholds and exits were made for: the share of samples, on part S, that
     skip the block or leave before it. `bits` and `zero_share` are what `activations` were made for: the width of
-    every stored value, and the share of what activation functions give that is cut to zero.
+    every activation tensor, and the share of what activation functions give that is cut to zero.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""AA-ReLU on tensors: what `Activation` does to a stored value, and the integers that it is stored as."""
+"""AA-ReLU on tensors: what `Activation` does to an activation tensor, and the integers that it is stored as."""
 
 import math
 

@@ -39,7 +39,7 @@ class Knobs(Protocol):
 
     @property
     def activations(self) -> Mapping[str, Activation]:
-        """AA-ReLU by stored value, `segment.node`; a value not named is left as it is."""
+        """AA-ReLU by activation tensor, `segment.node`; a value not named is left as it is."""
 
     @property
     def ranges(self) -> Ranges:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tidegate.calibration.data.datasets import DataError, Picture, read_data
 from tidegate.engines.engine import Array
-from tidegate.models.evidence import Raw, scaled
+from tidegate.models.bundle.evidence import Raw, scaled
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained
 from tidegate_bench.zoo.catalog import ZOO

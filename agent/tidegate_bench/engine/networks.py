@@ -10,8 +10,8 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from tidegate.models.export_network import export_network
-from tidegate.models.graph_file import SegmentModel
+from tidegate.models.bundle.graph_file import SegmentModel
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_bench.zoo.encoder import encoder_6

@@ -7,9 +7,9 @@ import numpy as np
 from safetensors import safe_open
 
 from tidegate.engines.engine import Array
-from tidegate.models.graph_file import SegmentModel
+from tidegate.models.bundle.graph_file import SegmentModel
+from tidegate.models.bundle.safetensors_header import tensor_places
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.safetensors_header import tensor_places
 
 CALIBRATION_INPUTS = 4
 

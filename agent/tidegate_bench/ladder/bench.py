@@ -16,9 +16,9 @@ from tidegate.calibration.data.digits.training import fit, set_up
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.progress import Progress, silent
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.discovery import discover
-from tidegate.models.evidence import scaled
-from tidegate.models.flops import segment_flops
+from tidegate.models.bundle.evidence import scaled
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.discovery import discover
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.ladder.gates import BASELINES, RULES, Bench

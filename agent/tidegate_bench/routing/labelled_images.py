@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read_data
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.engines.engine import Array
-from tidegate.models.evidence import Raw, scaled
+from tidegate.models.bundle.evidence import Raw, scaled
 
 Labels = npt.NDArray[np.int64]
 

@@ -26,11 +26,11 @@ from tidegate.calibration.search.search_space import search_space_of
 from tidegate.calibration.search.strategy import SearchStrategy, strategies_for
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
-from tidegate.models.bundle_writer import weights_file
-from tidegate.models.evidence import Canaries, Floats, scaled
-from tidegate.models.graph_file import graphs_sha256
+from tidegate.models.bundle.evidence import Canaries, Floats, scaled
+from tidegate.models.bundle.graph_file import graphs_sha256
+from tidegate.models.bundle.ladder_file import Calibration
+from tidegate.models.bundle.writer import weights_file
 from tidegate.models.ladder import Ladder, OperatingPoint
-from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 
 SEARCH_THREADS = 2

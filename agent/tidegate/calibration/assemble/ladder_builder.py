@@ -13,8 +13,8 @@ from tidegate.calibration.certify.certification import Certification, certify, h
 from tidegate.calibration.certify.outcomes import Outcomes
 from tidegate.calibration.data.batches import run
 from tidegate.calibration.data.split import Split
+from tidegate.calibration.fit.activation_statistics import sampled
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
-from tidegate.calibration.fit.site_range import sampled
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import ROUNDS, Meter, measure_energy
@@ -31,7 +31,7 @@ from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.evidence import scaled
+from tidegate.models.bundle.evidence import scaled
 from tidegate.models.ladder import Certificate, OperatingPoint
 from tidegate.models.network import TrainedNetwork
 

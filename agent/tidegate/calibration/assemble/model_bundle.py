@@ -15,10 +15,10 @@ from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.bundle_file import InputSpec, Provenance
-from tidegate.models.bundle_writer import Contents, write_bundle
-from tidegate.models.discovery import discover
-from tidegate.models.evidence import Samples, scaled
+from tidegate.models.bundle.evidence import Samples, scaled
+from tidegate.models.bundle.manifest import InputSpec, Provenance
+from tidegate.models.bundle.writer import Contents, write_bundle
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Risk
 
 MAX_SEARCH, MAX_REPORT = 300, 300

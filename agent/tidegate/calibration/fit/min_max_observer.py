@@ -75,8 +75,8 @@ class MinMaxObserver:
             return self._run(segment, given.x, setting, seen)
         if segment.name in setting.exits:
             self._run(self._network.exit_heads[segment.name], given.x, KnobSettings(), seen)
-        site = GatePosition(segment)
-        gates = gates_for(_without_exits(setting), site)
+        position = GatePosition(segment)
+        gates = gates_for(_without_exits(setting), position)
         if not gates:
             return self._run(segment, given.x, setting, seen)
         verdict = gates[-1].decide(given).open

@@ -16,13 +16,13 @@ from tidegate.calibration.data.batches import batches
 from tidegate.calibration.fit.ridge import Regression, Rows
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.flops import segment_flops
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.graph.operators import ADD, CONV2D, LINEAR, MUL, RELU
+from tidegate.models.graph.shortcut import shortcut_of
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork, WeightArray
 from tidegate.models.precision import Fp32Weight
-from tidegate.models.shortcut import shortcut_of
 
 MAX_COST = 0.25
 """Of the block's operations: a surrogate that costs more is fitted at the lowest rank that stays below it."""

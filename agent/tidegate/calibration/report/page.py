@@ -19,7 +19,7 @@ from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import Bundle
-from tidegate.models.evidence import answers
+from tidegate.models.bundle.evidence import answers
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn
 
 mpl.use("Agg")  # files only; a server has no screen

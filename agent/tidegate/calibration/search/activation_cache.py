@@ -139,5 +139,7 @@ def _turned(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
         tau = knobs.thresholds.get(name)
         activity = None if tau is None else knobs.activity
         precisions = [precision_of(knobs, layer) for graph in way.graphs for layer in graph.layers]
-        activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
+        activations = {
+            tensor: setting for tensor, setting in knobs.activations.items() if tensor.startswith(f"{name}.")
+        }
         yield way, tau, activity, knobs.exits.get(name), precisions, activations

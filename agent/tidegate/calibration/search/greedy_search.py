@@ -198,9 +198,9 @@ class Search:
                 tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
                 return setting.with_rate(block, rate, tau, stand_in)
             case ActivationMove(bits, zero_share):
-                if self._space.stored_values is None:
-                    raise ValueError(f"{move}: the search space holds no stored values")
-                return self._space.stored_values.turned(setting, (bits, zero_share))
+                if self._space.activation_levels is None:
+                    raise ValueError(f"{move}: the search space has no levels of activations")
+                return self._space.activation_levels.turned(setting, (bits, zero_share))
             case ResolutionMove(resolution):
                 return replace(setting, resolution=resolution)
             case ExitMove(block, rate):

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate.calibration.fit.site_range import observe_ranges
+from tidegate.calibration.fit.activation_statistics import collect_statistics
 from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.search.activation_levels import ActivationLevels
 from tidegate.calibration.search.goal import Knob
 from tidegate.calibration.search.layer_groups import groups_of, nibble_groups_of
 from tidegate.calibration.search.moves import (
@@ -15,7 +16,6 @@ from tidegate.calibration.search.moves import (
     ResolutionMove,
     SkipMove,
 )
-from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.resolution import runs_at
 from tidegate.engines.reference.tracing import Tracer
@@ -54,7 +54,7 @@ class SearchSpace:
     groups: tuple[Group, ...] = ()
     rates: Sequence[float] = RATES
     nibbles: tuple[Group, ...] = ()
-    stored_values: StoredValues | None = None
+    activation_levels: ActivationLevels | None = None
     resolutions: tuple[tuple[int, int], ...] = ()
 
     @classmethod
@@ -88,8 +88,8 @@ class SearchSpace:
         for group in self.nibbles:
             if {precision_of(setting, layer) for layer in group.layers} == {Precision.INT8}:
                 yield PrecisionMove(group.name, Precision.INT4)
-        if self.stored_values is not None:
-            yield from (ActivationMove(*level) for level in self.stored_values.next_levels(setting))
+        if self.activation_levels is not None:
+            yield from (ActivationMove(*level) for level in self.activation_levels.next_levels(setting))
         smaller = self.resolutions
         if setting.resolution in smaller:
             smaller = smaller[smaller.index(setting.resolution) + 1 :]
@@ -110,16 +110,16 @@ def stand_ins_of(network: Network) -> dict[str, tuple[StandIn, ...]]:
 
 
 def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) -> SearchSpace:
-    """The moves that the knobs allow; `inputs` (n, *input shape) show where stored values lie."""
-    stored = None
+    """The moves that the knobs allow; `inputs` (n, *input shape) show where activations lie."""
+    levels = None
     if Knob.ACTIVATIONS in knobs:
-        stored = StoredValues(observe_ranges(Tracer(network), inputs))
+        levels = ActivationLevels(collect_statistics(Tracer(network), inputs))
     return SearchSpace(
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
         groups_of(network) if Knob.INT8 in knobs else (),
         nibbles=nibble_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
-        stored_values=stored,
+        activation_levels=levels,
         resolutions=tuple(_resolutions(network)) if Knob.RESOLUTION in knobs else (),
     )
 

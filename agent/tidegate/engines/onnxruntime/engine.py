@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tidegate.engines.engine import Answer, Array
-from tidegate.engines.onnxruntime.adapted import Adapted, adapted_sites
+from tidegate.engines.onnxruntime.adapted import Adapted, adapted_tensors
 from tidegate.engines.onnxruntime.graph import Setting, build_graph, looks_back
 from tidegate.engines.onnxruntime.initializers import Initializers, held_bytes
 from tidegate.engines.onnxruntime.min_max_observer import observe
@@ -161,7 +161,7 @@ class OnnxEngine:
         return _Arithmetic(
             rounding={} if native else narrow,
             codes={layer: each for layer, each in narrow.items() if layer in self._layers} if native else {},
-            adapted=adapted_sites(self._network, point.activations),
+            adapted=adapted_tensors(self._network, point.activations),
             activity=point.activity,
             resolution=point.resolution,
             threads=point.threads,

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.engines.plan.ways import Way, ways_through
-from tidegate.models.bounds import bounds_of
 from tidegate.models.graph import INPUT, Segment
 from tidegate.models.graph.bound_rules import NEVER_NEGATIVE, UNKNOWN, Bounds
+from tidegate.models.graph.bounds import bounds_of
 from tidegate.models.knobs import Knobs
 from tidegate.models.ladder import Activity
 from tidegate.models.network import Network, Shape

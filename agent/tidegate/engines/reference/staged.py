@@ -120,8 +120,8 @@ def stage(
     head: Part | None,
 ) -> Stage:
     """The stage of a way, with the gates that the knobs put there."""
-    site = GatePosition(way.segment) if head is None else GatePosition(way.segment, head.compute, head.flops)
-    gates = gates_for(knobs, site) if way.is_block else ()
+    position = GatePosition(way.segment) if head is None else GatePosition(way.segment, head.compute, head.flops)
+    gates = gates_for(knobs, position) if way.is_block else ()
     return Stage(way.segment.name, own, way.is_block, gates, stand_in)
 
 

@@ -22,7 +22,7 @@ from tidegate.calibration.search.goal import Goal, Target, verdict
 from tidegate.calibration.search.objective import Objective
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import open_bundle
-from tidegate.models.discovery import DiscoveryError
+from tidegate.models.importing.discovery import DiscoveryError
 from tidegate.models.ladder import Compared, Comparison, Risk
 
 PLAN = Plan(Objective(risk=risk_of("cosine:0.1"), lookahead=2))

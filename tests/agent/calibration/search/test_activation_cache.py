@@ -13,9 +13,9 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.activation_cache import ActivationCache
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.discovery import discover
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Activation, Activity, Precision, StandIn
 from tidegate.models.network import TrainedNetwork, blocks_of
 

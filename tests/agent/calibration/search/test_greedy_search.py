@@ -19,8 +19,8 @@ from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
-from tidegate.models.flops import segment_flops
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 
