@@ -24,7 +24,18 @@ MAY_IMPORT = {
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
-    "calibration": "errors engines extras models PIL matplotlib numpy pydantic sklearn torch",
+    "calibration": "errors engines extras models pydantic",
+    "calibration.assemble": "errors calibration engines models numpy pydantic torch",
+    "calibration.certify": "errors calibration.data calibration.json_lines calibration.users_code engines models"
+    " numpy pydantic torch",
+    "calibration.data": "errors engines models PIL numpy sklearn torch",
+    "calibration.fit": "calibration.candidate calibration.data calibration.knob_settings"
+    " calibration.target_engine engines models numpy torch",
+    "calibration.measure": "calibration.certify calibration.data engines models numpy",
+    "calibration.report": "calibration.data calibration.knob_settings calibration.search engines models"
+    " matplotlib numpy",
+    "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
+    " engines models numpy torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",

@@ -7,8 +7,8 @@ from tidegate.models.ladder import Activation, Activity, Precision, Ranges, Stan
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Layers that change precision together."""
+class LayerGroup:
+    """Layers, by name, whose precision the search changes in one move."""
 
     name: str
     layers: tuple[str, ...]
@@ -59,7 +59,7 @@ class KnobSettings:
         lowered = min(margin, self.exits.get(block, margin))
         return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
 
-    def with_precision(self, group: Group, precision: Precision) -> "KnobSettings":
+    def with_precision(self, group: LayerGroup, precision: Precision) -> "KnobSettings":
         """The same with all layers of the group at a precision, whatever they had."""
         changed = dict.fromkeys(group.layers, precision)
         return replace(self, layer_precision={**self.layer_precision, **changed})

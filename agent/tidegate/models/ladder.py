@@ -191,7 +191,7 @@ class Ladder:
 
     @property
     def cheapest(self) -> OperatingPoint:
-        """The last rung."""
+        """The point that costs least, and loses most."""
         return self.points[-1]
 
     def rung(self, name: str) -> int:

@@ -39,7 +39,7 @@ def full_size_rows(
     disk = sum(array.nbytes for array in network.arrays.values())
     for precision, setting in settings.items():
         progress(f"{name} at {resolution}x{resolution}: {precision}")
-        # A tracer keeps every precision it has seen widened: a new one each, for VGG's sake.
+        # A tracer keeps dequantized what it has seen of every precision: a new one each, for VGG's sake.
         trace = Tracer(network).trace(setting, images)
         held = measure(name, precision, resolution, weights)
         memory = MemoryFigures(

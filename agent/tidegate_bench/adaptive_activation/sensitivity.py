@@ -14,7 +14,7 @@ from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.precision import simulated
+from tidegate.models.precision import fake_quantized
 from tidegate_bench.adaptive_activation.problem import Data
 from tidegate_bench.progress import Progress
 
@@ -28,7 +28,7 @@ class Sensitivity:
     """One knob at one value: KL to the full net's answers, share newly wrong (or disagreeing), bytes saved.
 
     `scope` is a layer, an activation tensor or a segment. `saved_bytes` is of weights resident plus encoded live
-    activations, None for widths that are only simulated.
+    activations, None for widths that are only fake-quantized.
     """
 
     scope: str
@@ -68,7 +68,7 @@ def sensitivities(
         progress(f"{turn.scope} {turn.knob} {turn.value}: KL {found[-1].loss:.4f}")
     for layer, names in _layers(network.segments).items():
         for bits in SIMULATED_BITS:
-            rounded = {name: simulated(network.arrays[name], bits) for name in names}
+            rounded = {name: fake_quantized(network.arrays[name], bits) for name in names}
             trace = Tracer(replace(network, arrays={**network.arrays, **rounded})).trace(
                 KnobSettings(), data.inputs
             )

@@ -36,7 +36,7 @@ class ActivationLevels:
         emptier = ZERO_SHARES[ZERO_SHARES.index(setting.zero_share) + 1 :]
         yield from ((setting.bits, share) for share in emptier[:1])
 
-    def turned(self, setting: KnobSettings, level: Level) -> KnobSettings:
+    def applied(self, setting: KnobSettings, level: Level) -> KnobSettings:
         """The setting with AA-ReLU at every activation tensor, each with the clip and T that suit the level."""
         if level not in self._levels:
             self._levels[level] = uniform(self.statistics, *level)

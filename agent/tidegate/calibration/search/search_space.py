@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.calibration.fit.activation_statistics import collect_statistics
-from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.activation_levels import ActivationLevels
 from tidegate.calibration.search.goal import Knob
-from tidegate.calibration.search.layer_groups import groups_of, nibble_groups_of
+from tidegate.calibration.search.layer_groups import segment_groups_of, stage_groups_of
 from tidegate.calibration.search.moves import (
     ActivationMove,
     ExitMove,
@@ -46,25 +46,26 @@ MULTIPLE = 8
 class SearchSpace:
     """What a search may turn. By default nothing: each field adds moves.
 
-    `groups` go down to int8 and `nibbles` from there to int4; `resolutions` are in order from large to small.
+    Layers of `int8_groups` go down to int8, those of `int4_groups` from there to int4. `resolutions` are in order
+    from large to small.
     """
 
     stand_ins: Mapping[str, tuple[StandIn, ...]] = field(default_factory=dict)
     exits: tuple[str, ...] = ()
-    groups: tuple[Group, ...] = ()
+    int8_groups: tuple[LayerGroup, ...] = ()
     rates: Sequence[float] = RATES
-    nibbles: tuple[Group, ...] = ()
+    int4_groups: tuple[LayerGroup, ...] = ()
     activation_levels: ActivationLevels | None = None
     resolutions: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "SearchSpace":
+    def of(cls, network: Network, groups: tuple[LayerGroup, ...] = ()) -> "SearchSpace":
         """All blocks and exits of a network, and these groups."""
         return cls(stand_ins_of(network), tuple(network.exit_heads), groups)
 
     def precisions_only(self) -> "SearchSpace":
         """Precisions and nothing else: down to int8 by group, to int4 by segment."""
-        return SearchSpace(groups=self.groups, nibbles=self.nibbles)
+        return SearchSpace(int8_groups=self.int8_groups, int4_groups=self.int4_groups)
 
     def exits_only(self) -> "SearchSpace":
         """The same exits, and nothing else."""
@@ -81,11 +82,11 @@ class SearchSpace:
         for block in self.exits:
             for rate in _next_and_last(EXIT_RATES, setting.exit_rates.get(block, 0.0)):
                 yield ExitMove(block, rate)
-        for group in self.groups:
+        for group in self.int8_groups:
             precision = precision_of(setting, group.layers[0])
             if precision in PRECISIONS[:-1]:
                 yield PrecisionMove(group.name, PRECISIONS[PRECISIONS.index(precision) + 1])
-        for group in self.nibbles:
+        for group in self.int4_groups:
             if {precision_of(setting, layer) for layer in group.layers} == {Precision.INT8}:
                 yield PrecisionMove(group.name, Precision.INT4)
         if self.activation_levels is not None:
@@ -117,8 +118,8 @@ def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) ->
     return SearchSpace(
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
-        groups_of(network) if Knob.INT8 in knobs else (),
-        nibbles=nibble_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
+        stage_groups_of(network) if Knob.INT8 in knobs else (),
+        int4_groups=segment_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
         activation_levels=levels,
         resolutions=tuple(_resolutions(network)) if Knob.RESOLUTION in knobs else (),
     )

@@ -61,7 +61,7 @@ class Interpreter:
             case Ref(name):
                 return values[name]
             case Weight(name):
-                return self._weights[name].widened()
+                return self._weights[name].dequantize()
             case BatchSize():
                 return len(values[INPUT])
             case tuple():

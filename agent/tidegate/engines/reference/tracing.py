@@ -140,7 +140,7 @@ class Tracer:
         key = (name, precision)
         if key not in self._stored:
             stored = store(self._arrays[name], precision)
-            self._stored[key] = Fp32Weight(stored.widened()), stored.nbytes
+            self._stored[key] = Fp32Weight(stored.dequantize()), stored.nbytes
         return self._stored[key]
 
 

@@ -12,7 +12,7 @@ from tidegate.models.network import all_segments, blocks_of
 def check_consistency(bundle: Bundle) -> None:
     """Raises BundleError for the first two parts that contradict each other."""
     _check_segments(bundle)
-    _check_ways_round(bundle)
+    _check_stand_ins_and_exits(bundle)
     _check_ladder(bundle)
 
 
@@ -34,7 +34,7 @@ def _check_segments(bundle: Bundle) -> None:
         )
 
 
-def _check_ways_round(bundle: Bundle) -> None:
+def _check_stand_ins_and_exits(bundle: Bundle) -> None:
     """Stand-ins take what their block takes and give what it gives; exit heads give answers."""
     segments = {segment.name: segment for segment in bundle.segments if not segment.fixed}
     strange = (bundle.stand_ins.keys() | bundle.exit_heads.keys()) - segments.keys()
@@ -43,16 +43,16 @@ def _check_ways_round(bundle: Bundle) -> None:
             f"{bundle.path}: stand-ins or exits at {sorted(strange)}, which are not segments to skip"
         )
     answer = bundle.segments[-1].output_shape
-    ways = [
-        (f"{block}: its stand-in {kind}", way, segments[block].output_shape)
+    replacements = [
+        (f"{block}: its stand-in {kind}", graph, segments[block].output_shape)
         for block, kinds in bundle.stand_ins.items()
-        for kind, way in kinds.items()
+        for kind, graph in kinds.items()
     ] + [(f"{block}: its exit", head, answer) for block, head in bundle.exit_heads.items()]
-    for what, way, output in ways:
+    for what, graph, output in replacements:
         block = segments[what.partition(":")[0]]
-        if (way.input_shape, way.output_shape) != (block.input_shape, output):
+        if (graph.input_shape, graph.output_shape) != (block.input_shape, output):
             raise BundleError(
-                f"{what} maps {way.input_shape} to {way.output_shape}, needed is {block.input_shape} to {output}"
+                f"{what} maps {graph.input_shape} to {graph.output_shape}, needed {block.input_shape} to {output}"
             )
     identities = [block for block, kinds in bundle.stand_ins.items() if StandIn.IDENTITY in kinds]
     if identities:

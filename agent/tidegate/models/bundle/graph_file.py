@@ -4,35 +4,30 @@ import hashlib
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
+from tidegate.models.bundle.strict_model import Name, Size, StrictModel
 from tidegate.models.errors import BundleError
 from tidegate.models.graph import Argument, BatchSize, Node, Ref, Segment, Weight
 from tidegate.models.network import Network
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
-Size = Annotated[int, Field(ge=1, le=2**31)]
 ShapeModel = Annotated[tuple[Size, ...], Field(max_length=8)]
 
 _MAX_DEPTH = 3
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NodeModel(_Model):
+class NodeModel(StrictModel):
     """One node as it stands in the file."""
 
     name: Name
     operator: str
     args: Annotated[list[JsonValue], Field(max_length=16)]
-    kwargs: Annotated[dict[str, JsonValue], Field(max_length=16)] = {}
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict, max_length=16)
     shape: ShapeModel
 
     @classmethod
     def of(cls, node: Node) -> "NodeModel":
-        """For writing."""
+        """A node as the file has it; `node` gives it back."""
         return cls(
             name=node.name,
             operator=node.operator,
@@ -48,7 +43,7 @@ class NodeModel(_Model):
         return Node(self.name, self.operator, args, self.shape, kwargs)
 
 
-class SegmentModel(_Model):
+class SegmentModel(StrictModel):
     """One segment as it stands in the file."""
 
     name: Name
@@ -58,7 +53,7 @@ class SegmentModel(_Model):
 
     @classmethod
     def of(cls, segment: Segment) -> "SegmentModel":
-        """For writing."""
+        """A segment as the file has it; `segment` gives it back."""
         nodes = [NodeModel.of(node) for node in segment.nodes]
         return cls(name=segment.name, input_shape=segment.input_shape, nodes=nodes, fixed=segment.fixed)
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from tidegate.models.bundle.graph_file import Name, Size
+from tidegate.models.bundle.strict_model import Count, Name, Sha256, Size, StrictModel
 from tidegate.models.errors import BundleError
 from tidegate.models.ladder import (
     Activation,
@@ -36,8 +36,7 @@ def _rising(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
-Count = Annotated[int, Field(ge=0)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+LeastAndLargest = Annotated[tuple[Finite, Finite], AfterValidator(_rising)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,8 @@ class Calibration:
     engines: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CertificateModel(_Model):
-    """A certificate in the file."""
+class CertificateModel(StrictModel):
+    """A certificate as the file has it: `alpha` and `delta` are 0..1, `n` is at least 1."""
 
     risk: Risk
     alpha: Share
@@ -81,8 +76,8 @@ class CertificateModel(_Model):
     failures: Count
 
 
-class FiguresModel(_Model):
-    """Figures in the file."""
+class FiguresModel(StrictModel):
+    """A point's figures as the file has them: shares 0..1, times above 0, null where nothing was measured."""
 
     n: Annotated[int, Field(ge=1)]
     accuracy: Share | None
@@ -99,7 +94,7 @@ class FiguresModel(_Model):
     peak_live_encoded_bytes: Count | None = None
 
 
-class ActivationModel(_Model):
+class ActivationModel(StrictModel):
     """AA-ReLU at one value in the file; a clip of null is none, as JSON has no infinity."""
 
     threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -108,7 +103,7 @@ class ActivationModel(_Model):
 
     @classmethod
     def of(cls, activation: Activation) -> "ActivationModel":
-        """For writing."""
+        """A setting as the file has it; `activation` gives it back."""
         clip = None if activation.clip == math.inf else activation.clip
         return cls(threshold=activation.threshold, clip=clip, bits=activation.bits)
 
@@ -117,8 +112,8 @@ class ActivationModel(_Model):
         return Activation(self.threshold, math.inf if self.clip is None else self.clip, self.bits)
 
 
-class PointModel(_Model):
-    """An operating point in the file."""
+class PointModel(StrictModel):
+    """An operating point as the file has it; its blocks and layers are checked against the bundle later."""
 
     name: Name
     engine: Name
@@ -128,13 +123,13 @@ class PointModel(_Model):
     skip: list[Name]
     precision: Precision
     layer_precision: dict[Name, Precision]
-    activations: dict[Name, ActivationModel] = {}
+    activations: dict[Name, ActivationModel] = Field(default_factory=dict)
     resolution: tuple[Size, Size] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)]
-    stand_ins: dict[Name, StandIn] = {}
-    exits: dict[Name, Share] = {}
+    stand_ins: dict[Name, StandIn] = Field(default_factory=dict)
+    exits: dict[Name, Share] = Field(default_factory=dict)
     activity: Activity = Activity.MEAN_ABS
-    ranges: dict[ValueName, Annotated[tuple[Finite, Finite], AfterValidator(_rising)]] = {}
+    ranges: dict[ValueName, LeastAndLargest] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "PointModel":
@@ -143,7 +138,6 @@ class PointModel(_Model):
         return cls.model_validate(asdict(point) | {"skip": sorted(point.skip), "activations": activations})
 
     def point(self) -> OperatingPoint:
-        """The operating point."""
         return OperatingPoint(
             name=self.name,
             engine=self.engine,
@@ -163,8 +157,8 @@ class PointModel(_Model):
         )
 
 
-class ComparisonModel(_Model):
-    """When answers count as other ones, in the file."""
+class ComparisonModel(StrictModel):
+    """`Comparison` as the file has it."""
 
     kind: Compared
     bound: Finite | None = None
@@ -174,8 +168,8 @@ class ComparisonModel(_Model):
         return Comparison(self.kind, self.bound)
 
 
-class CalibrationModel(_Model):
-    """What the ladder holds for, in the file."""
+class CalibrationModel(StrictModel):
+    """`Calibration` as the file has it."""
 
     weights_sha256: Sha256
     graphs_sha256: Sha256
@@ -189,16 +183,15 @@ class CalibrationModel(_Model):
     seed: int
     torch: str
     measured_on: str
-    engines: dict[Name, str] = {}
+    engines: dict[Name, str] = Field(default_factory=dict)
 
     def calibration(self) -> Calibration:
-        """The record."""
         plain = self.model_dump(exclude={"alphas", "comparison"})
         return Calibration(**plain, alphas=tuple(self.alphas), comparison=self.comparison.comparison())
 
 
-class LadderModel(_Model):
-    """The whole file."""
+class LadderModel(StrictModel):
+    """The file. Its first point is the full net; certificates keep to the alphas and delta of `calibration`."""
 
     calibration: CalibrationModel
     points: Annotated[list[PointModel], Field(min_length=1, max_length=1000)]

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tidegate.models.bundle.graph_file import Name, SegmentModel, ShapeModel
+from tidegate.models.bundle.graph_file import SegmentModel, ShapeModel
+from tidegate.models.bundle.strict_model import Count, Name, Sha256, StrictModel
 from tidegate.models.ladder import StandIn
 
 MANIFEST = "bundle.json"
@@ -38,12 +39,8 @@ class Provenance:
     torch: str
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class InputModel(_Model):
-    """The input in the file."""
+class InputModel(StrictModel):
+    """`InputSpec` as the file has it; `scale` is above 0."""
 
     name: Name
     shape: ShapeModel
@@ -51,25 +48,25 @@ class InputModel(_Model):
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class ProvenanceModel(_Model):
+class ProvenanceModel(StrictModel):
     """How it was built, in the file; `parts` are sizes, their hashes stand in ladder.json."""
 
     command: str
     seed: int
     data: str
-    parts: dict[Name, Annotated[int, Field(ge=0)]]
+    parts: dict[Name, Count]
     torch: str
 
 
-class FileModel(_Model):
-    """One file's size and hash."""
+class FileModel(StrictModel):
+    """What the manifest vouches for of one file: its size in bytes and its SHA-256 in hexadecimal."""
 
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Count
+    sha256: Sha256
 
 
-class ManifestModel(_Model):
-    """The whole file."""
+class ManifestModel(StrictModel):
+    """The file; of format 1, the only one so far."""
 
     tidegate_bundle: Literal[1] = 1
     model: Name
@@ -80,5 +77,5 @@ class ManifestModel(_Model):
         Literal["weights.safetensors", "ladder.json", "canaries.safetensors", "samples.safetensors"], FileModel
     ]
     segments: Annotated[list[SegmentModel], Field(min_length=1, max_length=10_000)]
-    stand_ins: Annotated[dict[Name, dict[StandIn, SegmentModel]], Field(max_length=10_000)] = {}
-    exit_heads: Annotated[dict[Name, SegmentModel], Field(max_length=10_000)] = {}
+    stand_ins: dict[Name, dict[StandIn, SegmentModel]] = Field(default_factory=dict, max_length=10_000)
+    exit_heads: dict[Name, SegmentModel] = Field(default_factory=dict, max_length=10_000)

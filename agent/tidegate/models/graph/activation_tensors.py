@@ -28,7 +28,7 @@ class ActivationTensor:
 
     @property
     def name(self) -> str:
-        """Name over the whole network."""
+        """`segment.node`, by which ladder.json names it."""
         return f"{self.segment}.{self.node}"
 
 

@@ -1,6 +1,6 @@
 """Finding the skippable blocks of a network, and cutting it at them.
 
-A block is a stretch of the graph between two cut points that keeps the shape, or has a shortcut to fall back to.
+A block is a run of nodes between two cut points that keeps the shape, or has a shortcut to fall back to.
 Residual ones (CNN blocks, inverted residuals, attention and MLP of an encoder layer apart) show in the graph
 itself: paths part and meet again in an addition. Plain ones show as submodules, or as single layers, with a
 convolution or linear layer in them.
@@ -19,7 +19,7 @@ from tidegate.models.graph.operator import Kind
 from tidegate.models.graph.operators import ADD, LAYER_NORM, OPERATORS
 from tidegate.models.graph.shortcut import shortcut_of
 from tidegate.models.importing.export import Exported, export_module
-from tidegate.models.importing.partitioning import cut_points, piece
+from tidegate.models.importing.partitioning import cut_points, subgraph
 from tidegate.models.network import TrainedNetwork
 
 
@@ -30,8 +30,8 @@ class DiscoveryError(TidegateError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Nodes `first` to `last` of a graph, called after the submodule they come from."""
+class NodeSpan:
+    """Nodes `first` to `last` of a graph, both included, named after the submodule they come from."""
 
     name: str
     first: int
@@ -53,14 +53,14 @@ def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> 
     ExportError when the module can't be exported and DiscoveryError when a named block is none.
     """
     exported = export_module(module, example, as_vector=True)
-    finder = _Finder(exported)
+    finder = _BlockFinder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
     segments = tuple(_cut(exported.segment, found))
     return Discovered(TrainedNetwork(segments, exported.weights), tuple(refused))
 
 
-class _Finder:
-    """Looks at one graph."""
+class _BlockFinder:
+    """The blocks of one exported graph, and why other parts of it are none."""
 
     def __init__(self, exported: Exported) -> None:
         self._graph = exported.segment
@@ -68,16 +68,16 @@ class _Finder:
         self._cuts = frozenset({-1, *cut_points(exported.segment)})
         self._refused: list[tuple[str, str]] = []
 
-    def all(self) -> tuple[list[Stretch], list[tuple[str, str]]]:
+    def all(self) -> tuple[list[NodeSpan], list[tuple[str, str]]]:
         """Every block that shows, in order; none ends with the graph, whose end is the head."""
-        residual = [stretch for stretch in self._residual() if self._fits(stretch)]
+        residual = [span for span in self._residual() if self._fits(span)]
         free = set(range(len(self._graph.nodes) - 1))
-        for stretch in residual:
-            free -= set(range(stretch.first, stretch.last + 1))
-        plain = [stretch for stretch in self._plain(free) if self._fits(stretch)]
-        return sorted([*residual, *plain], key=lambda stretch: stretch.first), self._refused
+        for span in residual:
+            free -= set(range(span.first, span.last + 1))
+        plain = [span for span in self._plain(free) if self._fits(span)]
+        return sorted([*residual, *plain], key=lambda span: span.first), self._refused
 
-    def named(self, blocks: Sequence[str]) -> tuple[list[Stretch], list[tuple[str, str]]]:
+    def named(self, blocks: Sequence[str]) -> tuple[list[NodeSpan], list[tuple[str, str]]]:
         """The named submodules. Raises DiscoveryError for the first that can't be a block."""
         found = []
         for name in blocks:
@@ -85,17 +85,17 @@ class _Finder:
             if not inside:
                 known = ", ".join(sorted({path for path in self._paths.values() if path}))
                 raise DiscoveryError(f"{name}: the model computes nothing there; it has {known}")
-            stretch = Stretch(_legal(name), inside[0], inside[-1])
-            if not self._fits(stretch):
+            span = NodeSpan(_segment_name(name), inside[0], inside[-1])
+            if not self._fits(span):
                 raise DiscoveryError(": ".join(self._refused[-1]))
-            found.append(stretch)
-        found.sort(key=lambda stretch: stretch.first)
+            found.append(span)
+        found.sort(key=lambda span: span.first)
         for above, below in pairwise(found):
             if below.first <= above.last:
                 raise DiscoveryError(f"{above.name} and {below.name} overlap")
         return found, []
 
-    def _residual(self) -> Iterator[Stretch]:
+    def _residual(self) -> Iterator[NodeSpan]:
         """Where paths part and meet in an addition, with an activation or norm that follows at once."""
         nodes = self._graph.nodes
         for before, after in pairwise(sorted(self._cuts)):
@@ -109,9 +109,9 @@ class _Finder:
             last = after
             if after + 1 in self._cuts and _ends_a_block(nodes[after + 1], norm=inside[0].operator != LAYER_NORM):
                 last = after + 1
-            yield Stretch(name, before + 1, last)
+            yield NodeSpan(name, before + 1, last)
 
-    def _plain(self, free: set[int]) -> Iterator[Stretch]:
+    def _plain(self, free: set[int]) -> Iterator[NodeSpan]:
         """Submodules without submodules of their own kind, then single layers, among the nodes still free."""
         paths = {path for path in self._paths.values() if path}
         modules = {path.rpartition(".")[0] for path in paths} - {""}
@@ -120,28 +120,28 @@ class _Finder:
             whole = inside == list(range(inside[0], inside[-1] + 1)) and set(inside) <= free
             if whole and self._keeps_shape(inside[0], inside[-1]) and self._is_cut_off(inside[0], inside[-1]):
                 free -= set(inside)
-                yield Stretch(_legal(path), inside[0], inside[-1])
+                yield NodeSpan(_segment_name(path), inside[0], inside[-1])
         for index in sorted(free):
             if _kind(self._graph.nodes[index]) is Kind.LAYER:
                 follows = index + 1 in free and _kind(self._graph.nodes[index + 1]) is Kind.ACTIVATION
-                yield Stretch(self._name(index, index), index, index + follows)
+                yield NodeSpan(self._name(index, index), index, index + follows)
 
-    def _fits(self, stretch: Stretch) -> bool:
+    def _fits(self, span: NodeSpan) -> bool:
         """Whether it can be a block; if not, the reason is kept."""
-        inside = self._graph.nodes[stretch.first : stretch.last + 1]
+        inside = self._graph.nodes[span.first : span.last + 1]
         reason = None
-        if not self._is_cut_off(stretch.first, stretch.last):
+        if not self._is_cut_off(span.first, span.last):
             reason = "other values pass around it, so that it can't be cut out"
         elif not any(_kind(node) is Kind.LAYER for node in inside):
             reason = "it has no convolution and no linear layer, so that skipping it saves nothing"
-        elif stretch.last == len(self._graph.nodes) - 1:
+        elif span.last == len(self._graph.nodes) - 1:
             reason = "it gives the answer"
-        elif not self._keeps_shape(stretch.first, stretch.last):
-            part = piece(self._graph, stretch.name, stretch.first, stretch.last, fixed=False)
+        elif not self._keeps_shape(span.first, span.last):
+            part = subgraph(self._graph, span.name, span.first, span.last, fixed=False)
             if shortcut_of(part) is None:
                 reason = f"it changes shape, {part.input_shape} to {part.output_shape}, and has no shortcut"
         if reason is not None:
-            self._refused.append((stretch.name, reason))
+            self._refused.append((span.name, reason))
         return reason is None
 
     def _is_cut_off(self, first: int, last: int) -> bool:
@@ -155,16 +155,16 @@ class _Finder:
         return self._paths[node] == path or self._paths[node].startswith(f"{path}.")
 
     def _name(self, first: int, last: int) -> str:
-        """The submodule that all layers of the stretch are in."""
+        """The submodule that all layers of the span are in, as a segment's name."""
         nodes = self._graph.nodes[first : last + 1]
         paths = [self._paths[node.name] for node in nodes if any(node.weights())] or [
             self._paths[node.name] for node in nodes
         ]
         levels = zip(*(path.split(".") for path in paths), strict=False)
-        return _legal(".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, levels)))
+        return _segment_name(".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, levels)))
 
 
-def _cut(graph: Segment, blocks: Sequence[Stretch]) -> Iterator[Segment]:
+def _cut(graph: Segment, blocks: Sequence[NodeSpan]) -> Iterator[Segment]:
     """Blocks and what lies between them, which always runs."""
     names: dict[str, int] = {}
 
@@ -176,10 +176,10 @@ def _cut(graph: Segment, blocks: Sequence[Stretch]) -> Iterator[Segment]:
     for block in blocks:
         if start < block.first:
             name = "stem" if start == 0 else f"before-{block.name}"
-            yield piece(graph, unique(name), start, block.first - 1, fixed=True)
-        yield piece(graph, unique(block.name), block.first, block.last, fixed=False)
+            yield subgraph(graph, unique(name), start, block.first - 1, fixed=True)
+        yield subgraph(graph, unique(block.name), block.first, block.last, fixed=False)
         start = block.last + 1
-    yield piece(graph, unique("head"), start, len(graph.nodes) - 1, fixed=True)
+    yield subgraph(graph, unique("head"), start, len(graph.nodes) - 1, fixed=True)
 
 
 def _kind(node: Node) -> Kind:
@@ -191,6 +191,6 @@ def _ends_a_block(node: Node, *, norm: bool) -> bool:
     return _kind(node) is Kind.ACTIVATION or (norm and node.operator == LAYER_NORM)
 
 
-def _legal(name: str) -> str:
+def _segment_name(name: str) -> str:
     """A module path as a segment's name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name) or "model"

@@ -1,4 +1,4 @@
-"""Where a graph can be cut in two: only one value may cross. Pure: graphs in, graphs out."""
+"""Partitioning a graph where only one value crosses. Pure: graphs in, graphs out."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def cut_points(segment: Segment) -> tuple[int, ...]:
     return tuple(points)
 
 
-def piece(segment: Segment, name: str, first: int, last: int, *, fixed: bool) -> Segment:
+def subgraph(segment: Segment, name: str, first: int, last: int, *, fixed: bool) -> Segment:
     """Nodes `first` to `last` as a segment of its own; both ends must be cut points (or the segment's ends)."""
     before = segment.nodes[first - 1] if first > 0 else None
     shape = segment.input_shape if before is None else before.shape

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.certify.risk import mean_kl
-from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.moves import ExitMove, SkipMove
@@ -51,7 +51,7 @@ def inputs() -> Array:
 
 OBJECTIVE = Objective(count_decisions=False)
 
-GROUPS = (Group("blocks", ("vital.linear", "idle.linear")), Group("head", ("head",)))
+GROUPS = (LayerGroup("blocks", ("vital.linear", "idle.linear")), LayerGroup("head", ("head",)))
 
 
 def test_the_chain_starts_full_and_every_step_is_cheaper(network: TrainedNetwork, inputs: Array) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx
 
 from tidegate.models.graph import Weight
-from tidegate.models.importing.lowering.reader import ExportError, Lifted, Reader, Rule, Value, call
+from tidegate.models.importing.lowering.reader import AsImage, ExportError, Reader, Rule, Value, call
 
 _FOLDED_INTO = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.linear.default"})
 
@@ -23,16 +23,16 @@ def batch_norm(reader: Reader, node: fx.Node) -> Value:
         _fold(reader, source, scale, shift)
         return reader.values[source.name]
     found = reader.values[source.name]
-    lifted = isinstance(found, Lifted)
+    is_signal = isinstance(found, AsImage)
     channels, *sizes = reader.shape(node)
-    shape = (channels, 1, *sizes) if lifted else (channels, *sizes)
-    x = found.image if isinstance(found, Lifted) else reader.argument(source)
+    shape = (channels, 1, *sizes) if is_signal else (channels, *sizes)
+    x = found.image if isinstance(found, AsImage) else reader.argument(source)
     per_channel = (-1, *[1] * (len(shape) - 1))
     factor = reader.constant(node, "scale", scale.reshape(per_channel))
     offset = reader.constant(node, "shift", shift.reshape(per_channel))
     scaled = reader.add(node, "aten.mul.Tensor", (x, factor), shape, "_scaled")
     result = reader.add(node, "aten.add.Tensor", (scaled, offset), shape)
-    return Lifted(result) if lifted else result
+    return AsImage(result) if is_signal else result
 
 
 def instance_norm(reader: Reader, node: fx.Node) -> Value:

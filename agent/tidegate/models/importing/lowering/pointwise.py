@@ -3,20 +3,20 @@
 from torch import fx
 
 from tidegate.models.graph import Argument
-from tidegate.models.importing.lowering.reader import Reader, Rule, Spread, Value, call
+from tidegate.models.importing.lowering.reader import Expanded, Reader, Rule, Value, call
 
 
-def spreading(reader: Reader, node: fx.Node) -> Value:
+def arithmetic(reader: Reader, node: fx.Node) -> Value:
     """A sum or product: a weight repeated for every sample is the weight, which is broadcast."""
-    spread = {
+    expanded = {
         argument: value.weight
         for argument in node.all_input_nodes
-        if isinstance(value := reader.values.get(argument.name), Spread)
+        if isinstance(value := reader.values.get(argument.name), Expanded)
     }
-    if len(spread) == len(node.all_input_nodes):
+    if len(expanded) == len(node.all_input_nodes):
         raise reader.refusal(node, "is made of weights alone; let the model keep the result as one")
     args = tuple(
-        spread[argument] if isinstance(argument, fx.Node) and argument in spread else reader.argument(argument)
+        expanded[argument] if isinstance(argument, fx.Node) and argument in expanded else reader.argument(argument)
         for argument in node.args
     )
     kwargs = {key: reader.argument(argument) for key, argument in node.kwargs.items()}
@@ -37,7 +37,7 @@ def clamp(reader: Reader, node: fx.Node) -> Value:
 
 
 def negative(reader: Reader, node: fx.Node) -> Value:
-    """Times -1."""
+    """The value times -1: graphs have no negation."""
     return reader.add(node, "aten.mul.Tensor", (reader.argument(node.args[0]), -1.0), reader.shape(node))
 
 
@@ -48,9 +48,9 @@ def same(reader: Reader, node: fx.Node) -> Value:
 
 
 RULES: dict[str, Rule] = {
-    "aten.add.Tensor": spreading,
-    "aten.mul.Tensor": spreading,
-    "aten.sub.Tensor": spreading,
+    "aten.add.Tensor": arithmetic,
+    "aten.mul.Tensor": arithmetic,
+    "aten.sub.Tensor": arithmetic,
     "aten.clamp.default": clamp,
     "aten.clamp_min.default": clamp,
     "aten.neg.default": negative,

@@ -22,28 +22,28 @@ class ExportError(TidegateError):
 
 
 @dataclass(frozen=True, slots=True)
-class Lifted:
+class AsImage:
     """A signal (channels, length) that is kept as an image (channels, 1, length)."""
 
     image: Ref
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """A value whose axes are in another order, samples not first: `axes` says where each comes from."""
+class Permuted:
+    """A value with its axes in another order, samples not first; `axes` as `permute` takes them."""
 
     source: fx.Node
     axes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """A weight repeated for every sample."""
+class Expanded:
+    """A weight repeated for every sample, as `expand` does."""
 
     weight: Weight
 
 
-Value = Argument | Lifted | Turned | Spread
+Value = Argument | AsImage | Permuted | Expanded
 Rule = Callable[["Reader", fx.Node], Value]
 
 
@@ -117,7 +117,7 @@ class Reader:
     def argument(self, argument: object) -> Argument:
         """What an argument has become. Raises ExportError for what graphs can't hold."""
         if isinstance(argument, fx.Node):
-            return self._materialised(argument)
+            return self._as_argument(argument)
         if isinstance(argument, list | tuple):
             return tuple(self.argument(item) for item in argument)
         if argument is None or isinstance(argument, bool | int | float | str):
@@ -156,15 +156,15 @@ class Reader:
         if not self.nodes or outputs != [Ref(self.nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
-    def _materialised(self, node: fx.Node) -> Argument:
+    def _as_argument(self, node: fx.Node) -> Argument:
         value = self.values.get(node.name)
         match value:
-            case Lifted(image):
+            case AsImage(image):
                 self.values[node.name] = ref = self.view(node, image, self.shape(node), "_signal")
                 return ref
-            case Turned():
+            case Permuted():
                 raise self.refusal(node, f"moves samples to another axis ({value.axes}); they must stay first")
-            case Spread(weight):
+            case Expanded(weight):
                 raise self.refusal(
                     node, f"{weight.weight} repeated for every sample can be added, multiplied or joined, no more"
                 )

@@ -1,4 +1,4 @@
-"""Parts and arrangements of values: slices, views, joins, and axes that change places."""
+"""Slices, views, joins and permutations of values."""
 
 import operator
 
@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from tidegate.models.graph import Argument, BatchSize, Ref, Weight
-from tidegate.models.importing.lowering.reader import Reader, Rule, Spread, Turned, Value, call
+from tidegate.models.importing.lowering.reader import Expanded, Permuted, Reader, Rule, Value, call
 
 _SLICE = "aten.slice.Tensor"
 _UNBIND = "aten.unbind.int"
@@ -44,10 +44,10 @@ def plain_view(reader: Reader, node: fx.Node) -> Value:
 
 
 def permute(reader: Reader, node: fx.Node) -> Value:
-    """As it is; where samples would leave the first axis, remembered until a part of it is taken."""
+    """As it is; where samples would leave the first axis, remembered until a slice of it is taken."""
     given = call(node)
     axes = tuple(axis % len(given["dims"]) for axis in given["dims"])
-    return Turned(given["self"], axes) if axes[0] != 0 else reader.keep(node)
+    return Permuted(given["self"], axes) if axes[0] != 0 else reader.keep(node)
 
 
 def getitem(reader: Reader, node: fx.Node) -> Value:
@@ -57,7 +57,7 @@ def getitem(reader: Reader, node: fx.Node) -> Value:
         raise reader.refusal(node, "picks from a constant")
     kind = str(source.target)
     if kind == _UNBIND:
-        return _picked(reader, node, call(source)["self"], call(source)["dim"], index)
+        return _selected(reader, node, call(source)["self"], call(source)["dim"], index)
     if kind in _SPLITS:
         given = call(source)
         sizes = [int(part.shape[given["dim"]]) for part in source.meta["val"]]
@@ -75,11 +75,11 @@ def parts(_reader: Reader, _node: fx.Node) -> Value:
 def select(reader: Reader, node: fx.Node) -> Value:
     """One place along an axis, which goes."""
     given = call(node)
-    return _picked(reader, node, given["self"], given["dim"], given["index"])
+    return _selected(reader, node, given["self"], given["dim"], given["index"])
 
 
-def piece(reader: Reader, node: fx.Node) -> Value:
-    """A stretch along an axis; all samples are no stretch at all."""
+def take_slice(reader: Reader, node: fx.Node) -> Value:
+    """A slice along an axis; a slice that takes all samples is the value itself."""
     given = call(node)
     source, axis, start, end, step = (given[name] for name in ("self", "dim", "start", "end", "step"))
     value = reader.values[source.name]
@@ -105,8 +105,8 @@ def expand(reader: Reader, node: fx.Node) -> Value:
     if isinstance(value, Weight):
         tensor = reader.tensors[value.weight].detach()
         if tuple(tensor.shape) in {wanted, (1, *wanted)}:
-            return Spread(value)
-        return Spread(reader.constant(node, "expanded", tensor.expand(1, *wanted)))
+            return Expanded(value)
+        return Expanded(reader.constant(node, "expanded", tensor.expand(1, *wanted)))
     if reader.shape(source) == wanted:
         return value
     raise reader.refusal(node, "repeats a value; only weights can be repeated, for every sample")
@@ -116,7 +116,7 @@ def join(reader: Reader, node: fx.Node) -> Value:
     """Values one after the other. Weights among them are added where zeros were put in their place."""
     given = call(node)
     members: list[fx.Node] = given["tensors"]
-    values = [member for member in members if not isinstance(reader.values.get(member.name), Spread)]
+    values = [member for member in members if not isinstance(reader.values.get(member.name), Expanded)]
     if len(values) == len(members):
         return reader.keep(node)
     if len(values) != 1:
@@ -130,36 +130,36 @@ def join(reader: Reader, node: fx.Node) -> Value:
     padded = reader.add(
         node, "aten.constant_pad_nd.default", (reader.argument(value), pads, 0.0), shape, "_padded"
     )
-    joined = torch.cat([_spread_tensor(reader, member) for member in members], axis)
+    joined = torch.cat([_expanded_tensor(reader, member) for member in members], axis)
     return reader.add(node, "aten.add.Tensor", (padded, reader.constant(node, "joined", joined[0])), shape)
 
 
-def _spread_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
+def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
     """What a member of a join is for every sample: a weight's values, and zeros for what differs by sample."""
     value = reader.values[member.name]
     shape = (1, *reader.shape(member))
-    return reader.tensors[value.weight.weight].expand(shape) if isinstance(value, Spread) else torch.zeros(shape)
+    return reader.tensors[value.weight.weight].expand(shape) if isinstance(value, Expanded) else torch.zeros(shape)
 
 
-def _picked(reader: Reader, node: fx.Node, source: fx.Node, axis: int, index: int) -> Value:
+def _selected(reader: Reader, node: fx.Node, source: fx.Node, axis: int, index: int) -> Value:
     """One place along an axis: a slice, and a view without the axis."""
     value = reader.values[source.name]
-    if isinstance(value, Turned):
-        return _picked_turned(reader, node, value, axis, index)
+    if isinstance(value, Permuted):
+        return _selected_of_permuted(reader, node, value, axis, index)
     if isinstance(value, Weight):
         return reader.constant(node, "picked", reader.tensors[value.weight].select(axis, index))
     part = _sliced(reader, node, source, axis, index, 1, "_part")
     return reader.view(node, part, reader.shape(node))
 
 
-def _picked_turned(reader: Reader, node: fx.Node, turned: Turned, axis: int, index: int) -> Value:
+def _selected_of_permuted(reader: Reader, node: fx.Node, permuted: Permuted, axis: int, index: int) -> Value:
     """Of a value whose axes wait to change places: picked first, where samples are still in front."""
-    own = turned.axes[axis]
-    part = _sliced(reader, node, turned.source, own, index, 1, "_part")
-    sizes = list(reader.shape(turned.source))
+    own = permuted.axes[axis]
+    part = _sliced(reader, node, permuted.source, own, index, 1, "_part")
+    sizes = list(reader.shape(permuted.source))
     del sizes[own - 1]
     flat = reader.view(node, part, tuple(sizes), "_flat")
-    left = tuple(place - (place > own) for place in turned.axes if place != own)
+    left = tuple(place - (place > own) for place in permuted.axes if place != own)
     if left[0] != 0:
         raise reader.refusal(node, f"moves samples to another axis ({left}); they must stay first")
     return reader.add(node, "aten.permute.default", (flat, left), reader.shape(node))
@@ -192,7 +192,7 @@ RULES: dict[str, Rule] = {
     _UNBIND: parts,
     **dict.fromkeys(_SPLITS, parts),
     "aten.select.int": select,
-    _SLICE: piece,
+    _SLICE: take_slice,
     "aten.expand.default": expand,
     "aten.cat.default": join,
 }

@@ -6,7 +6,7 @@ from torch import fx
 
 from tidegate.models.graph import Argument, Ref, Weight
 from tidegate.models.graph.operators import OPERATORS
-from tidegate.models.importing.lowering.reader import Lifted, Reader, Rule, Value, call
+from tidegate.models.importing.lowering.reader import AsImage, Reader, Rule, Value, call
 
 _RANK = 2
 """Of a signal, per sample."""
@@ -18,7 +18,7 @@ def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
     if operator in _RULES:
         return _RULES[operator]
     if _is_elementwise(operator) and all(
-        isinstance(reader.values.get(argument.name), Lifted) for argument in node.all_input_nodes
+        isinstance(reader.values.get(argument.name), AsImage) for argument in node.all_input_nodes
     ):
         return _pointwise
     return None
@@ -39,55 +39,55 @@ def _conv(reader: Reader, node: fx.Node) -> Value:
         reader.tensors[kernel.weight] = reader.tensors[kernel.weight].unsqueeze(2)
     window = (_beside(given["stride"], 1), _beside(given["padding"], 0), _beside(given["dilation"], 1))
     args = (_image(reader, given["input"]), kernel, reader.argument(given["bias"]), *window, int(given["groups"]))
-    return _lifted(reader, node, "aten.conv2d.default", args)
+    return _as_image(reader, node, "aten.conv2d.default", args)
 
 
 def _max_pool(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     window = (_beside(given["kernel_size"], 1), _beside(given["stride"] or given["kernel_size"], 1))
     more = (_beside(given["padding"], 0), _beside(given["dilation"], 1), bool(given["ceil_mode"]))
-    return _lifted(reader, node, "aten.max_pool2d.default", (_image(reader, given["self"]), *window, *more))
+    return _as_image(reader, node, "aten.max_pool2d.default", (_image(reader, given["self"]), *window, *more))
 
 
 def _average_pool(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     window = (_beside(given["kernel_size"], 1), _beside(given["stride"] or given["kernel_size"], 1))
     more = (_beside(given["padding"], 0), bool(given["ceil_mode"]), bool(given["count_include_pad"]))
-    return _lifted(reader, node, "aten.avg_pool2d.default", (_image(reader, given["self"]), *window, *more))
+    return _as_image(reader, node, "aten.avg_pool2d.default", (_image(reader, given["self"]), *window, *more))
 
 
 def _adaptive(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     args = (_image(reader, given["self"]), _beside(given["output_size"], 1))
-    return _lifted(reader, node, "aten.adaptive_avg_pool2d.default", args)
+    return _as_image(reader, node, "aten.adaptive_avg_pool2d.default", args)
 
 
 def _pointwise(reader: Reader, node: fx.Node) -> Value:
     args = tuple(_image(reader, arg) if isinstance(arg, fx.Node) else reader.argument(arg) for arg in node.args)
     kwargs = {key: reader.argument(each) for key, each in node.kwargs.items()}
-    return _lifted(reader, node, str(node.target), args, kwargs)
+    return _as_image(reader, node, str(node.target), args, kwargs)
 
 
 def _image(reader: Reader, source: fx.Node) -> Ref:
-    """A signal as an image."""
+    """A signal (channels, length) as an image (channels, 1, length)."""
     value = reader.values.get(source.name)
-    if isinstance(value, Lifted):
+    if isinstance(value, AsImage):
         return value.image
     channels, length = reader.shape(source)
     image = reader.view(source, reader.argument(source), (channels, 1, length), "_image")
-    reader.values[source.name] = Lifted(image)
+    reader.values[source.name] = AsImage(image)
     return image
 
 
-def _lifted(
+def _as_image(
     reader: Reader,
     node: fx.Node,
     operator: str,
     args: tuple[Argument, ...],
     kwargs: dict[str, Argument] | None = None,
-) -> Lifted:
+) -> AsImage:
     channels, length = reader.shape(node)
-    return Lifted(reader.add(node, operator, args, (channels, 1, length), kwargs=kwargs))
+    return AsImage(reader.add(node, operator, args, (channels, 1, length), kwargs=kwargs))
 
 
 def _beside(length: int | Sequence[int], height: int) -> tuple[int, int]:
