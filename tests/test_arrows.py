@@ -24,13 +24,28 @@ MAY_IMPORT = {
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
-    "calibration": "errors engines extras models PIL matplotlib numpy pydantic sklearn torch",
+    "calibration": "errors engines extras models pydantic",
+    "calibration.assemble": "errors calibration engines models numpy pydantic torch",
+    "calibration.certify": "errors calibration.data calibration.json_lines calibration.users_code engines models"
+    " numpy pydantic torch",
+    "calibration.data": "errors engines models PIL numpy sklearn torch",
+    "calibration.fit": "calibration.candidate calibration.data calibration.knob_settings"
+    " calibration.target_engine engines models numpy torch",
+    "calibration.measure": "calibration.certify calibration.data engines models numpy",
+    "calibration.report": "calibration.data calibration.knob_settings calibration.search engines models"
+    " matplotlib numpy",
+    "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
+    " engines models numpy torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on
     "engines": "errors child extras files models ai_edge_litert flatbuffers numpy onnxruntime psutil torch",
-    "models": "errors numpy pydantic safetensors torch",
+    "models": "errors numpy torch",
+    "models.bundle": "models.errors models.graph models.ladder models.network numpy pydantic safetensors",
+    "models.gates": "models.graph models.knobs models.ladder torch",
+    "models.graph": "models.errors numpy",
+    "models.importing": "errors models.graph models.network numpy torch",
     "models.ladder": "",
     "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",
     "telemetry": "errors files paho pydantic",
@@ -103,7 +118,7 @@ def within(name: str, part: str) -> bool:
 
 
 def part_of(module: str) -> str:
-    """The narrowest part that has a line of its own; `tidegate.models.graph` is of `models`."""
+    """The narrowest part that has a line of its own; `tidegate.models.knobs` is of `models`."""
     name = module.removeprefix("tidegate.")
     return max((part for part in MAY_IMPORT if within(name, part)), key=len, default=name.partition(".")[0])
 
@@ -162,7 +177,10 @@ def test_deciding_does_no_input_or_output(source: str) -> None:
     ("imports", "heavy"),
     [
         ("from tidegate.cli.main import application; application()", ("torch", "onnxruntime")),
-        ("import tidegate.supervisor.__main__", ("torch", "onnxruntime", "numpy", "typer", "rich", "starlette")),
+        (
+            "import tidegate.supervisor.__main__",
+            ("torch", "onnxruntime", "numpy", "safetensors", "typer", "rich", "starlette"),
+        ),
         ("import tidegate_drivers.catalog", ("torch", "numpy", "pydantic")),
     ],
 )

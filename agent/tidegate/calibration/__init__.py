@@ -1,1 +1,1 @@
-"""How a ladder comes to be: search, certification, measurement."""
+"""How a ladder comes to be: its rooms are the steps, the files beside them what several steps share."""

@@ -20,7 +20,7 @@ def candidate(
     """The point. Whatever the engine, a setting all in fp32 has eager's arithmetic, and says so."""
     return OperatingPoint(
         name=name,
-        engine=engine if is_narrow(setting) else REFERENCE,
+        engine=engine if has_reduced_precision(setting) else REFERENCE,
         figures=figures,
         certificate=certificate,
         thresholds=setting.thresholds,
@@ -37,10 +37,10 @@ def candidate(
     )
 
 
-def is_narrow(setting: KnobSettings) -> bool:
+def has_reduced_precision(setting: KnobSettings) -> bool:
     """Whether anything computes in less than fp32, so that engines differ in what they make of it."""
     return bool({setting.precision, *setting.layer_precision.values()} - {Precision.FP32})
 
 
 def _within_graphs(setting: KnobSettings) -> Mapping[str, tuple[float, float]]:
-    return setting.ranges if is_narrow(setting) else {}
+    return setting.ranges if has_reduced_precision(setting) else {}

@@ -7,8 +7,8 @@ from tidegate.models.ladder import Activation, Activity, Precision, Ranges, Stan
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Layers that change precision together."""
+class LayerGroup:
+    """Layers, by name, whose precision the search changes in one move."""
 
     name: str
     layers: tuple[str, ...]
@@ -20,7 +20,7 @@ class KnobSettings:
 
     `rates` and `exit_rates` are what thresholds and exits were made for: the share of samples, on part S, that
     skip the block or leave before it. `bits` and `zero_share` are what `activations` were made for: the width of
-    every stored value, and the share of what activation functions give that is cut to zero.
+    every activation tensor, and the share of what activation functions give that is cut to zero.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class KnobSettings:
         lowered = min(margin, self.exits.get(block, margin))
         return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
 
-    def with_precision(self, group: Group, precision: Precision) -> "KnobSettings":
+    def with_precision(self, group: LayerGroup, precision: Precision) -> "KnobSettings":
         """The same with all layers of the group at a precision, whatever they had."""
         changed = dict.fromkeys(group.layers, precision)
         return replace(self, layer_precision={**self.layer_precision, **changed})

@@ -10,4 +10,4 @@ class Progress(Protocol):
 
 
 def silent(text: str, share: float | None = None) -> None:
-    """A progress that nobody watches."""
+    """Does nothing: for calibrations that nobody watches."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tidegate.calibration.data.digits.seed import SHIPPED_SEED
-from tidegate.calibration.search.goal import Goal, Knob, verdict
+from tidegate.calibration.search.goal import Goal, Knob, target_outcome
 from tidegate.cli.build_goal import wanted_of
 from tidegate.cli.build_progress import BuildProgress
 from tidegate.cli.console import err, fail, out, show_table
@@ -19,7 +19,7 @@ from tidegate.engines.engine import REFERENCE
 from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.models.bundle import Bundle, open_bundle
-from tidegate.models.bundle_file import LADDER
+from tidegate.models.bundle.manifest import LADDER
 from tidegate.terminal.table import Table
 from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
 
@@ -134,7 +134,7 @@ def build(
     from tidegate.calibration.assemble.model_bundle import Request, build_bundle  # noqa: PLC0415
     from tidegate.calibration.assemble.plan import Plan  # noqa: PLC0415
     from tidegate.calibration.certify.risk import risk_of  # noqa: PLC0415
-    from tidegate.calibration.data.datasets import Picture  # noqa: PLC0415
+    from tidegate.calibration.data.datasets import ImageSpec  # noqa: PLC0415
 
     command = shlex.join(["tidegate", *sys.argv[1:]])
     limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
@@ -142,13 +142,13 @@ def build(
     out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
     engines = tuple(engine or (AUTO,))
     plan = Plan.towards(wanted.goal, wanted.knobs, wanted.target, risk_of(risk), delta, engines)
-    request = Request(model, data, out_directory, Picture(size, grey), seed, tuple(block or ()), plan, command)
+    request = Request(model, data, out_directory, ImageSpec(size, grey), seed, tuple(block or ()), plan, command)
     with BuildProgress() as progress:
         build_bundle(request, progress, _energy_meter(meter))
     opened = open_bundle(out_directory)
     show_table(_ladder_table(opened))
     if wanted.target is not None:
-        out.print(verdict(wanted.target, opened.ladder), markup=False, soft_wrap=True)
+        out.print(target_outcome(wanted.target, opened.ladder), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -10,9 +10,9 @@ from tidegate.cli.console import fail
 from tidegate.documents import Document, parse, read
 from tidegate.errors import EX_DATAERR
 from tidegate.models.bundle import open_bundle
+from tidegate.models.bundle.ladder_file import read_ladder
 from tidegate.models.errors import BundleError
 from tidegate.models.ladder import Ladder
-from tidegate.models.ladder_file import read_ladder
 from tidegate.paths import profiles_directory
 from tidegate.policy.schema import Layered, load_layers
 from tidegate.simulation.ladder_document import load_ladder

@@ -5,11 +5,11 @@ from collections.abc import Collection
 from tidegate.engines.engine import REFERENCE, UnsupportedPoint
 from tidegate.engines.runtime.runtimes import RUNTIMES
 from tidegate.models.errors import BundleError
+from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.knobs import Knobs, precision_of, stand_in_of
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn
 from tidegate.models.network import Network, all_segments, blocks_of
-from tidegate.models.shapes import at_resolution as reshaped_for
-from tidegate.models.sites import sites_of
+from tidegate.models.resolution import at_resolution as reshaped_for
 
 
 def check_arithmetic(point: OperatingPoint, engine: str) -> None:
@@ -43,7 +43,7 @@ def layers_of(network: Network) -> frozenset[str]:
 
 
 def check_knobs(knobs: Knobs, network: Network) -> None:
-    """Raises UnsupportedPoint for blocks, layers, stored values, stand-ins or exits unknown to the network."""
+    """Raises UnsupportedPoint for blocks, layers, activation tensors, stand-ins or exits that it does not have."""
     blocks = {segment.name: segment for segment in blocks_of(network)}
     unknown = (knobs.skip | knobs.thresholds.keys() | knobs.stand_ins.keys()) - blocks.keys()
     if unknown:
@@ -52,12 +52,14 @@ def check_knobs(knobs: Knobs, network: Network) -> None:
     strange = knobs.layer_precision.keys() - layers
     if strange:
         raise UnsupportedPoint(f"{sorted(strange)} are not layers; layers are {sorted(layers)}")
-    sites = (
-        {site.name for segment in network.segments for site in sites_of(segment)} if knobs.activations else set()
+    tensors = (
+        {tensor.name for segment in network.segments for tensor in activation_tensors_of(segment)}
+        if knobs.activations
+        else set()
     )
-    lost = knobs.activations.keys() - sites
+    lost = knobs.activations.keys() - tensors
     if lost:
-        raise UnsupportedPoint(f"{sorted(lost)} are not stored values; those are {sorted(sites)}")
+        raise UnsupportedPoint(f"{sorted(lost)} are not activation tensors; those are {sorted(tensors)}")
     headless = knobs.exits.keys() - network.exit_heads.keys()
     if headless:
         raise UnsupportedPoint(f"{sorted(headless)} have no exit; {sorted(network.exit_heads)} have one")

@@ -1,4 +1,4 @@
-"""AA-ReLU on tensors: what `Activation` does to a stored value, and the integers that it is stored as."""
+"""AA-ReLU on tensors: what `Activation` does to an activation tensor, and the integers that it is stored as."""
 
 import math
 
@@ -18,29 +18,29 @@ def adapted(values: Tensor, setting: Activation, floor: float | None) -> Tensor:
     kept = kept.clamp(-setting.clip, setting.clip)
     if setting.bits is None:
         return kept
-    grid = Grid.of(setting, floor)
-    return grid.codes(kept) * grid.step
+    quantizer = UniformQuantizer.of(setting, floor)
+    return quantizer.quantize(kept) * quantizer.scale
 
 
-class Grid:
-    """The evenly spaced values of one `Activation` with bits; zero is one of them, so that zeros stay zeros."""
+class UniformQuantizer:
+    """Rounds to the evenly spaced values of an `Activation` with bits; 0 is one of them, so zeros stay zeros."""
 
-    def __init__(self, step: float, lowest: int, highest: int) -> None:
-        self.step = step
+    def __init__(self, scale: float, lowest: int, highest: int) -> None:
+        self.scale = scale
         self._lowest = lowest
         self._highest = highest
 
     @classmethod
-    def of(cls, setting: Activation, floor: float | None) -> "Grid":
-        """The grid over floor..clip, or -clip..clip without a floor. Raises ValueError without bits."""
+    def of(cls, setting: Activation, floor: float | None) -> "UniformQuantizer":
+        """Over floor..clip, or -clip..clip without a floor. Raises ValueError without bits."""
         if setting.bits is None:
-            raise ValueError("an activation without bits has no grid")
+            raise ValueError("an activation without bits is not quantized")
         low = -setting.clip if floor is None else max(floor, -setting.clip)
         levels = 2**setting.bits - 1
-        step = (setting.clip - low) / levels
-        below_zero = math.floor(-low / step + 0.5)
-        return cls(step, -below_zero, levels - below_zero)
+        scale = (setting.clip - low) / levels
+        below_zero = math.floor(-low / scale + 0.5)
+        return cls(scale, -below_zero, levels - below_zero)
 
-    def codes(self, values: Tensor) -> Tensor:
-        """Whole numbers (as float32) of which `step` makes the rounded values; 0 is zero."""
-        return torch.round(values / self.step).clamp(self._lowest, self._highest)
+    def quantize(self, values: Tensor) -> Tensor:
+        """Whole numbers (as float32); times `scale` they are the rounded values. Any shape."""
+        return torch.round(values / self.scale).clamp(self._lowest, self._highest)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.models.evidence import Floats
+from tidegate.models.bundle.evidence import Floats
 from tidegate.models.ladder import Compared, Comparison
 
 Mask = npt.NDArray[np.bool_]

@@ -11,11 +11,11 @@ class Knobs(Protocol):
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """Activity threshold tau by block."""
+        """Tau by block: the block runs for samples whose activity exceeds it."""
 
     @property
     def skip(self) -> frozenset[str]:
-        """Blocks that never run."""
+        """Names of blocks that run for no sample."""
 
     @property
     def activity(self) -> Activity:
@@ -31,7 +31,7 @@ class Knobs(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """The default for all layers."""
+        """Of all layers that `layer_precision` does not name."""
 
     @property
     def layer_precision(self) -> Mapping[str, Precision]:
@@ -39,7 +39,7 @@ class Knobs(Protocol):
 
     @property
     def activations(self) -> Mapping[str, Activation]:
-        """AA-ReLU by stored value, `segment.node`; a value not named is left as it is."""
+        """AA-ReLU by activation tensor, `segment.node`; a value not named is left as it is."""
 
     @property
     def ranges(self) -> Ranges:

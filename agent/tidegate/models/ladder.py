@@ -20,7 +20,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """AA-ReLU of the AdaptiveActivation paper (arXiv:2309.01824) at one stored value, in our reconstruction.
+    """AA-ReLU of the AdaptiveActivation paper (arXiv:2309.01824) at one activation tensor, in our reconstruction.
 
     Q_bits(clip(x * 1[|x| >= threshold], -clip, clip)): values below `threshold` become 0 (T as sparsity), values
     beyond `clip` become it (T as range), and what is left is rounded to `bits` bits. The defaults change nothing.
@@ -191,7 +191,7 @@ class Ladder:
 
     @property
     def cheapest(self) -> OperatingPoint:
-        """The last rung."""
+        """The point that costs least, and loses most."""
         return self.points[-1]
 
     def rung(self, name: str) -> int:

@@ -71,11 +71,11 @@ class ReshapedNetwork:
 
     @property
     def weight_shapes(self) -> Mapping[str, Shape]:
-        """The other network's."""
+        """Shape of every weight by name, as in `original`: only values have other shapes."""
         return self.original.weight_shapes
 
     def weights(self, names: Iterable[str]) -> Mapping[str, WeightArray]:
-        """The other network's."""
+        """The named weights of `original`."""
         return self.original.weights(names)
 
 

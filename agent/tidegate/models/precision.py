@@ -1,4 +1,4 @@
-"""How a layer's weights are kept in memory. The eager engine keeps them small and widens them to compute."""
+"""How a layer's weights are kept in memory. The eager engine keeps them small and dequantizes them to compute."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,25 +20,24 @@ class StoredWeight(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes held, scales included."""
 
-    def widened(self) -> Tensor:
+    def dequantize(self) -> Tensor:
         """The weight as float32, to compute with and not to write to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fp32Weight:
-    """Kept as it is."""
+    """Not rounded."""
 
     values: Tensor
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
         return self.values.nbytes
 
-    def widened(self) -> Tensor:
-        """The weight itself."""
+    def dequantize(self) -> Tensor:
+        """The weight itself, not a copy."""
         return self.values
 
 
@@ -50,11 +49,9 @@ class Bf16Weight:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
         return self.values.nbytes
 
-    def widened(self) -> Tensor:
-        """A fresh float32 copy."""
+    def dequantize(self) -> Tensor:
         return self.values.float()
 
 
@@ -67,11 +64,9 @@ class Int8Weight:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, scales included."""
         return self.values.nbytes + self.scales.nbytes
 
-    def widened(self) -> Tensor:
-        """A fresh float32 copy."""
+    def dequantize(self) -> Tensor:
         return self.values * self.scales
 
 
@@ -88,11 +83,9 @@ class Int4Weight:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, scales included."""
         return self.packed.nbytes + self.scales.nbytes
 
-    def widened(self) -> Tensor:
-        """A fresh float32 copy."""
+    def dequantize(self) -> Tensor:
         return unpack_nibbles(self.packed, self.shape) * (16 * self.scales)
 
     def joined(self, low: Tensor) -> Int8Weight:
@@ -125,8 +118,8 @@ def unpack_nibbles(packed: Tensor, shape: torch.Size) -> Tensor:
     return pairs.flatten()[: shape.numel()].view(shape)
 
 
-def simulated(weight: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float32]:
-    """The weight rounded to `bits` (2..8) per output channel and widened again: for analysis, nothing runs on it.
+def fake_quantized(weight: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float32]:
+    """The weight rounded to `bits` (2..8) per output channel and dequantized: for analysis, nothing runs on it.
 
     Raises ValueError for other widths.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tidegate.calibration.fit.site_range import observe_ranges, sampled
+from tidegate.calibration.fit.activation_statistics import collect_statistics, sampled
 from tidegate.engines.reference.tracing import Tracer
 from tidegate_bench.adaptive_activation.full_size import full_size_rows
 from tidegate_bench.adaptive_activation.own_images import load_own
@@ -107,8 +107,8 @@ def _write_sensitivity(path: Path, model: str, trained: Trained, progress: Progr
     """Append every knob's own effect as CSV, the rank list first."""
     inputs = sampled(trained.search.inputs, _SENSITIVITY_INPUTS)
     labels = sampled(trained.search.labels, _SENSITIVITY_INPUTS)
-    ranges = observe_ranges(Tracer(trained.network), inputs)
-    found = sensitivities(trained.network, ranges, Data(inputs, labels), progress)
+    statistics = collect_statistics(Tracer(trained.network), inputs)
+    found = sensitivities(trained.network, statistics, Data(inputs, labels), progress)
     ranked = rank_list(found)
     ordered = [*ranked, *(one for one in found if one.loss_per_mib is None)]
     is_new = not path.exists()

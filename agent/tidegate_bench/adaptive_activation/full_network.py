@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_bench.zoo.folding import inference_segments

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.calibration.fit.site_range import observe_ranges, uniform
+from tidegate.calibration.fit.activation_statistics import collect_statistics, uniform
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.ladder import Precision
@@ -29,17 +29,17 @@ def full_size_rows(
     """
     network = full_network(name, resolution, weights)
     images = np.random.default_rng(0).random((_IMAGES, ZOO[name].channels, resolution, resolution), np.float32)
-    ranges = observe_ranges(Tracer(network), images)
+    statistics = collect_statistics(Tracer(network), images)
     settings = {
         Precision.FP32: KnobSettings(),
         Precision.BF16: KnobSettings(precision=Precision.BF16),
-        Precision.INT8: uniform_int8(ranges),
-        Precision.INT4: KnobSettings(precision=Precision.INT4, activations=uniform(ranges, 8)),
+        Precision.INT8: uniform_int8(statistics),
+        Precision.INT4: KnobSettings(precision=Precision.INT4, activations=uniform(statistics, 8)),
     }
     disk = sum(array.nbytes for array in network.arrays.values())
     for precision, setting in settings.items():
         progress(f"{name} at {resolution}x{resolution}: {precision}")
-        # A tracer keeps every precision it has seen widened: a new one each, for VGG's sake.
+        # A tracer keeps dequantized what it has seen of every precision: a new one each, for VGG's sake.
         trace = Tracer(network).trace(setting, images)
         held = measure(name, precision, resolution, weights)
         memory = MemoryFigures(

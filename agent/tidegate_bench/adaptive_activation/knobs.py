@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tidegate.calibration.fit.site_range import SiteRange, uniform
+from tidegate.calibration.fit.activation_statistics import ActivationStatistics, uniform
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.search.stored_values import BITS, ZERO_SHARES
+from tidegate.calibration.search.activation_levels import BITS, ZERO_SHARES
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 
@@ -59,15 +59,15 @@ class WeightKnob:
 
 @dataclass(frozen=True, slots=True)
 class BitsKnob:
-    """How many bits a stored value has, with the clip that suits them."""
+    """How many bits an activation tensor has, with the clip that suits them."""
 
-    found: SiteRange
+    found: ActivationStatistics
     bits: tuple[int, ...] = BITS
 
     @property
     def name(self) -> str:
         """`VALUE bits`."""
-        return f"{self.found.site.name} bits"
+        return f"{self.found.tensor.name} bits"
 
     @property
     def size(self) -> int:
@@ -77,20 +77,20 @@ class BitsKnob:
     def turned(self, choice: Choice, position: int) -> Choice:
         """Bits and clip; the threshold stays."""
         bits = self.bits[position]
-        return _adapted(choice, self.found.site.name, clip=self.found.clip(bits), bits=bits)
+        return _adapted(choice, self.found.tensor.name, clip=self.found.clip(bits), bits=bits)
 
 
 @dataclass(frozen=True, slots=True)
 class ZerosKnob:
     """The threshold behind an activation function."""
 
-    found: SiteRange
+    found: ActivationStatistics
     shares: tuple[float, ...] = ZERO_SHARES
 
     @property
     def name(self) -> str:
         """`VALUE zeros`."""
-        return f"{self.found.site.name} zeros"
+        return f"{self.found.tensor.name} zeros"
 
     @property
     def size(self) -> int:
@@ -99,7 +99,7 @@ class ZerosKnob:
 
     def turned(self, choice: Choice, position: int) -> Choice:
         """The threshold; bits and clip stay."""
-        return _adapted(choice, self.found.site.name, threshold=self.found.threshold(self.shares[position]))
+        return _adapted(choice, self.found.tensor.name, threshold=self.found.threshold(self.shares[position]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,37 +155,37 @@ class TogetherKnob:
         return choice
 
 
-def uniform_int8(ranges: Mapping[str, SiteRange]) -> KnobSettings:
-    """The baseline: all weights int8, all stored values 8 bits."""
-    return KnobSettings(precision=Precision.INT8, activations=uniform(ranges, 8))
+def uniform_int8(statistics: Mapping[str, ActivationStatistics]) -> KnobSettings:
+    """The baseline: all weights int8, all activation tensors 8 bits."""
+    return KnobSettings(precision=Precision.INT8, activations=uniform(statistics, 8))
 
 
-def memory_knobs(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:
+def memory_knobs(segments: Sequence[Segment], statistics: Mapping[str, ActivationStatistics]) -> tuple[Knob, ...]:
     """Everything that cuts memory from uniform int8 on, in the order of the network."""
     layers = [layer for segment in segments for layer in segment.layers]
-    return (*(WeightKnob(layer) for layer in layers), *activation_knobs(ranges))
+    return (*(WeightKnob(layer) for layer in layers), *activation_knobs(statistics))
 
 
-def activation_knobs(ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:
-    """Bits of every stored value, thresholds behind every activation function."""
+def activation_knobs(statistics: Mapping[str, ActivationStatistics]) -> tuple[Knob, ...]:
+    """Bits of every activation tensor, thresholds behind every activation function."""
     return (
-        *(BitsKnob(found) for found in ranges.values()),
-        *(ZerosKnob(found) for found in ranges.values() if found.site.is_activation),
+        *(BitsKnob(found) for found in statistics.values()),
+        *(ZerosKnob(found) for found in statistics.values() if found.tensor.is_activation),
     )
 
 
-def coarse_knobs(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> tuple[Knob, ...]:
+def coarse_knobs(segments: Sequence[Segment], statistics: Mapping[str, ActivationStatistics]) -> tuple[Knob, ...]:
     """A knob for each layer's weights, one for all bits, one for all zeros."""
     layers = [layer for segment in segments for layer in segment.layers]
-    activations = [found for found in ranges.values() if found.site.is_activation]
+    activations = [found for found in statistics.values() if found.tensor.is_activation]
     return (
         *(WeightKnob(layer) for layer in layers),
-        TogetherKnob("all bits", tuple(BitsKnob(found, (8, 6, 4)) for found in ranges.values())),
+        TogetherKnob("all bits", tuple(BitsKnob(found, (8, 6, 4)) for found in statistics.values())),
         TogetherKnob("all zeros", tuple(ZerosKnob(found, (0.0, 0.2, 0.4)) for found in activations)),
     )
 
 
-def _adapted(choice: Choice, site: str, **changes: float | int) -> Choice:
+def _adapted(choice: Choice, tensor: str, **changes: float | int) -> Choice:
     setting = choice.setting
-    adapted = replace(setting.activations.get(site, Activation()), **changes)  # type: ignore[arg-type]  # mypy can't tie names to types
-    return replace(choice, setting=replace(setting, activations={**setting.activations, site: adapted}))
+    adapted = replace(setting.activations.get(tensor, Activation()), **changes)  # type: ignore[arg-type]  # mypy can't tie names to types
+    return replace(choice, setting=replace(setting, activations={**setting.activations, tensor: adapted}))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tidegate.calibration.data.datasets import DataError, Picture, read_data
+from tidegate.calibration.data.datasets import DataError, ImageSpec, read_data
 from tidegate.engines.engine import Array
-from tidegate.models.evidence import Raw, scaled
+from tidegate.models.bundle.evidence import Raw, scaled
 from tidegate_bench.adaptive_activation.full_network import full_network
 from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained
 from tidegate_bench.zoo.catalog import ZOO
@@ -29,7 +29,7 @@ def load_own(name: str, resolution: int, weights: Path, data: Path, seed: int) -
     are taken as they are. Raises DataError and WeightsError.
     """
     shape = (ZOO[name].channels, resolution, resolution)
-    found = read_data(data, Picture(resolution, grey=shape[0] == 1))
+    found = read_data(data, ImageSpec(resolution, grey=shape[0] == 1))
     if found.labels is None:
         raise DataError(f"{data}: has no labels, and accuracy needs them")
     if found.inputs.shape[1:] != shape or len(found.labels) < LEAST_IMAGES:

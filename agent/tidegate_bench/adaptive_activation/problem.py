@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from tidegate.calibration.certify.risk import DISAGREEMENT, mean_kl, newly_wrong
-from tidegate.calibration.fit.site_range import SiteRange
+from tidegate.calibration.fit.activation_statistics import ActivationStatistics
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.aa_relu import adapted
@@ -51,10 +51,12 @@ def activation_cost(_choice: Choice, trace: Trace) -> float:
     return float(trace.peak_live_encoded_bytes)
 
 
-def expected_bytes(found: SiteRange, setting: Activation, fp_bits: int = 32) -> int:
-    """Bytes of one stored value per input at a setting, encoded where that is smaller."""
-    nonzero = float(torch.count_nonzero(adapted(found.seen, setting, found.site.floor))) / max(1, len(found.seen))
-    elements = found.site.elements
+def expected_bytes(found: ActivationStatistics, setting: Activation, fp_bits: int = 32) -> int:
+    """Bytes of one activation tensor per input at a setting, encoded where that is smaller."""
+    nonzero = float(torch.count_nonzero(adapted(found.sample, setting, found.tensor.floor))) / max(
+        1, len(found.sample)
+    )
+    elements = found.tensor.elements
     return stored_bytes(elements, math.ceil(nonzero * elements), setting.bits or fp_bits)
 
 
@@ -78,7 +80,7 @@ class Adaptive:
         self._reference = reference
         self._cost = cost
         self._trials: dict[Positions, tuple[Trial, str]] = {}
-        segments = list(dict.fromkeys(site.segment for site in tracer.sites))
+        segments = list(dict.fromkeys(tensor.segment for tensor in tracer.activation_tensors))
         self._reader = dict(pairwise(segments))
 
     @property
@@ -100,7 +102,7 @@ class Adaptive:
     def rank(self, positions: Positions) -> Iterator[int]:
         """The paper's rank list: each knob's own loss for its next position per what that saves, least first.
 
-        Weights save everywhere, stored values only where the most is alive.
+        Weights save everywhere, activation tensors only where the most is alive.
         """
         _, peak = self._measured(positions)
         open_knobs = [index for index, size in enumerate(self.sizes) if positions[index] + 1 < size]
@@ -126,16 +128,16 @@ class Adaptive:
         return max(after.loss - before.loss, LOSS_FLOOR) / max(saving, _NOTHING)
 
     def _saving(self, index: int, positions: Positions, peak: str, alone: float) -> float:
-        """Bytes that a stored value loses if it is alive at the peak; for other knobs what they save alone."""
+        """Bytes that an activation tensor loses, if alive at the peak; for other knobs what they save alone."""
         knob = self._knobs[index]
         if self._cost not in {memory_cost, activation_cost} or not isinstance(knob, BitsKnob | ZerosKnob):
             return alone
-        site = knob.found.site
-        if peak not in {site.segment, self._reader.get(site.segment)}:
+        tensor = knob.found.tensor
+        if peak not in {tensor.segment, self._reader.get(tensor.segment)}:
             return 0.0
         choice = self.choice(positions)
         before, after = (
-            expected_bytes(knob.found, each.setting.activations.get(site.name, Activation()))
+            expected_bytes(knob.found, each.setting.activations.get(tensor.name, Activation()))
             for each in (choice, knob.turned(choice, positions[index] + 1))
         )
         return before - after

@@ -1,4 +1,4 @@
-"""What each layer, stored value and block costs in answers when one knob is turned alone, from the full net.
+"""What each layer, activation tensor and block costs in answers when one knob is turned alone, from the full net.
 
 This is the analysis for people and reports (the paper's section III.B); selection measures anew, from its start.
 """
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.calibration.certify.risk import mean_kl
-from tidegate.calibration.fit.site_range import SiteRange
+from tidegate.calibration.fit.activation_statistics import ActivationStatistics
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.search.stored_values import ZERO_SHARES
+from tidegate.calibration.search.activation_levels import ZERO_SHARES
 from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.precision import simulated
+from tidegate.models.precision import fake_quantized
 from tidegate_bench.adaptive_activation.problem import Data
 from tidegate_bench.progress import Progress
 
@@ -27,8 +27,8 @@ CLIP_BITS = 8
 class Sensitivity:
     """One knob at one value: KL to the full net's answers, share newly wrong (or disagreeing), bytes saved.
 
-    `scope` is a layer, a stored value or a segment. `saved_bytes` is of weights resident plus encoded live
-    activations, None for widths that are only simulated.
+    `scope` is a layer, an activation tensor or a segment. `saved_bytes` is of weights resident plus encoded live
+    activations, None for widths that are only fake-quantized.
     """
 
     scope: str
@@ -54,7 +54,7 @@ class _Turn:
 
 def sensitivities(
     network: TrainedNetwork,
-    ranges: Mapping[str, SiteRange],
+    statistics: Mapping[str, ActivationStatistics],
     data: Data,
     progress: Progress = lambda _: None,
 ) -> tuple[Sensitivity, ...]:
@@ -62,13 +62,13 @@ def sensitivities(
     tracer = Tracer(network)
     full = tracer.trace(KnobSettings(), data.inputs)
     found = []
-    for turn in _turns(network.segments, ranges):
+    for turn in _turns(network.segments, statistics):
         trace = tracer.trace(turn.setting, data.inputs)
         found.append(_measured(turn.scope, turn.knob, turn.value, full, trace, data))
         progress(f"{turn.scope} {turn.knob} {turn.value}: KL {found[-1].loss:.4f}")
     for layer, names in _layers(network.segments).items():
         for bits in SIMULATED_BITS:
-            rounded = {name: simulated(network.arrays[name], bits) for name in names}
+            rounded = {name: fake_quantized(network.arrays[name], bits) for name in names}
             trace = Tracer(replace(network, arrays={**network.arrays, **rounded})).trace(
                 KnobSettings(), data.inputs
             )
@@ -83,23 +83,23 @@ def rank_list(found: Sequence[Sensitivity]) -> tuple[Sensitivity, ...]:
     return tuple(sorted(saving, key=lambda one: one.loss_per_mib or 0.0))
 
 
-def _turns(segments: Sequence[Segment], ranges: Mapping[str, SiteRange]) -> Iterator[_Turn]:
+def _turns(segments: Sequence[Segment], statistics: Mapping[str, ActivationStatistics]) -> Iterator[_Turn]:
     for layer in _layers(segments):
         for precision in (Precision.BF16, Precision.INT8, Precision.INT4):
             yield _Turn(layer, "weights", precision, KnobSettings(layer_precision={layer: precision}))
-    for name, found in ranges.items():
+    for name, found in statistics.items():
         for bits in SIMULATED_BITS:
             yield _activation(name, "bits", f"{bits}", Activation(clip=found.clip(bits), bits=bits))
             if bits != CLIP_BITS:
                 yield _activation(name, "clip", f"as at {bits} bit", Activation(clip=found.clip(bits)))
-        for share in ZERO_SHARES[1:] if found.site.is_activation else ():
+        for share in ZERO_SHARES[1:] if found.tensor.is_activation else ():
             yield _activation(name, "zeros", f"{share:.0%}", Activation(threshold=found.threshold(share)))
     for segment in segments:
-        yield from _block_turns(segment, ranges)
+        yield from _block_turns(segment, statistics)
 
 
-def _block_turns(segment: Segment, ranges: Mapping[str, SiteRange]) -> Iterator[_Turn]:
-    inside = {name: found for name, found in ranges.items() if found.site.segment == segment.name}
+def _block_turns(segment: Segment, statistics: Mapping[str, ActivationStatistics]) -> Iterator[_Turn]:
+    inside = {name: found for name, found in statistics.items() if found.tensor.segment == segment.name}
     for precision, bits in ((Precision.INT8, 8), (Precision.INT4, 4)):
         setting = KnobSettings(
             layer_precision=dict.fromkeys(segment.layers, precision),

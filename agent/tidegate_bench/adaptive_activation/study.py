@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.calibration.certify.certification import certify
 from tidegate.calibration.certify.risk import newly_wrong
-from tidegate.calibration.fit.site_range import observe_ranges, sampled, uniform
+from tidegate.calibration.fit.activation_statistics import collect_statistics, sampled, uniform
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.tracing import Trace, Tracer
 from tidegate.models.ladder import Certificate, Precision
@@ -72,17 +72,17 @@ class AdaptiveStudy:
         self._tracer = Tracer(trained.network)
         count = _QUICK_INPUTS if quick else len(trained.search.labels)
         self._search = Data(sampled(trained.search.inputs, count), sampled(trained.search.labels, count))
-        self._ranges = dict(observe_ranges(self._tracer, self._search.inputs))
+        self._statistics = dict(collect_statistics(self._tracer, self._search.inputs))
         self._full = {
             part: self._tracer.trace(KnobSettings(), samples.inputs)
             for part, samples in (("certify", trained.certify), ("report", trained.report))
         }
-        self._int8 = self._report(uniform_int8(self._ranges))
+        self._int8 = self._report(uniform_int8(self._statistics))
 
     def run(self) -> Study:
         """Search on S, certify on C, report on V."""
-        path = self._path(memory_knobs(self._trained.network.segments, self._ranges), memory_cost)
-        alone = self._path(activation_knobs(self._ranges), activation_cost)
+        path = self._path(memory_knobs(self._trained.network.segments, self._statistics), memory_cost)
+        alone = self._path(activation_knobs(self._statistics), activation_cost)
         cheapest = self._cheapest("greedy, cheapest certified", path)
         rows = [
             *self._baselines(),
@@ -107,7 +107,9 @@ class AdaptiveStudy:
 
     def _path(self, knobs: Sequence[Knob], cost: Cost) -> _Path:
         reference = self._tracer.trace(KnobSettings(), self._search.inputs).outputs
-        problem = Adaptive(self._tracer, Choice(uniform_int8(self._ranges)), knobs, self._search, reference, cost)
+        problem = Adaptive(
+            self._tracer, Choice(uniform_int8(self._statistics)), knobs, self._search, reference, cost
+        )
         self._progress(f"{self._model}: greedy over {len(knobs)} knobs")
         selection = greedy(problem, target_cost=0, max_risk=ALPHA)
         settings = tuple(problem.choice(step.positions).setting for step in selection.path)
@@ -122,14 +124,14 @@ class AdaptiveStudy:
         return _Path(settings, found.certificates, selection)
 
     def _baselines(self) -> Iterator[Row]:
-        eight = uniform(self._ranges, 8)
-        four = uniform(self._ranges, 4)
+        eight = uniform(self._statistics, 8)
+        four = uniform(self._statistics, 4)
         yield self._row("fp32", KnobSettings())
-        yield self._row("uniform int8", uniform_int8(self._ranges))
+        yield self._row("uniform int8", uniform_int8(self._statistics))
         yield self._row("uniform int4 weights, 8 bit", KnobSettings(precision=Precision.INT4, activations=eight))
         yield self._row("uniform int4 weights, 4 bit", KnobSettings(precision=Precision.INT4, activations=four))
         for share in UNIFORM_ZERO_SHARES:
-            activations = uniform(self._ranges, 8, share)
+            activations = uniform(self._statistics, 8, share)
             setting = KnobSettings(precision=Precision.INT8, activations=activations)
             yield self._row(f"uniform sparsity, {share:.0%} more zeros", setting)
 
@@ -148,8 +150,8 @@ class AdaptiveStudy:
         inputs = sampled(self._search.inputs, _OPTIMUM_INPUTS)
         reference = self._tracer.trace(KnobSettings(), inputs).outputs
         data = Data(inputs, None if self._search.labels is None else sampled(self._search.labels, _OPTIMUM_INPUTS))
-        knobs = coarse_knobs(self._trained.network.segments, self._ranges)
-        problem = Adaptive(self._tracer, Choice(uniform_int8(self._ranges)), knobs, data, reference)
+        knobs = coarse_knobs(self._trained.network.segments, self._statistics)
+        problem = Adaptive(self._tracer, Choice(uniform_int8(self._statistics)), knobs, data, reference)
         target = problem.measure((0,) * len(knobs)).cost * (1 - OPTIMUM_TARGET)
         reached, optimum = greedy(problem, target, 1.0).reaching(target), exhaustive(problem, target, 1.0)
         rows: list[Row] = []

@@ -16,7 +16,7 @@ from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit
 from tidegate.calibration.data.split import Part
 from tidegate.engines.engine import Array
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.progress import Progress
 from tidegate_bench.zoo.catalog import SMALL_RESOLUTION, ZOO

@@ -13,7 +13,7 @@ from typing import Any
 
 from tidegate.engines.engine import Array, Engine
 from tidegate.engines.runtime.memory import return_freed
-from tidegate.models.flops import segment_flops
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.peers import open_onnx, unmeasured

@@ -14,10 +14,10 @@ from tidegate.calibration.data.digits.data import LABELS, SCALE
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.search.goal import FAST, Goal
 from tidegate.engines.runtime.auto import NAME as AUTO
-from tidegate.models.bundle_file import InputSpec, Provenance
-from tidegate.models.bundle_writer import Contents, write_bundle
-from tidegate.models.evidence import Samples
-from tidegate.models.flops import segment_flops
+from tidegate.models.bundle.evidence import Samples
+from tidegate.models.bundle.manifest import InputSpec, Provenance
+from tidegate.models.bundle.writer import Contents, write_bundle
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import TrainedNetwork
 from tidegate.paths import cache_directory
 from tidegate_bench.engine.ladder_subject import Recipe

@@ -18,8 +18,8 @@ import torch
 from tidegate.calibration.data.digits.data import SCALE
 from tidegate.engines.engine import REFERENCE
 from tidegate.models.bundle import open_bundle
-from tidegate.models.discovery import discover
-from tidegate.models.evidence import scaled
+from tidegate.models.bundle.evidence import scaled
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Ladder, OperatingPoint
 from tidegate.paths import cache_directory
 from tidegate_bench.engine.ladder_bundle import ALPHA, NETWORK, ladder_bundle

@@ -12,8 +12,8 @@ from torch import nn
 
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.models.export_network import export_network
-from tidegate.models.graph_file import SegmentModel
+from tidegate.models.bundle.graph_file import SegmentModel
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.store import RANGES, inputs_for
 from tidegate_bench.zoo.catalog import ZOO

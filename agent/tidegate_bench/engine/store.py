@@ -7,10 +7,10 @@ import numpy as np
 from safetensors import safe_open
 
 from tidegate.engines.engine import Array
-from tidegate.models.graph_file import SegmentModel
+from tidegate.models.bundle.graph_file import SegmentModel
+from tidegate.models.bundle.safetensors_header import tensor_places
 from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.safetensors_header import tensor_places
 
 CALIBRATION_INPUTS = 4
 RANGES = "ranges.json"

@@ -17,12 +17,12 @@ from tidegate.engines.engine import Engine
 from tidegate.engines.runtime.registry import installed_engines
 from tidegate.messages import Switched
 from tidegate.models.bundle import open_bundle
-from tidegate.models.bundle_file import InputSpec, Provenance
-from tidegate.models.bundle_writer import Contents, weights_file, write_bundle
-from tidegate.models.evidence import Canaries, Samples
-from tidegate.models.graph_file import graphs_sha256
+from tidegate.models.bundle.evidence import Canaries, Samples
+from tidegate.models.bundle.graph_file import graphs_sha256
+from tidegate.models.bundle.ladder_file import Calibration
+from tidegate.models.bundle.manifest import InputSpec, Provenance
+from tidegate.models.bundle.writer import Contents, weights_file, write_bundle
 from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision, Ranges
-from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 from tidegate.supervisor.listeners import open_listeners
 from tidegate.supervisor.worker_channel import WorkerDown

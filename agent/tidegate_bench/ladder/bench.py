@@ -10,15 +10,15 @@ import torch
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.certify.certification import certify
 from tidegate.calibration.certify.risk import newly_wrong
-from tidegate.calibration.data.batches import run as run_all
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit, set_up
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.progress import Progress, silent
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.discovery import discover
-from tidegate.models.evidence import scaled
-from tidegate.models.flops import segment_flops
+from tidegate.models.bundle.evidence import scaled
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.discovery import discover
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.ladder.gates import BASELINES, RULES, Bench
@@ -91,7 +91,7 @@ def _trial(net: str, seed: int, extent: Extent, progress: Progress) -> Trial:
     for rule, settings_of in RULES.items():
         progress(f"{net}, seed {seed}: {rule}")
         outcomes[rule] = list(_outcomes(network, settings_of(bench), held_inputs, labels))
-    full = run_all(EagerEngine(network).build(KnobSettings()), held_inputs).outputs
+    full = forward_all(EagerEngine(network).build(KnobSettings()), held_inputs).outputs
     accuracy = float((full.argmax(1) == labels).mean())
     return Trial(net, seed, accuracy, outcomes, len(split.certify))
 
@@ -101,9 +101,9 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     engine = EagerEngine(network)
     full_flops = len(inputs) * sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
-    full = run_all(engine.build(KnobSettings()), inputs).outputs
+    full = forward_all(engine.build(KnobSettings()), inputs).outputs
     for setting in settings:
-        done = run_all(engine.build(setting), inputs)
+        done = forward_all(engine.build(setting), inputs)
         total = len(inputs) * len(done.executed)
         skipped = 1 - sum(done.executed.values()) / total
         yield Outcome(done.flops / full_flops, skipped, newly_wrong(full, done.outputs, labels))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidegate.calibration.assemble.plan import ALPHAS
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.chain_choice import best_strategy
 from tidegate.calibration.search.greedy_search import Search
@@ -128,5 +128,5 @@ def _scores(bench: Bench) -> dict[str, Array]:
         if block in scores:
             scores[block].append(mean_abs(seen.x).numpy())
 
-    run(EagerEngine(bench.network).build(KnobSettings()), bench.inputs, watch)
+    forward_all(EagerEngine(bench.network).build(KnobSettings()), bench.inputs, watch)
     return {block: np.concatenate(values) for block, values in scores.items()}

@@ -16,10 +16,10 @@ from torch import Tensor
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.flops import segment_flops
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.graph import Segment
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.ladder import Activity, StandIn
 from tidegate.models.network import Network, blocks_of
 from tidegate.models.precision import Fp32Weight

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read_data
+from tidegate.calibration.data.datasets import DataError, Dataset, ImageSpec, read_data
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.engines.engine import Array
-from tidegate.models.evidence import Raw, scaled
+from tidegate.models.bundle.evidence import Raw, scaled
 
 Labels = npt.NDArray[np.int64]
 
-PICTURE = Picture(32)
+IMAGES = ImageSpec(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _digits(seed: int) -> LabelledImages:
 
 def _idx(path: Path) -> LabelledImages:
     return _joined(
-        *(read_data(_existing(path, f"{part}-images-idx3-ubyte"), PICTURE) for part in ("train", "t10k"))
+        *(read_data(_existing(path, f"{part}-images-idx3-ubyte"), IMAGES) for part in ("train", "t10k"))
     )
 
 
@@ -70,7 +70,7 @@ def _existing(path: Path, name: str) -> Path:
 
 
 def _folder(path: Path) -> LabelledImages:
-    return _joined(read_data(path / "train", PICTURE), read_data(path / "test", PICTURE))
+    return _joined(read_data(path / "train", IMAGES), read_data(path / "test", IMAGES))
 
 
 def _joined(train: Dataset, test: Dataset) -> LabelledImages:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tidegate.models.export_network import export_network
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 
 

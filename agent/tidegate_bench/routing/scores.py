@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
@@ -29,7 +29,7 @@ def block_scores(engine: EagerEngine, inputs: Array, activity: Activity) -> dict
     def watch(block: str, seen: GateInput) -> None:
         scores.setdefault(block, []).append(score(seen).numpy())
 
-    run(engine.build(KnobSettings()), inputs, watch)
+    forward_all(engine.build(KnobSettings()), inputs, watch)
     return {block: np.concatenate(parts) for block, parts in scores.items()}
 
 

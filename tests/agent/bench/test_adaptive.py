@@ -5,11 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from tidegate.calibration.fit.site_range import SiteRange, observe_ranges, sampled, uniform
+from tidegate.calibration.fit.activation_statistics import (
+    ActivationStatistics,
+    collect_statistics,
+    sampled,
+    uniform,
+)
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.adaptive_activation.knobs import (
@@ -44,25 +49,27 @@ def inputs() -> Array:
 
 
 @pytest.fixture(scope="module")
-def ranges(network: TrainedNetwork, inputs: Array) -> dict[str, SiteRange]:
-    return dict(observe_ranges(Tracer(network), inputs))
+def statistics(network: TrainedNetwork, inputs: Array) -> dict[str, ActivationStatistics]:
+    return dict(collect_statistics(Tracer(network), inputs))
 
 
-def problem(network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange], coarse: bool) -> Adaptive:
+def problem(
+    network: TrainedNetwork, inputs: Array, statistics: dict[str, ActivationStatistics], coarse: bool
+) -> Adaptive:
     tracer = Tracer(network)
     reference = tracer.trace(KnobSettings(), inputs).outputs
-    knobs = (coarse_knobs if coarse else memory_knobs)(network.segments, ranges)
-    return Adaptive(tracer, Choice(uniform_int8(ranges)), knobs, Data(inputs, None), reference)
+    knobs = (coarse_knobs if coarse else memory_knobs)(network.segments, statistics)
+    return Adaptive(tracer, Choice(uniform_int8(statistics)), knobs, Data(inputs, None), reference)
 
 
 def test_thresholds_cut_the_share_asked_for(
-    network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange]
+    network: TrainedNetwork, inputs: Array, statistics: dict[str, ActivationStatistics]
 ) -> None:
-    found = ranges["stem.relu"]
+    found = statistics["stem.relu"]
     zeros: list[float] = []
 
-    def count(site: object, values: torch.Tensor) -> None:
-        if site == found.site:
+    def count(tensor: object, values: torch.Tensor) -> None:
+        if tensor == found.tensor:
             zeros.append(float((values == 0).float().mean()))
 
     tracer = Tracer(network)
@@ -74,17 +81,17 @@ def test_thresholds_cut_the_share_asked_for(
 
 
 def test_fewer_bits_take_a_narrower_clip_and_thresholds_stay_behind_activation_functions(
-    ranges: dict[str, SiteRange],
+    statistics: dict[str, ActivationStatistics],
 ) -> None:
-    found = ranges["stem.relu"]
-    assert found.clip(3) <= found.clip(8) <= float(found.seen.max())
-    settings = uniform(ranges, 8, 0.3)
+    found = statistics["stem.relu"]
+    assert found.clip(3) <= found.clip(8) <= float(found.sample.max())
+    settings = uniform(statistics, 8, 0.3)
     assert {name for name, setting in settings.items() if setting.threshold > 0} == {"stem.relu", "deep.relu"}
 
 
-def test_knobs_turn_their_own_thing_and_leave_the_rest(ranges: dict[str, SiteRange]) -> None:
-    found = ranges["stem.relu"]
-    start = Choice(uniform_int8(ranges))
+def test_knobs_turn_their_own_thing_and_leave_the_rest(statistics: dict[str, ActivationStatistics]) -> None:
+    found = statistics["stem.relu"]
+    start = Choice(uniform_int8(statistics))
     zeros, bits = ZerosKnob(found), BitsKnob(found)
     both = bits.turned(zeros.turned(start, 2), 3)
     assert both.setting.activations["stem.relu"] == Activation(found.threshold(0.2), found.clip(4), 4)
@@ -98,9 +105,9 @@ def test_knobs_turn_their_own_thing_and_leave_the_rest(ranges: dict[str, SiteRan
 
 
 def test_greedy_meets_a_memory_target_that_is_measured_not_promised(
-    network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange]
+    network: TrainedNetwork, inputs: Array, statistics: dict[str, ActivationStatistics]
 ) -> None:
-    found = problem(network, inputs, ranges, coarse=False)
+    found = problem(network, inputs, statistics, coarse=False)
     start = found.measure((0,) * len(found.sizes))
     selection = greedy(found, start.cost * 0.7, max_risk=0.5)
     reached = selection.reaching(start.cost * 0.7)
@@ -110,9 +117,9 @@ def test_greedy_meets_a_memory_target_that_is_measured_not_promised(
 
 
 def test_the_optimum_of_the_coarse_problem_is_no_worse_than_greedy(
-    network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange]
+    network: TrainedNetwork, inputs: Array, statistics: dict[str, ActivationStatistics]
 ) -> None:
-    found = problem(network, inputs, ranges, coarse=True)
+    found = problem(network, inputs, statistics, coarse=True)
     target = found.measure((0,) * len(found.sizes)).cost * 0.75
     reached, optimum = greedy(found, target, 1.0).reaching(target), exhaustive(found, target, 1.0)
     assert reached is not None
@@ -121,14 +128,14 @@ def test_the_optimum_of_the_coarse_problem_is_no_worse_than_greedy(
 
 
 def test_sensitivity_covers_every_layer_value_and_block(
-    network: TrainedNetwork, inputs: Array, ranges: dict[str, SiteRange]
+    network: TrainedNetwork, inputs: Array, statistics: dict[str, ActivationStatistics]
 ) -> None:
-    found = sensitivities(network, ranges, Data(inputs[:20], None))
+    found = sensitivities(network, statistics, Data(inputs[:20], None))
     scopes = {(one.knob, one.scope) for one in found}
     layers = {layer for segment in network.segments for layer in segment.layers}
     assert {scope for knob, scope in scopes if knob == "weights"} == layers
     assert {scope for knob, scope in scopes if knob == "simulated weights"} == layers
-    assert {scope for knob, scope in scopes if knob == "bits"} == ranges.keys()
+    assert {scope for knob, scope in scopes if knob == "bits"} == statistics.keys()
     assert {scope for knob, scope in scopes if knob == "zeros"} == {"stem.relu", "deep.relu"}
     assert {scope for knob, scope in scopes if knob == "block"} == {"stem", "deep", "head"}
     by_bits = {one.value: one.loss for one in found if (one.knob, one.scope) == ("simulated weights", "stem.0")}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability, worthwhile_skip
 
 SAMPLES = 20_000

@@ -16,8 +16,8 @@ from torch import nn
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.export import export_segment
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export import export_segment
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.precision import Fp32Weight
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_bench.zoo.folding import inference_segments

@@ -14,7 +14,7 @@ from tidegate.calibration.assemble.model_bundle import BuildError, load_model
 from tidegate.calibration.certify.risk import RiskError, risk_of
 from tidegate.calibration.progress import silent
 from tidegate.calibration.users_code import UsersCodeError, find_function
-from tidegate.models.discovery import discover
+from tidegate.models.importing.discovery import discover
 
 NET = """
 import torch

@@ -8,12 +8,12 @@ import numpy as np
 
 from tidegate.engines.engine import Array
 from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Segment, Weight
+from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.graph.operator import Kind
 from tidegate.models.graph.operators import ADD, OPERATORS
+from tidegate.models.graph.shortcut import shortcut_of
 from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.shortcut import shortcut_of
-from tidegate.models.sites import sites_of
 
 FIGURES = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 1)
 SAMPLES = 5
@@ -276,7 +276,7 @@ def all_knobs(draw: st.DrawFn, network: TrainedNetwork, precisions: tuple[Precis
     shortcuts = [block for block, kinds in network.stand_ins.items() if StandIn.SHORTCUT in kinds]
     skip = drawn["skip"] | draw(st.frozensets(st.sampled_from(shortcuts))) if shortcuts else drawn["skip"]
     images = len(network.segments[0].input_shape) == 3
-    sites = [site for segment in network.segments for site in sites_of(segment)]
+    tensors = [tensor for segment in network.segments for tensor in activation_tensors_of(segment)]
     return drawn | {
         "skip": skip,
         "stand_ins": {
@@ -292,8 +292,8 @@ def all_knobs(draw: st.DrawFn, network: TrainedNetwork, precisions: tuple[Precis
         },
         "activity": draw(st.sampled_from(Activity)),
         "activations": {
-            site.name: _of_its_own(draw(AA_RELU), index)
-            for index, site in enumerate(sites)
+            tensor.name: _of_its_own(draw(AA_RELU), index)
+            for index, tensor in enumerate(tensors)
             if draw(st.integers(0, 2)) == 0
         },
         "resolution": draw(st.sampled_from([None, (12, 12), (9, 10)])) if images else None,

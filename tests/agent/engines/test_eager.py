@@ -10,8 +10,8 @@ from torch import nn
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.export_network import export_network
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 

@@ -8,7 +8,7 @@ from ranged_engine import RangedEngine
 
 from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.zoo.catalog import ZOO

@@ -13,15 +13,15 @@ from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Answer, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.bounds import bounds_of
 from tidegate.models.errors import BundleError
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.graph.activation_tensors import activation_tensors_of
+from tidegate.models.graph.bounds import bounds_of
 from tidegate.models.graph.operator import Domain
 from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Shape, TrainedNetwork
 from tidegate.models.precision import Fp32Weight
-from tidegate.models.sites import sites_of
 
 EXACT = 2e-4
 ONE_VALUE = 0.02
@@ -74,11 +74,11 @@ def test_a_gate_behind_it_decides_as_with_eager(
     # Half-way in the widest gap, so that no rounding decides; some operators leave none.
     wide = scores[gap + 1] - scores[gap] > 1e-3
     chosen: dict[str, object] = {"thresholds": {"b1": float(scores[gap : gap + 2].mean()) if wide else -1.0}}
-    sites = [site for segment in network.segments for site in sites_of(segment)]
+    tensors = [tensor for segment in network.segments for tensor in activation_tensors_of(segment)]
     if data.draw(st.booleans()):
         chosen["thresholds"] = {"b1": -1.0}
         chosen["activations"] = {
-            site.name: _of_its_own(data.draw(AA_RELU), index) for index, site in enumerate(sites)
+            tensor.name: _of_its_own(data.draw(AA_RELU), index) for index, tensor in enumerate(tensors)
         }
     expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
     answer = run_on(host, network, chosen, batch)

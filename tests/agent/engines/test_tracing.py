@@ -1,4 +1,4 @@
-"""Stored values, their lives and their bytes, against nets small enough to count by hand."""
+"""Activation tensors, their lives and their bytes, against nets small enough to count by hand."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.export_network import export_network
+from tidegate.models.graph.activation_tensors import activation_tensors_of
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.sites import sites_of
 
 
 class Residual(nn.Module):
@@ -47,11 +47,11 @@ def inputs() -> Array:
 
 
 def test_fused_values_and_views_are_not_stored(network: TrainedNetwork) -> None:
-    stem, block, head = (sites_of(segment) for segment in network.segments)
-    assert [(site.is_activation, site.floor) for site in stem] == [(True, -0.2785)]
-    assert [(site.is_activation, site.floor) for site in block] == [(True, 0.0), (True, 0.0)]
-    assert [site.elements for site in head] == [4, 3]
-    assert [site.floor for site in head] == [None, None]
+    stem, block, head = (activation_tensors_of(segment) for segment in network.segments)
+    assert [(tensor.is_activation, tensor.floor) for tensor in stem] == [(True, -0.2785)]
+    assert [(tensor.is_activation, tensor.floor) for tensor in block] == [(True, 0.0), (True, 0.0)]
+    assert [tensor.elements for tensor in head] == [4, 3]
+    assert [tensor.floor for tensor in head] == [None, None]
 
 
 def test_peak_is_the_shortcut_the_branch_and_the_result(network: TrainedNetwork, inputs: Array) -> None:
@@ -62,7 +62,7 @@ def test_peak_is_the_shortcut_the_branch_and_the_result(network: TrainedNetwork,
 
 def test_bits_make_live_values_smaller_by_their_share(network: TrainedNetwork, inputs: Array) -> None:
     tracer = Tracer(network)
-    eight = {site.name: Activation(clip=4.0, bits=8) for site in tracer.sites}
+    eight = {tensor.name: Activation(clip=4.0, bits=8) for tensor in tracer.activation_tensors}
     trace = tracer.trace(KnobSettings(activations=eight), inputs)
     assert trace.peak_live_dense_bytes == 3 * 4 * 36
     assert trace.peak_live_encoded_bytes <= trace.peak_live_dense_bytes
@@ -73,10 +73,12 @@ def test_bits_make_live_values_smaller_by_their_share(network: TrainedNetwork, i
 def test_encoded_peak_is_counted_from_zeros_of_the_worst_sample(network: TrainedNetwork, inputs: Array) -> None:
     tracer = Tracer(network)
     seen: dict[str, list[Tensor]] = {}
-    setting = KnobSettings(activations={site.name: Activation(clip=2.0, bits=4) for site in tracer.sites})
-    trace = tracer.trace(setting, inputs, lambda site, values: seen.setdefault(site.name, []).append(values))
+    setting = KnobSettings(
+        activations={tensor.name: Activation(clip=2.0, bits=4) for tensor in tracer.activation_tensors}
+    )
+    trace = tracer.trace(setting, inputs, lambda tensor, values: seen.setdefault(tensor.name, []).append(values))
     zeros = {name: (torch.cat(chunks) == 0).flatten(1).sum(1) for name, chunks in seen.items()}
-    stem, *block = [site.name for site in tracer.sites][:3]
+    stem, *block = [tensor.name for tensor in tracer.activation_tensors][:3]
     per_sample = [
         sum(min(72, 18 + -(-(144 - int(zeros[name][i])) * 4 // 8)) for name in (stem, *block)) for i in range(70)
     ]
@@ -101,7 +103,7 @@ def test_neutral_activations_leave_the_engine_s_answers_bit_identical(
 ) -> None:
     engine = EagerEngine(network)
     original = engine.build(KnobSettings()).forward(inputs).outputs
-    neutral = {site.name: Activation() for site in Tracer(network).sites}
+    neutral = {tensor.name: Activation() for tensor in Tracer(network).activation_tensors}
     assert np.array_equal(engine.build(KnobSettings(activations=neutral)).forward(inputs).outputs, original)
 
 

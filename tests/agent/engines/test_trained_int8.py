@@ -13,7 +13,7 @@ from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit
 from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.discovery import discover
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 

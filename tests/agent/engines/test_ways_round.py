@@ -12,11 +12,11 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.export_network import export_network
-from tidegate.models.flops import segment_flops
 from tidegate.models.gates.activity import mean_abs
 from tidegate.models.gates.margin import margin
 from tidegate.models.graph import Segment
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Activity, StandIn
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.precision import Fp32Weight

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional
 
-from tidegate.models.aa_relu import Grid, adapted
+from tidegate.models.aa_relu import UniformQuantizer, adapted
 from tidegate.models.ladder import Activation
 
 FUNCTIONS = {
@@ -63,7 +63,7 @@ def test_rounding_is_off_by_half_a_step_and_needs_no_more_than_its_bits(
     rounded = adapted(inside, setting, floor)
     step = (clip - max(low, -clip)) / (2**bits - 1)
     assert (rounded - inside).abs().max() <= step * 1.001
-    codes = Grid.of(setting, floor).codes(inside)
+    codes = UniformQuantizer.of(setting, floor).quantize(inside)
     assert codes.max() - codes.min() < 2**bits
     assert (rounded[inside == 0] == 0).all()
 

@@ -11,8 +11,8 @@ from tidegate.models.ladder import Precision
 from tidegate.models.precision import (
     Int4Weight,
     Int8Weight,
+    fake_quantized,
     pack_nibbles,
-    simulated,
     split,
     store,
     unpack_nibbles,
@@ -49,7 +49,7 @@ def test_int4_is_off_by_at_most_half_its_step(weight: np.ndarray) -> None:
     int4 = store(weight, Precision.INT4)
     assert isinstance(int4, Int4Weight)
     step = 16 * int4.scales.numpy()
-    assert (np.abs(int4.widened().numpy() - weight) <= step * 0.5626 + 1e-6).all()
+    assert (np.abs(int4.dequantize().numpy() - weight) <= step * 0.5626 + 1e-6).all()
 
 
 def test_int4_holds_half_a_byte_each_and_the_scales() -> None:
@@ -61,18 +61,18 @@ def test_rounded_nibbles_beat_cut_ones() -> None:
     int8 = store(weight, Precision.INT8)
     assert isinstance(int8, Int8Weight)
     cut = ((int8.values.to(torch.int16) >> 4) * 16 * int8.scales).numpy()
-    error = np.square(store(weight, Precision.INT4).widened().numpy() - weight).mean()
+    error = np.square(store(weight, Precision.INT4).dequantize().numpy() - weight).mean()
     assert error < 0.5 * np.square(cut - weight).mean()
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
-def test_simulated_widths_have_that_many_levels(bits: int) -> None:
+def test_fake_quantized_widths_have_that_many_levels(bits: int) -> None:
     weight = np.random.default_rng(1).normal(size=(3, 4000)).astype(np.float32)
-    levels = [len(np.unique(channel)) for channel in simulated(weight, bits)]
+    levels = [len(np.unique(channel)) for channel in fake_quantized(weight, bits)]
     assert max(levels) <= 2**bits - 1
     assert max(levels) > 2 ** (bits - 1) - 1
 
 
 def test_simulating_other_widths_is_refused() -> None:
     with pytest.raises(ValueError, match="2 to 8"):
-        simulated(np.ones((2, 2), np.float32), 1)
+        fake_quantized(np.ones((2, 2), np.float32), 1)

@@ -26,11 +26,11 @@ from tidegate.calibration.search.search_space import search_space_of
 from tidegate.calibration.search.strategy import SearchStrategy, strategies_for
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
-from tidegate.models.bundle_writer import weights_file
-from tidegate.models.evidence import Canaries, Floats, scaled
-from tidegate.models.graph_file import graphs_sha256
+from tidegate.models.bundle.evidence import Canaries, Floats, scaled
+from tidegate.models.bundle.graph_file import graphs_sha256
+from tidegate.models.bundle.ladder_file import Calibration
+from tidegate.models.bundle.writer import weights_file
 from tidegate.models.ladder import Ladder, OperatingPoint
-from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
 
 SEARCH_THREADS = 2
@@ -78,7 +78,7 @@ def calibrate(
     )
     builder = LadderBuilder(network, chain, split, scale, plan, len(targets), earlier, meter)
     by_engine = {target.name: builder.rungs(target, progress) for target in targets}
-    ladder = Ladder(joined(by_engine))
+    ladder = Ladder(merged(by_engine))
     torch.set_num_threads(SEARCH_THREADS)
     engines = {target.name: target.over(network) for target in targets}
     # Points in fp32 name eager, whose arithmetic every engine has.
@@ -92,7 +92,7 @@ def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
     return with_exit_heads(with_stand_ins(network, search_inputs), KnobSettings(), search_inputs)
 
 
-def joined(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
+def merged(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
     """One ladder of all engines' points, by certified loss and then by operations; each engine's order stays.
 
     Points in fp32 run on every engine: one engine's are enough. Where there are several engines, points that only

@@ -6,7 +6,7 @@ import numpy as np
 
 from tidegate.calibration.data.batches import answer_all
 from tidegate.engines.engine import Array, Variant
-from tidegate.models.evidence import Canaries, answers
+from tidegate.models.bundle.evidence import Canaries, answers
 
 PER_CLASS = 2
 AT_MOST = 20

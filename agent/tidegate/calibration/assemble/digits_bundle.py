@@ -13,10 +13,10 @@ from tidegate.calibration.data.digits.training import EPOCHS, train
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress, silent
 from tidegate.engines.runtime.auto import NAME as AUTO
-from tidegate.models.bundle_file import InputSpec, Provenance
-from tidegate.models.bundle_writer import Contents, write_bundle
-from tidegate.models.evidence import Samples
-from tidegate.models.export_network import export_network
+from tidegate.models.bundle.evidence import Samples
+from tidegate.models.bundle.manifest import InputSpec, Provenance
+from tidegate.models.bundle.writer import Contents, write_bundle
+from tidegate.models.importing.export_network import export_network
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,17 @@ import numpy as np
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.assemble.rung_choice import name_point, pick_rungs, undominated
-from tidegate.calibration.candidate import candidate, is_narrow
+from tidegate.calibration.candidate import candidate, has_reduced_precision
 from tidegate.calibration.certify.certification import Certification, certify, holds
 from tidegate.calibration.certify.outcomes import Outcomes
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.split import Split
+from tidegate.calibration.fit.activation_statistics import sampled
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
-from tidegate.calibration.fit.site_range import sampled
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import ROUNDS, Meter, measure_energy
-from tidegate.calibration.measure.figures import Subject, measure_figures
+from tidegate.calibration.measure.figures import PreparedPoint, measure_figures
 from tidegate.calibration.measure.latency import fastest_threads
 from tidegate.calibration.measure.live_bytes import INPUTS as LIVE_INPUTS
 from tidegate.calibration.measure.live_bytes import with_live_bytes
@@ -31,7 +31,7 @@ from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.evidence import scaled
+from tidegate.models.bundle.evidence import scaled
 from tidegate.models.ladder import Certificate, OperatingPoint
 from tidegate.models.network import TrainedNetwork
 
@@ -76,7 +76,7 @@ class LadderBuilder:
         self._search_inputs = scaled(split.search.inputs, scale)
         self._observer = MinMaxObserver(network, self._search_inputs)
         # By place in the chain: what S shows is the same for all engines.
-        self._seen: dict[int, tuple[KnobSettings, Stops]] = {}
+        self._on_reference: dict[int, tuple[KnobSettings, Stops]] = {}
         self._reference = EagerEngine(network)
         self._tracer = Tracer(network)
         self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
@@ -116,7 +116,7 @@ class LadderBuilder:
         refused: dict[str, None] = {}
         for done, step in enumerate(below, 1):
             try:
-                setting = replace(self._own(target, done), threads=threads)
+                setting = replace(self._settings_for(target, done), threads=threads)
                 failures = int(outcomes.failed(candidate(setting, target.name)).sum())
             except UnsupportedPoint as error:
                 refused[str(error)] = None
@@ -140,15 +140,15 @@ class LadderBuilder:
         progress(f"{target.name}: fastest with {threads} threads")
         return threads
 
-    def _own(self, target: TargetEngine, index: int) -> KnobSettings:
+    def _settings_for(self, target: TargetEngine, index: int) -> KnobSettings:
         """The chain's setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
         setting = self._chain[index].setting
-        if target.name == REFERENCE or not is_narrow(setting):
+        if target.name == REFERENCE or not has_reduced_precision(setting):
             return setting
-        if index not in self._seen:
+        if index not in self._on_reference:
             ranged = replace(setting, ranges=self._observer.ranges(setting))
-            self._seen[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
-        ranged, stops = self._seen[index]
+            self._on_reference[index] = ranged, stops_on_reference(self._network, ranged, self._search_inputs)
+        ranged, stops = self._on_reference[index]
         return with_calibrated_thresholds(self._network, ranged, self._search_inputs, target, stops)
 
     @property
@@ -172,11 +172,11 @@ class LadderBuilder:
         costs = [self._plan.objective.cost(each.step.cost) for each in tested]
         # What is certified is the sequence's beginning, so that indices among them are those of the sequence.
         certified = [each.setting for each, alpha in zip(tested, alphas, strict=True) if alpha is not None]
-        stations = frozenset(
+        intermediate = frozenset(
             index for index, after in enumerate(tested[1:]) if isinstance(after.step.move, PrecisionMove)
         )
         always = _precisions_only(certified) | self._target_met(tested[: len(certified)])
-        return pick_rungs(alphas, costs, stations, always=always)
+        return pick_rungs(alphas, costs, intermediate, always=always)
 
     def _target_met(self, certified: Sequence[_Tested]) -> frozenset[int]:
         """The first point within a target for memory, the one target that can be counted before it is measured."""
@@ -200,16 +200,16 @@ class LadderBuilder:
         inputs = scaled(self._split.report.inputs, self._scale)
         full = self._reference.build(settings[0])
         costs = CostModel(self._network, full.weights_resident_bytes)
-        subjects = []
+        prepared = []
         for setting in settings:
             counted = self._reference.build(setting)
-            flops_ratio = costs.cost(counted, run(counted, inputs)).flops_ratio
-            subjects.append(Subject(engine.prepare(candidate(setting, target.name)), flops_ratio))
-        figures = measure_figures(subjects, inputs, self._split.report.labels, self._plan.objective.risk)
+            flops_ratio = costs.cost(counted, forward_all(counted, inputs)).flops_ratio
+            prepared.append(PreparedPoint(engine.prepare(candidate(setting, target.name)), flops_ratio))
+        figures = measure_figures(prepared, inputs, self._split.report.labels, self._plan.objective.risk)
         figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
         if self._meter is not None:
             progress(f"{target.name}: measuring energy, {ROUNDS} times {self._meter.least_s:g} s a point")
-            spent = measure_energy([subject.variant for subject in subjects], inputs, self._meter)
+            spent = measure_energy([point.variant for point in prepared], inputs, self._meter)
             if None in spent:
                 progress(
                     f"{target.name}: {self._meter.source} failed at {spent.count(None)} of {len(spent)} points"

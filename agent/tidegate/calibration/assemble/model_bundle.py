@@ -9,16 +9,16 @@ from torch import nn
 from tidegate.calibration.assemble.calibrate import calibrate
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.risk import mean_kl
-from tidegate.calibration.data.datasets import DataError, Dataset, Picture, read_data
+from tidegate.calibration.data.datasets import DataError, Dataset, ImageSpec, read_data
 from tidegate.calibration.data.split import Split, split_data
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.bundle_file import InputSpec, Provenance
-from tidegate.models.bundle_writer import Contents, write_bundle
-from tidegate.models.discovery import discover
-from tidegate.models.evidence import Samples, scaled
+from tidegate.models.bundle.evidence import Samples, scaled
+from tidegate.models.bundle.manifest import InputSpec, Provenance
+from tidegate.models.bundle.writer import Contents, write_bundle
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Risk
 
 MAX_SEARCH, MAX_REPORT = 300, 300
@@ -40,7 +40,7 @@ class Request:
     model: str
     data: Path
     out: Path
-    picture: Picture
+    images: ImageSpec
     seed: int = 0
     blocks: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
@@ -55,7 +55,7 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
     """
     torch.manual_seed(request.seed)
     model = load_model(request.model, progress)
-    data = read_data(request.data, request.picture)
+    data = read_data(request.data, request.images)
     split = split_for(data, request.seed)
     example = torch.from_numpy(scaled(split.search.inputs[:2], data.scale))
     _check(model, example, data, request)
@@ -86,7 +86,7 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
 
 
 def _names(data: Dataset, outputs: int) -> tuple[str, ...]:
-    """What each output is called."""
+    """A label for each output: the data's classes where there are as many, else numbers from 0."""
     if data.classes is not None and len(data.classes) == outputs:
         return data.classes
     return tuple(str(index) for index in range(outputs))

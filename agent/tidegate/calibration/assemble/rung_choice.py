@@ -16,7 +16,7 @@ WORTHWHILE = 0.95
 def pick_rungs(
     alphas: Sequence[float | None],
     costs: Sequence[float],
-    way_stations: frozenset[int] = frozenset(),
+    intermediate: frozenset[int] = frozenset(),
     at_most: int = MAX_RUNGS,
     always: frozenset[int] = frozenset(),
 ) -> tuple[int, ...]:
@@ -24,7 +24,7 @@ def pick_rungs(
 
     For every alpha the cheapest point that holds it: whatever costs more at the same alpha promises no more.
     Where those lie far apart, what was measured still tells points apart, so the widest gaps (by the ratio of
-    costs) are halved with certified points, none of them `way_stations`, until there are `at_most`. Points in
+    costs) are halved with certified points, none of them `intermediate`, until there are `at_most`. Points in
     `always` are rungs in any case.
     """
     certified = [index for index, alpha in enumerate(alphas) if alpha is not None]
@@ -34,7 +34,7 @@ def pick_rungs(
         | {max(i for i in certified if alphas[i] == alpha) for alpha in {alphas[i] for i in certified}}
     )
     while len(rungs) < at_most:
-        filling = _halving(sorted(rungs), costs, [index for index in certified if index not in way_stations])
+        filling = _in_widest_gap(sorted(rungs), costs, [index for index in certified if index not in intermediate])
         if filling is None:
             break
         rungs.add(filling)
@@ -68,7 +68,7 @@ def name_point(setting: KnobSettings, skip_ratio: float, taken: Sequence[str]) -
     return next(free for free in (name, *(f"{name}-{letter}" for letter in "bcdefg")) if free not in taken)
 
 
-def _halving(rungs: Sequence[int], costs: Sequence[float], fillings: Sequence[int]) -> int | None:
+def _in_widest_gap(rungs: Sequence[int], costs: Sequence[float], fillings: Sequence[int]) -> int | None:
     """The filling nearest to the geometric middle of the widest gap that has one inside."""
     for above, below in sorted(pairwise(rungs), key=lambda gap: costs[gap[1]] / costs[gap[0]]):
         inside = [index for index in fillings if above < index < below]

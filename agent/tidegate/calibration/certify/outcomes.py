@@ -8,7 +8,7 @@ from tidegate.calibration.certify.risk import RiskMeasure
 from tidegate.calibration.data.batches import answer_on_all_cores
 from tidegate.calibration.data.split import Part
 from tidegate.engines.engine import Engine
-from tidegate.models.evidence import scaled
+from tidegate.models.bundle.evidence import scaled
 from tidegate.models.ladder import OperatingPoint
 
 

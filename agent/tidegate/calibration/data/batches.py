@@ -17,12 +17,12 @@ BATCH_BYTES = 2**23
 """Of inputs. Activations are some tens of times larger: ResNet-18 at 224x224 holds 5 times its input, twice."""
 
 
-def run(network: StagedNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
+def forward_all(network: StagedNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
     """One pass over all inputs (n, *input shape), n at least 1; `watch` is called once per batch and block."""
-    return joined([network.forward(batch, watch) for batch in batches(inputs)])
+    return concatenated([network.forward(batch, watch) for batch in batches(inputs)])
 
 
-def joined(passes: Sequence[Pass]) -> Pass:
+def concatenated(passes: Sequence[Pass]) -> Pass:
     """Passes over consecutive batches, at least one, as one."""
     if len(passes) == 1:
         return passes[0]
@@ -44,17 +44,17 @@ def answer_on_all_cores(engine: Engine, point: OperatingPoint, inputs: Array) ->
     """
     # Frames are compared in the order in which they come.
     in_order = point.activity is Activity.FRAME_CHANGE
-    beside = 1 if in_order else workers_for(inputs, point.threads)
+    beside = 1 if in_order else parallel_batches(inputs, point.threads)
     variants = [engine.prepare(point) for _ in range(beside)]
-    return _joined_answers(beside_each_other([variant.run for variant in variants], inputs))
+    return _joined_answers(map_batches([variant.run for variant in variants], inputs))
 
 
-def workers_for(inputs: Array, threads: int = 1) -> int:
+def parallel_batches(inputs: Array, threads: int = 1) -> int:
     """How many batches may run at once, each with so many threads."""
     return max(1, min(sum(1 for _ in batches(inputs)), (os.cpu_count() or 1) // threads))
 
 
-def beside_each_other(workers: Sequence[Callable[[Array], _T]], inputs: Array) -> list[_T]:
+def map_batches(workers: Sequence[Callable[[Array], _T]], inputs: Array) -> list[_T]:
     """What the batches give, in their order; each worker is called from one thread."""
     if len(workers) == 1:
         return [workers[0](batch) for batch in batches(inputs)]

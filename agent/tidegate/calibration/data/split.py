@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.models.evidence import Raw
+from tidegate.models.bundle.evidence import Raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Behind the last change of shape all blocks speak the head's language, and the network's own head answers. Before
 it a linear head is fitted to the full model's outputs on unlabelled inputs of part S, in closed form, on means
-over positions: over each quarter of a picture, because early layers know what they see only by where it is.
+over positions: over each quarter of an image, because early layers know what they see only by where it is.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.fit.ridge import Regression, Rows
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
@@ -25,8 +25,8 @@ from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
 RIDGE = 1e-2
 """Stronger than a stand-in's: one row per sample, not one per position."""
 
-GRID = 2
-"""Parts of a picture's height, and of its width, that are averaged apart."""
+POOLED_SIDE = 2
+"""Parts of an image's height, and of its width, that are averaged apart."""
 
 
 def with_exit_heads(network: TrainedNetwork, full: Knobs, inputs: Array) -> TrainedNetwork:
@@ -37,7 +37,7 @@ def with_exit_heads(network: TrainedNetwork, full: Knobs, inputs: Array) -> Trai
     *_, head = network.segments
     if len(head.output_shape) != 1 or head.output_shape[0] < 2:
         return network
-    own = _sharing(network)
+    own = _with_the_networks_own(network)
     rest = [block for block in blocks_of(network)[1:] if block.name not in own]
     fitted = _fitted(network, full, rest, inputs)
     arrays = dict(network.arrays)
@@ -48,7 +48,7 @@ def with_exit_heads(network: TrainedNetwork, full: Knobs, inputs: Array) -> Trai
     return replace(network, arrays=arrays, exit_heads=heads)
 
 
-def _sharing(network: TrainedNetwork) -> list[str]:
+def _with_the_networks_own(network: TrainedNetwork) -> list[str]:
     """Blocks from which only skippable blocks lead to the head; never the network's first segment."""
     *body, _ = network.segments
     names: list[str] = []
@@ -69,7 +69,7 @@ def _fitted(
         if block in pools:
             features[block].append(pools[block](seen.x).numpy())
 
-    outputs = run(EagerEngine(network).build(full), inputs, watch).outputs
+    outputs = forward_all(EagerEngine(network).build(full), inputs, watch).outputs
     return {
         block.name: _head(block, pools[block.name], np.concatenate(features[block.name]), outputs)
         for block in blocks
@@ -81,18 +81,18 @@ class _Pool:
     """From a block's input to the few features that a linear head can be fitted on."""
 
     shape: tuple[int, ...]
-    grid: int
+    side: int
 
     @classmethod
     def of(cls, shape: tuple[int, ...], samples: int) -> "_Pool":
-        """Quarters of the picture where it has even sides and there are samples enough, else the whole."""
-        quarters = len(shape) == 3 and shape[1] % GRID == shape[2] % GRID == 0 and shape[0] * GRID**2 <= samples
-        return cls(shape, GRID if quarters else 1)
+        """Quarters of the image where it has even sides and there are samples enough, else the whole."""
+        halves = len(shape) == 3 and all(side % POOLED_SIDE == 0 for side in shape[1:])
+        return cls(shape, POOLED_SIDE if halves and shape[0] * POOLED_SIDE**2 <= samples else 1)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(samples, *shape) to (samples, features)."""
+        """Features (samples, features) of a block's input (samples, *shape)."""
         if x.ndim == 4:
-            return functional.adaptive_avg_pool2d(x, self.grid).flatten(1)
+            return functional.adaptive_avg_pool2d(x, self.side).flatten(1)
         return x.mean(1) if x.ndim == 3 else x
 
     def nodes(self) -> tuple[Node, ...]:
@@ -102,10 +102,10 @@ class _Pool:
         if len(self.shape) == 2:
             return (Node("pooled", MEAN, (Ref(INPUT), (1,)), self.shape[1:]),)
         channels = self.shape[0]
-        sides = (self.grid, self.grid)
+        sides = (self.side, self.side)
         return (
             Node("pooled", ADAPTIVE_AVG_POOL2D, (Ref(INPUT), sides), (channels, *sides)),
-            Node("flat", FLATTEN, (Ref("pooled"), 1), (channels * self.grid**2,)),
+            Node("flat", FLATTEN, (Ref("pooled"), 1), (channels * self.side**2,)),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tidegate.calibration.data.batches import beside_each_other, workers_for
+from tidegate.calibration.data.batches import map_batches, parallel_batches
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
@@ -47,8 +47,8 @@ class MinMaxObserver:
 
     def _seen(self, setting: KnobSettings) -> Ranges:
         seen: dict[str, tuple[float, float]] = {}
-        workers = [partial(self._of_batch, setting)] * workers_for(self._inputs)
-        for ranges in beside_each_other(workers, self._inputs):
+        workers = [partial(self._of_batch, setting)] * parallel_batches(self._inputs)
+        for ranges in map_batches(workers, self._inputs):
             for name, span in ranges.items():
                 _widen(seen, name, span)
         return seen
@@ -75,8 +75,8 @@ class MinMaxObserver:
             return self._run(segment, given.x, setting, seen)
         if segment.name in setting.exits:
             self._run(self._network.exit_heads[segment.name], given.x, KnobSettings(), seen)
-        site = GatePosition(segment)
-        gates = gates_for(_without_exits(setting), site)
+        position = GatePosition(segment)
+        gates = gates_for(_without_exits(setting), position)
         if not gates:
             return self._run(segment, given.x, setting, seen)
         verdict = gates[-1].decide(given).open

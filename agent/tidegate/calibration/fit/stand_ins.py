@@ -16,13 +16,13 @@ from tidegate.calibration.data.batches import batches
 from tidegate.calibration.fit.ridge import Regression, Rows
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
-from tidegate.models.flops import segment_flops
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.graph.operators import ADD, CONV2D, LINEAR, MUL, RELU
+from tidegate.models.graph.shortcut import shortcut_of
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork, WeightArray
 from tidegate.models.precision import Fp32Weight
-from tidegate.models.shortcut import shortcut_of
 
 MAX_COST = 0.25
 """Of the block's operations: a surrogate that costs more is fitted at the lowest rank that stays below it."""
@@ -39,8 +39,8 @@ def with_stand_ins(network: TrainedNetwork, inputs: Array) -> TrainedNetwork:
     for segment in network.segments:
         if segment.name in fits:
             block_flops = segment_flops(segment, network.weight_shapes)
-            maker = _Maker(segment, fits[segment.name])
-            affine, surrogate = maker.affine(), maker.surrogate(int(MAX_COST * block_flops))
+            builder = _StandInBuilder(segment, fits[segment.name])
+            affine, surrogate = builder.affine(), builder.surrogate(int(MAX_COST * block_flops))
             stand_ins[segment.name] = {StandIn.AFFINE: affine[0], StandIn.SURROGATE: surrogate[0]}
             arrays |= {**affine[1], **surrogate[1]}
         elif not segment.fixed and (shortcut := shortcut_of(segment)) is not None:
@@ -73,7 +73,7 @@ def _regressions(network: TrainedNetwork, inputs: Array) -> dict[str, Regression
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
+class _StandInBuilder:
     """Turns one block's regression into segments."""
 
     block: Segment

@@ -157,7 +157,7 @@ def _within(setting: KnobSettings, piece: TrainedNetwork) -> KnobSettings:
         skip=setting.skip & blocks,
         stand_ins=_only(setting.stand_ins, blocks.__contains__),
         layer_precision=_only(setting.layer_precision, layers.__contains__),
-        activations=_only(setting.activations, lambda site: site.rpartition(".")[0] in blocks),
+        activations=_only(setting.activations, lambda name: name.rpartition(".")[0] in blocks),
     )
 
 

@@ -14,7 +14,7 @@ from tidegate.models.ladder import Figures
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PreparedPoint:
     """A point ready to answer, and its share of the full model's operations, which are counted elsewhere."""
 
     variant: Variant
@@ -22,18 +22,18 @@ class Subject:
 
 
 def measure_figures(
-    subjects: Sequence[Subject],
+    prepared: Sequence[PreparedPoint],
     inputs: Array,
     labels: npt.NDArray[np.int64] | None,
     risk: RiskMeasure,
 ) -> tuple[Figures, ...]:
     """Figures of each point against the first, which is the full model. Without labels accuracy and newly wrong
     are None."""
-    latencies = measure_latency([subject.variant for subject in subjects], inputs)
-    reference = answer_all(subjects[0].variant, inputs).outputs
+    latencies = measure_latency([point.variant for point in prepared], inputs)
+    reference = answer_all(prepared[0].variant, inputs).outputs
     figures = []
-    for subject, latency in zip(subjects, latencies, strict=True):
-        answer = answer_all(subject.variant, inputs)
+    for point, latency in zip(prepared, latencies, strict=True):
+        answer = answer_all(point.variant, inputs)
         wrong = risk.newly_wrong(reference, answer.outputs, labels)
         figures.append(
             Figures(
@@ -42,10 +42,10 @@ def measure_figures(
                 newly_wrong=None if wrong is None else float(wrong.mean()),
                 disagreement=float(risk.differ(reference, answer.outputs).mean()),
                 skip_ratio=answer.skip_ratio,
-                flops_ratio=subject.flops_ratio,
+                flops_ratio=point.flops_ratio,
                 latency_p50_ms=latency.p50_ms,
                 latency_p95_ms=latency.p95_ms,
-                weights_resident_bytes=subject.variant.weights_resident_bytes,
+                weights_resident_bytes=point.variant.weights_resident_bytes,
                 latency_mean_ms=latency.mean_ms,
             )
         )

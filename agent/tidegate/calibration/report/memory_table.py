@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tidegate.engines.runtime.held_process import measure_process
 from tidegate.models.bundle import Bundle
-from tidegate.models.bundle_file import WEIGHTS
+from tidegate.models.bundle.manifest import WEIGHTS
 from tidegate.models.ladder import OperatingPoint
 
 COLUMNS = (

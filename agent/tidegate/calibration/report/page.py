@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.report.ladder_table import COLUMNS, cells
 from tidegate.calibration.report.memory_table import memory_section
-from tidegate.calibration.search.layer_groups import groups_of
+from tidegate.calibration.search.layer_groups import stage_groups_of
 from tidegate.calibration.search.search_space import stand_ins_of
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import Bundle
-from tidegate.models.evidence import answers
+from tidegate.models.bundle.evidence import answers
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn
 
 mpl.use("Agg")  # files only; a server has no screen
@@ -39,10 +39,10 @@ dt{font-weight:600}dd{margin:0 0 .4rem 0}"""
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Share of answers that change when one knob alone is turned, (names, ways); nan where there is none."""
+    """Share of answers that change when one knob alone is turned, (names, knob values); nan: not there."""
 
     names: tuple[str, ...]
-    ways: tuple[str, ...]
+    knob_values: tuple[str, ...]
     changed: Array
 
 
@@ -75,26 +75,26 @@ def render(bundle: Bundle) -> str:
 def sensitivity(bundle: Bundle, inputs: Array) -> Sensitivity:
     """Every stand-in of every block, and every precision of every group of layers, each with all else full."""
     engine = EagerEngine(bundle)
-    reference = run(engine.build(KnobSettings()), inputs).outputs
+    reference = forward_all(engine.build(KnobSettings()), inputs).outputs
     full = answers(reference, reference)
     precisions = [Precision.BF16, Precision.INT8, Precision.INT4]
-    ways = [*(f"skip, {kind}" for kind in StandIn), *(f"weights {precision}" for precision in precisions)]
+    knob_values = [*(f"skip, {kind}" for kind in StandIn), *(f"weights {precision}" for precision in precisions)]
     rows: dict[str, dict[str, KnobSettings]] = {
         block: {f"skip, {kind}": KnobSettings().with_rate(block, 1.0, 0.0, kind) for kind in kinds}
         for block, kinds in stand_ins_of(bundle).items()
     }
-    for group in groups_of(bundle):
+    for group in stage_groups_of(bundle):
         settings = {
             f"weights {precision}": KnobSettings().with_precision(group, precision) for precision in precisions
         }
         rows[f"layers: {group.name}"] = settings
-    changed = np.full((len(rows), len(ways)), np.nan, np.float32)
+    changed = np.full((len(rows), len(knob_values)), np.nan, np.float32)
     for i, settings in enumerate(rows.values()):
-        for j, way in enumerate(ways):
-            if way in settings:
-                outputs = run(engine.build(settings[way]), inputs).outputs
+        for j, value in enumerate(knob_values):
+            if value in settings:
+                outputs = forward_all(engine.build(settings[value]), inputs).outputs
                 changed[i, j] = (answers(outputs, reference) != full).mean()
-    return Sensitivity(tuple(rows), tuple(ways), changed)
+    return Sensitivity(tuple(rows), tuple(knob_values), changed)
 
 
 def skip_ratios(bundle: Bundle, inputs: Array) -> dict[str, Array]:
@@ -198,7 +198,7 @@ def crowds(xs: Sequence[float], ys: Sequence[float], near: float = 0.08) -> list
 def _heat_map(found: Sensitivity) -> Figure:
     figure, axes = _figure(height=0.28 * len(found.names) + 1.5)
     shown = axes.imshow(found.changed, aspect="auto", cmap="viridis", vmin=0)
-    axes.set_xticks(range(len(found.ways)), found.ways, rotation=30, ha="right", fontsize=7)
+    axes.set_xticks(range(len(found.knob_values)), found.knob_values, rotation=30, ha="right", fontsize=7)
     axes.set_yticks(range(len(found.names)), found.names, fontsize=7)
     for (i, j), value in np.ndenumerate(found.changed):
         if np.isfinite(value):

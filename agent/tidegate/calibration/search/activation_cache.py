@@ -12,7 +12,7 @@ from itertools import islice, pairwise, takewhile
 
 import torch
 
-from tidegate.calibration.data.batches import batches, joined
+from tidegate.calibration.data.batches import batches, concatenated
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.execution import plan_execution
 from tidegate.engines.reference.eager import EagerEngine
@@ -22,12 +22,12 @@ from tidegate.models.knobs import Knobs, precision_of
 from tidegate.models.network import Network
 
 KEPT_BYTES = 2 * 2**30
-"""Of samples between stages; where all would be more, the widest places, which come first in most networks and
+"""Of samples between stages; where all would be more, the widest of them, which come first in most networks and
 save the least, are left out."""
 
 _FP32_BYTES = 4
 
-Tried = tuple[StagedNetwork, Pass]
+Forwarded = tuple[StagedNetwork, Pass]
 
 
 class ActivationCache:
@@ -37,15 +37,15 @@ class ActivationCache:
         self._engine = EagerEngine(network, keeps_weights=True)
         self._network = network
         self._batches = list(batches(inputs))
-        self._places = _places(network, len(inputs), kept_bytes)
+        self._kept_stages = _kept_stages(network, len(inputs), kept_bytes)
         self._flights: list[dict[int, Flight]] = [{} for _ in self._batches]
         self._knobs: Knobs | None = None
         self._watched = False
 
-    def keep(self, knobs: Knobs) -> Tried:
+    def keep(self, knobs: Knobs) -> Forwarded:
         """Run a setting on all inputs, and keep its samples between stages for later ones to start from."""
         network, passes = self._kept(knobs, self._alike(knobs))
-        return network, joined(passes)
+        return network, concatenated(passes)
 
     def watch(self, knobs: Knobs, watch: Watch) -> int:
         """Run and keep a setting from where it first differs from the one that was kept last, and give that stage.
@@ -59,14 +59,14 @@ class ActivationCache:
         self._watched = True
         return first
 
-    def run(self, knobs: Knobs, share: float = 1.0) -> Tried:
+    def run(self, knobs: Knobs, share: float = 1.0) -> Forwarded:
         """Run a setting from where it first differs from the one that was kept last, on the first `share` of the
         batches."""
         first = self._alike(knobs)
         network = self._engine.build(knobs)
         some = islice(self._each(), math.ceil(share * len(self._batches)))
         with torch.inference_mode():
-            return network, joined([self._pass(network, *one, first) for one in some])
+            return network, concatenated([self._pass(network, *one, first) for one in some])
 
     def _kept(self, knobs: Knobs, first: int, watch: Watch | None = None) -> tuple[StagedNetwork, list[Pass]]:
         network = self._engine.build(knobs)
@@ -99,7 +99,7 @@ class ActivationCache:
         return (flights[start].copy(), start) if start in flights else (network.start(batch), 0)
 
     def _store(self, flights: dict[int, Flight], index: int, flight: Flight) -> None:
-        if index in self._places:
+        if index in self._kept_stages:
             flights[index] = flight.copy()
 
     def _alike(self, knobs: Knobs) -> int:
@@ -107,7 +107,7 @@ class ActivationCache:
         kept = self._knobs
         if kept is None or kept.resolution != knobs.resolution:
             return 0
-        pairs = zip(_turned(self._network, kept), _turned(self._network, knobs), strict=True)
+        pairs = zip(_knobs_by_stage(self._network, kept), _knobs_by_stage(self._network, knobs), strict=True)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
@@ -116,28 +116,30 @@ def _last_kept(flights: Mapping[int, Flight], first: int) -> int:
     return max((index for index in flights if index <= first), default=0)
 
 
-def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
+def _kept_stages(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
     """Before which stages flights are kept: the narrowest first, as far as memory goes.
 
     A flight holds copies of its stage's input and of the input of the block before.
     """
     sizes = [math.prod(segment.input_shape) * samples * _FP32_BYTES for segment in network.segments]
     costs = {index: before + own for index, (before, own) in enumerate(pairwise(sizes), 1)}
-    places: set[int] = set()
+    stages: set[int] = set()
     for index, cost in sorted(costs.items(), key=lambda item: item[1]):
         kept_bytes -= cost
         if kept_bytes < 0:
             break
-        places.add(index)
-    return frozenset(places)
+        stages.add(index)
+    return frozenset(stages)
 
 
-def _turned(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
+def _knobs_by_stage(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
     """All that knobs say, stage by stage."""
     for subgraph in plan_execution(network, knobs):
         name = subgraph.name
         tau = knobs.thresholds.get(name)
         activity = None if tau is None else knobs.activity
         precisions = [precision_of(knobs, layer) for graph in subgraph.graphs for layer in graph.layers]
-        activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
+        activations = {
+            tensor: setting for tensor, setting in knobs.activations.items() if tensor.startswith(f"{name}.")
+        }
         yield subgraph, tau, activity, knobs.exits.get(name), precisions, activations

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tidegate.engines.reference.staged import Pass, StagedNetwork
-from tidegate.models.flops import segment_flops
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import Network
 
 DECISION_FLOPS = 500_000

@@ -9,7 +9,7 @@ from tidegate.models.ladder import Figures, Ladder, OperatingPoint
 
 
 class Goal(StrEnum):
-    """What a search saves first."""
+    """What a search saves first: `--aim` of `bundle build`."""
 
     BALANCED = "balanced"
     MEMORY = "memory"
@@ -18,7 +18,7 @@ class Goal(StrEnum):
 
 
 class Knob(StrEnum):
-    """What a search may turn."""
+    """A kind of knob that a search may turn: `--with` and `--without` of `bundle build`."""
 
     BLOCKS = "blocks"
     EXITS = "exits"
@@ -87,7 +87,7 @@ def figure_of(goal: Goal, figures: Figures) -> float | None:
     return None if live is None else figures.weights_resident_bytes + live
 
 
-def verdict(target: Target, ladder: Ladder) -> str:
+def target_outcome(target: Target, ladder: Ladder) -> str:
     """Which point meets the target at which certified loss, or that it is infeasible and which comes nearest."""
     full = figure_of(target.goal, ladder.full.figures)
     measured = [

@@ -87,15 +87,15 @@ class Search:
         self._cache = ActivationCache(network, inputs)
         self._space = space
         self._objective = objective
-        self._groups = {group.name: group for group in (*space.groups, *space.nibbles)}
-        self._layers = frozenset(layer for group in space.groups for layer in group.layers)
+        self._groups = {group.name: group for group in (*space.int8_groups, *space.int4_groups)}
+        self._layers = frozenset(layer for group in space.int8_groups for layer in group.layers)
         self._heads = _exit_heads(network, space.exits)
         full, done = self._cache.keep(KnobSettings())
         self._reference = done.outputs
         self._costs = CostModel(network, full.weights_resident_bytes, objective.decision_flops)
         self._memory = MemoryCost(network, inputs) if objective.count_activations else None
         self._ratios: dict[Move, float] = {}
-        self._seen = _GateScores()
+        self._scores = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
         self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
         # The first phase is every strategy's.
@@ -137,35 +137,35 @@ class Search:
             now = best
 
     def _best_step(self, now: ChainStep, phase: Phase) -> ChainStep | None:
-        """The least loss per saving among the moves looked at; None when none saves anything within the limit."""
-        seen = self._looked(now.setting)
+        """The least loss per saving among the moves measured; None when none saves anything within the limit."""
+        scores = self._gate_scores(now.setting)
         if self._screened:
-            return self._screened_step(now, phase, seen)
+            return self._screened_step(now, phase, scores)
         lowest, best = np.inf, None
-        for looked, move in enumerate(self._in_order(phase, now)):
-            if self._suffices(looked, move, lowest):
+        for measured, move in enumerate(self._in_order(phase, now)):
+            if self._suffices(measured, move, lowest):
                 break
-            step = self._measured(self._turned(now.setting, move, seen), move)
+            step = self._measured(self._after(now.setting, move, scores), move)
             self._ratios[move] = ratio = self._ratio(now, step)
             if ratio < lowest and step.disagreement <= phase.limit:
                 lowest, best = ratio, step
         return best
 
-    def _screened_step(self, now: ChainStep, phase: Phase, seen: _GateScores) -> ChainStep | None:
+    def _screened_step(self, now: ChainStep, phase: Phase, scores: _GateScores) -> ChainStep | None:
         """The same by a part of the samples first, and by all of them for the best of those."""
         here = self._measured(now.setting, None, SCREENING_SHARE)
         tried: list[tuple[float, Move]] = []
-        for looked, move in enumerate(self._in_order(phase, now)):
-            if self._suffices(looked, move, min((ratio for ratio, _ in tried), default=np.inf)):
+        for measured, move in enumerate(self._in_order(phase, now)):
+            if self._suffices(measured, move, min((ratio for ratio, _ in tried), default=np.inf)):
                 break
-            step = self._measured(self._turned(now.setting, move, seen), move, SCREENING_SHARE)
+            step = self._measured(self._after(now.setting, move, scores), move, SCREENING_SHARE)
             self._ratios[move] = ratio = self._ratio(here, step)
             if ratio < np.inf:
                 tried.append((ratio, move))
         moves = [move for _, move in sorted(tried, key=lambda pair: pair[0])]
         for start in range(0, len(moves), SHORTLIST):
             steps = [
-                self._measured(self._turned(now.setting, move, seen), move)
+                self._measured(self._after(now.setting, move, scores), move)
                 for move in moves[start : start + SHORTLIST]
             ]
             allowed = [
@@ -179,36 +179,36 @@ class Search:
         """The phase's moves, those that did best when they were last measured first."""
         return sorted(phase.space.moves(now.setting), key=lambda move: self._ratios.get(move, -np.inf))
 
-    def _suffices(self, looked: int, move: Move, lowest: float) -> bool:
+    def _suffices(self, measured: int, move: Move, lowest: float) -> bool:
         """Whether enough moves are measured: all to come did no better when they were, and each was."""
         known = self._ratios.get(move)
-        return looked >= self._objective.lookahead and known is not None and lowest < np.inf and lowest <= known
+        return measured >= self._objective.lookahead and known is not None and lowest < np.inf and lowest <= known
 
     def _ratio(self, now: ChainStep, step: ChainStep) -> float:
         """Loss per saving; infinite where nothing is saved."""
         saving = self._objective.cost(now.cost) - self._objective.cost(step.cost)
         return max(step.loss - now.loss, _LOSS_FLOOR) / saving if saving > 0 else np.inf
 
-    def _turned(self, setting: KnobSettings, move: Move, seen: _GateScores) -> KnobSettings:
+    def _after(self, setting: KnobSettings, move: Move, scores: _GateScores) -> KnobSettings:
         match move:
             case PrecisionMove(group, precision):
                 return setting.with_precision(self._groups[group], precision).normal(self._layers)
             case SkipMove(block, rate, stand_in):
-                scores = seen.activity.get(block, np.zeros(1, np.float32))
-                tau = float(np.quantile(scores, rate, method="midpoint")) if rate < 1 else 0.0
+                activities = scores.activity.get(block, np.zeros(1, np.float32))
+                tau = float(np.quantile(activities, rate, method="midpoint")) if rate < 1 else 0.0
                 return setting.with_rate(block, rate, tau, stand_in)
             case ActivationMove(bits, zero_share):
-                if self._space.stored_values is None:
-                    raise ValueError(f"{move}: the search space holds no stored values")
-                return self._space.stored_values.turned(setting, (bits, zero_share))
+                if self._space.activation_levels is None:
+                    raise ValueError(f"{move}: the search space has no levels of activations")
+                return self._space.activation_levels.applied(setting, (bits, zero_share))
             case ResolutionMove(resolution):
                 return replace(setting, resolution=resolution)
             case ExitMove(block, rate):
                 # Where no sample arrives none can leave: a margin is never above 1.
-                margins = seen.margins.get(block, np.ones(1, np.float32))
+                margins = scores.margins.get(block, np.ones(1, np.float32))
                 return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
 
-    def _looked(self, setting: KnobSettings) -> _GateScores:
+    def _gate_scores(self, setting: KnobSettings) -> _GateScores:
         """What the gates of each block would see at a setting, in the samples that get there."""
         activity: dict[str, list[npt.NDArray[np.float32]]] = {}
         margins: dict[str, list[npt.NDArray[np.float32]]] = {}
@@ -220,11 +220,11 @@ class Search:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
         unchanged = frozenset(self._names[: self._cache.watch(setting, watch)])
-        self._seen = _GateScores(
-            _only(self._seen.activity, unchanged) | _joined(activity),
-            _only(self._seen.margins, unchanged) | _joined(margins),
+        self._scores = _GateScores(
+            _only(self._scores.activity, unchanged) | _joined(activity),
+            _only(self._scores.margins, unchanged) | _joined(margins),
         )
-        return self._seen
+        return self._scores
 
     def _measured(self, setting: KnobSettings, move: Move | None, share: float = 1.0) -> ChainStep:
         network, done = self._cache.run(setting, share)

@@ -1,10 +1,10 @@
 """Layers that change precision together, so that a search has fewer moves to measure."""
 
-from tidegate.calibration.knob_settings import Group
+from tidegate.calibration.knob_settings import LayerGroup
 from tidegate.models.network import Network, all_segments, blocks_of
 
 
-def groups_of(network: Network) -> tuple[Group, ...]:
+def stage_groups_of(network: Network) -> tuple[LayerGroup, ...]:
     """Layers by what they belong to: all that always runs, or the blocks of one input shape and their stand-ins.
 
     Layers of a stage have much the same sensitivity; each by itself would make the search many times as long.
@@ -17,10 +17,10 @@ def groups_of(network: Network) -> tuple[Group, ...]:
         shape = blocks.get(owner.get(segment.name, segment.name))
         members = layers.setdefault("always" if shape is None else stages[shape], {})
         members.update(dict.fromkeys(segment.layers))
-    return tuple(Group(name, tuple(members)) for name, members in layers.items() if members)
+    return tuple(LayerGroup(name, tuple(members)) for name, members in layers.items() if members)
 
 
-def nibble_groups_of(network: Network) -> tuple[Group, ...]:
+def segment_groups_of(network: Network) -> tuple[LayerGroup, ...]:
     """Layers by segment, a block's together with those of its stand-ins and its fitted exit."""
     owner = {layer: segment.name for segment in network.segments for layer in segment.layers}
     for block, kinds in network.stand_ins.items():
@@ -30,4 +30,4 @@ def nibble_groups_of(network: Network) -> tuple[Group, ...]:
     members: dict[str, list[str]] = {}
     for layer, segment in owner.items():
         members.setdefault(segment, []).append(layer)
-    return tuple(Group(f"all of {segment}", tuple(layers)) for segment, layers in members.items())
+    return tuple(LayerGroup(f"all of {segment}", tuple(layers)) for segment, layers in members.items())

@@ -1,6 +1,6 @@
 """What a candidate of the search holds in memory against the full model, counted on a few inputs."""
 
-from tidegate.calibration.fit.site_range import sampled
+from tidegate.calibration.fit.activation_statistics import sampled
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.tracing import Tracer

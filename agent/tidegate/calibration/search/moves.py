@@ -1,4 +1,4 @@
-"""Single steps down from a setting: one block, one exit, one group of layers, all stored values or the images."""
+"""Single steps down from a setting: a block, an exit, a group of layers, all activation tensors or the images."""
 
 from dataclasses import dataclass
 
@@ -41,13 +41,13 @@ class PrecisionMove:
 
 @dataclass(frozen=True, slots=True)
 class ActivationMove:
-    """AA-ReLU at every stored value: the width of all, and the share of activations that is cut to zero."""
+    """AA-ReLU at every activation tensor: the width of all, and the share of activations that is cut to zero."""
 
     bits: int
     zero_share: float
 
     def __str__(self) -> str:
-        return f"stored values: {self.bits} bits, {self.zero_share:.0%} of activations to zero"
+        return f"activation tensors: {self.bits} bits, {self.zero_share:.0%} of activations to zero"
 
 
 @dataclass(frozen=True, slots=True)

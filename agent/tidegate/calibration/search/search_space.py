@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate.calibration.fit.site_range import observe_ranges
-from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.fit.activation_statistics import collect_statistics
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
+from tidegate.calibration.search.activation_levels import ActivationLevels
 from tidegate.calibration.search.goal import Knob
-from tidegate.calibration.search.layer_groups import groups_of, nibble_groups_of
+from tidegate.calibration.search.layer_groups import segment_groups_of, stage_groups_of
 from tidegate.calibration.search.moves import (
     ActivationMove,
     ExitMove,
@@ -15,7 +16,6 @@ from tidegate.calibration.search.moves import (
     ResolutionMove,
     SkipMove,
 )
-from tidegate.calibration.search.stored_values import StoredValues
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.resolution import runs_at
 from tidegate.engines.reference.tracing import Tracer
@@ -46,25 +46,26 @@ MULTIPLE = 8
 class SearchSpace:
     """What a search may turn. By default nothing: each field adds moves.
 
-    `groups` go down to int8 and `nibbles` from there to int4; `resolutions` are in order from large to small.
+    Layers of `int8_groups` go down to int8, those of `int4_groups` from there to int4. `resolutions` are in order
+    from large to small.
     """
 
     stand_ins: Mapping[str, tuple[StandIn, ...]] = field(default_factory=dict)
     exits: tuple[str, ...] = ()
-    groups: tuple[Group, ...] = ()
+    int8_groups: tuple[LayerGroup, ...] = ()
     rates: Sequence[float] = RATES
-    nibbles: tuple[Group, ...] = ()
-    stored_values: StoredValues | None = None
+    int4_groups: tuple[LayerGroup, ...] = ()
+    activation_levels: ActivationLevels | None = None
     resolutions: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, network: Network, groups: tuple[Group, ...] = ()) -> "SearchSpace":
+    def of(cls, network: Network, groups: tuple[LayerGroup, ...] = ()) -> "SearchSpace":
         """All blocks and exits of a network, and these groups."""
         return cls(stand_ins_of(network), tuple(network.exit_heads), groups)
 
     def precisions_only(self) -> "SearchSpace":
         """Precisions and nothing else: down to int8 by group, to int4 by segment."""
-        return SearchSpace(groups=self.groups, nibbles=self.nibbles)
+        return SearchSpace(int8_groups=self.int8_groups, int4_groups=self.int4_groups)
 
     def exits_only(self) -> "SearchSpace":
         """The same exits, and nothing else."""
@@ -81,15 +82,15 @@ class SearchSpace:
         for block in self.exits:
             for rate in _next_and_last(EXIT_RATES, setting.exit_rates.get(block, 0.0)):
                 yield ExitMove(block, rate)
-        for group in self.groups:
+        for group in self.int8_groups:
             precision = precision_of(setting, group.layers[0])
             if precision in PRECISIONS[:-1]:
                 yield PrecisionMove(group.name, PRECISIONS[PRECISIONS.index(precision) + 1])
-        for group in self.nibbles:
+        for group in self.int4_groups:
             if {precision_of(setting, layer) for layer in group.layers} == {Precision.INT8}:
                 yield PrecisionMove(group.name, Precision.INT4)
-        if self.stored_values is not None:
-            yield from (ActivationMove(*level) for level in self.stored_values.next_levels(setting))
+        if self.activation_levels is not None:
+            yield from (ActivationMove(*level) for level in self.activation_levels.next_levels(setting))
         smaller = self.resolutions
         if setting.resolution in smaller:
             smaller = smaller[smaller.index(setting.resolution) + 1 :]
@@ -110,16 +111,16 @@ def stand_ins_of(network: Network) -> dict[str, tuple[StandIn, ...]]:
 
 
 def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) -> SearchSpace:
-    """The moves that the knobs allow; `inputs` (n, *input shape) show where stored values lie."""
-    stored = None
+    """The moves that the knobs allow; `inputs` (n, *input shape) show where activations lie."""
+    levels = None
     if Knob.ACTIVATIONS in knobs:
-        stored = StoredValues(observe_ranges(Tracer(network), inputs))
+        levels = ActivationLevels(collect_statistics(Tracer(network), inputs))
     return SearchSpace(
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
-        groups_of(network) if Knob.INT8 in knobs else (),
-        nibbles=nibble_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
-        stored_values=stored,
+        stage_groups_of(network) if Knob.INT8 in knobs else (),
+        int4_groups=segment_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
+        activation_levels=levels,
         resolutions=tuple(_resolutions(network)) if Knob.RESOLUTION in knobs else (),
     )
 

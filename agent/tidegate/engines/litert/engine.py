@@ -16,7 +16,7 @@ from tidegate.engines.litert.converters import CONVERTERS
 from tidegate.engines.litert.model import Arithmetic, Weights, build_model
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.litert.stages import Stage, branch, stages_of
-from tidegate.engines.plan.adapted import Adapted, adapted_sites
+from tidegate.engines.plan.adapted import Adapted, adapted_tensors
 from tidegate.engines.plan.capabilities import Capabilities
 from tidegate.engines.plan.execution import plan_execution, with_signs
 from tidegate.engines.plan.quantization import (
@@ -125,7 +125,7 @@ class LiteRtEngine:
         narrow = {layer: each for layer, each in precisions.items() if each is not Precision.FP32}
         int8 = frozenset(narrow.keys() & self._integer_layers) if native else frozenset()
         plan = with_signs(plan_execution(network, point))
-        adapted = adapted_sites(self._network, point.activations)
+        adapted = adapted_tensors(self._network, point.activations)
         ranges = {name: Range(*span) for name, span in point.ranges.items()}
         params_of = plan_tensors(plan, int8, adapted, ranges, CAPABILITIES) if int8 else {}
         arithmetic = Arithmetic(int8, adapted, params_of, point.activity)

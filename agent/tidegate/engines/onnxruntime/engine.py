@@ -24,7 +24,7 @@ from tidegate.engines.onnxruntime.runtime import InferenceSession
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.onnxruntime.session_pipeline import ReadyPartition, SessionPipeline
 from tidegate.engines.onnxruntime.weights import weights_folder
-from tidegate.engines.plan.adapted import Adapted, adapted_sites
+from tidegate.engines.plan.adapted import Adapted, adapted_tensors
 from tidegate.engines.plan.capabilities import Capabilities
 from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, plan_execution, with_signs
 from tidegate.engines.plan.partitions import Partition, partitions_of
@@ -156,7 +156,7 @@ class OnnxEngine:
         return _Arithmetic(
             rounding={} if native else narrow,
             codes={layer: each for layer, each in narrow.items() if layer in self._layers} if native else {},
-            adapted=adapted_sites(self._network, point.activations),
+            adapted=adapted_tensors(self._network, point.activations),
             activity=point.activity,
             resolution=point.resolution,
             threads=point.threads,

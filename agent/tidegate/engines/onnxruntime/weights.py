@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tidegate.engines.onnxruntime.protobuf import FileSlice, TensorValue
 from tidegate.models.bundle import Bundle
-from tidegate.models.bundle_file import WEIGHTS
+from tidegate.models.bundle.manifest import WEIGHTS
+from tidegate.models.bundle.safetensors_header import tensor_places
 from tidegate.models.network import Network
-from tidegate.models.safetensors_header import tensor_places
 
 
 def float_constants(network: Network, names: Iterable[str]) -> tuple[TensorValue, ...]:

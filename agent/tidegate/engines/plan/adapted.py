@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.engines.plan.quantization import LEVELS, QuantParams
+from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Network
-from tidegate.models.sites import sites_of
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """The setting of one stored value, and the least that the value can be (None: no bound)."""
+    """The setting of one activation tensor, and the least that the value can be (None: no bound)."""
 
     setting: Activation
     floor: float | None
@@ -32,15 +32,15 @@ class Adapted:
         return -self.setting.clip if self.floor is None else max(self.floor, -self.setting.clip)
 
 
-def adapted_sites(network: Network, activations: Mapping[str, Activation]) -> dict[str, Adapted]:
-    """The settings by value (`segment/node`). Sites that the network doesn't have are left out."""
+def adapted_tensors(network: Network, activations: Mapping[str, Activation]) -> dict[str, Adapted]:
+    """The settings by value (`segment/node`). Tensors that the network doesn't have are left out."""
     if not activations:
         return {}
     return {
-        f"{site.segment}/{site.node}": Adapted(activations[site.name], site.floor)
+        f"{tensor.segment}/{tensor.node}": Adapted(activations[tensor.name], tensor.floor)
         for segment in network.segments
-        for site in sites_of(segment)
-        if site.name in activations
+        for tensor in activation_tensors_of(segment)
+        if tensor.name in activations
     }
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from tidegate.models.bounds import bounds_of
 from tidegate.models.graph import INPUT, Segment
 from tidegate.models.graph.bound_rules import NEVER_NEGATIVE, UNKNOWN, Bounds
+from tidegate.models.graph.bounds import bounds_of
 from tidegate.models.knobs import Knobs, stand_in_of
 from tidegate.models.ladder import Activity, StandIn
 from tidegate.models.network import Network, Shape, blocks_of

@@ -1,4 +1,4 @@
-"""Weights as the eager engine rounds them (models.precision.store, widened), bit for bit, without torch."""
+"""Weights as the eager engine rounds them (models.precision.store, dequantize), bit for bit, without torch."""
 
 import numpy as np
 

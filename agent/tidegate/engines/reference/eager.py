@@ -10,8 +10,8 @@ from tidegate.engines.reference.resolution import resized
 from tidegate.engines.reference.staged import Part, Stage, StagedNetwork, stage
 from tidegate.engines.reference.torch_variant import TorchVariant
 from tidegate.engines.support import at_resolution, check_arithmetic, check_knobs
-from tidegate.models.flops import segment_flops
 from tidegate.models.graph import Segment, layer_of
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.knobs import Knobs, precision_of
 from tidegate.models.ladder import Activation, OperatingPoint, Precision
 from tidegate.models.network import Network

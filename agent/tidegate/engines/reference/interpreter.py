@@ -9,11 +9,11 @@ from torch import Tensor
 from tidegate.models.aa_relu import adapted
 from tidegate.models.errors import BundleError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Ref, Segment, Weight
+from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.graph.operators import OPERATORS, VIEW
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Network, all_segments
 from tidegate.models.precision import Fp32Weight, StoredWeight
-from tidegate.models.sites import sites_of
 
 # By torch's own names, which are those of the table; nothing else ever gets here.
 _FUNCTIONS = {
@@ -32,12 +32,14 @@ class Interpreter:
         weights: Mapping[str, StoredWeight],
         activations: Mapping[str, Activation] | None = None,
     ) -> None:
-        """`activations` holds AA-ReLU by stored value, `segment.node`; those of other segments are left out."""
+        """`activations` holds AA-ReLU by activation tensor, `segment.node`; others are left out."""
         self._segment = segment
         self._weights = weights
         chosen = activations or {}
         self._adapted = {
-            site.node: (chosen[site.name], site.floor) for site in sites_of(segment) if site.name in chosen
+            tensor.node: (chosen[tensor.name], tensor.floor)
+            for tensor in activation_tensors_of(segment)
+            if tensor.name in chosen
         }
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class Interpreter:
             case Ref(name):
                 return values[name]
             case Weight(name):
-                return self._weights[name].widened()
+                return self._weights[name].dequantize()
             case BatchSize():
                 return len(values[INPUT])
             case tuple():

@@ -15,12 +15,12 @@ from tidegate.engines.reference.resolution import resized
 from tidegate.engines.support import at_resolution
 from tidegate.models.encoding import dense_bytes, stored_bytes
 from tidegate.models.graph import INPUT, Segment, layer_of
+from tidegate.models.graph.activation_tensors import ActivationTensor, activation_tensors_of
+from tidegate.models.graph.liveness import Sizes, peak_live, results
 from tidegate.models.knobs import Knobs, precision_of
 from tidegate.models.ladder import Activation, Precision
-from tidegate.models.liveness import Sizes, peak_live, results
 from tidegate.models.network import Network
 from tidegate.models.precision import Fp32Weight, store
-from tidegate.models.sites import Site, sites_of
 
 FP32_BITS = 32
 IMAGE_BITS = 8
@@ -29,7 +29,7 @@ IMAGE_BITS = 8
 _CHUNK_ELEMENTS = 2**19
 """Input elements at once: bounds the memory of values that are all kept until their segment is done."""
 
-Observe = Callable[[Site, Tensor], None]
+Observe = Callable[[ActivationTensor, Tensor], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class Tracer:
         self._stored: dict[tuple[str, Precision], tuple[Fp32Weight, int]] = {}
 
     @property
-    def sites(self) -> tuple[Site, ...]:
-        """All stored values of the network, in order."""
-        return tuple(site for segment in self._network.segments for site in sites_of(segment))
+    def activation_tensors(self) -> tuple[ActivationTensor, ...]:
+        """All activation tensors of the network, in order."""
+        return tuple(tensor for segment in self._network.segments for tensor in activation_tensors_of(segment))
 
     def trace(self, knobs: Knobs, inputs: Array, observe: Observe | None = None) -> Trace:
-        """Run inputs (samples, *input shape); `observe` is shown each stored value, chunk by chunk.
+        """Run inputs (samples, *input shape); `observe` is shown each activation tensor, chunk by chunk.
 
         Raises UnsupportedPoint for a setting with gates that look at the input: see `held`.
         """
@@ -117,17 +117,19 @@ class Tracer:
         self, segment: Segment, knobs: Knobs, flow: _Flow, observe: Observe | None
     ) -> tuple[_Flow, Sizes, Sizes]:
         """What comes out, and the segment's peaks per sample, dense and encoded."""
-        sites = sites_of(segment)
+        tensors = activation_tensors_of(segment)
         weights = {name: self._held(name, precision_of(knobs, layer_of(name)))[0] for name in segment.weights}
         values = Interpreter(segment, weights, knobs.activations).values(flow.values)
         dense, encoded = {INPUT: flow.dense}, {INPUT: flow.encoded}
-        for site in sites:
+        for tensor in tensors:
             if observe is not None:
-                observe(site, values[site.node])
-            dense[site.node], encoded[site.node] = _sizes(values[site.node], _bits(site, knobs.activations))
-        (result,) = results(segment, sites)
+                observe(tensor, values[tensor.node])
+            dense[tensor.node], encoded[tensor.node] = _sizes(
+                values[tensor.node], _bits(tensor, knobs.activations)
+            )
+        (result,) = results(segment, tensors)
         out = _Flow(values[segment.nodes[-1].name], dense[result], encoded[result])
-        return out, peak_live(segment, sites, dense), peak_live(segment, sites, encoded)
+        return out, peak_live(segment, tensors, dense), peak_live(segment, tensors, encoded)
 
     def _weights_bytes(self, knobs: Knobs) -> int:
         plan = plan_execution(self._network, knobs)
@@ -138,7 +140,7 @@ class Tracer:
         key = (name, precision)
         if key not in self._stored:
             stored = store(self._arrays[name], precision)
-            self._stored[key] = Fp32Weight(stored.widened()), stored.nbytes
+            self._stored[key] = Fp32Weight(stored.dequantize()), stored.nbytes
         return self._stored[key]
 
 
@@ -179,8 +181,8 @@ def _entering(chunk: Tensor, knobs: Knobs) -> _Flow:
     return _Flow(images, dense, encoded)
 
 
-def _bits(site: Site, activations: Mapping[str, Activation]) -> int:
-    setting = activations.get(site.name)
+def _bits(tensor: ActivationTensor, activations: Mapping[str, Activation]) -> int:
+    setting = activations.get(tensor.name)
     return FP32_BITS if setting is None or setting.bits is None else setting.bits
 
 

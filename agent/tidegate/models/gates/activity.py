@@ -24,7 +24,7 @@ class ActivityGate:
     looks_back: bool = False
 
     def decide(self, given: GateInput) -> GateDecision:
-        """Scores every sample."""
+        """Open, bool (samples,), where the score of the block's input exceeds tau."""
         return GateDecision(self.score(given) > self.tau)
 
 
@@ -39,7 +39,7 @@ class FrameChange:
         self._last: Tensor | None = None
 
     def __call__(self, given: GateInput) -> Tensor:
-        """(samples, ...) to (samples,)."""
+        """Scores (samples,) of a batch; the last sample is kept for the next call."""
         x = given.x
         last, self._last = self._last, x[-1:].clone()
         if last is None or last.shape[1:] != x.shape[1:]:

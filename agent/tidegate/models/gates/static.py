@@ -8,7 +8,7 @@ from tidegate.models.knobs import Knobs
 
 @dataclass(frozen=True, slots=True)
 class StaticGate:
-    """Shut for every sample."""
+    """Shut for every sample, at no cost."""
 
     flops: int = 0
     looks_back: bool = False

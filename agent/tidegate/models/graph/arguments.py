@@ -40,11 +40,11 @@ class Call(Protocol):
 
     @property
     def args(self) -> tuple[Argument, ...]:
-        """Arguments by place."""
+        """Arguments by position, in the order of torch's schema."""
 
     @property
     def kwargs(self) -> Mapping[str, Argument]:
-        """Arguments by name."""
+        """Arguments by the name in torch's schema."""
 
     @property
     def shape(self) -> Shape:

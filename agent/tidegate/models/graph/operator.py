@@ -41,9 +41,9 @@ class Quantization(StrEnum):
     INPUTS = auto()
     """Quantizable inputs; the output has a scale of its own."""
     SHARED_SCALES = auto()
-    """Quantizable where all inputs have one scale, which the output takes over."""
+    """Quantizable where all inputs, a number among them, have one scale, which the output takes over."""
     AGNOSTIC = auto()
-    """Gives only values that it was given: the output takes over scale and zero point of the input."""
+    """Gives only values of its input: the output takes over scale and zero point."""
     CLAMP = auto()
     """Cuts values off, as the quantizer behind it does: folded into that."""
     NOT_QUANTIZABLE = auto()

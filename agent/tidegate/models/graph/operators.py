@@ -138,7 +138,7 @@ _RECORDS = (
         shape=shapes.padded,
         bounds=bounds.padded,
         flops=flops.none,
-        quantization=Quantization.AGNOSTIC,
+        quantization=Quantization.SHARED_SCALES,
     ),
     Operator(
         name=CONV2D,

@@ -15,14 +15,14 @@ from tidegate.calibration.assemble.model_bundle import BuildError, Request, buil
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.certification import binomial_cdf
 from tidegate.calibration.certify.risk import risk_of
-from tidegate.calibration.data.datasets import DataError, Picture
+from tidegate.calibration.data.datasets import DataError, ImageSpec
 from tidegate.calibration.progress import silent
 from tidegate.calibration.report.page import render
-from tidegate.calibration.search.goal import Goal, Target, verdict
+from tidegate.calibration.search.goal import Goal, Target, target_outcome
 from tidegate.calibration.search.objective import Objective
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import open_bundle
-from tidegate.models.discovery import DiscoveryError
+from tidegate.models.importing.discovery import DiscoveryError
 from tidegate.models.ladder import Compared, Comparison, Risk
 
 PLAN = Plan(Objective(risk=risk_of("cosine:0.1"), lookahead=2))
@@ -57,7 +57,7 @@ def request_(tmp_path: Path) -> Request:
     inputs = np.random.default_rng(0).integers(0, 256, (700, 4, 4), np.uint8)
     np.savez(tmp_path / "data.npz", inputs=inputs)
     out = tmp_path / "bundle"
-    return Request(f"{__name__}:embedder", tmp_path / "data.npz", out, Picture(4), plan=PLAN, command="tidegate")
+    return Request(f"{__name__}:embedder", tmp_path / "data.npz", out, ImageSpec(4), plan=PLAN, command="tidegate")
 
 
 def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(request_: Request) -> None:
@@ -98,7 +98,8 @@ def test_with_a_meter_energy_is_measured_and_shown(request_: Request) -> None:
     energies = [point.figures.energy_mj for point in bundle.ladder.points]
     assert all(energy is not None and energy > 0 for energy in energies)
     assert bundle.calibration.measured_on.endswith("energy by processor time at 5 W")
-    assert "target energy of 1e+06 mJ or less: met by full" in verdict(Target(Goal.ENERGY, 1e6), bundle.ladder)
+    outcome = target_outcome(Target(Goal.ENERGY, 1e6), bundle.ladder)
+    assert "target energy of 1e+06 mJ or less: met by full" in outcome
     page = render(bundle)
     assert page.count("data:image/png;base64,") == 6
     assert "Energy: not measured" not in page

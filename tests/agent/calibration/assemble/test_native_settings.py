@@ -15,8 +15,8 @@ from tidegate.calibration.fit.threshold_calibration import stops_on_reference, w
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine, TargetEngineError, target_engines
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
 from tidegate.models.gates.margin import margin
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 

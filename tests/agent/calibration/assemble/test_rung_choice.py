@@ -15,7 +15,7 @@ def test_the_cheapest_point_of_every_alpha_is_a_rung() -> None:
     assert pick_rungs([0.0, 0.01, 0.01, 0.03, 0.03, None], [1, 0.9, 0.8, 0.7, 0.6, 0.5], at_most=3) == (0, 2, 4)
 
 
-def test_wide_gaps_are_halved_without_way_stations() -> None:
+def test_wide_gaps_are_halved_without_intermediate_points() -> None:
     alphas = [0.0, 0.01, 0.01, 0.01, 0.01]
     costs = [1.0, 0.8, 0.5, 0.4, 0.25]
     assert pick_rungs(alphas, costs, at_most=3) == (0, 2, 4)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.net import ConvNorm, DigitsNet, Residual
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 
 
 def net_with_statistics() -> DigitsNet:

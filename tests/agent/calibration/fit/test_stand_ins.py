@@ -9,11 +9,11 @@ from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.fit.ridge import Regression
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
 from tidegate.models.graph import Segment
+from tidegate.models.graph.shortcut import shortcut_of
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import StandIn
 from tidegate.models.network import TrainedNetwork
-from tidegate.models.shortcut import shortcut_of
 
 
 class Residual(nn.Module):

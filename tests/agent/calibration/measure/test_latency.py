@@ -8,7 +8,7 @@ from tidegate.calibration.candidate import candidate
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.latency import measure_latency
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 
 
 def test_latencies_are_ordered_like_the_work_and_positive() -> None:

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.data.batches import run
+from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.digits.net import DigitsNet
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.activation_cache import ActivationCache
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.discovery import discover
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Activation, Activity, Precision, StandIn
 from tidegate.models.network import TrainedNetwork, blocks_of
 
@@ -64,7 +64,7 @@ def test_what_is_taken_over_changes_no_bit(network: TrainedNetwork, inputs: Arra
         cache.keep(kept)
         built, done = cache.run(tried)
         fresh = engine.build(tried)
-        expected = run(fresh, inputs)
+        expected = forward_all(fresh, inputs)
         assert np.array_equal(done.outputs, expected.outputs)
         assert (done.executed, done.flops, done.decisions) == (
             expected.executed,

@@ -1,10 +1,18 @@
-"""Goals, targets, and the verdict on a ladder; and the command line's way of saying them."""
+"""Goals, targets, and what a ladder says of them; and the command line's way of saying them."""
 
 from dataclasses import replace
 
 import pytest
 
-from tidegate.calibration.search.goal import DEFAULT_KNOBS, Goal, GoalError, Knob, Target, figure_of, verdict
+from tidegate.calibration.search.goal import (
+    DEFAULT_KNOBS,
+    Goal,
+    GoalError,
+    Knob,
+    Target,
+    figure_of,
+    target_outcome,
+)
 from tidegate.cli.build_goal import wanted_of
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
 
@@ -28,22 +36,22 @@ LADDER = Ladder(
 
 
 def test_the_first_certified_point_within_the_target_is_named_with_its_loss() -> None:
-    text = verdict(Target(Goal.MEMORY, share=0.5), LADDER)
+    text = target_outcome(Target(Goal.MEMORY, share=0.5), LADDER)
     assert text == (
         "target 50% less weights and activations than the full point: met by int8, 2 MiB (50% less than full), "
         "certified loss 1.0%"
     )
-    assert "met by skip, 4 ms" in verdict(Target(Goal.LATENCY, limit=5.0), LADDER)
+    assert "met by skip, 4 ms" in target_outcome(Target(Goal.LATENCY, limit=5.0), LADDER)
 
 
 def test_what_no_certified_point_reaches_is_infeasible_and_says_how_far_it_goes() -> None:
-    text = verdict(Target(Goal.LATENCY, limit=2.0), LADDER)
+    text = target_outcome(Target(Goal.LATENCY, limit=2.0), LADDER)
     assert "infeasible; the nearest is skip, 4 ms (50% less than full)" in text
     assert "uncertain" not in text
 
 
 def test_what_was_not_measured_is_not_called_met() -> None:
-    assert "not measurable here" in verdict(Target(Goal.ENERGY, limit=5.0), LADDER)
+    assert "not measurable here" in target_outcome(Target(Goal.ENERGY, limit=5.0), LADDER)
     assert figure_of(Goal.ENERGY, FULL) is None
     assert figure_of(Goal.MEMORY, replace(FULL, peak_live_encoded_bytes=None)) is None
 

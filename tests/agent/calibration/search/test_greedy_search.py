@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.certify.risk import mean_kl
-from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.moves import ExitMove, SkipMove
@@ -19,8 +19,8 @@ from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.export_network import export_network
-from tidegate.models.flops import segment_flops
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Precision, StandIn
 from tidegate.models.network import TrainedNetwork
 
@@ -51,7 +51,7 @@ def inputs() -> Array:
 
 OBJECTIVE = Objective(count_decisions=False)
 
-GROUPS = (Group("blocks", ("vital.linear", "idle.linear")), Group("head", ("head",)))
+GROUPS = (LayerGroup("blocks", ("vital.linear", "idle.linear")), LayerGroup("head", ("head",)))
 
 
 def test_the_chain_starts_full_and_every_step_is_cheaper(network: TrainedNetwork, inputs: Array) -> None:

@@ -14,7 +14,7 @@ from tidegate.calibration.search.search_space import search_space_of
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
-from tidegate.models.export_network import export_network
+from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 

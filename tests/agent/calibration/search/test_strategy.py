@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidegate.calibration.knob_settings import Group, KnobSettings
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.chain_choice import best_strategy, cost_within
 from tidegate.calibration.search.cost import Cost
 from tidegate.calibration.search.greedy_search import ChainStep
@@ -13,7 +13,9 @@ from tidegate.calibration.search.strategy import SearchStrategy, phases_of, stra
 from tidegate.models.ladder import Precision, StandIn
 
 OBJECTIVE = Objective(flops_share=1.0)
-SPACE = SearchSpace({"block": (StandIn.IDENTITY,)}, exits=("block",), groups=(Group("all", ("block.conv",)),))
+SPACE = SearchSpace(
+    {"block": (StandIn.IDENTITY,)}, exits=("block",), int8_groups=(LayerGroup("all", ("block.conv",)),)
+)
 
 NARROWER = PrecisionMove("all", Precision.INT8)
 LEAVE = ExitMove("block", 0.5)

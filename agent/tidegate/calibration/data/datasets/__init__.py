@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from tidegate.calibration.data.datasets.dataset import DataError, Dataset
-from tidegate.calibration.data.datasets.folder import Picture, read_folder
+from tidegate.calibration.data.datasets.folder import ImageSpec, read_folder
 from tidegate.calibration.data.datasets.idx import is_idx, read_idx
 from tidegate.calibration.data.datasets.npz import read_npz
 
-__all__ = ["DataError", "Dataset", "Picture", "read_data"]
+__all__ = ["DataError", "Dataset", "ImageSpec", "read_data"]
 
 
-def read_data(path: Path, picture: Picture) -> Dataset:
-    """An .npz file, IDX files (one of images, or a directory of both), or a folder of pictures.
+def read_data(path: Path, spec: ImageSpec) -> Dataset:
+    """An .npz file, IDX files (one of images, or a directory of both), or a folder of images.
 
     Raises DataError saying what was found and what is allowed.
     """
@@ -20,5 +20,5 @@ def read_data(path: Path, picture: Picture) -> Dataset:
     if is_idx(path):
         return read_idx(path)
     if path.is_dir():
-        return read_folder(path, picture)
-    raise DataError(f"{path}: is no .npz file, no IDX file and no folder")
+        return read_folder(path, spec)
+    raise DataError(f"{path}: is neither an .npz file nor an IDX file nor a folder")

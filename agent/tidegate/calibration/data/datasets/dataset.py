@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.evidence import Raw
+from tidegate.models.bundle.evidence import Raw
 
 PIXEL_SCALE = 1 / 255
 """Bytes of pixels to 0..1; any other normalisation belongs into the model, where devices apply it too."""

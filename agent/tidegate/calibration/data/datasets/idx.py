@@ -53,7 +53,7 @@ def _read(path: Path) -> npt.NDArray[np.uint8]:
         except (OSError, EOFError) as error:
             raise DataError(f"{path}: {error}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:
-        raise DataError(f"{path}: is no IDX file of bytes; it begins with {data[:4].hex()}")
+        raise DataError(f"{path}: is not an IDX file of bytes; it begins with {data[:4].hex()}")
     axes = data[3]
     start = 4 + 4 * axes
     if len(data) < start:

@@ -1,0 +1,83 @@
+"""Normalisation: batch norms go into the layer before them, instance norms are group norms."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, fx
+
+from tidegate.models.graph import Weight
+from tidegate.models.importing.lowering.reader import AsImage, ExportError, Reader, Rule, Value, call
+
+_FOLDED_INTO = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.linear.default"})
+
+
+def batch_norm(reader: Reader, node: fx.Node) -> Value:
+    """Into the layer before it where nothing else uses that or its weight, else a scale and a shift."""
+    given = call(node)
+    source: fx.Node = given["input"]
+    parts = ("weight", "bias", "running_mean", "running_var")
+    gamma, beta, mean, variance = (_tensor(reader, node, given[part]) for part in parts)
+    scale = gamma / torch.sqrt(variance + given["eps"])
+    shift = beta - mean * scale
+    if _takes_in(source):
+        _fold(reader, source, scale, shift)
+        return reader.values[source.name]
+    found = reader.values[source.name]
+    is_signal = isinstance(found, AsImage)
+    channels, *sizes = reader.shape(node)
+    shape = (channels, 1, *sizes) if is_signal else (channels, *sizes)
+    x = found.image if isinstance(found, AsImage) else reader.argument(source)
+    per_channel = (-1, *[1] * (len(shape) - 1))
+    factor = reader.constant(node, "scale", scale.reshape(per_channel))
+    offset = reader.constant(node, "shift", shift.reshape(per_channel))
+    scaled = reader.add(node, "aten.mul.Tensor", (x, factor), shape, "_scaled")
+    result = reader.add(node, "aten.add.Tensor", (scaled, offset), shape)
+    return AsImage(result) if is_signal else result
+
+
+def instance_norm(reader: Reader, node: fx.Node) -> Value:
+    """A group norm with one channel to a group; running statistics are not kept."""
+    given = call(node)
+    if not given["use_input_stats"]:
+        raise reader.refusal(node, "an instance norm with running statistics can't be kept")
+    shape = reader.shape(node)
+    args = tuple(reader.argument(each) for each in (given["input"], shape[0], given["weight"], given["bias"]))
+    args = (*args, float(given["eps"]))
+    return reader.add(node, "aten.group_norm.default", args, shape)
+
+
+def _takes_in(source: fx.Node) -> bool:
+    if str(source.target) not in _FOLDED_INTO or len(source.users) != 1:
+        return False
+    if str(source.target) == "aten.linear.default" and source.meta["val"].ndim != 2:
+        return False  # its outputs lie along the last axis, a batch norm's channels along the second
+    kernel: fx.Node = call(source)["weight"]
+    return len(kernel.users) == 1
+
+
+def _fold(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> None:
+    index = next(i for i, node in enumerate(reader.nodes) if node.name == source.name)
+    layer = reader.nodes[index]
+    x, weight, *others = layer.args
+    bias, rest = (others[0], others[1:]) if others else (None, [])
+    if not isinstance(weight, Weight):
+        raise ExportError(f"{source.name} has a kernel that is not a weight")
+    kernel = reader.tensors[weight.weight]
+    old = reader.tensors[bias.weight] if isinstance(bias, Weight) else torch.zeros(())
+    new_bias = bias.weight if isinstance(bias, Weight) else f"{weight.weight.rpartition('.')[0]}.bias"
+    reader.tensors[weight.weight] = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))
+    reader.tensors[new_bias] = old * scale + shift
+    reader.nodes[index] = replace(layer, args=(x, weight, Weight(new_bias), *rest))
+
+
+def _tensor(reader: Reader, node: fx.Node, argument: object) -> Tensor:
+    weight = reader.argument(argument)
+    if not isinstance(weight, Weight):
+        raise reader.refusal(node, "a batch norm needs weights, a bias and running statistics")
+    return reader.tensors[weight.weight].detach()
+
+
+RULES: dict[str, Rule] = {
+    "aten._native_batch_norm_legit_no_training.default": batch_norm,
+    "aten.instance_norm.default": instance_norm,
+}

@@ -1,0 +1,198 @@
+"""Slices, views, joins and permutations of values."""
+
+import operator
+
+import torch
+from torch import fx
+
+from tidegate.models.graph import Argument, BatchSize, Ref, Weight
+from tidegate.models.importing.lowering.reader import Expanded, Permuted, Reader, Rule, Value, call
+
+_SLICE = "aten.slice.Tensor"
+_UNBIND = "aten.unbind.int"
+_SPLITS = frozenset({"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"})
+_WHOLE = 2**62
+"""Where a slice ends that has no end."""
+
+_TURNS = frozenset({"aten.clone.default", "aten.contiguous.default", "aten.transpose.int", "aten.permute.default"})
+
+
+def batch_size(reader: Reader, node: fx.Node) -> Value:
+    """The number of samples, as a number."""
+    axis = call(node)["dim"]
+    if axis != 0:
+        raise reader.refusal(node, f"axis {axis} varies; only the batch axis 0 may")
+    return BatchSize()
+
+
+def view(reader: Reader, node: fx.Node) -> Value:
+    """A view, or a reshape where it is not sure that a view can be had."""
+    source: fx.Node = call(node)["self"]
+    # Whether one can be had depends on how attention laid out its result, which differs by machine.
+    name = "aten.reshape.default" if str(source.target) in _TURNS else "aten.view.default"
+    args = tuple(reader.argument(argument) for argument in node.args)
+    return reader.add(node, name, args, reader.shape(node))
+
+
+def plain_view(reader: Reader, node: fx.Node) -> Value:
+    """Axes of size 1 that come or go."""
+    source: fx.Node = call(node)["self"]
+    value = reader.values.get(source.name)
+    if isinstance(value, Weight):
+        return reader.constant(node, "viewed", reader.tensors[value.weight].reshape(node.meta["val"].shape))
+    return reader.view(node, reader.argument(source), reader.shape(node))
+
+
+def permute(reader: Reader, node: fx.Node) -> Value:
+    """As it is; where samples would leave the first axis, remembered until a slice of it is taken."""
+    given = call(node)
+    axes = tuple(axis % len(given["dims"]) for axis in given["dims"])
+    return Permuted(given["self"], axes) if axes[0] != 0 else reader.keep(node)
+
+
+def getitem(reader: Reader, node: fx.Node) -> Value:
+    """One of the parts that another node gives."""
+    source, index = node.args
+    if not isinstance(source, fx.Node) or not isinstance(index, int):
+        raise reader.refusal(node, "picks from a constant")
+    kind = str(source.target)
+    if kind == _UNBIND:
+        return _selected(reader, node, call(source)["self"], call(source)["dim"], index)
+    if kind in _SPLITS:
+        given = call(source)
+        sizes = [int(part.shape[given["dim"]]) for part in source.meta["val"]]
+        return _sliced(reader, node, given["self"], given["dim"], sum(sizes[:index]), sizes[index])
+    if index != 0:
+        raise reader.refusal(node, f"takes result {index} of {kind}")
+    return reader.values[source.name]
+
+
+def parts(_reader: Reader, _node: fx.Node) -> Value:
+    """Several results: each is made where it is picked."""
+    return ()
+
+
+def select(reader: Reader, node: fx.Node) -> Value:
+    """One place along an axis, which goes."""
+    given = call(node)
+    return _selected(reader, node, given["self"], given["dim"], given["index"])
+
+
+def take_slice(reader: Reader, node: fx.Node) -> Value:
+    """A slice along an axis; a slice that takes all samples is the value itself."""
+    given = call(node)
+    source, axis, start, end, step = (given[name] for name in ("self", "dim", "start", "end", "step"))
+    value = reader.values[source.name]
+    if isinstance(value, Weight):
+        tensor = torch.ops.aten.slice.Tensor(reader.tensors[value.weight], axis, start, end, step)
+        return reader.constant(node, "slice", tensor)
+    if axis == 0:
+        if start not in {0, None} or (end is not None and end < _WHOLE) or step != 1:
+            raise reader.refusal(node, "takes some of the samples; a graph answers each by itself")
+        return value
+    shape = reader.shape(source)
+    place = axis % (len(shape) + 1)
+    first, last, stride = slice(start, end, step).indices(shape[place - 1])
+    args: tuple[Argument, ...] = (reader.argument(source), place, first, last, stride)
+    return reader.add(node, _SLICE, args, reader.shape(node))
+
+
+def expand(reader: Reader, node: fx.Node) -> Value:
+    """A weight repeated for every sample."""
+    source: fx.Node = call(node)["self"]
+    value = reader.values[source.name]
+    wanted = reader.shape(node)
+    if isinstance(value, Weight):
+        tensor = reader.tensors[value.weight].detach()
+        if tuple(tensor.shape) in {wanted, (1, *wanted)}:
+            return Expanded(value)
+        return Expanded(reader.constant(node, "expanded", tensor.expand(1, *wanted)))
+    if reader.shape(source) == wanted:
+        return value
+    raise reader.refusal(node, "repeats a value; only weights can be repeated, for every sample")
+
+
+def join(reader: Reader, node: fx.Node) -> Value:
+    """Values one after the other. Weights among them are added where zeros were put in their place."""
+    given = call(node)
+    members: list[fx.Node] = given["tensors"]
+    values = [member for member in members if not isinstance(reader.values.get(member.name), Expanded)]
+    if len(values) == len(members):
+        return reader.keep(node)
+    if len(values) != 1:
+        raise reader.refusal(node, "joins weights with several values; allowed is one value among them")
+    (value,) = values
+    shape = reader.shape(node)
+    axis = given["dim"] % (len(shape) + 1)
+    before = sum(int(member.meta["val"].shape[axis]) for member in members[: members.index(value)])
+    behind = shape[axis - 1] - before - reader.shape(value)[axis - 1]
+    pads = (*[0] * (2 * (len(shape) - axis)), before, behind)
+    padded = reader.add(
+        node, "aten.constant_pad_nd.default", (reader.argument(value), pads, 0.0), shape, "_padded"
+    )
+    joined = torch.cat([_expanded_tensor(reader, member) for member in members], axis)
+    return reader.add(node, "aten.add.Tensor", (padded, reader.constant(node, "joined", joined[0])), shape)
+
+
+def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
+    """What a member of a join is for every sample: a weight's values, and zeros for what differs by sample."""
+    value = reader.values[member.name]
+    shape = (1, *reader.shape(member))
+    return reader.tensors[value.weight.weight].expand(shape) if isinstance(value, Expanded) else torch.zeros(shape)
+
+
+def _selected(reader: Reader, node: fx.Node, source: fx.Node, axis: int, index: int) -> Value:
+    """One place along an axis: a slice, and a view without the axis."""
+    value = reader.values[source.name]
+    if isinstance(value, Permuted):
+        return _selected_of_permuted(reader, node, value, axis, index)
+    if isinstance(value, Weight):
+        return reader.constant(node, "picked", reader.tensors[value.weight].select(axis, index))
+    part = _sliced(reader, node, source, axis, index, 1, "_part")
+    return reader.view(node, part, reader.shape(node))
+
+
+def _selected_of_permuted(reader: Reader, node: fx.Node, permuted: Permuted, axis: int, index: int) -> Value:
+    """Of a value whose axes wait to change places: picked first, where samples are still in front."""
+    own = permuted.axes[axis]
+    part = _sliced(reader, node, permuted.source, own, index, 1, "_part")
+    sizes = list(reader.shape(permuted.source))
+    del sizes[own - 1]
+    flat = reader.view(node, part, tuple(sizes), "_flat")
+    left = tuple(place - (place > own) for place in permuted.axes if place != own)
+    if left[0] != 0:
+        raise reader.refusal(node, f"moves samples to another axis ({left}); they must stay first")
+    return reader.add(node, "aten.permute.default", (flat, left), reader.shape(node))
+
+
+def _sliced(
+    reader: Reader, node: fx.Node, source: fx.Node, axis: int, start: int, length: int, suffix: str = ""
+) -> Ref:
+    sizes = list(reader.shape(source))
+    place = axis % (len(sizes) + 1)
+    if place == 0:
+        raise reader.refusal(node, "takes some of the samples; a graph answers each by itself")
+    first = start % sizes[place - 1]
+    sizes[place - 1] = length
+    args: tuple[Argument, ...] = (reader.argument(source), place, first, first + length)
+    return reader.add(node, _SLICE, args, tuple(sizes), suffix)
+
+
+RULES: dict[str, Rule] = {
+    "aten.sym_size.int": batch_size,
+    "aten.view.default": view,
+    "aten._unsafe_view.default": view,
+    "aten.unsqueeze.default": plain_view,
+    "aten.squeeze.dim": plain_view,
+    "aten.squeeze.dims": plain_view,
+    "aten.squeeze.default": plain_view,
+    "aten.unflatten.int": plain_view,
+    "aten.permute.default": permute,
+    str(operator.getitem): getitem,
+    _UNBIND: parts,
+    **dict.fromkeys(_SPLITS, parts),
+    "aten.select.int": select,
+    _SLICE: take_slice,
+    "aten.expand.default": expand,
+    "aten.cat.default": join,
+}

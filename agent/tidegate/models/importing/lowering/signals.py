@@ -1,0 +1,103 @@
+"""Signals over time (channels, length) as images of height 1: every engine has kernels for those."""
+
+from collections.abc import Sequence
+
+from torch import fx
+
+from tidegate.models.graph import Argument, Ref, Weight
+from tidegate.models.graph.operators import OPERATORS
+from tidegate.models.importing.lowering.reader import AsImage, Reader, Rule, Value, call
+
+_RANK = 2
+"""Of a signal, per sample."""
+
+
+def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
+    """The rule of an operator on signals; None for all that needs none."""
+    operator = str(node.target)
+    if operator in _RULES:
+        return _RULES[operator]
+    if _is_elementwise(operator) and all(
+        isinstance(reader.values.get(argument.name), AsImage) for argument in node.all_input_nodes
+    ):
+        return _pointwise
+    return None
+
+
+def _is_elementwise(operator: str) -> bool:
+    return operator in OPERATORS and OPERATORS[operator].is_elementwise
+
+
+def _conv(reader: Reader, node: fx.Node) -> Value:
+    given = call(node)
+    kernel = reader.argument(given["weight"])
+    if not isinstance(kernel, Weight):
+        raise reader.refusal(node, "a convolution's kernel must be a weight")
+    if isinstance(given["padding"], str):
+        raise reader.refusal(node, f"padding {given['padding']!r}: give it as a number")
+    if reader.tensors[kernel.weight].ndim == _RANK + 1:
+        reader.tensors[kernel.weight] = reader.tensors[kernel.weight].unsqueeze(2)
+    window = (_beside(given["stride"], 1), _beside(given["padding"], 0), _beside(given["dilation"], 1))
+    args = (_image(reader, given["input"]), kernel, reader.argument(given["bias"]), *window, int(given["groups"]))
+    return _as_image(reader, node, "aten.conv2d.default", args)
+
+
+def _max_pool(reader: Reader, node: fx.Node) -> Value:
+    given = call(node)
+    window = (_beside(given["kernel_size"], 1), _beside(given["stride"] or given["kernel_size"], 1))
+    more = (_beside(given["padding"], 0), _beside(given["dilation"], 1), bool(given["ceil_mode"]))
+    return _as_image(reader, node, "aten.max_pool2d.default", (_image(reader, given["self"]), *window, *more))
+
+
+def _average_pool(reader: Reader, node: fx.Node) -> Value:
+    given = call(node)
+    window = (_beside(given["kernel_size"], 1), _beside(given["stride"] or given["kernel_size"], 1))
+    more = (_beside(given["padding"], 0), bool(given["ceil_mode"]), bool(given["count_include_pad"]))
+    return _as_image(reader, node, "aten.avg_pool2d.default", (_image(reader, given["self"]), *window, *more))
+
+
+def _adaptive(reader: Reader, node: fx.Node) -> Value:
+    given = call(node)
+    args = (_image(reader, given["self"]), _beside(given["output_size"], 1))
+    return _as_image(reader, node, "aten.adaptive_avg_pool2d.default", args)
+
+
+def _pointwise(reader: Reader, node: fx.Node) -> Value:
+    args = tuple(_image(reader, arg) if isinstance(arg, fx.Node) else reader.argument(arg) for arg in node.args)
+    kwargs = {key: reader.argument(each) for key, each in node.kwargs.items()}
+    return _as_image(reader, node, str(node.target), args, kwargs)
+
+
+def _image(reader: Reader, source: fx.Node) -> Ref:
+    """A signal (channels, length) as an image (channels, 1, length)."""
+    value = reader.values.get(source.name)
+    if isinstance(value, AsImage):
+        return value.image
+    channels, length = reader.shape(source)
+    image = reader.view(source, reader.argument(source), (channels, 1, length), "_image")
+    reader.values[source.name] = AsImage(image)
+    return image
+
+
+def _as_image(
+    reader: Reader,
+    node: fx.Node,
+    operator: str,
+    args: tuple[Argument, ...],
+    kwargs: dict[str, Argument] | None = None,
+) -> AsImage:
+    channels, length = reader.shape(node)
+    return AsImage(reader.add(node, operator, args, (channels, 1, length), kwargs=kwargs))
+
+
+def _beside(length: int | Sequence[int], height: int) -> tuple[int, int]:
+    """What a window is over the length, with what it is over a height of 1."""
+    return height, length if isinstance(length, int) else length[0]
+
+
+_RULES: dict[str, Rule] = {
+    "aten.conv1d.default": _conv,
+    "aten.max_pool1d.default": _max_pool,
+    "aten.avg_pool1d.default": _average_pool,
+    "aten.adaptive_avg_pool1d.default": _adaptive,
+}

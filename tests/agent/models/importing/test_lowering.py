@@ -1,0 +1,78 @@
+"""Models as people write them become graphs that answer alike on every engine, or are refused with what to do."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from user_models import (
+    IMAGE,
+    MODELS,
+    SIGNAL,
+    VECTOR,
+    FixedBatch,
+    MobileV3,
+    Recurrent,
+    Tokens,
+    VisionTransformer,
+)
+
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.target_engine import target_engines
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.models.importing.discovery import discover
+from tidegate.models.importing.export import ExportError, export_module
+
+SAMPLES = 12
+
+
+def made(kind: type[nn.Module]) -> tuple[nn.Module, torch.Tensor]:
+    """An untrained model whose batch norms have seen data, and inputs."""
+    torch.manual_seed(0)
+    model, inputs = kind(), torch.randn(SAMPLES, *kind.shape)
+    with torch.no_grad():
+        model.train()(inputs)
+    return model.eval(), inputs
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_engine_answers_like_the_model(kind: type[nn.Module]) -> None:
+    model, inputs = made(kind)
+    with torch.no_grad():
+        expected = model(inputs).reshape(SAMPLES, -1).numpy()
+    network = discover(model, inputs[:2]).network
+    for host in target_engines(("eager", "onnx")):
+        answer = host.over(network).prepare(candidate(KnobSettings(), host.name)).run(inputs.numpy())
+        assert np.abs(answer.outputs - expected).max() < 1e-5 * max(1, np.abs(expected).max()), host.name
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "words"),
+    [
+        (Recurrent, SIGNAL, "memory is a GRU.*convolutions over time or attention"),
+        (Tokens, VECTOR, "words is an nn.Embedding.*behind its embeddings"),
+        (FixedBatch, VECTOR, "x.shape\\[0\\] rather than len"),
+    ],
+)
+def test_what_no_graph_can_say_is_refused_with_words(
+    kind: type[nn.Module], shape: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(ExportError, match=words):
+        export_module(kind(), torch.randn(2, *shape))
+
+
+def test_blocks_are_found_in_them() -> None:
+    for kind, count in ((VisionTransformer, 4), (MobileV3, 2)):
+        model, inputs = made(kind)
+        network = discover(model, inputs[:2]).network
+        assert sum(segment.skippable for segment in network.segments) == count
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    model, inputs = made(MobileV3)
+    with torch.no_grad():
+        before = model(inputs)
+        network = discover(model, inputs[:2]).network
+        assert torch.equal(model(inputs), before)
+    EagerEngine(network)
+    assert network.segments[0].input_shape == IMAGE
