@@ -31,7 +31,7 @@ from tidegate.policy.points import check_points
 from tidegate.policy.policy import Policy
 from tidegate.policy.schema import PolicyDocument
 from tidegate.simulation.foresight import foresee, unseen
-from tidegate.telemetry.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target
 
 NAMED = 20
 """Devices that are named, with their reasons, of those that did not take a policy."""

@@ -15,11 +15,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.fleet.subscription import Subscription
-from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.envelope import Target, policy_hash, seal_unsigned
-from tidegate.telemetry.paho_client import make_client
-from tidegate.telemetry.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.paho_client import make_client
+from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
+from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
 
 _ANSWER_S = 10.0

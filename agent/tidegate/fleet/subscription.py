@@ -8,8 +8,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.link import trouble
 
 
 class Subscription:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.subscription import Subscription
-from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.paho_client import connect_properties, make_client
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.paho_client import connect_properties, make_client
 from tidegate.telemetry.topics import DeviceTopics
 
 _SESSION_EXPIRY_S = 3600

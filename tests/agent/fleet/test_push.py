@@ -10,9 +10,9 @@ from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import PushError, PushResult, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
 from tidegate.telemetry.link import Link
-from tidegate.telemetry.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
+from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker

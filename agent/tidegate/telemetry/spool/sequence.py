@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tidegate.telemetry.durable_number import read_number, write_number
+from tidegate.durable_number import read_number, write_number
 
 # How many numbers one write to the file reserves.
 RESERVED_SEQS = 1000

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.link.backoff import Backoff
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.spool.row import Row
 

@@ -11,14 +11,14 @@ from typing import Literal
 
 from paho.mqtt import MQTTException
 
-from tidegate.telemetry import trouble
-from tidegate.telemetry.backoff import Backoff
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.connection import DISCONNECT_S, Connection, to_json
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.inbox import Inbox, OnPolicy
-from tidegate.telemetry.inputs import OnInput
-from tidegate.telemetry.outbox import Outbox
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.connection import DISCONNECT_S, Connection, to_json
+from tidegate.telemetry.link.inbox import Inbox, OnPolicy
+from tidegate.telemetry.link.outbox import Outbox
+from tidegate.telemetry.payloads.input import OnInput
 from tidegate.telemetry.spool import Spool
 
 logger = logging.getLogger(__name__)

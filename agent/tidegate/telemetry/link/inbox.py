@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.link.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tidegate.telemetry.inbox import AHEAD_S, LEAST_REST_S, REST, Inbox
+from tidegate.telemetry.link.inbox import AHEAD_S, LEAST_REST_S, REST, Inbox
 
 
 class Device:

@@ -20,13 +20,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.inbox import Inbox
-from tidegate.telemetry.inputs import OnInput, hand_over
-from tidegate.telemetry.outbox import Outbox
-from tidegate.telemetry.paho_client import connect_properties, make_client
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.inbox import Inbox
+from tidegate.telemetry.link.outbox import Outbox
+from tidegate.telemetry.link.paho_client import connect_properties, make_client
+from tidegate.telemetry.payloads.input import InputMessage, OnInput
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Connection:
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
             if (name := self._device.topics.input_of(message.topic)) is not None:
-                hand_over(self._on_input, name, message)
+                self._take_input(name, message)
                 if message.qos:
                     client.ack(message.mid, message.qos)
                 return
@@ -226,6 +226,13 @@ class Connection:
             self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties
         )
         return client
+
+    def _take_input(self, name: str, message: mqtt.MQTTMessage) -> None:
+        expiry_s = getattr(message.properties, "MessageExpiryInterval", None)
+        try:
+            self._on_input(InputMessage(name, bytes(message.payload), message.retain, expiry_s))
+        except Exception:
+            logger.exception("input %s", name)
 
     def _on_connect(
         self,
