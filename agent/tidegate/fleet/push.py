@@ -1,10 +1,8 @@
 """Pushing a policy, and waiting for what its devices make of it."""
 
 import json
-import ssl
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,11 +11,9 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
-from tidegate.fleet.subscription import Subscription
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.link import trouble
-from tidegate.telemetry.link.paho_client import make_client
 from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
@@ -32,15 +28,9 @@ _NOBODY_S = 5.0
 
 
 class PushError(TidegateError):
-    """The policy did not reach the broker; nothing was changed."""
+    """The broker refused the policy, or did not say that it has it."""
 
     exit_code = EX_UNAVAILABLE
-
-
-class BrokerSettingError(PushError):
-    """What was given about the broker can't be used: the authority's file."""
-
-    exit_code = EX_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +69,8 @@ def push(
 ) -> PushResult:
     """Retain `policy` as the desired one of a device, and wait up to `wait_s` for its verdict.
 
-    Raises EnvelopeError for a policy or version that no device would open, PushError if the broker does not
-    take it, ValueError for a target that is not one device.
+    Raises EnvelopeError for a policy or version that no device would open, BrokerError or PushError if the broker
+    is not reached or does not take it, ValueError for a target that is not one device.
     """
     if target.kind != "device" or target.name is None:
         raise ValueError("for many devices there is push_to_many")
@@ -161,18 +151,14 @@ class _Pusher:
         self._version = version
         self._hash = digest
         self._belongs = belongs
+        self._one_device = not any("+" in topic for topic in filters)
         self._refusal = ""
         self._acknowledged = threading.Event()
         self._changed = threading.Condition()
         self.heard: dict[str, _Heard] = {}
-        try:
-            self._client = make_client(broker, f"tidegate-push-{uuid.uuid4().hex}")
-        except (OSError, ValueError, ssl.SSLError) as error:
-            raise BrokerSettingError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
         # Listening comes before publishing: a fast answer counts too.
-        self._subscription = Subscription(self._client, broker, filters)
-        self._client.on_message = self._on_message
-        self._client.on_publish = self._on_publish
+        self._listener = Listener(broker, "push", filters, self._on_message)
+        self._listener.client.on_publish = self._on_publish
 
     @property
     def members(self) -> dict[str, _Heard]:
@@ -182,7 +168,7 @@ class _Pusher:
 
     def push(self, topic: str, envelope: bytes, wait_s: float) -> float:
         """Connect, publish retained, and wait for verdicts; the seconds that these took. Raises PushError."""
-        self._connect()
+        self._listener.start()
         if not self._one_device:
             # Who is there is known from what is retained.
             time.sleep(_RETAINED_S)
@@ -192,21 +178,11 @@ class _Pusher:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """Disconnect first: paho's `loop_stop` waits for what is unacknowledged otherwise."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connect(self) -> None:
-        try:
-            self._client.connect(self._broker.host, self._broker.port)
-        except (OSError, ValueError) as error:
-            raise PushError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
-        self._client.loop_start()
-        if problem := self._subscription.problem(_ANSWER_S):
-            raise PushError(problem)
+        """Disconnect."""
+        self._listener.stop()
 
     def _publish(self, topic: str, envelope: bytes) -> None:
-        self._client.publish(topic, envelope, qos=1, retain=True)
+        self._listener.client.publish(topic, envelope, qos=1, retain=True)
         if not self._acknowledged.wait(_ANSWER_S):
             raise PushError(
                 f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether it has the policy is not known"
@@ -228,10 +204,6 @@ class _Pusher:
             return waited_s > _NOBODY_S and not self._one_device
         return all(heard.final or (heard.earlier is not None and waited_s > _OLD_REFUSAL_S) for heard in awaited)
 
-    @property
-    def _one_device(self) -> bool:
-        return not any("+" in topic for topic in self._subscription.topics)
-
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
     ) -> None:
@@ -239,7 +211,7 @@ class _Pusher:
             self._refusal = f"policy refused by the broker: {reason}"
         self._acknowledged.set()
 
-    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, message: mqtt.MQTTMessage) -> None:
         _, name, kind = message.topic.split("/", 2)
         with self._changed:
             heard = self.heard.setdefault(name, _Heard())

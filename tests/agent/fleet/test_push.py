@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.fleet.push import PushError, PushResult, push, push_to_many
+from tidegate.fleet.listener import BrokerError
+from tidegate.fleet.push import PushResult, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link import Link
@@ -190,5 +191,5 @@ def test_what_no_device_would_open_is_not_pushed(broker: LocalBroker) -> None:
 
 
 def test_unreachable_broker_is_told() -> None:
-    with pytest.raises(PushError, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         push(Broker("127.0.0.1", 1), CAMERA, POLICY, 3, 0.1)

@@ -18,7 +18,6 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
@@ -26,6 +25,7 @@ from tidegate.telemetry.link import trouble
 from tidegate.telemetry.link.inbox import Inbox
 from tidegate.telemetry.link.outbox import Outbox
 from tidegate.telemetry.link.paho_client import connect_properties, make_client
+from tidegate.telemetry.link.subscriber import Connack, Ended, Subscriber
 from tidegate.telemetry.payloads.input import InputMessage, OnInput
 
 logger = logging.getLogger(__name__)
@@ -209,9 +209,15 @@ class Connection:
         def on_publish(_: mqtt.Client, __: object, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
             self._outbox.answered(mid, reason, time.monotonic())
 
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
+        Subscriber(
+            client,
+            self._broker,
+            trouble.IN_AGENT_YAML,
+            self._filters,
+            on_up=self._on_connack,
+            on_subscribed=self._on_subscribed,
+            on_ended=self._on_ended,
+        )
         client.on_message = on_message
         client.on_publish = on_publish
         # With this set, publish() only queues, and all writing happens in `_exchange`.
@@ -234,68 +240,35 @@ class Connection:
         except Exception:
             logger.exception("input %s", name)
 
-    def _on_connect(
-        self,
-        client: mqtt.Client,
-        _data: object,
-        flags: mqtt.ConnectFlags | dict[str, bool],
-        reason: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
-            return
-        if getattr(properties, "MaximumQoS", 2) < 1:
-            self.lost = f"{self._broker}: offers QoS 0 only, QoS 1 is needed"
-            return
+    def _on_connack(self, connack: Connack) -> None:
         self.up_since = time.monotonic()
         self.connects += 1
         self._outbox.retain(self._device.topics.status, self._status("online", time.time()))
-        session_present = isinstance(flags, mqtt.ConnectFlags) and flags.session_present
-        receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
-        max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        if not self._outbox.connected(receive_maximum, max_packet_bytes, session_present):
-            client.drop_out_messages()
-        # At every connection: the retained policies come again, so that none is missed with a lost session.
-        client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions])
+        limits = (connack.receive_maximum, connack.max_packet_bytes)
+        if self._client is not None and not self._outbox.connected(*limits, connack.session_present):
+            self._client.drop_out_messages()
         self._on_up("")
 
-    def _on_disconnect(
-        self,
-        _client: mqtt.Client,
-        _data: object,
-        flags: mqtt.DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        by_broker = flags.is_disconnect_packet_from_server
-        if self.lost is None:
-            if by_broker:
-                self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
-            elif self.up_since is None:
-                self.lost = trouble.hung_up(self._broker, trouble.IN_AGENT_YAML)
-            else:
-                short = time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
-                self._cut_off = self._cut_off + 1 if short else 0
-                if self._cut_off >= CUT_OFF_TIMES:
-                    self.lost = trouble.cut_off(self._broker, self._cut_off)
-                else:
-                    self.lost = f"{self._broker}: connection lost; it is tried again"
-        self._blamed = self._blamed or reason.value in _BLAMES_A_MESSAGE
-
-    def _on_subscribe(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
-    ) -> None:
-        # Anything but the QoS asked for: a refusal, or one at which policies can be lost.
-        answers = zip(self._subscriptions, reasons, strict=False)
-        refused = [f"{topic} ({reason})" for (topic, qos), reason in answers if reason.value != qos]
-        if refused:
-            problem = f"nothing may arrive from {', '.join(refused)}"
-            logger.warning("%s: %s", self._broker, problem)
+    def _on_subscribed(self, problem: str) -> None:
+        if problem:
+            logger.warning("%s", problem)
             self._on_up(problem)
 
+    def _on_ended(self, ended: Ended) -> None:
+        if self.lost is None:
+            self.lost = ended.why or self._broke()
+        self._blamed = self._blamed or ended.code in _BLAMES_A_MESSAGE
+
+    def _broke(self) -> str:
+        """For a connection that was up and broke without a word."""
+        short = self.up_since is not None and time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
+        self._cut_off = self._cut_off + 1 if short else 0
+        if self._cut_off >= CUT_OFF_TIMES:
+            return trouble.cut_off(self._broker, self._cut_off)
+        return f"{self._broker}: connection lost; it is tried again"
+
     @property
-    def _subscriptions(self) -> tuple[tuple[str, int], ...]:
+    def _filters(self) -> tuple[tuple[str, int], ...]:
         """Filters with their QoS. Inputs have 0: what a broker queues for a device that is away is of no use."""
         return (*((topic, 1) for topic in self._device.policy_topics), (self._device.topics.inputs, 0))
 
