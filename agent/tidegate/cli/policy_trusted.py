@@ -1,6 +1,5 @@
 """`tidegate policy trusted`: which pushed policies this device takes, and how its owner opens it again."""
 
-import asyncio
 import os
 import time
 from contextlib import suppress
@@ -11,11 +10,11 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.console import fail, out
+from tidegate.cli.running_agent import ConfigOption, send_command
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.policy.store import PolicyStore, StoreError, WrongStateError
-from tidegate.supervisor.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust, send
+from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.state_directory import InUseError, held
@@ -24,7 +23,7 @@ from tidegate.telemetry.topics import DeviceTopics
 
 
 def trusted_command(
-    config: Annotated[Path, typer.Option("--config", help="The agent's configuration.")] = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     set_version: Annotated[
         int | None, typer.Option("--set", min=0, help="Take pushes above this version from now on.")
     ] = None,
@@ -64,7 +63,7 @@ def _do(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> 
         fail(f"{state_dir}: {error.strerror}; run as the agent's user", EX_UNAVAILABLE)
     except InUseError:
         pass  # an agent runs
-    return asyncio.run(send(state_dir / COMMANDS, command))
+    return send_command(state_dir, command)
 
 
 def _stopped(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
