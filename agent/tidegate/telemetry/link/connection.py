@@ -73,6 +73,7 @@ class Connection:
         self._answered = False
         self._cut_off = 0
         self._blamed = False
+        self._hung_up = False
         self.connects = 0
         self.up_since: float | None = None
         self.lost: str | None = "not connected yet"
@@ -82,7 +83,7 @@ class Connection:
     def open(self, inbox: Inbox) -> None:
         """Send a CONNECT. Raises OSError, ValueError or MQTTException when that cannot be done."""
         self.up_since, self.lost, self._blamed, self.idle = None, None, False, False
-        self._answered = False
+        self._answered = self._hung_up = False
         if self._client is None:
             self._client = self._make_client(inbox)
         self._client.reconnect()
@@ -122,7 +123,7 @@ class Connection:
             self._opened.close()
             self._opened = None
         if self.up_since is not None:
-            self._outbox.lost(self._blamed)
+            self._outbox.lost(blamed=self._blamed, hung_up=self._hung_up)
 
     def say_offline(self) -> None:
         """Put the last status into the outbox."""
@@ -261,8 +262,8 @@ class Connection:
 
     def _broke(self) -> str:
         """For a connection that was up and broke without a word."""
-        short = self.up_since is not None and time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
-        self._cut_off = self._cut_off + 1 if short else 0
+        self._hung_up = self.up_since is not None and time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
+        self._cut_off = self._cut_off + 1 if self._hung_up else 0
         if self._cut_off >= CUT_OFF_TIMES:
             return trouble.cut_off(self._broker, self._cut_off)
         return f"{self._broker}: connection lost; it is tried again"
