@@ -49,10 +49,10 @@ class PushResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PushRoll:
+class GroupPushResult:
     """What became of a push to many devices: each by name, with its reason where it did not take the policy."""
 
-    took: tuple[str, ...]
+    accepted: tuple[str, ...]
     refused: Mapping[str, str]
     silent: Mapping[str, str]
     version: int
@@ -78,16 +78,18 @@ def push(
     pusher = _Pusher(broker, version, policy_hash(policy), (topics.reported, topics.status), lambda _: True)
     try:
         waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
-        heard = pusher.heard.get(target.name, _Heard())
-        verdict = heard.verdict or heard.earlier
+        answer = pusher.answers.get(target.name, _DeviceAnswer())
+        verdict = answer.verdict or answer.earlier
         if verdict is not None and verdict.state != "trial":
             return PushResult(verdict.state, verdict.reason, version, policy_hash(policy), waited_s)
-        return PushResult("no_answer", heard.in_words, version, policy_hash(policy), waited_s)
+        return PushResult("no_answer", answer.progress, version, policy_hash(policy), waited_s)
     finally:
         pusher.close()
 
 
-def push_to_many(broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0) -> PushRoll:
+def push_to_many(
+    broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0
+) -> GroupPushResult:
     """Retain `policy` as the desired one of a group or the fleet, and wait up to `wait_s` for all verdicts.
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
@@ -96,18 +98,18 @@ def push_to_many(broker: Broker, target: Target, policy: str, version: int, wait
     pusher = _Pusher(broker, version, policy_hash(policy), filters, _belongs_to(target))
     try:
         waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
-        took: list[str] = []
+        accepted: list[str] = []
         refused: dict[str, str] = {}
         silent: dict[str, str] = {}
-        for name, heard in sorted(pusher.members.items()):
-            verdict = heard.verdict or heard.earlier
+        for name, answer in sorted(pusher.members.items()):
+            verdict = answer.verdict or answer.earlier
             if verdict is None or verdict.state == "trial":
-                silent[name] = heard.in_words
+                silent[name] = answer.progress
             elif verdict.state == "accepted":
-                took.append(name)
+                accepted.append(name)
             else:
                 refused[name] = verdict.reason
-        return PushRoll(tuple(took), refused, silent, version, policy_hash(policy), waited_s)
+        return GroupPushResult(tuple(accepted), refused, silent, version, policy_hash(policy), waited_s)
     finally:
         pusher.close()
 
@@ -117,7 +119,7 @@ def _belongs_to(target: Target) -> Callable[[Reported], bool]:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _DeviceAnswer:
     """What one device has said: its verdict on this push, and an earlier one on the same text."""
 
     member: bool = False
@@ -130,7 +132,7 @@ class _Heard:
         return self.verdict is not None and self.verdict.state != "trial"
 
     @property
-    def in_words(self) -> str:
+    def progress(self) -> str:
         if self.verdict is not None:
             return f"still trying it: {self.verdict.reason}".rstrip(": ")
         return f"no verdict; its last status: {self.status}" if self.status else "has never been seen here"
@@ -155,16 +157,16 @@ class _Pusher:
         self._refusal = ""
         self._acknowledged = threading.Event()
         self._changed = threading.Condition()
-        self.heard: dict[str, _Heard] = {}
+        self.answers: dict[str, _DeviceAnswer] = {}
         # Listening comes before publishing: a fast answer counts too.
         self._listener = Listener(broker, "push", filters, self._on_message)
         self._listener.client.on_publish = self._on_publish
 
     @property
-    def members(self) -> dict[str, _Heard]:
+    def members(self) -> dict[str, _DeviceAnswer]:
         """The devices that count."""
         with self._changed:
-            return {name: heard for name, heard in self.heard.items() if heard.member}
+            return {name: answer for name, answer in self.answers.items() if answer.member}
 
     def push(self, topic: str, envelope: bytes, wait_s: float) -> float:
         """Connect, publish retained, and wait for verdicts; the seconds that these took. Raises PushError."""
@@ -198,11 +200,13 @@ class _Pusher:
 
     def _settled(self, waited_s: float) -> bool:
         """Whether nothing more is to be expected."""
-        awaited = [heard for heard in self.heard.values() if heard.member and "offline" not in heard.status]
+        awaited = [answer for answer in self.answers.values() if answer.member and "offline" not in answer.status]
         if not awaited:
             # A device that was never seen may still come; of many that are all offline none will.
             return waited_s > _NOBODY_S and not self._one_device
-        return all(heard.final or (heard.earlier is not None and waited_s > _OLD_REFUSAL_S) for heard in awaited)
+        return all(
+            answer.final or (answer.earlier is not None and waited_s > _OLD_REFUSAL_S) for answer in awaited
+        )
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
@@ -214,27 +218,27 @@ class _Pusher:
     def _on_message(self, message: mqtt.MQTTMessage) -> None:
         _, name, kind = message.topic.split("/", 2)
         with self._changed:
-            heard = self.heard.setdefault(name, _Heard())
+            answer = self.answers.setdefault(name, _DeviceAnswer())
             if kind == "status":
-                heard.status = _state_in(bytes(message.payload))
+                answer.status = _state_in(bytes(message.payload))
             else:
-                self._note(heard, bytes(message.payload), retained=message.retain)
+                self._note(answer, bytes(message.payload), retained=message.retain)
             self._changed.notify_all()
 
-    def _note(self, heard: _Heard, payload: bytes, *, retained: bool) -> None:
+    def _note(self, answer: _DeviceAnswer, payload: bytes, *, retained: bool) -> None:
         try:
             reported = parse_reported(payload)
         except ReportedError:
             return
         verdict = self._verdict_on_this(reported)
-        heard.member = heard.member or self._belongs(reported) or (verdict is not None and not retained)
+        answer.member = answer.member or self._belongs(reported) or (verdict is not None and not retained)
         if verdict is None:
             return
         # A retained refusal is of an earlier push of the same text; this one may have its own answer to come.
         if verdict.state == "accepted" or not retained:
-            heard.verdict = verdict
+            answer.verdict = verdict
         else:
-            heard.earlier = verdict
+            answer.earlier = verdict
 
     def _verdict_on_this(self, reported: Reported) -> PolicyState | None:
         for verdict in (reported.policy, reported.refused):

@@ -55,8 +55,8 @@ _BLAMES_A_MESSAGE = frozenset({0x81, 0x82, 0x90, 0x95, 0x99, 0x9A, 0x9B})
 class Connection:
     """Opens, runs and closes connections for one device; used by one thread only.
 
-    `lost` says in the user's words why there is none, None while there is one. `on_up(problem)` is called at
-    each CONNACK, and again with what is wrong if the broker refuses a subscription.
+    `down_because` says in the user's words why there is none, None while there is one. `on_up(problem)` is called
+    at each CONNACK, and again with what is wrong if the broker refuses a subscription.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Connection:
         self._hung_up = False
         self.connects = 0
         self.up_since: float | None = None
-        self.lost: str | None = "not connected yet"
+        self.down_because: str | None = "not connected yet"
         # Nothing waited for an answer or to be sent when it was last looked.
         self.idle = False
 
     def open(self, inbox: Inbox) -> None:
         """Send a CONNECT. Raises OSError, ValueError or MQTTException when that cannot be done."""
-        self.up_since, self.lost, self._blamed, self.idle = None, None, False, False
+        self.up_since, self.down_because, self._blamed, self.idle = None, None, False, False
         self._answered = self._hung_up = False
         if self._client is None:
             self._client = self._make_client(inbox)
@@ -91,24 +91,24 @@ class Connection:
         self._opened = sock if isinstance(sock, socket.socket) else None
         self._opened_at = time.monotonic()
 
-    def turn(self, wakeup: socket.socket, patience_s: float) -> None:
-        """Publish what may go, wait for the socket or `wakeup`, read and write once. Sets `lost` at the end."""
+    def step(self, wakeup: socket.socket, timeout_s: float) -> None:
+        """Publish what may go, wait for the socket or `wakeup`, read and write once. May set `down_because`."""
         client, sock = self._client, self._opened
         if client is None or sock is None:
             return
         replaced = client.socket() is not sock
         if replaced:
-            self.lost = self.lost or f"{self._broker}: connection closed"
+            self.down_because = self.down_because or f"{self._broker}: connection closed"
             return
         if self.up_since is not None:
             self._publish(client)
         elif (waited_s := time.monotonic() - self._opened_at) > CONNACK_S:
-            self.lost = trouble.no_answer(self._broker, waited_s, trouble.IN_AGENT_YAML)
+            self.down_because = trouble.no_answer(self._broker, waited_s, trouble.IN_AGENT_YAML)
             return
         try:
-            self._exchange(client, sock, wakeup, patience_s)
+            self._read_and_write(client, sock, wakeup, timeout_s)
         except MQTTException as error:
-            self.lost, self._blamed = f"{self._broker}: unreadable answer: {error}", True
+            self.down_because, self._blamed = f"{self._broker}: unreadable answer: {error}", True
         self._outbox.settle()
 
     def acknowledge(self, mid: int) -> None:
@@ -117,7 +117,7 @@ class Connection:
             self._client.ack(mid, 1)
 
     def close(self) -> None:
-        """Drop the connection without a DISCONNECT, so that the Will tells of it; `lost` says why."""
+        """Drop the connection without a DISCONNECT, so that the Will tells of it; `down_because` says why."""
         if self._opened is not None:
             # paho itself lets go of the socket at the next attempt.
             self._opened.close()
@@ -125,12 +125,12 @@ class Connection:
         if self.up_since is not None:
             self._outbox.lost(blamed=self._blamed, hung_up=self._hung_up)
 
-    def say_offline(self) -> None:
+    def publish_offline(self) -> None:
         """Put the last status into the outbox."""
         self._outbox.retain(self._device.topics.status, self._status("offline", time.time()))
 
     @property
-    def said_offline(self) -> bool:
+    def offline_delivered(self) -> bool:
         """Whether the broker has the last status."""
         return self._outbox.delivered(self._device.topics.status)
 
@@ -138,13 +138,13 @@ class Connection:
         """Send the DISCONNECT; without a delivered last status one that lets the Will speak."""
         if self._client is None:
             return
-        name = "Normal disconnection" if self.said_offline else "Disconnect with will message"
+        name = "Normal disconnection" if self.offline_delivered else "Disconnect with will message"
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
         deadline = time.monotonic() + DISCONNECT_S
         while self._client.socket() is not None and self._client.want_write() and time.monotonic() < deadline:
             self._client.loop_write()
             time.sleep(0.001)
-        self.lost = "stopped"
+        self.down_because = "stopped"
 
     def _publish(self, client: mqtt.Client) -> None:
         while (message := self._outbox.next(time.monotonic())) is not None:
@@ -156,14 +156,14 @@ class Connection:
                 continue
             if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
                 # Not taken: its packet id is still in use. The new connection sends whatever has no answer.
-                self.lost = f"{self._broker}: no free packet id"
+                self.down_because = f"{self._broker}: no free packet id"
                 return
             # Any other code, "no connection" included, means that paho has it and will send it.
             self._outbox.sent(info.mid, message)
         self.idle = self._outbox.in_flight == 0
 
-    def _exchange(
-        self, client: mqtt.Client, sock: socket.socket, wakeup: socket.socket, patience_s: float
+    def _read_and_write(
+        self, client: mqtt.Client, sock: socket.socket, wakeup: socket.socket, timeout_s: float
     ) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(wakeup, selectors.EVENT_READ)
@@ -171,17 +171,17 @@ class Connection:
             # TLS may hold decrypted bytes that no selector sees.
             held = getattr(sock, "pending", None)
             buffered = held is not None and held() > 0
-            ready = {key.fileobj for key, _ in selector.select(0 if buffered else patience_s)}
+            ready = {key.fileobj for key, _ in selector.select(0 if buffered else timeout_s)}
         if sock in ready or buffered:
-            if not self._answered and (stranger := self._stranger(sock)) is not None:
-                self.lost = trouble.not_mqtt(self._broker, stranger, trouble.IN_AGENT_YAML)
+            if not self._answered and (greeting := self._foreign_greeting(sock)) is not None:
+                self.down_because = trouble.not_mqtt(self._broker, greeting, trouble.IN_AGENT_YAML)
                 return
             client.loop_read()
         if client.want_write():
             client.loop_write()
         client.loop_misc()
 
-    def _stranger(self, sock: socket.socket) -> bytes | None:
+    def _foreign_greeting(self, sock: socket.socket) -> bytes | None:
         """The beginning of a first answer that is no CONNACK, None for one that may be."""
         if self._broker.tls_ca is not None:
             return None
@@ -221,7 +221,7 @@ class Connection:
         )
         client.on_message = on_message
         client.on_publish = on_publish
-        # With this set, publish() only queues, and all writing happens in `_exchange`.
+        # With this set, publish() only queues, and all writing happens in `_read_and_write`.
         client.on_socket_register_write = lambda *_: None
         properties = connect_properties(
             SessionExpiryInterval=SESSION_EXPIRY_S,
@@ -256,8 +256,8 @@ class Connection:
             self._on_up(problem)
 
     def _on_ended(self, ended: Ended) -> None:
-        if self.lost is None:
-            self.lost = ended.why or self._broke()
+        if self.down_because is None:
+            self.down_because = ended.why or self._broke()
         self._blamed = self._blamed or ended.code in _BLAMES_A_MESSAGE
 
     def _broke(self) -> str:

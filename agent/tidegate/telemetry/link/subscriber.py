@@ -45,7 +45,7 @@ class Subscriber:
         self,
         client: mqtt.Client,
         broker: Broker,
-        spelling: trouble.Spelling,
+        settings: trouble.SettingNames,
         filters: Sequence[tuple[str, int]],
         *,
         on_up: Callable[[Connack], None],
@@ -53,7 +53,7 @@ class Subscriber:
         on_ended: Callable[[Ended], None],
     ) -> None:
         self._broker = broker
-        self._spelling = spelling
+        self._settings = settings
         self._filters = tuple(filters)
         self._on_up = on_up
         self._on_subscribed = on_subscribed
@@ -99,7 +99,7 @@ class Subscriber:
         if flags.is_disconnect_packet_from_server:
             why = self._refusal(reason)
         else:
-            why = "" if was_up else trouble.hung_up(self._broker, self._spelling)
+            why = "" if was_up else trouble.hung_up(self._broker, self._settings)
         self._on_ended(Ended(reason.value, why))
 
     def _on_subscribe(
@@ -111,4 +111,4 @@ class Subscriber:
         self._on_subscribed(told)
 
     def _refusal(self, reason: ReasonCode) -> str:
-        return trouble.refusal(self._broker, reason.value, str(reason), self._spelling)
+        return trouble.refusal(self._broker, reason.value, str(reason), self._settings)

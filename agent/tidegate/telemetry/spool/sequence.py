@@ -49,7 +49,7 @@ class Sequence:
         write_number(self._path, above)
         self._reserved = above
 
-    def leap(self, last: int) -> int:
+    def skip_ahead(self, last: int) -> int:
         """A number whose successors no restart gives again, although no database will know of them."""
         above = max(last, self._reserved or 0)
         try:

@@ -146,7 +146,7 @@ class Spool:
         """Under a number that the disk will not give again if the process ends before it has the row."""
         disk = self._disk
         if not self._memory:
-            disk.last_seq = disk.sequence.leap(disk.last_seq)
+            disk.last_seq = disk.sequence.skip_ahead(disk.last_seq)
         with suppress(OSError):
             disk.sequence.reserve(disk.last_seq + 1)
         row = _row(disk.last_seq + 1, topic, document, now)

@@ -314,7 +314,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def test_every_reason_code_has_a_sentence_that_can_be_read() -> None:
     broker = Broker("b.example", 1883)
     for code in range(0x80, 0xA3):
-        for spelling in (trouble.IN_AGENT_YAML, trouble.ON_COMMAND_LINE):
-            said = trouble.refusal(broker, code, "Some name", spelling)
+        for names in (trouble.IN_AGENT_YAML, trouble.ON_COMMAND_LINE):
+            said = trouble.refusal(broker, code, "Some name", names)
             assert said.startswith("b.example:1883: ")
             assert "{" not in said
