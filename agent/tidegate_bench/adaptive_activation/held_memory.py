@@ -31,7 +31,7 @@ TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProcessMemory:
     """Figures of the process after it has answered; PSS is None where the system doesn't tell it."""
 
     rss_bytes: int
@@ -40,7 +40,7 @@ class Held:
     weights_resident_bytes: int
 
 
-def measure(name: str, precision: Precision, resolution: int, weights: Path | None = None) -> Held:
+def measure(name: str, precision: Precision, resolution: int, weights: Path | None = None) -> ProcessMemory:
     """Run the process. Raises BrokenError."""
     kept = [] if weights is None else [str(weights)]
     command = child.command(
@@ -54,7 +54,7 @@ def measure(name: str, precision: Precision, resolution: int, weights: Path | No
         raise BrokenError(f"{name} at {resolution} did not answer within {TIMEOUT_S} s") from None
     if done.returncode != 0:
         raise BrokenError(f"{name} at {resolution}: {done.stderr.strip().splitlines()[-1:]}")
-    return Held(**json.loads(done.stdout))
+    return ProcessMemory(**json.loads(done.stdout))
 
 
 def _main() -> None:
@@ -73,7 +73,7 @@ def _main() -> None:
         network.forward(image)
         times_ms.append((time.perf_counter() - start) * 1e3)
     memory = psutil.Process().memory_full_info()
-    held = Held(
+    held = ProcessMemory(
         memory.rss, getattr(memory, "pss", None), float(np.median(times_ms)), network.weights_resident_bytes
     )
     sys.stdout.write(json.dumps(asdict(held)))

@@ -112,7 +112,7 @@ def run(*, quick: bool) -> Figures:
 
 def costs_us() -> dict[str, float]:
     """The CPU of one read by each Linux driver in us, each in the first recorded tree that it reads."""
-    passes = {driver.name: _pass(found) for driver, found, _root in trees.at_work()}
+    passes = {driver.name: _pass(found) for driver, found, _root in trees.working_drivers()}
     return {name: 1e6 * seconds / count for name, (count, seconds) in passes.items()}
 
 
@@ -142,7 +142,7 @@ def _pass(found: Discovery) -> tuple[int, float]:
 def _psutil_pass(root: Path) -> tuple[int, float] | None:
     """The same tree in psutil's eyes: its paths are fixed, so that the tree is mounted over them for it alone."""
     mount = f'mount --bind "{root}/sys/class" /sys/class && exec "$0" -P -c "$1"'
-    done = _apart("-m", ["sh", "-c", mount, sys.executable, _PSUTIL])
+    done = _in_namespace("-m", ["sh", "-c", mount, sys.executable, _PSUTIL])
     if done is None:
         return None
     count, each_s = json.loads(done)
@@ -153,14 +153,14 @@ def _storm(root: Path, seconds: float) -> dict[str, Cell]:
     arguments = child.independent_command(
         "tidegate_bench.drivers.uevent_storm", str(root), str(seconds), str(_STORM_RATE)
     )
-    done = _apart("-n", arguments)
+    done = _in_namespace("-n", arguments)
     if done is None:
         return {"not run: needs Linux and the right to unshare": None}
     result: dict[str, Cell] = json.loads(done)
     return result
 
 
-def _apart(namespace: str, command: list[str]) -> str | None:
+def _in_namespace(namespace: str, command: list[str]) -> str | None:
     """What the command says in a namespace of its own, None where that is not allowed. Raises BrokenError."""
     if shutil.which("unshare") is None:
         return None
