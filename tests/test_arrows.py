@@ -20,7 +20,7 @@ MAY_IMPORT = {
     " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config documents files messages models.bundle models.errors"
+    "supervisor": "errors boards child config documents durable_number files messages models.bundle models.errors"
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "models.importing": "errors models.graph models.network numpy torch",
     "models.ladder": "",
     "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",
-    "telemetry": "errors files paho pydantic",
+    "telemetry": "durable_number errors files paho pydantic",
     "config": "boards documents quantities.units tidegate_drivers.meters.address platformdirs pydantic",
     "boards": "documents models.ladder paths policy quantities pydantic",
     "messages": "shortened pydantic",
@@ -58,6 +58,7 @@ MAY_IMPORT = {
     # ground, without a third party's code
     "child": "child_main import_path",
     "child_main": "parent",
+    "durable_number": "files",
     "files": "",
     "errors": "",
     "extras": "",

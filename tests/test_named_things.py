@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tidegate.cli.main import application
 from tidegate.config import AgentConfig
-from tidegate.telemetry.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
+from tidegate.telemetry.link.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
 
 ROOT = Path(__file__).parent.parent
 

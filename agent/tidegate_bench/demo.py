@@ -4,6 +4,7 @@ import json
 import subprocess
 
 from tidegate import child
+from tidegate_bench.broken import BrokenError
 from tidegate_bench.figures import Figures, Goal
 
 FULL_SECONDS = 60
@@ -11,12 +12,8 @@ QUICK_SECONDS = 30
 STARTUP_ALLOWANCE_S = 120
 
 
-class BenchError(Exception):
-    """The benchmark itself broke; the message says how."""
-
-
 def run(*, quick: bool) -> Figures:
-    """Run the demo bounded, without a terminal, and read its last line. Raises BenchError."""
+    """Run the demo bounded, without a terminal, and read its last line. Raises BrokenError."""
     seconds = QUICK_SECONDS if quick else FULL_SECONDS
     command = child.command("tidegate.cli.main", "demo", "--seconds", str(seconds))
     try:
@@ -30,10 +27,10 @@ def run(*, quick: bool) -> Figures:
             env=child.environment(),
         )
     except subprocess.TimeoutExpired:
-        raise BenchError(f"the demo did not end within {seconds + STARTUP_ALLOWANCE_S} s") from None
+        raise BrokenError(f"the demo did not end within {seconds + STARTUP_ALLOWANCE_S} s") from None
     lines = finished.stdout.splitlines()
     if finished.returncode != 0 or not lines:
-        raise BenchError(f"the demo ended with code {finished.returncode}; its messages are above")
+        raise BrokenError(f"the demo ended with code {finished.returncode}; its messages are above")
     summary = json.loads(lines[-1])
     return Figures(
         bench="demo",

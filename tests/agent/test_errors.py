@@ -10,15 +10,15 @@ from typer.testing import CliRunner
 from tidegate.cli.main import Commands
 from tidegate.errors import EX_DATAERR, EX_SOFTWARE, EX_UNAVAILABLE, TidegateError
 
-TIDEGATE = Path(__file__).parents[2] / "agent" / "tidegate"
+AGENT = Path(__file__).parents[2] / "agent"
 BETWEEN_PARTS = {"NonsenseError", "NotYetError", "SpoolDamagedError", "WrongStateError"}
 """Told to another part of ours, which deals with it; no user ever reads one."""
 
 
 def error_classes() -> list[tuple[str, ast.ClassDef]]:
     return [
-        (str(source.relative_to(TIDEGATE)), node)
-        for source in sorted(TIDEGATE.rglob("*.py"))
+        (str(source.relative_to(AGENT)), node)
+        for source in sorted(AGENT.rglob("*.py"))
         for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and not node.name.startswith("_")
     ]

@@ -11,7 +11,7 @@ from agent_process import BELOW_FULL, AgentProcess, pinned
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
-from tidegate.telemetry.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target
 
 pytestmark = pytest.mark.broker
 

@@ -17,7 +17,7 @@ from agent_process import PLAIN_POLICY, AgentProcess
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.supervisor.control_loop import TICK_S
-from tidegate.telemetry.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
 
 StartAgent = Callable[..., AgentProcess]
 

@@ -10,7 +10,7 @@ from agent_process import ENGINE, AgentProcess, Load, pinned, rungs
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
 from tidegate.fleet.watch import Watch
-from tidegate.telemetry.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target
 
 StartAgent = Callable[..., AgentProcess]
 

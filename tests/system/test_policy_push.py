@@ -78,7 +78,7 @@ def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
     from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from tidegate.telemetry.envelope import Target  # noqa: PLC0415
+    from tidegate.telemetry.payloads.envelope import Target  # noqa: PLC0415
 
     agent = start_agent(broker, allow_unsigned=True)
     wrong = PLAIN_POLICY.replace("version: 1", "version: 3").replace("default:", "defualt:")
@@ -94,7 +94,7 @@ def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
     from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from tidegate.telemetry.envelope import Target  # noqa: PLC0415
+    from tidegate.telemetry.payloads.envelope import Target  # noqa: PLC0415
 
     agent = start_agent(broker, allow_unsigned=True, worker={"engine": "eager"})
     agent.wait_until(lambda status: status.worker.state == "serving")

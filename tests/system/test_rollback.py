@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
-from tidegate.telemetry.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target
 
 
 def bundle_with_wrong_canaries(directory: Path, point: str) -> Path:

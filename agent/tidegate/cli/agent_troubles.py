@@ -1,12 +1,11 @@
 """What the running agent says is wrong around it: its broker, its spool, its state directory."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.cli.running_agent import ask_status
 from tidegate.config import load_config
 from tidegate.errors import TidegateError
-from tidegate.supervisor.status import FILE_NAME, fetch_status
 from tidegate.supervisor.troubles import Trouble
 
 
@@ -22,6 +21,6 @@ def ask_agent(config: Path, state_dir: Path | None) -> AgentTroubles:
     """Ask the agent of a state directory, or of a configuration where that is None; takes seconds at most."""
     try:
         directory = load_config(config).state_dir if state_dir is None else state_dir
-        return AgentTroubles(asyncio.run(fetch_status(directory / FILE_NAME)).troubles)
+        return AgentTroubles(ask_status(directory).troubles)
     except TidegateError as error:
         return AgentTroubles(unasked=str(error))

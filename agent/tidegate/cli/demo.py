@@ -47,7 +47,7 @@ def demo(
             Path(directory),
             seconds=seconds,
             replay_all=replay_all,
-            broker=None if broker is None else _named(broker),
+            broker=None if broker is None else _broker_at(broker),
             engine=engine,
             view=view,
         )
@@ -61,7 +61,7 @@ def _view(json_lines: bool) -> "LiveView | PlainView | JsonLines":
     return PlainView() if out.is_dumb_terminal else LiveView()
 
 
-def _named(text: str) -> Broker:
+def _broker_at(text: str) -> Broker:
     address = parse_broker(text)
     return Broker(host=address.host, port=address.port)
 

@@ -24,14 +24,14 @@ from tidegate.cli.policy_options import (
 from tidegate.documents import Document, DocumentError
 from tidegate.documents import read as read_document
 from tidegate.errors import EX_DATAERR, EX_TEMPFAIL, EX_USAGE
-from tidegate.fleet.push import PushResult, PushRoll, push_to_many
+from tidegate.fleet.push import GroupPushResult, PushResult, push_to_many
 from tidegate.fleet.push import push as push_policy
 from tidegate.models.ladder import Ladder
 from tidegate.policy.points import check_points
 from tidegate.policy.policy import Policy
 from tidegate.policy.schema import PolicyDocument
 from tidegate.simulation.foresight import foresee, unseen
-from tidegate.telemetry.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target
 
 NAMED = 20
 """Devices that are named, with their reasons, of those that did not take a policy."""
@@ -128,7 +128,7 @@ def push(
     if kind == "device":
         said, code = _verdict(what, push_policy(address, target, text, policy.version, wait_s))
     else:
-        said, code = _roll(what, kind, push_to_many(address, target, text, policy.version, wait_s))
+        said, code = _group_verdict(what, kind, push_to_many(address, target, text, policy.version, wait_s))
     if code:
         fail(said, code)
     out.print(said, markup=False, soft_wrap=True)
@@ -148,21 +148,21 @@ def _verdict(what: str, result: PushResult) -> tuple[str, int]:
     return said, {"accepted": 0, "no_answer": EX_TEMPFAIL}.get(result.outcome, EX_DATAERR)
 
 
-def _roll(what: str, kind: str, roll: PushRoll) -> tuple[str, int]:
+def _group_verdict(what: str, kind: str, pushed: GroupPushResult) -> tuple[str, int]:
     """What many made of it, and the exit code."""
-    asked = len(roll.took) + len(roll.refused) + len(roll.silent)
+    asked = len(pushed.accepted) + len(pushed.refused) + len(pushed.silent)
     if not asked:
         said = f"{what}: retained; no device of this {kind} has been seen here, it waits for those that come"
         return said, EX_TEMPFAIL
-    parts = [f"{what}: {len(roll.took)} of {asked} took it after {roll.waited_s:.1f} s"]
-    if roll.refused:
-        parts.append(f"{len(roll.refused)} refused: " + "; ".join(_each(roll.refused)))
-    if roll.silent:
-        parts.append(f"{len(roll.silent)} silent: " + "; ".join(_each(roll.silent)))
-    return "\n".join(parts), EX_DATAERR if roll.refused else EX_TEMPFAIL if roll.silent else 0
+    parts = [f"{what}: {len(pushed.accepted)} of {asked} took it after {pushed.waited_s:.1f} s"]
+    if pushed.refused:
+        parts.append(f"{len(pushed.refused)} refused: " + "; ".join(_reasons_by_device(pushed.refused)))
+    if pushed.silent:
+        parts.append(f"{len(pushed.silent)} silent: " + "; ".join(_reasons_by_device(pushed.silent)))
+    return "\n".join(parts), EX_DATAERR if pushed.refused else EX_TEMPFAIL if pushed.silent else 0
 
 
-def _each(reasons: Mapping[str, str]) -> Iterator[str]:
+def _reasons_by_device(reasons: Mapping[str, str]) -> Iterator[str]:
     """Each device with its reason in one line; of very many the first."""
     for name, reason in list(reasons.items())[:NAMED]:
         yield f"{name}: {' '.join(reason.split())}"

@@ -1,21 +1,19 @@
 """`tidegate policy drift`: the points that the drift guard took off the ladder, and how they get back on it."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tidegate.cli.console import fail, out
+from tidegate.cli.running_agent import ConfigOption, ask_status, send_command
 from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.errors import EX_DATAERR
-from tidegate.supervisor.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.commands import ForgetDrift, send
-from tidegate.supervisor.status import FILE_NAME, fetch_status
+from tidegate.supervisor.commands import ForgetDrift
 
 
 def drift_command(
-    config: Annotated[Path, typer.Option("--config", help="The running agent's configuration.")] = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     forget: Annotated[str | None, typer.Option("--forget", help="Put this point back on the ladder.")] = None,
     forget_all: Annotated[bool, typer.Option("--forget-all", help="Put all of them back.")] = False,
 ) -> None:
@@ -24,7 +22,7 @@ def drift_command(
     if forget is not None or forget_all:
         _forget(state_dir, None if forget_all else forget)
         return
-    demotions = asyncio.run(fetch_status(state_dir / FILE_NAME)).demotions
+    demotions = ask_status(state_dir).demotions
     for each in demotions:
         out.print(f"{each.point}: off the ladder since {each.since}: it {each.because}", markup=False)
     if not demotions:
@@ -32,7 +30,7 @@ def drift_command(
 
 
 def _forget(state_dir: Path, point: str | None) -> None:
-    done = asyncio.run(send(state_dir / COMMANDS, ForgetDrift(point)))
+    done = send_command(state_dir, ForgetDrift(point))
     if done.refused:
         fail(done.refused, EX_DATAERR)
     if not done.points:

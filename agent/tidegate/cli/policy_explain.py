@@ -1,6 +1,5 @@
 """`tidegate policy explain`: why this point, and what would change it; live, or on a saved snapshot."""
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict
@@ -12,16 +11,16 @@ import typer
 
 from tidegate.cli.console import fail, out
 from tidegate.cli.policy_options import BoardOption, LadderOption, open_ladder, read_policy
+from tidegate.cli.running_agent import ConfigOption, ask_status
 from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
 from tidegate.policy.decision import ControlState
 from tidegate.policy.explain import Explanation, explain
 from tidegate.policy.snapshot_file import SnapshotError, read_snapshot
-from tidegate.supervisor.status import FILE_NAME, fetch_status
 
 
 def explain_command(
-    config: Annotated[Path, typer.Option("--config", help="The running agent's configuration.")] = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     snapshot: Annotated[
         Path | None,
         typer.Option("--snapshot", help="A saved state: JSON, such as `tidegate status --json` prints."),
@@ -54,7 +53,7 @@ def explain_command(
 
 
 def _live(config: Path) -> Explanation:
-    status = asyncio.run(fetch_status(load_config(config).state_dir / FILE_NAME))
+    status = ask_status(load_config(config).state_dir)
     if status.explanation is None:
         fail("the agent has not decided yet; ask again in a moment", EX_UNAVAILABLE)
     return status.explanation

@@ -1,6 +1,5 @@
 """`tidegate policy trusted`: which pushed policies this device takes, and how its owner opens it again."""
 
-import asyncio
 import os
 import time
 from contextlib import suppress
@@ -11,11 +10,11 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.console import fail, out
+from tidegate.cli.running_agent import ConfigOption, send_command
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.policy.store import PolicyStore, StoreError, WrongStateError
-from tidegate.supervisor.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust, send
+from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.latest_time import LatestTime
 from tidegate.supervisor.state_directory import InUseError, held
@@ -24,7 +23,7 @@ from tidegate.telemetry.topics import DeviceTopics
 
 
 def trusted_command(
-    config: Annotated[Path, typer.Option("--config", help="The agent's configuration.")] = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     set_version: Annotated[
         int | None, typer.Option("--set", min=0, help="Take pushes above this version from now on.")
     ] = None,
@@ -41,7 +40,7 @@ def trusted_command(
     command = (
         SetTrusted(set_version) if set_version is not None else BelieveClock() if believe_clock else ShowTrust()
     )
-    done = _do(load_config(config), command)
+    done = _show_or_set(load_config(config), command)
     if done.refused or done.trust is None:
         fail(done.refused or "no answer; the agent's log says more", EX_DATAERR)
     trust = done.trust
@@ -53,50 +52,54 @@ def trusted_command(
         out.print(trust.problem, markup=False, soft_wrap=True)
 
 
-def _do(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
+def _show_or_set(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
     state_dir = config.state_dir
     try:
         if not state_dir.is_dir():
             fail(f"{state_dir}: no such directory; no agent has run here yet", EX_UNAVAILABLE)
         with held(state_dir):
-            return _stopped(config, command)
+            return _without_agent(config, command)
     except OSError as error:
         fail(f"{state_dir}: {error.strerror}; run as the agent's user", EX_UNAVAILABLE)
     except InUseError:
         pass  # an agent runs
-    return asyncio.run(send(state_dir / COMMANDS, command))
+    return send_command(state_dir, command)
 
 
-def _stopped(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
+def _without_agent(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:
     """Do it on the files of an agent that does not run."""
     store, latest_time = PolicyStore(config.state_dir), LatestTime(config.state_dir)
     before, accepted = store.trusted_version, store.accepted
     # Opening the store may have put it right; whoever opens it next will find nothing to tell.
     if store.recovered is not None:
-        _tell(config, f"pushed policy version {store.recovered.version} rolled back: {store.recovered.reason}")
+        _spool_event(
+            config, f"pushed policy version {store.recovered.version} rolled back: {store.recovered.reason}"
+        )
     if store.damage:
-        _tell(config, f"the accepted policy is lost: {store.damage}")
+        _spool_event(config, f"the accepted policy is lost: {store.damage}")
     try:
         match command:
             case SetTrusted(version=version):
                 store.set_trusted(version)
-                _tell(config, f"the trusted version was set by hand from {before} to {version}")
+                _spool_event(config, f"the trusted version was set by hand from {before} to {version}")
             case BelieveClock():
                 latest_time.believe_clock()
-                _tell(config, f"expiry is judged by the clock again, set by hand: {datetime.now(UTC).isoformat()}")
+                _spool_event(
+                    config, f"expiry is judged by the clock again, set by hand: {datetime.now(UTC).isoformat()}"
+                )
             case ShowTrust():
                 pass
     except (StoreError, WrongStateError, OSError) as error:
         return Done(refused=str(error))
     finally:
-        _give_to_the_agent(config.state_dir)
+        _chown_to_agent(config.state_dir)
     running = "" if accepted is None else f"version {accepted.version}, when the agent starts"
     now, clock = latest_time.now().isoformat(timespec="seconds"), latest_time.clock().isoformat(timespec="seconds")
     problem = "; ".join(filter(None, (store.damage, latest_time.problem)))
     return Done(trust=Trust(store.trusted_version, running, now, clock, problem))
 
 
-def _give_to_the_agent(state_dir: Path) -> None:
+def _chown_to_agent(state_dir: Path) -> None:
     """What root has made in the directory of an agent of another user becomes that user's."""
     owner = state_dir.stat()
     for path in state_dir.iterdir():
@@ -105,7 +108,7 @@ def _give_to_the_agent(state_dir: Path) -> None:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _tell(config: AgentConfig, text: str) -> None:
+def _spool_event(config: AgentConfig, text: str) -> None:
     """Spool the event; the agent's next run publishes it."""
     spool = Spool(config.state_dir / "spool.db", int(config.spool.max_size), config.spool.max_age)
     spool.put(DeviceTopics(config.device).event, Event(EventKind.POLICY, text).document(), time.time())

@@ -1,6 +1,5 @@
 """`tidegate record`: this device's day as a trace, to replay, to simulate and to fit a device's profile with."""
 
-import asyncio
 import csv
 import time
 from contextlib import suppress
@@ -12,8 +11,9 @@ import typer
 
 from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
+from tidegate.cli.running_agent import ask_status
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
-from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status
+from tidegate.supervisor.status import StatusError
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import UNITS, Snapshot
 from tidegate_drivers.sampler import Sampler
@@ -78,7 +78,7 @@ def _cell(snapshot: Snapshot, column: str) -> str:
 
 def _requests(state_dir: Path) -> str:
     try:
-        served = asyncio.run(fetch_status(state_dir / FILE_NAME)).served
+        served = ask_status(state_dir).served
     except StatusError:
         return ""
     asked_hz = None if served is None else served.asked_hz

@@ -1,19 +1,16 @@
 """`tidegate run`: the agent as a service."""
 
 import os
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tidegate import child
 from tidegate.cli.console import fail
+from tidegate.cli.running_agent import ConfigOption
 from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.engines.runtime.registry import UnknownEngine, check_installed
 from tidegate.errors import EX_UNAVAILABLE
 
 
-def run(config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Serve the model and keep to the policy until SIGTERM or Ctrl-C."""
     try:
         check_installed(load_config(config).worker.engine)

@@ -1,6 +1,5 @@
 """`tidegate status`: what the running agent says of itself."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +7,14 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.console import fit_terminal, out
+from tidegate.cli.running_agent import ConfigOption, ask_status
 from tidegate.cli.view import render
 from tidegate.config import DEFAULT_CONFIG, load_config
-from tidegate.supervisor.status import FILE_NAME, fetch_status, to_json
+from tidegate.supervisor.status import to_json
 
 
 def status(
-    config: Annotated[Path, typer.Option(help="The agent's configuration.")] = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     state_dir: Annotated[
         Path | None, typer.Option(help="The agent's state directory, instead of --config.")
     ] = None,
@@ -22,7 +22,7 @@ def status(
 ) -> None:
     """Show the running agent's device, ladder, policy, decision and telemetry."""
     directory = state_dir if state_dir is not None else load_config(config).state_dir
-    found = asyncio.run(fetch_status(directory / FILE_NAME))
+    found = ask_status(directory)
     if as_json:
         sys.stdout.write(to_json(found) + "\n")
     else:

@@ -49,7 +49,7 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield Row(12, f"device {status.device}, model {status.model} on {status.engine}", style="bold", heading=True)
     for rank, name in enumerate(FIRST, start=1):
         yield _reading(rank, name, status.readings.get(name))
-    yield from _standing(status)
+    yield from _point(status)
     yield from _decision(status)
     yield from _service(status)
     for trouble in status.troubles:
@@ -92,7 +92,7 @@ def _reading(rank: float, name: str, reading: ReadingStatus | None) -> Row:
     return Row(rank, label, text, "bold" if fresh else "yellow")
 
 
-def _standing(status: Status) -> Iterator[Row]:
+def _point(status: Status) -> Iterator[Row]:
     rungs = _rungs(status)
     names = [rung.name for rung in rungs]
     place = f", rung {names.index(status.point) + 1} of {len(names)}" if status.point in names else ""

@@ -24,7 +24,8 @@ from tidegate.fleet.broker import (
     how_to_get_mosquitto,
     mosquitto,
 )
-from tidegate.fleet.watch import Watch, WatchError
+from tidegate.fleet.listener import BrokerError
+from tidegate.fleet.watch import Watch
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.app import Supervisor
 from tidegate.supervisor.events import Event
@@ -184,7 +185,7 @@ class Demo:
     def _open_witness(self, broker: Broker, device: str, closing: AsyncExitStack) -> Watch:
         try:
             return closing.enter_context(Watch(broker, device))
-        except WatchError as error:
+        except BrokerError as error:
             raise DemoError(str(error)) from error
 
     def _config(self, broker: configuration.Broker | None) -> AgentConfig:

@@ -80,7 +80,7 @@ def mosquitto(directory: Path, port: int, settings: Sequence[str]) -> Sequence[s
         # By default mosquitto saves twice an hour, and a kill loses what lies between.
         "autosave_on_changes true",
         "autosave_interval 1",
-        *_stay_root(),
+        *_as_root(),
         *settings,
     )
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -222,6 +222,6 @@ def _free_port() -> int:
         return port
 
 
-def _stay_root() -> tuple[str, ...]:
+def _as_root() -> tuple[str, ...]:
     # Started by root, mosquitto becomes the user `mosquitto`, who cannot write into our directory.
     return ("user root",) if os.geteuid() == 0 else ()

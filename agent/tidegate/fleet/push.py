@@ -1,10 +1,8 @@
 """Pushing a policy, and waiting for what its devices make of it."""
 
 import json
-import ssl
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,13 +11,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
-from tidegate.fleet.subscription import Subscription
-from tidegate.telemetry import trouble
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.envelope import Target, policy_hash, seal_unsigned
-from tidegate.telemetry.paho_client import make_client
-from tidegate.telemetry.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
+from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
 
 _ANSWER_S = 10.0
@@ -32,15 +28,9 @@ _NOBODY_S = 5.0
 
 
 class PushError(TidegateError):
-    """The policy did not reach the broker; nothing was changed."""
+    """The broker refused the policy, or did not say that it has it."""
 
     exit_code = EX_UNAVAILABLE
-
-
-class BrokerSettingError(PushError):
-    """What was given about the broker can't be used: the authority's file."""
-
-    exit_code = EX_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +49,10 @@ class PushResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PushRoll:
+class GroupPushResult:
     """What became of a push to many devices: each by name, with its reason where it did not take the policy."""
 
-    took: tuple[str, ...]
+    accepted: tuple[str, ...]
     refused: Mapping[str, str]
     silent: Mapping[str, str]
     version: int
@@ -79,8 +69,8 @@ def push(
 ) -> PushResult:
     """Retain `policy` as the desired one of a device, and wait up to `wait_s` for its verdict.
 
-    Raises EnvelopeError for a policy or version that no device would open, PushError if the broker does not
-    take it, ValueError for a target that is not one device.
+    Raises EnvelopeError for a policy or version that no device would open, BrokerError or PushError if the broker
+    is not reached or does not take it, ValueError for a target that is not one device.
     """
     if target.kind != "device" or target.name is None:
         raise ValueError("for many devices there is push_to_many")
@@ -88,16 +78,18 @@ def push(
     pusher = _Pusher(broker, version, policy_hash(policy), (topics.reported, topics.status), lambda _: True)
     try:
         waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
-        heard = pusher.heard.get(target.name, _Heard())
-        verdict = heard.verdict or heard.earlier
+        answer = pusher.answers.get(target.name, _DeviceAnswer())
+        verdict = answer.verdict or answer.earlier
         if verdict is not None and verdict.state != "trial":
             return PushResult(verdict.state, verdict.reason, version, policy_hash(policy), waited_s)
-        return PushResult("no_answer", heard.in_words, version, policy_hash(policy), waited_s)
+        return PushResult("no_answer", answer.progress, version, policy_hash(policy), waited_s)
     finally:
         pusher.close()
 
 
-def push_to_many(broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0) -> PushRoll:
+def push_to_many(
+    broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0
+) -> GroupPushResult:
     """Retain `policy` as the desired one of a group or the fleet, and wait up to `wait_s` for all verdicts.
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
@@ -106,18 +98,18 @@ def push_to_many(broker: Broker, target: Target, policy: str, version: int, wait
     pusher = _Pusher(broker, version, policy_hash(policy), filters, _belongs_to(target))
     try:
         waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
-        took: list[str] = []
+        accepted: list[str] = []
         refused: dict[str, str] = {}
         silent: dict[str, str] = {}
-        for name, heard in sorted(pusher.members.items()):
-            verdict = heard.verdict or heard.earlier
+        for name, answer in sorted(pusher.members.items()):
+            verdict = answer.verdict or answer.earlier
             if verdict is None or verdict.state == "trial":
-                silent[name] = heard.in_words
+                silent[name] = answer.progress
             elif verdict.state == "accepted":
-                took.append(name)
+                accepted.append(name)
             else:
                 refused[name] = verdict.reason
-        return PushRoll(tuple(took), refused, silent, version, policy_hash(policy), waited_s)
+        return GroupPushResult(tuple(accepted), refused, silent, version, policy_hash(policy), waited_s)
     finally:
         pusher.close()
 
@@ -127,7 +119,7 @@ def _belongs_to(target: Target) -> Callable[[Reported], bool]:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _DeviceAnswer:
     """What one device has said: its verdict on this push, and an earlier one on the same text."""
 
     member: bool = False
@@ -140,7 +132,7 @@ class _Heard:
         return self.verdict is not None and self.verdict.state != "trial"
 
     @property
-    def in_words(self) -> str:
+    def progress(self) -> str:
         if self.verdict is not None:
             return f"still trying it: {self.verdict.reason}".rstrip(": ")
         return f"no verdict; its last status: {self.status}" if self.status else "has never been seen here"
@@ -161,28 +153,24 @@ class _Pusher:
         self._version = version
         self._hash = digest
         self._belongs = belongs
+        self._one_device = not any("+" in topic for topic in filters)
         self._refusal = ""
         self._acknowledged = threading.Event()
         self._changed = threading.Condition()
-        self.heard: dict[str, _Heard] = {}
-        try:
-            self._client = make_client(broker, f"tidegate-push-{uuid.uuid4().hex}")
-        except (OSError, ValueError, ssl.SSLError) as error:
-            raise BrokerSettingError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
+        self.answers: dict[str, _DeviceAnswer] = {}
         # Listening comes before publishing: a fast answer counts too.
-        self._subscription = Subscription(self._client, broker, filters)
-        self._client.on_message = self._on_message
-        self._client.on_publish = self._on_publish
+        self._listener = Listener(broker, "push", filters, self._on_message)
+        self._listener.client.on_publish = self._on_publish
 
     @property
-    def members(self) -> dict[str, _Heard]:
+    def members(self) -> dict[str, _DeviceAnswer]:
         """The devices that count."""
         with self._changed:
-            return {name: heard for name, heard in self.heard.items() if heard.member}
+            return {name: answer for name, answer in self.answers.items() if answer.member}
 
     def push(self, topic: str, envelope: bytes, wait_s: float) -> float:
         """Connect, publish retained, and wait for verdicts; the seconds that these took. Raises PushError."""
-        self._connect()
+        self._listener.start()
         if not self._one_device:
             # Who is there is known from what is retained.
             time.sleep(_RETAINED_S)
@@ -192,21 +180,11 @@ class _Pusher:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """Disconnect first: paho's `loop_stop` waits for what is unacknowledged otherwise."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connect(self) -> None:
-        try:
-            self._client.connect(self._broker.host, self._broker.port)
-        except (OSError, ValueError) as error:
-            raise PushError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
-        self._client.loop_start()
-        if problem := self._subscription.problem(_ANSWER_S):
-            raise PushError(problem)
+        """Disconnect."""
+        self._listener.stop()
 
     def _publish(self, topic: str, envelope: bytes) -> None:
-        self._client.publish(topic, envelope, qos=1, retain=True)
+        self._listener.client.publish(topic, envelope, qos=1, retain=True)
         if not self._acknowledged.wait(_ANSWER_S):
             raise PushError(
                 f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether it has the policy is not known"
@@ -222,15 +200,13 @@ class _Pusher:
 
     def _settled(self, waited_s: float) -> bool:
         """Whether nothing more is to be expected."""
-        awaited = [heard for heard in self.heard.values() if heard.member and "offline" not in heard.status]
+        awaited = [answer for answer in self.answers.values() if answer.member and "offline" not in answer.status]
         if not awaited:
             # A device that was never seen may still come; of many that are all offline none will.
             return waited_s > _NOBODY_S and not self._one_device
-        return all(heard.final or (heard.earlier is not None and waited_s > _OLD_REFUSAL_S) for heard in awaited)
-
-    @property
-    def _one_device(self) -> bool:
-        return not any("+" in topic for topic in self._subscription.topics)
+        return all(
+            answer.final or (answer.earlier is not None and waited_s > _OLD_REFUSAL_S) for answer in awaited
+        )
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
@@ -239,30 +215,30 @@ class _Pusher:
             self._refusal = f"policy refused by the broker: {reason}"
         self._acknowledged.set()
 
-    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, message: mqtt.MQTTMessage) -> None:
         _, name, kind = message.topic.split("/", 2)
         with self._changed:
-            heard = self.heard.setdefault(name, _Heard())
+            answer = self.answers.setdefault(name, _DeviceAnswer())
             if kind == "status":
-                heard.status = _state_in(bytes(message.payload))
+                answer.status = _state_in(bytes(message.payload))
             else:
-                self._note(heard, bytes(message.payload), retained=message.retain)
+                self._note(answer, bytes(message.payload), retained=message.retain)
             self._changed.notify_all()
 
-    def _note(self, heard: _Heard, payload: bytes, *, retained: bool) -> None:
+    def _note(self, answer: _DeviceAnswer, payload: bytes, *, retained: bool) -> None:
         try:
             reported = parse_reported(payload)
         except ReportedError:
             return
         verdict = self._verdict_on_this(reported)
-        heard.member = heard.member or self._belongs(reported) or (verdict is not None and not retained)
+        answer.member = answer.member or self._belongs(reported) or (verdict is not None and not retained)
         if verdict is None:
             return
         # A retained refusal is of an earlier push of the same text; this one may have its own answer to come.
         if verdict.state == "accepted" or not retained:
-            heard.verdict = verdict
+            answer.verdict = verdict
         else:
-            heard.earlier = verdict
+            answer.earlier = verdict
 
     def _verdict_on_this(self, reported: Reported) -> PolicyState | None:
         for verdict in (reported.policy, reported.refused):

@@ -1,84 +1,53 @@
 """An independent witness: which sequence numbers really came out of the broker."""
 
-import ssl
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from pydantic import BaseModel, ValidationError
 
-from tidegate.errors import EX_UNAVAILABLE, TidegateError
-from tidegate.fleet.subscription import Subscription
-from tidegate.telemetry import trouble
+from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.paho_client import connect_properties, make_client
 from tidegate.telemetry.topics import DeviceTopics
 
 _SESSION_EXPIRY_S = 3600
-_READY_S = 10.0
 
 
 class _Numbered(BaseModel):
     seq: int
 
 
-class WatchError(TidegateError):
-    """The witness could not subscribe, so it can testify to nothing."""
-
-    exit_code = EX_UNAVAILABLE
-
-
 class Watch:
     """Subscribes to a device's telemetry and events and counts every seq it sees.
 
     Its session is persistent: what the broker accepts while the witness reconnects is delivered afterwards.
-    Use as a context manager, or call `start` (returns once subscribed) and `stop`. Raises WatchError.
+    Use as a context manager, or call `start` (returns once subscribed) and `stop`. Raises BrokerError.
     """
 
     def __init__(self, broker: Broker, device: str) -> None:
-        self._broker = broker
         topics = DeviceTopics(device)
         self._changed = threading.Condition()
         self._seen: Counter[int] = Counter()
         self._unnumbered = 0
-        try:
-            self._client = make_client(broker, f"tidegate-watch-{uuid.uuid4().hex}")
-        except (OSError, ValueError, ssl.SSLError) as error:
-            raise WatchError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
-        self._subscription = Subscription(self._client, broker, (topics.telemetry, topics.event))
-        self._client.on_message = self._on_message
-        # A witness away for long would only make the test that waits for it slow.
-        self._client.reconnect_delay_set(1, 2)
+        self._listener = Listener(
+            broker,
+            "watch",
+            (topics.telemetry, topics.event),
+            self._on_message,
+            session_expiry_s=_SESSION_EXPIRY_S,
+        )
 
     def start(self) -> None:
         """Connect and subscribe."""
-        try:
-            self._client.connect(
-                self._broker.host,
-                self._broker.port,
-                clean_start=False,
-                properties=connect_properties(SessionExpiryInterval=_SESSION_EXPIRY_S),
-            )
-        except (OSError, ValueError) as error:
-            raise WatchError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
-        self._client.loop_start()
-        if problem := self._subscription.problem(_READY_S):
-            self.stop()
-            raise WatchError(problem)
+        self._listener.start()
 
     def stop(self) -> None:
-        """Disconnect, end the session at the broker, and end the thread."""
-        properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.SessionExpiryInterval = 0
-        self._client.disconnect(properties=properties)
-        self._client.loop_stop()
+        """Disconnect and end the session at the broker."""
+        self._listener.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -119,7 +88,7 @@ class Watch:
                 lambda: wanted <= self._seen.keys(), timeout=max(0.0, deadline - time.monotonic())
             )
 
-    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, message: mqtt.MQTTMessage) -> None:
         try:
             seq = _Numbered.model_validate_json(bytes(message.payload)).seq
         except ValidationError:

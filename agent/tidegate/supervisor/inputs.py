@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tidegate.policy.readings import INPUT, INPUT_NAME, UNITS
 from tidegate.supervisor.events import Event, EventKind
-from tidegate.telemetry.inputs import InputMessage
+from tidegate.telemetry.payloads.input import InputMessage
 from tidegate_drivers.reading import Provenance, Reading
 
 MOST = 64

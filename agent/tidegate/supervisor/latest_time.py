@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tidegate import RELEASED
-from tidegate.telemetry.durable_number import read_number, write_number
+from tidegate.durable_number import read_number, write_number
 
 FILE_NAME = "latest_time"
 WITNESSES = ("policies.json", "session", "operating_point", "drift.json", "spool.db", "spool.db-wal")

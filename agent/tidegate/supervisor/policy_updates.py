@@ -31,8 +31,8 @@ from tidegate.supervisor.update_result import (
     event_of,
 )
 from tidegate.supervisor.updates_state import UpdatesState, after
-from tidegate.telemetry.backoff import Backoff
-from tidegate.telemetry.envelope import EnvelopeError, PolicyPush, open_envelope
+from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, open_envelope
 
 log = logging.getLogger(__name__)
 

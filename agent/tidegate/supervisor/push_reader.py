@@ -5,7 +5,7 @@ import asyncio
 from tidegate.documents import DocumentError
 from tidegate.policy.policy import Policy
 from tidegate.supervisor.pushed_policy import Reader, VersionError
-from tidegate.telemetry.envelope import PolicyPush
+from tidegate.telemetry.payloads.envelope import PolicyPush
 
 
 class PushReader:

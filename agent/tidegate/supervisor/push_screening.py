@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tidegate.policy.store import Offer, Verdict
 from tidegate.supervisor.update_result import Rejected, Repeated
-from tidegate.telemetry.envelope import PolicyPush
+from tidegate.telemetry.payloads.envelope import PolicyPush
 
 
 @dataclass(frozen=True, slots=True)

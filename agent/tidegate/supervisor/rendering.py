@@ -14,7 +14,7 @@ from tidegate.supervisor.status import (
     WorkerStatus,
     show_readings,
 )
-from tidegate.telemetry.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 
 
 def as_status(state: AgentState, explanation: Explanation | None) -> Status:

@@ -6,7 +6,7 @@ from tidegate.supervisor.agent_state import AgentState
 from tidegate.supervisor.journal import Journal
 from tidegate.supervisor.rendering import as_reported, as_telemetry
 from tidegate.telemetry.link import Link
-from tidegate.telemetry.reported import Reported
+from tidegate.telemetry.payloads.reported import Reported
 
 
 class Reporter:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tidegate.durable_number import read_number
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.files import clear_way
-from tidegate.telemetry.durable_number import read_number
 from tidegate.telemetry.session import next_session
 
 log = logging.getLogger("tidegate")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tidegate.shortened import shortened
 from tidegate.supervisor.events import Event, EventKind
-from tidegate.telemetry.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PolicyState
 
 REASON_LIMIT = 4000
 """Characters of a reason: it travels in `reported` and in an event, and brokers bound what they take."""

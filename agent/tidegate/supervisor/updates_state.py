@@ -12,7 +12,7 @@ from tidegate.supervisor.update_result import (
     UpdateResult,
     reported_as,
 )
-from tidegate.telemetry.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PolicyState
 
 
 @dataclass(frozen=True, slots=True)

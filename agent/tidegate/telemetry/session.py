@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from tidegate.telemetry.durable_number import read_number, write_number
+from tidegate.durable_number import read_number, write_number
 
 
 def next_session(path: Path) -> int:

@@ -10,7 +10,7 @@ FLEET_POLICY = f"{ROOT}/fleet/policy"
 NAME_LIMIT = 64
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_LIMIT - 1}}}")
-_TAKEN = frozenset({"group", "fleet"})
+_RESERVED = frozenset({"group", "fleet"})
 
 
 class TopicError(TidegateError, ValueError):
@@ -38,10 +38,10 @@ class DeviceTopics:
 
     def __post_init__(self) -> None:
         checked_name(self.device, "device id")
-        if self.device in _TAKEN:
+        if self.device in _RESERVED:
             msg = (
                 f"device id: found {self.device!r}, whose topics would be those of all devices; "
-                f"allowed is any name but {', '.join(sorted(_TAKEN))}"
+                f"allowed is any name but {', '.join(sorted(_RESERVED))}"
             )
             raise TopicError(msg)
 

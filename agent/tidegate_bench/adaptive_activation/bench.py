@@ -51,7 +51,7 @@ class Options:
 
 
 def run(options: Options, progress: Progress) -> Figures:
-    """Train, search, certify, report. Raises DataError, WeightsError and HeldError. Sets torch's seed."""
+    """Train, search, certify, report. Raises DataError, WeightsError and BrokenError. Sets torch's seed."""
     threads = torch.get_num_threads()
     rows: list[Row] = []
     studies: dict[str, Study] = {}

@@ -23,6 +23,7 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.full_network import full_network
+from tidegate_bench.broken import BrokenError
 from tidegate_bench.zoo.catalog import ZOO
 
 ROUNDS = 10
@@ -30,7 +31,7 @@ TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProcessMemory:
     """Figures of the process after it has answered; PSS is None where the system doesn't tell it."""
 
     rss_bytes: int
@@ -39,12 +40,8 @@ class Held:
     weights_resident_bytes: int
 
 
-class HeldError(Exception):
-    """The process did not come to its end; the message holds its last words."""
-
-
-def measure(name: str, precision: Precision, resolution: int, weights: Path | None = None) -> Held:
-    """Run the process. Raises HeldError."""
+def measure(name: str, precision: Precision, resolution: int, weights: Path | None = None) -> ProcessMemory:
+    """Run the process. Raises BrokenError."""
     kept = [] if weights is None else [str(weights)]
     command = child.command(
         "tidegate_bench.adaptive_activation.held_memory", name, precision, str(resolution), *kept
@@ -54,10 +51,10 @@ def measure(name: str, precision: Precision, resolution: int, weights: Path | No
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=child.environment()
         )
     except subprocess.TimeoutExpired:
-        raise HeldError(f"{name} at {resolution} did not answer within {TIMEOUT_S} s") from None
+        raise BrokenError(f"{name} at {resolution} did not answer within {TIMEOUT_S} s") from None
     if done.returncode != 0:
-        raise HeldError(f"{name} at {resolution}: {done.stderr.strip().splitlines()[-1:]}")
-    return Held(**json.loads(done.stdout))
+        raise BrokenError(f"{name} at {resolution}: {done.stderr.strip().splitlines()[-1:]}")
+    return ProcessMemory(**json.loads(done.stdout))
 
 
 def _main() -> None:
@@ -76,7 +73,7 @@ def _main() -> None:
         network.forward(image)
         times_ms.append((time.perf_counter() - start) * 1e3)
     memory = psutil.Process().memory_full_info()
-    held = Held(
+    held = ProcessMemory(
         memory.rss, getattr(memory, "pss", None), float(np.median(times_ms)), network.weights_resident_bytes
     )
     sys.stdout.write(json.dumps(asdict(held)))

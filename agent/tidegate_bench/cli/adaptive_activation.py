@@ -37,11 +37,8 @@ def adaptive_activation(
 ) -> None:
     """Memory against accuracy loss of the AdaptiveActivation paper's method, with its baselines."""
     # They import torch, which the other commands do without.
-    from tidegate.calibration.data.datasets import DataError  # noqa: PLC0415
     from tidegate_bench.adaptive_activation import bench  # noqa: PLC0415
-    from tidegate_bench.adaptive_activation.held_memory import HeldError  # noqa: PLC0415
     from tidegate_bench.zoo.catalog import ZOO  # noqa: PLC0415
-    from tidegate_bench.zoo.weights import WeightsError  # noqa: PLC0415
 
     models = tuple(model or (bench.QUICK_MODELS if quick else bench.MODELS))
     models = tuple(ZOO) if models == ("all",) else models
@@ -53,7 +50,4 @@ def adaptive_activation(
     if data is not None and weights is None:
         fail("--data is for your own weights: give --weights too", EX_USAGE)
     options = bench.Options(models, resolution, target, seed, quick, weights, data, sensitivity)
-    try:
-        show(bench.run(options, progress), as_json)
-    except (DataError, HeldError, WeightsError) as error:
-        fail(str(error), 1)
+    show(bench.run(options, progress), as_json)

@@ -7,7 +7,6 @@ import typer
 
 from tidegate.cli.console import fail
 from tidegate.errors import EX_DATAERR
-from tidegate.simulation.course import CourseError
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
 from tidegate_bench.control import bench
 from tidegate_bench.control import decide as decide_bench
@@ -24,7 +23,7 @@ def control(
     """The controller against the best possible, and against what people use instead, over simulated days."""
     try:
         show(bench.run(quick=quick, seed=seed, traces=traces, files=trace or ()), as_json)
-    except (TraceError, CourseError) as error:
+    except TraceError as error:
         fail(str(error), EX_DATAERR)
 
 

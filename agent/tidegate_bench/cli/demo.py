@@ -1,13 +1,9 @@
 """`tidegate bench demo`."""
 
-from tidegate.cli.console import fail
 from tidegate_bench import demo as bench
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
 
 
 def demo(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """The demo's summary, held against its goals."""
-    try:
-        show(bench.run(quick=quick), as_json)
-    except bench.BenchError as error:
-        fail(str(error), 1)
+    show(bench.run(quick=quick), as_json)

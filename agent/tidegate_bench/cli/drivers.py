@@ -1,6 +1,7 @@
 """`tidegate bench driver-faults` and `driver-cost`."""
 
 from tidegate.cli.console import fail
+from tidegate.errors import EX_UNAVAILABLE
 from tidegate_bench.cli.show import JsonOption, QuickOption, show
 from tidegate_bench.drivers import cost as cost_bench
 from tidegate_bench.drivers import faults as faults_bench
@@ -12,12 +13,9 @@ def faults(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     try:
         show(faults_bench.run(quick=quick), as_json)
     except FaultMountError as error:
-        fail(f"driver-faults can't run here: {error}", 1)
+        fail(f"driver-faults can't run here: {error}", EX_UNAVAILABLE)
 
 
 def cost(as_json: JsonOption = False, quick: QuickOption = False) -> None:
     """The CPU that watching a device takes, also in a storm of 1,000 events a second."""
-    try:
-        show(cost_bench.run(quick=quick), as_json)
-    except cost_bench.CostError as error:
-        fail(str(error), 1)
+    show(cost_bench.run(quick=quick), as_json)

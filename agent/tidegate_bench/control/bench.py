@@ -29,7 +29,14 @@ from tidegate.policy.policy import (
 )
 from tidegate.simulation.run import Run, by_policy, simulate
 from tidegate_bench.control.optimum import by_plan, optimum
-from tidegate_bench.control.scenarios import SCRIPTED, Scenario, fresh, of_file, reference_ladder, scripted
+from tidegate_bench.control.scenarios import (
+    SCRIPTED,
+    Scenario,
+    of_file,
+    random_scenario,
+    reference_ladder,
+    scripted,
+)
 from tidegate_bench.figures import Cell, Figures, Goal
 
 QUICK = ("commute", "heat-wave", "load-bursts")
@@ -69,7 +76,9 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
     ladder = reference_ladder()
     results = [compare(scripted(name), "scripted", ladder) for name in (QUICK if quick else SCRIPTED)]
     if seed is not None:
-        results += [compare(fresh(seed, index), f"fresh, seed {seed}", ladder) for index in range(traces)]
+        results += [
+            compare(random_scenario(seed, index), f"fresh, seed {seed}", ladder) for index in range(traces)
+        ]
     results += [compare(of_file(path), "file", ladder) for path in files]
     groups = dict.fromkeys(result.group for result in results)
     rows = [row for result in results for row in _rows(result)]

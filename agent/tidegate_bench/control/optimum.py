@@ -67,13 +67,13 @@ def optimum(ladder: Ladder, course: Course, device: Device, goals: Goals) -> Pla
     steps = course.seconds // STEP_S
     value = np.zeros((charges.size, degrees.size))
     best = np.zeros((steps, charges.size, degrees.size), dtype=np.uint8)
-    loads, rivals = np.array(course.requests_hz), np.array(course.competing)
+    loads, competing = np.array(course.requests_hz), np.array(course.competing)
     ambients, supplies = np.array(course.ambient_c), np.array(course.supply_w) * supplied
     cost = _BROKEN * float(loads.max(initial=0.0))
     until_s = deadline_s(goals, course)
     for step in range(steps - 1, -1, -1):
         span = slice(step * STEP_S, (step + 1) * STEP_S)
-        world = _World(loads[span], rivals[span], float(ambients[span].mean()), float(supplies[span].mean()))
+        world = _World(loads[span], competing[span], float(ambients[span].mean()), float(supplies[span].mean()))
         early = cost if span.start < until_s or goals.energy_per_day_j is not None else 0.0
         settle = _Settling(value, charges, degrees, world, device, full_j, early)
         candidates = np.stack(
@@ -111,7 +111,7 @@ def by_plan(plan: Plan, ladder: Ladder) -> Chooser:
 @dataclass(frozen=True, slots=True)
 class _World:
     loads_hz: Grid
-    rivals: Grid
+    competing: Grid
     ambient_c: float
     supply_w: float
 
@@ -127,16 +127,16 @@ class _Rates:
 
 def _rates(action: Action, ladder: Ladder, world: _World, device: Device, goals: Goals) -> _Rates:
     if action.upper < 0:
-        return _Rates(0.0, device.idle_w + device.other_w * float(world.rivals.mean()), 0.0)
+        return _Rates(0.0, device.idle_w + device.other_w * float(world.competing.mean()), 0.0)
     right_hz, draw_w, late = 0.0, 0.0, 0.0
     for index, share in ((action.upper, action.share), (action.lower, 1.0 - action.share)):
         point = ladder.points[index]
-        slow = 1.0 / (1.0 - world.rivals)
+        slow = 1.0 / (1.0 - world.competing)
         served = np.minimum(world.loads_hz, 1e3 / (point.figures.latency_p50_ms * slow))
         limit_ms = math.inf if goals.latency_p95_ms is None else goals.latency_p95_ms
         too_late = (point.figures.latency_p95_ms * slow > limit_ms) & (served > 0)
         right_hz += share * accuracy(point) * float((served * ~too_late).mean())
-        draws = device.idle_w + device.other_w * world.rivals + served * device.answer_j(point)
+        draws = device.idle_w + device.other_w * world.competing + served * device.answer_j(point)
         draw_w += share * float(draws.mean())
         late += share * float(too_late.mean())
     return _Rates(right_hz, draw_w, late)

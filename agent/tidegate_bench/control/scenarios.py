@@ -1,4 +1,4 @@
-"""What the control benchmark plays: the scripted traces with their devices and goals, and fresh ones of a seed."""
+"""What the control benchmark plays: the scripted traces with their devices and goals, and random ones."""
 
 import itertools
 import math
@@ -47,44 +47,42 @@ def of_file(path: Path) -> Scenario:
     return _scenario(trace, CAMERA, Goals(until, 2.0, temperature_ceiling_c=70.0))
 
 
-def fresh(seed: int, index: int) -> Scenario:
+def random_scenario(seed: int, index: int) -> Scenario:
     """A day that nobody wrote: weather, sockets, crowds, silent sensors, a device off its profile, by chance."""
-    chance = random.Random(f"{seed}/{index}")  # noqa: S311 - scenarios, not secrets
-    has_battery = chance.random() < 0.8
-    stated = replace(
-        CAMERA if has_battery else GATEWAY, battery_wh=chance.uniform(45, 90) if has_battery else None
-    )
-    ambient_c = _walk(chance, chance.uniform(0, 38), 6.0, (-15.0, 48.0))
-    loads_hz = _levels(chance, [0.5, 2.0, 5.0, 8.0, 12.0, 20.0, 35.0], 300, 7200)
-    rivals = _levels(chance, [0.0, 0.0, 0.15, 0.4], 600, 7200)
+    rng = random.Random(f"{seed}/{index}")  # noqa: S311 - scenarios, not secrets
+    has_battery = rng.random() < 0.8
+    stated = replace(CAMERA if has_battery else GATEWAY, battery_wh=rng.uniform(45, 90) if has_battery else None)
+    ambient_c = _walk(rng, rng.uniform(0, 38), 6.0, (-15.0, 48.0))
+    loads_hz = _levels(rng, [0.5, 2.0, 5.0, 8.0, 12.0, 20.0, 35.0], 300, 7200)
+    competing = _levels(rng, [0.0, 0.0, 0.15, 0.4], 600, 7200)
     if not has_battery:
         supply_w = [30.0] * _DAY_S
-        goals = Goals(temperature_ceiling_c=chance.uniform(60, 75))
+        goals = Goals(temperature_ceiling_c=rng.uniform(60, 75))
     else:
-        supply_w, panel = _supply(chance)
-        goals = Goals(time(), 2.0, temperature_ceiling_c=chance.choice([65.0, 70.0, 80.0]), panel=panel)
-    if chance.random() < 0.3:
-        goals = replace(goals, latency_p95_ms=chance.choice([40.0, 60.0, 90.0]))
-    silent = chance.random() < 0.3
+        supply_w, panel = _supply(rng)
+        goals = Goals(time(), 2.0, temperature_ceiling_c=rng.choice([65.0, 70.0, 80.0]), panel=panel)
+    if rng.random() < 0.3:
+        goals = replace(goals, latency_p95_ms=rng.choice([40.0, 60.0, 90.0]))
+    silent = rng.random() < 0.3
     lost = [frozenset[str]()] * _DAY_S
     if silent:
-        begins = chance.randrange(_DAY_S - 7200)
-        span = slice(begins, begins + chance.randrange(600, 7200))
-        lost[span] = [frozenset({chance.choice(["temperature", "battery", "power"])})] * len(lost[span])
-    percent = float(chance.randint(40, 100))
-    course = Course(f"fresh-{seed}-{index}", 0.0, ambient_c, supply_w, loads_hz, rivals, lost, percent)
-    true = _off_profile(stated, chance)
+        begins = rng.randrange(_DAY_S - 7200)
+        span = slice(begins, begins + rng.randrange(600, 7200))
+        lost[span] = [frozenset({rng.choice(["temperature", "battery", "power"])})] * len(lost[span])
+    percent = float(rng.randint(40, 100))
+    course = Course(f"fresh-{seed}-{index}", 0.0, ambient_c, supply_w, loads_hz, competing, lost, percent)
+    true = _off_profile(stated, rng)
     if has_battery:
-        ends_s = _reach_s(course, true, chance)
+        ends_s = _reach_s(course, true, rng)
         # A day that goes on past its deadline would weigh answers against a goal that nobody stated.
         course = course.until(ends_s)
         goals = replace(goals, battery_until=time(ends_s // 3600 % 24, ends_s % 3600 // 60))
     return Scenario(course.name, course, stated, true, goals)
 
 
-def _reach_s(course: Course, device: Device, chance: random.Random) -> int:
+def _reach_s(course: Course, device: Device, rng: random.Random) -> int:
     """How long the battery lasts at some point of the ladder, full minutes: people want what can be had."""
-    point = chance.choice(reference_ladder().points[2:])
+    point = rng.choice(reference_ladder().points[2:])
     run = simulate("reach", lambda _: Act(point), course, device, Goals())
     charges = ((each.second, each.battery_percent or 0.0) for each in run.diary)
     empty_s = next((second for second, percent in charges if percent < 1), course.seconds)
@@ -102,46 +100,46 @@ def _scenario(trace: ReplayTrace, device: Device, goals: Goals) -> Scenario:
     return Scenario(trace.name, Course.of(trace, device), device, true, goals)
 
 
-def _off_profile(device: Device, chance: random.Random) -> Device:
+def _off_profile(device: Device, rng: random.Random) -> Device:
     """The device as it is: parts scatter, and profiles are estimates."""
     return replace(
         device,
-        idle_w=device.idle_w * chance.uniform(0.85, 1.15),
-        active_w=device.active_w * chance.uniform(0.8, 1.25),
-        battery_wh=None if device.battery_wh is None else device.battery_wh * chance.uniform(0.85, 1.0),
-        heat_k_per_w=device.heat_k_per_w * chance.uniform(0.85, 1.15),
-        heat_span_s=device.heat_span_s * chance.uniform(0.7, 1.3),
+        idle_w=device.idle_w * rng.uniform(0.85, 1.15),
+        active_w=device.active_w * rng.uniform(0.8, 1.25),
+        battery_wh=None if device.battery_wh is None else device.battery_wh * rng.uniform(0.85, 1.0),
+        heat_k_per_w=device.heat_k_per_w * rng.uniform(0.85, 1.15),
+        heat_span_s=device.heat_span_s * rng.uniform(0.7, 1.3),
     )
 
 
-def _walk(chance: random.Random, start: float, step: float, limits: tuple[float, float]) -> list[float]:
+def _walk(rng: random.Random, start: float, step: float, limits: tuple[float, float]) -> list[float]:
     """Straight lines between points two hours apart."""
     corners = [start]
     for _ in range(_DAY_S // 7200):
-        corners.append(min(limits[1], max(limits[0], corners[-1] + chance.uniform(-step, step))))
+        corners.append(min(limits[1], max(limits[0], corners[-1] + rng.uniform(-step, step))))
     shares = [second / 7200 for second in range(7200)]
     return [low + (high - low) * share for low, high in itertools.pairwise(corners) for share in shares]
 
 
-def _levels(chance: random.Random, levels: list[float], shortest_s: int, longest_s: int) -> list[float]:
+def _levels(rng: random.Random, levels: list[float], shortest_s: int, longest_s: int) -> list[float]:
     values: list[float] = []
     while len(values) < _DAY_S:
-        values += [chance.choice(levels) * chance.uniform(0.8, 1.2)] * chance.randint(shortest_s, longest_s)
+        values += [rng.choice(levels) * rng.uniform(0.8, 1.2)] * rng.randint(shortest_s, longest_s)
     return values[:_DAY_S]
 
 
-def _supply(chance: random.Random) -> tuple[list[float], Panel | None]:
-    match chance.choice(["none", "socket", "sun"]):
+def _supply(rng: random.Random) -> tuple[list[float], Panel | None]:
+    match rng.choice(["none", "socket", "sun"]):
         case "none":
             return [0.0] * _DAY_S, None
         case "socket":
-            plugged = _levels(chance, [0.0, 0.0, 0.0, 1.0], 600, 14_400)
+            plugged = _levels(rng, [0.0, 0.0, 0.0, 1.0], 600, 14_400)
             return [45.0 if value > 0 else 0.0 for value in plugged], None
         case _:
-            panel = Panel(chance.uniform(6, 14))
-            clouds = _levels(chance, [0.3, 0.7, 1.0, 1.0], 600, 5400)
+            panel = Panel(rng.uniform(6, 14))
+            clouds = _levels(rng, [0.3, 0.7, 1.0, 1.0], 600, 5400)
             suns = (max(0.0, math.sin(math.pi * (second / 3600 - 6) / 13)) for second in range(_DAY_S))
-            peak_w = panel.peak_w * chance.uniform(0.8, 1.0)
+            peak_w = panel.peak_w * rng.uniform(0.8, 1.0)
             return [peak_w * cloud * sun for cloud, sun in zip(clouds, suns, strict=True)], panel
 
 

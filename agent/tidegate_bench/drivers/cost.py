@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tidegate import child
+from tidegate_bench.broken import BrokenError
 from tidegate_bench.drivers import trees
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_drivers.catalog import discover
@@ -40,10 +41,6 @@ json.dump([count + 3, (time.process_time() - began) / {_ROUNDS}], sys.stdout)
 """
 
 
-class CostError(Exception):
-    """The benchmark itself broke; the message says how."""
-
-
 def tree() -> dict[str, bytes]:
     """A device with 12 zones, 8 hwmon chips of 3 channels and 2 batteries."""
     lines = ["proc/meminfo: MemTotal: 4000000 kB\\nMemAvailable: 1500000 kB"]
@@ -68,7 +65,7 @@ def tree() -> dict[str, bytes]:
 
 
 def run(*, quick: bool) -> Figures:
-    """Measure on a tree in a temporary directory. Raises CostError."""
+    """Measure on a tree in a temporary directory. Raises BrokenError."""
     with TemporaryDirectory(prefix="tidegate-cost-") as directory:
         root = Path(directory)
         device_tree.write(tree(), root)
@@ -115,7 +112,7 @@ def run(*, quick: bool) -> Figures:
 
 def costs_us() -> dict[str, float]:
     """The CPU of one read by each Linux driver in us, each in the first recorded tree that it reads."""
-    passes = {driver.name: _pass(found) for driver, found, _root in trees.at_work()}
+    passes = {driver.name: _pass(found) for driver, found, _root in trees.working_drivers()}
     return {name: 1e6 * seconds / count for name, (count, seconds) in passes.items()}
 
 
@@ -145,7 +142,7 @@ def _pass(found: Discovery) -> tuple[int, float]:
 def _psutil_pass(root: Path) -> tuple[int, float] | None:
     """The same tree in psutil's eyes: its paths are fixed, so that the tree is mounted over them for it alone."""
     mount = f'mount --bind "{root}/sys/class" /sys/class && exec "$0" -P -c "$1"'
-    done = _apart("-m", ["sh", "-c", mount, sys.executable, _PSUTIL])
+    done = _in_namespace("-m", ["sh", "-c", mount, sys.executable, _PSUTIL])
     if done is None:
         return None
     count, each_s = json.loads(done)
@@ -156,15 +153,15 @@ def _storm(root: Path, seconds: float) -> dict[str, Cell]:
     arguments = child.independent_command(
         "tidegate_bench.drivers.uevent_storm", str(root), str(seconds), str(_STORM_RATE)
     )
-    done = _apart("-n", arguments)
+    done = _in_namespace("-n", arguments)
     if done is None:
         return {"not run: needs Linux and the right to unshare": None}
     result: dict[str, Cell] = json.loads(done)
     return result
 
 
-def _apart(namespace: str, command: list[str]) -> str | None:
-    """What the command says in a namespace of its own, None where that is not allowed. Raises CostError."""
+def _in_namespace(namespace: str, command: list[str]) -> str | None:
+    """What the command says in a namespace of its own, None where that is not allowed. Raises BrokenError."""
     if shutil.which("unshare") is None:
         return None
     as_root = [] if os.geteuid() == 0 else ["-r"]
@@ -180,7 +177,9 @@ def _apart(namespace: str, command: list[str]) -> str | None:
         env=child.environment(),
     )
     if done.returncode != 0:
-        raise CostError(f"{' '.join(command[:4])} ended with code {done.returncode}: {done.stderr.strip()[-400:]}")
+        raise BrokenError(
+            f"{' '.join(command[:4])} ended with code {done.returncode}: {done.stderr.strip()[-400:]}"
+        )
     return done.stdout
 
 

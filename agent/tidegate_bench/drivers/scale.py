@@ -22,7 +22,7 @@ _TESTS = {"macos": "state", "apple_counters": "counters"}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DriverLevel:
     """What one driver shows."""
 
     name: str
@@ -44,15 +44,15 @@ class Standing:
         return "gold" if self.real_device else "silver"
 
 
-def standings() -> list[Standing]:
+def driver_levels() -> list[DriverLevel]:
     """All drivers, in the order of the catalog."""
     documentation = (ROOT / "docs/drivers.md").read_text()
     reports = sorted((ROOT / "docs/hardware").glob("*.json"))
     comes_and_goes = {
-        driver.name: trees.survives_its_devices(found, root) for driver, found, root in trees.at_work()
+        driver.name: trees.survives_its_devices(found, root) for driver, found, root in trees.working_drivers()
     }
     return [
-        Standing(
+        DriverLevel(
             name=driver.name,
             # What reads no tree is tested against recordings in its own tests.
             recorded=driver.name in comes_and_goes or (driver not in LINUX and _has_tests(driver)),
@@ -84,8 +84,8 @@ def _timed(report: Path) -> set[str]:
     return {name for name, took in json.loads(report.read_text()).get("read_ms", {}).items() if took}
 
 
-def table(of: Iterable[Standing]) -> str:
-    """The standings as Markdown."""
+def table(of: Iterable[DriverLevel]) -> str:
+    """The levels as Markdown."""
     rows = [HEADING, _RULE]
     for each in of:
         shown = (
@@ -107,4 +107,4 @@ def _has_tests(driver: Driver) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table(standings()) + "\n")
+    sys.stdout.write(table(driver_levels()) + "\n")

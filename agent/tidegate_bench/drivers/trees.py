@@ -8,7 +8,7 @@ from tidegate_drivers.sensor import Discovery
 from tidegate_drivers.testing import device_tree
 
 
-def at_work() -> Iterator[tuple[Driver, Discovery, Path]]:
+def working_drivers() -> Iterator[tuple[Driver, Discovery, Path]]:
     """Each Linux driver, what it finds in the first tree that it reads, and the root, there until the next."""
     waiting = list(LINUX)
     for name in device_tree.names():

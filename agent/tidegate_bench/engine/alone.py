@@ -36,7 +36,7 @@ _SHUT = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class OwnFigures:
     """Of our engine. `times` holds (skipped share of operations, time / time of the whole); None: not measured."""
 
     times: Sequence[tuple[float, float]]
@@ -45,21 +45,21 @@ class Inside:
     lost: str = ""
 
 
-def measure(directory: Path, progress: Progress, *, quick: bool) -> Inside:
+def measure(directory: Path, progress: Progress, *, quick: bool) -> OwnFigures:
     """The engine in a process of its own; one that ends is told and loses its rows."""
     progress(f"{directory.name}: {ENGINE} on its own")
     process = PeerProcess(ENGINE, "tidegate_bench.engine.alone", (str(directory),))
     try:
         process.wait_ready(_OPEN_WITHIN_S)
-        return _asked(process, directory.name, quick)
+        return _ask_all(process, directory.name, quick)
     except PeerEnded as error:
         progress(f"{directory.name}: {error}; its rows are lost")
-        return Inside((), None, None, str(error))
+        return OwnFigures((), None, None, str(error))
     finally:
         process.close()
 
 
-def rows(network: str, found: Inside) -> Iterator[dict[str, Cell]]:
+def rows(network: str, found: OwnFigures) -> Iterator[dict[str, Cell]]:
     """For the tables."""
     for share, time_share in found.times:
         yield {
@@ -76,7 +76,7 @@ def rows(network: str, found: Inside) -> Iterator[dict[str, Cell]]:
     }
 
 
-def goals(network: str, found: Inside) -> Iterator[Goal]:
+def goals(network: str, found: OwnFigures) -> Iterator[Goal]:
     """Those that hang on our engine alone."""
     label = f"{network}, {ENGINE}:"
     yield Goal(f"{label} int8 weights / fp32's", WEIGHTS_SHARE, found.weights_share, False)
@@ -88,13 +88,13 @@ def goals(network: str, found: Inside) -> Iterator[Goal]:
         yield Goal(text, OFF_LINE, max(off, default=None), False)
 
 
-def _asked(process: PeerProcess, network: str, quick: bool) -> Inside:
+def _ask_all(process: PeerProcess, network: str, quick: bool) -> OwnFigures:
     def ask(**request: object) -> dict[str, Any]:
         return process.ask(request, _ANSWER_WITHIN_S)
 
     linear = ask(what="skips", rounds=3 if quick else 30)["times"] if network == LINEAR_ON else ()
     kept = ask(what="prepare")
-    return Inside(tuple((share, took) for share, took in linear), kept["prepare_ms"], kept["weights_share"])
+    return OwnFigures(tuple((share, took) for share, took in linear), kept["prepare_ms"], kept["weights_share"])
 
 
 def _skips(engine: Engine, network: TrainedNetwork, sample: Array, rounds: int) -> dict[str, object]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tidegate_bench.engine import alone, ladder_race, standings, worker
-from tidegate_bench.engine.contest import Extent, Measured, compete
+from tidegate_bench.engine import alone, ladder_race, peer_goals, worker
 from tidegate_bench.engine.ladder_bundle import NETWORK
 from tidegate_bench.engine.networks import SUBJECTS, keep_network
 from tidegate_bench.engine.onnx_models import keep_onnx_models
+from tidegate_bench.engine.peer_race import Extent, Measured, compete
 from tidegate_bench.engine.peers import PEERS, installed
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.progress import Progress
@@ -57,8 +57,8 @@ def run(progress: Progress, *, quick: bool, networks: Sequence[str] | None = Non
                 goals += worker.goals(held)
             # VGG-16's files take 2 GB.
             shutil.rmtree(directory)
-    rows = [*standings.rows(table), *rows]
-    goals = [*standings.goals(table), *goals]
+    rows = [*peer_goals.rows(table), *rows]
+    goals = [*peer_goals.goals(table), *goals]
     if NETWORK in chosen:
         try:
             raced, race_goals = ladder_race.run(progress, quick=quick)

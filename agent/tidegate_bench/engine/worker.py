@@ -55,7 +55,7 @@ _READINGS, _BETWEEN_READINGS_S = 15, 0.037
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class WorkerFigures:
     """One engine's worker; None where it went down, with the reason in `lost`.
 
     Resident MiB at int8 before anybody asks; then, asked all the time with JSON, at int8, at full, at int8 again;
@@ -86,7 +86,7 @@ class Held:
         return self.silent_again_mib - self.silent_mib
 
 
-def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> tuple[Held, ...]:
+def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> tuple[WorkerFigures, ...]:
     """A worker per installed engine; one that goes down is told and loses its own row."""
     network = open_network(kept_network)
     held = []
@@ -100,11 +100,11 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
                 held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:
                 progress(f"{engine} worker: {error}; its row is lost")
-                held.append(Held(engine, lost=str(error)))
+                held.append(WorkerFigures(engine, lost=str(error)))
     return tuple(held)
 
 
-def rows(held: tuple[Held, ...]) -> Iterator[dict[str, Cell]]:
+def rows(held: tuple[WorkerFigures, ...]) -> Iterator[dict[str, Cell]]:
     """For the table."""
     for each in held:
         yield {
@@ -124,7 +124,7 @@ def rows(held: tuple[Held, ...]) -> Iterator[dict[str, Cell]]:
         }
 
 
-def goals(held: tuple[Held, ...]) -> Iterator[Goal]:
+def goals(held: tuple[WorkerFigures, ...]) -> Iterator[Goal]:
     """Memory and switching."""
     for each in held:
         label = f"resnet18 int8, {each.engine} worker:"
@@ -140,7 +140,7 @@ def goals(held: tuple[Held, ...]) -> Iterator[Goal]:
         yield Goal(f"{label} failed requests", 0, each.failed, at_least=False)
 
 
-async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) -> Held:
+async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) -> WorkerFigures:
     path = directory / "worker.sock"
     listeners = open_listeners(path, None)
     spec = WorkerSpec(bundle, engine, listeners.sockets, directory / "cache")
@@ -171,7 +171,7 @@ async def _measured(bundle: Path, engine: str, directory: Path, extent: Extent) 
             ]
     finally:
         listeners.close()
-    return Held(
+    return WorkerFigures(
         engine,
         idle,
         small,

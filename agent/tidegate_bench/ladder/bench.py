@@ -21,7 +21,7 @@ from tidegate.models.graph.flops import segment_flops
 from tidegate.models.importing.discovery import discover
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.figures import Cell, Figures, Goal
-from tidegate_bench.ladder.gates import BASELINES, RULES, Bench
+from tidegate_bench.ladder.gates import BASELINES, RULES, Subject
 from tidegate_bench.ladder.nets import NETS
 
 LEVELS = (0.8, 0.6, 0.4, 0.3, 0.2)
@@ -86,11 +86,11 @@ def _trial(net: str, seed: int, extent: Extent, progress: Progress) -> Trial:
     held = [split.certify, split.report]
     held_inputs = scaled(np.concatenate([part.inputs for part in held]), SCALE)
     labels = np.concatenate([part.labels for part in held if part.labels is not None])
-    bench = Bench(network, inputs, seed)
+    subject = Subject(network, inputs, seed)
     outcomes = {}
     for rule, settings_of in RULES.items():
         progress(f"{net}, seed {seed}: {rule}")
-        outcomes[rule] = list(_outcomes(network, settings_of(bench), held_inputs, labels))
+        outcomes[rule] = list(_outcomes(network, settings_of(subject), held_inputs, labels))
     full = forward_all(EagerEngine(network).build(KnobSettings()), held_inputs).outputs
     accuracy = float((full.argmax(1) == labels).mean())
     return Trial(net, seed, accuracy, outcomes, len(split.certify))
@@ -131,15 +131,15 @@ def _comparison(trials: Sequence[Trial], extent: Extent) -> Iterator[dict[str, C
 
 
 def _within(outcomes: Sequence[Outcome], level: float) -> tuple[float, float] | None:
-    """Blocks skipped and newly wrong of the dearest points within the level; None: the rule has none.
+    """Blocks skipped and newly wrong of the costliest points within the level; None: the rule has none.
 
-    Points of equal operations (draws of a lot) are averaged.
+    Points of equal operations (random draws) are averaged.
     """
     inside = [outcome for outcome in outcomes if outcome.flops_ratio <= level]
     if not inside:
         return None
-    dearest = max(outcome.flops_ratio for outcome in inside)
-    chosen = [outcome for outcome in inside if outcome.flops_ratio >= dearest - 0.01]
+    costliest = max(outcome.flops_ratio for outcome in inside)
+    chosen = [outcome for outcome in inside if outcome.flops_ratio >= costliest - 0.01]
     return (
         float(np.mean([outcome.skip_ratio for outcome in chosen])),
         float(np.mean([outcome.failed.mean() for outcome in chosen])),

@@ -1,4 +1,4 @@
-"""The gating rules that the ladder benchmark compares: each gives settings of one network, from dear to cheap."""
+"""The gating rules that the ladder benchmark compares: settings of one network, from most operations to least."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ PRICES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Subject:
     """One trained network with what may be looked at to set its gates."""
 
     network: Network
@@ -43,58 +43,58 @@ class Bench:
         return tuple(block.name for block in blocks_of(self.network) if block.skippable)
 
 
-Rule = Callable[[Bench], Sequence[KnobSettings]]
+Rule = Callable[[Subject], Sequence[KnobSettings]]
 
 
-def ladder(bench: Bench) -> list[KnobSettings]:
+def ladder(subject: Subject) -> list[KnobSettings]:
     """All that the search has: stand-ins, thresholds and exits, along the strategy that S says is best."""
-    search = Search(bench.network, SearchSpace.of(bench.network), bench.inputs, OBJECTIVE)
+    search = Search(subject.network, SearchSpace.of(subject.network), subject.inputs, OBJECTIVE)
     chains = {strategy: search.chain(strategy) for strategy in SearchStrategy}
     return [step.setting for step in chains[best_strategy(chains, OBJECTIVE, ALPHAS)]]
 
 
-def static(bench: Bench) -> list[KnobSettings]:
+def static(subject: Subject) -> list[KnobSettings]:
     """Blocks left out for all samples, in the order of a search that measures again after each."""
-    return _chain(bench, SearchSpace(dict.fromkeys(bench.identities, (StandIn.IDENTITY,)), rates=(0.0, 1.0)))
+    return _chain(subject, SearchSpace(dict.fromkeys(subject.identities, (StandIn.IDENTITY,)), rates=(0.0, 1.0)))
 
 
-def static_with_stand_ins(bench: Bench) -> list[KnobSettings]:
+def static_with_stand_ins(subject: Subject) -> list[KnobSettings]:
     """The same, with what stands in chosen for each."""
-    return _chain(bench, SearchSpace(stand_ins_of(bench.network), rates=(0.0, 1.0)))
+    return _chain(subject, SearchSpace(stand_ins_of(subject.network), rates=(0.0, 1.0)))
 
 
-def margin(bench: Bench) -> list[KnobSettings]:
+def margin(subject: Subject) -> list[KnobSettings]:
     """Exits and nothing else."""
-    return _chain(bench, SearchSpace({}, exits=tuple(bench.network.exit_heads)))
+    return _chain(subject, SearchSpace({}, exits=tuple(subject.network.exit_heads)))
 
 
-def paper(bench: Bench) -> list[KnobSettings]:
+def paper(subject: Subject) -> list[KnobSettings]:
     """The routing paper's gate: one threshold on mean |x| for all blocks."""
-    scores = _scores(bench)
+    scores = _scores(subject)
     pooled = np.concatenate(list(scores.values()))
     taus = [float(np.quantile(pooled, share)) for share in QUANTILES]
-    return [KnobSettings(), *(KnobSettings(thresholds=dict.fromkeys(bench.identities, tau)) for tau in taus)]
+    return [KnobSettings(), *(KnobSettings(thresholds=dict.fromkeys(subject.identities, tau)) for tau in taus)]
 
 
-def quantile(bench: Bench) -> list[KnobSettings]:
+def quantile(subject: Subject) -> list[KnobSettings]:
     """The paper's activity with a threshold for each block, at equal shares of skipped samples."""
-    scores = _scores(bench)
+    scores = _scores(subject)
     return [KnobSettings()] + [
-        KnobSettings(thresholds={block: float(np.quantile(scores[block], share)) for block in bench.identities})
+        KnobSettings(thresholds={block: float(np.quantile(scores[block], share)) for block in subject.identities})
         for share in QUANTILES
     ]
 
 
-def learned(bench: Bench) -> list[KnobSettings]:
+def learned(subject: Subject) -> list[KnobSettings]:
     """The paper's activity with thresholds learned under rising prices on operations."""
-    learner = ThresholdLearner(bench.network, bench.inputs)
+    learner = ThresholdLearner(subject.network, subject.inputs)
     return [KnobSettings(), *(learner.learn(price) for price in PRICES)]
 
 
-def random(bench: Bench) -> list[KnobSettings]:
-    """Blocks left out by lot: several draws for each number of them."""
-    rng = np.random.default_rng(bench.seed)
-    blocks = np.array(bench.identities)
+def random(subject: Subject) -> list[KnobSettings]:
+    """Blocks left out at random: several draws for each number of them."""
+    rng = np.random.default_rng(subject.seed)
+    blocks = np.array(subject.identities)
     return [KnobSettings()] + [
         KnobSettings(skip=frozenset(rng.choice(blocks, count, replace=False).tolist()))
         for count in range(1, len(blocks) + 1)
@@ -116,17 +116,17 @@ RULES: Mapping[str, Rule] = {
 BASELINES = ("random", "static", "activity, paper")
 
 
-def _chain(bench: Bench, space: SearchSpace) -> list[KnobSettings]:
-    return [step.setting for step in Search(bench.network, space, bench.inputs, OBJECTIVE).chain()]
+def _chain(subject: Subject, space: SearchSpace) -> list[KnobSettings]:
+    return [step.setting for step in Search(subject.network, space, subject.inputs, OBJECTIVE).chain()]
 
 
-def _scores(bench: Bench) -> dict[str, Array]:
+def _scores(subject: Subject) -> dict[str, Array]:
     """Activity before every block that may be skipped, in the full network, (samples,) each."""
-    scores: dict[str, list[Array]] = {block: [] for block in bench.identities}
+    scores: dict[str, list[Array]] = {block: [] for block in subject.identities}
 
     def watch(block: str, seen: GateInput) -> None:
         if block in scores:
             scores[block].append(mean_abs(seen.x).numpy())
 
-    forward_all(EagerEngine(bench.network).build(KnobSettings()), bench.inputs, watch)
+    forward_all(EagerEngine(subject.network).build(KnobSettings()), subject.inputs, watch)
     return {block: np.concatenate(values) for block, values in scores.items()}

@@ -50,11 +50,11 @@ class ThresholdLearner:
         self._stand_in = stand_in
         self._activity = activity
         self._inputs = torch.from_numpy(np.require(inputs, np.float32, ["C", "W"]))
-        ways = {name: kinds[stand_in] for name, kinds in network.stand_ins.items() if stand_in in kinds}
-        self._ways = {name: _interpreter(network, way) for name, way in ways.items()}
+        stand_ins = {name: kinds[stand_in] for name, kinds in network.stand_ins.items() if stand_in in kinds}
+        self._stand_ins = {name: _interpreter(network, segment) for name, segment in stand_ins.items()}
         self._parts = {segment.name: _interpreter(network, segment) for segment in network.segments}
         flops = {block.name: segment_flops(block, network.weight_shapes) for block in blocks_of(network)}
-        gated = [block.name for block in blocks_of(network) if block.skippable or block.name in ways]
+        gated = [block.name for block in blocks_of(network) if block.skippable or block.name in stand_ins]
         self._shares = {name: flops[name] / max(1, sum(flops.values())) for name in gated}
         with torch.no_grad():
             self._reference, scores = self._forward({})
@@ -65,22 +65,22 @@ class ThresholdLearner:
     def learn(self, price: float, steps: int = STEPS) -> KnobSettings:
         """Thresholds for a price on operations, in nats of loss per full model's worth of blocks."""
         # In standard deviations of each block's score, from where hardly anything is skipped.
-        places = {name: torch.tensor(-2.0, requires_grad=True) for name in self._shares}
-        optimiser = torch.optim.Adam(places.values(), lr=_RATE)
+        offsets = {name: torch.tensor(-2.0, requires_grad=True) for name in self._shares}
+        optimiser = torch.optim.Adam(offsets.values(), lr=_RATE)
         log_p = self._reference.log_softmax(1)
         for _ in range(steps):
-            outputs, gates = self._forward(places)
+            outputs, gates = self._forward(offsets)
             loss = (log_p.exp() * (log_p - outputs.log_softmax(1))).sum(1).mean()
             work = torch.stack([gates[name].mean() * share for name, share in self._shares.items()]).sum()
             optimiser.zero_grad()
             (loss + price * work).backward()  # type: ignore[no-untyped-call]  # torch 2.13 types it so
             optimiser.step()
-        thresholds = {name: self._tau(name, float(place.detach())) for name, place in places.items()}
+        thresholds = {name: self._tau(name, float(offset.detach())) for name, offset in offsets.items()}
         stand_ins = {} if self._stand_in is StandIn.IDENTITY else dict.fromkeys(thresholds, self._stand_in)
         return KnobSettings(thresholds=thresholds, stand_ins=stand_ins, activity=self._activity)
 
-    def _forward(self, places: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Outputs, and by block its gate where `places` has one for it, else its score."""
+    def _forward(self, offsets: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Outputs, and by block its gate where `offsets` has one for it, else its score."""
         x = self._inputs
         previous: Tensor | None = None
         seen: dict[str, Tensor] = {}
@@ -89,21 +89,21 @@ class ThresholdLearner:
             out = self._parts[segment.name](x)
             if segment.name in self._shares:
                 value = score(GateInput(x, previous))
-                place = places.get(segment.name)
-                if place is not None:
+                offset = offsets.get(segment.name)
+                if offset is not None:
                     spread = self._spreads[segment.name]
-                    value = torch.sigmoid(((value - spread.mean) / spread.deviation - place) / _SOFTNESS)
+                    value = torch.sigmoid(((value - spread.mean) / spread.deviation - offset) / _SOFTNESS)
                     gate = value.reshape(-1, *([1] * (out.ndim - 1)))
-                    passed = x if self._stand_in is StandIn.IDENTITY else self._ways[segment.name](x)
+                    passed = x if self._stand_in is StandIn.IDENTITY else self._stand_ins[segment.name](x)
                     out = gate * out + (1 - gate) * passed
                 seen[segment.name] = value
                 previous = x
             x = out
         return x, seen
 
-    def _tau(self, block: str, place: float) -> float:
+    def _tau(self, block: str, offset: float) -> float:
         spread = self._spreads[block]
-        tau = spread.mean + place * spread.deviation
+        tau = spread.mean + offset * spread.deviation
         if not math.isfinite(tau):
             raise ValueError(f"{block}: its threshold came out as {tau}; {self._activity} can't be learned")
         return tau

@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from tidegate_bench.progress import Progress
 from tidegate_bench.routing.labelled_images import LabelledImages, load_images
 from tidegate_bench.routing.metrics import Measured, measure, summary
 from tidegate_bench.routing.net import PlainBlock, ResidualBlock, RoutingNet, routing_net
-from tidegate_bench.routing.options import RoutingOptions
+from tidegate_bench.routing.options import ClassificationOptions
 from tidegate_bench.routing.output import write_csv, write_plot
 from tidegate_bench.routing.scores import ACTIVITIES, Scores, block_scores, quantile
 from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter
@@ -53,14 +52,6 @@ SHOWN = (
 """What a person sees; the JSON line and the CSV have all of the paper's metrics."""
 
 Row = dict[str, Cell]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options(RoutingOptions):
-    """Those of the paper, and the pictures: a known set, or a directory."""
-
-    dataset: str = "digits"
-    data: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ class _Rule:
     setting: Callable[[_Subject], KnobSettings]
 
 
-def run(options: Options, progress: Progress) -> Figures:
+def run(options: ClassificationOptions, progress: Progress) -> Figures:
     """Every kind of network under every rule. Raises DataError and PlotError. Sets torch's seed."""
     images = load_images(options.dataset, options.data, options.seed)
     threads = torch.get_num_threads()
@@ -120,7 +111,7 @@ def run(options: Options, progress: Progress) -> Figures:
     return Figures("routing-classification", rows, [_goal(rows)], SHOWN)
 
 
-def _rules(options: Options) -> Iterator[_Rule]:
+def _rules(options: ClassificationOptions) -> Iterator[_Rule]:
     yield _Rule("full", "-", lambda _: KnobSettings())
     for tau in dict.fromkeys((options.threshold, *ABLATION)):
         yield _Rule(_PAPERS_RULE, tau, partial(_one_threshold, tau))
@@ -145,7 +136,7 @@ def _without_last(count: int, subject: _Subject) -> KnobSettings:
     return KnobSettings(skip=frozenset(subject.net.blocks[-count:]))
 
 
-def _made(kind: _Kind, options: Options, images: LabelledImages, seed: int) -> _Subject:
+def _made(kind: _Kind, options: ClassificationOptions, images: LabelledImages, seed: int) -> _Subject:
     torch.manual_seed(seed)
     size = int(np.prod(images.train.shape[1:]))
     net = routing_net(options.dim, options.layers, kind.block, size, images.classes)
@@ -173,7 +164,11 @@ def _train(net: RoutingNet, images: LabelledImages) -> None:
 
 
 def _rows(
-    kind: _Kind, subjects: Sequence[_Subject], options: Options, images: LabelledImages, meter: EnergyMeter | None
+    kind: _Kind,
+    subjects: Sequence[_Subject],
+    options: ClassificationOptions,
+    images: LabelledImages,
+    meter: EnergyMeter | None,
 ) -> Iterator[Row]:
     full: list[Measured] = []
     for rule in _rules(options):

@@ -4,12 +4,15 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.extras import missing
 from tidegate_bench.figures import Cell
 
 
-class PlotError(Exception):
+class PlotError(TidegateError):
     """There is no picture; the message says what to install."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:

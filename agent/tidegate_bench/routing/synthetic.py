@@ -12,7 +12,7 @@ from tidegate.models.ladder import Activity
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.routing.metrics import Measured, measure, skip_ratio, summary
 from tidegate_bench.routing.net import PlainBlock, RoutingNet, routing_net
-from tidegate_bench.routing.options import RoutingOptions
+from tidegate_bench.routing.options import SyntheticOptions
 from tidegate_bench.routing.output import write_csv, write_plot
 from tidegate_bench.routing.scores import ACTIVITIES, block_scores, quantile
 from tidegate_bench.routing.theory import gated_cost, paper_skip_probability, skip_probability
@@ -41,13 +41,6 @@ SHOWN = (
 """What a person sees; the JSON line and the CSV have all of the paper's metrics."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options(RoutingOptions):
-    """Those of the paper, and how many inputs to draw."""
-
-    samples: int = 10_000
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """One draw of weights and inputs."""
@@ -65,7 +58,7 @@ class _Row:
     prediction_error: float
 
 
-def run(options: Options) -> Figures:
+def run(options: SyntheticOptions) -> Figures:
     """Full net, the threshold asked for, and the ablation; one thread. Raises PlotError. Sets torch's seed."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -93,14 +86,14 @@ def run(options: Options) -> Figures:
     return Figures("routing-synthetic", rows, [Goal(text, PREDICTION_TOLERANCE, error, at_least=False)], SHOWN)
 
 
-def _drawn(options: Options, seed: int) -> _Run:
+def _drawn(options: SyntheticOptions, seed: int) -> _Run:
     torch.manual_seed(seed)
     net = routing_net(options.dim, options.layers, PlainBlock)
     inputs = np.random.default_rng(seed).normal(size=(options.samples, options.dim)).astype(np.float32)
     return _Run(net, EagerEngine(net.exported()), inputs)
 
 
-def _row(options: Options, runs: list[_Run], tau: float, meter: EnergyMeter | None) -> _Row:
+def _row(options: SyntheticOptions, runs: list[_Run], tau: float, meter: EnergyMeter | None) -> _Row:
     measured: list[Measured] = []
     published, first = [], []
     for run in runs:
@@ -123,7 +116,7 @@ def _row(options: Options, runs: list[_Run], tau: float, meter: EnergyMeter | No
 
 
 def _ablation(
-    options: Options, runs: list[_Run], activity: Activity, rate: float, meter: EnergyMeter | None
+    options: SyntheticOptions, runs: list[_Run], activity: Activity, rate: float, meter: EnergyMeter | None
 ) -> dict[str, Cell]:
     """One threshold for all blocks on another activity function."""
     measured: list[Measured] = []
@@ -139,6 +132,6 @@ def _ablation(
     return {"rule": rule, "tau": float(np.mean(taus)) if taus else "-", **summary(measured)}
 
 
-def _cost_ratio(options: Options, skipped: float) -> float:
+def _cost_ratio(options: SyntheticOptions, skipped: float) -> float:
     """The paper's expected cost against that of running every block without gates."""
     return gated_cost(skipped, options.layers, options.dim) / (options.layers * options.dim**2)

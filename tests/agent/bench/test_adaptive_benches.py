@@ -13,13 +13,14 @@ from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.ladder import Precision
 from tidegate_bench.adaptive_activation.costs import NotMeasurable, energy_cost
-from tidegate_bench.adaptive_activation.held_memory import HeldError, measure
+from tidegate_bench.adaptive_activation.held_memory import measure
 from tidegate_bench.adaptive_activation.knobs import Choice
 from tidegate_bench.adaptive_activation.own_images import load_own
 from tidegate_bench.adaptive_activation.problem import memory_cost
 from tidegate_bench.adaptive_activation.study import AdaptiveStudy
 from tidegate_bench.adaptive_activation.targets import target_rows
 from tidegate_bench.adaptive_activation.zoo_on_digits import Samples, Trained, train_small
+from tidegate_bench.broken import BrokenError
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_drivers.energy_meter import NoMeter, find_energy_meter
 
@@ -102,7 +103,7 @@ def test_a_process_of_its_own_holds_the_weights_it_says() -> None:
 
 @pytest.mark.slow
 def test_a_process_that_breaks_is_told_with_its_last_words() -> None:
-    with pytest.raises(HeldError, match="nowhere"):
+    with pytest.raises(BrokenError, match="nowhere"):
         measure("nowhere", Precision.FP32, 32)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tidegate.paths import profiles_directory
 from tidegate_bench.control.bench import compare, run
-from tidegate_bench.control.scenarios import SCRIPTED, fresh, of_file, reference_ladder, scripted
+from tidegate_bench.control.scenarios import SCRIPTED, of_file, random_scenario, reference_ladder, scripted
 
 LADDER = reference_ladder()
 
@@ -34,7 +34,7 @@ def test_the_goals_of_the_scripted_days_are_met():
 
 
 def test_fresh_days_repeat_by_their_seed_and_differ_by_it():
-    one, same, other = fresh(5, 0), fresh(5, 0), fresh(6, 0)
+    one, same, other = random_scenario(5, 0), random_scenario(5, 0), random_scenario(6, 0)
     assert one == same
     assert one.course.requests_hz != other.course.requests_hz
 

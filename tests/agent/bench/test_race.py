@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench.engine import contest
-from tidegate_bench.engine.contest import Extent, compete
-from tidegate_bench.engine.standings import goals, rows
+from tidegate_bench.engine import peer_race
+from tidegate_bench.engine.peer_goals import goals, rows
+from tidegate_bench.engine.peer_race import Extent, compete
 from tidegate_bench.race import PeerEnded, PeerProcess
 
 PEER = """
@@ -36,7 +36,7 @@ def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def scripted(name: str, _module: str, arguments: tuple[str, ...]) -> PeerProcess:
         return PeerProcess(name, "scripted_peer", arguments)
 
-    monkeypatch.setattr(contest, "PeerProcess", scripted)
+    monkeypatch.setattr(peer_race, "PeerProcess", scripted)
 
 
 def test_a_peer_that_is_killed_loses_its_own_row_and_says_so(tmp_path: Path) -> None:

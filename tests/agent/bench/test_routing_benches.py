@@ -18,6 +18,7 @@ from tidegate_bench.routing import classification, synthetic
 from tidegate_bench.routing.labelled_images import load_images
 from tidegate_bench.routing.metrics import measure, skip_ratio, summary
 from tidegate_bench.routing.net import PlainBlock, routing_net
+from tidegate_bench.routing.options import ClassificationOptions, SyntheticOptions
 from tidegate_bench.routing.output import PlotError, write_plot
 from tidegate_bench.routing.scores import block_scores, quantile
 
@@ -70,7 +71,7 @@ def test_thresholds_leave_out_what_is_no_number() -> None:
 
 
 def test_synthetic_writes_what_it_prints(tmp_path: Path) -> None:
-    options = synthetic.Options(samples=200, dim=16, layers=2, runs=1, output=tmp_path / "out.csv")
+    options = SyntheticOptions(samples=200, dim=16, layers=2, runs=1, output=tmp_path / "out.csv")
     figures = synthetic.run(options)
     with (tmp_path / "out.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(figures.rows)
@@ -82,7 +83,7 @@ def test_synthetic_writes_what_it_prints(tmp_path: Path) -> None:
 
 def test_classification_compares_each_network_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classification, "MAX_TRAINING_STEPS", 60)
-    figures = classification.run(classification.Options(dim=32, layers=2, runs=1), lambda _: None)
+    figures = classification.run(ClassificationOptions(dim=32, layers=2, runs=1), lambda _: None)
     full = {row["network"]: row for row in figures.rows if row["rule"] == "full"}
     assert len(full) == 3
     assert all(row["newly_wrong"] == 0 and row["skip_ratio"] == 0 for row in full.values())

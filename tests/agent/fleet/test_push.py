@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.fleet.push import PushError, PushResult, push, push_to_many
+from tidegate.fleet.listener import BrokerError
+from tidegate.fleet.push import PushResult, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
 from tidegate.telemetry.link import Link
-from tidegate.telemetry.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
+from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker
@@ -137,10 +138,10 @@ def test_a_group_that_takes_it_all(broker: LocalBroker, yard: Yard) -> None:
     yard.add("gate-2", ("barn", "yard"), "accepted")
     yard.add("gate-3", ("yard",), "refused")
     roll = push_to_many(broker.address, BARN, POLICY, 3, 20)
-    assert (roll.took, roll.refused, roll.silent) == (("gate-1", "gate-2"), {}, {})
+    assert (roll.accepted, roll.refused, roll.silent) == (("gate-1", "gate-2"), {}, {})
     assert yard.devices[0].received[-1].target == BARN
     again = push_to_many(broker.address, BARN, POLICY, 3, 20)
-    assert again.took == ("gate-1", "gate-2"), "what they have already is taken"
+    assert again.accepted == ("gate-1", "gate-2"), "what they have already is taken"
     assert again.waited_s < 10
 
 
@@ -153,7 +154,7 @@ def test_a_fleet_tells_who_refused_and_who_is_silent(broker: LocalBroker, yard: 
     yard.add("gate-6", (), None)
     yard.devices[-1].link.stop(1.0)
     roll = push_to_many(broker.address, FLEET, POLICY, 3, 4)
-    assert roll.took == ("gate-1",)
+    assert roll.accepted == ("gate-1",)
     assert roll.refused == {"gate-2": "version 3 is older", "gate-3": "the worker stopped answering"}
     assert roll.silent.keys() == {"gate-4", "gate-5", "gate-6"}
     assert "online" in roll.silent["gate-4"]
@@ -167,7 +168,7 @@ def test_those_that_are_offline_are_not_waited_for(broker: LocalBroker, yard: Ya
     yard.devices[-1].link.stop(1.0)
     roll = push_to_many(broker.address, BARN, POLICY, 3, 60)
     assert roll.waited_s < 30
-    assert (roll.took, roll.silent.keys()) == (("gate-1",), {"gate-2"})
+    assert (roll.accepted, roll.silent.keys()) == (("gate-1",), {"gate-2"})
 
 
 def test_a_refusal_that_is_not_said_again_still_counts(broker: LocalBroker, yard: Yard) -> None:
@@ -181,7 +182,7 @@ def test_a_refusal_that_is_not_said_again_still_counts(broker: LocalBroker, yard
 def test_a_group_that_nobody_is_in(broker: LocalBroker, yard: Yard) -> None:
     yard.add("gate-1", ("yard",), "accepted")
     roll = push_to_many(broker.address, BARN, POLICY, 3, 0.5)
-    assert (roll.took, roll.refused, roll.silent) == ((), {}, {})
+    assert (roll.accepted, roll.refused, roll.silent) == ((), {}, {})
 
 
 def test_what_no_device_would_open_is_not_pushed(broker: LocalBroker) -> None:
@@ -190,5 +191,5 @@ def test_what_no_device_would_open_is_not_pushed(broker: LocalBroker) -> None:
 
 
 def test_unreachable_broker_is_told() -> None:
-    with pytest.raises(PushError, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         push(Broker("127.0.0.1", 1), CAMERA, POLICY, 3, 0.1)

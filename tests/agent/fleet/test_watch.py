@@ -6,7 +6,8 @@ import pytest
 from paho.mqtt import publish
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.fleet.watch import Watch, WatchError
+from tidegate.fleet.listener import BrokerError
+from tidegate.fleet.watch import Watch
 from tidegate.telemetry.broker import Broker
 
 pytestmark = pytest.mark.broker
@@ -41,6 +42,6 @@ def test_messages_sent_while_the_witness_was_cut_off_are_seen(broker: LocalBroke
 
 
 def test_a_witness_that_sees_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate.fleet.watch._READY_S", 0.5)
-    with pytest.raises(WatchError, match=r"127\.0\.0\.1:1"):
+    monkeypatch.setattr("tidegate.fleet.listener._ANSWER_S", 0.5)
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         Watch(Broker("127.0.0.1", 1), "cam-1").start()

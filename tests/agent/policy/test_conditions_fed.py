@@ -13,7 +13,7 @@ from tidegate.policy.schema.conditions import ConditionPart
 from tidegate.supervisor.control import Control
 from tidegate.supervisor.drift_record import DriftRecord
 from tidegate.supervisor.inputs import Inputs
-from tidegate.telemetry.inputs import InputMessage
+from tidegate.telemetry.payloads.input import InputMessage
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.sampler import Sampler
 from tidegate_drivers.testing import device_tree

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tidegate.supervisor.events import Event, EventKind
 from tidegate.supervisor.inputs import LONGEST_BYTES, MOST, RATE_HZ, Inputs
-from tidegate.telemetry.inputs import InputMessage
+from tidegate.telemetry.payloads.input import InputMessage
 from tidegate_drivers.reading import Freshness, Snapshot
 
 UNIX = 1_800_000_000.0

@@ -27,7 +27,7 @@ from tidegate.supervisor.policy_trust import PolicyTrust
 from tidegate.supervisor.policy_updates import NotYetError, PolicyUpdates
 from tidegate.supervisor.pushed_policy import Reader, first_policy
 from tidegate.supervisor.worker_channel import WorkerDown
-from tidegate.telemetry.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
 from tidegate_drivers.reading import Snapshot
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
@@ -410,7 +410,7 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
 def test_a_policy_that_could_not_be_stored_is_tried_again_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.telemetry.backoff.Backoff.failed", lambda _self, _held_s=0.0: 0.05)
+    monkeypatch.setattr("tidegate.telemetry.link.backoff.Backoff.failed", lambda _self, _held_s=0.0: 0.05)
 
     async def scene() -> None:
         device = Device(tmp_path)

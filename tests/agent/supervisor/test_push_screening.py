@@ -10,7 +10,7 @@ import pytest
 from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
 from tidegate.supervisor.push_screening import Known, screen
 from tidegate.supervisor.update_result import Rejected, Repeated
-from tidegate.telemetry.envelope import PolicyPush, Target
+from tidegate.telemetry.payloads.envelope import PolicyPush, Target
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 TOPIC = "tidegate/gate-7/policy"

@@ -22,7 +22,7 @@ from tidegate.supervisor.troubles import Trouble
 from tidegate.supervisor.updates_state import UpdatesState
 from tidegate.supervisor.worker_process import WorkerState
 from tidegate.telemetry.link import LinkState
-from tidegate.telemetry.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 

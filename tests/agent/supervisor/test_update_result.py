@@ -19,7 +19,7 @@ from tidegate.supervisor.update_result import (
     event_of,
 )
 from tidegate.supervisor.updates_state import UpdatesState, after
-from tidegate.telemetry.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PolicyState
 
 LOCAL = Running(load_policy("tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\n", "p"), "ab", "local")
 EARLIER = PolicyState(4, "cd", "refused", "it expired")

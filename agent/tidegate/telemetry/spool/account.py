@@ -26,9 +26,9 @@ class Account:
         """Rows that have come and not gone."""
         return self.put - self.acknowledged - sum(self.dropped.values())
 
-    def with_put(self, rows: int) -> "Account":
-        """After `rows` more were put (fewer if negative)."""
-        return replace(self, put=self.put + rows)
+    def with_put(self, rows: int, last_seq: int = 0) -> "Account":
+        """After `rows` more were put (fewer if negative), the last of them as `last_seq`."""
+        return replace(self, put=self.put + rows, seq=max(self.seq, last_seq))
 
     def with_acknowledged(self, rows: int) -> "Account":
         """After the broker has `rows` more."""

@@ -2,9 +2,9 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tidegate.files import clear_way
 from tidegate.telemetry.spool.account import Account, open_account, seal_account
@@ -51,7 +51,7 @@ _DISK = frozenset(
 _DAMAGED_READ = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, 8202, 8458})
 
 # Also of a row that damage has left without a topic or a payload.
-SIZE = (
+_SIZE = (
     f"coalesce(length(CAST(topic AS BLOB)), 0) + coalesce(length(CAST(payload AS BLOB)), 0) + {ROW_OVERHEAD_BYTES}"
 )
 
@@ -132,7 +132,7 @@ def _check(database: sqlite3.Connection) -> Held:
     if verdict != b"ok":
         raise SpoolDamagedError(f"found damage: {verdict.decode(errors='replace')}")
     sealed = database.execute("SELECT sealed FROM account WHERE id = 1").fetchone()
-    rows, size = database.execute(f"SELECT count(*), coalesce(sum({SIZE}), 0) FROM row").fetchone()  # noqa: S608 - a constant
+    rows, size = database.execute(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM row").fetchone()  # noqa: S608 - a constant
     return Held(None if sealed is None else open_account(sealed[0]), rows, int(size), version)
 
 
@@ -178,6 +178,27 @@ def insert(database: sqlite3.Connection, rows: Iterable[Row]) -> None:
     )
 
 
+def delete(database: sqlite3.Connection, seq: int) -> int | None:
+    """Remove a row, as part of the caller's transaction; its size, None if there was none."""
+    found = database.execute(f"SELECT {_SIZE} FROM row WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - a constant
+    if found is None:
+        return None
+    database.execute("DELETE FROM row WHERE seq = ?", (seq,))
+    return int(found[0])
+
+
+def after(
+    database: sqlite3.Connection, seq: int, limit: int, excluding: Collection[str]
+) -> list[tuple[Any, Any, Any, Any, Any]]:
+    """The columns of `row_of` for at most `limit` rows behind `seq`; of any type in a damaged row."""
+    holes = ",".join("?" * len(excluding))
+    query = (
+        "SELECT seq, topic, payload, at, crc FROM row "  # noqa: S608 - only question marks
+        f"WHERE seq > ? AND topic NOT IN ({holes}) ORDER BY seq LIMIT ?"
+    )
+    return database.execute(query, (seq, *excluding, limit)).fetchall()
+
+
 def used_pages(database: sqlite3.Connection) -> int:
     """Pages of the file that are not free for new rows."""
     (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -187,9 +208,9 @@ def used_pages(database: sqlite3.Connection) -> int:
 
 def oldest(database: sqlite3.Connection) -> Iterator[tuple[int, object, int]]:
     """Seq, time and size of the rows, oldest first; times are of any type in a damaged row."""
-    return iter(database.execute(f"SELECT seq, at, {SIZE} FROM row ORDER BY seq"))  # noqa: S608 - a constant
+    return iter(database.execute(f"SELECT seq, at, {_SIZE} FROM row ORDER BY seq"))  # noqa: S608 - a constant
 
 
 def older_than(database: sqlite3.Connection, at: float) -> Iterator[tuple[int, int]]:
     """Seq and size of the rows put before `at`, wherever they lie."""
-    return iter(database.execute(f"SELECT seq, {SIZE} FROM row WHERE at < ? ORDER BY seq", (at,)))  # noqa: S608 - a constant
+    return iter(database.execute(f"SELECT seq, {_SIZE} FROM row WHERE at < ? ORDER BY seq", (at,)))  # noqa: S608 - a constant

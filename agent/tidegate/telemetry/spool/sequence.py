@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tidegate.telemetry.durable_number import read_number, write_number
+from tidegate.durable_number import read_number, write_number
 
 # How many numbers one write to the file reserves.
 RESERVED_SEQS = 1000
@@ -49,7 +49,7 @@ class Sequence:
         write_number(self._path, above)
         self._reserved = above
 
-    def leap(self, last: int) -> int:
+    def skip_ahead(self, last: int) -> int:
         """A number whose successors no restart gives again, although no database will know of them."""
         above = max(last, self._reserved or 0)
         try:

@@ -10,9 +10,9 @@ from paho.mqtt.properties import Properties
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.inputs import InputMessage
 from tidegate.telemetry.link import Link
-from tidegate.telemetry.paho_client import make_client
+from tidegate.telemetry.link.paho_client import make_client
+from tidegate.telemetry.payloads.input import InputMessage
 from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker

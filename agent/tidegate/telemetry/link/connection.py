@@ -18,15 +18,15 @@ from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tidegate.telemetry import trouble
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.inbox import Inbox
-from tidegate.telemetry.inputs import OnInput, hand_over
-from tidegate.telemetry.outbox import Outbox
-from tidegate.telemetry.paho_client import connect_properties, make_client
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.inbox import Inbox
+from tidegate.telemetry.link.outbox import Outbox
+from tidegate.telemetry.link.paho_client import connect_properties, make_client
+from tidegate.telemetry.link.subscriber import Connack, Ended, Subscriber
+from tidegate.telemetry.payloads.input import InputMessage, OnInput
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ _BLAMES_A_MESSAGE = frozenset({0x81, 0x82, 0x90, 0x95, 0x99, 0x9A, 0x9B})
 class Connection:
     """Opens, runs and closes connections for one device; used by one thread only.
 
-    `lost` says in the user's words why there is none, None while there is one. `on_up(problem)` is called at
-    each CONNACK, and again with what is wrong if the broker refuses a subscription.
+    `down_because` says in the user's words why there is none, None while there is one. `on_up(problem)` is called
+    at each CONNACK, and again with what is wrong if the broker refuses a subscription.
     """
 
     def __init__(
@@ -73,16 +73,17 @@ class Connection:
         self._answered = False
         self._cut_off = 0
         self._blamed = False
+        self._hung_up = False
         self.connects = 0
         self.up_since: float | None = None
-        self.lost: str | None = "not connected yet"
+        self.down_because: str | None = "not connected yet"
         # Nothing waited for an answer or to be sent when it was last looked.
         self.idle = False
 
     def open(self, inbox: Inbox) -> None:
         """Send a CONNECT. Raises OSError, ValueError or MQTTException when that cannot be done."""
-        self.up_since, self.lost, self._blamed, self.idle = None, None, False, False
-        self._answered = False
+        self.up_since, self.down_because, self._blamed, self.idle = None, None, False, False
+        self._answered = self._hung_up = False
         if self._client is None:
             self._client = self._make_client(inbox)
         self._client.reconnect()
@@ -90,24 +91,24 @@ class Connection:
         self._opened = sock if isinstance(sock, socket.socket) else None
         self._opened_at = time.monotonic()
 
-    def turn(self, wakeup: socket.socket, patience_s: float) -> None:
-        """Publish what may go, wait for the socket or `wakeup`, read and write once. Sets `lost` at the end."""
+    def step(self, wakeup: socket.socket, timeout_s: float) -> None:
+        """Publish what may go, wait for the socket or `wakeup`, read and write once. May set `down_because`."""
         client, sock = self._client, self._opened
         if client is None or sock is None:
             return
         replaced = client.socket() is not sock
         if replaced:
-            self.lost = self.lost or f"{self._broker}: connection closed"
+            self.down_because = self.down_because or f"{self._broker}: connection closed"
             return
         if self.up_since is not None:
             self._publish(client)
         elif (waited_s := time.monotonic() - self._opened_at) > CONNACK_S:
-            self.lost = trouble.no_answer(self._broker, waited_s, trouble.IN_AGENT_YAML)
+            self.down_because = trouble.no_answer(self._broker, waited_s, trouble.IN_AGENT_YAML)
             return
         try:
-            self._exchange(client, sock, wakeup, patience_s)
+            self._read_and_write(client, sock, wakeup, timeout_s)
         except MQTTException as error:
-            self.lost, self._blamed = f"{self._broker}: unreadable answer: {error}", True
+            self.down_because, self._blamed = f"{self._broker}: unreadable answer: {error}", True
         self._outbox.settle()
 
     def acknowledge(self, mid: int) -> None:
@@ -116,20 +117,20 @@ class Connection:
             self._client.ack(mid, 1)
 
     def close(self) -> None:
-        """Drop the connection without a DISCONNECT, so that the Will tells of it; `lost` says why."""
+        """Drop the connection without a DISCONNECT, so that the Will tells of it; `down_because` says why."""
         if self._opened is not None:
             # paho itself lets go of the socket at the next attempt.
             self._opened.close()
             self._opened = None
         if self.up_since is not None:
-            self._outbox.lost(self._blamed)
+            self._outbox.lost(blamed=self._blamed, hung_up=self._hung_up)
 
-    def say_offline(self) -> None:
+    def publish_offline(self) -> None:
         """Put the last status into the outbox."""
         self._outbox.retain(self._device.topics.status, self._status("offline", time.time()))
 
     @property
-    def said_offline(self) -> bool:
+    def offline_delivered(self) -> bool:
         """Whether the broker has the last status."""
         return self._outbox.delivered(self._device.topics.status)
 
@@ -137,13 +138,13 @@ class Connection:
         """Send the DISCONNECT; without a delivered last status one that lets the Will speak."""
         if self._client is None:
             return
-        name = "Normal disconnection" if self.said_offline else "Disconnect with will message"
+        name = "Normal disconnection" if self.offline_delivered else "Disconnect with will message"
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
         deadline = time.monotonic() + DISCONNECT_S
         while self._client.socket() is not None and self._client.want_write() and time.monotonic() < deadline:
             self._client.loop_write()
             time.sleep(0.001)
-        self.lost = "stopped"
+        self.down_because = "stopped"
 
     def _publish(self, client: mqtt.Client) -> None:
         while (message := self._outbox.next(time.monotonic())) is not None:
@@ -155,14 +156,14 @@ class Connection:
                 continue
             if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
                 # Not taken: its packet id is still in use. The new connection sends whatever has no answer.
-                self.lost = f"{self._broker}: no free packet id"
+                self.down_because = f"{self._broker}: no free packet id"
                 return
             # Any other code, "no connection" included, means that paho has it and will send it.
             self._outbox.sent(info.mid, message)
         self.idle = self._outbox.in_flight == 0
 
-    def _exchange(
-        self, client: mqtt.Client, sock: socket.socket, wakeup: socket.socket, patience_s: float
+    def _read_and_write(
+        self, client: mqtt.Client, sock: socket.socket, wakeup: socket.socket, timeout_s: float
     ) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(wakeup, selectors.EVENT_READ)
@@ -170,17 +171,17 @@ class Connection:
             # TLS may hold decrypted bytes that no selector sees.
             held = getattr(sock, "pending", None)
             buffered = held is not None and held() > 0
-            ready = {key.fileobj for key, _ in selector.select(0 if buffered else patience_s)}
+            ready = {key.fileobj for key, _ in selector.select(0 if buffered else timeout_s)}
         if sock in ready or buffered:
-            if not self._answered and (stranger := self._stranger(sock)) is not None:
-                self.lost = trouble.not_mqtt(self._broker, stranger, trouble.IN_AGENT_YAML)
+            if not self._answered and (greeting := self._foreign_greeting(sock)) is not None:
+                self.down_because = trouble.not_mqtt(self._broker, greeting, trouble.IN_AGENT_YAML)
                 return
             client.loop_read()
         if client.want_write():
             client.loop_write()
         client.loop_misc()
 
-    def _stranger(self, sock: socket.socket) -> bytes | None:
+    def _foreign_greeting(self, sock: socket.socket) -> bytes | None:
         """The beginning of a first answer that is no CONNACK, None for one that may be."""
         if self._broker.tls_ca is not None:
             return None
@@ -200,7 +201,7 @@ class Connection:
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
             if (name := self._device.topics.input_of(message.topic)) is not None:
-                hand_over(self._on_input, name, message)
+                self._take_input(name, message)
                 if message.qos:
                     client.ack(message.mid, message.qos)
                 return
@@ -209,12 +210,18 @@ class Connection:
         def on_publish(_: mqtt.Client, __: object, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
             self._outbox.answered(mid, reason, time.monotonic())
 
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
+        Subscriber(
+            client,
+            self._broker,
+            trouble.IN_AGENT_YAML,
+            self._filters,
+            on_up=self._on_connack,
+            on_subscribed=self._on_subscribed,
+            on_ended=self._on_ended,
+        )
         client.on_message = on_message
         client.on_publish = on_publish
-        # With this set, publish() only queues, and all writing happens in `_exchange`.
+        # With this set, publish() only queues, and all writing happens in `_read_and_write`.
         client.on_socket_register_write = lambda *_: None
         properties = connect_properties(
             SessionExpiryInterval=SESSION_EXPIRY_S,
@@ -227,68 +234,42 @@ class Connection:
         )
         return client
 
-    def _on_connect(
-        self,
-        client: mqtt.Client,
-        _data: object,
-        flags: mqtt.ConnectFlags | dict[str, bool],
-        reason: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
-            return
-        if getattr(properties, "MaximumQoS", 2) < 1:
-            self.lost = f"{self._broker}: offers QoS 0 only, QoS 1 is needed"
-            return
+    def _take_input(self, name: str, message: mqtt.MQTTMessage) -> None:
+        expiry_s = getattr(message.properties, "MessageExpiryInterval", None)
+        try:
+            self._on_input(InputMessage(name, bytes(message.payload), message.retain, expiry_s))
+        except Exception:
+            logger.exception("input %s", name)
+
+    def _on_connack(self, connack: Connack) -> None:
         self.up_since = time.monotonic()
         self.connects += 1
         self._outbox.retain(self._device.topics.status, self._status("online", time.time()))
-        session_present = isinstance(flags, mqtt.ConnectFlags) and flags.session_present
-        receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
-        max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        if not self._outbox.connected(receive_maximum, max_packet_bytes, session_present):
-            client.drop_out_messages()
-        # At every connection: the retained policies come again, so that none is missed with a lost session.
-        client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions])
+        limits = (connack.receive_maximum, connack.max_packet_bytes)
+        if self._client is not None and not self._outbox.connected(*limits, connack.session_present):
+            self._client.drop_out_messages()
         self._on_up("")
 
-    def _on_disconnect(
-        self,
-        _client: mqtt.Client,
-        _data: object,
-        flags: mqtt.DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        by_broker = flags.is_disconnect_packet_from_server
-        if self.lost is None:
-            if by_broker:
-                self.lost = trouble.refusal(self._broker, reason.value, str(reason), trouble.IN_AGENT_YAML)
-            elif self.up_since is None:
-                self.lost = trouble.hung_up(self._broker, trouble.IN_AGENT_YAML)
-            else:
-                short = time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
-                self._cut_off = self._cut_off + 1 if short else 0
-                if self._cut_off >= CUT_OFF_TIMES:
-                    self.lost = trouble.cut_off(self._broker, self._cut_off)
-                else:
-                    self.lost = f"{self._broker}: connection lost; it is tried again"
-        self._blamed = self._blamed or reason.value in _BLAMES_A_MESSAGE
-
-    def _on_subscribe(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
-    ) -> None:
-        # Anything but the QoS asked for: a refusal, or one at which policies can be lost.
-        answers = zip(self._subscriptions, reasons, strict=False)
-        refused = [f"{topic} ({reason})" for (topic, qos), reason in answers if reason.value != qos]
-        if refused:
-            problem = f"nothing may arrive from {', '.join(refused)}"
-            logger.warning("%s: %s", self._broker, problem)
+    def _on_subscribed(self, problem: str) -> None:
+        if problem:
+            logger.warning("%s", problem)
             self._on_up(problem)
 
+    def _on_ended(self, ended: Ended) -> None:
+        if self.down_because is None:
+            self.down_because = ended.why or self._broke()
+        self._blamed = self._blamed or ended.code in _BLAMES_A_MESSAGE
+
+    def _broke(self) -> str:
+        """For a connection that was up and broke without a word."""
+        self._hung_up = self.up_since is not None and time.monotonic() - self.up_since < CUT_OFF_WITHIN_S
+        self._cut_off = self._cut_off + 1 if self._hung_up else 0
+        if self._cut_off >= CUT_OFF_TIMES:
+            return trouble.cut_off(self._broker, self._cut_off)
+        return f"{self._broker}: connection lost; it is tried again"
+
     @property
-    def _subscriptions(self) -> tuple[tuple[str, int], ...]:
+    def _filters(self) -> tuple[tuple[str, int], ...]:
         """Filters with their QoS. Inputs have 0: what a broker queues for a device that is away is of no use."""
         return (*((topic, 1) for topic in self._device.policy_topics), (self._device.topics.inputs, 0))
 

@@ -11,20 +11,20 @@ from typing import Literal
 
 from paho.mqtt import MQTTException
 
-from tidegate.telemetry import trouble
-from tidegate.telemetry.backoff import Backoff
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.connection import DISCONNECT_S, Connection, to_json
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.inbox import Inbox, OnPolicy
-from tidegate.telemetry.inputs import OnInput
-from tidegate.telemetry.outbox import Outbox
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.connection import DISCONNECT_S, Connection, to_json
+from tidegate.telemetry.link.inbox import Inbox, OnPolicy
+from tidegate.telemetry.link.outbox import Outbox
+from tidegate.telemetry.payloads.input import OnInput
 from tidegate.telemetry.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 # How long the last status may wait for its PUBACK after the drain.
-FAREWELL_S = 1.0
+LAST_STATUS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Link:
         self._state = LinkState("offline", "not started")
         self._stopping = threading.Event()
         self._drain_until = 0.0
-        self._nudge, self._nudged = socket.socketpair()
-        self._nudge.setblocking(False)
-        self._nudged.setblocking(False)
+        self._wakeup_sender, self._wakeup = socket.socketpair()
+        self._wakeup_sender.setblocking(False)
+        self._wakeup.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
 
     def start(self) -> None:
@@ -93,7 +93,7 @@ class Link:
         self._stopping.set()
         self._wake_thread()
         # A connection attempt that hangs in the operating system is left to die with the process.
-        self._thread.join(drain_s + FAREWELL_S + 2 * DISCONNECT_S)
+        self._thread.join(drain_s + LAST_STATUS_S + 2 * DISCONNECT_S)
         return not self._thread.is_alive()
 
     def report(self, document: Mapping[str, object]) -> None:
@@ -116,7 +116,7 @@ class Link:
 
     def _wake_thread(self) -> None:
         try:
-            self._nudge.send(b"\0")
+            self._wakeup_sender.send(b"\0")
         except OSError:
             # Full of nudges not read yet, or the thread has ended: either way there is nothing to wake.
             logger.debug("no nudge needed")
@@ -124,61 +124,61 @@ class Link:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._rest(self._attempt())
+                self._wait(self._connect_once())
         finally:
             self._outbox.settle()
             self._set_state(LinkState("stopped"))
-            self._nudge.close()
-            self._nudged.close()
+            self._wakeup_sender.close()
+            self._wakeup.close()
 
-    def _attempt(self) -> float:
+    def _connect_once(self) -> float:
         """Connect and stay until it ends. Returns the seconds to wait before the next attempt."""
         connection = self._connection
         try:
             connection.open(self._inbox)
-            self._stay(connection)
+            self._stay_connected(connection)
         except (OSError, ValueError, MQTTException) as error:
-            connection.lost = trouble.no_connection(self._broker, error, trouble.IN_AGENT_YAML)
+            connection.down_because = trouble.no_connection(self._broker, error, trouble.IN_AGENT_YAML)
         except Exception as error:
             # Ours or paho's mistake: a new connection starts from a clean state, an ended thread from none.
             logger.exception("link to %s", self._broker)
-            connection.lost = f"{self._broker}: {error!r}"
+            connection.down_because = f"{self._broker}: {error!r}"
         connection.close()
         self._inbox.connection_lost()
         self._outbox.settle()
-        self._set_state(LinkState("offline", connection.lost or "connection closed"))
+        self._set_state(LinkState("offline", connection.down_because or "connection closed"))
         return self.backoff.failed(0.0 if connection.up_since is None else time.monotonic() - connection.up_since)
 
-    def _stay(self, connection: Connection) -> None:
-        farewell_until: float | None = None
-        while connection.lost is None:
+    def _stay_connected(self, connection: Connection) -> None:
+        last_status_until: float | None = None
+        while connection.down_because is None:
             # Keep-alive, pauses and retries are looked at once a second, the end of the drain without delay.
-            connection.turn(self._nudged, 0.05 if self._stopping.is_set() else 1.0)
-            self._swallow_nudges()
+            connection.step(self._wakeup, 0.05 if self._stopping.is_set() else 1.0)
+            self._empty_wakeup()
             now = time.monotonic()
             self._inbox.retry(now)
-            if not self._stopping.is_set() or connection.lost is not None:
+            if not self._stopping.is_set() or connection.down_because is not None:
                 continue
             if connection.up_since is None:
-                connection.lost = "stopped"
-            elif farewell_until is None:
+                connection.down_because = "stopped"
+            elif last_status_until is None:
                 if connection.idle or now >= self._drain_until:
-                    connection.say_offline()
-                    farewell_until = now + FAREWELL_S
-            elif connection.said_offline or now >= farewell_until:
+                    connection.publish_offline()
+                    last_status_until = now + LAST_STATUS_S
+            elif connection.offline_delivered or now >= last_status_until:
                 connection.disconnect()
 
-    def _rest(self, delay_s: float) -> None:
+    def _wait(self, delay_s: float) -> None:
         until = time.monotonic() + delay_s
         with selectors.DefaultSelector() as selector:
-            selector.register(self._nudged, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
             while not self._stopping.is_set() and (left_s := until - time.monotonic()) > 0:
                 if selector.select(left_s):
-                    self._swallow_nudges()
+                    self._empty_wakeup()
 
-    def _swallow_nudges(self) -> None:
+    def _empty_wakeup(self) -> None:
         try:
-            while self._nudged.recv(4096):
+            while self._wakeup.recv(4096):
                 pass
         except BlockingIOError:
             pass

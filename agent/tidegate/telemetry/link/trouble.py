@@ -13,8 +13,8 @@ EARLIEST_PLAUSIBLE = 1_767_225_600
 
 
 @dataclass(frozen=True, slots=True)
-class Spelling:
-    """How the reader of a sentence sets what it is about."""
+class SettingNames:
+    """By which names the reader of a sentence sets what it is about."""
 
     host: str
     port: str
@@ -22,8 +22,10 @@ class Spelling:
     ca: str
 
 
-IN_AGENT_YAML = Spelling("broker.host", "broker.port", "broker.username and broker.password_file", "broker.tls.ca")
-ON_COMMAND_LINE = Spelling("--broker", "--broker", "--username and --password-file", "--ca")
+IN_AGENT_YAML = SettingNames(
+    "broker.host", "broker.port", "broker.username and broker.password_file", "broker.tls.ca"
+)
+ON_COMMAND_LINE = SettingNames("--broker", "--broker", "--username and --password-file", "--ca")
 
 # CONNACK and DISCONNECT reason codes (MQTT 5, sections 3.2.2.2 and 3.14.2.1).
 _REASONS = {
@@ -61,41 +63,41 @@ _NOT_YET_VALID, _EXPIRED, _HOST_NAME, _IP_ADDRESS = 9, 10, 62, 64
 _NO_ISSUER = frozenset({2, 18, 19, 20, 21, 27})
 
 
-def refusal(broker: Broker, code: int, name: str, spelling: Spelling) -> str:
+def refusal(broker: Broker, code: int, name: str, settings: SettingNames) -> str:
     """For a CONNACK or DISCONNECT with this reason code and its name in the protocol."""
     sentence = _REASONS.get(code, f"the broker says {name}; its log says more")
-    return f"{broker}: {_spelt(sentence, spelling)}"
+    return f"{broker}: {_with_settings(sentence, settings)}"
 
 
-def no_connection(broker: Broker, error: Exception, spelling: Spelling, now: float | None = None) -> str:
+def no_connection(broker: Broker, error: Exception, settings: SettingNames, now: float | None = None) -> str:
     """For what opening a connection raised. `now` is Unix time in seconds, by default that of the clock."""
     now = time.time() if now is None else now
-    return f"{broker}: {_spelt(_of_error(broker, error, now), spelling)}"
+    return f"{broker}: {_with_settings(_of_error(broker, error, now), settings)}"
 
 
-def not_mqtt(broker: Broker, first: bytes, spelling: Spelling) -> str:
+def not_mqtt(broker: Broker, first: bytes, settings: SettingNames) -> str:
     """For an answer that is no CONNACK; `first` is how it begins."""
     if first[:1] in {b"\x15", b"\x16"}:
         sentence = "speaks TLS, and it was not asked for; set {ca}, or {port} to the one without TLS"
     else:
         began = first[:24].split(b"\r")[0].decode("ascii", errors="replace")
         sentence = f"is no MQTT broker: it answered {began!r}; check {{port}}"
-    return f"{broker}: {_spelt(sentence, spelling)}"
+    return f"{broker}: {_with_settings(sentence, settings)}"
 
 
-def no_answer(broker: Broker, waited_s: float, spelling: Spelling) -> str:
+def no_answer(broker: Broker, waited_s: float, settings: SettingNames) -> str:
     """For a connection on which the CONNACK never comes."""
     sentence = (
         f"accepts connections and says nothing for {waited_s:.0f} s: no MQTT broker, or one that hangs; check "
     )
-    return f"{broker}: {_spelt(sentence + '{port}', spelling)}"
+    return f"{broker}: {_with_settings(sentence + '{port}', settings)}"
 
 
-def hung_up(broker: Broker, spelling: Spelling) -> str:
+def hung_up(broker: Broker, settings: SettingNames) -> str:
     """For a connection that the other side ended before its CONNACK."""
     tls = "wants no TLS, or" if broker.tls_ca is not None else "wants TLS ({ca}), or"
     sentence = f"ends the connection without an answer: it {tls} is no MQTT 5 broker; check {{port}}"
-    return f"{broker}: {_spelt(sentence, spelling)}"
+    return f"{broker}: {_with_settings(sentence, settings)}"
 
 
 def cut_off(broker: Broker, times: int) -> str:
@@ -106,9 +108,9 @@ def cut_off(broker: Broker, times: int) -> str:
     )
 
 
-def _spelt(sentence: str, spelling: Spelling) -> str:
-    for name, spelt in asdict(spelling).items():
-        sentence = sentence.replace(f"{{{name}}}", spelt)
+def _with_settings(sentence: str, settings: SettingNames) -> str:
+    for what, setting in asdict(settings).items():
+        sentence = sentence.replace(f"{{{what}}}", setting)
     return sentence
 
 
@@ -129,7 +131,7 @@ def _of_error(broker: Broker, error: Exception, now: float) -> str:  # noqa: PLR
         case TimeoutError():
             return "no answer from this address; check {host}, the network and its firewall"
         case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
-            return hung_up(broker, Spelling("{host}", "{port}", "{credentials}", "{ca}")).removeprefix(
+            return hung_up(broker, SettingNames("{host}", "{port}", "{credentials}", "{ca}")).removeprefix(
                 f"{broker}: "
             )
         case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH | errno.ENETDOWN | errno.EHOSTDOWN):

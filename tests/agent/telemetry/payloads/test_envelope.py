@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.telemetry.envelope import (
+from tidegate.telemetry.payloads.envelope import (
     MAX_ENVELOPE_BYTES,
     MAX_VERSION,
     PAYLOAD_TYPE,

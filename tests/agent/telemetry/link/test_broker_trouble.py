@@ -14,11 +14,10 @@ from typing import NamedTuple
 import pytest
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.telemetry import trouble
-from tidegate.telemetry.backoff import Backoff
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link, LinkState
+from tidegate.telemetry.link import Link, LinkState, trouble
+from tidegate.telemetry.link.backoff import Backoff
 from tidegate.telemetry.spool import Spool
 
 DEVICE = Device("cam-1", (), session=1)
@@ -187,7 +186,7 @@ def test_a_refused_port(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate.telemetry.connection.CONNACK_S", 0.5)
+    monkeypatch.setattr("tidegate.telemetry.link.connection.CONNACK_S", 0.5)
     with listening(lambda _: None) as port:
         assert "says nothing" in reason_for(Broker("127.0.0.1", port), tmp_path)
 
@@ -315,7 +314,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def test_every_reason_code_has_a_sentence_that_can_be_read() -> None:
     broker = Broker("b.example", 1883)
     for code in range(0x80, 0xA3):
-        for spelling in (trouble.IN_AGENT_YAML, trouble.ON_COMMAND_LINE):
-            said = trouble.refusal(broker, code, "Some name", spelling)
+        for names in (trouble.IN_AGENT_YAML, trouble.ON_COMMAND_LINE):
+            said = trouble.refusal(broker, code, "Some name", names)
             assert said.startswith("b.example:1883: ")
             assert "{" not in said

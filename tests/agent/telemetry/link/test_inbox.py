@@ -2,7 +2,7 @@
 
 import time
 
-from tidegate.telemetry.inbox import AHEAD_S, LEAST_REST_S, REST, Inbox
+from tidegate.telemetry.link.inbox import BURST_S, MIN_PAUSE_S, PAUSE_FACTOR, Inbox
 
 
 class Device:
@@ -76,11 +76,11 @@ def test_of_a_flood_the_newest_is_taken_now_and_then_and_all_are_answered() -> N
     for mid in range(1, 1001):
         inbox.receive("p", b"%d" % mid, mid)
     stored = [what for how, what in device.happened if how == "stored"]
-    assert AHEAD_S / LEAST_REST_S / 2 < len(stored) < AHEAD_S / LEAST_REST_S * 2
+    assert BURST_S / MIN_PAUSE_S / 2 < len(stored) < BURST_S / MIN_PAUSE_S * 2
     assert stored == [b"%d" % mid for mid in range(1, len(stored) + 1)]
     inbox.receive("q", b"of another topic", 2000)
     assert device.happened[-2:] == [("stored", b"of another topic"), ("acknowledged", 2000)]
-    inbox.retry(time.monotonic() + AHEAD_S)
+    inbox.retry(time.monotonic() + BURST_S)
     assert device.happened[-2:] == [("stored", b"1000"), ("acknowledged", 1000)]
     assert sorted(str(what) for how, what in device.happened if how == "acknowledged") == sorted(
         map(str, [*range(1, 1001), 2000])
@@ -97,4 +97,4 @@ def test_a_topic_whose_policies_take_long_rests_longer() -> None:
     inbox = Inbox(slow, lambda _: None)
     for mid in range(100):
         inbox.receive("p", b"%d" % mid, mid)
-    assert len(stored) <= AHEAD_S / ((REST - 1) * 0.5) + 2
+    assert len(stored) <= BURST_S / ((PAUSE_FACTOR - 1) * 0.5) + 2

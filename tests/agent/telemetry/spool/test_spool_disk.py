@@ -57,7 +57,7 @@ for start in range(3):
     if start == 1:
         spool.close()  # the others as a kill leaves them
     else:
-        spool._database.close()
+        spool._disk.database.close()
         # What SQLite would have removed had it been closed in order is only there after a kill.
 free = os.statvfs(".").f_bavail * os.statvfs(".").f_frsize
 print(sum(f.stat().st_size for f in Path().glob("spool.db*")), free)
@@ -93,7 +93,7 @@ assert waiting == first + full, (waiting[:30], full[:5])
 assert spool.acknowledge(*waiting[-3:])
 spool.acknowledge(*waiting[:3])
 # A second agent on the full disk, as after a kill: it starts, keeps and sends.
-spool._database.close()
+spool._disk.database.close()
 again = Spool(Path("spool.db"), 64 << 20, 3600.0)
 seq = again.put("t", {"text": "z" * 3000}, 1e9)
 assert seq > full[-1], (seq, full[-1])
@@ -128,7 +128,7 @@ assert spool.problem, "said"
 assert [row.seq for row in spool.after(0, 100)] == seqs
 assert spool.acknowledge(seqs[0])
 ballast.truncate(0)
-spool.retry_s = spool._retry_at = 0
+spool._disk.retry_s = spool._disk.retry_at = 0
 seqs.append(spool.put("t", {}, 1e9))
 assert spool.problem is None, spool.problem
 assert (spool.counters.put, spool.counters.acknowledged, spool.counters.waiting) == (11, 1, 10), spool.counters
@@ -159,7 +159,7 @@ assert spool.problem, "said"
 assert seqs[5:] == [row.seq for row in spool.after(0, 100)][-5:]
 assert seqs == sorted(set(seqs))
 subprocess.run(["mount", "-o", "remount,rw", here], check=True)
-spool.retry_s = spool._retry_at = 0
+spool._disk.retry_s = spool._disk.retry_at = 0
 seqs.append(spool.put("t", {}, 1e9))
 assert spool.problem is None, spool.problem
 assert [row.seq for row in spool.after(0, 100)] == seqs

@@ -10,7 +10,7 @@ from statistics import median
 from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, turns
 
-KEEPERS = frozenset({"onnx int8", "onnx int8 gated", "onnx fp32 gated"})
+KEEP_FILES = frozenset({"onnx int8", "onnx int8 gated", "onnx fp32 gated"})
 """They keep files for the next start, which is what a device mostly sees: theirs are made by a start before."""
 OPEN_WITHIN_S = 120.0
 """torch.compile takes 15 to 40 s; whoever takes longer than this is out."""
@@ -63,7 +63,7 @@ def compete(
     """What each peer measured. A peer whose process ends loses its own row and no other's."""
     where = f"{directory.name}, {threads} threads"
 
-    def told(contestant: _Contestant, error: PeerEnded) -> None:
+    def drop_out(contestant: _Contestant, error: PeerEnded) -> None:
         contestant.lost = str(error)
         contestant.process.close()
         progress(f"{where}: {error}; its row is lost")
@@ -77,7 +77,7 @@ def compete(
             contestant, error = future.result()
             contestants.append(contestant)
             if error is not None:
-                told(contestant, error)
+                drop_out(contestant, error)
     try:
         progress(f"{where}: {extent.turns} turns each")
         for contestant in turns(contestants, extent.turns):
@@ -86,7 +86,7 @@ def compete(
             try:
                 contestant.turn(extent.turn_s)
             except PeerEnded as error:
-                told(contestant, error)
+                drop_out(contestant, error)
     finally:
         for contestant in contestants:
             contestant.process.close()
@@ -96,7 +96,7 @@ def compete(
 def _opened(peer: str, directory: Path, threads: int) -> tuple[_Contestant, PeerEnded | None]:
     contestant, error = _started(peer, directory, threads)
     marker = directory / f"{peer} kept"
-    if error is None and peer in KEEPERS and not marker.exists():
+    if error is None and peer in KEEP_FILES and not marker.exists():
         marker.touch()
         contestant.process.close()
         return _started(peer, directory, threads)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidegate.telemetry.outbox import MAX_REFUSALS, WINDOW, Message, Outbox
+from tidegate.telemetry.link.message import Message
+from tidegate.telemetry.link.outbox import MAX_REFUSALS, WINDOW, Outbox
 from tidegate.telemetry.spool import Spool
 
 LATER = 10_000.0

@@ -5,22 +5,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.link.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-AHEAD_S = 10.0
-"""How far a topic may be behind with its rest and still have its next policy taken at once."""
-REST = 4.0
-LEAST_REST_S, MOST_REST_S = 0.25, 10.0
-"""After a policy its topic rests for REST times as long as that took, within these: a long text takes seconds."""
+BURST_S = 10.0
+"""How much pause a topic may owe and still have its next policy taken at once."""
+PAUSE_FACTOR = 4.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 10.0
+"""After a policy its topic pauses for PAUSE_FACTOR times as long as storing it took: a long text takes seconds."""
 
 OnPolicy = Callable[[str, bytes], None]
 Acknowledge = Callable[[int], None]
 
 
 @dataclass(slots=True)
-class _Unwritten:
+class _Unstored:
     payload: bytes
     mid: int | None
     at: float
@@ -38,13 +38,13 @@ class Inbox:
     def __init__(self, on_policy: OnPolicy, acknowledge: Acknowledge) -> None:
         self._on_policy = on_policy
         self._acknowledge = acknowledge
-        self._unwritten: dict[str, _Unwritten] = {}
-        # When each topic will have had all its rest.
-        self._rested_at: dict[str, float] = {}
+        self._unstored: dict[str, _Unstored] = {}
+        # When each topic will have paused enough.
+        self._paused_until: dict[str, float] = {}
 
     def receive(self, topic: str, payload: bytes, mid: int | None) -> None:
         """A message arrived; `mid` is None for QoS 0. An empty payload clears the topic."""
-        overtaken = self._unwritten.pop(topic, None)
+        overtaken = self._unstored.pop(topic, None)
         if overtaken is not None and overtaken.mid is not None:
             self._acknowledge(overtaken.mid)
         if not payload:
@@ -52,24 +52,24 @@ class Inbox:
                 self._acknowledge(mid)
             return
         now = time.monotonic()
-        waiting = _Unwritten(payload, mid, max(now, self._rested_at.get(topic, now) - AHEAD_S))
+        waiting = _Unstored(payload, mid, max(now, self._paused_until.get(topic, now) - BURST_S))
         if waiting.at > now:
-            self._unwritten[topic] = waiting
+            self._unstored[topic] = waiting
             return
-        self._hand_over(topic, waiting)
+        self._deliver(topic, waiting)
 
     def retry(self, now: float) -> None:
         """Hand over again what is due. `now` is monotonic."""
-        due = [(topic, waiting) for topic, waiting in self._unwritten.items() if waiting.at <= now]
+        due = [(topic, waiting) for topic, waiting in self._unstored.items() if waiting.at <= now]
         for topic, waiting in due:
-            del self._unwritten[topic]
-            self._hand_over(topic, waiting)
+            del self._unstored[topic]
+            self._deliver(topic, waiting)
 
     def connection_lost(self) -> None:
         """The broker will send again what was not acknowledged, under packet ids of the new connection."""
-        self._unwritten.clear()
+        self._unstored.clear()
 
-    def _hand_over(self, topic: str, waiting: _Unwritten) -> None:
+    def _deliver(self, topic: str, waiting: _Unstored) -> None:
         began = time.monotonic()
         try:
             self._on_policy(topic, waiting.payload)
@@ -77,10 +77,10 @@ class Inbox:
             delay_s = waiting.backoff.failed()
             logger.warning("policy on %s was not taken: %r; next attempt in %.0f s", topic, error, delay_s)
             waiting.at = time.monotonic() + delay_s
-            self._unwritten[topic] = waiting
+            self._unstored[topic] = waiting
             return
         now = time.monotonic()
-        rest_s = min(max(LEAST_REST_S, REST * (now - began)), MOST_REST_S)
-        self._rested_at[topic] = max(now, self._rested_at.get(topic, now)) + rest_s
+        pause_s = min(max(MIN_PAUSE_S, PAUSE_FACTOR * (now - began)), MAX_PAUSE_S)
+        self._paused_until[topic] = max(now, self._paused_until.get(topic, now)) + pause_s
         if waiting.mid is not None:
             self._acknowledge(waiting.mid)

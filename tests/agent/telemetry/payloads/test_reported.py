@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.telemetry.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 
 REPORTED = Reported(
     agent_version="0.1.0",

@@ -18,12 +18,12 @@ import pytest
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.watch import Watch
-from tidegate.telemetry.backoff import Backoff
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link import Link, LinkState
-from tidegate.telemetry.outbox import WINDOW
-from tidegate.telemetry.paho_client import make_client
+from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.outbox import WINDOW
+from tidegate.telemetry.link.paho_client import make_client
 from tidegate.telemetry.spool import Spool
 
 pytestmark = pytest.mark.broker
@@ -310,7 +310,7 @@ def test_two_devices_of_one_name_end_each_other_without_a_loss(broker: LocalBrok
 def test_a_row_too_large_for_the_broker_is_counted_and_the_rest_arrives(
     mosquitto: None, spool: Spool, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.telemetry.outbox.MAX_REFUSALS", 2)
+    monkeypatch.setattr("tidegate.telemetry.link.outbox.MAX_REFUSALS", 2)
     with LocalBroker(settings=(setting,)) as small, Watch(small.address, DEVICE.id) as watch:
         before = put(spool, 3)
         spool.put(DEVICE.topics.telemetry, {"text": "x" * 500}, time.time())

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.hang_ups import HangUps
+from tidegate.telemetry.link.message import Message
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.spool.row import Row
 
@@ -16,8 +18,6 @@ logger = logging.getLogger(__name__)
 
 # Unacknowledged messages at once. More hides latency on slow links, and is what a lost connection sends twice.
 WINDOW = 16
-# Fixed header, topic length, packet id and an empty property list (MQTT 5, section 3.3), at their largest.
-PUBLISH_OVERHEAD_BYTES = 10
 # How often a row is offered whose refusal may have been its own fault, before it is given up and counted.
 MAX_REFUSALS = 5
 
@@ -29,25 +29,6 @@ _TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x
 _BROKERS_OWN = frozenset({_NOT_AUTHORIZED, _QUOTA_EXCEEDED})
 # These say that this row will never be taken.
 _HOPELESS = frozenset({_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID})
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One QoS 1 publication; `seq` names the spooled row, None is a retained document."""
-
-    topic: str
-    payload: bytes
-    seq: int | None = None
-
-    @property
-    def retain(self) -> bool:
-        """Whether the broker keeps it for later subscribers."""
-        return self.seq is None
-
-    @property
-    def packet_bytes(self) -> int:
-        """Upper bound of its size as an MQTT packet."""
-        return len(self.topic.encode()) + len(self.payload) + PUBLISH_OVERHEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -88,6 +69,7 @@ class Outbox:
         self._refusals: dict[int, int] = {}
         self._one_at_a_time = 0
         self._suspect = False
+        self._hang_ups = HangUps()
         self.published = 0
 
     def retain(self, topic: str, payload: bytes) -> None:
@@ -122,16 +104,23 @@ class Outbox:
         self._outstanding.clear()
         return False
 
-    def lost(self, blamed: bool) -> None:
+    def lost(self, *, blamed: bool, hung_up: bool = False) -> None:
         """The connection is gone; `blamed` if the broker ended it for the sake of a message it was sent.
 
         With one message outstanding that is the one, and it is given up; with more, they go one at a time next.
+        `hung_up` if it ended soon and without a word: then a message is blamed only when that happens repeatedly.
         """
-        if not blamed or not self._outstanding:
+        if hung_up and not blamed:
+            verdict = self._hang_ups.count(self._outstanding.values())
+        else:
+            self._hang_ups.ended_otherwise()
+            verdict = "refuse" if blamed and len(self._outstanding) == 1 else "isolate" if blamed else "nothing"
+        if verdict == "nothing" or not self._outstanding:
             return
         self._suspect = True
-        if len(self._outstanding) > 1:
-            self._one_at_a_time = len(self._outstanding)
+        if verdict == "isolate":
+            # The retained documents come again with every connection, before the rows.
+            self._one_at_a_time = len(self._outstanding) + len(self._retained)
             return
         (message,) = self._outstanding.values()
         self._give_up(message, "refused", "the broker ends the connection over it")
@@ -164,6 +153,7 @@ class Outbox:
             return
         self._one_at_a_time = max(0, self._one_at_a_time - 1)
         if not reason.is_failure:
+            self._hang_ups.answered(message)
             pause = self._pauses.get(message.topic)
             if pause is not None and pause.resume_after is None and now >= pause.until:
                 del self._pauses[message.topic]
@@ -203,10 +193,11 @@ class Outbox:
     def _take_unsent(self, busy: set[str]) -> Iterator[Message]:
         while True:
             with self._lock:
-                topic = next((t for t, d in self._retained.items() if d.unsent and t not in busy), None)
-                if topic is None:
+                unsent = [(t, d) for t, d in self._retained.items() if d.unsent and t not in busy]
+                if not unsent:
                     return
-                document = self._retained[topic]
+                # The smallest first: that the broker takes some is what tells of one that it never takes.
+                topic, document = min(unsent, key=lambda each: len(each[1].payload))
                 document.unsent = False
                 message = Message(topic, document.payload)
             yield message

@@ -162,9 +162,9 @@ def test_what_json_cannot_hold_is_the_callers_mistake(tmp_path: Path, bad: objec
 def test_full_disk_is_reported_counted_and_recovered_from(tmp_path: Path) -> None:
     spool = spool_at(tmp_path / "spool.db")
     spool.put("t", {}, NOW)
-    assert spool._database is not None
+    assert spool._disk.database is not None
     # SQLite's own page limit raises the very error of a full disk, SQLITE_FULL.
-    spool._database.execute("PRAGMA max_page_count = 1")
+    spool._disk.database.execute("PRAGMA max_page_count = 1")
     seqs = [spool.put("t", {"text": "x" * 900}, NOW) for _ in range(20)]
     assert spool.problem is not None
     assert "full" in spool.problem
@@ -174,7 +174,7 @@ def test_full_disk_is_reported_counted_and_recovered_from(tmp_path: Path) -> Non
     assert [row.seq for row in spool.after(0, 100)] == [1, *seqs], "rows in memory are sent like others"
     assert spool.acknowledge(1, seqs[-1])
     assert balanced(spool)
-    spool._database.execute("PRAGMA max_page_count = 1000000")
+    spool._disk.database.execute("PRAGMA max_page_count = 1000000")
     last = spool.put("t", {}, NOW)
     assert spool.problem is None
     spool.close()
@@ -188,11 +188,11 @@ def test_numbers_given_while_the_disk_was_full_are_never_given_again(tmp_path: P
     path = tmp_path / "spool.db"
     spool = spool_at(path)
     spool.put("t", {}, NOW)
-    assert spool._database is not None
-    spool._database.execute("PRAGMA max_page_count = 1")
+    assert spool._disk.database is not None
+    spool._disk.database.execute("PRAGMA max_page_count = 1")
     given = [spool.put("t", {"text": "x" * 900}, NOW) for _ in range(2000)]
     # A kill: nothing more is written.
-    spool._database.close()
+    spool._disk.database.close()
     after = spool_at(path).put("t", {}, NOW)
     assert after > max(given)
 
@@ -206,7 +206,7 @@ def test_unusable_directory_is_reported_not_raised(tmp_path: Path) -> None:
     assert spool.counters is not None
     assert (spool.counters.in_memory, spool.counters.waiting) == (1, 1)
     (tmp_path / "file").unlink()
-    spool.retry_s = spool._retry_at = 0.0
+    spool._disk.retry_s = spool._disk.retry_at = 0.0
     spool.put("t", {}, NOW)
     assert spool.problem is None
     assert [row.seq for row in spool.after(0, 9)] == [seq, seq + 1]

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.telemetry.backoff import Backoff
+from tidegate.telemetry.link.backoff import Backoff
 
 
 class Highest(random.Random):

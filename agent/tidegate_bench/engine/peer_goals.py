@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tidegate_bench.engine.contest import Measured
+from tidegate_bench.engine.peer_race import Measured
 from tidegate_bench.figures import Cell, Goal
 
 Table = Mapping[tuple[str, int, str], Measured]

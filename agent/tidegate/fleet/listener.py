@@ -1,0 +1,100 @@
+"""The operator's connection to a broker: listens to topics for as long as a command runs."""
+
+import ssl
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.link import trouble
+from tidegate.telemetry.link.paho_client import connect_properties, make_client
+from tidegate.telemetry.link.subscriber import Ended, Subscriber
+
+# How long the broker may take to grant the subscriptions.
+_ANSWER_S = 10.0
+
+
+class BrokerError(TidegateError):
+    """The broker can't be reached or refuses; nothing was sent."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class BrokerSettingError(BrokerError):
+    """What was given about the broker can't be used: the authority's file."""
+
+    exit_code = EX_USAGE
+
+
+class Listener:
+    """Hears `topics` once started; `on_message` is called in a thread of its own.
+
+    A lost connection comes back by itself; with `session_expiry_s` the broker keeps for so long what it missed.
+    Raises BrokerSettingError.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        purpose: str,
+        topics: Sequence[str],
+        on_message: Callable[[mqtt.MQTTMessage], None],
+        *,
+        session_expiry_s: int = 0,
+    ) -> None:
+        self._broker = broker
+        self._session_expiry_s = session_expiry_s
+        self._answered = threading.Event()
+        self._refusal = ""
+        try:
+            self.client = make_client(broker, f"tidegate-{purpose}-{uuid.uuid4().hex}")
+        except (OSError, ValueError, ssl.SSLError) as error:
+            raise BrokerSettingError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
+        self.client.on_message = lambda _client, _data, message: on_message(message)
+        # paho doubles the delay up to two minutes, which a command would only wait for.
+        self.client.reconnect_delay_set(1, 2)
+        Subscriber(
+            self.client,
+            broker,
+            trouble.ON_COMMAND_LINE,
+            [(topic, 1) for topic in topics],
+            on_up=lambda _: None,
+            on_subscribed=self._answer,
+            on_ended=self._on_ended,
+        )
+
+    def start(self) -> None:
+        """Connect, and return once the broker has granted the topics. Raises BrokerError."""
+        properties = connect_properties(SessionExpiryInterval=self._session_expiry_s)
+        try:
+            self.client.connect(self._broker.host, self._broker.port, clean_start=False, properties=properties)
+        except (OSError, ValueError) as error:
+            raise BrokerError(trouble.no_connection(self._broker, error, trouble.ON_COMMAND_LINE)) from error
+        self.client.loop_start()
+        if not self._answered.wait(_ANSWER_S):
+            self._refusal = trouble.no_answer(self._broker, _ANSWER_S, trouble.ON_COMMAND_LINE)
+        if self._refusal:
+            self.stop()
+            raise BrokerError(self._refusal)
+
+    def stop(self) -> None:
+        """Disconnect, end the session at the broker, and end the thread."""
+        properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.SessionExpiryInterval = 0
+        # First: `loop_stop` waits for what is unacknowledged otherwise.
+        self.client.disconnect(properties=properties)
+        self.client.loop_stop()
+
+    def _answer(self, refusal: str) -> None:
+        """Note the first answer; `start` waits for no other."""
+        if not self._answered.is_set():
+            self._refusal = refusal
+            self._answered.set()
+
+    def _on_ended(self, ended: Ended) -> None:
+        self._answer(ended.why or f"{self._broker}: the connection was lost")

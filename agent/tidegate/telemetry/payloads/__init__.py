@@ -1,0 +1,1 @@
+"""What is said over MQTT: one file for each kind of payload."""
