@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from agent_process import BELOW_FULL, BUNDLE, ENGINE
 
-from tidegate.supervisor import worker_process
-from tidegate.supervisor.listeners import Listeners, open_listeners
-from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker import process as worker_process
+from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tidegate.config import load_config
 from tidegate.errors import TidegateError
-from tidegate.supervisor.status import FILE_NAME, fetch_status
-from tidegate.supervisor.troubles import Trouble
+from tidegate.supervisor.status.socket import FILE_NAME, fetch_status
+from tidegate.supervisor.status.troubles import Trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
 from tidegate.config import DEFAULT_CONFIG
 from tidegate.errors import EX_USAGE
-from tidegate.supervisor.status import show_reading
+from tidegate.supervisor.status.status import show_reading
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Freshness

@@ -9,9 +9,9 @@ import typer
 from tidegate.cli.console import fail, out
 from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.errors import EX_DATAERR
-from tidegate.supervisor.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.commands import ForgetDrift, send
-from tidegate.supervisor.status import FILE_NAME, fetch_status
+from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
+from tidegate.supervisor.sockets.commands import ForgetDrift, send
+from tidegate.supervisor.status.socket import FILE_NAME, fetch_status
 
 
 def drift_command(

@@ -17,7 +17,7 @@ from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
 from tidegate.policy.decision import ControlState
 from tidegate.policy.explain import Explanation, explain
 from tidegate.policy.snapshot_file import SnapshotError, read_snapshot
-from tidegate.supervisor.status import FILE_NAME, fetch_status
+from tidegate.supervisor.status.socket import FILE_NAME, fetch_status
 
 
 def explain_command(

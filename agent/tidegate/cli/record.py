@@ -13,7 +13,7 @@ import typer
 from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
-from tidegate.supervisor.status import FILE_NAME, StatusError, fetch_status
+from tidegate.supervisor.status.socket import FILE_NAME, StatusError, fetch_status
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import UNITS, Snapshot
 from tidegate_drivers.sampler import Sampler

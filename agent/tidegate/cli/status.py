@@ -10,7 +10,8 @@ import typer
 from tidegate.cli.console import fit_terminal, out
 from tidegate.cli.view import render
 from tidegate.config import DEFAULT_CONFIG, load_config
-from tidegate.supervisor.status import FILE_NAME, fetch_status, to_json
+from tidegate.supervisor.status.socket import FILE_NAME, fetch_status
+from tidegate.supervisor.status.status import to_json
 
 
 def status(

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from tidegate.config import load_config
-from tidegate.documents import DocumentError
-from tidegate.supervisor.main import StartError, run_agent
+from tidegate.errors import TidegateError
+from tidegate.supervisor.main import run_agent
 
 
 def main(config: Path) -> int:
@@ -16,12 +16,9 @@ def main(config: Path) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         asyncio.run(run_agent(load_config(config)))
-    except DocumentError as error:
+    except TidegateError as error:
         sys.stderr.write(f"{error}\n")
-        return os.EX_CONFIG
-    except StartError as error:
-        sys.stderr.write(f"{error}\n")
-        return os.EX_UNAVAILABLE
+        return error.exit_code
     return os.EX_OK
 
 

@@ -17,34 +17,35 @@ from tidegate.models.bundle import Bundle
 from tidegate.paths import cache_directory
 from tidegate.policy.learned import GENERIC
 from tidegate.policy.store import PolicyStore
-from tidegate.supervisor.agent_state import AgentState
 from tidegate.supervisor.bundle_watch import wait_superseded
-from tidegate.supervisor.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.commands import Command, Done, ForgetDrift, serve_commands
-from tidegate.supervisor.control import Control
-from tidegate.supervisor.control_loop import ControlLoop
-from tidegate.supervisor.drift_record import DriftRecord
-from tidegate.supervisor.events import Event, EventKind
-from tidegate.supervisor.inputs import Inputs
-from tidegate.supervisor.journal import Journal, Observer
-from tidegate.supervisor.kept_socket import KeptSocket
-from tidegate.supervisor.last_point import read_last_point
-from tidegate.supervisor.latest_time import LatestTime
-from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
-from tidegate.supervisor.listeners import Listeners
-from tidegate.supervisor.policy_trust import PolicyTrust
-from tidegate.supervisor.policy_updates import PolicyUpdates
-from tidegate.supervisor.pushed_policy import First, Reader
-from tidegate.supervisor.rendering import as_status
-from tidegate.supervisor.reporter import Reporter
+from tidegate.supervisor.control.control import Control
+from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.inputs import Inputs
+from tidegate.supervisor.control.last_point import read_last_point
+from tidegate.supervisor.control.loop import ControlLoop
+from tidegate.supervisor.control.settings import Settings
+from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.events.journal import Journal, Observer
 from tidegate.supervisor.sd_notify import notify
-from tidegate.supervisor.settings import Settings
-from tidegate.supervisor.socket_watch import SocketWatch
-from tidegate.supervisor.spool_counts import SpoolCounts
-from tidegate.supervisor.status import FILE_NAME, Status, serve_status
-from tidegate.supervisor.troubles import Troubles, trouble_with_directory
-from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
+from tidegate.supervisor.sockets.commands import Command, Done, ForgetDrift, serve_commands
+from tidegate.supervisor.sockets.kept_socket import KeptSocket
+from tidegate.supervisor.sockets.listeners import Listeners
+from tidegate.supervisor.sockets.socket_watch import SocketWatch
+from tidegate.supervisor.status.agent_state import AgentState
+from tidegate.supervisor.status.rendering import as_status
+from tidegate.supervisor.status.reporter import Reporter
+from tidegate.supervisor.status.socket import FILE_NAME, serve_status
+from tidegate.supervisor.status.spool_counts import SpoolCounts
+from tidegate.supervisor.status.status import Status
+from tidegate.supervisor.status.troubles import Troubles, trouble_with_directory
+from tidegate.supervisor.updates.latest_time import LatestTime
+from tidegate.supervisor.updates.policy_updates import PolicyUpdates
+from tidegate.supervisor.updates.pushed_policy import First, Reader
+from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
+from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link import Link

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.errors import BundleError
-from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.events.event import Event, EventKind
 
 
 async def wait_superseded(

@@ -17,13 +17,13 @@ from tidegate.models.errors import BundleError
 from tidegate.policy.store import PolicyStore
 from tidegate.supervisor import state_directory
 from tidegate.supervisor.app import Supervisor
-from tidegate.supervisor.journal import Observer
-from tidegate.supervisor.latest_time import LatestTime
-from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
-from tidegate.supervisor.left_over import end_left_over
-from tidegate.supervisor.listeners import ListenerError, open_listeners
-from tidegate.supervisor.pushed_policy import Reader, first_policy
-from tidegate.supervisor.state_directory import InUseError, session_number
+from tidegate.supervisor.events.journal import Observer
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.state_directory import session_number
+from tidegate.supervisor.updates.latest_time import LatestTime
+from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
+from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
+from tidegate.supervisor.worker.orphan import end_orphan
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool
 from tidegate_drivers import replay
@@ -52,7 +52,7 @@ async def run_agent(
 
     It starts over, policy and all, when another bundle lies where the one was that it can serve no longer, and
     calls `started` again. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
-    Raises StartError or DocumentError before anything serves.
+    Raises TidegateError before anything serves.
     """
     stop = asyncio.Event()
     superseded = True
@@ -75,7 +75,7 @@ def _open(
 ) -> Supervisor:
     try:
         held.enter_context(state_directory.held(config.state_dir))
-        end_left_over(config.state_dir / WORKER_RECORD)
+        end_orphan(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = board_profile(config)
         board = None if profile is None else profile.board
@@ -103,7 +103,8 @@ def _open(
             observers=observers,
             worker_log=worker_log,
         )
-    except (BundleError, ListenerError, TraceError, InUseError) as error:
+    except (BundleError, TraceError) as error:
+        # Not data that is wrong for good: a disk that is mounted later may bring the right one.
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error

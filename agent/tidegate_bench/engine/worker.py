@@ -24,10 +24,10 @@ from tidegate.models.graph_file import graphs_sha256
 from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision
 from tidegate.models.ladder_file import Calibration
 from tidegate.models.network import TrainedNetwork
-from tidegate.supervisor.listeners import open_listeners
-from tidegate.supervisor.worker_channel import WorkerDown
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.worker.channel import WorkerDown
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate_bench.engine.peers import open_onnx
 from tidegate_bench.engine.steady_client import SteadyClient
 from tidegate_bench.engine.store import inputs_for, open_network

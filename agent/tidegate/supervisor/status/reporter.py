@@ -1,0 +1,34 @@
+"""Sends the agent's state on: a telemetry window now and then, and the retained report when it has changed."""
+
+from collections.abc import Callable
+
+from tidegate.supervisor.events.journal import Journal
+from tidegate.supervisor.status.agent_state import AgentState
+from tidegate.supervisor.status.rendering import as_reported, as_telemetry
+from tidegate.telemetry.link import Link
+from tidegate.telemetry.reported import Reported
+
+
+class Reporter:
+    """Belongs to the event loop; without a `link` nothing is retained, and windows wait in the spool."""
+
+    def __init__(self, journal: Journal, link: Link | None, state: Callable[[], AgentState]) -> None:
+        self._journal = journal
+        self._link = link
+        self._state = state
+        self._retained: tuple[Reported, int] | None = None
+
+    def send_window(self) -> None:
+        """Spool one telemetry window."""
+        state = self._state()
+        self._journal.telemetry(as_telemetry(state), state.at)
+
+    def report(self) -> None:
+        """Retain what runs now, when it has changed or a push has met a verdict, even the same one again."""
+        if self._link is None:
+            return
+        state = self._state()
+        reported = as_reported(state)
+        if (reported, state.updates.results) != self._retained:
+            self._retained = reported, state.updates.results
+            self._link.report(reported.to_document())
