@@ -86,7 +86,11 @@ def test_a_point_at_which_workers_keep_dying_is_given_up(listeners: Listeners) -
             return ends
 
     first, second = asyncio.run(die_twice())
-    assert (first.point, first.next_point, first.reason) == (BELOW_FULL, BELOW_FULL, "killed by signal 9")
+    assert (first.point, first.next_point, first.reason) == (
+        BELOW_FULL,
+        BELOW_FULL,
+        "killed by signal 9 (SIGKILL) from outside",
+    )
     assert (second.point, second.next_point, second.restarts) == (BELOW_FULL, "full", 2)
 
 
@@ -94,8 +98,8 @@ def test_a_worker_ends_when_its_supervisor_is_gone(listeners: Listeners) -> None
     async def orphan() -> None:
         ended: asyncio.Queue[WorkerEnded] = asyncio.Queue()
         async with kept(listeners, ended) as worker:
-            assert worker._channel is not None
-            worker._channel.close()
-            assert (await ended.get()).reason == "it ended with code 0"
+            assert worker._current is not None
+            worker._current.channel.close()
+            assert (await ended.get()).reason == "it ended with code 0; the log says why"
 
     asyncio.run(orphan())

@@ -43,8 +43,10 @@ from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import First, Reader
 from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.worker.crash_reports import DIRECTORY as CRASHES
+from tidegate.supervisor.worker.crash_reports import CrashReports
 from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
-from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess, end_in_words
 from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
@@ -287,9 +289,7 @@ class Supervisor:
         return f"answers on {' and '.join(places)}; status socket {self._config.state_dir / FILE_NAME}"
 
     def _worker_ended(self, ended: WorkerEnded) -> None:
-        then = f"the next one starts at {ended.next_point}"
-        text = f"worker {ended.pid} ended at {ended.point}: {ended.reason}; {then}"
-        self._journal.emit(Event(EventKind.WORKER, text, asdict(ended)))
+        self._journal.emit(Event(EventKind.WORKER, end_in_words(ended), asdict(ended)))
         self._updates.worker_ended()
 
     async def _do(self, command: Command) -> Done:
@@ -316,7 +316,9 @@ def _worker_spec(
         memory_limit_bytes=None if memory_limit is None else int(memory_limit),
         log_file=log_file,
         bundle_sha256=bundle.sha256,
+        certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
         record=config.state_dir / WORKER_RECORD,
+        crash_reports=CrashReports(config.state_dir / CRASHES),
     )
 
 

@@ -36,6 +36,10 @@ class SwitchableWorker(Protocol):
     def refused(self) -> Mapping[str, str]:
         """The points that its engine can't run, by name, each with the reason."""
 
+    @property
+    def held_point(self) -> str | None:
+        """The only point that may be used for now, as workers have kept ending; None for all."""
+
     async def switch(self, point: str) -> Switched:
         """Move to another point. Raises WorkerDown."""
 
@@ -192,8 +196,12 @@ class Control:
     def _usable(self) -> Ladder:
         """The ladder without points that the engine refuses, those in quarantine and drifted ones.
 
-        The full one always stays. So does the point in force unless it has drifted.
+        The full one always stays. So does the point in force unless it has drifted. While workers keep ending,
+        there is the one that the worker is held at and no other.
         """
+        held = self._worker.held_point
+        if held is not None:
+            return Ladder((self._ladder.points[self._ladder.rung(held)],))
         now = self._clock()
         kept = tuple(
             point
@@ -214,6 +222,8 @@ class Control:
         for name in (point.name for point in self._ladder.points if point.name not in usable):
             if name in self._worker.refused:
                 left_out[name] = self._worker.refused[name]
+            elif self._worker.held_point is not None:
+                left_out[name] = f"workers have kept ending; {self._worker.held_point} alone is used for a while"
             elif name in self._drift.demotions:
                 left_out[name] = f"it {self._drift.demotions[name].because}"
             else:

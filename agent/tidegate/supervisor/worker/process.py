@@ -1,4 +1,4 @@
-"""The worker process: started, asked, told, and replaced when it dies, leaks or hangs."""
+"""The worker: one process after the other, asked, told, and replaced when it dies, leaks or hangs."""
 
 import asyncio
 import socket
@@ -8,23 +8,24 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import psutil
-
-from tidegate import child
-from tidegate.messages import AdmissionState, Ready, Served, Stop, Switched, Unable
+from tidegate import __version__
+from tidegate.messages import AdmissionState, Ready, Serve, Served, Switched
 from tidegate.supervisor.worker import restart_rule
-from tidegate.supervisor.worker.channel import NonsenseError, WorkerChannel, WorkerDown
-from tidegate.supervisor.worker.orphan import remember_worker
+from tidegate.supervisor.worker.channel import WorkerChannel, WorkerDown
+from tidegate.supervisor.worker.crash_reports import CrashReport, now_text
+from tidegate.supervisor.worker.instance import READY_DEADLINE_S, STOP_DEADLINE_S, WorkerInstance
+from tidegate.supervisor.worker.refusal import Refusal
 from tidegate.supervisor.worker.spec import WorkerSpec
 
-READY_DEADLINE_S = 120.0
-"""Importing torch and packing weights on a small board takes tens of seconds."""
 SWITCH_DEADLINE_S = 60.0
 REPORT_DEADLINE_S = 1.0
 PING_EVERY_S = 2.0
 PONG_DEADLINE_S = 15.0
 """The longest a healthy inference queue may take for what waits in it."""
-STOP_DEADLINE_S = 5.0
+MEND_S = 15.0
+"""Beyond its deadline, for a worker that was killed to be gone and for the next one to be started."""
+OVER_LIMIT = 1.25
+"""A worker this far beyond its memory limit is not asked to finish any more."""
 
 
 class WorkerState(StrEnum):
@@ -37,17 +38,24 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """A worker ended without being told to: how, at which point, and where the next one starts."""
+    """A worker ended without being told to: how, at which point, and where the next one starts.
+
+    `held_s` is how long the next ones are held there, since workers keep ending; 0 when they are not.
+    `crash_report` is a file's name, empty without one.
+    """
 
     pid: int
     reason: str
     point: str
     next_point: str
     restarts: int
+    held_s: float = 0.0
+    refusing: bool = False
+    crash_report: str = ""
 
 
 class WorkerProcess:
-    """One worker after the other, from `run` until `stop`; `on_end` hears of every one that ended unasked.
+    """A worker from `run` until `stop`; `on_end` hears of every one that ended unasked.
 
     `refused` are the points that its engine can't run, by name, each with the reason.
     """
@@ -61,18 +69,25 @@ class WorkerProcess:
         self._spec = spec
         self._on_end = on_end
         self._restart = restart_rule.first_start(point)
-        self._process: asyncio.subprocess.Process | None = None
-        self._channel: WorkerChannel | None = None
+        self._current: WorkerInstance | None = None
         self._at_point_since = 0.0
         self._admission: AdmissionState | None = None
         self._ready = asyncio.Event()
+        self._taken_over = asyncio.Event()
         self._stopping = False
-        self._kill_reason = ""
+        self._refusal = Refusal()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._due_at = time.monotonic() + READY_DEADLINE_S
 
     @property
     def point(self) -> str:
         """The operating point that the worker is at, or at which the next one starts."""
         return self._restart.point
+
+    @property
+    def held_point(self) -> str | None:
+        """The only point that may be used for now, as workers have kept ending; None for all."""
+        return self._restart.point if self._restart.held(time.monotonic()) else None
 
     @property
     def restarts(self) -> int:
@@ -82,13 +97,33 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         """The worker's process id, None while there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._current is None else self._current.pid
+
+    @property
+    def doing(self) -> str:
+        """What a worker that starts says it does; empty in any other state."""
+        return self._current.doing if self._current is not None and self.state is WorkerState.STARTING else ""
+
+    @property
+    def spec(self) -> WorkerSpec:
+        """How the next worker is started."""
+        return self._spec
+
+    @property
+    def stuck(self) -> bool:
+        """Whether an answer, an end or a start is long overdue: nothing in here can mend that."""
+        return time.monotonic() > self._due_at
 
     async def run(self) -> None:
         """Keep a worker alive until `stop`."""
-        while not self._stopping:
-            await asyncio.sleep(self._restart.pause_s)
-            await self._run_one()
+        try:
+            while not self._stopping:
+                if self._current is None:
+                    await self._start_next()
+                else:
+                    await self._keep(self._current)
+        finally:
+            self._refusal.stop()
 
     async def wait_ready(self) -> None:
         """Return once a worker answers requests."""
@@ -117,146 +152,223 @@ class WorkerProcess:
         """Tell this worker and every later one what to let in, and whether the policy is satisfied."""
         if state != self._admission:
             self._admission = state
-            if self._channel is not None:
-                self._channel.send(state)
+            if self._current is not None and self._current.serves:
+                self._current.channel.send(state)
 
-    async def stop(self) -> None:
-        """Let the worker finish what is in flight and end; no other follows."""
-        self._stopping = True
-        await self._end(f"it did not stop within {STOP_DEADLINE_S:.0f} s")
+    async def prepare(self, spec: WorkerSpec, point: str) -> WorkerInstance:
+        """A worker by another spec, ready beside the present one, that takes no requests yet.
+
+        Raises WorkerDown, with the reason, when it does not get ready; then nothing of it is left.
+        """
+        try:
+            candidate = await WorkerInstance.start(spec, point)
+        except OSError as error:
+            raise WorkerDown(_not_started(error)) from None
+        try:
+            await candidate.wait_ready()
+        except BaseException:
+            candidate.kill("it is not wanted")
+            await candidate.wait_end()
+            candidate.take_stack()
+            raise
+        return candidate
+
+    async def take_over(self, candidate: WorkerInstance) -> None:
+        """Let the candidate of `prepare` answer from now on; the worker before it finishes what is in flight."""
+        before, self._current, self._spec = self._current, candidate, candidate.spec
+        self._restart = restart_rule.renewed(self._restart, self._restart.point)
+        self._let_in(candidate, await candidate.wait_ready())
+        self._taken_over.set()
+        if before is not None:
+            retiring = asyncio.create_task(before.stop("another worker has taken over"))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
 
     async def renew(self, listening: tuple[socket.socket, ...], reason: str) -> None:
         """Let a worker on these sockets take over from the present one, which first answers what is in flight."""
         self._spec = replace(self._spec, listening=listening)
-        if self._process is not None:
-            self._kill_reason = reason
-            await self._end(reason)
+        if self._current is not None:
+            await self._current.stop(reason)
 
-    def kill(self, reason: str) -> None:
-        """End the worker at once; the next one starts where this one was."""
-        if self._process is not None:
-            self._kill_reason = reason
-            with suppress(ProcessLookupError):
-                self._process.kill()
+    async def stop(self) -> None:
+        """Let the worker finish what is in flight and end; no other follows."""
+        self._stopping = True
+        self._taken_over.set()
+        if self._current is not None:
+            await self._current.stop(f"it did not stop within {STOP_DEADLINE_S:.0f} s")
+        if self._retiring:
+            await asyncio.wait(self._retiring)
 
-    async def _end(self, reason: str) -> None:
-        """Ask the present worker to end; kill it for `reason` when it takes too long."""
-        process, channel = self._process, self._channel
-        if process is None:
-            return
-        if channel is not None:
-            channel.send(Stop())
+    async def _start_next(self) -> None:
+        """A worker after the pause that the last one's end calls for, unless another takes over meanwhile."""
+        pause_s = self._restart.pause_s
+        self._expect_within(pause_s)
+        self._taken_over.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_DEADLINE_S):
-                await process.wait()
-                return
-        if self._process is process:
-            self.kill(reason)
-
-    async def _run_one(self) -> None:
-        """One worker from its start to its end."""
-        self.state = WorkerState.STARTING
-        ours, theirs = socket.socketpair()
-        self._process = process = await self._start(theirs)
-        theirs.close()
-        if self._spec.record is not None:
-            remember_worker(self._spec.record, process.pid)
-        started = time.monotonic()
-        self._channel = channel = await WorkerChannel.open(ours)
-        try:
-            async with asyncio.TaskGroup() as beside:
-                listening = beside.create_task(self._listen(channel))
-                watching = beside.create_task(self._watch(process.pid))
-                returncode = await process.wait()
-                listening.cancel()
-                watching.cancel()
-        finally:
-            self._forget(channel)
-        if not self._stopping:
-            self._ended(process.pid, returncode, time.monotonic() - started)
-
-    async def _start(self, theirs: socket.socket) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *child.command("tidegate.worker", *self._spec.arguments(self.point, theirs.fileno())),
-            env=child.environment(),
-            pass_fds=[theirs.fileno(), *(listening.fileno() for listening in self._spec.listening)],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=self._spec.log_file,
-            stderr=self._spec.log_file,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which then tells the worker
-        )
-
-    async def _listen(self, channel: WorkerChannel) -> None:
-        try:
-            await channel.listen(self._take)
-        except NonsenseError as error:
-            self.kill(f"it sent nonsense: {error}")
-
-    def _take(self, message: Ready | Unable) -> None:
-        if isinstance(message, Unable):
-            self._kill_reason = message.reason
-            if message.other_bundle:
-                self.bundle_changed.set()
-        elif self._spec.bundle_sha256 not in {None, message.bundle}:
-            self.kill(f"it serves bundle {message.bundle[:12]}..., not {self._spec.bundle_sha256}")
-        else:
-            self.state = WorkerState.SERVING
-            self.engine = message.engine
-            self.refused = message.refused
-            self._moved(message.point)
-            if self._admission is not None and self._channel is not None:
-                self._channel.send(self._admission)
-            self._ready.set()
-
-    async def _watch(self, pid: int) -> None:
-        """Kill a worker that doesn't come up, stops answering or outgrows its memory limit."""
-        try:
-            async with asyncio.timeout(READY_DEADLINE_S):
-                await self._ready.wait()
-        except TimeoutError:
-            self.kill(f"it was not ready after {READY_DEADLINE_S:.0f} s")
+            async with asyncio.timeout(pause_s):
+                await self._taken_over.wait()
+        if not self._wants_one():
             return
+        self.state = WorkerState.STARTING
+        self._expect_within(READY_DEADLINE_S)
+        point = self.point
+        try:
+            started = await WorkerInstance.start(self._spec, point)
+        except OSError as error:
+            self.state = WorkerState.DOWN
+            await self._ended(None, _not_started(error))
+            return
+        if not self._wants_one():
+            started.kill("another worker has taken over")
+            await started.wait_end()
+            started.take_stack()
+            return
+        self._current = started
+
+    def _wants_one(self) -> bool:
+        return self._current is None and not self._stopping
+
+    async def _keep(self, worker: WorkerInstance) -> None:
+        """Let a worker in when it is ready, and look after it until its end."""
+        async with asyncio.TaskGroup() as beside:
+            watching = beside.create_task(self._watch(worker))
+            reason = await worker.wait_end()
+            watching.cancel()
+        if worker.unable is not None and worker.unable.other_bundle:
+            self.bundle_changed.set()
+        if worker is not self._current:
+            worker.take_stack()
+            return
+        self.state, self._current = WorkerState.DOWN, None
+        self._ready.clear()
+        if self._stopping:
+            worker.take_stack()
+        else:
+            await self._ended(worker, reason)
+
+    async def _watch(self, worker: WorkerInstance) -> None:
+        """Kill a worker that doesn't come up or stops answering; have one end that outgrows its memory limit."""
+        try:
+            ready = await worker.wait_ready()
+        except WorkerDown as error:
+            await worker.kill_hung(str(error))
+            return
+        if not worker.serves:
+            self._let_in(worker, ready)
         while True:
             await asyncio.sleep(PING_EVERY_S)
             try:
-                await self.ping()
-                resident_bytes = psutil.Process(pid).memory_info().rss
+                await worker.channel.ping(PONG_DEADLINE_S)
             except WorkerDown:
-                self.kill(
+                await worker.kill_hung(
                     f"it did not answer for {PONG_DEADLINE_S:.0f} s: its inference queue hangs, or it takes no"
-                    " connections"
+                    " connections; the next one serves"
                 )
                 return
-            except psutil.NoSuchProcess:
-                return  # its end is about to be seen
-            self._restart = restart_rule.answered(self._restart, time.monotonic() - self._at_point_since)
-            limit = self._spec.memory_limit_bytes
-            if limit is not None and resident_bytes > limit:
-                self.kill(f"it held {resident_bytes >> 20} MiB, its limit is {limit >> 20} MiB")
+            if worker is self._current:
+                self._expect_within(PING_EVERY_S + PONG_DEADLINE_S)
+                self._restart = restart_rule.answered(self._restart, time.monotonic() - self._at_point_since)
+            if (reason := _over_limit(worker)) is not None:
+                await worker.stop(reason)
                 return
+
+    def _let_in(self, worker: WorkerInstance, ready: Ready) -> None:
+        """Have a worker that is ready answer requests."""
+        self._refusal.stop()
+        worker.serves = True
+        self.state = WorkerState.SERVING
+        self.engine = ready.engine
+        self.refused = ready.refused
+        self._moved(ready.point)
+        self._expect_within(PING_EVERY_S + PONG_DEADLINE_S)
+        if self._admission is not None:
+            worker.channel.send(self._admission)
+        worker.channel.send(Serve())
+        self._ready.set()
 
     def _serving(self) -> WorkerChannel:
         """The channel to a worker that serves. Raises WorkerDown."""
-        if self.state is not WorkerState.SERVING or self._channel is None:
+        if self.state is not WorkerState.SERVING or self._current is None:
             raise WorkerDown(f"the worker is {self.state}")
-        return self._channel
+        return self._current.channel
 
     def _moved(self, point: str) -> None:
         self._restart = restart_rule.moved(self._restart, point)
         self._at_point_since = time.monotonic()
 
-    def _forget(self, channel: WorkerChannel) -> None:
-        self.state = WorkerState.DOWN
-        self._process = self._channel = None
-        self._ready.clear()
-        channel.close()
+    def _expect_within(self, seconds: float) -> None:
+        self._due_at = time.monotonic() + seconds + MEND_S
 
-    def _ended(self, pid: int, returncode: int, lived_s: float) -> None:
-        """Choose where the next worker starts, and say so."""
-        point, reason = self.point, self._kill_reason or _cause(returncode)
-        self._restart, self._kill_reason = restart_rule.ended(self._restart, lived_s), ""
-        self._on_end(WorkerEnded(pid, reason, point, self.point, self.restarts))
+    async def _ended(self, worker: WorkerInstance | None, reason: str) -> None:
+        """Choose where the next worker starts, keep a report, and say so."""
+        point, now = self.point, time.monotonic()
+        lived_s = 0.0 if worker is None else worker.age_s
+        certified = [name for name in self._spec.certified_points if name not in self.refused]
+        cheapest = certified[-1] if certified else self._restart.proven_point
+        self._restart = restart_rule.ended(self._restart, lived_s, now, cheapest)
+        self._expect_within(self._restart.pause_s)
+        if self._restart.refuses:
+            await self._refusal.start(self._spec.listening, reason, self._restart.pause_s)
+        self._on_end(
+            WorkerEnded(
+                0 if worker is None else worker.pid,
+                reason,
+                point,
+                self.point,
+                self.restarts,
+                held_s=max(0.0, self._restart.held_until - now),
+                refusing=self._restart.refuses,
+                crash_report=await self._report(worker, point, reason, lived_s),
+            )
+        )
+
+    async def _report(self, worker: WorkerInstance | None, point: str, reason: str, lived_s: float) -> str:
+        reports = self._spec.crash_reports
+        stack = "" if worker is None else worker.take_stack()
+        if worker is None or reports is None:
+            return ""
+        report = CrashReport(
+            at=now_text(),
+            version=__version__,
+            pid=worker.pid,
+            engine=self.engine,
+            point=point,
+            bundle=self._spec.bundle_sha256,
+            reason=reason,
+            lived_s=round(lived_s, 1),
+            resident_bytes=worker.resident_bytes,
+            stack=stack,
+        )
+        path = await asyncio.to_thread(reports.keep, report)
+        return "" if path is None else path.name
 
 
-def _cause(returncode: int) -> str:
-    return f"killed by signal {-returncode}" if returncode < 0 else f"it ended with code {returncode}"
+def _over_limit(worker: WorkerInstance) -> str | None:
+    """Why a worker has to go that outgrew its memory; far beyond its limit it is killed here."""
+    resident_bytes, limit = worker.look_at_memory(), worker.spec.memory_limit_bytes
+    if limit is None or resident_bytes is None or resident_bytes <= limit:
+        return None
+    reason = (
+        f"it held {resident_bytes >> 20} MiB, its limit is {limit >> 20} MiB (worker.memory_limit); another one"
+        " starts small"
+    )
+    if resident_bytes > OVER_LIMIT * limit:
+        worker.kill(reason)
+    return reason
+
+
+def end_in_words(ended: WorkerEnded) -> str:
+    """The end of a worker in a sentence, with what follows from it."""
+    who = f"worker {ended.pid}" if ended.pid else "the next worker"
+    then = f"the next one starts at {ended.next_point}"
+    if ended.held_s:
+        then += f" and is held there for {ended.held_s:.0f} s, since workers keep ending"
+    if ended.refusing:
+        then += "; until it is ready, requests get 503 with Retry-After"
+    if ended.crash_report:
+        then += f" (crash report {ended.crash_report})"
+    return f"{who} ended at {ended.point}: {ended.reason}; {then}"
+
+
+def _not_started(error: OSError) -> str:
+    return f"it can't be started: {error.strerror or error}; free memory, processes or files on this machine"

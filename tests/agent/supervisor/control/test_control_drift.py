@@ -26,6 +26,7 @@ class Worker:
     def __init__(self) -> None:
         self.point = LADDER.full.name
         self.refused: dict[str, str] = {}
+        self.held_point: str | None = None
         self.admissions: list[AdmissionState] = []
 
     def set_admission(self, state: AdmissionState) -> None:

@@ -25,6 +25,7 @@ class Worker:
     def __init__(self, refused: dict[str, str]) -> None:
         self.point = LADDER.full.name
         self.refused = refused
+        self.held_point: str | None = None
         self.asked: list[str] = []
 
     def set_admission(self, state: AdmissionState) -> None:

@@ -55,6 +55,7 @@ class Worker:
     def __init__(self) -> None:
         self.point = LADDER.full.name
         self.refused: dict[str, str] = {}
+        self.held_point: str | None = None
         self.follows = self.answers = self.ready = True
         self.broken: Exception | None = None
 
