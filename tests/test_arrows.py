@@ -22,7 +22,7 @@ MAY_IMPORT = {
     # the service
     "supervisor": "errors boards child config documents files messages models.bundle models.errors"
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
-    "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
+    "worker": "engines errors folded_log messages models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models PIL matplotlib numpy pydantic sklearn torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",

@@ -18,6 +18,7 @@ TYPER_USAGE = 2
 COMMANDS = {
     "run": "tidegate.cli.run",
     "demo": "tidegate.cli.demo",
+    "reload": "tidegate.cli.reload",
     "status": "tidegate.cli.status",
     "doctor": "tidegate.cli.doctor",
     "record": "tidegate.cli.record",

@@ -27,8 +27,9 @@ from tidegate.fleet.broker import (
 from tidegate.fleet.watch import Watch, WatchError
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.app import Supervisor
+from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.events.event import Event
-from tidegate.supervisor.main import broker_address, run_agent
+from tidegate.supervisor.main import run_agent
 from tidegate.supervisor.status.status import Status
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool, SpoolCounters

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from tidegate.config import load_config
@@ -15,7 +16,8 @@ def main(config: Path) -> int:
     """Serve the model until SIGTERM or Ctrl-C; an exit code of sysexits(3)."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        asyncio.run(run_agent(load_config(config)))
+        reread = partial(load_config, config.resolve())
+        asyncio.run(run_agent(reread(), reread=reread))
     except TidegateError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

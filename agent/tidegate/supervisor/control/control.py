@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -103,6 +104,18 @@ class Control:
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
         self._state = replace(self._state, holding=frozenset(), since={}, turns=None)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Decide and switch nothing meanwhile."""
+        async with self._stepping:
+            yield
+
+    def take_ladder(self, ladder: Ladder, drift: DriftRecord) -> None:
+        """Decide over another bundle's ladder from the next step on; call it while `paused`."""
+        self._ladder, self._drift = ladder, drift
+        self._quarantine.clear()
+        self._state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, turns=None)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""

@@ -54,7 +54,7 @@ class Inputs:
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._max_age_s = max_age_s
+        self.max_age_s = max_age_s
         self._emit = emit
         self._clock = clock
         self._unix_clock = unix_clock
@@ -117,7 +117,7 @@ class Inputs:
             raise _RefusedError(f"its time is {-age_s:.0f} s ahead of this device's clock")
         if message.kept and given.at is None and message.expiry_s is None:
             raise _RefusedError("the broker had kept it, and neither `at` nor a message expiry says how old it is")
-        max_age_s = given.ttl_s or message.expiry_s or self._max_age_s
+        max_age_s = given.ttl_s or message.expiry_s or self.max_age_s
         if message.expiry_s is not None:
             max_age_s = min(max_age_s, max(0.0, age_s) + message.expiry_s)
         at = self._clock() - max(0.0, age_s)

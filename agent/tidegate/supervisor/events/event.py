@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     CONTROL = "control"
     BUNDLE = "bundle"
     SOCKET = "socket"
+    CONFIG = "config"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from tidegate.supervisor.sockets.local_socket import serve_local
+from tidegate.supervisor.sockets.local_socket import CONVERSATION_S, serve_local
 from tidegate.supervisor.status.socket import StatusError, open_agent
 
 FILE_NAME = "command.sock"
+ANSWER_S = 240.0
+"""The longest that doing may take: a reload waits for a worker to get ready, which tries engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,16 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done: the points that are back on the ladder, or why nothing was; `trust` as it is now."""
+    """What was done: the points that are back on the ladder, or why nothing was; `trust` as it is now.
+
+    `changed` says in words what a reload brought into force, `after_restart` names keys that a reload leaves.
+    """
 
     points: tuple[str, ...] = ()
     refused: str = ""
     trust: Trust | None = None
+    changed: tuple[str, ...] = ()
+    after_restart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,14 @@ class BelieveClock:
     kind: Literal["believe_clock"] = "believe_clock"
 
 
-Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock
+@dataclass(frozen=True, slots=True)
+class ReloadConfig:
+    """Read agent.yaml and what it names again, and bring it into force; answered when that is done."""
+
+    kind: Literal["reload"] = "reload"
+
+
+Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig
 
 _command: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 _done = TypeAdapter(Done)
@@ -76,7 +90,9 @@ async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            done = await do(_command.validate_json(await reader.readline()))
+            async with asyncio.timeout(CONVERSATION_S):
+                line = await reader.readline()
+            done = await do(_command.validate_json(line))
         except ValidationError as error:
             done = Done(refused=error.errors(include_url=False)[0]["msg"])
         except ValueError:
@@ -84,12 +100,13 @@ async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -
         writer.write(json.dumps(asdict(done)).encode() + b"\n")
         await writer.drain()
 
-    return await serve_local(path, answer)
+    return await serve_local(path, answer, ANSWER_S)
 
 
 async def send(path: Path, command: Command) -> Done:
     """Ask the agent whose state directory holds `path`. Raises StatusError when it does not answer."""
-    async with open_agent(path) as (reader, writer):
+    within_s = ANSWER_S if isinstance(command, ReloadConfig) else CONVERSATION_S
+    async with open_agent(path, within_s) as (reader, writer):
         writer.write(json.dumps(asdict(command)).encode() + b"\n")
         answer = await reader.readline()
     try:

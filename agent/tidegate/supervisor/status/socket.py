@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
-from tidegate.supervisor.sockets.local_socket import serve_local
+from tidegate.supervisor.sockets.local_socket import CONVERSATION_S, serve_local
 from tidegate.supervisor.status.status import Status, to_json
 
 FILE_NAME = "status.sock"
@@ -46,10 +46,12 @@ async def fetch_status(path: Path) -> Status:
 
 
 @asynccontextmanager
-async def open_agent(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to one of a running agent's sockets, for a few seconds. Raises StatusError."""
+async def open_agent(
+    path: Path, within_s: float = CONVERSATION_S
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to one of a running agent's sockets, for so long. Raises StatusError."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_unix_connection(path)
             yield reader, writer
             writer.close()

@@ -63,14 +63,14 @@ class PolicyUpdates:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = UpdatesState(first.running)
-        self._local = first.local
+        self.local = first.local
         self._store = store
         self._reader = reader
         self._push_reader = PushReader(reader)
         self._latest_time = latest_time
         self._control = control
         self._worker = worker
-        self._allow_unsigned = allow_unsigned
+        self.allow_unsigned = allow_unsigned
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -97,6 +97,22 @@ class PolicyUpdates:
             raise WrongStateError("a policy is on trial; its verdict comes within a minute")
         async with self._one_at_a_time:
             await asyncio.to_thread(self._store.set_trusted, version)
+
+    async def take_local(self, local: Running, reader: Reader) -> Running:
+        """Have another local policy, and read pushed ones over it with `reader`; gives the one in force then."""
+        async with self._one_at_a_time:
+            self.local, self._reader, self._push_reader = local, reader, PushReader(reader)
+            before, best = self.state.running, await asyncio.to_thread(self._best_stored)
+            if best != before:
+                await self._run(best)
+            stored = self._store.accepted
+            if before.origin == "pushed" and best is local and stored is not None:
+                if stored.version >= local.policy.version:
+                    reason = f"it can't be read over the local policy any more; {local.policy.name} runs"
+                else:
+                    reason = f"the local policy has a higher version, {local.policy.version}"
+                self._conclude(RolledBack(stored.version, stored.digest, reason, before.policy.name))
+            return best
 
     async def upkeep(self) -> None:
         """What is due now and then: the disk is tried again, the clock looked at."""
@@ -163,7 +179,7 @@ class PolicyUpdates:
         if isinstance(policy, str):
             return Rejected(push.version, push.hash, policy)
         async with self._one_at_a_time:
-            floor = self._local.policy.version
+            floor = self.local.policy.version
             offer = await asyncio.to_thread(self._store.offer, push.policy, push.version, push.hash, floor)
             if offer.verdict is Verdict.REFUSED:
                 return Rejected(push.version, push.hash, offer.reason)
@@ -176,11 +192,11 @@ class PolicyUpdates:
     def _known(self, push: PolicyPush) -> Known:
         taken_back = self._store.verdict(push.version, push.hash)
         return Known(
-            offer=self._store.judge(push.version, push.hash, self._local.policy.version),
+            offer=self._store.judge(push.version, push.hash, self.local.policy.version),
             rolled_back=None if taken_back is None else taken_back.reason,
             now=self._latest_time.now(),
             clock_problem=self._latest_time.problem,
-            allow_unsigned=self._allow_unsigned,
+            allow_unsigned=self.allow_unsigned,
         )
 
     async def _wait_for_worker(self) -> None:
@@ -254,11 +270,11 @@ class PolicyUpdates:
     def _best_stored(self) -> Running:
         """The accepted policy, the one before it or the local one: the first that loads."""
         for stored in (self._store.accepted, self._store.previous):
-            if stored is not None and stored.version >= self._local.policy.version:
+            if stored is not None and stored.version >= self.local.policy.version:
                 read = self._reader.stored(stored)
                 if isinstance(read, Running):
                     return read
-        return self._local
+        return self.local
 
     def _conclude(self, result: UpdateResult) -> None:
         """Remember a result for `reported`, and tell it."""

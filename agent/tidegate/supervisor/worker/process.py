@@ -66,6 +66,8 @@ class WorkerProcess:
         self.state = WorkerState.DOWN
         self.bundle_changed = asyncio.Event()
         """Set when a worker finds other files than those of the bundle that it is to serve."""
+        self.on_answer: Callable[[], None] = lambda: None
+        """Called whenever the worker has answered a ping."""
         self._spec = spec
         self._on_end = on_end
         self._restart = restart_rule.first_start(point)
@@ -266,6 +268,7 @@ class WorkerProcess:
                 )
                 return
             if worker is self._current:
+                self.on_answer()
                 self._expect_within(PING_EVERY_S + PONG_DEADLINE_S)
                 self._restart = restart_rule.answered(self._restart, time.monotonic() - self._at_point_since)
             if (reason := _over_limit(worker)) is not None:
