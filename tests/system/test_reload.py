@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 import yaml
 from agent_process import BELOW_FULL, BUNDLE, PLAIN_POLICY, AgentProcess, Load, pinned
 from here import Ended, tidegate_here
+from notify_socket import NotifySocket
+from wrong_bundle import wrong_canaries
 
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 from tidegate.models.bundle import open_bundle
@@ -110,24 +111,6 @@ def test_a_bundle_whose_worker_does_not_answer_rightly_is_refused_while_the_old_
     assert agent.ask()[0] == 200
 
 
-def wrong_canaries(directory: Path) -> None:
-    """A valid bundle whose recorded answers are another model's."""
-    import hashlib  # noqa: PLC0415
-
-    from safetensors.numpy import load_file, save_file  # noqa: PLC0415
-
-    shutil.copytree(BUNDLE, directory)
-    file = directory / "canaries.safetensors"
-    tensors = load_file(file)
-    answers = {name: (each + 1) % 10 for name, each in tensors.items() if each.dtype.kind == "i"}
-    assert answers, "the recorded answers are whole numbers"
-    save_file({**tensors, **answers}, file)
-    manifest = (directory / "bundle.json").read_text()
-    old = hashlib.sha256((BUNDLE / "canaries.safetensors").read_bytes()).hexdigest()
-    assert old in manifest
-    (directory / "bundle.json").write_text(manifest.replace(old, hashlib.sha256(file.read_bytes()).hexdigest()))
-
-
 def test_what_needs_a_restart_is_named(start_agent: StartAgent, tmp_path: Path) -> None:
     agent = start_agent()
     change(agent, listen={"unix": str(tmp_path / "elsewhere.sock")}, telemetry={"window": "2 s"})
@@ -138,22 +121,15 @@ def test_what_needs_a_restart_is_named(start_agent: StartAgent, tmp_path: Path) 
 
 
 def test_sighup_reloads_and_systemd_hears_of_it(
-    start_agent: StartAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_agent: StartAgent, tmp_path: Path, systemd: NotifySocket
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        agent = start_agent()
-        (tmp_path / "policy.yaml").write_text(pinned(BELOW_FULL, 2))
-        os.kill(agent.pid, signal.SIGHUP)
-        heard = [systemd.recv(4096).decode() for _ in range(4)]
-        while not heard[-1].startswith("RELOADING=1"):
-            heard.append(systemd.recv(4096).decode())
-        assert "\nMONOTONIC_USEC=" in heard[-1]
-        while heard[-1] != "READY=1":
-            heard.append(systemd.recv(4096).decode())
-        assert agent.wait_until(lambda status: status.point == BELOW_FULL).policy.version == 2
+    agent = start_agent()
+    systemd.wait_for("READY=1")
+    (tmp_path / "policy.yaml").write_text(pinned(BELOW_FULL, 2))
+    os.kill(agent.pid, signal.SIGHUP)
+    assert int(systemd.wait_for("RELOADING=1")["MONOTONIC_USEC"]) > 0
+    systemd.wait_for("READY=1")
+    assert agent.wait_until(lambda status: status.point == BELOW_FULL).policy.version == 2
 
 
 @pytest.mark.broker

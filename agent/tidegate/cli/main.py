@@ -21,11 +21,16 @@ COMMANDS = {
     "reload": "tidegate.cli.reload",
     "status": "tidegate.cli.status",
     "doctor": "tidegate.cli.doctor",
+    "diag": "tidegate.cli.diag",
     "record": "tidegate.cli.record",
 }
 """Modules by the name of their command, which is also their function's."""
 
-GROUPS = {"policy": "tidegate.cli.policy", "bundle": "tidegate.cli.bundle"}
+GROUPS = {
+    "config": "tidegate.cli.config",
+    "policy": "tidegate.cli.policy",
+    "bundle": "tidegate.cli.bundle",
+}
 """Modules that have commands of their own under `app`."""
 
 

@@ -13,7 +13,7 @@ from tidegate.supervisor.sd_notify import notify
 from tidegate.supervisor.status.reporter import Reporter
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.watchdog import Watchdog
-from tidegate.supervisor.worker.process import WorkerProcess, WorkerState
+from tidegate.supervisor.worker.process import WorkerProcess
 
 log = logging.getLogger("tidegate")
 
@@ -55,8 +55,7 @@ class ControlLoop:
 
     async def run(self, model: str, addresses: Callable[[], str]) -> None:
         """Run until cancelled; the log is told which model answers, and `addresses` says where, in words."""
-        await asyncio.sleep(FIRST_READINGS_S)
-        await self._wait_worker()
+        await asyncio.gather(asyncio.sleep(FIRST_READINGS_S), self._wait_worker())
         self.ready = notify(READY=1)
         await self._updates.check_running()
         policy = self._updates.state.running.policy
@@ -75,11 +74,12 @@ class ControlLoop:
     async def _wait_worker(self) -> None:
         """Return once a worker has answered the canaries; until then systemd hears what the first one does."""
         ready = asyncio.ensure_future(self._worker.wait_ready())
-        while not (await asyncio.wait({ready}, timeout=EXTEND_EVERY_S))[0]:
+        while not ready.done():
             # Later ones have no more time than the unit gives them: a service that can't start has to fail.
-            if self._worker.restarts == 0 and self._worker.state is WorkerState.STARTING:
+            if self._worker.restarts == 0:
                 doing = f"the worker starts: {self._worker.doing}"
                 notify(EXTEND_TIMEOUT_USEC=int(3 * EXTEND_EVERY_S * 1e6), STATUS=doing)
+            await asyncio.wait({ready}, timeout=EXTEND_EVERY_S)
 
     async def _step(self) -> None:
         self._watchdog.step_begins()
