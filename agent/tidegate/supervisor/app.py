@@ -93,12 +93,14 @@ class Supervisor:
         session: int,
         profile: Profile | None = None,
         reread: Callable[[], AgentConfig] | None = None,
+        each_second: Callable[[], None] = lambda: None,
         observers: Sequence[Observer] = (),
         worker_log: IO[bytes] | None = None,
     ) -> None:
         self._sampler = sampler
         self._spool = spool
         self._reread = reread
+        self._each_second = each_second
         self._board = None if profile is None else profile.board
         self._started_at = time.monotonic()
         self._served: Served | None = None
@@ -316,6 +318,7 @@ class Supervisor:
             self._troubles.tell(await asyncio.to_thread(self._troubles.ask))
             for incident in await asyncio.to_thread(self._spool.take_incidents):
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
+            self._each_second()
             await asyncio.sleep(TROUBLES_S)
 
     async def _send_window(self) -> None:

@@ -45,20 +45,21 @@ async def run_agent(
     worker_log: IO[bytes] | None = None,
     sysroot: Path = Path("/"),
     reread: Callable[[], AgentConfig] | None = None,
+    each_second: Callable[[], None] = lambda: None,
     started: Callable[[Supervisor, asyncio.Event], None] = lambda _supervisor, _stop: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT, or until the event handed to `started` is set.
 
     It starts over, policy and all, when another bundle lies where the one was that it can serve no longer, and
-    calls `started` again. On SIGHUP it brings into force what `reread` gives.
-    `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
+    calls `started` again. On SIGHUP it brings into force what `reread` gives. `each_second` is called about that
+    often. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
     Raises TidegateError before anything serves.
     """
     stop = asyncio.Event()
     superseded = True
     while superseded and not stop.is_set():
         with ExitStack() as held:
-            supervisor = _open(config, held, observers, worker_log, sysroot, reread)
+            supervisor = _open(config, held, observers, worker_log, sysroot, reread, each_second)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
@@ -75,6 +76,7 @@ def _open(
     worker_log: IO[bytes] | None,
     sysroot: Path,
     reread: Callable[[], AgentConfig] | None,
+    each_second: Callable[[], None],
 ) -> Supervisor:
     try:
         held.enter_context(state_directory.held(config.state_dir))
@@ -104,6 +106,7 @@ def _open(
             broker=broker_address(config.broker),
             session=session_number(config.state_dir / "session"),
             reread=reread,
+            each_second=each_second,
             observers=observers,
             worker_log=worker_log,
         )

@@ -17,10 +17,10 @@ from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.registry import UnknownEngine, open_engine
 from tidegate.engines.runtime.resident import ResidentEngine
-from tidegate.folded_log import FoldingHandler
 from tidegate.messages import LINE_LIMIT_BYTES, FromWorker, Ready, Starting, Unable, encode
 from tidegate.models.errors import BundleError
 from tidegate.parent import finish_within
+from tidegate.service_log import log_to_standard_error
 from tidegate.worker.choosing import NoRightAnswer, first_variant, refused_points
 from tidegate.worker.connections import Connections
 from tidegate.worker.control import ControlChannel
@@ -145,10 +145,7 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
 
 def main() -> None:
     """Entry point of `python -m tidegate.worker`."""
-    lines = FoldingHandler()
-    logging.basicConfig(
-        format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO, handlers=[lines]
-    )
+    lines = log_to_standard_error("worker")
     arguments = parse_arguments()
     if arguments.crash_fd is not None:
         faulthandler.enable(arguments.crash_fd)

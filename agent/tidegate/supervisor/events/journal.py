@@ -21,6 +21,8 @@ RECENT = 32
 TEXT_LIMIT = 4500
 """Characters of an event's text; brokers and terminals bound what they take."""
 
+_TROUBLE = frozenset({EventKind.FAULT, EventKind.WORKER, EventKind.ROLLBACK})
+
 Observer = Callable[[Event], None]
 
 
@@ -77,7 +79,7 @@ class Journal:
 
     def _record(self, event: Event) -> None:
         event = replace(event, text=shortened(event.text, TEXT_LIMIT))
-        log.info("%s: %s", event.kind, event.text)
+        log.log(logging.WARNING if event.kind in _TROUBLE else logging.INFO, "%s: %s", event.kind, event.text)
         self.recent.append(event)
         for observer in self._observers:
             observer(event)

@@ -53,7 +53,7 @@ class CrashReports:
     def paths(self) -> Sequence[Path]:
         """Where they are, oldest first."""
         with suppress(OSError):
-            return sorted(self._directory.glob("*.json"))
+            return tuple(sorted(self._directory.glob("*.json")))
         return ()
 
 
