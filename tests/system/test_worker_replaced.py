@@ -195,7 +195,7 @@ def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_told_as_such(
         worker = WorkerProcess(WorkerSpec(BUNDLE, ENGINE, listeners.sockets), "full", ended.put_nowait)
         running = asyncio.create_task(worker.run())
         async with asyncio.timeout(120):
-            while worker.pid is None:
+            while worker.pid is None:  # noqa: ASYNC110 - a process that starts sets no event
                 await asyncio.sleep(0.01)
             # It is still importing; what it takes from now on counts.
             (small_group / "cgroup.procs").write_text(str(worker.pid))
