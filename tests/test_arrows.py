@@ -20,9 +20,10 @@ MAY_IMPORT = {
     " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config documents durable_number files messages models.bundle models.errors"
+    "supervisor": "errors boards child config documents durable_number files messages service_log models.bundle"
+    " models.errors"
     " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
-    "worker": "engines folded_log messages models parent h11 numpy pydantic starlette uvicorn",
+    "worker": "engines errors messages service_log models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",
     "calibration.assemble": "errors calibration engines models numpy pydantic torch",
@@ -63,6 +64,7 @@ MAY_IMPORT = {
     "errors": "",
     "extras": "",
     "folded_log": "",
+    "service_log": "folded_log",
     "import_path": "",
     "parent": "",
     "paths": "platformdirs",

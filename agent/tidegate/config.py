@@ -35,6 +35,22 @@ def load_config(path: Path) -> "AgentConfig":
     return config
 
 
+def state_dir_in(path: Path) -> Path | None:
+    """The state directory that a file names, whatever else is wrong in it; None where it can't be told."""
+    try:
+        value = parse(read(path), str(path)).value
+    except DocumentError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    named = value.get("state_dir")
+    if named is None:
+        return user_state_path("tidegate")
+    if not isinstance(named, str) or "\0" in named:
+        return None
+    return Path(os.path.normpath(path.resolve().parent / named))
+
+
 def board_profile(config: "AgentConfig") -> Profile | None:
     """The profile that `board` names; None without one. Raises DocumentError that says where it is named."""
     if config.board is None:

@@ -26,11 +26,18 @@ class _Repeated:
 class FoldingHandler(logging.StreamHandler[TextIO]):
     """A stream handler in whose place `tick` must be called now and then, so that what was folded is said.
 
-    Lines are equal when logger, level and message are, whatever the arguments.
+    Lines are equal when logger, level and message are, whatever the arguments; `by_text` has the arguments count.
     """
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        by_text: bool = False,
+    ) -> None:
         super().__init__(stream)
+        self._by_text = by_text
         self._clock = clock
         self._kinds: dict[Kind, _Repeated] = {}
         self._left_bytes, self._at = float(BURST_BYTES), clock()
@@ -38,7 +45,7 @@ class FoldingHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it."""
-        kind = (record.name, record.levelno, str(record.msg))
+        kind = (record.name, record.levelno, record.getMessage() if self._by_text else str(record.msg))
         repeated = self._kinds.get(kind)
         if repeated is not None:
             repeated.again += 1

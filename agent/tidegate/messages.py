@@ -72,6 +72,13 @@ class AdmissionState:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """Supervisor says, once the worker is ready: take requests from now on."""
+
+    kind: Literal["serve"] = "serve"
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Supervisor says: answer what is in flight, then end."""
 
@@ -79,8 +86,16 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Starting:
+    """Worker says what it does on its way to Ready."""
+
+    doing: str
+    kind: Literal["starting"] = "starting"
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker says: the engine is up and requests are answered at `point`.
+    """Worker says: the engine is up, `point` has answered the canaries as recorded; Serve lets requests in.
 
     `refused` holds the operating points that the engine can't run, each with the reason; `bundle` is the hash of
     the one that is served.
@@ -166,8 +181,8 @@ class Served:
         return asked / self.window_s if self.window_s > 0 else None
 
 
-ToWorker = Switch | Ping | Report | AdmissionState | Stop
-FromWorker = Ready | Unable | Switched | Pong | Served
+ToWorker = Switch | Ping | Report | AdmissionState | Serve | Stop
+FromWorker = Starting | Ready | Unable | Switched | Pong | Served
 
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
 _from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="kind")])

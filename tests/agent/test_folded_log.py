@@ -58,3 +58,11 @@ def test_a_flood_of_different_lines_has_a_rate_and_its_end_is_said() -> None:
     log.now += BURST_BYTES / BYTES_PER_S
     log.handler.tick()
     assert "lines were left out" in log.lines[-1]
+
+
+def test_by_text_only_the_very_same_line_is_folded() -> None:
+    log = Log()
+    log.handler = FoldingHandler(log.stream, clock=lambda: log.now, by_text=True)
+    for place in (1, 1, 2):
+        log.say("client %d left", place)
+    assert log.lines == ["client 1 left", "client 2 left"]

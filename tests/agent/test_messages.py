@@ -16,7 +16,9 @@ from tidegate.messages import (
     Pong,
     Ready,
     Report,
+    Serve,
     Served,
+    Starting,
     Stop,
     Switch,
     Switched,
@@ -33,9 +35,11 @@ to_worker = st.one_of(
     st.builds(Ping, counts, kind=st.just("ping")),
     st.builds(Report, counts, kind=st.just("report")),
     st.builds(AdmissionState, st.booleans(), st.booleans(), st.text(max_size=20), kind=st.just("admission")),
+    st.builds(Serve, kind=st.just("serve")),
     st.builds(Stop, kind=st.just("stop")),
 )
 from_worker = st.one_of(
+    st.builds(Starting, st.text(max_size=20), kind=st.just("starting")),
     st.builds(Ready, counts, st.text(max_size=20), st.text(max_size=20), kind=st.just("ready")),
     st.builds(
         Switched,

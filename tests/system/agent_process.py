@@ -19,7 +19,8 @@ from tidegate.engines.engine import REFERENCE
 from tidegate.fleet.broker import LocalBroker
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
-from tidegate.supervisor.status import Status, StatusError, fetch_status
+from tidegate.supervisor.status.socket import StatusError, fetch_status
+from tidegate.supervisor.status.status import Status
 
 BUNDLE = profiles_directory() / "bundles" / "digits"
 ENGINE = "onnx"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from agent_process import AgentProcess
+from notify_socket import NotifySocket
 
 from tidegate.fleet.broker import LocalBroker
 
@@ -23,3 +24,11 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
     yield start
     for agent in started:
         agent.end()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotifySocket]:
+    """Where agents that are started in the test notify systemd."""
+    with NotifySocket(tmp_path / "notify") as listening:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(listening.path))
+        yield listening

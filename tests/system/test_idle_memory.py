@@ -13,9 +13,9 @@ from agent_process import BUNDLE
 from tidegate.demo.client import UnixConnection
 from tidegate.engines.runtime.registry import installed_engines
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.listeners import open_listeners
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 IMAGES, REQUESTS = 64, 30
 FALLS_TO = 0.9

@@ -16,7 +16,7 @@ import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.supervisor.control_loop import TICK_S
+from tidegate.supervisor.control.loop import TICK_S
 from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
 
 StartAgent = Callable[..., AgentProcess]

@@ -14,9 +14,9 @@ from tidegate import child
 from tidegate.engines.runtime.held_process import measure_process
 from tidegate.engines.runtime.trials import contest
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.listeners import open_listeners
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 ROOT = Path(__file__).parents[2]
 RECORDED_WITHIN_S = 2.0

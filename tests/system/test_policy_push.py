@@ -10,7 +10,7 @@ from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.watch import Watch
-from tidegate.supervisor.death_toll import MOST_WHILE_NEW
+from tidegate.supervisor.updates.crash_loop import MOST_WHILE_NEW
 
 StartAgent = Callable[..., AgentProcess]
 

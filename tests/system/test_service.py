@@ -1,6 +1,5 @@
-"""The running service: what systemd hears, what stays out of the supervisor, replies when no point fits."""
+"""The running service: what stays out of the supervisor, replies when no point fits."""
 
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +8,6 @@ import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
 StartAgent = Callable[..., AgentProcess]
-
-
-def test_systemd_hears_ready_the_loops_progress_and_stopping(
-    start_agent: StartAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        agent = start_agent()
-        heard = [systemd.recv(4096).decode() for _ in range(3)]
-        assert heard[0] == "READY=1"
-        assert heard[1].startswith("WATCHDOG=1\nSTATUS=full")
-        assert heard[2].startswith("WATCHDOG=1\n")
-        assert agent.end() == 0
-        while (last := systemd.recv(4096).decode()).startswith("WATCHDOG=1"):
-            pass
-        assert last == "STOPPING=1"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/maps, which Linux has")

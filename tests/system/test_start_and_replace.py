@@ -13,10 +13,10 @@ import pytest
 from agent_process import BUNDLE, ENGINE, AgentProcess, rungs
 
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.left_over import FILE_NAME, end_left_over, remember_worker
-from tidegate.supervisor.listeners import open_listeners
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.worker.orphan import FILE_NAME, end_orphan, remember_worker
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -62,7 +62,7 @@ def test_the_next_supervisor_ends_a_worker_that_nothing_else_ends(tmp_path: Path
     sleeper = psutil.Popen(["sleep", "60"])
     remember_worker(tmp_path / FILE_NAME, sleeper.pid)
     sleeper.suspend()
-    end_left_over(tmp_path / FILE_NAME)
+    end_orphan(tmp_path / FILE_NAME)
     assert gone(sleeper, 1)
 
 
@@ -81,9 +81,9 @@ def test_the_next_supervisor_ends_a_worker_that_nothing_else_ends(tmp_path: Path
 def test_a_record_that_says_nothing_ends_nothing(tmp_path: Path, written: str | None) -> None:
     if written is not None:
         (tmp_path / FILE_NAME).write_text(written)
-    end_left_over(tmp_path / FILE_NAME)
+    end_orphan(tmp_path / FILE_NAME)
     (tmp_path / FILE_NAME).write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
-    end_left_over(tmp_path / FILE_NAME)  # a later process of the same number
+    end_orphan(tmp_path / FILE_NAME)  # a later process of the same number
 
 
 def other_bundle(directory: Path) -> str:

@@ -12,9 +12,9 @@ from agent_process import BUNDLE, ENGINE, rungs
 from tidegate.demo.client import LoadClient, UnixConnection
 from tidegate.engines.runtime.registry import installed_engines
 from tidegate.models.bundle import open_bundle
-from tidegate.supervisor.listeners import Listeners, open_listeners
-from tidegate.supervisor.worker_process import WorkerEnded, WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 ROUNDS = 4
 LEAST_SERVED = 30

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from agent_process import BUNDLE, rungs
 
-from tidegate.supervisor.listeners import Listeners, open_listeners
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 
 pytestmark = [
     pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]"),

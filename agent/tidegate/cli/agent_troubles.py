@@ -6,7 +6,7 @@ from pathlib import Path
 from tidegate.cli.running_agent import ask_status
 from tidegate.config import load_config
 from tidegate.errors import TidegateError
-from tidegate.supervisor.troubles import Trouble
+from tidegate.supervisor.status.troubles import Trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from tidegate.cli.view import render
 from tidegate.config import Broker, load_config
 from tidegate.demo.run import Demo, EngineName
 from tidegate.paths import profiles_directory
-from tidegate.supervisor.events import Event
-from tidegate.supervisor.status import Status, to_json
+from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.status.status import Status, to_json
 from tidegate.terminal.wrapping import wrap
 
 VIEWS_PER_SECOND = 4

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegate.cli.agent_troubles import AgentTroubles, ask_agent
+from tidegate.cli.checks.all import check_all
+from tidegate.cli.checks.check import Check
+from tidegate.cli.checks.show import lines
 from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.view import format_value
 from tidegate.config import DEFAULT_CONFIG
-from tidegate.errors import EX_USAGE
-from tidegate.supervisor.status import show_reading
+from tidegate.errors import EX_UNAVAILABLE, EX_USAGE
+from tidegate.supervisor.status.status import show_reading
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import Freshness
@@ -40,17 +44,23 @@ def doctor(
 ) -> None:
     """Read every sensor once and say what each driver gives here, and why not what is missing.
 
-    Of a running agent it also says what does not work around it: the broker, the spool, the state directory.
+    With --config it also tries what the agent needs: bundle, policy, broker, certificate, clock, disk, addresses
+    and keys, each fault with the way out, and ends with 69 if there is one. Of a running agent it says what does
+    not work around it.
     """
     if not sysroot.is_dir():
         fail(f"--sysroot {sysroot} is not a directory; name the one that holds sys/ and proc/", EX_USAGE)
     reports = read_all_once(discover(sysroot, meter=meter))
     agent = _agent(config, state_dir, sysroot)
+    checks = () if config is None else check_all(config)
     if as_json:
         document: dict[str, object] = {report.driver: _document(report) for report in reports}
         if agent is not None:
             document["agent"] = asdict(agent)
+        if config is not None:
+            document["checks"] = [asdict(check) for check in checks]
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        _end(checks)
         return
     board = read_board(sysroot)
     if board is not None:
@@ -65,6 +75,15 @@ def doctor(
     if agent is not None:
         out.print(Text("\nthe agent", "bold"))
         out.print(Padding(Group(*_troubles(agent)), (0, 0, 0, 2), expand=False))
+    if checks:
+        out.print(Text(f"\nwhat {config} needs", "bold"))
+        out.print(Padding(Group(*lines(checks)), (0, 0, 0, 2), expand=False))
+    _end(checks)
+
+
+def _end(checks: Sequence[Check]) -> None:
+    if any(check.verdict == "fault" for check in checks):
+        raise typer.Exit(EX_UNAVAILABLE)
 
 
 def _agent(config: Path | None, state_dir: Path | None, sysroot: Path) -> AgentTroubles | None:

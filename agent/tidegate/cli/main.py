@@ -18,13 +18,19 @@ TYPER_USAGE = 2
 COMMANDS = {
     "run": "tidegate.cli.run",
     "demo": "tidegate.cli.demo",
+    "reload": "tidegate.cli.reload",
     "status": "tidegate.cli.status",
     "doctor": "tidegate.cli.doctor",
+    "diag": "tidegate.cli.diag",
     "record": "tidegate.cli.record",
 }
 """Modules by the name of their command, which is also their function's."""
 
-GROUPS = {"policy": "tidegate.cli.policy", "bundle": "tidegate.cli.bundle"}
+GROUPS = {
+    "config": "tidegate.cli.config",
+    "policy": "tidegate.cli.policy",
+    "bundle": "tidegate.cli.bundle",
+}
 """Modules that have commands of their own under `app`."""
 
 

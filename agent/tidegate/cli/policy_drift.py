@@ -9,7 +9,7 @@ from tidegate.cli.console import fail, out
 from tidegate.cli.running_agent import ConfigOption, ask_status, send_command
 from tidegate.config import DEFAULT_CONFIG, load_config
 from tidegate.errors import EX_DATAERR
-from tidegate.supervisor.commands import ForgetDrift
+from tidegate.supervisor.sockets.commands import ForgetDrift
 
 
 def drift_command(

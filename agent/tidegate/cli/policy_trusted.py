@@ -14,10 +14,10 @@ from tidegate.cli.running_agent import ConfigOption, send_command
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
 from tidegate.policy.store import PolicyStore, StoreError, WrongStateError
-from tidegate.supervisor.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust
-from tidegate.supervisor.events import Event, EventKind
-from tidegate.supervisor.latest_time import LatestTime
+from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.sockets.commands import BelieveClock, Done, SetTrusted, ShowTrust, Trust
 from tidegate.supervisor.state_directory import InUseError, held
+from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.topics import DeviceTopics
 

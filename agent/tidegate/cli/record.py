@@ -13,7 +13,7 @@ from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.running_agent import ask_status
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
-from tidegate.supervisor.status import StatusError
+from tidegate.supervisor.status.socket import StatusError
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import UNITS, Snapshot
 from tidegate_drivers.sampler import Sampler

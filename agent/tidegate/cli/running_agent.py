@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from tidegate.supervisor import commands, status
+from tidegate.supervisor.sockets import commands
+from tidegate.supervisor.status.socket import FILE_NAME, fetch_status
+from tidegate.supervisor.status.status import Status
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The agent's configuration.")]
 
 
-def ask_status(state_dir: Path) -> status.Status:
+def ask_status(state_dir: Path) -> Status:
     """What the agent of this state directory says of itself. Raises StatusError."""
-    return asyncio.run(status.fetch_status(state_dir / status.FILE_NAME))
+    return asyncio.run(fetch_status(state_dir / FILE_NAME))
 
 
 def send_command(state_dir: Path, command: commands.Command) -> commands.Done:

@@ -10,7 +10,7 @@ from tidegate.cli.console import fit_terminal, out
 from tidegate.cli.running_agent import ConfigOption, ask_status
 from tidegate.cli.view import render
 from tidegate.config import DEFAULT_CONFIG, load_config
-from tidegate.supervisor.status import to_json
+from tidegate.supervisor.status.status import to_json
 
 
 def status(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from tidegate.supervisor.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.supervisor.status.status import ReadingStatus, RungStatus, Status, TelemetryStatus
 from tidegate.terminal.rows import Line, Row, fit
 from tidegate_drivers.reading import (
     BATTERY,

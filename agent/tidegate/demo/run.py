@@ -28,9 +28,10 @@ from tidegate.fleet.listener import BrokerError
 from tidegate.fleet.watch import Watch
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.app import Supervisor
-from tidegate.supervisor.events import Event
-from tidegate.supervisor.main import broker_address, run_agent
-from tidegate.supervisor.status import Status
+from tidegate.supervisor.broker_address import broker_address
+from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.main import run_agent
+from tidegate.supervisor.status.status import Status
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.spool import Spool, SpoolCounters
 

@@ -4,24 +4,29 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from tidegate.config import load_config
-from tidegate.documents import DocumentError
-from tidegate.supervisor.main import StartError, run_agent
+from tidegate.errors import TidegateError
+from tidegate.service_log import journal_reads, log_to_standard_error
+from tidegate.supervisor.main import run_agent
+
+log = logging.getLogger("tidegate")
 
 
 def main(config: Path) -> int:
     """Serve the model until SIGTERM or Ctrl-C; an exit code of sysexits(3)."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    lines = log_to_standard_error(by_text=True)
     try:
-        asyncio.run(run_agent(load_config(config)))
-    except DocumentError as error:
-        sys.stderr.write(f"{error}\n")
-        return os.EX_CONFIG
-    except StartError as error:
-        sys.stderr.write(f"{error}\n")
-        return os.EX_UNAVAILABLE
+        reread = partial(load_config, config.resolve())
+        asyncio.run(run_agent(reread(), reread=reread, each_second=lines.tick))
+    except TidegateError as error:
+        if journal_reads(sys.stderr):
+            log.critical("%s", error)
+        else:
+            sys.stderr.write(f"{error}\n")
+        return error.exit_code
     return os.EX_OK
 
 

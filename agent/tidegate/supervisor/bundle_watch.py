@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
-from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle import open_bundle
 from tidegate.models.errors import BundleError
-from tidegate.supervisor.events import Event, EventKind
+from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.in_force import InForce
 
 
 async def wait_superseded(
-    path: Path, opened: Bundle, changed: asyncio.Event, emit: Callable[[Event], None]
+    in_force: Callable[[], InForce], changed: asyncio.Event, emit: Callable[[Event], None]
 ) -> None:
     """Return once `changed` says that a worker needs the bundle and another one lies there, which can be opened.
 
     One that can't be opened is told by an event, once, and waited out.
     """
-    told, old = "", opened.sha256
+    told = ""
     while True:
         await changed.wait()
         changed.clear()
+        path, opened = in_force().config.bundle, in_force().bundle
+        old = opened.sha256
         try:
             new = await asyncio.to_thread(open_bundle, path)
         except (BundleError, OSError) as error:

@@ -2,13 +2,11 @@
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from tidegate import config as configuration
 from tidegate.config import AgentConfig, board_profile
 from tidegate.documents import parse, read
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
@@ -17,14 +15,14 @@ from tidegate.models.errors import BundleError
 from tidegate.policy.store import PolicyStore
 from tidegate.supervisor import state_directory
 from tidegate.supervisor.app import Supervisor
-from tidegate.supervisor.journal import Observer
-from tidegate.supervisor.latest_time import LatestTime
-from tidegate.supervisor.left_over import FILE_NAME as WORKER_RECORD
-from tidegate.supervisor.left_over import end_left_over
-from tidegate.supervisor.listeners import ListenerError, open_listeners
-from tidegate.supervisor.pushed_policy import Reader, first_policy
-from tidegate.supervisor.state_directory import InUseError, session_number
-from tidegate.telemetry.broker import Broker
+from tidegate.supervisor.broker_address import broker_address
+from tidegate.supervisor.events.journal import Observer
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.state_directory import session_number
+from tidegate.supervisor.updates.latest_time import LatestTime
+from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
+from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
+from tidegate.supervisor.worker.orphan import end_orphan
 from tidegate.telemetry.spool import Spool
 from tidegate_drivers import replay
 from tidegate_drivers.catalog import discover
@@ -46,24 +44,29 @@ async def run_agent(
     observers: Sequence[Observer] = (),
     worker_log: IO[bytes] | None = None,
     sysroot: Path = Path("/"),
+    reread: Callable[[], AgentConfig] | None = None,
+    each_second: Callable[[], None] = lambda: None,
     started: Callable[[Supervisor, asyncio.Event], None] = lambda _supervisor, _stop: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT, or until the event handed to `started` is set.
 
     It starts over, policy and all, when another bundle lies where the one was that it can serve no longer, and
-    calls `started` again. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
-    Raises StartError or DocumentError before anything serves.
+    calls `started` again. On SIGHUP it brings into force what `reread` gives. `each_second` is called about that
+    often. `sysroot` holds a tree of sys/ and proc/ to read and set in place of this machine's.
+    Raises TidegateError before anything serves.
     """
     stop = asyncio.Event()
     superseded = True
     while superseded and not stop.is_set():
         with ExitStack() as held:
-            supervisor = _open(config, held, observers, worker_log, sysroot)
+            supervisor = _open(config, held, observers, worker_log, sysroot, reread, each_second)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(signal.SIGHUP, supervisor.reload.ask)
             started(supervisor, stop)
             superseded = await supervisor.run(stop)
+            config = supervisor.in_force.config
 
 
 def _open(
@@ -72,10 +75,12 @@ def _open(
     observers: Sequence[Observer],
     worker_log: IO[bytes] | None,
     sysroot: Path,
+    reread: Callable[[], AgentConfig] | None,
+    each_second: Callable[[], None],
 ) -> Supervisor:
     try:
         held.enter_context(state_directory.held(config.state_dir))
-        end_left_over(config.state_dir / WORKER_RECORD)
+        end_orphan(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = board_profile(config)
         board = None if profile is None else profile.board
@@ -100,10 +105,13 @@ def _open(
             listeners=listeners,
             broker=broker_address(config.broker),
             session=session_number(config.state_dir / "session"),
+            reread=reread,
+            each_second=each_second,
             observers=observers,
             worker_log=worker_log,
         )
-    except (BundleError, ListenerError, TraceError, InUseError) as error:
+    except (BundleError, TraceError) as error:
+        # Not data that is wrong for good: a disk that is mounted later may bring the right one.
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or 'this machine'}: {error.strerror or error}") from error
@@ -116,23 +124,3 @@ def _discoveries(config: AgentConfig, sysroot: Path) -> tuple[Discovery, ...]:
         return found
     played = replay.discover(ReplayTrace.load(config.replay.trace), config.replay.span, loop=True)
     return (*found, played) if config.replay.fill_missing else (played, *found)
-
-
-def broker_address(broker: configuration.Broker | None) -> Broker | None:
-    """The configured broker with its password read. Raises DocumentError or StartError."""
-    if broker is None:
-        return None
-    password = None
-    if broker.password_file is not None:
-        password = read(broker.password_file).strip()
-    authorities = None
-    if broker.tls is not None:
-        authorities = broker.tls.ca or _system_authorities()
-    return Broker(broker.host, broker.port, broker.username, password, authorities)
-
-
-def _system_authorities() -> Path:
-    file = ssl.get_default_verify_paths().cafile
-    if file is None:
-        raise StartError("broker.tls: this system has no file of certificate authorities; name one with `ca`")
-    return Path(file)

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -15,11 +17,11 @@ from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.registry import UnknownEngine, open_engine
 from tidegate.engines.runtime.resident import ResidentEngine
-from tidegate.folded_log import FoldingHandler
-from tidegate.messages import LINE_LIMIT_BYTES, Ready, Unable, encode
+from tidegate.messages import LINE_LIMIT_BYTES, FromWorker, Ready, Starting, Unable, encode
 from tidegate.models.errors import BundleError
 from tidegate.parent import finish_within
-from tidegate.worker.choosing import first_point, refused_points
+from tidegate.service_log import log_to_standard_error
+from tidegate.worker.choosing import NoRightAnswer, first_variant, refused_points
 from tidegate.worker.connections import Connections
 from tidegate.worker.control import ControlChannel
 from tidegate.worker.endpoint import Endpoint, ModelCard
@@ -49,6 +51,7 @@ class Arguments:
     keep_bytes: int
     spin: bool
     control_fd: int
+    crash_fd: int | None
     listen_fds: tuple[int, ...]
 
 
@@ -63,6 +66,7 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--keep-bytes", type=int, default=0)
     parser.add_argument("--spin", action="store_true")
     parser.add_argument("--control-fd", type=int, required=True)
+    parser.add_argument("--crash-fd", type=int)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parsed = parser.parse_args()
     return Arguments(
@@ -74,20 +78,27 @@ def parse_arguments() -> Arguments:
         keep_bytes=parsed.keep_bytes,
         spin=parsed.spin,
         control_fd=parsed.control_fd,
+        crash_fd=parsed.crash_fd,
         listen_fds=tuple(parsed.listen_fd),
     )
 
 
 async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
-    """Serve until the supervisor says stop or is gone."""
+    """Be ready, serve when the supervisor lets requests in, until it says stop or is gone."""
     try:
+        _tell(arguments.control_fd, Starting("it opens the bundle"))
         bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
+        _tell(arguments.control_fd, Starting(f"it opens engine {arguments.engine}"))
         opened = open_engine(arguments.engine, bundle, arguments.cache, arguments.spin)
         engine = ResidentEngine(opened, arguments.keep_bytes)
         refused = refused_points(engine, bundle.ladder)
-        variant = engine.prepare(first_point(bundle.ladder, arguments.point, refused))
-    except (BundleError, UnknownEngine, UnsupportedPoint) as error:
-        _say_unable(arguments.control_fd, error)
+        _tell(arguments.control_fd, Starting(f"it prepares {arguments.point} on {engine.name}"))
+        canaries = bundle.canaries()
+        variant = first_variant(engine, bundle.ladder, canaries, arguments.point, refused)
+    except (BundleError, UnknownEngine, UnsupportedPoint, NoRightAnswer) as error:
+        log.error("%s", error)  # noqa: TRY400 - its reason is all there is to know
+        reason = str(error)[:REASON_LETTERS]
+        _tell(arguments.control_fd, Unable(reason, other_bundle=isinstance(error, OtherBundle)))
         sys.exit(os.EX_UNAVAILABLE)
     queue = InferenceQueue(variant)
     shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, queue)
@@ -112,16 +123,21 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
         queue=queue,
         endpoint=endpoint,
         shadow=shadow,
+        canaries=canaries,
         takes_connections=lambda: server.takes_connections,
     )
-    serving = asyncio.create_task(server.serve([socket.socket(fileno=fd) for fd in arguments.listen_fds]))
     finish_within(ORPHAN_ENDS_S)
     writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, refused, bundle.sha256)))
     await writer.drain()
     commanded = asyncio.create_task(control.serve())
-    await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
+    let_in = asyncio.create_task(control.may_serve.wait())
+    await asyncio.wait((let_in, commanded), return_when=asyncio.FIRST_COMPLETED)
+    if control.may_serve.is_set():
+        listening = [socket.socket(fileno=fd) for fd in arguments.listen_fds]
+        serving = asyncio.create_task(server.serve(listening))
+        await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
     queue.close()
     if commanded.done():
         commanded.result()
@@ -129,19 +145,20 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
 
 def main() -> None:
     """Entry point of `python -m tidegate.worker`."""
-    lines = FoldingHandler()
-    logging.basicConfig(
-        format="%(asctime)s worker %(levelname)s %(message)s", level=logging.INFO, handlers=[lines]
-    )
+    lines = log_to_standard_error("worker")
+    arguments = parse_arguments()
+    if arguments.crash_fd is not None:
+        faulthandler.enable(arguments.crash_fd)
+        # The supervisor asks a worker that hangs where it does, before it ends it.
+        faulthandler.register(signal.SIGUSR1, arguments.crash_fd)
     keep_one_heap()
-    asyncio.run(serve(parse_arguments(), lines.tick))
+    asyncio.run(serve(arguments, lines.tick))
 
 
-def _say_unable(control_fd: int, error: Exception) -> None:
-    log.error("%s", error)
-    reason = str(error)[:REASON_LETTERS]
+def _tell(control_fd: int, message: FromWorker) -> None:
+    """Before there is an event loop to write for it."""
     with suppress(OSError):
-        os.write(control_fd, encode(Unable(reason, other_bundle=isinstance(error, OtherBundle))))
+        os.write(control_fd, encode(message))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
+from tidegate.engines.engine import Engine, UnsupportedPoint
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.messages import (
     AdmissionState,
     Ping,
     Pong,
     Report,
+    Serve,
     Stop,
     Switch,
     Switched,
@@ -24,16 +25,15 @@ from tidegate.messages import (
     lines,
 )
 from tidegate.models.bundle import Bundle
+from tidegate.models.bundle.evidence import Canaries
 from tidegate.models.errors import BundleError
+from tidegate.worker.canary import AGREEMENT_NEEDED, agreement, disagreement_in_words
 from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.idle import IdleMemory
 from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.shadow import Shadow
 
 log = logging.getLogger(__name__)
-
-CANARY_AGREEMENT_NEEDED = 1.0
-"""A point's canary answers were recorded at calibration; on the same engine they come out the same."""
 
 
 class ControlChannel:
@@ -49,8 +49,11 @@ class ControlChannel:
         queue: InferenceQueue,
         endpoint: Endpoint,
         shadow: Shadow,
+        canaries: Canaries,
         takes_connections: Callable[[], bool],
     ) -> None:
+        self.may_serve = asyncio.Event()
+        """Set when the supervisor lets requests in."""
         self._reader = reader
         self._writer = writer
         self._bundle = bundle
@@ -59,7 +62,7 @@ class ControlChannel:
         self._endpoint = endpoint
         self._shadow = shadow
         self._takes_connections = takes_connections
-        self._canaries = bundle.canaries()
+        self._canaries = canaries
         self._idle_memory = IdleMemory(return_freed)
         self._switching = asyncio.Lock()
 
@@ -100,6 +103,8 @@ class ControlChannel:
             case Switch():
                 async with self._switching:
                     self._writer.write(encode(await self._switch(message)))
+            case Serve():
+                self.may_serve.set()
             case Stop():
                 return
         await self._writer.drain()
@@ -116,18 +121,13 @@ class ControlChannel:
             return self._kept(message.id, str(error))
         except (BundleError, OSError) as error:
             return replace(self._kept(message.id, str(error)), bundle_changed=True)
-        agreement = await asyncio.to_thread(self._canary_agreement, variant)
+        agreed = await asyncio.to_thread(agreement, variant, self._canaries)
         prepare_ms = (time.perf_counter() - started) * 1e3
-        if agreement < CANARY_AGREEMENT_NEEDED:
+        if agreed < AGREEMENT_NEEDED:
             variant.release()
-            reason = f"{point.name} answered {agreement:.0%} of the canaries as recorded, all are needed"
-            return self._kept(message.id, reason, agreement)
+            return self._kept(message.id, disagreement_in_words(variant, agreed), agreed)
         switch_ms = await asyncio.wrap_future(self._queue.swap(variant))
-        return Switched(message.id, True, point.name, prepare_ms, switch_ms, agreement)
+        return Switched(message.id, True, point.name, prepare_ms, switch_ms, agreed)
 
-    def _canary_agreement(self, variant: Variant) -> float:
-        outputs = variant.run(self._canaries.inputs).outputs
-        return self._canaries.agreement(variant.point.name, outputs)
-
-    def _kept(self, switch_id: int, reason: str, agreement: float | None = None) -> Switched:
-        return Switched(switch_id, False, self._queue.point.name, 0.0, 0.0, agreement, reason)
+    def _kept(self, switch_id: int, reason: str, agreed: float | None = None) -> Switched:
+        return Switched(switch_id, False, self._queue.point.name, 0.0, 0.0, agreed, reason)

@@ -13,7 +13,10 @@ from tidegate.worker.http_connection import HttpConnection
 
 TICKS_PER_SWEEP = 10
 """uvicorn ticks ten times a second."""
-SHUTDOWN_S = 3
+SHUTDOWN_S = 2
+KEPT_OPEN_S = 1.0
+"""At the end, for clients that keep a connection to ask once more."""
+LOOK_S = 0.05
 FAILING_S = 5.0
 """Files that ran out come back when somebody closes one; those that were lost don't."""
 
@@ -65,7 +68,16 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and let those that are being answered end."""
+        """Take no more connections, and let those that are open end.
+
+        A client that keeps its connection is told to take another one with its next answer: one that is closed
+        under a request on its way costs that request.
+        """
         for acceptor in self._acceptors:
             acceptor.stop()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        for _ in range(int(KEPT_OPEN_S / LOOK_S)):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(LOOK_S)
         await super().shutdown(sockets)

@@ -24,10 +24,10 @@ from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, weights_file, write_bundle
 from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision, Ranges
 from tidegate.models.network import TrainedNetwork
-from tidegate.supervisor.listeners import open_listeners
-from tidegate.supervisor.worker_channel import WorkerDown
-from tidegate.supervisor.worker_process import WorkerProcess
-from tidegate.supervisor.worker_spec import WorkerSpec
+from tidegate.supervisor.sockets.listeners import open_listeners
+from tidegate.supervisor.worker.channel import WorkerDown
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate_bench.engine.peers import open_onnx
 from tidegate_bench.engine.steady_client import SteadyClient
 from tidegate_bench.engine.store import inputs_for, open_network, open_ranges

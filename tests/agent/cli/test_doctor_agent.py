@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegate.cli.main import application
-from tidegate.supervisor.status import FILE_NAME, PolicyStatus, Status, TelemetryStatus, WorkerStatus, serve_status
-from tidegate.supervisor.troubles import Trouble
+from tidegate.supervisor.status.socket import FILE_NAME, serve_status
+from tidegate.supervisor.status.status import PolicyStatus, Status, TelemetryStatus, WorkerStatus
+from tidegate.supervisor.status.troubles import Trouble
 
 REFUSED = "127.0.0.1:1883: refused: nothing listens there; start the broker, or check broker.port"
 

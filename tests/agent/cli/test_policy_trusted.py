@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from tidegate.cli.main import application
 from tidegate.policy.store import PolicyStore, digest_of
-from tidegate.supervisor.latest_time import LatestTime
+from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.telemetry.spool import Spool
 
 Trusted = Callable[..., Result]

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from tidegate.cli.view import render
 from tidegate.messages import Served
-from tidegate.supervisor.status import (
+from tidegate.supervisor.status.status import (
     DecisionStatus,
     PolicyStatus,
     ReadingStatus,

@@ -10,9 +10,9 @@ from tidegate.policy.conditions import Evaluation
 from tidegate.policy.decision import ControlState
 from tidegate.policy.schema import load_policy
 from tidegate.policy.schema.conditions import ConditionPart
-from tidegate.supervisor.control import Control
-from tidegate.supervisor.drift_record import DriftRecord
-from tidegate.supervisor.inputs import Inputs
+from tidegate.supervisor.control.control import Control
+from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.inputs import Inputs
 from tidegate.telemetry.payloads.input import InputMessage
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.sampler import Sampler

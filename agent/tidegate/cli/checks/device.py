@@ -1,0 +1,91 @@
+"""Whether clock, disk, addresses and secrets of this device are as an agent needs them."""
+
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tidegate import RELEASED
+from tidegate.cli.checks.check import Check
+from tidegate.config import AgentConfig
+from tidegate.supervisor.status.socket import FILE_NAME as STATUS_SOCKET
+from tidegate.supervisor.status.troubles import trouble_with_directory
+
+
+def check_device(config: AgentConfig) -> Iterator[Check]:
+    """Everything about the device itself; changes nothing."""
+    yield check_clock(time.time())
+    yield from check_disk(config)
+    yield from check_listen(config)
+    yield from check_secrets(config)
+
+
+def check_clock(now: float) -> Check:
+    """A clock before this release was made is wrong; `now` is Unix time in seconds."""
+    shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+    if now < RELEASED.timestamp():
+        said = f"it shows {shown}, a time before this release was made: certificates look not valid yet"
+        return Check("clock", "fault", said, "set it, or let it be set: timedatectl set-ntp true")
+    return Check("clock", "ok", f"it shows {shown}")
+
+
+def check_disk(config: AgentConfig) -> Iterator[Check]:
+    """The state directory, and whether its disk has room for a full spool."""
+    directory = config.state_dir
+    if not directory.exists():
+        parent = next((each for each in directory.parents if each.exists()), Path("/"))
+        if os.access(parent, os.W_OK):
+            yield Check("disk", "ok", f"{directory} will be made at the first start")
+            return
+        said = f"{directory} is not there and this user can't make it in {parent}"
+        yield Check("disk", "fault", said, f"make it as root: install -d -o USER {directory}")
+        return
+    problem = trouble_with_directory(directory)
+    if problem is not None:
+        said, _, consequence = problem.partition("; ")
+        yield Check("disk", "fault", said, consequence)
+        return
+    found = os.statvfs(directory)
+    free_bytes, spool_bytes = found.f_bavail * found.f_frsize, int(config.spool.max_size)
+    said = f"{directory} has {free_bytes >> 20} MiB free, a full spool takes {spool_bytes >> 20} MiB"
+    short = free_bytes < spool_bytes
+    way_out = "free some, or lower spool.max_size" if short else ""
+    yield Check("disk", "warning" if short else "ok", said, way_out)
+
+
+def check_listen(config: AgentConfig) -> Iterator[Check]:
+    """Whether the addresses are free, unless the agent itself runs."""
+    runs = (config.state_dir / STATUS_SOCKET).exists()
+    port, path = config.listen.tcp, config.listen.unix
+    if port and not runs:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                yield Check("listen", "ok", f"port {port} is free")
+            except OSError as error:
+                said = f"127.0.0.1:{port}: {error.strerror}"
+                yield Check("listen", "fault", said, "set another listen.tcp, or end what listens there")
+    if path is not None:
+        parent = next((each for each in path.parents if each.exists()), Path("/"))
+        if os.access(parent, os.W_OK | os.X_OK):
+            yield Check("listen", "ok", f"{path} can be made")
+        else:
+            said = f"{path}: this user may not write to {parent}"
+            yield Check("listen", "fault", said, "run this as the agent's user, or set another listen.unix")
+
+
+def check_secrets(config: AgentConfig) -> Iterator[Check]:
+    """Who may read the password, and who may push policies."""
+    file = None if config.broker is None else config.broker.password_file
+    if file is not None and file.exists():
+        if stat.S_IMODE(file.stat().st_mode) & 0o077:
+            said = f"{file} may be read by others on this machine"
+            yield Check("keys", "warning", said, f"chmod 600 {file}")
+        else:
+            yield Check("keys", "ok", f"{file} is its owner's alone")
+    if config.allow_unsigned:
+        said = "allow_unsigned: whoever may publish at the broker may set this device's policy"
+        yield Check("keys", "warning", said, "take it out of agent.yaml")

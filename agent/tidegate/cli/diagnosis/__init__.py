@@ -1,0 +1,1 @@
+"""What `tidegate diag` gathers for whoever is asked for help, without what is nobody's business."""

@@ -1,0 +1,45 @@
+"""`tidegate reload`: have the running agent take up its changed agent.yaml, policy and bundle."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.console import fail, out
+from tidegate.config import DEFAULT_CONFIG, load_config, state_dir_in
+from tidegate.documents import DocumentError
+from tidegate.errors import EX_CONFIG
+from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
+from tidegate.supervisor.sockets.commands import ReloadConfig, send
+
+
+def reload(
+    config: Annotated[Path, typer.Option(help="The running agent's configuration.")] = DEFAULT_CONFIG,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The agent's state directory, if `config` names another one by now.")
+    ] = None,
+) -> None:
+    """Bring the changed configuration into force and return when it is; with 78 when the agent keeps the old one.
+
+    Policy, bundle, broker, groups, telemetry, inputs and worker are swapped while requests are answered. What
+    needs a restart is named.
+    """
+    directory = _state_dir(config) if state_dir is None else state_dir
+    done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))
+    if done.refused:
+        fail(f"not reloaded, what ran before runs on: {done.refused}", EX_CONFIG)
+    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False)
+    if done.after_restart:
+        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False)
+
+
+def _state_dir(config: Path) -> Path:
+    """Where the agent is to be asked, also by a file that is wrong elsewhere: the agent then says so of itself."""
+    try:
+        return load_config(config).state_dir
+    except DocumentError:
+        directory = state_dir_in(config)
+        if directory is None or not (directory / COMMANDS).exists():
+            raise
+        return directory

@@ -1,0 +1,1 @@
+"""Deciding: the control loop, and what it remembers and sets."""

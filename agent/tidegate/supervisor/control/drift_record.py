@@ -1,0 +1,109 @@
+"""What shadow runs have shown of each point of one bundle, and which points they took off the ladder; on disk."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from tidegate.files import read_file, replace_file
+from tidegate.messages import ShadowCount
+from tidegate.models.ladder import Ladder
+from tidegate.policy.drift import DriftTest
+from tidegate.supervisor.events.event import Event, EventKind
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "drift.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Demotion:
+    """A point off the ladder: since when (ISO 8601), and what it did."""
+
+    point: str
+    since: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The bundle's hash covers its weights, its ladder and the certificates: evidence against another is void."""
+
+    bundle: str
+    tests: Mapping[str, DriftTest] = field(default_factory=dict)
+    demotions: Mapping[str, Demotion] = field(default_factory=dict)
+    format: Literal[1] = 1
+
+
+_state = TypeAdapter(_State)
+
+
+class DriftRecord:
+    """The drift guard's memory; only another bundle or `forget` gives a demoted point its place back."""
+
+    def __init__(self, state_dir: Path, bundle: str, ladder: Ladder, emit: Callable[[Event], None]) -> None:
+        self._file = state_dir / FILE_NAME
+        self._points = {point.name: point for point in ladder.points}
+        self._emit = emit
+        self._state = self._read(bundle)
+
+    @property
+    def demotions(self) -> Mapping[str, Demotion]:
+        """The points that are off the ladder, by name."""
+        return self._state.demotions
+
+    def note(self, count: ShadowCount) -> None:
+        """Book shadow runs; demote a point whose certificate they refute, and say so."""
+        point, state = self._points.get(count.point), self._state
+        test = None if point is None else state.tests.get(count.point) or DriftTest.of(point)
+        if test is None or count.point in state.demotions:
+            return
+        test = test.observe(count.seen, count.disagreed)
+        tests = {**state.tests, count.point: test}
+        if not test.exceeded:
+            self._state = _State(state.bundle, tests, state.demotions)
+            return
+        demotion = Demotion(count.point, datetime.now(UTC).isoformat(timespec="seconds"), test.in_words)
+        self._state = _State(state.bundle, tests, {**state.demotions, count.point: demotion})
+        self.save()
+        details: dict[str, object] = {"point": count.point, "seen": test.seen, "disagreed": test.disagreed}
+        self._emit(Event(EventKind.FAULT, f"{count.point} is demoted: it {test.in_words}", details))
+
+    def forget(self, point: str | None) -> tuple[str, ...]:
+        """Drop what is held against a point, or against all; gives those that are back on the ladder."""
+        state = self._state
+        back = tuple(name for name in state.demotions if point in (None, name))
+        self._state = _State(
+            state.bundle,
+            {name: test for name, test in state.tests.items() if point not in (None, name)},
+            {name: kept for name, kept in state.demotions.items() if point not in (None, name)},
+        )
+        self.save()
+        for name in back:
+            text = f"{name} is back on the ladder: its demotion was forgotten on demand"
+            self._emit(Event(EventKind.CONTROL, text, {"point": name}))
+        return back
+
+    def save(self) -> None:
+        """Write it down; a disk that refuses costs the memory, never the service."""
+        try:
+            replace_file(self._file, json.dumps(asdict(self._state)))
+        except OSError as error:
+            log.warning("%s: can't be written: %s; demotions end with this run", self._file, error.strerror)
+
+    def _read(self, bundle: str) -> _State:
+        try:
+            state = _state.validate_json(read_file(self._file))
+        except FileNotFoundError:
+            return _State(bundle)
+        except (OSError, ValidationError):
+            log.warning("%s: damaged or unreadable; what it held against points is gone", self._file)
+            return _State(bundle)
+        if state.bundle != bundle:
+            return _State(bundle)
+        return state

@@ -1,0 +1,98 @@
+"""The control loop: waits for a worker that answers rightly, says READY, then steps for ever."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from tidegate.supervisor.control.control import Control
+from tidegate.supervisor.control.last_point import write_last_point
+from tidegate.supervisor.control.settings import Settings
+from tidegate.supervisor.events.journal import Journal
+from tidegate.supervisor.sd_notify import notify
+from tidegate.supervisor.status.reporter import Reporter
+from tidegate.supervisor.updates.policy_updates import PolicyUpdates
+from tidegate.supervisor.watchdog import Watchdog
+from tidegate.supervisor.worker.process import WorkerProcess
+
+log = logging.getLogger("tidegate")
+
+TICK_S = 0.5
+"""How often the policy is consulted; a decision costs well under a millisecond."""
+EXTEND_EVERY_S = 5.0
+"""How often systemd is asked for patience while the first worker starts: engines are tried, weights packed."""
+FIRST_READINGS_S = 1.0
+"""Given to the drivers before the first decision, so that it isn't made blind."""
+
+
+class ControlLoop:
+    """Steps the control, and sees to what follows from a decision: settings, the point on disk, the report."""
+
+    def __init__(
+        self,
+        *,
+        control: Control,
+        worker: WorkerProcess,
+        updates: PolicyUpdates,
+        settings: Settings,
+        journal: Journal,
+        reporter: Reporter,
+        watchdog: Watchdog,
+        state_dir: Path,
+    ) -> None:
+        self.ready = False
+        """Whether systemd has been told so."""
+        self._control = control
+        self._worker = worker
+        self._updates = updates
+        self._settings = settings
+        self._journal = journal
+        self._reporter = reporter
+        self._watchdog = watchdog
+        self._state_dir = state_dir
+        self._remembered_point = ""
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self, model: str, addresses: Callable[[], str]) -> None:
+        """Run until cancelled; the log is told which model answers, and `addresses` says where, in words."""
+        await asyncio.gather(asyncio.sleep(FIRST_READINGS_S), self._wait_worker())
+        self.ready = notify(READY=1)
+        await self._updates.check_running()
+        policy = self._updates.state.running.policy
+        log.info(
+            "ready: %s at %s by policy %s version %d; %s",
+            model,
+            self._worker.point,
+            policy.name,
+            policy.version,
+            addresses(),
+        )
+        while True:
+            await self._step()
+            await asyncio.sleep(TICK_S)
+
+    async def _wait_worker(self) -> None:
+        """Return once a worker has answered the canaries; until then systemd hears what the first one does."""
+        ready = asyncio.ensure_future(self._worker.wait_ready())
+        while not ready.done():
+            # Later ones have no more time than the unit gives them: a service that can't start has to fail.
+            if self._worker.restarts == 0:
+                doing = f"the worker starts: {self._worker.doing}"
+                notify(EXTEND_TIMEOUT_USEC=int(3 * EXTEND_EVERY_S * 1e6), STATUS=doing)
+            await asyncio.wait({ready}, timeout=EXTEND_EVERY_S)
+
+    async def _step(self) -> None:
+        self._watchdog.step_begins()
+        await self._control.step()
+        if self._control.decision is not None:
+            self._settings.want(self._control.decision.controls)
+        self._remember_point(self._worker.point)
+        self._journal.tell_folded()
+        self._reporter.report()
+        self._watchdog.step_done(f"{self._worker.point}, worker {self._worker.state}")
+
+    def _remember_point(self, point: str) -> None:
+        """Written when it changes, and by another thread: nothing here waits for a disk."""
+        if point != self._remembered_point:
+            self._remembered_point = point
+            self._loop.run_in_executor(None, write_last_point, self._state_dir, point)

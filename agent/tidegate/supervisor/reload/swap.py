@@ -1,0 +1,125 @@
+"""Brings a candidate into force, part by part, while requests are answered and rows wait in the spool."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tidegate.config import AgentConfig
+from tidegate.models.bundle import Bundle
+from tidegate.policy.board import Board
+from tidegate.supervisor.broker_link import BrokerLink
+from tidegate.supervisor.control.control import Control
+from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.inputs import Inputs
+from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.reload.candidate import Candidate
+from tidegate.supervisor.updates.policy_updates import PolicyUpdates
+from tidegate.supervisor.updates.pushed_policy import Reader
+from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
+from tidegate.telemetry.device import Device
+
+DRAIN_S = 2.0
+"""For what waits for the broker that is left; the rest goes to the next one."""
+
+
+class Swap:
+    """`in_force` is what runs; belongs to the event loop, one `bring` at a time."""
+
+    def __init__(
+        self,
+        in_force: InForce,
+        *,
+        worker: WorkerProcess,
+        control: Control,
+        updates: PolicyUpdates,
+        inputs: Inputs,
+        link: BrokerLink,
+        board: Board | None,
+        session: int,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.in_force = in_force
+        self._worker = worker
+        self._control = control
+        self._updates = updates
+        self._inputs = inputs
+        self._link = link
+        self._board = board
+        self._session = session
+        self._emit = emit
+
+    async def bring(self, candidate: Candidate) -> tuple[str, ...]:
+        """Bring it into force; says in words what has changed. Raises WorkerDown, and nothing has changed then."""
+        before, after = self.in_force.config, candidate.config
+        changed = await self._worker_and_bundle(candidate)
+        self.in_force = replace(self.in_force, config=after)
+        changed += await self._policy(candidate)
+        changed += await self._broker(before, candidate)
+        self._inputs.max_age_s = after.inputs.max_age
+        self._updates.allow_unsigned = after.allow_unsigned
+        for key in ("telemetry", "inputs", "allow_unsigned"):
+            if getattr(before, key) != getattr(after, key):
+                changed += (key,)
+        return changed
+
+    async def _worker_and_bundle(self, candidate: Candidate) -> tuple[str, ...]:
+        bundle, old = candidate.bundle, self.in_force.bundle
+        spec = worker_spec(self._worker.spec, candidate.config, bundle)
+        if spec == self._worker.spec:
+            return ()
+        names = {point.name for point in bundle.ladder.points}
+        point = self._worker.point if self._worker.point in names else bundle.ladder.full.name
+        ready = await self._worker.prepare(spec, point)
+        async with self._control.paused():
+            await self._worker.take_over(ready)
+            if bundle.sha256 != old.sha256:
+                self.in_force.drift.save()
+                directory = self.in_force.config.state_dir
+                drift = DriftRecord(directory, bundle.sha256, bundle.ladder, self._emit)
+                self.in_force = InForce(candidate.config, bundle, drift)
+                self._control.take_ladder(bundle.ladder, drift)
+                return (f"bundle {bundle.model} ({bundle.sha256[:12]}...)",)
+            self.in_force = replace(self.in_force, bundle=bundle)
+        return (f"worker on {self._worker.engine}",)
+
+    async def _policy(self, candidate: Candidate) -> tuple[str, ...]:
+        before, read_before = self._updates.state.running, self._updates.local
+        reader = Reader(candidate.local, self._board, lambda: self._control.runnable)
+        local = candidate.policy
+        running = await self._updates.take_local(local, reader)
+        if (running.digest, running.origin) != (before.digest, before.origin):
+            return (f"policy {running.policy.name} version {running.policy.version} ({running.origin})",)
+        if running.origin == "pushed" and local.digest != read_before.digest:
+            kept = f"the pushed one, {running.policy.name} version {running.policy.version}, stays in force"
+            return (f"policy {local.policy.name} version {local.policy.version} is read, {kept}",)
+        return ()
+
+    async def _broker(self, before: AgentConfig, candidate: Candidate) -> tuple[str, ...]:
+        broker, groups = candidate.broker, candidate.config.groups
+        told: tuple[str, ...] = () if broker == self._link.broker else (f"broker {broker or 'none'}",)
+        told += () if groups == before.groups else ("groups",)
+        if not told:
+            return ()
+        await asyncio.to_thread(self._link.stop, DRAIN_S)
+        device = Device(candidate.config.device, groups, self._session)
+        self._link.use(broker, device, self._updates.receive, self._inputs.receive)
+        self._link.start()
+        return told
+
+
+def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> WorkerSpec:
+    """How a worker of this configuration is started; sockets and the like are those of `built`."""
+    limit = config.worker.memory_limit
+    return replace(
+        built,
+        bundle=Path(config.bundle),
+        engine=config.worker.engine,
+        keep_bytes=int(config.worker.keep_resident),
+        spin=config.worker.spin,
+        memory_limit_bytes=None if limit is None else int(limit),
+        bundle_sha256=bundle.sha256,
+        certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
+    )

@@ -1,0 +1,1 @@
+"""What the agent is at one moment, and who is shown it."""

@@ -1,0 +1,125 @@
+"""The agent's status as data: all that `tidegate status`, the live view and the JSON lines show."""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from tidegate.messages import Served
+from tidegate.policy.explain import Explanation
+from tidegate.supervisor.control.drift_record import Demotion
+from tidegate.supervisor.status.troubles import Trouble
+from tidegate_drivers.reading import Freshness, Reading, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingStatus:
+    """One reading as shown: `value` is None when unavailable, and `reason` says why."""
+
+    value: float | str | None
+    unit: str
+    provenance: str
+    source: str
+    freshness: Freshness
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """The policy in force."""
+
+    name: str
+    version: int
+    hash: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class RungStatus:
+    """One operating point of the ladder as shown; `refused` says why this device's engine never uses it."""
+
+    name: str
+    certified_risk: float | None
+    accuracy: float | None
+    latency_p50_ms: float
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionStatus:
+    """The last decision."""
+
+    point: str
+    rule: str | None
+    reason: str
+    fits: bool
+    held_back: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """The worker process."""
+
+    state: str
+    pid: int | None
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryStatus:
+    """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read.
+
+    `reason` says why the broker is not reached or what it refused, `since` (Unix time) how long the link is as it
+    is. `in_memory` of the waiting rows are not on the disk.
+    """
+
+    link: str
+    broker: str | None
+    spooled: int | None
+    published: int | None
+    waiting: int | None
+    dropped: dict[str, int] | None
+    reason: str = ""
+    since: float | None = None
+    in_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything the live view, `tidegate status` and the JSON lines show."""
+
+    device: str
+    version: str
+    uptime_s: float
+    model: str
+    engine: str
+    point: str
+    certified_risk: float | None
+    switches: int
+    policy_pushes_applied: int
+    policy: PolicyStatus
+    decision: DecisionStatus | None
+    ladder: tuple[RungStatus, ...]
+    readings: dict[str, ReadingStatus]
+    worker: WorkerStatus
+    telemetry: TelemetryStatus
+    served: Served | None = None
+    explanation: Explanation | None = None
+    demotions: tuple[Demotion, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
+
+
+def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:
+    """The snapshot's readings as shown, in its order."""
+    return {name: show_reading(reading, snapshot.freshness(name)) for name, reading in snapshot.readings.items()}
+
+
+def show_reading(reading: Reading, freshness: Freshness) -> ReadingStatus:
+    """One reading as shown."""
+    return ReadingStatus(
+        reading.value, reading.unit, reading.provenance, reading.source, freshness, reading.reason
+    )
+
+
+def to_json(status: Status) -> str:
+    """One line of JSON."""
+    return json.dumps(asdict(status), separators=(",", ":"), default=str)

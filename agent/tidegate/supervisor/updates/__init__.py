@@ -1,0 +1,1 @@
+"""Policies: the one in force, and those that are pushed."""

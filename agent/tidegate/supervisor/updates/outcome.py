@@ -1,0 +1,92 @@
+"""What became of a pushed policy: a closed set of results, and how each of them is reported and told. Pure."""
+
+from dataclasses import dataclass
+
+from tidegate.shortened import shortened
+from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.telemetry.payloads.reported import PolicyState
+
+REASON_LIMIT = 4000
+"""Characters of a reason: it travels in `reported` and in an event, and brokers bound what they take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """It was tried, did no harm, and is in force."""
+
+    version: int
+    hash: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It never ran and nothing has changed; `hash` is empty where its envelope could not be read."""
+
+    version: int
+    hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """It ran, or was to run again, and does no more; the one before it does."""
+
+    version: int
+    hash: str
+    reason: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """It has no verdict yet and is tried again."""
+
+    version: int
+    hash: str
+    reason: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """It was pushed again and its verdict stands; `rolled_back` is why it does not run, None when it may."""
+
+    version: int
+    hash: str
+    rolled_back: str | None = None
+
+
+UpdateResult = Accepted | Rejected | RolledBack | Deferred | Repeated
+
+
+def event_of(result: UpdateResult) -> Event | None:
+    """How a result is told, None for one that was told before."""
+    details: dict[str, object] = {"version": result.version}
+    match result:
+        case Accepted():
+            text = f"{result.name} version {result.version} is in force"
+            return Event(EventKind.POLICY, text, details | {"state": "accepted"}, source="accepted")
+        case Deferred():
+            text = f"pushed policy version {result.version} has to wait: {result.reason}"
+            return Event(EventKind.FAULT, text, details, source="push waits")
+        case Rejected() | RolledBack():
+            reported = reported_as(result)
+            how = reported.state.replace("_", " ")
+            text = f"pushed policy version {result.version} {how}: {reported.reason}"
+            return Event(EventKind.POLICY, text, details | {"state": reported.state}, source=reported.state)
+        case Repeated():
+            return None
+
+
+def reported_as(result: Rejected | RolledBack | Deferred | Repeated) -> PolicyState:
+    """What `reported` says of a result that leaves the push without force."""
+    match result:
+        case Rejected(version, digest, reason):
+            return PolicyState(version, digest, "refused", shortened(reason, REASON_LIMIT))
+        case RolledBack(version, digest, reason, name):
+            return PolicyState(version, digest, "rolled_back", shortened(reason, REASON_LIMIT), name)
+        case Deferred(version, digest, reason, name):
+            return PolicyState(version, digest, "trial", shortened(reason, REASON_LIMIT), name)
+        case Repeated(version, digest, rolled_back):
+            return PolicyState(version, digest, "rolled_back", shortened(rolled_back or "", REASON_LIMIT))

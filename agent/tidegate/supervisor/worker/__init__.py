@@ -1,0 +1,1 @@
+"""The worker process as the supervisor sees it: started, asked, restarted."""

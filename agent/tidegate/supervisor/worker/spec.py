@@ -1,0 +1,44 @@
+"""How a worker is started: what its command line says."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tidegate.supervisor.worker.crash_reports import CrashReports
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """All about a worker but the operating point it starts at."""
+
+    bundle: Path
+    engine: str
+    listening: tuple[socket.socket, ...]
+    cache_dir: Path | None = None
+    keep_bytes: int = 0
+    spin: bool = False
+    memory_limit_bytes: int | None = None
+    log_file: IO[bytes] | None = None
+    bundle_sha256: str | None = None
+    """The bundle that may be served; None for whichever lies there."""
+    certified_points: tuple[str, ...] = ()
+    """From full to cheapest; the last one is where workers start that keep ending."""
+    record: Path | None = None
+    """Where to write down which process the worker is."""
+    crash_reports: CrashReports | None = None
+
+    def arguments(self, point: str, control_fd: int, crash_fd: int) -> list[str]:
+        """The worker's command line, to start at `point` and be told what to do over `control_fd`."""
+        arguments = ["--bundle", str(self.bundle), "--point", point, "--engine", self.engine]
+        if self.cache_dir is not None:
+            arguments += ["--cache", str(self.cache_dir)]
+        arguments += ["--keep-bytes", str(self.keep_bytes)]
+        if self.spin:
+            arguments += ["--spin"]
+        if self.bundle_sha256 is not None:
+            arguments += ["--bundle-sha256", self.bundle_sha256]
+        arguments += ["--control-fd", str(control_fd), "--crash-fd", str(crash_fd)]
+        for listening in self.listening:
+            arguments += ["--listen-fd", str(listening.fileno())]
+        return arguments

@@ -1,0 +1,153 @@
+"""One made-up moment of an agent renders to the same JSON as it did when each part was assembled by itself."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tidegate.messages import Served, ShadowCount
+from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
+from tidegate.policy.decision import ControlState, Decision
+from tidegate.policy.explain import ControlExplained, Explanation, RuleExplained, RuleState
+from tidegate.policy.schema import load_policy
+from tidegate.supervisor.control.drift_record import Demotion
+from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.status.agent_state import AgentState
+from tidegate.supervisor.status.rendering import as_reported, as_status, as_telemetry
+from tidegate.supervisor.status.status import to_json
+from tidegate.supervisor.status.troubles import Trouble
+from tidegate.supervisor.updates.pushed_policy import Running
+from tidegate.supervisor.updates.state import UpdatesState
+from tidegate.supervisor.worker.process import WorkerState
+from tidegate.telemetry.link import LinkState
+from tidegate.telemetry.payloads.reported import PolicyState
+from tidegate.telemetry.spool import SpoolCounters
+from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
+
+
+def point(name: str, alpha: float | None, latency_ms: float) -> OperatingPoint:
+    certificate = None if alpha is None else Certificate(Risk.NEWLY_WRONG, alpha, 0.05, 1000, 2)
+    return OperatingPoint(
+        name, "onnx", Figures(400, 0.98, 0.0, 0.01, 0.0, 1.0, latency_ms, 2 * latency_ms, 4096), certificate
+    )
+
+
+LADDER = Ladder(
+    (point("full", 0.0, 4.0), point("int8", 0.01, 2.0), point("foreign", 0.02, 1.5), point("skip", None, 1.0))
+)
+POINT = LADDER.points[1].name
+POLICY = load_policy("tidegate: 1\nname: field\nversion: 7\nmax_accuracy_loss: 5 %\n", "field.yaml")
+RUNNING = Running(POLICY, "ab" * 32, "pushed")
+REFUSED = PolicyState(8, "cd" * 32, "rolled_back", "the worker stopped answering: no answer", "pushed-8")
+DECISION = Decision(
+    POINT,
+    LADDER.points[-1].name,
+    "battery low",
+    True,
+    False,
+    "battery 12 %",
+    ("not below dwell",),
+    ControlState(POINT),
+)
+EXPLANATION = Explanation(
+    POINT,
+    LADDER.points[-1].name,
+    "battery low",
+    "battery 12 %",
+    ("not below dwell",),
+    (RuleExplained("battery low", RuleState.IN_FORCE, "battery 12 %", ("battery above 25 %",)),),
+    (ControlExplained("governor", "powersave", "agent.yaml does not list it"),),
+    {LADDER.points[2].name: "another engine's"},
+    ("It runs there.",),
+)
+SNAPSHOT = Snapshot(
+    100.0,
+    {
+        "battery": Reading(12.0, Unit.PERCENT, 99.0, Provenance.MEASURED, "power_supply/BAT0"),
+        "temperature": Reading(61.5, Unit.CELSIUS, 1.0, Provenance.ESTIMATED, "thermal/cpu"),
+        "power": Reading(None, Unit.WATT, 99.0, Provenance.UNAVAILABLE, "rapl", reason="may not be read"),
+    },
+)
+SERVED = Served(3, 2.0, 20, 1, 21, 1.5, 2.5, 0.25, 4096, 2, (ShadowCount(POINT, 5, 1),))
+COUNTERS = SpoolCounters(40, 30, {"age": 2, "bytes": 1}, 7, 700, 3)
+LINK = LinkState("offline", "127.0.0.1:1883: refused", 1_800_000_000.0)
+DEMOTION = Demotion(LADDER.points[3].name, "2027-06-01T00:00:00+00:00", "disagreed")
+TROUBLES = (Trouble("broker", "2027-06-01T00:00:00+00:00", "127.0.0.1:1883: refused"),)
+RECENT = (
+    Event(EventKind.WORKER, "worker 7 ended", {"pid": 7}, datetime(2027, 6, 1, tzinfo=UTC)),
+    Event(
+        EventKind.SWITCH,
+        "full → lower",
+        {"from": "full", "prepare_ms": 1.5},
+        datetime(2027, 6, 1, 1, tzinfo=UTC),
+        "x",
+    ),
+)
+
+BUSY = AgentState(
+    at=1_800_000_100.5,
+    uptime_s=50.04,
+    version="9.9.9",
+    device="gate-7",
+    groups=("north", "field"),
+    model="digits",
+    bundle="ef" * 32,
+    ladder=LADDER,
+    engine="onnx",
+    point=LADDER.points[1],
+    refused={LADDER.points[2].name: "another engine's"},
+    worker=WorkerState.SERVING,
+    worker_pid=4242,
+    worker_restarts=3,
+    switches=9,
+    updates=UpdatesState(RUNNING, on_trial=True, refused=REFUSED, accepted=4, results=1),
+    decision=DECISION,
+    snapshot=SNAPSHOT,
+    served=SERVED,
+    broker="127.0.0.1:1883",
+    link=LINK,
+    spool=COUNTERS,
+    demotions=(DEMOTION,),
+    troubles=TROUBLES,
+    recent=RECENT,
+)
+BARE = replace(
+    BUSY,
+    refused={},
+    worker=WorkerState.DOWN,
+    worker_pid=None,
+    updates=UpdatesState(RUNNING, accepted=4, results=1),
+    decision=None,
+    snapshot=Snapshot(100.0, {}),
+    served=None,
+    broker=None,
+    link=None,
+    spool=None,
+    demotions=(),
+    troubles=(),
+)
+RECORDED = json.loads((Path(__file__).parent / "recorded_state.json").read_text())
+
+
+def in_order(document: object) -> str:
+    """The JSON with its keys as they came."""
+    return json.dumps(document, indent=1)
+
+
+@pytest.mark.parametrize(("name", "state"), [("busy", BUSY), ("bare", BARE)])
+def test_status_and_telemetry_are_as_recorded(name: str, state: AgentState) -> None:
+    explanation = None if state.decision is None else EXPLANATION
+    assert in_order(json.loads(to_json(as_status(state, explanation)))) == in_order(RECORDED[name]["status"])
+    assert in_order(as_telemetry(state)) == in_order(RECORDED[name]["telemetry"])
+
+
+def test_reported_is_as_recorded() -> None:
+    assert in_order(as_reported(BUSY).to_document()) == in_order(RECORDED["busy"]["reported"])
+
+
+def test_what_changes_without_news_leaves_the_report_equal() -> None:
+    later = replace(BUSY, at=BUSY.at + 1, uptime_s=60.0, snapshot=Snapshot(101.0, {}), served=None, recent=())
+    assert as_reported(later) == as_reported(BUSY)
+    assert as_reported(replace(BUSY, point=LADDER.full)) != as_reported(BUSY)
