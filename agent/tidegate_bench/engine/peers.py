@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from tidegate.engines.engine import Array, Engine
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
@@ -50,7 +51,7 @@ def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> E
     keep_one_heap()
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
-    return OnnxEngine(network, lambda: inputs_for(network), NetworkCache(directory / "onnx"), spin)
+    return OnnxEngine(network, lambda: inputs_for(network), NetworkCache(Cache(directory / "onnx")), spin)
 
 
 def _ours(precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:

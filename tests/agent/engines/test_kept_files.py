@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.engines.plan.quantization import Range
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.engines.runtime.registry import installed_engines, open_engine
 from tidegate.models.bundle import open_bundle
@@ -45,10 +46,10 @@ def test_answers_are_the_same_with_and_without_kept_files(
 
 def test_ranges_survive_the_file(tmp_path: Path) -> None:
     spans = {"a/b": Range(-0.1, 1 / 3), "": Range(0.0, 1e-9)}
-    assert NetworkCache(tmp_path).ranges("full", lambda: spans) == spans
-    assert NetworkCache(tmp_path).ranges("full", dict) == spans
-    assert NetworkCache(tmp_path).ranges("other", dict) == {}
+    assert NetworkCache(Cache(tmp_path)).ranges("full", lambda: spans) == spans
+    assert NetworkCache(Cache(tmp_path)).ranges("full", dict) == spans
+    assert NetworkCache(Cache(tmp_path)).ranges("other", dict) == {}
 
 
 def test_a_directory_that_takes_nothing_is_no_fault() -> None:
-    assert NetworkCache(Path("/proc/nowhere")).ranges("a", dict) == {}
+    assert NetworkCache(Cache(Path("/proc/nowhere"))).ranges("a", dict) == {}

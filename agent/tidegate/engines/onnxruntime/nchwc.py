@@ -15,6 +15,7 @@ from tidegate.engines.onnxruntime.gate import emit_score
 from tidegate.engines.onnxruntime.graph import Builder, Setting, branch
 from tidegate.engines.onnxruntime.graph_builder import Scope
 from tidegate.engines.onnxruntime.initializers import Initializers
+from tidegate.engines.onnxruntime.model_cache import let_go_with
 from tidegate.engines.onnxruntime.optimized_subgraphs import (
     BLOCKS,
     NothingKept,
@@ -55,13 +56,16 @@ def open_blocked(
             if not any(_stays_in_blocks(step, pieces.of(step.graphs)) for step in gated):
                 return None
             graph = _BlockedBuilder(part, setting, Initializers(network), pieces.of(part.graphs)).build()
-            return open_session(model_bytes(graph), pieces.folder, threads, spin, optimized=True)
+            session = open_session(model_bytes(graph), pieces.folder, threads, spin, optimized=True)
         except NothingKept:
             return None
         except (UnreadableModel, UnsupportedPoint) as error:
             if not pieces.forget(error):
                 log.warning("%s: values are turned at every gate: %s", part.first.name, error)
                 return None
+        else:
+            let_go_with(session, pieces.leases)
+            return session
     return None
 
 

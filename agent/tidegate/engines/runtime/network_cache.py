@@ -1,30 +1,25 @@
 """What an engine derives from one network and can derive again: ranges and optimized graphs."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from tidegate.engines.plan.quantization import Range
-from tidegate.files import cache_file
+from tidegate.engines.runtime.cache import Cache
 
 
 class NetworkCache:
-    """Files in a directory that belongs to one network's weights and one version of the software."""
+    """The entries of a cache that belong to one network's weights, which `network` names."""
 
-    def __init__(self, directory: Path | None) -> None:
-        """None: nothing is kept."""
-        self._directory = directory
+    def __init__(self, cache: Cache, network: str = "") -> None:
+        """Subjects of another network are other entries."""
+        self._network = network
+        self.cache = cache
 
     @property
     def directory(self) -> Path | None:
         """Where everything lies; None when nothing is kept."""
-        return self._directory
-
-    def file(self, name: str) -> Path | None:
-        """Where a file of that name goes; None when nothing is kept."""
-        return None if self._directory is None else self._directory / name
+        return self.cache.directory
 
     def ranges(self, subject: str, measure: Callable[[], Mapping[str, Range]]) -> Mapping[str, Range]:
         """Ranges of activations, kept as JSON."""
@@ -37,23 +32,17 @@ class NetworkCache:
 
     def model_directory(self, subject: str) -> Path | None:
         """The directory of one model's files, there or not; None when nothing is kept."""
-        return self.file(f"model-{_digest(subject)}")
+        return self.cache.entry("model", self._of_network(subject))
 
     def _kept(self, kind: str, subject: str, suffix: str, make: Callable[[], bytes]) -> bytes:
-        path = self.file(f"{kind}-{_digest(subject)}.{suffix}")
-        if path is None:
-            return make()
-        if path.exists():
-            return path.read_bytes()
-        content = make()
-        # Without a place to keep it, it is made again next time, which costs seconds and nothing else.
-        with suppress(OSError):
-            cache_file(path, content)
+        content = self.cache.read(kind, self._of_network(f"{subject}.{suffix}"))
+        if content is None:
+            content = make()
+            self.cache.write(kind, self._of_network(f"{subject}.{suffix}"), content)
         return content
 
+    def _of_network(self, subject: str) -> str:
+        return f"{self._network} {subject}"
 
-def _digest(subject: str) -> str:
-    return hashlib.sha256(subject.encode()).hexdigest()[:32]
 
-
-NO_CACHE = NetworkCache(None)
+NO_CACHE = NetworkCache(Cache(None))
