@@ -306,8 +306,8 @@ class Builder:
     def _grid_constants(self, name: str) -> tuple[str, str]:
         params = self._grids[name]
         return (
-            self._scope.constant(f"{name}/scale", np.asarray(params.scale, np.float32)),
-            self._scope.constant(f"{name}/zero", np.asarray(params.zero_point, np.uint8)),
+            self._scope.constant(f"{name}/params/scale", np.asarray(params.scale, np.float32)),
+            self._scope.constant(f"{name}/params/zero", np.asarray(params.zero_point, np.uint8)),
         )
 
 
