@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link, LinkState
 from tidegate.telemetry.link.inbox import OnPolicy
+from tidegate.telemetry.link.link import Link, LinkState
 from tidegate.telemetry.payloads.input import OnInput
 from tidegate.telemetry.spool import Spool
 

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from tidegate.engines.engine import Array, Engine
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.models.ladder import Figures, OperatingPoint, Precision, Ranges
@@ -55,7 +56,7 @@ def open_onnx(directory: Path, network: TrainedNetwork, spin: bool = False) -> E
     keep_one_heap()
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - each process loads its runtime alone
 
-    return OnnxEngine(network, NetworkCache(directory / "onnx"), spin)
+    return OnnxEngine(network, NetworkCache(Cache(directory / "onnx")), spin)
 
 
 def open_litert(network: TrainedNetwork) -> Engine:

@@ -54,6 +54,19 @@ def network_around(
     return TrainedNetwork((stem.done(), alone, block.done(), head.done()), arrays)
 
 
+def behind_an_exit(network: TrainedNetwork, rng: np.random.Generator) -> TrainedNetwork:
+    """The network with a block `a` in front of the operator, and an exit before that."""
+    stem, *others = network.segments
+    arrays = dict(network.arrays)
+    entry = Builder("a", stem.output_shape, arrays, rng)
+    _block(entry)
+    leaving = Builder("a.exit", stem.output_shape, arrays, rng)
+    flat = int(np.prod(leaving.shape))
+    x = leaving.add(FLATTEN, (X, 1), (flat,))
+    leaving.linear(x, (flat,), ANSWERS)
+    return TrainedNetwork((stem, entry.done(), *others), arrays, exit_heads={"a": leaving.done()})
+
+
 def _alone(
     drawn: Drawn, operator: str, shape: Shape, arrays: dict[str, np.ndarray], rng: np.random.Generator
 ) -> Segment:

@@ -18,6 +18,7 @@ from tidegate.engines.onnxruntime import nchwc as blocked
 from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.engines.onnxruntime.protobuf import OnnxGraph, OnnxNode, model_bytes
 from tidegate.engines.reference.eager import EagerEngine
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.network_cache import NO_CACHE, NetworkCache
 from tidegate.engines.runtime.processor import cpu_flags
 from tidegate.models.ladder import Activation, Activity, OperatingPoint, Precision, StandIn
@@ -36,7 +37,7 @@ GATED = point("onnx", thresholds=GATES)
 
 
 def answered(chosen: OperatingPoint, directory: Path | None, network: TrainedNetwork = NETWORK) -> Answer:
-    cache = NO_CACHE if directory is None else NetworkCache(directory)
+    cache = NO_CACHE if directory is None else NetworkCache(Cache(directory))
     return OnnxEngine(network, cache).prepare(chosen).run(BATCH)
 
 
@@ -83,7 +84,7 @@ def test_they_answer_as_eager_does(data: st.DataObject, network: TrainedNetwork)
     batch = batch_for(network)
     expected = EagerEngine(network).prepare(replace(chosen, engine="eager")).run(batch)
     with TemporaryDirectory() as directory:
-        engine = OnnxEngine(network, NetworkCache(Path(directory)))
+        engine = OnnxEngine(network, NetworkCache(Cache(Path(directory))))
         # The second time from files.
         for _ in range(2):
             answer = engine.prepare(chosen).run(batch)

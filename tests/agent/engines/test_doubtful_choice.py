@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines.runtime import auto, device
+from tidegate.engines.runtime import auto, measured
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.choice import Trial
-from tidegate.engines.runtime.device import DeviceCache
 from tidegate.engines.runtime.other_load import BUSY, OtherLoad
 from tidegate.models.bundle import open_bundle
 
@@ -31,7 +31,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
 
     def choose(found: list[Trial] | None, others_share: float = 0.0) -> set[str]:
         session = next(sessions)
-        monkeypatch.setattr(device, "_session", lambda: session)
+        monkeypatch.setattr(measured, "_session", lambda: session)
         monkeypatch.setattr(OtherLoad, "share", lambda _: others_share)
 
         def contest(*_: object) -> list[Trial]:
@@ -39,7 +39,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
             return found
 
         monkeypatch.setattr(auto, "contest", contest)
-        return set(auto.make_choice(BUNDLE, ["onnx", "eager"], DeviceCache(tmp_path)).engines.values())
+        return set(auto.make_choice(BUNDLE, ["onnx", "eager"], Cache(tmp_path)).engines.values())
 
     return choose
 

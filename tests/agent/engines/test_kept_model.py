@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ranged_engine import RangedEngine
+from small_disk import run_on_small_disk
 
 from tidegate.engines.onnxruntime.model_cache import open_kept
 from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
@@ -57,6 +59,27 @@ def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
         [ValueInfo("y", ElementType.FLOAT, (1,))],
     )
     for directory in (tmp_path / "model", Path("/proc/nowhere/model"), None):
-        session = open_kept(directory, lambda: model_bytes(graph), None, threads=1, spin=False)
+        session = open_kept(Cache(tmp_path), directory, lambda: model_bytes(graph), None, threads=1, spin=False)
         assert session.run(None, {"x": np.ones(1, np.float32)})[0] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+_ON_A_SMALL_DISK = """
+from dataclasses import replace
+from pathlib import Path
+from tidegate.engines.runtime.registry import open_engine
+from tidegate.models.ladder import Precision
+from test_kept_model import BUNDLE, INPUTS, POINT
+gated = replace(POINT, precision=Precision.FP32, thresholds={"block_3": 0.4, "block_4": 0.5})
+for point in (POINT, gated):
+    expected = open_engine("onnx", BUNDLE).prepare(point).run(INPUTS).outputs.tobytes()
+    for _ in range(2):
+        found = open_engine("onnx", BUNDLE, Path.cwd() / "cache").prepare(point).run(INPUTS).outputs
+        assert found.tobytes() == expected, point
+print(sum(file.stat().st_size for file in Path.cwd().rglob("graph.*")))
+"""
+
+
+@pytest.mark.parametrize("size", ["20k", "60k", "140k"])
+def test_a_disk_without_room_costs_no_answer(tmp_path: Path, size: str) -> None:
+    run_on_small_disk(_ON_A_SMALL_DISK, tmp_path, size)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from operator_arguments import DOMAINS, Drawn, X
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
-from random_operators import CALLS, IMAGE, network_around, operator_networks
+from random_operators import CALLS, IMAGE, behind_an_exit, network_around, operator_networks
+from test_engines_agree import INT8, NO_ONNX, open_onnx
 
 from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Answer, UnsupportedPoint
@@ -19,7 +20,7 @@ from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.graph.bounds import bounds_of
 from tidegate.models.graph.operator import Domain
 from tidegate.models.graph.operators import OPERATORS
-from tidegate.models.ladder import Activation
+from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import Shape, TrainedNetwork
 from tidegate.models.precision import Fp32Weight
 
@@ -139,3 +140,35 @@ def clamped(by_name: dict[str, float] | None = None) -> TrainedNetwork:
     """A layer, its values cut to -1..1, a block with a gate, a head."""
     call = Drawn((X, -1.0, 1.0)) if by_name is None else Drawn((X,), by_name)
     return network_around(call, "aten.hardtanh.default", IMAGE, None, np.random.default_rng(3))
+
+
+@NO_ONNX
+@EACH
+@settings(FEW, max_examples=6)
+@given(data=st.data())
+def test_between_integer_layers_it_stays_near_eager(data: st.DataObject, operator: str, shape: Shape) -> None:
+    """Also where its input was carried past an exit, and for one sample as for a batch."""
+    network = drawn(data, operator, shape)
+    network = behind_an_exit(network, np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))))
+    batch = batch_for(network)
+    layers = [layer for segment in network.segments for layer in segment.layers]
+    gates = {block: data.draw(st.sampled_from([None, -1.0, 1e9])) for block in ("a", "b1")}
+    chosen: dict[str, object] = {
+        "precision": data.draw(st.sampled_from([Precision.INT8, Precision.INT4])),
+        "layer_precision": {layer: Precision.FP32 for layer in layers if data.draw(st.integers(0, 5)) == 0},
+        "thresholds": {block: threshold for block, threshold in gates.items() if threshold is not None},
+        # Margins lie in 0..1: nobody leaves, and what goes on crosses the border of a part.
+        "exits": {"a": 2.0} if data.draw(st.booleans()) else {},
+    }
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    try:
+        variant = open_onnx(network).prepare(point("onnx", **chosen))
+    except UnsupportedPoint as refused:
+        if "ONNX Runtime refuses" in str(refused):
+            pytest.fail(f"a converter says what it can't do, and never leaves that to ONNX Runtime: {refused}")
+        return
+    answer = variant.run(batch)
+    assert difference(answer.outputs, expected.outputs) < INT8
+    assert answer.executed_blocks == expected.executed_blocks
+    alone = np.concatenate([variant.run(sample[None]).outputs for sample in batch])
+    assert difference(alone, answer.outputs) < ONE_VALUE

@@ -11,7 +11,7 @@ from tidegate.fleet.listener import BrokerError
 from tidegate.fleet.push import PushResult, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link
+from tidegate.telemetry.link.link import Link
 from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
 from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 from tidegate.telemetry.spool import Spool

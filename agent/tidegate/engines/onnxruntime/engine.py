@@ -211,7 +211,9 @@ class OnnxEngine:
         # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
         directory = self._cache.model_directory(subject) if key.codes else None
         build = partial(self._model, network, partition, settings, arithmetic, keep_previous)
-        return open_kept(directory, build, weights_folder(self._network), key.threads, self._spin)
+        return open_kept(
+            self._cache.cache, directory, build, weights_folder(self._network), key.threads, self._spin
+        )
 
     @staticmethod
     def _model(

@@ -315,8 +315,8 @@ class PartitionBuilder:
     def _params_constants(self, name: str) -> tuple[str, str]:
         params = self._params_of[name]
         return (
-            self._build.constant(f"{name}/scale", np.asarray(params.scale, np.float32)),
-            self._build.constant(f"{name}/zero", np.asarray(params.zero_point, np.uint8)),
+            self._build.constant(f"{name}/params/scale", np.asarray(params.scale, np.float32)),
+            self._build.constant(f"{name}/params/zero", np.asarray(params.zero_point, np.uint8)),
         )
 
 

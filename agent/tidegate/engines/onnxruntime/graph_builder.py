@@ -28,8 +28,10 @@ class GraphBuilder:
         return output
 
     def constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
-        """Add a constant; gives its name."""
-        self.constants[name] = value
+        """Add a constant; gives its name. Raises ValueError where that stands for another value already."""
+        known = self.constants.setdefault(name, value)
+        if known is not value and not (known.dtype == value.dtype and np.array_equal(known, value)):
+            raise ValueError(f"the constant {name!r} of graph {self.name!r} would stand for two values")
         return name
 
     def operand(self, argument: Argument, where: str) -> str:

@@ -15,6 +15,7 @@ from tidegate.engines.onnxruntime.gate import emit_score
 from tidegate.engines.onnxruntime.graph import PartitionBuilder, PartitionSettings, branch
 from tidegate.engines.onnxruntime.graph_builder import GraphBuilder
 from tidegate.engines.onnxruntime.initializers import Initializers
+from tidegate.engines.onnxruntime.model_cache import let_go_with
 from tidegate.engines.onnxruntime.optimized_subgraphs import (
     BLOCKS,
     NothingKept,
@@ -63,13 +64,16 @@ def open_in_nchwc(
             graph = _NchwcBuilder(
                 partition, settings, Initializers(network), optimized.of(partition.graphs)
             ).build()
-            return open_session(model_bytes(graph), optimized.folder, threads, spin, optimized=True)
+            session = open_session(model_bytes(graph), optimized.folder, threads, spin, optimized=True)
         except NothingKept:
             return None
         except (UnreadableModel, UnsupportedPoint) as error:
             if not optimized.forget(error):
                 log.warning("%s: values are turned at every gate: %s", partition.first.name, error)
                 return None
+        else:
+            let_go_with(session, optimized.leases)
+            return session
     return None
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from tidegate.engines.onnxruntime.graph import PartitionSettings, X, Y, build_graph
 from tidegate.engines.onnxruntime.initializers import Initializers
-from tidegate.engines.onnxruntime.model_cache import GRAPH, forget, keep
+from tidegate.engines.onnxruntime.model_cache import GRAPH, keep
 from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue, model_bytes
-from tidegate.engines.onnxruntime.protobuf_reader import ReadGraph, read_graph
+from tidegate.engines.onnxruntime.protobuf_reader import ReadGraph, UnreadableModel, read_graph
 from tidegate.engines.onnxruntime.weights import weights_folder
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.partitions import Partition
+from tidegate.engines.runtime.cache import Lease
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.models.graph import Segment
 from tidegate.models.network import Network, Shape
@@ -48,6 +49,8 @@ class OptimizedSubgraphs:
         self._cache = cache
         self._optimized_by_name: dict[str, OptimizedSubgraph] = {}
         self._read: dict[Path, bool] = {}
+        self.leases: list[Lease] = []
+        """Hold the pieces' directories."""
 
     @property
     def folder(self) -> Path | None:
@@ -61,8 +64,10 @@ class OptimizedSubgraphs:
     def forget(self, error: Exception) -> bool:
         """Remove files that were there before; gives whether there were any."""
         found = [directory for directory, was_there in self._read.items() if was_there]
+        for lease in self.leases:
+            lease.close()
         for directory in found:
-            forget(directory, error)
+            self._cache.cache.discard(directory, error)
         return bool(found)
 
     def _optimized_subgraph(self, graph: Segment) -> OptimizedSubgraph:
@@ -79,14 +84,24 @@ class OptimizedSubgraphs:
         directory = self._cache.model_directory(f"piece {graph.name} {graph.input_shape} {pooled}")
         if directory is None:
             raise NothingKept
-        path = directory / GRAPH
-        self._read[directory] = path.exists()
-        if not self._read[directory]:
+        lease = self._cache.cache.hold(directory)
+        self._read[directory] = lease is not None
+        if lease is None:
             model = model_bytes(_whole(graph, Initializers(self._network), pooled))
-            if not keep(model, weights_folder(self._network), directory):
-                raise NothingKept
-        read = read_graph(path.read_bytes())
+            lease = keep(self._cache.cache, model, weights_folder(self._network), directory)
+        if lease is None:
+            raise NothingKept
+        self.leases.append(lease)
+        read = read_graph(_content(directory / GRAPH))
         return ReadGraph(read.nodes, tuple(_from(directory.name, each) for each in read.constants))
+
+
+def _content(path: Path) -> bytes:
+    """Raises UnreadableModel."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableModel(f"{path}: {error.strerror}") from error
 
 
 def stripped(read: ReadGraph, graph: Segment) -> OptimizedSubgraph:

@@ -56,10 +56,8 @@ def nearest(build: GraphBuilder, node: Node, output: str) -> None:
     # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size doubles.
     axes = [replace(axis, step=0.5) if axis.new == 2 * axis.old else axis for axis in axes]
     if all(axis.new % axis.old == 0 and axis.step == axis.old / axis.new for axis in axes):
-        factors = np.asarray([axis.new / axis.old for axis in axes], np.float32)
-        scales = build.constant(f"{output}/scales", factors)
         how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        build.emit("Resize", [source, "", scales], output, axes=[2, 3], **how)
+        build.emit("Resize", [source, "", _scales(build, axes, output)], output, **how)
         return
     for place, axis in enumerate(axes, start=2):
         # In float32 as there, and never past the last one.
@@ -69,25 +67,11 @@ def nearest(build: GraphBuilder, node: Node, output: str) -> None:
 
 
 def bilinear(build: GraphBuilder, node: Node, output: str) -> None:
-    """By the sizes where the corners are aligned or sizes were asked for, else by the factors."""
     source, axes = _resized(build, node)
-    corners = bool(node.args[2])
-    factors = np.asarray([1 / axis.step for axis in axes], np.float32)
-    by_factors = np.floor(factors * [axis.old for axis in axes]).astype(int).tolist() == [
-        axis.new for axis in axes
-    ]
-    if by_factors and not corners:
-        sizes = ["", build.constant(f"{output}/scales", factors)]
-    else:
-        sizes = ["", "", build.constant(f"{output}/sizes", np.asarray([axis.new for axis in axes], np.int64))]
-    transformation = "align_corners" if corners else "half_pixel"
+    transformation = "align_corners" if node.args[2] else "half_pixel"
+    scales = _scales(build, axes, output)
     build.emit(
-        "Resize",
-        [source, *sizes],
-        output,
-        axes=[2, 3],
-        mode="linear",
-        coordinate_transformation_mode=transformation,
+        "Resize", [source, "", scales], output, mode="linear", coordinate_transformation_mode=transformation
     )
 
 
@@ -115,3 +99,22 @@ def _resized(build: GraphBuilder, node: Node) -> tuple[str, list[_Axis]]:
         for (old, new), step in zip(sizes, steps, strict=True)
     ]
     return build.operand(x, ""), axes
+
+
+def _scales(build: GraphBuilder, axes: list[_Axis], output: str) -> str:
+    """Of all four axes, samples and channels included.
+
+    Where ONNX Runtime turns channels to the end, as it does for codes, it turns the scales as well and overlooks
+    that an attribute `axes` names some of them only: "Gather: indices element out of data bounds".
+    """
+    factors = [_scale(axis) for axis in axes]
+    return build.constant(f"{output}/scales", np.asarray([1, 1, *factors], np.float32))
+
+
+def _scale(axis: _Axis) -> np.float32:
+    """The float32 nearest to the factor that gives the new size: ONNX rounds size times scale down, in float32."""
+    scale = np.float32(1 / axis.step)
+    while int(scale * np.float32(axis.old)) != axis.new:
+        wanted = np.float32(0 if scale * np.float32(axis.old) > axis.new else np.inf)
+        scale = np.nextafter(scale, wanted)
+    return scale

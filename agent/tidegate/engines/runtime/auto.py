@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
+from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.choice import Choice, Trial, choose
-from tidegate.engines.runtime.device import DeviceCache, Measured
+from tidegate.engines.runtime.measured import Measured, Measurements
 from tidegate.engines.runtime.other_load import BUSY, OtherLoad
 from tidegate.engines.runtime.trials import contest
 from tidegate.models.bundle import Bundle
@@ -44,7 +45,7 @@ class AutoEngine:
         return self._engines[name].prepare(point)
 
 
-def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache, spin: bool = False) -> Choice:
+def make_choice(bundle: Bundle, engines: Sequence[str], cache: Cache, spin: bool = False) -> Choice:
     """What was found best for a bundle on this device, measured now (seconds) unless it is known."""
     losses = {point.name: point.certified_risk for point in bundle.ladder.points}
     if len(engines) == 1:
@@ -65,7 +66,8 @@ def make_choice(bundle: Bundle, engines: Sequence[str], cache: DeviceCache, spin
                 return Measured(before or found, doubt)
         return Measured(found, doubt)
 
-    kept = cache.value("choice", f"{bundle.sha256} {' '.join(engines)}{' spinning' if spin else ''}", measured)
+    subject = f"{bundle.sha256} {' '.join(engines)}{' spinning' if spin else ''}"
+    kept = Measurements(cache).value("choice", subject, measured)
     match kept:
         case {"engines": dict(chosen), "reasons": list(reasons)} if set(chosen.values()) <= set(engines):
             choice = Choice(chosen, reasons)

@@ -7,7 +7,8 @@ from pathlib import Path
 from tidegate.engines.engine import Engine
 from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.engines.runtime.auto import AutoEngine, make_choice
-from tidegate.engines.runtime.device import DeviceCache, fingerprint, installed_version
+from tidegate.engines.runtime.cache import Cache
+from tidegate.engines.runtime.device import installed_version
 from tidegate.engines.runtime.memory import keep_freed
 from tidegate.engines.runtime.network_cache import NetworkCache
 from tidegate.engines.runtime.runtimes import RUNTIMES
@@ -26,14 +27,15 @@ class UnknownEngine(TidegateError):  # noqa: N818 - reads as what it is at the c
 
 
 def open_engine(name: str, bundle: Bundle, cache_dir: Path | None = None, spin: bool = False) -> Engine:
-    """The engine of that name over a bundle. What it measures of the device is kept in `cache_dir`.
+    """The engine of that name over a bundle. What it measures or makes on the device is kept in `cache_dir`.
 
     With `spin` the threads of an answer wait for each other awake: for devices that are asked without a pause.
 
     Raises UnknownEngine, UnsupportedPoint when the engine can't run this bundle here, BundleError for a bundle
     whose segments don't run.
     """
-    cache = DeviceCache(cache_dir)
+    cache = Cache(cache_dir)
+    cache.evict()
     if name == AUTO:
         choice = make_choice(bundle, installed_engines(), cache, spin)
         return AutoEngine(choice, partial(open_engine, bundle=bundle, cache_dir=cache_dir, spin=spin))
@@ -61,7 +63,7 @@ def installed_engines() -> tuple[str, ...]:
     return found
 
 
-def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
+def _open_eager(bundle: Bundle, _cache: Cache, spin: bool) -> Engine:
     keep_freed()
     if not spin:
         wait_briefly()
@@ -70,23 +72,19 @@ def _open_eager(bundle: Bundle, _cache: DeviceCache, spin: bool) -> Engine:
     return EagerEngine(bundle)
 
 
-def _open_onnx(bundle: Bundle, cache: DeviceCache, spin: bool) -> Engine:
+def _open_onnx(bundle: Bundle, cache: Cache, spin: bool) -> Engine:
     from tidegate.engines.onnxruntime.engine import OnnxEngine  # noqa: PLC0415 - ONNX Runtime is an extra
 
-    return OnnxEngine(bundle, _network_cache(bundle, cache), spin)
+    return OnnxEngine(bundle, NetworkCache(cache, bundle.sha256), spin)
 
 
-def _network_cache(bundle: Bundle, cache: DeviceCache) -> NetworkCache:
-    return NetworkCache(cache.directory and cache.directory / f"{bundle.sha256[:16]}-{fingerprint()[:16]}")
-
-
-def _open_litert(bundle: Bundle, _cache: DeviceCache, _spin: bool) -> Engine:
+def _open_litert(bundle: Bundle, _cache: Cache, _spin: bool) -> Engine:
     from tidegate.engines.litert.engine import LiteRtEngine  # noqa: PLC0415 - LiteRT is an extra
 
     return LiteRtEngine(bundle)
 
 
-_OPENERS: Mapping[str, Callable[[Bundle, DeviceCache, bool], Engine]] = {
+_OPENERS: Mapping[str, Callable[[Bundle, Cache, bool], Engine]] = {
     "onnx": _open_onnx,
     "litert": _open_litert,
     "eager": _open_eager,

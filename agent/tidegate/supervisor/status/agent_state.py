@@ -11,7 +11,7 @@ from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
-from tidegate.telemetry.link import LinkState
+from tidegate.telemetry.link.link import LinkState
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate_drivers.reading import Snapshot
 

@@ -21,7 +21,7 @@ from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
-from tidegate.telemetry.link import LinkState
+from tidegate.telemetry.link.link import LinkState
 from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit

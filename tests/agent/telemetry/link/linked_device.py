@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link
+from tidegate.telemetry.link.link import Link
 from tidegate.telemetry.session import next_session
 from tidegate.telemetry.spool import Spool
 

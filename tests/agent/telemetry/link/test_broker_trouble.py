@@ -16,8 +16,8 @@ import pytest
 from tidegate.fleet.broker import LocalBroker
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link, LinkState, trouble
 from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.link import Link, LinkState, trouble
 from tidegate.telemetry.spool import Spool
 
 DEVICE = Device("cam-1", (), session=1)

@@ -20,8 +20,8 @@ from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.watch import Watch
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link, LinkState
 from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.link import Link, LinkState
 from tidegate.telemetry.link.outbox import WINDOW
 from tidegate.telemetry.link.paho_client import make_client
 from tidegate.telemetry.spool import Spool

@@ -10,7 +10,7 @@ from paho.mqtt.properties import Properties
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link
+from tidegate.telemetry.link.link import Link
 from tidegate.telemetry.link.paho_client import make_client
 from tidegate.telemetry.payloads.input import InputMessage
 from tidegate.telemetry.spool import Spool

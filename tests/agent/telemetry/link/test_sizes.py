@@ -13,8 +13,8 @@ from paho.mqtt import publish
 from tidegate.fleet.broker import LocalBroker
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
-from tidegate.telemetry.link import Link
 from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.link import Link
 from tidegate.telemetry.payloads.input import InputMessage
 from tidegate.telemetry.spool import Spool
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.engines.runtime import device
-from tidegate.engines.runtime.device import DeviceCache, Measured
+from tidegate.engines.runtime import device, measured
+from tidegate.engines.runtime.cache import Cache
+from tidegate.engines.runtime.measured import Measured, Measurements
 
 
 class Counted:
@@ -24,33 +25,33 @@ class Counted:
 def test_kept_by_topic_and_subject(tmp_path: Path) -> None:
     measure = Counted()
     for _ in range(2):
-        assert DeviceCache(tmp_path / "new").value("choice", "a", measure) == {"call": 1}
-    assert DeviceCache(tmp_path / "new").value("choice", "b", measure) == {"call": 2}
-    assert DeviceCache(tmp_path / "new").value("other", "a", measure) == {"call": 3}
+        assert Measurements(Cache(tmp_path / "new")).value("choice", "a", measure) == {"call": 1}
+    assert Measurements(Cache(tmp_path / "new")).value("choice", "b", measure) == {"call": 2}
+    assert Measurements(Cache(tmp_path / "new")).value("other", "a", measure) == {"call": 3}
 
 
 def test_other_software_is_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = Counted()
-    DeviceCache(tmp_path).value("choice", "a", measure)
+    Measurements(Cache(tmp_path)).value("choice", "a", measure)
     monkeypatch.setattr(device, "installed_version", lambda name: "99")
-    DeviceCache(tmp_path).value("choice", "a", measure)
+    Measurements(Cache(tmp_path)).value("choice", "a", measure)
     assert measure.calls == 2
 
 
 def test_a_torn_file_is_measured_anew_and_mended(tmp_path: Path) -> None:
     measure = Counted()
-    DeviceCache(tmp_path).value("choice", "a", measure)
+    Measurements(Cache(tmp_path)).value("choice", "a", measure)
     (kept,) = tmp_path.iterdir()
     kept.write_text('{"call"')
-    assert DeviceCache(tmp_path).value("choice", "a", measure) == {"call": 2}
-    assert DeviceCache(tmp_path).value("choice", "a", measure) == {"call": 2}
+    assert Measurements(Cache(tmp_path)).value("choice", "a", measure) == {"call": 2}
+    assert Measurements(Cache(tmp_path)).value("choice", "a", measure) == {"call": 2}
 
 
 @pytest.mark.parametrize("directory", [None, Path("/proc/nowhere")])
 def test_without_a_place_to_keep_it_is_measured_each_time(directory: Path | None) -> None:
     measure = Counted()
     for _ in range(2):
-        DeviceCache(directory).value("choice", "a", measure)
+        Measurements(Cache(directory)).value("choice", "a", measure)
     assert measure.calls == 2
 
 
@@ -58,10 +59,10 @@ def starts(monkeypatch: pytest.MonkeyPatch, directory: Path, measure: Counted, c
     """At which of so many starts of an agent it was measured."""
     measured_at = []
     for number in range(count):
-        monkeypatch.setattr(device, "_session", lambda number=number: number)
+        monkeypatch.setattr(measured, "_session", lambda number=number: number)
         calls = measure.calls
         for _ in range(3):  # a worker and its children ask more than once
-            DeviceCache(directory).value("choice", "a", measure)
+            Measurements(Cache(directory)).value("choice", "a", measure)
         measured_at += [number] * (measure.calls - calls)
     return measured_at
 
@@ -81,7 +82,7 @@ def test_without_a_doubt_it_is_kept_for_good(tmp_path: Path, monkeypatch: pytest
 
 def test_what_an_earlier_version_kept_for_good_is_measured_anew(tmp_path: Path) -> None:
     measure = Counted()
-    DeviceCache(tmp_path).value("choice", "a", measure)
+    Measurements(Cache(tmp_path)).value("choice", "a", measure)
     (kept,) = tmp_path.iterdir()
     kept.write_text('{"engines": {}, "reasons": ["full: no engine runs it (onnx was not done after 30 s)"]}')
-    assert DeviceCache(tmp_path).value("choice", "a", measure) == {"call": 2}
+    assert Measurements(Cache(tmp_path)).value("choice", "a", measure) == {"call": 2}
