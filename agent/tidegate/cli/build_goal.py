@@ -39,13 +39,13 @@ def wanted_of(
     if Knob.INT4 in knobs and Knob.INT8 not in knobs:
         raise GoalError("--without int8: int4 weights are the high halves of int8 ones; say --without int4 too")
     if not knobs - {Knob.THREADS}:
-        raise GoalError("--without: nothing is left that could be turned")
+        raise GoalError("--without: nothing is left to turn")
     return Wanted(goal, knobs, target)
 
 
 def _target(aim: Goal | None, share: str | None, limits: Sequence[tuple[Goal, str]]) -> Target | None:
     if len(limits) + (share is not None) > 1:
-        raise GoalError("there can be one target; give one of --target, --target-memory, --target-latency, ...")
+        raise GoalError("only one target is possible: one of --target, --target-memory, --target-latency, ...")
     if share is not None:
         if aim in {None, Goal.BALANCED}:
             raise GoalError(f"--target {share}: a share of what? Say --aim memory, latency or energy")

@@ -71,7 +71,7 @@ def verify(bundle: BundlePath) -> None:
         verdict = "not run" if check.ok is None else "ok" if check.ok else "FAILED"
         out.print(f"{verdict}: {check.name}: {check.detail}", markup=False, soft_wrap=True)
     if any(check.ok is False for check in checks):
-        fail(f"{bundle}: does not verify; do not serve it", EX_DATAERR)
+        fail(f"{bundle}: verification failed; do not serve this bundle", EX_DATAERR)
     if any(check.ok is None for check in checks):
         fail(f"{bundle}: verified only in part; run this where an engine is installed", EX_UNAVAILABLE)
 

@@ -68,7 +68,7 @@ def _warn(document: Document, policy: Policy, ladder: Ladder, device: Device | N
     if warnings:
         err.print(str(DocumentError(document.name, document.text, warnings)), markup=False, soft_wrap=True)
     if blind := unseen(policy, device):
-        said = f"{document.name}: not looked at: {' and '.join(blind)}; name the board with --board"
+        said = f"{document.name}: not checked: {' and '.join(blind)}; name the board with --board"
         err.print(said, markup=False, soft_wrap=True)
     return len(warnings)
 
@@ -77,7 +77,7 @@ def _warn(document: Document, policy: Policy, ladder: Ladder, device: Device | N
 def show(
     file: PolicyFile,
     board: BoardOption = None,
-    below: Annotated[Path | None, typer.Option(help="A policy that lies under it, as the local one does.")] = None,
+    below: Annotated[Path | None, typer.Option(help="A policy below it, as the local one is.")] = None,
     origin: Annotated[bool, typer.Option("--origin", help="Where each value comes from.")] = False,
 ) -> None:
     """Print every value of a policy with those it takes from the board's profile and from a policy below it."""
@@ -152,7 +152,7 @@ def _group_verdict(what: str, kind: str, pushed: GroupPushResult) -> tuple[str, 
     """What many made of it, and the exit code."""
     asked = len(pushed.accepted) + len(pushed.refused) + len(pushed.silent)
     if not asked:
-        said = f"{what}: retained; no device of this {kind} has been seen here, it waits for those that come"
+        said = f"{what}: retained; no device of this {kind} has been seen here; it waits for those to come"
         return said, EX_TEMPFAIL
     parts = [f"{what}: {len(pushed.accepted)} of {asked} took it after {pushed.waited_s:.1f} s"]
     if pushed.refused:

@@ -187,7 +187,7 @@ class _Pusher:
         self._listener.client.publish(topic, envelope, qos=1, retain=True)
         if not self._acknowledged.wait(_ANSWER_S):
             raise PushError(
-                f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether it has the policy is not known"
+                f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether the broker has the policy is unknown"
             )
         if self._refusal:
             raise PushError(f"{self._broker}: {self._refusal}; check its access list and limits")

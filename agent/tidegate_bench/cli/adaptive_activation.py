@@ -44,9 +44,9 @@ def adaptive_activation(
     models = tuple(ZOO) if models == ("all",) else models
     unknown = [name for name in models if name not in ZOO]
     if unknown:
-        fail(f"--model {unknown[0]}: there is none; allowed are {', '.join(ZOO)} and all", EX_USAGE)
+        fail(f"--model {unknown[0]}: no such network; allowed are {', '.join(ZOO)} and all", EX_USAGE)
     if (weights is not None or data is not None) and len(models) != 1:
-        fail("--weights and --data are those of one network: name it with --model", EX_USAGE)
+        fail("--weights and --data belong to one network: name it with --model", EX_USAGE)
     if data is not None and weights is None:
         fail("--data is for your own weights: give --weights too", EX_USAGE)
     options = bench.Options(models, resolution, target, seed, quick, weights, data, sensitivity)

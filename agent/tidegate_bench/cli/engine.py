@@ -20,5 +20,5 @@ def engine(
 
     unknown = [name for name in network or () if name not in bench.ALL_NETWORKS]
     if unknown:
-        fail(f"--network {unknown[0]}: there is none; allowed are {', '.join(bench.ALL_NETWORKS)}", EX_USAGE)
+        fail(f"--network {unknown[0]}: no such network; allowed are {', '.join(bench.ALL_NETWORKS)}", EX_USAGE)
     show(bench.run(progress, quick=quick, networks=network), as_json)

@@ -266,7 +266,7 @@ class Connection:
         self._cut_off = self._cut_off + 1 if self._hung_up else 0
         if self._cut_off >= CUT_OFF_TIMES:
             return trouble.cut_off(self._broker, self._cut_off)
-        return f"{self._broker}: connection lost; it is tried again"
+        return f"{self._broker}: connection lost; reconnecting"
 
     @property
     def _filters(self) -> tuple[tuple[str, int], ...]:

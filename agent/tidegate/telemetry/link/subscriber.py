@@ -107,7 +107,7 @@ class Subscriber:
     ) -> None:
         answers = zip(self._filters, reasons, strict=False)
         refused = ", ".join(f"{topic} ({reason})" for (topic, qos), reason in answers if reason.value != qos)
-        told = f"{self._broker}: may not listen to {refused}; check its access list" if refused else ""
+        told = f"{self._broker}: refuses subscriptions: {refused}; check its access list" if refused else ""
         self._on_subscribed(told)
 
     def _refusal(self, reason: ReasonCode) -> str:

@@ -30,32 +30,32 @@ ON_COMMAND_LINE = SettingNames("--broker", "--broker", "--username and --passwor
 # CONNACK and DISCONNECT reason codes (MQTT 5, sections 3.2.2.2 and 3.14.2.1).
 _REASONS = {
     0x80: "the broker refused without saying why; its log says more",
-    0x81: "the broker finds the packet malformed; its log says more",
-    0x82: "the broker finds a protocol error; its log says more",
+    0x81: "the broker calls a packet malformed; its log says more",
+    0x82: "the broker reports a protocol error; its log says more",
     0x83: "the broker refused for a reason of its own; its log says more",
     0x84: "the broker does not speak MQTT 5; turn it on there, or use one that does",
-    0x85: "the broker does not take the client id; allow ids that begin with tidegate-",
+    0x85: "the broker rejects the client id; allow ids that begin with tidegate-",
     0x86: "the user name or password is wrong; check {credentials}",
     0x87: "not authorized: the user name or password is wrong, or may not connect; check {credentials}",
-    0x88: "the broker is not available now; it is tried again",
-    0x89: "the broker is busy; it is tried again",
+    0x88: "the broker is not available now; reconnecting",
+    0x89: "the broker is busy; reconnecting",
     0x8A: "the broker has banned this client; ask whoever runs it",
-    0x8B: "the broker is shutting down; it is tried again",
-    0x8C: "the broker wants another way to log in than user name and password; change that there",
+    0x8B: "the broker is shutting down; reconnecting",
+    0x8C: "the broker requires another way to log in than user name and password; change that there",
     0x8D: "the broker heard nothing in time; the network drops or delays packets",
     0x8E: "taken over: another client has connected with the same id; give each device its own name (`device`)",
-    0x90: "the broker does not take a topic of ours; check its access list",
-    0x93: "the broker had more in flight than it allows; it is tried again",
+    0x90: "the broker rejects one of our topics; check its access list",
+    0x93: "more messages were in flight than the broker allows; reconnecting",
     0x95: "a packet is too large for the broker; raise its limit",
-    0x96: "the broker finds the message rate too high; raise its limit, or telemetry.window",
+    0x96: "the message rate is too high for the broker; raise its limit, or telemetry.window",
     0x97: "a quota at the broker is used up; raise it there",
-    0x98: "the broker's operator ended the connection; it is tried again",
+    0x98: "the broker's operator ended the connection; reconnecting",
     0x9A: "the broker keeps no retained messages, which tidegate needs; turn them on there",
     0x9B: "the broker offers no QoS 1, which tidegate needs; turn it on there",
     0x9C: "the broker sends its clients to another server; set {host}",
     0x9D: "the broker has moved to another server; set {host}",
-    0x9F: "the broker takes no more connections for now; it is tried again",
-    0xA0: "the broker ends connections that last long; it is tried again",
+    0x9F: "the broker accepts no more connections for now; reconnecting",
+    0xA0: "the broker ends connections that last long; reconnecting",
 }
 
 # X509_V_ERR_* of OpenSSL (openssl-verification-options(1)).
@@ -78,33 +78,32 @@ def no_connection(broker: Broker, error: Exception, settings: SettingNames, now:
 def not_mqtt(broker: Broker, first: bytes, settings: SettingNames) -> str:
     """For an answer that is no CONNACK; `first` is how it begins."""
     if first[:1] in {b"\x15", b"\x16"}:
-        sentence = "speaks TLS, and it was not asked for; set {ca}, or {port} to the one without TLS"
+        sentence = "expects TLS, which is not turned on here; set {ca}, or set {port} to the one without TLS"
     else:
         began = first[:24].split(b"\r")[0].decode("ascii", errors="replace")
-        sentence = f"is no MQTT broker: it answered {began!r}; check {{port}}"
+        sentence = f"is not an MQTT broker: it answered {began!r}; check {{port}}"
     return f"{broker}: {_with_settings(sentence, settings)}"
 
 
 def no_answer(broker: Broker, waited_s: float, settings: SettingNames) -> str:
     """For a connection on which the CONNACK never comes."""
-    sentence = (
-        f"accepts connections and says nothing for {waited_s:.0f} s: no MQTT broker, or one that hangs; check "
-    )
-    return f"{broker}: {_with_settings(sentence + '{port}', settings)}"
+    silent = f"accepts connections but does not answer within {waited_s:.0f} s"
+    sentence = f"{silent}: not an MQTT broker, or one that hangs; check {{port}}"
+    return f"{broker}: {_with_settings(sentence, settings)}"
 
 
 def hung_up(broker: Broker, settings: SettingNames) -> str:
     """For a connection that the other side ended before its CONNACK."""
-    tls = "wants no TLS, or" if broker.tls_ca is not None else "wants TLS ({ca}), or"
-    sentence = f"ends the connection without an answer: it {tls} is no MQTT 5 broker; check {{port}}"
+    tls = "expects no TLS, or" if broker.tls_ca is not None else "expects TLS ({ca}), or"
+    sentence = f"closes the connection without an answer: it {tls} is not an MQTT 5 broker; check {{port}}"
     return f"{broker}: {_with_settings(sentence, settings)}"
 
 
 def cut_off(broker: Broker, times: int) -> str:
     """For connections that were up and ended within seconds, `times` in a row, as brokers may without a word."""
     return (
-        f"{broker}: cut off {times} times in a row soon after connecting: a client of the same id (`device`)"
-        " takes over, or the broker ends what it does not like; its log says which"
+        f"{broker}: disconnected {times} times in a row soon after connecting: another client uses the same id"
+        " (`device`), or the broker rejects a message; its log says which"
     )
 
 
@@ -125,9 +124,7 @@ def _of_error(broker: Broker, error: Exception, now: float) -> str:  # noqa: PLR
         case ConnectionRefusedError():
             return "refused: nothing listens there; start the broker, or check {port}"
         case TimeoutError() if "handshake" in str(error):
-            return (
-                "accepts connections and says nothing to TLS: no TLS on this port, or one that hangs; check {port}"
-            )
+            return "accepts connections but does not answer in TLS: no TLS on this port, or it hangs; check {port}"
         case TimeoutError():
             return "no answer from this address; check {host}, the network and its firewall"
         case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
@@ -135,13 +132,13 @@ def _of_error(broker: Broker, error: Exception, now: float) -> str:  # noqa: PLR
                 f"{broker}: "
             )
         case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH | errno.ENETDOWN | errno.EHOSTDOWN):
-            return "not reachable: there is no way to this address now; check the network and {host}"
+            return "not reachable: no route to this address now; check the network and {host}"
         case OSError(errno=errno.EADDRNOTAVAIL):
             return "not reachable: this machine has no address for it; check the network and {host}"
         case FileNotFoundError() | PermissionError() | IsADirectoryError() if broker.tls_ca is not None:
             return f"the authority's file {broker.tls_ca} can't be read: {error.strerror}; check {{ca}}"
         case UnicodeError():
-            return f"{broker.host!r} can't be a host's name; check {{host}}"
+            return f"{broker.host!r} is not a valid host name; check {{host}}"
         case _:
             return str(error) or repr(error)
 

@@ -188,13 +188,13 @@ def test_a_refused_port(tmp_path: Path) -> None:
 def test_a_listener_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidegate.telemetry.link.connection.CONNACK_S", 0.5)
     with listening(lambda _: None) as port:
-        assert "says nothing" in reason_for(Broker("127.0.0.1", port), tmp_path)
+        assert "does not answer" in reason_for(Broker("127.0.0.1", port), tmp_path)
 
 
 def test_a_listener_that_hangs_up(tmp_path: Path) -> None:
     with listening(lambda connection: connection.close()) as port:
         reason = reason_for(Broker("127.0.0.1", port), tmp_path)
-    assert "ends the connection without an answer" in reason
+    assert "closes the connection without an answer" in reason
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_an_http_server(tmp_path: Path) -> None:
     finally:
         server.shutdown()
         server.server_close()
-    assert "no MQTT broker" in reason or "without an answer" in reason
+    assert "not an MQTT broker" in reason or "without an answer" in reason
 
 
 def test_a_server_that_greets_first(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_two_devices_of_one_name_are_told_by_a_broker_that_only_hangs_up(
     for link in links:
         link.backoff = Backoff(base_s=0.2, cap_s=0.5)
         link.start()
-    wait_for(lambda: any("of the same id" in reason for reason in reasons))
+    wait_for(lambda: any("uses the same id" in reason for reason in reasons))
     for link in links:
         link.stop(0.0)
 
