@@ -8,7 +8,7 @@ import torch
 
 from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle
 from tidegate.engines.bundle_check import verify
-from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle.consistency import Bundle, open_bundle
 from tidegate.models.ladder import OperatingPoint
 
 # Two builds one after the other, which share the machine with other tests.
