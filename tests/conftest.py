@@ -20,6 +20,17 @@ settings.register_profile("untimed", settings(), deadline=None, suppress_health_
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first, those with agents among them: at the end no worker waits for another."""
+    agents = {"start_agent", "listeners"}
+    long = {
+        item.path
+        for item in items
+        if item.get_closest_marker("long") or agents & set(getattr(item, "fixturenames", ()))
+    }
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def mosquitto() -> None:
     """mosquitto is installed. Without it the test is skipped, and in CI it fails: nothing passes unseen."""
