@@ -417,7 +417,7 @@ case $verb in
     "$venv/bin/python" -m ruff check .
     "$venv/bin/python" -m ruff format --check .
     "$venv/bin/python" -m mypy
-    exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+    exec "$venv/bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
     ;;
   dev)
     ensure_packages

@@ -8,9 +8,27 @@ from hypothesis import HealthCheck, settings
 
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 
+# Processes that tests start, dozens of agents among them, would compile the whole of tidegate each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Threads of torch wait for each other by spinning. With a test worker on each core the one waited for has no core
+# to run on: training on two threads takes many times the processor time. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # On a busy machine a deadline fails of nothing; what a test takes is the time limit's of the whole run.
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first, those with agents among them: at the end no worker waits for another."""
+    agents = {"start_agent", "listeners"}
+    long = {
+        item.path
+        for item in items
+        if item.get_closest_marker("long") or agents & set(getattr(item, "fixturenames", ()))
+    }
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture

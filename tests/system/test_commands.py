@@ -49,9 +49,9 @@ def test_doctor_tells_readings_and_refusals_as_json() -> None:
 
 
 def test_bundle_inspect_and_verify_the_shipped_bundle() -> None:
-    ladder = json.loads(tidegate("bundle", "inspect", BUNDLE, "--json").stdout)
+    ladder = json.loads(tidegate_here("bundle", "inspect", BUNDLE, "--json").stdout)
     assert len(ladder["points"]) >= 5
-    verified = tidegate("bundle", "verify", BUNDLE)
+    verified = tidegate_here("bundle", "verify", BUNDLE)
     assert verified.returncode == 0, verified.stderr
     assert verified.stdout.count("ok: canaries at ") == len(ladder["points"])
 
@@ -63,7 +63,7 @@ def test_bundle_verify_refuses_a_changed_file(tmp_path: Path) -> None:
         (copy / file.name).write_bytes(file.read_bytes())
     weights = copy / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    verified = tidegate("bundle", "verify", copy)
+    verified = tidegate_here("bundle", "verify", copy)
     assert verified.returncode == 65
     assert "weights.safetensors: sha256" in verified.stdout
 

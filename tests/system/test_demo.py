@@ -12,6 +12,8 @@ import pytest
 
 from tidegate.fleet.broker import find_mosquitto
 
+pytestmark = pytest.mark.long
+
 SECONDS = 20
 
 

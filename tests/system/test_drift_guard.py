@@ -2,14 +2,13 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agent_process import ENGINE, PLAIN_POLICY, AgentProcess, rungs
+from here import Ended, tidegate_here
 from paho.mqtt import subscribe
 
 from tidegate.fleet.broker import LocalBroker
@@ -36,18 +35,8 @@ def noise(chance: random.Random) -> list[int]:
     return [chance.randrange(17) for _ in range(64 * BATCH)]
 
 
-def drift(agent: AgentProcess, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "tidegate.cli.main",
-        "policy",
-        "drift",
-        "--config",
-        str(agent.config),
-        *options,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def drift(agent: AgentProcess, *options: str) -> Ended:
+    return tidegate_here("policy", "drift", "--config", agent.config, *options)
 
 
 def test_inputs_of_another_kind_demote_the_point_for_good(

@@ -1,12 +1,11 @@
 """Policies pushed by the operator's command to a running agent, through a real broker."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
+from here import Ended, tidegate_here
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.watch import Watch
@@ -17,19 +16,9 @@ StartAgent = Callable[..., AgentProcess]
 pytestmark = pytest.mark.broker
 
 
-def push(file: Path, broker: LocalBroker, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "tidegate.cli.main",
-        "policy",
-        "push",
-        str(file),
-        "--device",
-        AgentProcess.device,
-    ]
-    command += ["--broker", f"127.0.0.1:{broker.port}", "--wait", "20", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def push(file: Path, broker: LocalBroker) -> Ended:
+    where = ("--device", AgentProcess.device, "--broker", f"127.0.0.1:{broker.port}")
+    return tidegate_here("policy", "push", file, *where, "--wait", "20")
 
 
 def test_unsigned_push_is_refused_by_default(start_agent: StartAgent, broker: LocalBroker, tmp_path: Path) -> None:
@@ -141,18 +130,8 @@ def test_a_damaged_store_costs_the_policy_only_until_the_broker_is_reached(
     assert (agent.state_dir / "policies.json.damaged-1").exists()
 
 
-def trusted(agent: AgentProcess, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "tidegate.cli.main",
-        "policy",
-        "trusted",
-        "--config",
-        str(agent.config),
-        *options,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def trusted(agent: AgentProcess, *options: str) -> Ended:
+    return tidegate_here("policy", "trusted", "--config", agent.config, *options)
 
 
 def test_the_owner_lowers_the_trusted_version_of_a_running_agent(

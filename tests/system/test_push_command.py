@@ -72,17 +72,17 @@ def test_a_group_of_real_agents(start_agent: StartAgent, broker: LocalBroker, po
     agent = start_agent(broker, allow_unsigned=True, groups=["barn"])
     agent.wait_until(lambda status: status.telemetry.link == "online")
     where = ("--broker", f"127.0.0.1:{broker.port}")
-    done = push(policy, "--group", "barn", *where, "--timeout", "30")
+    done = tidegate_here("policy", "push", policy, "--group", "barn", *where, "--timeout", "30")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 took it" in done.stdout
     assert agent.status().policy.version == 4
 
     Path(policy).write_text(PLAIN_POLICY.replace("version: 1", "version: 3"))
-    older = push(policy, "--fleet", *where, "--timeout", "30")
+    older = tidegate_here("policy", "push", policy, "--fleet", *where, "--timeout", "30")
     assert older.returncode == 65
     assert "0 of 1 took it" in older.stderr
     assert "camera-1: version 3 is older" in older.stderr
 
-    nobody = push(policy, "--group", "empty", *where, "--timeout", "1")
+    nobody = tidegate_here("policy", "push", policy, "--group", "empty", *where, "--timeout", "1")
     assert nobody.returncode == 75
     assert "no device of this group" in nobody.stderr

@@ -18,7 +18,7 @@ from tidegate.engines.bundle_check import verify as check_bundle
 from tidegate.engines.engine import REFERENCE
 from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.bundle.manifest import LADDER
 from tidegate.terminal.table import Table
 from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_meter

@@ -13,7 +13,7 @@ from tidegate.engines.engine import Engine, UnsupportedPoint
 from tidegate.engines.plan.quantization import MissingRange
 from tidegate.engines.runtime.device import installed_version
 from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, open_engine
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.errors import BundleError
 
 OUTPUT_TOLERANCE = 1e-3

@@ -14,7 +14,7 @@ from tidegate.config import AgentConfig
 from tidegate.documents import Document
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.messages import Served
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.paths import cache_directory
 from tidegate.policy.learned import GENERIC
 from tidegate.policy.store import PolicyStore

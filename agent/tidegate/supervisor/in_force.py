@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tidegate.config import AgentConfig
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.supervisor.control.drift_record import DriftRecord
 
 

@@ -24,7 +24,7 @@ from tidegate.messages import (
     encode,
     lines,
 )
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.evidence import Canaries
 from tidegate.models.errors import BundleError
 from tidegate.worker.canary import AGREEMENT_NEEDED, agreement, disagreement_in_words

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.errors import BundleError
 
 

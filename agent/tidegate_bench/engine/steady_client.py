@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from tidegate.demo.client import TIMEOUT_S, UnixConnection
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 
 T = TypeVar("T")
 

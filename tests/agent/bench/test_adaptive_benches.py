@@ -24,6 +24,8 @@ from tidegate_bench.broken import BrokenError
 from tidegate_bench.zoo.catalog import ZOO
 from tidegate_drivers.energy_meter import NoMeter, find_energy_meter
 
+pytestmark = pytest.mark.long
+
 
 def few(samples: Samples) -> Samples:
     return Samples(samples.inputs[:40], samples.labels[:40])

@@ -24,6 +24,8 @@ from tidegate_bench.zoo.folding import inference_segments
 from tidegate_bench.zoo.segmented import Segmented, divisible_by_8
 from tidegate_bench.zoo.weights import WeightsError, load_weights
 
+pytestmark = pytest.mark.long
+
 # Parameters and state dict entries (running statistics and counters included) of torchvision's models.
 PUBLISHED = {
     "resnet18": (11_689_512, 122),

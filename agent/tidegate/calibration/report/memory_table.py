@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator
 
 from tidegate.engines.runtime.held_process import measure_process
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.manifest import WEIGHTS
 from tidegate.models.ladder import OperatingPoint
 

@@ -18,7 +18,7 @@ from tidegate.calibration.search.search_space import stand_ins_of
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.runtime.registry import installed_engines, open_engine
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.evidence import answers
 from tidegate.models.ladder import OperatingPoint, Precision, StandIn
 

@@ -7,7 +7,7 @@ from tidegate.cli.checks.check import Check, attempt
 from tidegate.config import AgentConfig, board_profile, load_config
 from tidegate.documents import Document, parse, read
 from tidegate.engines.runtime.registry import UnknownEngine, check_installed
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.reload.candidate import read_policy
 from tidegate.telemetry.broker import Broker

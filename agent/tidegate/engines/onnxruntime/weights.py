@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tidegate.engines.onnxruntime.protobuf import FileSlice, TensorValue
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.manifest import WEIGHTS
 from tidegate.models.bundle.safetensors_header import tensor_places
 from tidegate.models.network import Network

@@ -9,7 +9,7 @@ from tidegate.engines.runtime.choice import Choice, Trial, choose
 from tidegate.engines.runtime.measured import Measured, Measurements
 from tidegate.engines.runtime.other_load import BUSY, OtherLoad
 from tidegate.engines.runtime.trials import contest
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.models.ladder import OperatingPoint
 
 log = logging.getLogger(__name__)

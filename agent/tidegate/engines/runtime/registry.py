@@ -15,7 +15,7 @@ from tidegate.engines.runtime.runtimes import RUNTIMES
 from tidegate.engines.runtime.thread_spin import wait_briefly
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.extras import missing
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 
 ENGINES = (AUTO, *RUNTIMES)
 

@@ -9,7 +9,7 @@ from tidegate.engines.engine import Array, Engine, UnsupportedPoint, Variant
 from tidegate.engines.runtime.choice import Trial
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.registry import open_engine
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import OperatingPoint
 
 _POINT_S = 0.15

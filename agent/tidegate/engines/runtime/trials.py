@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tidegate import child as child_process
 from tidegate.engines.runtime.choice import Trial
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 
 DEADLINE_S = 30
 """For one engine with all its points; what it has not measured by then is out."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tidegate.config import AgentConfig
 from tidegate.documents import Document, parse, read
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.policy.board import Board
 from tidegate.policy.points import check_points

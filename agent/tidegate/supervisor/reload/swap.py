@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidegate.config import AgentConfig
-from tidegate.models.bundle.consistency import Bundle
+from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.control import Control

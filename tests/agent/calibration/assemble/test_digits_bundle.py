@@ -8,11 +8,11 @@ import torch
 
 from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle
 from tidegate.engines.bundle_check import verify
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import OperatingPoint
 
 # Two builds one after the other, which share the machine with other tests.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6, engines=("eager",))
 

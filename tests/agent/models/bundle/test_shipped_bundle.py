@@ -15,7 +15,7 @@ from tidegate.engines.engine import Engine
 from tidegate.engines.plan.quantization import WEIGHT_LIMIT
 from tidegate.engines.runtime.processor import weight_limit
 from tidegate.engines.runtime.registry import open_engine
-from tidegate.models.bundle.consistency import Bundle, open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import OperatingPoint
 
 ROOT = Path(__file__).parents[4]
