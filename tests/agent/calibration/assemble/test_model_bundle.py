@@ -59,7 +59,8 @@ def request_in(directory: Path) -> Request:
     inputs = np.random.default_rng(0).integers(0, 256, (700, 4, 4), np.uint8)
     np.savez(directory / "data.npz", inputs=inputs)
     out = directory / "bundle"
-    return Request(
+    spec = ImageSpec(4)
+    return Request(f"{__name__}:embedder", directory / "data.npz", out, spec, plan=PLAN, command="tidegate")
         f"{__name__}:embedder", directory / "data.npz", out, ImageSpec(4), plan=PLAN, command="tidegate"
     )
 
