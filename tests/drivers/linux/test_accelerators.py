@@ -75,7 +75,7 @@ def test_forms(write_tree: WriteTree, tree: str, values: dict[str, Value]) -> No
             "gpu/a.gpu",
             "28@300000000Hz",
         ),
-        ("sys/class/devfreq/a.gpu/cur_freq: 0", "frequency/a.gpu", "its clock stands"),
+        ("sys/class/devfreq/a.gpu/cur_freq: 0", "frequency/a.gpu", "its clock is stopped"),
         ("sys/class/devfreq/a.gpu/cur_freq: 390000", "frequency/a.gpu", "kHz"),
         ("sys/class/devfreq/a.npu/cur_freq: 0\nsys/class/devfreq/a.npu/load: 0@1Hz", "npu/a.npu", "at any load"),
     ],
@@ -96,8 +96,8 @@ def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree) -> None:
     for name in ("rps_act_freq_mhz", "rc6_residency_ms", "throttle_reason_status"):
         (root / GT / name).chmod(0)
     reasons = why(root)
-    assert "isn't woken" in reasons["frequency/card1/gt0"]
-    assert "isn't woken" in reasons["gpu/card1/gt0"]
+    assert "is not woken" in reasons["frequency/card1/gt0"]
+    assert "is not woken" in reasons["gpu/card1/gt0"]
     assert read(root)["throttle_reason/card1/gt0"] == "none"
 
 
