@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pytest
 import typer
 from pydantic import BaseModel
 
@@ -116,14 +115,3 @@ def test_commands_that_messages_name_exist() -> None:
         for place, words in found
         if not any(words == known or words.startswith(f"{known} ") for known in COMMANDS if known != "tidegate")
     ] == []
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_commands_that_documents_name_exist(page: Path) -> None:
-    found = re.findall(r"`(?:\$ )?(tidegate(?: [a-z][a-z-]*)+)", page.read_text())
-    unknown = [
-        words
-        for words in found
-        if not any(words == known or words.startswith(f"{known} ") for known in COMMANDS if known != "tidegate")
-    ]
-    assert unknown == []

@@ -63,7 +63,7 @@ def board_profile(config: "AgentConfig") -> Profile | None:
             raise
         first = error.problems[0]
         said = f"{first.path}: {first.message}" if first.path else first.message
-        where = f"{error.name}:{first.mark.line}:{first.mark.column}: {said}"
+        where = f"{first.mark.within(error.name)}: {said}"
         more = "" if len(error.problems) == 1 else f" and {len(error.problems) - 1} more"
         mark = document.marks.get(("board",), Mark(1, 1))
         found = document.sources.get(("board",), config.board)

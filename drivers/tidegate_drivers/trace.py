@@ -65,10 +65,10 @@ COLUMNS: Mapping[str, Column] = {
 
 
 class TraceError(ValueError):
-    """A trace can't be played; says file, line, column, what was found and what is allowed."""
+    """A trace can't be played; says file, line (unless 0), column, what was found and what is allowed."""
 
     def __init__(self, path: Path, line: int, column: str, found: str, allowed: str) -> None:
-        where = f"{path}, line {line}" + (f", column {column}" if column else "")
+        where = str(path) + (f", line {line}" if line else "") + (f", column {column}" if column else "")
         super().__init__(f"{where}: found {found}; allowed: {allowed}")
         self.path, self.line, self.column, self.found, self.allowed = path, line, column, found, allowed
 
@@ -146,7 +146,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8-sig").splitlines()
     except OSError as error:
-        raise TraceError(path, 1, "", f"no readable file ({error.strerror})", "a CSV trace") from error
+        raise TraceError(path, 0, "", f"no readable file ({error.strerror})", "a CSV trace") from error
     except UnicodeDecodeError as error:
         raise TraceError(path, 1, "", f"a byte at {error.start} that is not UTF-8", "UTF-8 text") from error
 

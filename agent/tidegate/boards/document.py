@@ -63,7 +63,9 @@ class DevicePart(Part):
     @model_validator(mode="after")
     def _releases_below(self) -> Self:
         if self.throttle_release > self.throttle:
-            raise refuse("releases above the throttle", allowed="at most `throttle`", at=("throttle_release",))
+            raise refuse(
+                "throttle_release is above throttle", allowed="at most `throttle`", at=("throttle_release",)
+            )
         if self.heat_span < 1 or self.throttle_speed < 1:
             raise refuse("too small to be simulated", allowed="heat_span from 1 s, throttle_speed from 1 %")
         return self
@@ -89,13 +91,13 @@ class DevicePart(Part):
 class BoardDocument(Part):
     """A whole board profile."""
 
-    tidegate_board: Literal[1] = Field(description="the version of this form: `tidegate_board: 1`")
+    tidegate_board: Literal[1] = Field(description="the version of this format: `tidegate_board: 1`")
     name: Name
     title: str = Field(min_length=1)
     facts: Annotated[list[FactPart], Field(min_length=1)]
     limits: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], Quantity] = Field(default_factory=dict)
     zones: dict[Name, Name] = Field(default_factory=dict)
     policy: dict[str, Any] = Field(
-        default_factory=dict, description="keys of a policy that hold unless one says else"
+        default_factory=dict, description="keys of a policy that apply unless a policy sets them"
     )
     device: DevicePart

@@ -1,4 +1,4 @@
-"""The demo's course: broker, agent, a client that asks, a policy push, and an honest account at the end."""
+"""The demo from start to end: broker, agent, a client, a policy push, and an honest account of what happened."""
 
 import asyncio
 import json
@@ -54,18 +54,18 @@ class DemoError(TidegateError):
 
 
 class View(Protocol):
-    """Who is told what happens."""
+    """Where the demo shows what happens: a full-screen view, or lines of JSON."""
 
     interval_s: float
 
     def status(self, status: Status) -> None:
-        """The status, every `interval_s`."""
+        """Show the agent's status; called every `interval_s`."""
 
     def event(self, event: Event) -> None:
-        """An event, at once."""
+        """Show an event; called when it occurs."""
 
     def note(self, text: str) -> None:
-        """Something to know about this run."""
+        """Show a remark about the whole run, such as a missing broker."""
 
 
 @dataclass(frozen=True, slots=True)

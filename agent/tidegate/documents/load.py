@@ -1,6 +1,7 @@
 """Documents against pydantic models: the model, or located problems with what is allowed and what is near."""
 
 import difflib
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tidegate.documents.parse import MAX_CHARACTERS, Document, parse
-from tidegate.documents.problem import DocumentError, Mark, Path, Problem, place, shown, written
+from tidegate.documents.problem import WHOLE, DocumentError, Mark, Path, Problem, place, shown, written
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,9 +32,15 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "list_type": ("expected a list", "[...] or lines that begin with `- `"),
     "tuple_type": ("expected a list", "[...] or lines that begin with `- `"),
     "dict_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
-    "too_short": ("nothing in it", "at least one"),
+    "too_short": ("empty", "at least one entry"),
     "string_too_short": ("empty", "at least one character"),
     "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
+}
+
+_REMEDIES: Mapping[int | None, str] = {
+    errno.ENOENT: "create it, or name another file",
+    errno.EISDIR: "name a file in this directory",
+    errno.EACCES: "run as a user who may read it",
 }
 
 
@@ -44,9 +51,13 @@ def read(path: FilePath) -> str:
             raw = file.read(4 * MAX_CHARACTERS + 1)
         if len(raw) <= 4 * MAX_CHARACTERS:
             return raw.decode()
-        problem = Problem(Mark(1, 1), "", "the document is too long", allowed=f"{MAX_CHARACTERS} characters")
+        problem = Problem(
+            Mark(1, 1), "", "the document is too long", allowed=f"at most {MAX_CHARACTERS} characters"
+        )
     except OSError as error:
-        problem = Problem(Mark(1, 1), "", f"can't be read: {error.strerror or error}")
+        problem = Problem(
+            WHOLE, "", f"can't be read: {error.strerror or error}", hint=_REMEDIES.get(error.errno, "")
+        )
     except UnicodeDecodeError as error:
         good = raw[: error.start].decode()
         problem = Problem(place(good, len(good)), "", "not UTF-8", f"byte 0x{raw[error.start]:02X}")
@@ -144,7 +155,8 @@ def _found(document: Document, path: Path) -> str:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             return ""
-    return "a list" if isinstance(value, list) else "a mapping"
+    kind = "list" if isinstance(value, list) else "mapping"
+    return f"a {kind}" if value else f"an empty {kind}"
 
 
 def _nearest(word: str, words: list[str]) -> str:

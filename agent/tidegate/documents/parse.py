@@ -52,7 +52,7 @@ def parse(text: str, name: str) -> Document:
     """Parse one YAML document. Raises DocumentError for anything that is not one, within the bounds."""
     if len(text) > MAX_CHARACTERS:
         problem = Problem(
-            Mark(1, 1), "", "the document is too long", f"{len(text)} characters", f"{MAX_CHARACTERS}"
+            Mark(1, 1), "", "the document is too long", f"{len(text)} characters", f"at most {MAX_CHARACTERS}"
         )
         raise DocumentError(name, text, [problem])
     try:
@@ -67,7 +67,7 @@ def parse(text: str, name: str) -> Document:
         raise DocumentError(name, text, [_syntax(error, loader)]) from None
     except (ValueError, OverflowError):
         # PyYAML hands escapes such as "\UFFFFFFFF" and endless %YAML versions to chr() and int() unchecked.
-        problem = Problem(_mark(loader.get_mark()), "", "not a character or number that YAML knows")
+        problem = Problem(_mark(loader.get_mark()), "", "not a valid character or number in YAML")
         raise DocumentError(name, text, [problem]) from None
     if root is None:
         raise DocumentError(name, text, [Problem(Mark(1, 1), "", "the document is empty")])
@@ -161,7 +161,7 @@ class _Builder:
                 first = self.key_marks[here].line
                 hint = "keep one of the two"
                 self.problems.append(
-                    Problem(mark, written(here), f"key given twice, first in line {first}", hint=hint)
+                    Problem(mark, written(here), f"duplicate key, first on line {first}", hint=hint)
                 )
                 continue
             self.key_marks[here] = mark
@@ -179,7 +179,7 @@ class _Builder:
             # A key with nothing behind it is an unfinished edit; taking it for a default would hide that.
             problem, hint = "no value", "give a value or remove the key"
         elif kind in {"int", "float"} and sum(c.isalnum() for c in text) > _MAX_DIGITS:
-            problem, hint = "a number of too many digits", f"at most {_MAX_DIGITS}"
+            problem, hint = "a number with too many digits", f"at most {_MAX_DIGITS}"
         elif _SURROGATE.search(text):
             problem = "the text holds half a character"
         if problem:
@@ -206,6 +206,8 @@ def _mark(start: Any, end: Any = None) -> Mark:
 def _syntax(error: yaml.MarkedYAMLError, loader: _CoreLoader) -> Problem:
     mark = error.problem_mark or error.context_mark or loader.get_mark()
     message = error.problem or "not YAML"
+    if "'\\t'" in message:
+        return Problem(_mark(mark), "", "a tab where YAML allows only spaces", hint="indent with spaces")
     context = f"{error.context}" if error.context else ""
     if error.context and error.context_mark and error.context_mark.line != mark.line:
         context += f" that began in line {error.context_mark.line + 1}"

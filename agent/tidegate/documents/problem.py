@@ -1,6 +1,7 @@
 """Problems: what is wrong in a document, where, and what to do; printed like a good compiler does."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ Path = tuple[str | int, ...]
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_PRINTED = 20
-_SHOWN_WIDTH = 115
+_WIDTH = 79
+"""What an 80-column terminal shows without breaking the line, so that the carets stay below what they mean."""
+_CUT = "..."
+_SHOWN_WIDTH = _WIDTH - len("   1 | ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,14 @@ class Mark:
     line: int
     column: int
     width: int = 1
+
+    def within(self, name: str) -> str:
+        """`name:line:column`; the name alone for WHOLE."""
+        return f"{name}:{self.line}:{self.column}" if self.line else name
+
+
+WHOLE = Mark(0, 0, 0)
+"""The document as a whole, such as a file that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,8 @@ def place(text: str, index: int) -> Mark:
 
 def _block(name: str, problem: Problem, lines: Sequence[str]) -> str:
     mark = problem.mark
-    where = f"{name}:{mark.line}:{mark.column}: "
-    out = [where + (f"{problem.path}: " if problem.path else "") + problem.message]
-    if mark.line <= len(lines) and lines[mark.line - 1].strip():
+    out = [f"{mark.within(name)}: " + (f"{problem.path}: " if problem.path else "") + problem.message]
+    if 1 <= mark.line <= len(lines) and lines[mark.line - 1].strip():
         out += _excerpt(lines[mark.line - 1], mark)
     facts = (
         ("found", problem.found),
@@ -96,13 +107,30 @@ def _block(name: str, problem: Problem, lines: Sequence[str]) -> str:
         ("nearest", problem.nearest),
         ("hint", problem.hint),
     )
-    out += [f"     {label}: {fact}" for label, fact in facts if fact]
+    out += [_fact(label, fact) for label, fact in facts if fact]
     return "\n".join(out)
 
 
+def _fact(label: str, fact: str) -> str:
+    head = f"     {label}: "
+    return textwrap.fill(
+        fact,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _excerpt(line: str, mark: Mark) -> list[str]:
-    start = max(0, mark.column - 1 - _SHOWN_WIDTH // 2) if len(line) > _SHOWN_WIDTH else 0
-    source = shown(line[start : start + _SHOWN_WIDTH], _SHOWN_WIDTH)
+    """The line and the carets below it; of a long line the part around the mark."""
+    end = mark.column - 1 + mark.width
+    start = 0
+    if len(line) > _SHOWN_WIDTH and end > _SHOWN_WIDTH - len(_CUT):
+        start = max(0, min(mark.column - 1 - len(_CUT), end - _SHOWN_WIDTH * 3 // 4))
+    part = line[start : start + _SHOWN_WIDTH + 1]
+    source = shown(_CUT + part[len(_CUT) :] if start else part, _SHOWN_WIDTH)
     column = mark.column - 1 - start
     carets = "^" * max(1, min(mark.width, len(source) - column))
     return [f"{mark.line:>4} | {source}".rstrip(), f"     | {' ' * column}{carets}"]

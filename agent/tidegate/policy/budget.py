@@ -57,7 +57,7 @@ def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budg
     if percent is None or per_percent is None or charge.seen_at is None:
         return UNLIMITED
     if learned.at is not None and learned.at - charge.seen_at > RECKONING_S:
-        return Budget(0.0, "the charge is unknown for too long to reckon on")
+        return Budget(0.0, "the charge has been unknown for too long")
     if charge.external and percent >= FULL_PERCENT:
         return UNLIMITED
     left_s = max(_LEAST_SPAN_S, _until(until, now))

@@ -30,7 +30,7 @@ class Mark:
     measured: bool = True
 
     def drawn(self, draw: Draw, step_s: float) -> "Mark":
-        """The account after one more step."""
+        """The account after `step_s` more seconds at this draw."""
         return Mark(
             self.percent,
             self.at,

@@ -106,4 +106,4 @@ def _no_fit(why: str, points: tuple[OperatingPoint, ...], ladder: Ladder, policy
         return Choice(
             points[-1].name, points, False, f"{why}; uses '{points[-1].name}' at {SLOW_DOWN_HZ:g} request a second"
         )
-    return Choice(points[-1].name, points, False, f"{why}; requests are to be refused")
+    return Choice(points[-1].name, points, False, f"{why}; requests are refused")

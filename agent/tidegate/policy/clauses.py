@@ -27,7 +27,7 @@ def because(evaluation: Evaluation, condition: Condition, truth: bool = True) ->
 
 
 def window_clause(window: Window, truth: bool = True) -> str:
-    """A window in words."""
+    """A window in words, or its negation: `within 'NAME'`, or `between HH:MM and HH:MM`."""
     times = f"between {window.between.start:%H:%M} and {window.between.end:%H:%M}"
     named = f"within '{window.name}'" if window.name else times
     return named if truth else f"not {named}"

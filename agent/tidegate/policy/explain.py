@@ -29,7 +29,7 @@ from tidegate_drivers.reading import Snapshot
 
 
 class RuleState(StrEnum):
-    """How a rule stands."""
+    """Whether a rule is in force, and if not, what keeps it from being in force."""
 
     IN_FORCE = "in_force"
     HELD_BY_LEAVE_VALUE = "held_by_leave_value"
@@ -228,11 +228,11 @@ def _sentences(explanation: Explanation) -> list[str]:
                     f"'{rule.name}' ends when {change}." if change else f"'{rule.name}' does not end by itself."
                 )
             case RuleState.BEHIND_ANOTHER:
-                said.append(f"'{rule.name}' holds too, behind it: {rule.because}.")
+                said.append(f"'{rule.name}' holds too, after it: {rule.because}.")
             case RuleState.UNKNOWN:
                 said.append(f"'{rule.name}' can't be known: {rule.because}.")
             case _:
-                then = "would hold behind it" if reached else "would take over"
+                then = "would hold after it" if reached else "would take over"
                 said.append(f"'{rule.name}' {then} when {change}.")
     return said
 

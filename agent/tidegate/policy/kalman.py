@@ -39,7 +39,7 @@ class Line:
     ss: float
 
     def at(self, x: float) -> float:
-        """The line's y."""
+        """The line's estimate of y at x."""
         return self.offset + self.slope * x
 
     def observe(self, x: float, y: float, noise: float, offset_drift: float, slope_drift: float) -> "Line":

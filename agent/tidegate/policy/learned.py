@@ -53,7 +53,7 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The model of the device.
+    """What the controller has learned about the device.
 
     `power` maps the ladder's own estimate of inference power (W) to the device's draw (W); `heat` maps the draw,
     smoothed over `prior.heat_span_s`, to the temperature. `rate_hz` and `base_w`, the draw without answers, are
@@ -78,7 +78,7 @@ class Learned:
 
     @classmethod
     def from_prior(cls, prior: Prior = GENERIC) -> "Learned":
-        """Before anything was read."""
+        """The estimates before the first reading, with the variances that the prior deserves."""
         return cls(
             prior,
             Factor(),
@@ -122,7 +122,7 @@ class Learned:
 
 
 def finite(snapshot: Snapshot, reading: str) -> float | None:
-    """A fresh finite number, else None."""
+    """The reading's value if it is fresh and a finite number, else None."""
     value = snapshot.number(reading)
     return value if value is not None and math.isfinite(value) else None
 

@@ -65,7 +65,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """A word is this one."""
+    """Holds while the reading equals `word`."""
 
     path: str
     reading: str
@@ -114,14 +114,14 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """All of them are true."""
+    """Holds while all conditions hold."""
 
     conditions: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """It is false."""
+    """Holds while the condition does not; unknown while that is unknown."""
 
     condition: "Condition"
 
@@ -231,7 +231,7 @@ class Goals:
 
     @property
     def any(self) -> bool:
-        """Whether at least one is set."""
+        """Whether a goal is set; a reserve or a panel alone is none."""
         return self != Goals(reserve_percent=self.reserve_percent, panel=self.panel)
 
 

@@ -47,10 +47,10 @@ def read_snapshot(text: str) -> tuple[Snapshot, str | None]:
         document = _document.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise SnapshotError(
-            f'{where}: {first["msg"]}; expected {{"readings": {{"battery": 18}}}} or `tidegate status --json`'
-        ) from None
+        found = first["msg"][0].lower() + first["msg"][1:]
+        where = ".".join(str(part) for part in first["loc"])
+        allowed = 'the output of `tidegate status --json`, or {"readings": {"battery": 18}}'
+        raise SnapshotError(f"{where}: {found}; allowed: {allowed}".removeprefix(": ")) from None
     readings = {}
     for name, given in document.readings.items():
         reading = given if isinstance(given, _Reading) else _Reading(value=given)

@@ -39,7 +39,7 @@ class WrongStateError(Exception):
 
 
 class Verdict(StrEnum):
-    """What became of an offer."""
+    """The store's answer to an offered policy."""
 
     NEW = "new"
     ALREADY_THERE = "already_there"
@@ -161,7 +161,7 @@ class PolicyStore:
         trusted = self._state.trusted
         known = max(floor, 0 if trusted is None else trusted.version)
         if version > known + MOST_AHEAD:
-            most = f"at once it may be {MOST_AHEAD} above {known}, the highest version known here"
+            most = f"it may be at most {MOST_AHEAD} above {known}, the highest version known here"
             hint = "number policies from there, or allow it on the device with `tidegate policy trusted --set`"
             return Offer(Verdict.REFUSED, f"version {version} is too far ahead: {most}; {hint}")
         accepted = self._state.accepted
@@ -277,7 +277,7 @@ class PolicyStore:
         raw = b""
         try:
             if not stat.S_ISREG(self._file.stat().st_mode):
-                return self._begin_anew("it is no file", raw)
+                return self._begin_anew("it is not a file", raw)
             with self._file.open("rb") as file:
                 raw = file.read(_LARGEST_BYTES + 1)
             state = _state.validate_json(raw)
@@ -289,7 +289,7 @@ class PolicyStore:
             return self._begin_anew("it is damaged", raw)
         policies = (state.accepted, state.trial, state.previous)
         if any(policy is not None and policy.digest != digest_of(policy.text) for policy in policies):
-            return self._begin_anew("a policy in it has not the hash it was stored with", raw)
+            return self._begin_anew("the hash of a policy in it does not match", raw)
         return state
 
     def _begin_anew(self, what: str, raw: bytes) -> _State:
@@ -300,7 +300,7 @@ class PolicyStore:
         except OSError as error:
             kept = f"it can't be moved aside: {error.strerror}"
         goes_on = (
-            "pushes are taken from version 1 on" if trusted is None else f"version {trusted.version} stays trusted"
+            "pushes are accepted from version 1" if trusted is None else f"version {trusted.version} stays trusted"
         )
         self.damage = f"{self._file}: {what}; {kept}; {goes_on}"
         self.unsaved = trusted is not None

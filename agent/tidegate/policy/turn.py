@@ -43,7 +43,8 @@ class Keep:
     def because(self) -> str:
         """Why, in words."""
         times = f"{self.turns} times in a row"
-        return f"rule '{self.rule}' has come and gone {times} through its own switches, so {self.point} is kept"
+        why = f"rule '{self.rule}' has ended and begun again {times} because of its own switches"
+        return f"{why}, so {self.point} is kept"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ OTHER_LOAD = 2.0
 _HEAT = frozenset({TEMPERATURE, THERMAL_PRESSURE, THROTTLED})
 _OUTSIDE = frozenset({BATTERY, REQUEST_RATE})
 _UNMOVED = frozenset({POWER_SOURCE, INPUT})
-"""What no operating point changes."""
+"""Readings that no operating point changes: rules on them alone can't undo themselves."""
 
 
 def followed(
@@ -53,7 +53,7 @@ def followed(
 
 
 def moved(turns: Turns, rule: Rule | None, evaluation: Evaluation, *, down: bool) -> Turns:
-    """What is remembered after a switch."""
+    """The turns after a switch: `rule` has moved the point, and rules that had ended are back at theirs."""
     at = evaluation.snapshot.at
     changed = {}
     for name, turn in turns.of.items():

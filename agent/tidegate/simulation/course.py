@@ -50,11 +50,11 @@ class Course:
 
     @property
     def seconds(self) -> int:
-        """How long it lasts."""
+        """The duration in seconds, which is the number of values in each column."""
         return len(self.ambient_c)
 
     def until(self, seconds: int) -> "Course":
-        """Its beginning."""
+        """The course cut after its first `seconds`."""
         columns = (self.ambient_c, self.supply_w, self.requests_hz, self.competing)
         ambient_c, supply_w, requests_hz, competing = (column[:seconds] for column in columns)
         lost = self.lost[:seconds]
@@ -77,7 +77,9 @@ class Course:
             raise CourseError(f"{trace.name}: the trace {lasts}; from 1 s to a year can be simulated")
         if "requests" not in tracks and requests_hz is None:
             lacks = "has no value in" if "requests" in trace.tracks else "has no"
-            raise CourseError(f"{trace.name}: the trace {lacks} column requests_hz; say how many with --requests")
+            raise CourseError(
+                f"{trace.name}: the trace {lacks} column requests_hz; give their rate with --requests"
+            )
         charges = tracks[BATTERY].values if BATTERY in tracks else ()
         charge = next((each for each in charges if isinstance(each, float)), None)
         source = _words(tracks.get(POWER_SOURCE), trace, seconds)

@@ -299,7 +299,7 @@ def _never_drawn(leaf: Threshold, device: Device, most_w: float) -> str:
         least = f"{device.name} draws {amount(device.idle_w, POWER)} without answering"
         return least if not above and leaf.enter <= device.idle_w else ""
     most_c = HOTTEST_C + device.heat_k_per_w * most_w
-    hottest = f"{device.name} comes to {amount(most_c, TEMPERATURE)} at most, in surroundings of {HOTTEST_C:g} C"
+    hottest = f"{device.name} reaches {amount(most_c, TEMPERATURE)} at most, at {HOTTEST_C:g} C ambient"
     return hottest if above and leaf.enter > most_c else ""
 
 
@@ -344,7 +344,7 @@ def _instead(
     """The line to write in place of a rule that undoes itself."""
     kind = leaf.reading.partition("/")[0]
     if not isinstance(leaf, Threshold) or not positive or leaf.side is Side.BELOW:
-        return "let the rule's point be one at which its own condition goes on to hold"
+        return "choose a point at which the rule's condition still holds"
     if kind == LATENCY and any(limits.begins(ms) for ms in courses[0].free.values()):
         line = f"goals: {{latency_p95: {_plain(leaf.enter)} ms}}"
         return f"write `{line}` in place of the rule: it keeps to the points that are fast enough"
@@ -366,7 +366,7 @@ def _instead(
         lines.append(f"`{line}`, reached only once the point before would do again")
     if kind == TEMPERATURE:
         lines.append(f"`goals: {{temperature_ceiling: {_plain(leaf.enter)} C}}` in place of the rule")
-    return f"write {' or '.join(lines)}" if lines else "let the rule's point be what is used without it as well"
+    return f"write {' or '.join(lines)}" if lines else "choose the point that is used without the rule"
 
 
 def _memory(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, mark: Mark) -> Iterator[Problem]:

@@ -40,7 +40,7 @@ class PointPart(Part):
 class LadderDocument(Part):
     """A whole ladder document."""
 
-    tidegate_ladder: Literal[1] = Field(description="the version of this form: `tidegate_ladder: 1`")
+    tidegate_ladder: Literal[1] = Field(description="the version of this format: `tidegate_ladder: 1`")
     name: Name
     points: Annotated[list[PointPart], Field(min_length=1)]
 

@@ -83,7 +83,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line of a run's diary."""
+    """The simulated device at one moment, for the chart."""
 
     second: int
     point: str
@@ -95,7 +95,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Run:
-    """What came of it."""
+    """One controller's day: totals, and samples for the chart."""
 
     name: str
     totals: Totals = field(default_factory=Totals)

@@ -31,7 +31,7 @@ def load(plist: bytes) -> object:
         # Said to be XML: a bare <dict> is not recognised as such.
         return plistlib.loads(text.rstrip(b"\0 \t\r\n"), fmt=plistlib.FMT_XML if start else None)
     except (plistlib.InvalidFileException, ExpatError, ValueError, OverflowError, IndexError, TypeError) as error:
-        raise RecordError(f"no property list: {plist[:40]!r}") from error
+        raise RecordError(f"not a property list: {plist[:40]!r}") from error
 
 
 def number(of: Mapping[str, object], key: str, low: float, high: float, unit: str = "") -> float:

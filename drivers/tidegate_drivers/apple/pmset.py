@@ -72,7 +72,7 @@ def _charge(lines: list[str]) -> tuple[Charge | None, str]:
     match = _CHARGE.fullmatch(lines[0].rstrip())
     percent = float(match["percent"].replace(",", ".")) if match else -1.0
     if match is None or percent > _MOST_PERCENT:
-        return None, f"pmset says {lines[0].strip()[:60]!r}, which is no charge in %"
+        return None, f"pmset says {lines[0].strip()[:60]!r}, not a charge in %"
     return Charge(min(100.0, percent), _state(match["rest"])), ""
 
 

@@ -136,7 +136,7 @@ def _whole_w(
     named = {key.partition("_")[0] for key in processor}
     missing = [part for part in PARTS if part not in parts_w and (part == "gpu" or part in named)]
     if missing:
-        raise RecordError(f"neither the whole nor all parts are told: {reasons[missing[0]]}")
+        raise RecordError(f"neither the total nor all parts are given: {reasons[missing[0]]}")
     try:
         return named_w + _watts(processor, "dram", elapsed_s)
     except RecordError:

@@ -229,7 +229,7 @@ def read_draw_w(batteries: Batteries) -> float:
     if node is None:
         if batteries.pmset().on_ups:
             raise SensorError("this Mac runs on a UPS, which carries other devices as well")
-        raise SensorError("this Mac has no battery, and tells without root nothing of what it draws")
+        raise SensorError("this Mac has no battery, and without root macOS does not say what it draws")
     try:
         return _outflow_w(node)
     except (RecordError, SensorError) as error:
@@ -244,7 +244,7 @@ def _outflow_w(node: SmartBattery) -> float:
     if not node.installed():
         raise SensorError("this Mac has no battery")
     if node.external():
-        raise NotNowError("on external power the battery's current says nothing of what the machine draws")
+        raise NotNowError("on external power the battery's current says nothing about what the machine draws")
     watts = node.outflow_w()
     if watts <= 0:
         raise NotNowError(f"the battery reports {watts:g} W, and yet this Mac runs on it")

@@ -24,7 +24,7 @@ class OtherwiseTakenError(ControlError):
     """A file took the write, and says something else than what was written: `taken`."""
 
     def __init__(self, file: Path, value: str, taken: str) -> None:
-        super().__init__(f"{file} was set to {value!r} and says {taken!r}: the firmware or a daemon holds it")
+        super().__init__(f"{file} was set to {value!r} and says {taken!r}: the firmware or a daemon keeps it")
         self.taken = taken
 
 
@@ -85,7 +85,7 @@ def _find(name: str, sysroot: Path) -> Sequence[Place]:
         return [Place(policy / "scaling_governor", words=_governors(policy)) for policy in policies(sysroot)]
     if name == MAX_FREQUENCY:
         return [Place(policy / "scaling_max_freq", khz=_range_khz(policy)) for policy in policies(sysroot)]
-    raise ControlError(f"no control is called {name!r}; there are {', '.join(NAMES)}")
+    raise ControlError(f"unknown control {name!r}; allowed are {', '.join(NAMES)}")
 
 
 def _governors(policy: Path) -> tuple[str, ...]:

@@ -91,16 +91,20 @@ class Controls:
         try:
             return self._journal.read()
         except OSError as error:
-            raise ControlError(f"what was changed can't be read: {error}; set another state_dir") from error
+            raise ControlError(
+                f"the record of what was changed can't be read: {error}; set another state_dir"
+            ) from error
 
     def _note(self, changes: Sequence[Change]) -> None:
         try:
             self._journal.write(changes)
         except OSError as error:
-            raise ControlError(f"the way back can't be noted: {error}; free or set another state_dir") from error
+            raise ControlError(
+                f"the previous value can't be saved: {error}; free the disk or set another state_dir"
+            ) from error
 
     def _now(self, file: Path) -> str:
         try:
             return read_text(file)
         except SensorError as error:
-            raise ControlError(f"what {file} says now is unknown, so it could not be put back: {error}") from error
+            raise ControlError(f"what {file} can't be read, so it could not be restored: {error}") from error

@@ -118,7 +118,7 @@ def _scaled(sysroot: Path, _shares: dict[str, BusyShare], found: _Found) -> None
         name = f"{device.kind}/{device.name}"
         if device.kind == NPU:
             # rknpu_devfreq.c fills in no busy time: it says 0 whatever the NPU does.
-            found.refuse(name, f"{device.path / 'load'} counts nothing: it says 0 at any load")
+            found.refuse(name, f"{device.path / 'load'} is 0 at any load")
         else:
             found.add(name, Unit.PERCENT, device.name, device.load_percent)
     if (load := devfreq.tegra_load(sysroot, devices)) is not None:
@@ -147,7 +147,7 @@ def _hertz(device: Path, file: Path) -> float:
     refuse_asleep(device, device.parent.name)
     hertz = read_int(file, 0, _MOST_HZ, "Hz")
     if hertz == 0:
-        raise SensorError(f"{device.parent.name} is off: its clock stands")
+        raise SensorError(f"{device.parent.name} is off: its clock is stopped")
     return float(hertz)
 
 
@@ -159,5 +159,5 @@ def _megahertz(name: str, device: Path, file: Path) -> float:
     refuse_asleep(device, name)
     megahertz = read_int(file, 0, _MOST_MHZ, "MHz")
     if megahertz == 0:
-        raise SensorError(f"{name} is asleep: its clock stands")
+        raise SensorError(f"{name} is suspended: its clock is stopped")
     return megahertz * 1e6

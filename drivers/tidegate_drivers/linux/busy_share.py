@@ -31,7 +31,7 @@ class BusyShare:
             self._last = counted_s, now
             self._percent = None if last is None else self._share(counted_s - last[0], now - last[1])
         if self._percent is None:
-            raise SensorError("load is the rise of a counter between two looks, and there is no second one yet")
+            raise SensorError("load is the rise of a counter between two reads, and this was the first")
         return self._percent
 
     def _share(self, risen_s: float, elapsed_s: float) -> float:

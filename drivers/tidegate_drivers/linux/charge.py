@@ -191,7 +191,7 @@ def _nominal_voltage_v(battery: Supply) -> float:
 
 def _level_beside(battery: Supply) -> str:
     try:
-        return f"; it says how full it is in words alone: capacity_level is {level(battery).capitalize()}"
+        return f"; its driver gives only a level: capacity_level is {level(battery).capitalize()}"
     except SensorError:
         return ""
 

@@ -22,8 +22,8 @@ _NOT_WIRED = frozenset({127_000, 127_500, 127_750, 127_875, 127_937, -40_000})
 def refuse_constant(name: str, millidegrees: int, path: Path) -> None:
     """Raise OutOfRangeError for what a zone or chip of this name says whatever the heat."""
     if millidegrees in _NOT_WIRED:
-        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as where no sensor is wired")
+        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as without a sensor")
     if any(millidegrees == constant and names.fullmatch(name) for names, constant in _CONSTANTS):
         raise OutOfRangeError(
-            f"{path} says {millidegrees} millidegrees, a constant of its driver and not measured"
+            f"{path} says {millidegrees} millidegrees, a constant of its driver, not a measurement"
         )

@@ -26,7 +26,7 @@ class CounterPower:
             self._power_w = self._meter.add(read_j(), now)
             self._looked_at = now
         if self._power_w is None:
-            raise SensorError("power is the rise of a counter between two looks, and there is no second one yet")
+            raise SensorError("power is the rise of a counter between two reads, and this was the first")
         if self._power_w == 0:
             raise SensorError("the energy counter does not move")
         return self._power_w

@@ -50,7 +50,7 @@ class Device:
         """Its clock. Raises SensorError, also for 0: it is off then."""
         hertz = read_int(self.path / "cur_freq", *_CLOCK_HZ)
         if hertz == 0:
-            raise SensorError(f"{self.name} is off: its clock stands")
+            raise SensorError(f"{self.name} is off: its clock is stopped")
         if hertz < _SURELY_HZ:
             raise ImplausibleError(f"{self.path / 'cur_freq'} says {hertz}, too little to be in Hz: kHz?")
         return float(hertz)

@@ -35,11 +35,11 @@ class Gt:
     reason_prefix: str
 
     def clock_hz(self, file: Path) -> float:
-        """Its clock. Raises SensorError, also while it sleeps: it has none then, and isn't woken to be asked."""
+        """Its clock. Raises SensorError, also while it sleeps: it has none then, and is not woken to be read."""
         refuse_asleep(self.device, self.name)
         megahertz = read_int(file, 0, _MOST_MHZ, "MHz")
         if megahertz == 0:
-            raise SensorError(f"{self.name} is asleep: its clock stands")
+            raise SensorError(f"{self.name} is suspended: its clock is stopped")
         return megahertz * 1e6
 
     def idle_s(self, file: Path) -> float:

@@ -124,7 +124,7 @@ class Channel:
 def refuse_nothing_here(millidegrees: int, path: Path, per_degree: int = 1) -> None:
     """Raise OutOfRangeError for what sensors say that are unconnected (0) or count so many steps per degree."""
     if 0 <= millidegrees <= 150 * per_degree:
-        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as sensors do that measure nothing")
+        raise OutOfRangeError(f"{path} says {millidegrees} millidegrees, as without a sensor")
 
 
 def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = None) -> Discovery:
@@ -168,7 +168,7 @@ def discover(sysroot: Path = _LIVE, counters: dict[str, CounterPower] | None = N
         ]
         totals += [_total(channel) for channel in measured if _measures_the_machine(channel)]
     if len(totals) > 1:
-        reason = f"{len(totals)} meters of the machine are registered; which of them is the whole can't be told"
+        reason = f"{len(totals)} meters of the machine are registered; which measures the whole of it is unknown"
         unavailable.append(Unavailable(POWER, _DRIVER, reason))
     else:
         sensors += totals

@@ -38,7 +38,7 @@ def outflow_w(battery: Supply, *, unit_is_sure: bool = False) -> float:
         return watts if status == "Discharging" else -watts
     if watts == 0.0:
         return 0.0
-    raise SensorError(f"{battery.name} reports {watts:.3g} W and status {status}, which leaves the direction open")
+    raise SensorError(f"{battery.name} reports {watts:.3g} W and status {status}, so the direction is unknown")
 
 
 def draw_w(batteries: Sequence[Supply]) -> float:
@@ -127,7 +127,7 @@ def _refuse_thousandfold(battery: Supply, key: str, value: int, unit: str, micro
         hours = float("inf")
     if hours > _LONGEST_TO_EMPTY_H:
         raise ThousandfoldError(
-            f"{battery.name}/{key} says {value} {unit}, too little to be in {unit}: thousandfold?"
+            f"{battery.name}/{key} says {value} {unit}, too little to be in {unit}: off by a factor of 1,000?"
         )
 
 

@@ -61,7 +61,7 @@ def _find(root: Path) -> tuple[tuple[Sensor, ...], tuple[Unavailable, ...]]:
         source = f"{DRIVER}/{'+'.join(battery.name for battery in host.batteries)}"
         sensors.append(_sensor(BATTERY, Unit.PERCENT, source, partial(read_battery_percent, root)))
         if host.batteries[0].kind() == UPS:
-            reason = "a UPS carries other devices as well, so that what leaves it is not what this machine draws"
+            reason = "a UPS supplies other devices as well, so its output is not what this machine draws"
             unavailable.append(Unavailable(POWER, DRIVER, reason))
         else:
             sensors.append(_sensor(POWER, Unit.WATT, source, partial(read_draw_w, root)))
@@ -114,7 +114,7 @@ def read_draw_w(root: Path) -> float:
     """What the whole machine draws, in W; known only while the batteries alone carry it. Raises SensorError."""
     host = _host(root)
     if _power_source(host) == "external":
-        raise SensorError("on external power the batteries' current says nothing of what the machine draws")
+        raise SensorError("on external power the batteries' current says nothing about what the machine draws")
     watts = draw_w(packs(_present(host), knows_its_flow))
     if watts <= 0:
         raise SensorError(f"the batteries report {watts:g} W, and yet this machine runs on them")

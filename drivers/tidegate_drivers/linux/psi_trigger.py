@@ -56,6 +56,6 @@ def open_memory_trigger(environment: Mapping[str, str] = os.environ) -> PsiTrigg
     try:
         threshold = base64.b64decode(environment.get("MEMORY_PRESSURE_WRITE", ""), validate=True)
     except binascii.Error as error:
-        raise OSError(f"MEMORY_PRESSURE_WRITE is no base64: {error}") from error
+        raise OSError(f"MEMORY_PRESSURE_WRITE is not base64: {error}") from error
     # systemd's own string ends with its newline or its null already.
     return PsiTrigger(Path(watch), threshold.rstrip(b"\0") or _OWN)

@@ -47,7 +47,7 @@ def discover(sysroot: Path = Path("/"), books: Books | None = None) -> Discovery
             )
     sensors: list[Sensor] = []
     if books.psys_is_wrong:
-        reason = "counts less than the packages that it should hold: this firmware's is of no use"
+        reason = "counts less than the packages that it should include: this firmware's counter is unusable"
         unavailable.append(Unavailable(f"{POWER}/{PSYS}", f"{_DRIVER}/{PSYS}", reason))
         found, readable = without_psys(found), without_psys(readable)
     total = total_of(found)

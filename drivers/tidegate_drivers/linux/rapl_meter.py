@@ -97,4 +97,4 @@ class PlatformMeter:
         if watts is not None and within_w is not None and watts < _LEAST_SHARE_OF_PACKAGES * within_w:
             self._books.psys_is_wrong = True
         if self._books.psys_is_wrong:
-            raise SensorError("psys counts less than the packages that it should hold")
+            raise SensorError("psys counts less than the packages that it should include")

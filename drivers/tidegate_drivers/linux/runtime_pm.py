@@ -17,4 +17,4 @@ def asleep(device: Path) -> bool:
 def refuse_asleep(device: Path, name: str) -> None:
     """Raise SensorError for a device that is suspended."""
     if asleep(device):
-        raise SensorError(f"{name} is suspended, and isn't woken to be asked")
+        raise SensorError(f"{name} is suspended, and is not woken to be read")

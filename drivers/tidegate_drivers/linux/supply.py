@@ -140,7 +140,7 @@ class Supply:
                 raise
             return ""
         if not (0 < len(words) <= _MOST_LETTERS and words.isprintable() and "\ufffd" not in words):
-            raise ImplausibleError(f"{self.name}/{key} says {words[:40]!r}, which is no {key} of a power supply")
+            raise ImplausibleError(f"{self.name}/{key} says {words[:40]!r}, not a {key} of a power supply")
         return words
 
     def _uevent(self) -> dict[str, str]:

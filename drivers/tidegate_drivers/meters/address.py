@@ -81,15 +81,15 @@ def parse(named: str) -> Address:
         return ChipMeter(unquote(parts.netloc), unquote(parts.path.strip("/")))
     if parts.scheme == "nut" and parts.hostname and parts.path.strip("/"):
         return _ups_meter(parts, parts.hostname, unquote(parts.path.strip("/")))
-    raise ValueError("no address of a meter")
+    raise ValueError("not a meter's address")
 
 
 def _topic_meter(parts: SplitResult, host: str, topic: str) -> TopicMeter:
     if "+" in topic:
-        raise ValueError(f"{topic!r} is many topics, and a meter is one")
+        raise ValueError(f"{topic!r} is a topic filter; a meter is one topic")
     username, options = _login(parts, _OPTIONS)
     if "ca" in options and parts.scheme != "mqtts":
-        raise ValueError("an authority without TLS: mqtts://")
+        raise ValueError("`ca` needs TLS: mqtts://")
     port = parts.port or _PORTS[parts.scheme]
     tls = parts.scheme == "mqtts"
     password_file, ca = options.get("password_file"), options.get("ca")
@@ -98,7 +98,7 @@ def _topic_meter(parts: SplitResult, host: str, topic: str) -> TopicMeter:
 
 def _ups_meter(parts: SplitResult, host: str, ups: str) -> UpsMeter:
     if not _UPS.fullmatch(ups):
-        raise ValueError(f"{ups!r} is not a UPS's name")
+        raise ValueError(f"{ups!r} is not a valid UPS name")
     if parts.fragment and not _VARIABLE.fullmatch(parts.fragment):
         raise ValueError(f"{parts.fragment!r} is not a UPS variable such as ups.realpower")
     username, options = _login(parts, frozenset({"password_file"}))
@@ -112,7 +112,7 @@ def _login(parts: SplitResult, allowed: frozenset[str]) -> tuple[str | None, dic
         raise ValueError("a password in an address is read by everybody; name a file: ?password_file=/PATH")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := options.keys() - allowed:
-        raise ValueError(f"no option is called {min(unknown)!r}; there is {', '.join(sorted(allowed))}")
+        raise ValueError(f"unknown option {min(unknown)!r}; allowed are {', '.join(sorted(allowed))}")
     if any(not path.startswith("/") for path in options.values()):
         raise ValueError(f"{' and '.join(sorted(allowed))}: absolute paths only")
     if "password_file" in options and not parts.username:

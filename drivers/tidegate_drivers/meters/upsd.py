@@ -48,7 +48,7 @@ def variables(address: UpsMeter) -> Mapping[str, str]:
         raise SensorError(f"{server} has not answered within {DEADLINE_S:g} s") from None
     except OSError as error:
         raise SensorError(
-            f"{server} can't be asked: {error if error.filename else error.strerror or error}"
+            f"{server} can't be reached: {error if error.filename else error.strerror or error}"
         ) from error
 
 

@@ -145,7 +145,7 @@ def test_an_unknown_figure_is_within_no_bound():
     assert not decision.fits
     assert decision.reason == (
         "battery 18 % is below 20 % on battery power; "
-        "no certified point is within 1.5 % loss and 3 W; requests are to be refused"
+        "no certified point is within 1.5 % loss and 3 W; requests are refused"
     )
     assert decision.wanted == "c"
 
@@ -168,8 +168,8 @@ def test_a_tighter_ceiling_comes_before_the_dwell():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("e", "no rule holds; point 'e' is not certified within 1 %; requests are to be refused"),
-        ("x", "no rule holds; point 'x' is not on the ladder; requests are to be refused"),
+        ("e", "no rule holds; point 'e' is not certified within 1 %; requests are refused"),
+        ("x", "no rule holds; point 'x' is not on the ladder; requests are refused"),
     ],
 )
 def test_a_named_point_must_be_certified_and_there(name, reason):

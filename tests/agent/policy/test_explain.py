@@ -57,7 +57,7 @@ def test_what_holds_behind_and_what_ends_it():
         RuleState.BEHIND_ANOTHER,
     ]
     assert "'hot' ends when temperature falls to 72 C (now 85 C)." in told_hot.sentences
-    assert "'low' holds too, behind it: battery 15 % is below 20 % on battery power." in told_hot.sentences
+    assert "'low' holds too, after it: battery 15 % is below 20 % on battery power." in told_hot.sentences
 
 
 def test_what_only_a_leave_value_holds():

@@ -63,7 +63,7 @@ def test_a_default_comes_whole_from_one_layer_and_says_its_origin():
             "cpu_govenor: powersave",
             """\
 p.yaml:10:16: rules[0].controls.cpu_govenor: unknown key
-  10 |     controls: {cpu_govenor: powersave, cpu_max_frequency: 1.2 GHz, platform_profile: low-power}
+  10 |     controls: {cpu_govenor: powersave, cpu_max_frequency: 1.2 GHz, pl...
      |                ^^^^^^^^^^^
      found: cpu_govenor
      allowed: cpu_governor, cpu_max_frequency, platform_profile
@@ -74,7 +74,7 @@ p.yaml:10:16: rules[0].controls.cpu_govenor: unknown key
             "1200",
             """\
 p.yaml:10:60: rules[0].controls.cpu_max_frequency: a frequency needs its unit
-  10 |     controls: {cpu_governor: powersave, cpu_max_frequency: 1200, platform_profile: low-power}
+  10 |     controls: {cpu_governor: powersave, cpu_max_frequency: 1200, plat...
      |                                                            ^^^^
      found: 1200
      allowed: a number followed by MHz or GHz or kHz
@@ -87,7 +87,7 @@ p.yaml:10:60: rules[0].controls.cpu_max_frequency: a frequency needs its unit
 p.yaml:5:32: default.controls: no controls
    5 | default: {use: full, controls: {}}
      |                                ^^
-     found: a mapping
+     found: an empty mapping
      allowed: cpu_governor, cpu_max_frequency, platform_profile""",
         ),
     ],

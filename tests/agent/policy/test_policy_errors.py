@@ -47,7 +47,7 @@ cam.yaml:7:33: rules[0].when.temperature.above: a temperature needs its unit
         "below: 20 W",
         """\
 cam.yaml:11:36: rules[1].when.all[0].battery.below: expected a percentage, this is a power
-  11 |     when: {all: [{battery: {below: 20 W, until: 25 %}}, {power_source: battery}]}
+  11 |     when: {all: [{battery: {below: 20 W, until: 25 %}}, {power_source...
      |                                    ^^^^
      found: 20 W
      allowed: a number followed by %
@@ -70,7 +70,7 @@ cam.yaml:12:22: rules[1].use.max_power: unknown unit for a power
         "below: 120 %",
         """\
 cam.yaml:11:36: rules[1].when.all[0].battery.below: a percentage out of range
-  11 |     when: {all: [{battery: {below: 120 %, until: 25 %}}, {power_source: battery}]}
+  11 |     when: {all: [{battery: {below: 120 %, until: 25 %}}, {power_sourc...
      |                                    ^^^^^
      found: 120 %
      allowed: 0 % to 100 %""",
@@ -93,7 +93,8 @@ cam.yaml:7:46: rules[0].when.temperature.until: the leave value is on the wrong 
 cam.yaml:11:19: rules[1].when.all[0].battery.until: missing key `until`
   11 |     when: {all: [{battery: {below: 20 %}}, {power_source: battery}]}
      |                   ^^^^^^^
-     hint: `until` is the leave value: once true, the condition holds until it is reached""",
+     hint: `until` is the leave value: once true, the condition holds until it
+           is reached""",
     ),
     "misspelt reading": (
         "{temperature:",
@@ -103,8 +104,9 @@ cam.yaml:7:12: rules[0].when.temprature: unknown key
    7 |     when: {temprature: {above: 80 C, until: 72 C}}
      |            ^^^^^^^^^^
      found: temprature
-     allowed: all, any, battery, cpu, input, latency, memory_available, memory_pressure, not, power, \
-power_source, request_rate, temperature, thermal_pressure, throttled, time
+     allowed: all, any, battery, cpu, input, latency, memory_available,
+              memory_pressure, not, power, power_source, request_rate,
+              temperature, thermal_pressure, throttled, time
      nearest: temperature""",
     ),
     "misspelt bound": (
@@ -123,8 +125,8 @@ cam.yaml:12:11: rules[1].use.max_pwer: unknown key
         "power_source: batery",
         """\
 cam.yaml:11:72: rules[1].when.all[1].power_source: not one of the allowed words
-  11 |     when: {all: [{battery: {below: 20 %, until: 25 %}}, {power_source: batery}]}
-     |                                                                        ^^^^^^
+  11 | ... {below: 20 %, until: 25 %}}, {power_source: batery}]}
+     |                                                 ^^^^^^
      found: batery
      allowed: battery, external
      nearest: battery""",
@@ -212,13 +214,14 @@ cam.yaml:7:33: rules[0].when.temperature.above: a limit of the board, and no boa
    7 |     when: {temperature: {above: board.throttle - 5 C, until: 72 C}}
      |                                 ^^^^^^^^^^^^^^^^^^^^
      found: board.throttle - 5 C
-     hint: name the board: `board:` in agent.yaml, `--board` on the command line""",
+     hint: name the board: `board:` in agent.yaml, `--board` on the command
+           line""",
     ),
-    "a rate of nothing": (
+    "a rate of 0": (
         "    urgent: true",
         "    limit: {rate: 0 Hz}",
         """\
-cam.yaml:9:19: rules[0].limit.rate: a rate of nothing
+cam.yaml:9:19: rules[0].limit.rate: a rate of 0
    9 |     limit: {rate: 0 Hz}
      |                   ^^^^
      found: 0 Hz
@@ -233,15 +236,15 @@ cam.yaml:10:11: rules[1].name: rules[0] has this name already
   10 |   - name: hot
      |           ^^^
      found: hot
-     hint: decisions name their rule""",
+     hint: each needs its own name: decisions refer to it""",
     ),
     "two conditions in one": (
         "{temperature: {above: 80 C, until: 72 C}}",
         "{temperature: {above: 80 C, until: 72 C}, power_source: battery}",
         """\
-cam.yaml:7:11: rules[0].when: a condition has one key, here are 2
-   7 |     when: {temperature: {above: 80 C, until: 72 C}, power_source: battery}
-     |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+cam.yaml:7:11: rules[0].when: a condition has one key, found 2
+   7 | ...{temperature: {above: 80 C, until: 72 C}, power_source: battery}
+     |    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
      found: a mapping
      hint: put several conditions in a list behind `any` or `all`""",
     ),
@@ -253,7 +256,8 @@ cam.yaml:8:10: rules[0].use: expected a mapping
    8 |     use: 3
      |          ^
      found: 3
-     allowed: `full`, `cheapest`, `pause`, the name of a point, or bounds such as {max_power: 3 W}""",
+     allowed: `full`, `cheapest`, `pause`, the name of a point, or bounds such
+              as {max_power: 3 W}""",
     ),
 }
 

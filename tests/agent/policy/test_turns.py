@@ -154,7 +154,7 @@ def test_a_rule_that_undoes_itself_is_stopped_after_a_few_turns(case):
     held = [decision for _, decision in day if decision.undoing]
     assert of_the_day <= 80
     assert sum(decision.changes(before) for before, decision in day[DAY // 2 :]) <= 40
-    assert "has come and gone" in held[0].undoing
+    assert "has ended and begun again" in held[0].undoing
     assert all(decision.reason.endswith(decision.undoing) for decision in held)
     an_hour = DAY // 12
     assert 12 * switches(policy, plant, an_hour, forgetful=True) > 3 * of_the_day
@@ -180,7 +180,8 @@ def test_what_is_kept_is_said_and_tried_again_ever_later():
     values = CALM | {"latency": 28.0}
     said = explain(snapshot(700.0, **values), policy, RUNGS, waiting.state, NOON).sentences
     assert any(
-        "rule 'r' has come and gone 3 times in a row through its own switches, so b is kept" in s for s in said
+        "rule 'r' has ended and begun again 3 times in a row because of its own switches, so b is kept" in s
+        for s in said
     )
 
 

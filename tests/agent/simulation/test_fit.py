@@ -139,7 +139,7 @@ def test_a_day_of_milliseconds_is_refused_before_it_is_played(tmp_path):
 def test_an_empty_column_is_no_column(tmp_path):
     path = tmp_path / "empty.csv"
     path.write_text("time_s,requests_hz,battery_percent,supply_w,power_source\n0,,,,external\n20,,60,,external\n")
-    with pytest.raises(CourseError, match="no value in column requests_hz; say how many with --requests"):
+    with pytest.raises(CourseError, match="no value in column requests_hz; give their rate with --requests"):
         Course.of(ReplayTrace.load(path), DEVICE)
     day = Course.of(ReplayTrace.load(path), DEVICE, 2.0)
     assert (set(day.requests_hz), day.charge_percent, set(day.supply_w)) == ({2.0}, 60.0, {DEVICE.supply_w})

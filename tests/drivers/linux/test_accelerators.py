@@ -68,14 +68,14 @@ def test_forms(write_tree: WriteTree, tree: str, values: dict[str, Value]) -> No
     ("tree", "name", "reason"),
     [
         (f"{CARD}/device/gpu_busy_percent: 101", "gpu/card1", "plausible is 0 to 100"),
-        (f"{CARD}/gt_act_freq_mhz: 0", "frequency/card1", "asleep"),
+        (f"{CARD}/gt_act_freq_mhz: 0", "frequency/card1", "is suspended"),
         ("sys/devices/gpu.0/load: 1001", "gpu/gpu.0", "per mille"),
         (
             "sys/class/devfreq/a.gpu/load: 28\nsys/class/devfreq/a.gpu/cur_freq: 0",
             "gpu/a.gpu",
             "28@300000000Hz",
         ),
-        ("sys/class/devfreq/a.gpu/cur_freq: 0", "frequency/a.gpu", "its clock stands"),
+        ("sys/class/devfreq/a.gpu/cur_freq: 0", "frequency/a.gpu", "its clock is stopped"),
         ("sys/class/devfreq/a.gpu/cur_freq: 390000", "frequency/a.gpu", "kHz"),
         ("sys/class/devfreq/a.npu/cur_freq: 0\nsys/class/devfreq/a.npu/load: 0@1Hz", "npu/a.npu", "at any load"),
     ],
@@ -96,8 +96,8 @@ def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree) -> None:
     for name in ("rps_act_freq_mhz", "rc6_residency_ms", "throttle_reason_status"):
         (root / GT / name).chmod(0)
     reasons = why(root)
-    assert "isn't woken" in reasons["frequency/card1/gt0"]
-    assert "isn't woken" in reasons["gpu/card1/gt0"]
+    assert "is not woken" in reasons["frequency/card1/gt0"]
+    assert "is not woken" in reasons["gpu/card1/gt0"]
     assert read(root)["throttle_reason/card1/gt0"] == "none"
 
 
@@ -119,7 +119,7 @@ def test_load_is_the_time_awake_and_the_time_at_work(write_tree: WriteTree) -> N
         str(root / idle): BusyShare(counts_idle=True, clock=lambda: clock[0]),
     }
     sensors = {sensor.name: sensor for sensor in discover(root, shares).sensors}
-    assert "no second one" in read_sensor(sensors["npu/accel0"]).reason
+    assert "this was the first" in read_sensor(sensors["npu/accel0"]).reason
     assert read_sensor(sensors["gpu/card1/gt0"]).value is None
     clock[0] = 20.0
     write_tree(f"{busy}: 3500000\n{idle}: 9000")
@@ -133,7 +133,7 @@ def test_load_is_the_time_awake_and_the_time_at_work(write_tree: WriteTree) -> N
 def test_counter_that_runs_back_or_ahead_is_no_load() -> None:
     clock = [0.0]
     share = BusyShare(counts_idle=False, clock=lambda: clock[0])
-    with pytest.raises(SensorError, match="no second one"):
+    with pytest.raises(SensorError, match="this was the first"):
         share.percent(lambda: 50.0)
     for counted_s in (40.0, 60.0):
         clock[0] += 1.0
@@ -149,7 +149,7 @@ def test_counter_that_never_rose_tells_nothing_and_later_an_idle_device() -> Non
     for counted_s, percent in ((7.0, None), (7.0, None), (8.0, 0.0), (8.0, 100.0)):
         clock[0] += 1.0
         if percent is None:
-            with pytest.raises(SensorError, match=r"no second one|not risen"):
+            with pytest.raises(SensorError, match=r"this was the first|not risen"):
                 share.percent(lambda counted_s=counted_s: counted_s)
         else:
             assert share.percent(lambda counted_s=counted_s: counted_s) == percent

@@ -215,5 +215,5 @@ def test_card_that_is_suspended_is_not_woken(write_tree: WriteTree, status: str,
     sensors = {sensor.name: sensor for sensor in discover(root).sensors}
     reading = read_sensor(sensors["energy_counter/xe/energy1"])
     assert reading.value == joules
-    assert joules is not None or "isn't woken" in reading.reason
+    assert joules is not None or "is not woken" in reading.reason
     assert {sensor.interval_s for sensor in sensors.values()} == {30.0}

@@ -151,7 +151,7 @@ def test_direction_comes_from_status_and_never_from_the_sign(
 
 def test_flow_without_a_direction_is_unavailable(write_tree: WriteTree) -> None:
     root = write_tree(LAPTOP_ON_BATTERY + f"{CLASS}/BAT0/status: Unknown")
-    with pytest.raises(SensorError, match="leaves the direction open"):
+    with pytest.raises(SensorError, match="the direction is unknown"):
         read(root, "power/BAT0")
 
 
@@ -308,7 +308,7 @@ def test_ups_carries_a_machine_without_a_battery_of_its_own(write_tree: WriteTre
         """
     )
     assert (read(root, "battery"), read(root, "power_source")) == (71.0, "battery")
-    assert "carries other devices" in next(
+    assert "supplies other devices" in next(
         each.reason for each in discover(root).unavailable if each.name == "power"
     )
     write_tree(f"{CLASS}/ups/status: Full\n    {CLASS}/ups/capacity: 100")
@@ -448,7 +448,7 @@ def test_reason_is_what_was_decisive(write_tree: WriteTree) -> None:
 @pytest.mark.parametrize("level", ["Critical", "Low", "Normal", "High", "Full"])
 def test_level_is_a_reading_and_no_percentage(write_tree: WriteTree, level: str) -> None:
     root = write_tree(f"{CLASS}/battery/type: Battery\n{CLASS}/battery/capacity_level: {level}")
-    with pytest.raises(SensorError, match=f"in words alone: capacity_level is {level}"):
+    with pytest.raises(SensorError, match=f"gives only a level: capacity_level is {level}"):
         read(root, "battery")
     assert read(root, "battery_level") == level.lower()
 
@@ -478,7 +478,7 @@ def test_trickle_of_an_idle_pack_is_next_to_nothing(write_tree: WriteTree, statu
     root = write_tree(LAPTOP_ON_BATTERY + f"{TRICKLE} {status}")
     assert read(root, "power") == pytest.approx(9.8)
     write_tree(f"{CLASS}/BAT1/power_now: 2500000")
-    with pytest.raises(SensorError, match="leaves the direction open"):
+    with pytest.raises(SensorError, match="the direction is unknown"):
         read(root, "power")
 
 
@@ -486,7 +486,7 @@ def test_no_trickle_is_what_only_a_silent_file_calls_one(write_tree: WriteTree) 
     root = write_tree(LAPTOP_ON_BATTERY + f"{TRICKLE} Full")
     # power_now says 0 on such packs, whatever current flows.
     write_tree(f"{CLASS}/BAT1/power_now: 0\n{CLASS}/BAT1/current_now: 700000\n{CLASS}/BAT1/voltage_now: 12000000")
-    with pytest.raises(SensorError, match=r"8\.4 W and status Full, which leaves the direction open"):
+    with pytest.raises(SensorError, match=r"8\.4 W and status Full, so the direction is unknown"):
         read(root, "power")
 
 

@@ -146,7 +146,7 @@ def test_server_that_goes_and_comes(server: Server) -> None:
         closed = free.getsockname()[1]
     found = discover(f"nut://127.0.0.1:{closed}/rack")
     assert [sensor.name for sensor in found.sensors][:2] == ["power_source", "battery"]
-    assert all("can't be asked" in read_sensor(sensor).reason for sensor in found.sensors)
+    assert all("can't be reached" in read_sensor(sensor).reason for sensor in found.sensors)
     ups = Ups(replace(_address(server.address()), port=closed))
     assert len(nut.discover(ups.address, ups).sensors) == 4
     ups.address = replace(ups.address, port=server.port)

@@ -80,7 +80,7 @@ def _one_level(name: str) -> str:
 def _input_name(name: str) -> str:
     if INPUT_NAME.fullmatch(name) is None:
         allowed = "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
-        raise refuse("not a name that an input can have", allowed=allowed)
+        raise refuse("not a valid name of an input", allowed=allowed)
     return name
 
 
@@ -154,7 +154,7 @@ class ConditionPart(Part):
     def _one(self) -> Self:
         if len(self.model_fields_set) != 1:
             hint = "put several conditions in a list behind `any` or `all`"
-            raise refuse(f"a condition has one key, here are {len(self.model_fields_set)}", hint=hint)
+            raise refuse(f"a condition has one key, found {len(self.model_fields_set)}", hint=hint)
         return self
 
     def condition(self, path: str, names: Names) -> data.Condition:

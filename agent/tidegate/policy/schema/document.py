@@ -30,7 +30,7 @@ class RulePart(Part):
     @model_validator(mode="after")
     def _some(self) -> Self:
         if self.when is None and self.between is None:
-            hint = "what holds always belongs into `default`"
+            hint = "put what always holds into `default`"
             raise refuse("a rule needs `when`, `between` or both", hint=hint)
         return self
 
@@ -108,8 +108,12 @@ class PolicyDocument(Part):
     @model_validator(mode="after")
     def _unique(self) -> Self:
         for key, names, hint in (
-            ("rules", [rule.name for rule in self.rules], "decisions name their rule"),
-            ("schedule", [schedule.name for schedule in self.schedule], "rules name their schedule"),
+            ("rules", [rule.name for rule in self.rules], "each needs its own name: decisions refer to it"),
+            (
+                "schedule",
+                [schedule.name for schedule in self.schedule],
+                "each needs its own name: rules refer to it",
+            ),
         ):
             for index, name in enumerate(names):
                 if (first := names.index(name)) < index:

@@ -41,7 +41,7 @@ UsePart = Annotated[
 
 
 def use(part: str | BoundsPart) -> data.Use:
-    """What the part means."""
+    """The choice of a point that the part stands for."""
     match part:
         case "full":
             return data.Full()
@@ -66,7 +66,7 @@ class LimitPart(Part):
         if not self.model_fields_set:
             raise refuse("no limit", allowed=", ".join(type(self).model_fields))
         if self.rate == 0:
-            raise refuse("a rate of nothing", allowed="more than 0 Hz", hint="write `use: pause`", at=("rate",))
+            raise refuse("a rate of 0", allowed="more than 0 Hz", hint="write `use: pause`", at=("rate",))
         return self
 
     def limit(self) -> data.Limit:
