@@ -95,13 +95,14 @@ def install(asked: argparse.Namespace) -> None:
     found = machine.found(where, release.name)
     wish = wanted(asked, found, CLONE)
     prepared = plan.prepare(where, release, chosen, found, shutil.which("uv"))
+    verified = plan.verify(where, release, wish)
     configured = plan.configure(where, chosen, found, wish)
     target = plan.version_path(release)
     switched = plan.switch(where, target, found)
     if asked.dry_run:
         for obstacle in machine.obstacles(where, chosen.python):
             say(f"would stop here: {obstacle}")
-        show([*prepared, *configured, *switched])
+        show([*prepared, *verified, *configured, *switched])
         return
     machine.check(where, chosen.python)
     if found.has_config and getattr(asked, "broker", None) is not None:
@@ -110,6 +111,7 @@ def install(asked: argparse.Namespace) -> None:
         if prepared:
             say(f"making {where.prefix / target}; a minute or two")
         execute(prepared)
+        execute(verified)
         unit_before = where.unit.read_text() if where.unit.exists() else None
         limit = memory_limit(asked, where, found)
         execute(configured)

@@ -42,6 +42,7 @@ class Wanted:
     bundle: Path
     bundle_name: str
     replace_bundle: bool
+    policy: Path
     policy_text: str
     replace_policy: bool
     password: str | None
@@ -77,6 +78,17 @@ def prepare(places: Places, release: Release, choices: Choices, found: Found, uv
         Synced(),
         TextFile(version / COMPLETE, f"{release.name}\n"),
     ]
+
+
+def verify(places: Places, release: Release, wanted: Wanted) -> list[Step]:
+    """The files that were named, read by the version that is to serve them before anything else changes."""
+    command = str(places.prefix / version_path(release) / "bin/tidegate")
+    steps: list[Step] = []
+    if wanted.replace_bundle:
+        steps.append(Command((command, "bundle", "inspect", str(wanted.bundle)), ASK_S))
+    if wanted.replace_policy:
+        steps.append(Command((command, "policy", "check", str(wanted.policy)), ASK_S))
+    return steps
 
 
 def configure(places: Places, choices: Choices, found: Found, wanted: Wanted) -> list[Step]:

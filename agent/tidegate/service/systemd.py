@@ -60,5 +60,9 @@ def forget(places: Places) -> list[Step]:
 
 
 def forget_account(places: Places) -> list[Step]:
-    """No user of ours is left; its group goes with it."""
-    return [Command(("userdel", "tidegate"), ASK_S, may_fail=True), Gone(places.account)]
+    """No user of ours is left; userdel leaves a group that has other members."""
+    return [
+        Command(("userdel", "tidegate"), ASK_S, may_fail=True),
+        Command(("groupdel", "tidegate"), ASK_S, may_fail=True),
+        Gone(places.account),
+    ]

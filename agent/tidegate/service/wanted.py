@@ -28,6 +28,7 @@ def wanted(asked: argparse.Namespace, found: Found, clone: Path) -> Wanted:
             _read(served / MANIFEST, "a bundle, which `tidegate bundle build` makes")
         ).hexdigest()[:8],
         replace_bundle=bundle is not None,
+        policy=(policy or usual).resolve(),
         policy_text=_read(policy or usual, "a policy").decode(errors="replace"),
         replace_policy=policy is not None,
         password=None if secret is None else _read(secret, "the broker's password").decode().strip() + "\n",
