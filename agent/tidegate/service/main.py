@@ -138,7 +138,9 @@ def _try(
     try:
         if not settled or not _answers(where, target):
             execute(plan.switch(where, target, found))
+        _still_current(where, target)
         judged = judge(where, target, asked.trial if on_trial else 0.0, limit_bytes if on_trial else None)
+        _still_current(where, target)
     except ServiceError as error:
         if not on_trial or before is None:
             raise
@@ -151,6 +153,13 @@ def _try(
         raise
     execute(plan.accept(where, target, found))
     say(f"{target} runs and answers: {judged}")
+
+
+def _still_current(where: Places, target: str) -> None:
+    """Raises ServiceError when the unit has taken the link back meanwhile: then the version before answers."""
+    if machine.found(where, None).current != target:
+        words = where.last_words.read_text().strip() if where.last_words.exists() else "nothing"
+        raise ServiceError("it ended in failure; its last words:\n  " + "\n  ".join(words.splitlines()))
 
 
 def _answers(where: Places, version: str) -> bool:
@@ -199,23 +208,25 @@ def rollback(asked: argparse.Namespace) -> None:
     """Exchange the current version and the one before it."""
     where = machine.places(user=asked.user)
     found = machine.found(where, None)
-    previous = where.previous.readlink() if where.previous.is_symlink() else None
-    if found.current is None or previous is None or not machine.is_whole(where.prefix / previous):
+    previous = str(where.previous.readlink()) if where.previous.is_symlink() else None
+    usable = previous not in {None, found.current} and machine.is_whole(where.prefix / str(previous))
+    if found.current is None or previous is None or not usable:
         raise ServiceError(
             f"{where.prefix}: there is no version to go back to; ./install.sh status shows which there are"
         )
-    steps = plan.roll_back(where, found.current, str(previous))
+    steps = plan.roll_back(where, found.current, previous)
     if asked.dry_run:
         show(steps)
         return
     with machine.held(where):
         try:
             execute(steps)
-            judged = judge(where, str(previous), 0.0, None)
+            judged = judge(where, previous, 0.0, None)
+            _still_current(where, previous)
         except ServiceError as error:
-            execute(plan.go_back(where, found.current, str(previous), str(error), None))
+            execute(plan.go_back(where, found.current, previous, str(error), None))
             raise ServiceError(f"{previous} no longer runs: {error}\n  {found.current} runs again") from error
-        execute(plan.accept(where, str(previous), found))
+        execute(plan.accept(where, previous, found))
     say(f"{previous} runs and answers: {judged}")
 
 
@@ -248,6 +259,8 @@ def status(asked: argparse.Namespace) -> int:
         out(f"previous  {where.prefix / where.previous.readlink()}\n")
     if found.before_trial is not None:
         out(f"trial     under way, {found.before_trial} comes back if it fails; ended? ./install.sh upgrade\n")
+    elif where.last_words.exists():
+        out(f"trial     failed, and nobody watched; its last words are in {where.last_words}\n")
     elif where.last_trial.exists():
         last = json.loads(where.last_trial.read_text())
         outcome = "was accepted" if last["accepted"] else f"failed: {last.get('reason')}"

@@ -53,6 +53,11 @@ class Places:
         return self.prefix / "last-trial.json"
 
     @property
+    def last_words(self) -> Path:
+        """What a version on trial said before the unit took the link back."""
+        return self.prefix / "last-words"
+
+    @property
     def choices(self) -> Path:
         """What was chosen at installation."""
         return self.prefix / "choices.json"

@@ -151,7 +151,7 @@ def switch(places: Places, target: str, found: Found) -> list[Step]:
     before = found.before_trial or found.current
     steps: list[Step] = []
     if before is not None and before != target:
-        steps += [Link(places.previous, before), TextFile(places.trial, f"{before}\n")]
+        steps += [Gone(places.last_words), Link(places.previous, before), TextFile(places.trial, f"{before}\n")]
     return [*steps, Link(places.current, target), *start(places)]
 
 
@@ -192,6 +192,7 @@ def go_back(places: Places, before: str, failed: str, why: str, unit_before: str
         Link(places.current, before),
         TextFile(places.last_trial, told),
         Gone(places.trial),
+        Gone(places.last_words),
         *start(places),
     ]
 
