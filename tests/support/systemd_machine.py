@@ -53,7 +53,9 @@ def obstacle() -> str | None:
             return f"{program} is not installed; ./install.sh test installs {package}"
     if not Path("/lib/systemd/systemd").exists():
         return "systemd itself is not installed: apt install systemd"
-    return None
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    tried = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=20)
+    return f"mounts are not allowed here: {tried.stderr.strip()}" if tried.returncode else None
 
 
 class Machine:
