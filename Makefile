@@ -2,7 +2,7 @@
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dev check fix test slow hardware bench wheel release-check
+.PHONY: help dev check fix test slow hardware bench wheel requirements release-check
 
 help:             ## what can be asked for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -33,6 +33,11 @@ bench:            ## a published figure: NAME=decide ARGS=--quick
 
 wheel:            ## dist/tidegate-VERSION-py3-none-any.whl
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+requirements:     ## the versions and hashes that services install, made anew; takes uv
+	{ sed -n '/^#/!q; p' agent/tidegate/service/requirements.txt; \
+	  uv pip compile --quiet --universal --python-version 3.11 --extra onnx --generate-hashes --no-header pyproject.toml; \
+	} > requirements.new && mv requirements.new agent/tidegate/service/requirements.txt
 
 release-check:    ## version, date and CHANGELOG agree, and the tag is free
 	$(PYTHON) -m pytest -q tests/test_release.py

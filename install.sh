@@ -7,6 +7,11 @@
 #   ./install.sh dev                      everything for developing, for building bundles and for benchmarks
 #   ./install.sh run -- COMMAND ...       any tidegate command in the venv, for example: run -- doctor
 #
+#   ./install.sh service [--user] ...     a service of this machine (systemd, launchd), without torch: docs/install.md
+#   ./install.sh upgrade | rollback       a newer version on trial; the version before
+#   ./install.sh status | uninstall       how the service is; away with it
+#   ./install.sh wheels DIR               a folder to install from without a network: service --wheels DIR
+#
 # Options (before the verb):
 #   --python PATH        the Python to use (CPython 3.11 or newer; default: python3, else the newest found)
 #   --engine NAME        what runs the model, and so what is installed for demo and run: onnx (ONNX Runtime, the
@@ -338,6 +343,7 @@ ensure_packages() {
     have fusermount3 || missing="$missing fuse3"
     have unshare || missing="$missing util-linux"
     have upsd || missing="$missing nut-server"
+    have systemd-nspawn || missing="$missing systemd-container"
   fi
   [ -n "$missing" ] || return 0
   as_root=""
@@ -431,9 +437,21 @@ case $verb in
     [ "${1:-}" != -- ] || shift
     exec "$venv/bin/tidegate" "$@"
     ;;
+  service | upgrade | rollback | uninstall | status | wheels)
+    # The first choice, because a service's sandbox hides home directories, where version managers keep theirs.
+    if [ -z "$python" ] && usable_python /usr/bin/python3; then
+      python=/usr/bin/python3
+    fi
+    find_python
+    PYTHONPATH=$here/agent
+    export PYTHONPATH
+    # -B: a service's installation, often root's, leaves no bytecode in a user's clone.
+    exec "$found_python" -P -s -B -m tidegate.service "$verb" "$@"
+    ;;
   "")
     usage >&2
     exit $EX_USAGE
     ;;
-  *) die $EX_USAGE "unknown verb '$verb'; the verbs are demo, test, dev and run, and ./install.sh --help tells what they do" ;;
+  *) die $EX_USAGE "unknown verb '$verb'; the verbs are demo, test, dev and run, service,
+  upgrade, rollback, uninstall, status and wheels, and ./install.sh --help tells what they do" ;;
 esac

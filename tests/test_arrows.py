@@ -38,6 +38,9 @@ MAY_IMPORT = {
     "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
     " engines models numpy torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
+    # its place on a machine: installed with Python's own library, judged by the version that is installed
+    "service": "errors files",
+    "service.trial": "config demo.client errors models.bundle models.evidence numpy psutil",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on

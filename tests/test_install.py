@@ -261,6 +261,19 @@ def test_from_another_directory_by_a_link_and_with_an_environment_elsewhere(clon
     assert not clone.venv.exists()
 
 
+@pytest.mark.parametrize("verb", ["service", "upgrade", "rollback", "uninstall", "status", "wheels"])
+def test_a_service_is_installed_by_the_python_that_is_found_and_without_an_environment(
+    clone: Clone, verb: str
+) -> None:
+    ran = clone.run("--python", str(clone.python), verb, "--user", "a word")
+    assert (ran.returncode, ran.stdout) == (0, f"python -P -s -B -m tidegate.service {verb} --user a word\n"), (
+        ran.stderr
+    )
+    assert not clone.venv.exists()
+    old = clone.run("--python", str(clone.python), verb, FAKE_VERSION="3.10.2")
+    assert (old.returncode, "is Python 3.10.2" in old.stderr) == (69, True)
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -12,12 +12,17 @@ from pydantic import BaseModel
 
 from tidegate.cli.main import application
 from tidegate.config import AgentConfig
+from tidegate.service.command_line import verbs
 from tidegate.telemetry.link.trouble import IN_AGENT_YAML, ON_COMMAND_LINE
 
 ROOT = Path(__file__).parent.parent
 
 # Options of other programs that messages advise.
-OF_OTHERS = {"--user"} | set(re.findall(r"--[a-z-]+(?=\))", (ROOT / "install.sh").read_text()))
+OF_OTHERS = {
+    *("--append", "--groups", "--user"),
+    *re.findall(r"--[a-z-]+(?=\))", (ROOT / "install.sh").read_text()),
+    *(option for verb in verbs().values() for action in verb._actions for option in action.option_strings),
+}
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str, *, synced: bool = True) -> None:
+def replace_file(path: Path, text: str, *, synced: bool = True, mode: int | None = None) -> None:
     """Replace a file that only this process writes, and make its directory if need be. `synced`: it outlives a
-    power cut from here on.
+    power cut from here on. `mode`: its permissions, from the first byte.
 
     Raises OSError and then leaves the old one.
     """
@@ -19,7 +19,7 @@ def replace_file(path: Path, text: str, *, synced: bool = True) -> None:
     draft = path.with_name(path.name + ".new")
     clear_way(draft)
     clear_way(path)
-    _replace(path, draft, text.encode(), synced=synced)
+    _replace(path, draft, text.encode(), synced=synced, mode=mode)
     if synced:
         # The rename is durable only with the directory that holds it.
         _sync(path.parent)
@@ -56,9 +56,11 @@ def _own_draft(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}")
 
 
-def _replace(path: Path, draft: Path, content: bytes, *, synced: bool) -> None:
+def _replace(path: Path, draft: Path, content: bytes, *, synced: bool, mode: int | None = None) -> None:
     try:
         with draft.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             if synced:

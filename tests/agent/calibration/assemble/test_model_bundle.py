@@ -61,8 +61,6 @@ def request_in(directory: Path) -> Request:
     out = directory / "bundle"
     spec = ImageSpec(4)
     return Request(f"{__name__}:embedder", directory / "data.npz", out, spec, plan=PLAN, command="tidegate")
-        f"{__name__}:embedder", directory / "data.npz", out, ImageSpec(4), plan=PLAN, command="tidegate"
-    )
 
 
 @pytest.fixture

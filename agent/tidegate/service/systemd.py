@@ -1,0 +1,68 @@
+"""What is asked of systemd."""
+
+from pathlib import Path
+
+from tidegate.service import templates
+from tidegate.service.places import UNIT, Places
+from tidegate.service.steps import Command, Gone, Step, TextFile
+
+BOOTED = Path("/run/systemd/system")
+"""There when systemd is what runs the machine: sd_booted(3)."""
+
+ASK_S = 30.0
+START_S = 240.0
+"""Above TimeoutStopSec and TimeoutStartSec of the unit together."""
+STOP_S = 60.0
+
+
+def systemctl(places: Places, *arguments: str) -> tuple[str, ...]:
+    """A systemctl command line."""
+    return ("systemctl", *(("--user",) if places.user else ()), *arguments)
+
+
+def journal(places: Places) -> tuple[str, ...]:
+    """What the unit said last."""
+    which = "--user-unit" if places.user else "--unit"
+    return ("journalctl", which, UNIT, "--lines", "15", "--no-pager", "--output", "cat")
+
+
+def account(places: Places) -> list[Step]:
+    """The user and group of the unit."""
+    file = places.account
+    return [TextFile(file, templates.account()), Command(("systemd-sysusers", str(file)), ASK_S)]
+
+
+def start(places: Places) -> list[Step]:
+    """Read the unit anew, enable and restart; systemctl returns when it is READY."""
+    return [
+        Command(systemctl(places, "daemon-reload"), ASK_S),
+        Command(systemctl(places, "enable", "--quiet", UNIT), ASK_S),
+        # A start limit that an earlier version ran into is not held against this one.
+        Command(systemctl(places, "reset-failed", UNIT), ASK_S, may_fail=True),
+        Command(systemctl(places, "restart", UNIT), START_S, last_words=journal(places)),
+    ]
+
+
+def stop(places: Places) -> list[Step]:
+    """Stop and disable; a unit that is not there is stopped."""
+    return [
+        Command(systemctl(places, "stop", UNIT), STOP_S, may_fail=True),
+        Command(systemctl(places, "disable", "--quiet", UNIT), ASK_S, may_fail=True),
+    ]
+
+
+def forget(places: Places) -> list[Step]:
+    """Without the unit's file."""
+    return [
+        Command(systemctl(places, "daemon-reload"), ASK_S, may_fail=True),
+        Command(systemctl(places, "reset-failed", UNIT), ASK_S, may_fail=True),
+    ]
+
+
+def forget_account(places: Places) -> list[Step]:
+    """No user of ours is left; userdel leaves a group that has other members."""
+    return [
+        Command(("userdel", "tidegate"), ASK_S, may_fail=True),
+        Command(("groupdel", "tidegate"), ASK_S, may_fail=True),
+        Gone(places.account),
+    ]

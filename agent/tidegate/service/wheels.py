@@ -1,0 +1,45 @@
+"""A folder with everything that an installation takes, for devices without a network."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tidegate.service.release import Release
+from tidegate.service.steps import Command, Directory, Step, TextFile
+
+ASK_S = 300.0
+FETCH_S = 1800.0
+
+
+def steps(folder: Path, release: Release, scratch: Path, platform: str | None, python: str | None) -> list[Step]:
+    """Download each dependency by its hash, and build tidegate; for another machine where one is named.
+
+    `platform` is a tag such as manylinux_2_28_aarch64, `python` a version such as 3.13.
+    """
+    requirements = scratch / "requirements.txt"
+    pip = (
+        str(scratch / "venv/bin/python"),
+        "-P",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+    )
+    other = (
+        *(() if platform is None else ("--platform", platform)),
+        *(() if python is None else ("--python-version", python)),
+    )
+    fetch = ("download", "--only-binary", ":all:", "--require-hashes", *other, "-d", str(folder))
+    return [
+        Directory(folder),
+        TextFile(requirements, release.requirements, shown="(every dependency with its hashes)"),
+        Command((sys.executable, "-P", "-m", "venv", str(scratch / "venv")), ASK_S),
+        Command((*pip, *fetch, "-r", str(requirements)), FETCH_S),
+        Command((*pip, "wheel", "--no-deps", "-w", str(folder), str(release.install)), FETCH_S),
+    ]
+
+
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A place for the environment that downloads."""
+    return tempfile.TemporaryDirectory(prefix="tidegate-wheels-")
