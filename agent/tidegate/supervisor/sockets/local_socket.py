@@ -17,7 +17,7 @@ QUEUE = 1024
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def serve_local(path: Path, answer: Answer, conversation_s: float = CONVERSATION_S) -> asyncio.Server:
+async def serve_local(path: Path, answer: Answer, conversation_s: float | None = None) -> asyncio.Server:
     """Listen at `path` in the place of what was there, for owner and group; `answer` has one conversation."""
     talking: list[asyncio.StreamWriter] = []
 
@@ -27,7 +27,7 @@ async def serve_local(path: Path, answer: Answer, conversation_s: float = CONVER
         talking.append(writer)
         try:
             with suppress(ConnectionError):
-                async with asyncio.timeout(conversation_s):
+                async with asyncio.timeout(CONVERSATION_S if conversation_s is None else conversation_s):
                     await answer(reader, writer)
             writer.close()
         except TimeoutError:
