@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 
-from tidegate.calibration.candidate import is_narrow
+from tidegate.calibration.candidate import has_reduced_precision
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array, Engine, Variant
@@ -28,15 +28,25 @@ class RangedEngine:
         self._engine.check(point)
 
     def prepare(self, point: OperatingPoint) -> Variant:
-        settings = KnobSettings(
-            **{each.name: getattr(point, each.name) for each in fields(KnobSettings) if hasattr(point, each.name)}
-        )
-        if point.engine != self.name or point.ranges or not is_narrow(settings):
+        settings = _settings(point)
+        if point.engine != self.name or point.ranges or not has_reduced_precision(settings):
             return self._engine.prepare(point)
         self._engine.check(point)
         if self._observer is None:
             self._observer = MinMaxObserver(_trained(self._network), self._inputs())
         return self._engine.prepare(replace(point, ranges=self._observer.ranges(settings)))
+
+
+def with_ranges(point: OperatingPoint, network: Network, inputs: Array) -> OperatingPoint:
+    """The point with the ranges that its values have over some inputs."""
+    observer = MinMaxObserver(_trained(network), inputs)
+    return replace(point, ranges=observer.ranges(_settings(point)))
+
+
+def _settings(point: OperatingPoint) -> KnobSettings:
+    return KnobSettings(
+        **{each.name: getattr(point, each.name) for each in fields(KnobSettings) if hasattr(point, each.name)}
+    )
 
 
 def _trained(network: Network) -> TrainedNetwork:

@@ -1,6 +1,6 @@
 """What 8-bit activations must hold: the least and the largest value of everything a setting computes, seen on S.
 
-Engines lay their uint8 grids over these, so that a device computes on the very grids that were certified.
+Engines quantize with the parameters that these give, so that a device computes with those that were certified.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,15 @@ from torch import Tensor
 from tidegate.calibration.data.batches import map_batches, parallel_batches
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
+from tidegate.engines.plan.execution import Subgraph, plan_execution
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.engines.reference.resolution import resized
-from tidegate.models.gates import GateInput, GatePosition, gates_for
+from tidegate.engines.reference.walk import Run, walk
+from tidegate.models.gates import GateInput, GatePosition, activity
 from tidegate.models.graph import Segment
-from tidegate.models.knobs import stand_in_of
-from tidegate.models.ladder import Ranges, StandIn
-from tidegate.models.network import TrainedNetwork, blocks_of
+from tidegate.models.knobs import Knobs
+from tidegate.models.ladder import Ranges
+from tidegate.models.network import Network
 from tidegate.models.precision import Fp32Weight
 
 INPUT_NAME = ""
@@ -28,14 +30,14 @@ INPUT_NAME = ""
 class MinMaxObserver:
     """Ranges over one set of inputs (samples, *input shape), with the weights as they were trained."""
 
-    def __init__(self, network: TrainedNetwork, inputs: Array) -> None:
+    def __init__(self, network: Network, inputs: Array) -> None:
         self._network = network
         self._inputs = inputs
-        self._weights = {name: Fp32Weight(torch.from_numpy(array)) for name, array in network.arrays.items()}
-        self._blocks = {block.name for block in blocks_of(network)}
+        arrays = network.weights(network.weight_shapes)
+        self._weights = {name: Fp32Weight(torch.tensor(array)) for name, array in arrays.items()}
         self._full: Ranges | None = None
 
-    def ranges(self, setting: KnobSettings) -> Ranges:
+    def ranges(self, setting: Knobs) -> Ranges:
         """By `segment/node`, and INPUT_NAME: those of the full network, and over them what the setting changes.
 
         Every sample goes to the end: who leaves by an exit on S may stay in the field. A gated block and its
@@ -45,7 +47,7 @@ class MinMaxObserver:
             self._full = self._seen(KnobSettings(activations=setting.activations, resolution=setting.resolution))
         return {**self._full, **self._seen(setting)}
 
-    def _seen(self, setting: KnobSettings) -> Ranges:
+    def _seen(self, setting: Knobs) -> Ranges:
         seen: dict[str, tuple[float, float]] = {}
         workers = [partial(self._of_batch, setting)] * parallel_batches(self._inputs)
         for ranges in map_batches(workers, self._inputs):
@@ -53,7 +55,7 @@ class MinMaxObserver:
                 _widen(seen, name, span)
         return seen
 
-    def _of_batch(self, setting: KnobSettings, batch: Array) -> Ranges:
+    def _of_batch(self, setting: Knobs, batch: Array) -> Ranges:
         # Kept per calling thread by OpenMP; several batches run at once.
         torch.set_num_threads(1)
         seen: dict[str, tuple[float, float]] = {}
@@ -61,45 +63,25 @@ class MinMaxObserver:
             x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
             x = x if setting.resolution is None else resized(x, setting.resolution)
             _note(seen, {INPUT_NAME: x})
-            previous: Tensor | None = None
-            for segment in self._network.segments:
-                before = x
-                x = self._through(segment, setting, GateInput(x, previous), seen)
-                previous = before if segment.name in self._blocks else previous
+            run = partial(self._run, setting, seen)
+            walk(plan_execution(self._network, setting), x, run, partial(_both_ways, setting, run))
         return seen
 
-    def _through(
-        self, segment: Segment, setting: KnobSettings, given: GateInput, seen: dict[str, tuple[float, float]]
-    ) -> Tensor:
-        if segment.name not in self._blocks:
-            return self._run(segment, given.x, setting, seen)
-        if segment.name in setting.exits:
-            self._run(self._network.exit_heads[segment.name], given.x, KnobSettings(), seen)
-        position = GatePosition(segment)
-        gates = gates_for(_without_exits(setting), position)
-        if not gates:
-            return self._run(segment, given.x, setting, seen)
-        verdict = gates[-1].decide(given).open
-        kind = stand_in_of(setting, segment.name)
-        skipped = given.x
-        if kind is not StandIn.IDENTITY:
-            skipped = self._run(self._network.stand_ins[segment.name][kind], given.x, KnobSettings(), seen)
-        if isinstance(verdict, bool):
-            return self._run(segment, given.x, setting, seen) if verdict else skipped
-        computed = self._run(segment, given.x, setting, seen)
-        return torch.where(verdict.reshape(-1, *[1] * (computed.ndim - 1)), computed, skipped)
-
-    def _run(
-        self, segment: Segment, x: Tensor, setting: KnobSettings, seen: dict[str, tuple[float, float]]
-    ) -> Tensor:
-        weights = {name: self._weights[name] for name in segment.weights}
-        values = Interpreter(segment, weights, setting.activations).values(x)
-        _note(seen, {f"{segment.name}/{node.name}": values[node.name] for node in segment.nodes})
-        return values[segment.nodes[-1].name]
+    def _run(self, setting: Knobs, seen: dict[str, tuple[float, float]], graph: Segment, x: Tensor) -> Tensor:
+        weights = {name: self._weights[name] for name in graph.weights}
+        values = Interpreter(graph, weights, setting.activations).values(x)
+        _note(seen, {f"{graph.name}/{node.name}": values[node.name] for node in graph.nodes})
+        return values[graph.nodes[-1].name]
 
 
-def _without_exits(setting: KnobSettings) -> KnobSettings:
-    return KnobSettings(thresholds=setting.thresholds, skip=setting.skip, activity=setting.activity)
+def _both_ways(setting: Knobs, run: Run[Tensor], subgraph: Subgraph, x: Tensor, previous: Tensor | None) -> Tensor:
+    """All samples through a block and through what stands in for it; each goes on with what its gate decides."""
+    gate = activity.gate_for(setting, GatePosition(subgraph.segment))
+    assert gate is not None  # noqa: S101 - a gated subgraph has a threshold
+    is_open = torch.as_tensor(gate.decide(GateInput(x, previous)).open)
+    skipped = x if subgraph.stand_in is None else run(subgraph.stand_in, x)
+    computed = run(subgraph.segment, x)
+    return torch.where(is_open.reshape(-1, *[1] * (computed.ndim - 1)), computed, skipped)
 
 
 def _note(seen: dict[str, tuple[float, float]], values: Mapping[str, Tensor]) -> None:

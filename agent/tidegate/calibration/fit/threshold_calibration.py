@@ -2,7 +2,7 @@
 
 The search sets them on eager's values. Rounded activations move scores and margins, so that at the same
 thresholds more samples would stop, or fewer. Here each threshold is set anew on part S so that as many samples
-stop at it as in eager. The network is cut at its gates, and each piece is run by the engine itself.
+stop at it as in eager. The network is cut at its gates, and each partition is run by the engine itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ from tidegate.calibration.fit.min_max_observer import INPUT_NAME
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import REFERENCE, Array
+from tidegate.engines.plan.execution import Subgraph, plan_execution
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin
 from tidegate.models.graph import Segment
-from tidegate.models.knobs import stand_in_of
-from tidegate.models.ladder import Activity, StandIn
+from tidegate.models.ladder import Activity
 from tidegate.models.network import TrainedNetwork
 
 _T = TypeVar("_T")
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 Values = npt.NDArray[np.float32]
 
 _LOOKS_BACK = frozenset({Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE})
-"""Activities of more than the block's input, which a piece doesn't have."""
+"""Activities of more than the block's input, which a partition doesn't have."""
 
 _AS_REFERENCE = TargetEngine(REFERENCE, "", EagerEngine)
 
@@ -50,15 +50,15 @@ def stops_on_reference(network: TrainedNetwork, setting: KnobSettings, inputs: A
     """Those of a setting on eager, from inputs (samples, *input shape): what every engine is fitted to."""
     walk = _Walk(network, inputs, _AS_REFERENCE)
     going_on, leaving = dict[str, int](), dict[str, int]()
-    for segment in network.segments if _is_calibrated(setting) else ():
-        name = segment.name
+    for subgraph in plan_execution(network, setting) if _is_calibrated(setting) else ():
+        name = subgraph.name
         if name in setting.exits:
-            margins = walk.margins(segment, setting)
+            margins = walk.margins(subgraph, setting)
             leaving[name] = int((margins[walk.here] > setting.exits[name]).sum())
             walk.here &= margins <= setting.exits[name]
         if name in setting.thresholds and setting.activity not in _LOOKS_BACK:
             going_on[name] = int((walk.scores(setting) > setting.thresholds[name]).sum())
-        walk.waiting.append(segment)
+        walk.waiting.append(subgraph)
     return Stops(going_on, leaving)
 
 
@@ -72,17 +72,17 @@ def with_calibrated_thresholds(
     """
     walk = _Walk(network, inputs, target)
     found = setting
-    for segment in network.segments if _is_calibrated(setting) else ():
-        name = segment.name
+    for subgraph in plan_execution(network, setting) if _is_calibrated(setting) else ():
+        name = subgraph.name
         if name in stops.leaving:
-            margins = walk.margins(segment, found)
+            margins = walk.margins(subgraph, found)
             exit_at = _exceeded_by(margins[walk.here], stops.leaving[name], setting.exits[name])
             found = replace(found, exits={**found.exits, name: exit_at})
             walk.here &= margins <= exit_at
         if name in stops.going_on:
             tau = _exceeded_by(walk.scores(found), stops.going_on[name], setting.thresholds[name])
             found = replace(found, thresholds={**found.thresholds, name: tau})
-        walk.waiting.append(segment)
+        walk.waiting.append(subgraph)
     return found
 
 
@@ -95,13 +95,13 @@ class _Walk:
 
     def __init__(self, network: TrainedNetwork, inputs: Array, target: TargetEngine) -> None:
         self.here = np.ones(len(inputs), np.bool_)
-        self.waiting: list[Segment] = []
+        self.waiting: list[Subgraph] = []
         self._network = network
         self._target = target
         self._x = inputs
         self._boundary = INPUT_NAME
 
-    def margins(self, block: Segment, setting: KnobSettings) -> Values:
+    def margins(self, block: Subgraph, setting: KnobSettings) -> Values:
         """Top-1 minus top-2 probability of all samples, (samples,), at the exit before a block."""
         self._catch_up(setting)
         answers = self._run([self._network.exit_heads[block.name]], setting)
@@ -115,40 +115,31 @@ class _Walk:
         return values
 
     def _catch_up(self, setting: KnobSettings) -> None:
-        piece = [segment for segment in self.waiting if _way(self._network, segment, setting) is not None]
-        if piece:
-            self._x = self._run(piece, setting)
-            last = _way(self._network, piece[-1], setting) or piece[-1]
-            self._boundary = f"{last.name}/{last.nodes[-1].name}"
+        partition = [subgraph for subgraph in self.waiting if subgraph.graph is not None]
+        if partition:
+            self._x = self._run([subgraph.segment for subgraph in partition], setting)
+            self._boundary = partition[-1].output_name
         self.waiting = []
 
-    def _run(self, piece: Sequence[Segment], setting: KnobSettings) -> Array:
-        network = _piece(self._network, piece)
+    def _run(self, partition: Sequence[Segment], setting: KnobSettings) -> Array:
+        network = _partition(self._network, partition)
         ranges = {**setting.ranges, INPUT_NAME: setting.ranges[self._boundary]} if setting.ranges else {}
         own = replace(_within(setting, network), ranges=ranges)
         point = candidate(own, self._target.name)
         return answer_on_all_cores(self._target.over(network), point, self._x).outputs
 
 
-def _way(network: TrainedNetwork, segment: Segment, setting: KnobSettings) -> Segment | None:
-    """What samples pass through last at a segment; None where they go by it unchanged."""
-    if segment.name not in setting.skip:
-        return segment
-    kind = stand_in_of(setting, segment.name)
-    return None if kind is StandIn.IDENTITY else network.stand_ins[segment.name][kind]
-
-
-def _piece(network: TrainedNetwork, segments: Sequence[Segment]) -> TrainedNetwork:
+def _partition(network: TrainedNetwork, segments: Sequence[Segment]) -> TrainedNetwork:
     stand_ins = {each.name: network.stand_ins[each.name] for each in segments if each.name in network.stand_ins}
     graphs = [*segments, *(graph for kinds in stand_ins.values() for graph in kinds.values())]
     arrays = {name: network.arrays[name] for graph in graphs for name in graph.weights}
     return TrainedNetwork(tuple(segments), arrays, stand_ins)
 
 
-def _within(setting: KnobSettings, piece: TrainedNetwork) -> KnobSettings:
-    """What of a setting concerns a piece; nobody leaves from inside one."""
-    blocks = {segment.name for segment in piece.segments}
-    graphs = [*piece.segments, *(graph for kinds in piece.stand_ins.values() for graph in kinds.values())]
+def _within(setting: KnobSettings, partition: TrainedNetwork) -> KnobSettings:
+    """What of a setting concerns a partition; nobody leaves from inside one."""
+    blocks = {segment.name for segment in partition.segments}
+    graphs = [*partition.segments, *(graph for kinds in partition.stand_ins.values() for graph in kinds.values())]
     layers = {layer for graph in graphs for layer in graph.layers}
     return replace(
         setting,

@@ -1,7 +1,7 @@
 """Trying settings that begin alike: what they compute up to where they first differ is computed once and kept.
 
 A step of the search turns one knob, mostly somewhere down the network; a chain's points are such steps. All that
-lies before the knob need not be run again. What is kept are flights, a network's samples between two stages, so
+lies before the knob need not be run again. What is kept is the state of each batch between two stages, so
 that a trial's outcome is bit by bit that of a run from the start.
 """
 
@@ -15,8 +15,8 @@ import torch
 from tidegate.calibration.data.batches import batches, concatenated
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.execution import plan_execution
+from tidegate.engines.reference.batch_state import BatchState
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.engines.reference.flight import Flight
 from tidegate.engines.reference.staged import Pass, StagedNetwork, Watch
 from tidegate.models.knobs import Knobs, precision_of
 from tidegate.models.network import Network
@@ -37,8 +37,8 @@ class ActivationCache:
         self._engine = EagerEngine(network, keeps_weights=True)
         self._network = network
         self._batches = list(batches(inputs))
-        self._kept_stages = _kept_stages(network, len(inputs), kept_bytes)
-        self._flights: list[dict[int, Flight]] = [{} for _ in self._batches]
+        self._places = _places(network, len(inputs), kept_bytes)
+        self._states: list[dict[int, BatchState]] = [{} for _ in self._batches]
         self._knobs: Knobs | None = None
         self._watched = False
 
@@ -54,7 +54,7 @@ class ActivationCache:
         """
         first = self._alike(knobs) if self._watched else 0
         # All batches from the same stage, so that what is seen of a block is of all of them.
-        first = min(_last_kept(flights, first) for flights in self._flights)
+        first = min(_last_kept(states, first) for states in self._states)
         self._kept(knobs, first, watch)
         self._watched = True
         return first
@@ -72,35 +72,35 @@ class ActivationCache:
         network = self._engine.build(knobs)
         passes = []
         with torch.inference_mode():
-            for batch, flights in self._each():
-                flight, start = self._started(network, batch, flights, first)
-                for index in [index for index in flights if index > start]:
-                    del flights[index]
-                store = partial(self._store, flights)
-                network.advance(flight, start, watch=watch, before_stage=store, remember=True)
-                passes.append(network.end(flight))
+            for batch, states in self._each():
+                state, start = self._started(network, batch, states, first)
+                for index in [index for index in states if index > start]:
+                    del states[index]
+                store = partial(self._store, states)
+                network.advance(state, start, watch=watch, before_stage=store, remember=True)
+                passes.append(network.end(state))
         self._knobs = knobs
         self._watched = False
         return network, passes
 
-    def _each(self) -> Iterator[tuple[Array, dict[int, Flight]]]:
-        return zip(self._batches, self._flights, strict=True)
+    def _each(self) -> Iterator[tuple[Array, dict[int, BatchState]]]:
+        return zip(self._batches, self._states, strict=True)
 
-    def _pass(self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int) -> Pass:
-        flight, start = self._started(network, batch, flights, first)
-        network.advance(flight, start)
-        return network.end(flight)
+    def _pass(self, network: StagedNetwork, batch: Array, states: dict[int, BatchState], first: int) -> Pass:
+        state, start = self._started(network, batch, states, first)
+        network.advance(state, start)
+        return network.end(state)
 
     def _started(
-        self, network: StagedNetwork, batch: Array, flights: dict[int, Flight], first: int
-    ) -> tuple[Flight, int]:
-        """The last kept flight not past a stage, and that flight's stage."""
-        start = _last_kept(flights, first)
-        return (flights[start].copy(), start) if start in flights else (network.start(batch), 0)
+        self, network: StagedNetwork, batch: Array, states: dict[int, BatchState], first: int
+    ) -> tuple[BatchState, int]:
+        """The last kept state not past a stage, and that state's stage."""
+        start = _last_kept(states, first)
+        return (states[start].copy(), start) if start in states else (network.start(batch), 0)
 
-    def _store(self, flights: dict[int, Flight], index: int, flight: Flight) -> None:
-        if index in self._kept_stages:
-            flights[index] = flight.copy()
+    def _store(self, states: dict[int, BatchState], index: int, state: BatchState) -> None:
+        if index in self._places:
+            states[index] = state.copy()
 
     def _alike(self, knobs: Knobs) -> int:
         """How many stages, from the first on, do the same as at the setting kept last."""
@@ -111,15 +111,15 @@ class ActivationCache:
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _last_kept(flights: Mapping[int, Flight], first: int) -> int:
-    """The last stage not past `first` that a flight was kept before, else the beginning."""
-    return max((index for index in flights if index <= first), default=0)
+def _last_kept(states: Mapping[int, BatchState], first: int) -> int:
+    """The last stage not past `first` that a state was kept before, else the beginning."""
+    return max((index for index in states if index <= first), default=0)
 
 
-def _kept_stages(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
-    """Before which stages flights are kept: the narrowest first, as far as memory goes.
+def _places(network: Network, samples: int, kept_bytes: int) -> frozenset[int]:
+    """Before which stages a batch is kept: the narrowest first, as far as memory goes.
 
-    A flight holds copies of its stage's input and of the input of the block before.
+    It is kept as copies of its stage's input and of the input of the block before.
     """
     sizes = [math.prod(segment.input_shape) * samples * _FP32_BYTES for segment in network.segments]
     costs = {index: before + own for index, (before, own) in enumerate(pairwise(sizes), 1)}
@@ -135,11 +135,9 @@ def _kept_stages(network: Network, samples: int, kept_bytes: int) -> frozenset[i
 def _knobs_by_stage(network: Network, knobs: Knobs) -> Iterator[tuple[object, ...]]:
     """All that knobs say, stage by stage."""
     for subgraph in plan_execution(network, knobs):
-        name = subgraph.name
+        name = subgraph.segment.name
         tau = knobs.thresholds.get(name)
         activity = None if tau is None else knobs.activity
         precisions = [precision_of(knobs, layer) for graph in subgraph.graphs for layer in graph.layers]
-        activations = {
-            tensor: setting for tensor, setting in knobs.activations.items() if tensor.startswith(f"{name}.")
-        }
+        activations = {site: how for site, how in knobs.activations.items() if site.startswith(f"{name}.")}
         yield subgraph, tau, activity, knobs.exits.get(name), precisions, activations

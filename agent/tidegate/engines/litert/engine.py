@@ -182,11 +182,11 @@ def _ready(stage: Stage, point: OperatingPoint, opened: Callable[[Stage], Sessio
 def _key(
     stage: Stage, arithmetic: Arithmetic, narrow: Mapping[str, Precision], native: bool, point: OperatingPoint
 ) -> _Key:
-    heads = [] if stage.leaving is None or stage.leaving.head is None else [(stage.leaving, stage.leaving.head)]
-    inside = [(run.subgraph, run.graph) for run in stage.runs if run.graph is not None]
-    placed = [*inside, *heads]
+    leaving = stage.leaving
+    heads = [] if leaving is None or leaving.exit_head is None else [(leaving, leaving.exit_head)]
+    placed = [*((run.subgraph, run.graph) for run in stage.runs if run.graph is not None), *heads]
     layers = {layer_of(name) for _, graph in placed for name in graph.weights}
-    values = {each.value(graph, node.name) for each, graph in placed for node in graph.nodes} | {stage.into}
+    values = {each.tensor(graph, node.name) for each, graph in placed for node in graph.nodes} | {stage.into}
     gated = stage.gated
     return _Key(
         tuple((run.subgraph.name, "" if run.graph is None else run.graph.name) for run in stage.runs),

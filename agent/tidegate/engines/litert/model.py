@@ -100,8 +100,8 @@ class _ModelBuilder:
         answer = best_two = score = carried = seen = compared = None
         answered: Value | None = None
         if stage.leaving is not None:
-            assert stage.leaving.head is not None  # noqa: S101 - samples leave by a head
-            answered = build.floats(self._graph(Run(stage.leaving, stage.leaving.head), value))
+            assert stage.leaving.exit_head is not None  # noqa: S101 - samples leave by a head
+            answered = build.floats(self._graph(Run(stage.leaving, stage.leaving.exit_head), value))
             best_two = give(emit_best_two(build, build.laid_out(answered, plain(len(answered.shape)))))
         if stage.answers:
             answered = build.floats(value)
@@ -233,7 +233,7 @@ class _Place:
     @property
     def name(self) -> str:
         """Of its value in the plan."""
-        return self.subgraph.value(self.graph, self.node.name)
+        return self.subgraph.tensor(self.graph, self.node.name)
 
     @property
     def emitted(self) -> str:

@@ -42,14 +42,14 @@ def stages_of(plan: ExecutionPlan) -> tuple[Stage, ...]:
     runs: list[Run] = []
     into, shape = "", plan[0].shape
     for subgraph in plan:
-        if subgraph.head is not None or subgraph.gated:
-            leaving = subgraph if subgraph.head is not None else None
+        if subgraph.exit_head is not None or subgraph.gated:
+            leaving = subgraph if subgraph.exit_head is not None else None
             gated = subgraph if subgraph.gated else None
             stages.append(Stage(tuple(runs), into, shape, leaving, gated, enters=not stages))
             runs = []
-            into, shape = subgraph.into, subgraph.shape
+            into, shape = subgraph.input_name, subgraph.shape
         if subgraph.gated:
-            into, shape = subgraph.out, subgraph.output_shape
+            into, shape = subgraph.output_name, subgraph.output_shape
         else:
             runs.append(Run(subgraph, subgraph.graph))
     return (*stages, Stage(tuple(runs), into, shape, enters=not stages, answers=True))
@@ -57,4 +57,4 @@ def stages_of(plan: ExecutionPlan) -> tuple[Stage, ...]:
 
 def branch(subgraph: Subgraph, graph: Segment) -> Stage:
     """One of what a gate chooses from."""
-    return Stage((Run(subgraph, graph),), subgraph.into, subgraph.shape)
+    return Stage((Run(subgraph, graph),), subgraph.input_name, subgraph.shape)

@@ -232,14 +232,14 @@ def _key(
 ) -> _Key:
     layers = {layer_of(name) for graph in partition.graphs for name in graph.weights}
     subgraphs = [*partition.subgraphs, *([] if partition.leaving is None else [partition.leaving])]
-    values = {each.value(graph, node.name) for each in subgraphs for graph in each.graphs for node in graph.nodes}
-    values |= {subgraph.into for subgraph in subgraphs}
+    values = {each.tensor(graph, node.name) for each in subgraphs for graph in each.graphs for node in graph.nodes}
+    values |= {subgraph.input_name for subgraph in subgraphs}
     return _Key(
         tuple(_names(subgraph) for subgraph in partition.subgraphs)
         + (
             ()
-            if partition.leaving is None or partition.leaving.head is None
-            else ((partition.leaving.head.name,),)
+            if partition.leaving is None or partition.leaving.exit_head is None
+            else ((partition.leaving.exit_head.name,),)
         ),
         tuple(sorted((layer, each) for layer, each in arithmetic.rounding.items() if layer in layers)),
         tuple(sorted((layer, each) for layer, each in arithmetic.codes.items() if layer in layers)),
@@ -254,7 +254,7 @@ def _key(
 
 def _names(subgraph: Subgraph) -> tuple[str, ...]:
     """What tells a subgraph from others of the same network."""
-    graphs = (subgraph.head, subgraph.graph, subgraph.stand_in)
+    graphs = (subgraph.exit_head, subgraph.graph, subgraph.stand_in)
     return (subgraph.name, str(subgraph.gated), *("" if graph is None else graph.name for graph in graphs))
 
 

@@ -107,11 +107,11 @@ class PartitionBuilder:
             self._outputs.append(ValueInfo(RAN, ElementType.BOOL, (len(self._gated),)))
         if keep_previous and before is not None:
             subgraph, taken = before
-            self._give_float(subgraph.into, taken, PREVIOUS, subgraph.shape)
+            self._give_float(subgraph.input_name, taken, PREVIOUS, subgraph.shape)
         leaving = self._partition.leaving
         if leaving is None:
             last = self._partition.subgraphs[-1]
-            self._give_float(last.out, value, Y, None)
+            self._give_float(last.output_name, value, Y, None)
         else:
             self._exit(leaving, value)
         build = self._build
@@ -122,13 +122,13 @@ class PartitionBuilder:
         """Declare what comes in; gives the first value's name, as codes where it has parameters."""
         first = self._partition.first
         value = X
-        if first.into and first.into in self._params_of:
+        if first.input_name and first.input_name in self._params_of:
             self._inputs.append(ValueInfo(X, ElementType.UINT8, self._carried_shape(first)))
             if self._is_turned(first):
                 value = self._build.emit("Transpose", [X], "entrance/back", perm=_TO_NCHW)
         else:
             self._inputs.append(ValueInfo(X, ElementType.FLOAT, ("batch", *first.shape)))
-            value = self._leave(self._build, first.into, X, "entrance")
+            value = self._leave(self._build, first.input_name, X, "entrance")
         count = len(self._gated)
         if count:
             self._inputs.append(ValueInfo(TAU, ElementType.FLOAT, (count,)))
@@ -156,9 +156,9 @@ class PartitionBuilder:
 
     def _exit(self, leaving: Subgraph, value: str) -> None:
         """The head's answers with their margins, and the value for the samples that stay."""
-        assert leaving.head is not None  # noqa: S101 - samples leave by a head
+        assert leaving.exit_head is not None  # noqa: S101 - samples leave by a head
         top = self._build
-        answers = self._graph(top, leaving, leaving.head, value)
+        answers = self._graph(top, leaving, leaving.exit_head, value)
         top.emit("Identity", [answers], Y)
         shares = top.emit("Softmax", [answers], "margin/shares", axis=1)
         two = top.constant("margin/two", np.asarray([2], np.int64))
@@ -171,7 +171,7 @@ class PartitionBuilder:
             top.emit("Transpose", [value], CARRIED, perm=_TO_NHWC)
         else:
             top.emit("Identity", [value], CARRIED)
-        kind = ElementType.UINT8 if leaving.into in self._params_of else ElementType.FLOAT
+        kind = ElementType.UINT8 if leaving.input_name in self._params_of else ElementType.FLOAT
         self._outputs += [
             ValueInfo(Y, ElementType.FLOAT, None),
             ValueInfo(MARGIN, ElementType.FLOAT, ("batch",)),
@@ -180,7 +180,7 @@ class PartitionBuilder:
 
     def _emit_subgraph(self, subgraph: Subgraph, value: str, before: tuple[Subgraph, str] | None) -> str:
         if subgraph.gated:
-            turned = self._is_turned(subgraph) and subgraph.out in self._params_of
+            turned = self._is_turned(subgraph) and subgraph.output_name in self._params_of
             given = value
             if turned:
                 value = self._build.emit("Transpose", [value], f"{subgraph.name}/turned", perm=_TO_NHWC)
@@ -199,7 +199,7 @@ class PartitionBuilder:
         """Emit `NAME/open`: whether the subgraph's input scores above its threshold. `shape` is as codes lie."""
         build = GraphBuilder(f"{subgraph.name}/gate", {})
         activity = self._settings.activity
-        params = self._params_of.get(subgraph.into)
+        params = self._params_of.get(subgraph.input_name)
         if activity is Activity.MEAN_ABS and params is not None and params.zero_point == 0:
             score = emit_mean_of_codes(build, value, shape, params.scale)
         else:
@@ -215,7 +215,7 @@ class PartitionBuilder:
     def _float_score(
         self, build: GraphBuilder, subgraph: Subgraph, value: str, before: tuple[Subgraph, str] | None
     ) -> str:
-        x = self._read(build, subgraph.into, value, f"{subgraph.name}/gate/x")
+        x = self._read(build, subgraph.input_name, value, f"{subgraph.name}/gate/x")
         activity = self._settings.activity
         other = ""
         if activity is Activity.FRAME_CHANGE:
@@ -224,7 +224,7 @@ class PartitionBuilder:
         elif activity is Activity.BLOCK_CHANGE:
             other = PREVIOUS
             if before is not None:
-                other = self._read(build, before[0].into, before[1], f"{subgraph.name}/gate/previous")
+                other = self._read(build, before[0].input_name, before[1], f"{subgraph.name}/gate/previous")
         rank = 1 + len(subgraph.shape)
         return emit_score(build, activity, x, rank, before=other, never_negative=subgraph.never_negative)
 
@@ -233,7 +233,7 @@ class PartitionBuilder:
 
         ONNX Runtime's integer kernels want codes so. It turns them once and leaves them, but can't see across.
         """
-        return len(subgraph.shape) == 3 and subgraph.into in self._params_of
+        return len(subgraph.shape) == 3 and subgraph.input_name in self._params_of
 
     def _carried_shape(self, subgraph: Subgraph) -> tuple[int | str, ...]:
         channels, *sizes = subgraph.shape
@@ -242,7 +242,7 @@ class PartitionBuilder:
     def _either(self, subgraph: Subgraph, value: str, turned: bool) -> str:
         """The block or what stands in for it; gives the name of what comes out."""
         assert subgraph.graph is not None  # noqa: S101 - a gated subgraph has a block to run
-        kind = ElementType.UINT8 if subgraph.out in self._params_of else ElementType.FLOAT
+        kind = ElementType.UINT8 if subgraph.output_name in self._params_of else ElementType.FLOAT
         if subgraph.stand_in is None:
             passed = GraphBuilder(f"{subgraph.name}/passed", {})
             shut = branch(passed, passed.emit("Identity", [value], f"{subgraph.name}/passed/x"), kind)
@@ -275,19 +275,19 @@ class PartitionBuilder:
     def _graph(self, build: GraphBuilder, subgraph: Subgraph, graph: Segment, value: str) -> str:
         """Emit a graph's nodes; gives the name of its output as it leaves (codes where it has parameters)."""
         build.shapes = {INPUT: graph.input_shape} | {node.name: node.shape for node in graph.nodes}
-        build.values = {INPUT: self._read(build, subgraph.into, value, f"{graph.name}/input")}
+        build.values = {INPUT: self._read(build, subgraph.input_name, value, f"{graph.name}/input")}
         last = value
         for node in graph.nodes:
             emitted = f"{graph.name}/{node.name}"
             if node.layer in self._settings.int8 and is_quantizable_layer(node):
                 source = node.args[0]
                 assert isinstance(source, Ref)  # noqa: S101 - a layer's first argument
-                params = self._params_of[subgraph.value(graph, source.ref)]
+                params = self._params_of[subgraph.tensor(graph, source.ref)]
                 emit_int8_layer(build, node, emitted, params.scale, self._initializers)
             else:
                 self._floats |= dict.fromkeys(leaf.weight for leaf in node.leaves if isinstance(leaf, Weight))
                 convert(build, node, emitted)
-            name = subgraph.value(graph, node.name)
+            name = subgraph.tensor(graph, node.name)
             last = self._leave(build, name, emitted, emitted)
             # ONNX Runtime computes what nobody reads: nobody here reads the last value.
             if node is not graph.nodes[-1]:

@@ -14,19 +14,19 @@ from tidegate.models.network import Network, Shape, blocks_of
 class Subgraph:
     """One segment of the network at a setting: what runs in its place, None where its input is passed on.
 
-    `into` and `out` name the values before and behind it: `segment/node`, "" for the network's input. A gated one
-    runs `graph` where its gate is open, else `stand_in` (None: passes its input on); what comes out has one name,
-    whichever of the two it came from. `head` gives the answers of samples that leave before it. `never_negative`
-    says that no value that comes in is below 0; `with_signs` finds out.
+    `input_name` and `output_name` are of the tensors before and behind it: `segment/node`, "" for the network's
+    input. A gated one runs `graph` where its gate is open, else `stand_in` (None: passes its input on); what comes
+    out has one name, whichever of the two it came from. `exit_head` gives the answers of samples that leave before
+    it. `never_negative` says that no value that comes in is below 0; `with_signs` finds out.
     """
 
     segment: Segment
-    into: str
+    input_name: str
     graph: Segment | None
     is_block: bool = False
     gated: bool = False
     stand_in: Segment | None = None
-    head: Segment | None = None
+    exit_head: Segment | None = None
     never_negative: bool = False
 
     @property
@@ -40,9 +40,9 @@ class Subgraph:
         return self.segment.input_shape
 
     @property
-    def out(self) -> str:
-        """The value behind it."""
-        return self.into if self.graph is None else last_value(self.graph)
+    def output_name(self) -> str:
+        """Of the tensor behind it."""
+        return self.input_name if self.graph is None else last_tensor(self.graph)
 
     @property
     def output_shape(self) -> Shape:
@@ -65,7 +65,7 @@ class Subgraph:
         return self.stand_in if self.may_run else self.graph
 
     @property
-    def stays_positive(self) -> bool:
+    def gives_no_negative(self) -> bool:
         """Whether nothing that comes out is below 0."""
         given = NEVER_NEGATIVE if self.never_negative else UNKNOWN
         ends = [_end(graph, given) for graph in (self.graph, self.stand_in) if graph is not None]
@@ -76,14 +76,14 @@ class Subgraph:
     @property
     def graphs(self) -> tuple[Segment, ...]:
         """All that can run in it, the exit's head first."""
-        return tuple(graph for graph in (self.head, self.graph, self.stand_in) if graph is not None)
+        return tuple(graph for graph in (self.exit_head, self.graph, self.stand_in) if graph is not None)
 
-    def value(self, graph: Segment, node: str) -> str:
-        """The name of a node's value in one of its graphs."""
+    def tensor(self, graph: Segment, node: str) -> str:
+        """The name of a node's tensor in one of its graphs."""
         if node == INPUT:
-            return self.into
+            return self.input_name
         name = f"{graph.name}/{node}"
-        return self.out if graph is self.stand_in and name == last_value(graph) else name
+        return self.output_name if graph is self.stand_in and name == last_tensor(graph) else name
 
 
 ExecutionPlan = tuple[Subgraph, ...]
@@ -103,9 +103,14 @@ def plan_execution(network: Network, knobs: Knobs) -> ExecutionPlan:
                 # With nothing to compare its input with, a block's change is infinite and its gate always open.
                 subgraph = replace(subgraph, gated=False, stand_in=None)
             previous = subgraph.shape
-        value = subgraph.out
+        value = subgraph.output_name
         subgraphs.append(subgraph)
     return tuple(subgraphs)
+
+
+def weights_of(plan: ExecutionPlan) -> tuple[str, ...]:
+    """Names of the weights that can be needed, each once."""
+    return tuple(dict.fromkeys(name for each in plan for graph in each.graphs for name in graph.weights))
 
 
 def with_signs(plan: ExecutionPlan) -> ExecutionPlan:
@@ -114,24 +119,24 @@ def with_signs(plan: ExecutionPlan) -> ExecutionPlan:
     never_negative = False
     for subgraph in plan:
         signed.append(replace(subgraph, never_negative=never_negative))
-        never_negative = signed[-1].stays_positive
+        never_negative = signed[-1].gives_no_negative
     return tuple(signed)
 
 
-def last_value(graph: Segment) -> str:
+def last_tensor(graph: Segment) -> str:
     """The name of a graph's output."""
     return f"{graph.name}/{graph.nodes[-1].name}"
 
 
-def _subgraph(segment: Segment, is_block: bool, knobs: Knobs, network: Network, into: str) -> Subgraph:
+def _subgraph(segment: Segment, is_block: bool, knobs: Knobs, network: Network, input_name: str) -> Subgraph:
     name = segment.name
     skipped, has_gate = name in knobs.skip, name in knobs.thresholds
     kind = stand_in_of(knobs, name) if skipped or has_gate else StandIn.IDENTITY
     stand_in = None if kind is StandIn.IDENTITY else network.stand_ins[name][kind]
     head = network.exit_heads[name] if name in knobs.exits else None
     if skipped:
-        return Subgraph(segment, into, stand_in, is_block, head=head)
-    return Subgraph(segment, into, segment, is_block, has_gate, stand_in, head)
+        return Subgraph(segment, input_name, stand_in, is_block, exit_head=head)
+    return Subgraph(segment, input_name, segment, is_block, has_gate, stand_in, head)
 
 
 def _end(graph: Segment, given: Bounds) -> Bounds:

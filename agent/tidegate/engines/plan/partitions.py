@@ -33,7 +33,7 @@ class Partition:
     def graphs(self) -> tuple[Segment, ...]:
         """All that can run in it."""
         inside = tuple(graph for subgraph in self.subgraphs for graph in subgraph.graphs)
-        head = None if self.leaving is None else self.leaving.head
+        head = None if self.leaving is None else self.leaving.exit_head
         return inside if head is None else (*inside, head)
 
 
@@ -42,8 +42,8 @@ def partitions_of(plan: Iterable[Subgraph]) -> tuple[Partition, ...]:
     partitions: list[Partition] = []
     inside: list[Subgraph] = []
     for subgraph in plan:
-        if subgraph.head is not None:
+        if subgraph.exit_head is not None:
             partitions.append(Partition(tuple(inside), subgraph))
             inside = []
-        inside.append(replace(subgraph, head=None))
+        inside.append(replace(subgraph, exit_head=None))
     return (*partitions, Partition(tuple(inside)))

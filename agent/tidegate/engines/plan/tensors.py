@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tidegate.engines.plan.adapted import Adapted
 from tidegate.engines.plan.capabilities import Capabilities
-from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, last_value
+from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, last_tensor
 from tidegate.engines.plan.quantization import QuantParams, Range, range_of, union
 from tidegate.models.graph import Node, Ref, Segment
 from tidegate.models.graph.operator import Quantization
@@ -62,7 +62,9 @@ class _TensorPlanner:
         uses = Counter(graph.name for subgraph in plan for graph in subgraph.graphs)
         self._used_twice = {name for name, count in uses.items() if count > 1}
         self._stand_ins = {
-            subgraph.out: last_value(subgraph.stand_in) for subgraph in plan if subgraph.stand_in is not None
+            subgraph.output_name: last_tensor(subgraph.stand_in)
+            for subgraph in plan
+            if subgraph.stand_in is not None
         }
 
     def params_of(self) -> Mapping[str, QuantParams]:
@@ -96,14 +98,14 @@ class _TensorPlanner:
         for subgraph in self._plan:
             for graph in subgraph.graphs:
                 found = self._coded_in(subgraph, graph, coded)
-                if graph is subgraph.head:
+                if graph is subgraph.exit_head:
                     # Logits are compared, not computed on: they stay as exact as the last layer makes them.
-                    found.pop(last_value(graph), None)
+                    found.pop(last_tensor(graph), None)
                 elif graph is subgraph.stand_in:
                     # What comes out takes the form that the block's output has.
-                    found.pop(subgraph.out, None)
+                    found.pop(subgraph.output_name, None)
                 coded |= found
-        coded.pop(self._plan[-1].out, None)
+        coded.pop(self._plan[-1].output_name, None)
         for run in self._runs():
             if any(name in coded for name in run):
                 # Any of them can come out of the gates, so all have one form.
@@ -118,8 +120,8 @@ class _TensorPlanner:
         coded: dict[str, str | None] = {}
         on_codes: set[str] = set()
         for node in graph.nodes:
-            name = subgraph.value(graph, node.name)
-            sources = [subgraph.value(graph, ref) for ref in _refs(node)]
+            name = subgraph.tensor(graph, node.name)
+            sources = [subgraph.tensor(graph, ref) for ref in _refs(node)]
             is_layer = is_quantizable_layer(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
@@ -157,9 +159,9 @@ class _TensorPlanner:
         for subgraph in self._plan:
             passes = subgraph.gated and subgraph.stand_in is None
             if passes and not inside:
-                runs.append([subgraph.into])
+                runs.append([subgraph.input_name])
             if passes:
-                runs[-1].append(subgraph.out)
+                runs[-1].append(subgraph.output_name)
             inside = passes or (inside and subgraph.graph is None)
         return runs
 

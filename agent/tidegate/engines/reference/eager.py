@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from tidegate.engines.engine import REFERENCE
-from tidegate.engines.plan.execution import Subgraph, plan_execution
+from tidegate.engines.plan.execution import Subgraph, plan_execution, weights_of
 from tidegate.engines.reference.interpreter import Interpreter, check_runs
 from tidegate.engines.reference.resolution import resized
-from tidegate.engines.reference.staged import Part, Stage, StagedNetwork, stage
+from tidegate.engines.reference.staged import BoundGraph, Stage, StagedNetwork, stage
 from tidegate.engines.reference.torch_variant import TorchVariant
 from tidegate.engines.support import at_resolution, check_arithmetic, check_knobs
 from tidegate.models.graph import Segment, layer_of
@@ -54,8 +54,7 @@ class EagerEngine:
         network = at_resolution(self._model, knobs.resolution)
         check_knobs(knobs, network)
         plan = plan_execution(network, knobs)
-        used = dict.fromkeys(name for subgraph in plan for graph in subgraph.graphs for name in graph.weights)
-        stored = self._stored(network, {name: precision_of(knobs, layer_of(name)) for name in used})
+        stored = self._stored(network, {name: precision_of(knobs, layer_of(name)) for name in weights_of(plan)})
         held = sum(weight.nbytes for weight in stored.values())
         stages = tuple(self._stage(subgraph, knobs, stored) for subgraph in plan)
         return StagedNetwork(stages, held, partial(resized, resolution=knobs.resolution))
@@ -69,15 +68,15 @@ class EagerEngine:
         return stored
 
     def _stage(self, subgraph: Subgraph, knobs: Knobs, stored: Mapping[str, StoredWeight]) -> Stage:
-        def part(graph: Segment, activations: Mapping[str, Activation] | None = None) -> Part:
+        def bound(graph: Segment, activations: Mapping[str, Activation] | None = None) -> BoundGraph:
             weights = {name: stored[name] for name in graph.weights}
             flops = segment_flops(graph, self._model.weight_shapes)
-            return Part(Interpreter(graph, weights, activations), flops)
+            return BoundGraph(Interpreter(graph, weights, activations), flops)
 
         return stage(
             subgraph,
             knobs,
-            own=part(subgraph.segment, knobs.activations) if subgraph.may_run else None,
-            stand_in=None if subgraph.replacement is None else part(subgraph.replacement),
-            head=None if subgraph.head is None else part(subgraph.head),
+            own=bound(subgraph.segment, knobs.activations) if subgraph.may_run else None,
+            stand_in=None if subgraph.stand_in is None else bound(subgraph.stand_in),
+            head=None if subgraph.exit_head is None else bound(subgraph.exit_head),
         )

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.execution import Subgraph
-from tidegate.engines.reference.flight import Flight
+from tidegate.engines.reference.batch_state import BatchState
 from tidegate.models.gates import Gate, GateInput, GatePosition, gates_for
 from tidegate.models.knobs import Knobs
 
 Watch = Callable[[str, GateInput], None]
-BeforeStage = Callable[[int, Flight], None]
+BeforeStage = Callable[[int, BatchState], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Pass:
     """One forward pass: outputs (samples, *output shape), in how many samples each block ran, and operations.
 
     `flops` are counted from what ran: blocks, stand-ins, gates' scores, exit heads, and the parts without gates.
-    `decisions` are verdicts that looked at a sample.
+    `decisions` are those of gates that looked at a sample.
     """
 
     outputs: Array
@@ -32,15 +32,15 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BoundGraph:
     """A graph ready to compute, with its operations for one sample."""
 
     compute: Callable[[Tensor], Tensor]
     flops: int
 
-    def run(self, x: Tensor, flight: Flight) -> Tensor:
-        """Compute on some of a flight's samples."""
-        flight.flops += self.flops * len(x)
+    def run(self, x: Tensor, state: BatchState) -> Tensor:
+        """Compute on some of a batch's samples."""
+        state.flops += self.flops * len(x)
         return self.compute(x)
 
 
@@ -48,83 +48,85 @@ class Part:
 class Stage:
     """One segment. Where it is a block it may have gates, and what stands in for it; None is identity.
 
-    `part` is None for a block that never runs.
+    `graph` is None for a block that never runs.
     """
 
     name: str
-    part: Part | None
+    graph: BoundGraph | None
     is_block: bool
     gates: tuple[Gate, ...] = ()
-    stand_in: Part | None = None
+    stand_in: BoundGraph | None = None
 
-    def advance(self, flight: Flight, remember: bool) -> None:
+    def advance(self, state: BatchState, remember: bool) -> None:
         """Take the samples through the stage, or out of the network.
 
         `remember` keeps this stage's input for the gates of the next.
         """
-        verdict: Tensor | bool = True
+        is_open: Tensor | bool = True
         for gate in self.gates:
-            looked = len(flight.x)
-            flight.flops += gate.flops * looked
-            decided = gate.decide(self.seen(flight))
-            flight.decisions += 0 if isinstance(decided.open, bool) else looked
+            looked = len(state.x)
+            state.flops += gate.flops * looked
+            decided = gate.decide(self.seen(state))
+            state.decisions += 0 if isinstance(decided.open, bool) else looked
             if decided.answers is None:
-                verdict = decided.open
+                is_open = decided.open
             else:
-                flight.leave(decided)
-            if len(flight.x) == 0:
+                state.leave(decided)
+            if len(state.x) == 0:
                 return
-        previous = flight.x if remember and self.is_block else None
-        flight.x, ran = self._gated(verdict, flight)
+        previous = state.x if remember and self.is_block else None
+        state.x, ran = self._gated(is_open, state)
         if self.is_block:
-            flight.executed[self.name] += ran
-            flight.previous = previous
+            state.executed[self.name] += ran
+            state.previous = previous
 
     @staticmethod
-    def seen(flight: Flight) -> GateInput:
+    def seen(state: BatchState) -> GateInput:
         """What the stage's gates may look at."""
-        return GateInput(flight.x, flight.previous)
+        return GateInput(state.x, state.previous)
 
-    def _gated(self, is_open: Tensor | bool, flight: Flight) -> tuple[Tensor, int]:
+    def _gated(self, is_open: Tensor | bool, state: BatchState) -> tuple[Tensor, int]:
         """The output, of the block where its gate is open, else of the stand-in; and how many samples ran."""
-        x = flight.x
+        x = state.x
         if isinstance(is_open, bool) or len(x) == 1:
-            return (self._ran(x, flight), len(x)) if is_open else (self._stood_in(x, flight), 0)
+            return (self._ran(x, state), len(x)) if is_open else (self._stood_in(x, state), 0)
         active = is_open.nonzero().flatten()
         if len(active) == 0:
-            return self._stood_in(x, flight), 0
+            return self._stood_in(x, state), 0
         if len(active) == len(x):
-            return self._ran(x, flight), len(x)
-        out = self._ran(x[active], flight)
+            return self._ran(x, state), len(x)
+        out = self._ran(x[active], state)
         if self.stand_in is None:
             return x.index_put((active,), out), len(active)
         passive = (~is_open).nonzero().flatten()
-        whole = torch.cat([out, self._stood_in(x[passive], flight)])
+        whole = torch.cat([out, self._stood_in(x[passive], state)])
         return whole[torch.cat([active, passive]).argsort()], len(active)
 
-    def _ran(self, x: Tensor, flight: Flight) -> Tensor:
-        if self.part is None:
+    def _ran(self, x: Tensor, state: BatchState) -> Tensor:
+        if self.graph is None:
             raise RuntimeError(f"{self.name} never runs at this setting, and its gate opened")
-        return self.part.run(x, flight)
+        return self.graph.run(x, state)
 
-    def _stood_in(self, x: Tensor, flight: Flight) -> Tensor:
-        return x if self.stand_in is None else self.stand_in.run(x, flight)
+    def _stood_in(self, x: Tensor, state: BatchState) -> Tensor:
+        return x if self.stand_in is None else self.stand_in.run(x, state)
 
 
 def stage(
     subgraph: Subgraph,
     knobs: Knobs,
     *,
-    own: Part | None,
-    stand_in: Part | None,
-    head: Part | None,
+    own: BoundGraph | None,
+    stand_in: BoundGraph | None,
+    head: BoundGraph | None,
 ) -> Stage:
     """The stage of a subgraph, with the gates that the knobs put there."""
-    position = GatePosition(subgraph.segment)
-    if head is not None:
-        position = GatePosition(subgraph.segment, head.compute, head.flops)
-    gates = gates_for(knobs, position) if subgraph.is_block else ()
-    return Stage(subgraph.name, own, subgraph.is_block, gates, stand_in)
+    site = (
+        GatePosition(subgraph.segment)
+        if head is None
+        else GatePosition(subgraph.segment, head.compute, head.flops)
+    )
+    gates = gates_for(knobs, site) if subgraph.is_block else ()
+    return Stage(subgraph.segment.name, own, subgraph.is_block, gates, stand_in)
 
 
 class StagedNetwork:
@@ -151,40 +153,40 @@ class StagedNetwork:
     def forward(self, batch: Array, watch: Watch | None = None) -> Pass:
         """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
         with torch.inference_mode():
-            flight = self.start(batch)
-            self.advance(flight, watch=watch, remember=watch is not None)
-            return self.end(flight)
+            state = self.start(batch)
+            self.advance(state, watch=watch, remember=watch is not None)
+            return self.end(state)
 
-    def start(self, batch: Array) -> Flight:
+    def start(self, batch: Array) -> BatchState:
         """A batch (samples, *input shape) before the first stage."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
         x = self._enter(torch.from_numpy(np.require(batch, np.float32, ["C", "W"])))
-        return Flight(x, self._blocks)
+        return BatchState(x, self._blocks)
 
     def advance(
         self,
-        flight: Flight,
+        state: BatchState,
         first: int = 0,
         *,
         watch: Watch | None = None,
         before_stage: BeforeStage | None = None,
         remember: bool = False,
     ) -> None:
-        """Take a flight through the stages from the `first` on, or as far as there are samples left in it.
+        """Take a batch through the stages from the `first` on, or as far as there are samples left in it.
 
-        `before_stage` is shown the flight at each stage that it reaches, with the stage's index. `remember` keeps
+        `before_stage` is shown it at each stage that it reaches, with the stage's index. `remember` keeps
         blocks' inputs for gates that look back, even where none does here.
         """
         remember = remember or self._looks_back
         for index, stage in enumerate(self._stages[first:], first):
-            if len(flight.x) == 0:
+            if len(state.x) == 0:
                 break
             if before_stage is not None:
-                before_stage(index, flight)
+                before_stage(index, state)
             if stage.is_block and watch is not None:
-                watch(stage.name, stage.seen(flight))
-            stage.advance(flight, remember=remember)
+                watch(stage.name, stage.seen(state))
+            stage.advance(state, remember=remember)
 
-    def end(self, flight: Flight) -> Pass:
-        """The result of a flight that went through all stages."""
-        return Pass(flight.outputs().contiguous().numpy(), flight.executed, flight.flops, flight.decisions)
+    def end(self, state: BatchState) -> Pass:
+        """The result of a batch that went through all stages."""
+        return Pass(state.outputs().contiguous().numpy(), state.executed, state.flops, state.decisions)

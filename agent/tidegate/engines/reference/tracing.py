@@ -1,7 +1,8 @@
 """Running a network for study: its outputs together with what its weights and stored activations take."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from tidegate.engines.engine import Array, UnsupportedPoint
-from tidegate.engines.plan.execution import Subgraph, plan_execution
+from tidegate.engines.plan.execution import Subgraph, plan_execution, weights_of
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.engines.reference.resolution import resized
+from tidegate.engines.reference.walk import Run, walk
 from tidegate.engines.support import at_resolution
 from tidegate.models.encoding import dense_bytes, stored_bytes
 from tidegate.models.graph import INPUT, Segment, layer_of
@@ -98,25 +100,21 @@ class Tracer:
         run = self._run(knobs, inputs, None)
         return Held(self._weights_bytes(knobs), run.largest("dense"), run.largest("encoded"))
 
-    def _run(self, knobs: Knobs, inputs: Array, observe: Observe | None) -> "_Run":
+    def _run(self, knobs: Knobs, inputs: Array, observe: Observe | None) -> "_Peaks":
         plan = plan_execution(at_resolution(self._network, knobs.resolution), knobs)
-        graphs = [graph for subgraph in plan for graph in _worst_case(subgraph)]
         samples = max(1, _CHUNK_ELEMENTS // max(1, inputs[0].size))
-        run = _Run()
+        run = _Peaks()
         with torch.inference_mode():
             for chunk in torch.split(torch.from_numpy(np.require(inputs, np.float32, ["C", "W"])), samples):
-                flow = _entering(chunk, knobs)
-                for graph, goes_on in graphs:
-                    out, dense, encoded = self._through(graph, knobs, flow, observe)
-                    run.add(graph.name, dense, encoded)
-                    flow = out if goes_on else flow
-                run.outputs.append(flow.values)
+                through = partial(self._through, knobs, observe, run)
+                out = walk(plan, _entering(chunk, knobs), through, partial(_gate_open, through))
+                run.outputs.append(out.values)
         return run
 
     def _through(
-        self, segment: Segment, knobs: Knobs, flow: _Flow, observe: Observe | None
-    ) -> tuple[_Flow, Sizes, Sizes]:
-        """What comes out, and the segment's peaks per sample, dense and encoded."""
+        self, knobs: Knobs, observe: Observe | None, run: "_Peaks", segment: Segment, flow: _Flow
+    ) -> _Flow:
+        """What comes out; the segment's peaks per sample, dense and encoded, go to the run."""
         tensors = activation_tensors_of(segment)
         weights = {name: self._held(name, precision_of(knobs, layer_of(name)))[0] for name in segment.weights}
         values = Interpreter(segment, weights, knobs.activations).values(flow.values)
@@ -124,16 +122,14 @@ class Tracer:
         for tensor in tensors:
             if observe is not None:
                 observe(tensor, values[tensor.node])
-            dense[tensor.node], encoded[tensor.node] = _sizes(
-                values[tensor.node], _bits(tensor, knobs.activations)
-            )
+            bits = _bits(tensor, knobs.activations)
+            dense[tensor.node], encoded[tensor.node] = _sizes(values[tensor.node], bits)
         (result,) = results(segment, tensors)
-        out = _Flow(values[segment.nodes[-1].name], dense[result], encoded[result])
-        return out, peak_live(segment, tensors, dense), peak_live(segment, tensors, encoded)
+        run.add(segment.name, peak_live(segment, tensors, dense), peak_live(segment, tensors, encoded))
+        return _Flow(values[segment.nodes[-1].name], dense[result], encoded[result])
 
     def _weights_bytes(self, knobs: Knobs) -> int:
-        plan = plan_execution(self._network, knobs)
-        names = {name for subgraph in plan for graph in subgraph.graphs for name in graph.weights}
+        names = weights_of(plan_execution(self._network, knobs))
         return sum(self._held(name, precision_of(knobs, layer_of(name)))[1] for name in names)
 
     def _held(self, name: str, precision: Precision) -> tuple[Fp32Weight, int]:
@@ -145,7 +141,7 @@ class Tracer:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Peaks:
     """What one run over all chunks leaves: outputs, and peaks by segment."""
 
     outputs: list[Tensor] = field(default_factory=list)
@@ -167,12 +163,9 @@ class _Run:
         return max(self.peaks, key=lambda segment: self.peaks[segment]["encoded"])
 
 
-def _worst_case(subgraph: Subgraph) -> Iterator[tuple[Segment, bool]]:
-    """What runs of a segment with its gates open, and whether what it gives goes on: an exit's answer does not."""
-    if subgraph.head is not None:
-        yield subgraph.head, False
-    if subgraph.graph is not None:
-        yield subgraph.graph, True
+def _gate_open(run: Run[_Flow], subgraph: Subgraph, flow: _Flow, _previous: _Flow | None) -> _Flow:
+    """The worst case."""
+    return run(subgraph.segment, flow)
 
 
 def _entering(chunk: Tensor, knobs: Knobs) -> _Flow:

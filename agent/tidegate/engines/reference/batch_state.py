@@ -8,7 +8,7 @@ from torch import Tensor
 from tidegate.models.gates import GateDecision
 
 
-class Flight:
+class BatchState:
     """The samples between two stages. Made for one pass and thrown away with it."""
 
     def __init__(self, x: Tensor, blocks: tuple[str, ...]) -> None:
@@ -22,8 +22,8 @@ class Flight:
         self._rows: Tensor | None = None
         self._answers: Tensor | None = None
 
-    def copy(self) -> "Flight":
-        """Another flight from here on, with samples of its own."""
+    def copy(self) -> "BatchState":
+        """Another state from here on, with samples of its own."""
         other = copy(self)
         other.x = self.x.clone()
         other.previous = None if self.previous is None else self.previous.clone()
@@ -31,24 +31,24 @@ class Flight:
         other._answers = None if self._answers is None else self._answers.clone()  # noqa: SLF001 - its own class
         return other
 
-    def leave(self, verdict: GateDecision) -> None:
+    def leave(self, decision: GateDecision) -> None:
         """Samples that the gate is shut for leave with their answers; the others stay, closed up."""
-        if verdict.answers is None or isinstance(verdict.open, bool):
-            raise TypeError("samples leave by a verdict with answers, decided per sample")
-        if len(self.x) == 1 and verdict.open:
+        if decision.answers is None or isinstance(decision.open, bool):
+            raise TypeError("samples leave by a decision with answers, decided per sample")
+        if len(self.x) == 1 and decision.open:
             return
         # By indexing, not index_select, here and below: that gives channels first whatever it is given.
-        staying = verdict.open.nonzero().flatten()
+        staying = decision.open.nonzero().flatten()
         if len(staying) == len(self.x):
             return
         if len(staying) == 0 and self._rows is None:
-            self._answers, self._rows, self.x = verdict.answers, staying, self.x[:0]
+            self._answers, self._rows, self.x = decision.answers, staying, self.x[:0]
             return
-        leaving = (~verdict.open).nonzero().flatten()
+        leaving = (~decision.open).nonzero().flatten()
         if self._answers is None:
-            self._answers = verdict.answers.new_empty((self._samples, *verdict.answers.shape[1:]))
+            self._answers = decision.answers.new_empty((self._samples, *decision.answers.shape[1:]))
         rows = torch.arange(self._samples) if self._rows is None else self._rows
-        self._answers[rows[leaving]] = verdict.answers[leaving]
+        self._answers[rows[leaving]] = decision.answers[leaving]
         self._rows = rows[staying]
         self.x = self.x[staying]
         if self.previous is not None:
