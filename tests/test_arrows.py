@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # its place on a machine: installed with Python's own library, judged by the version that is installed
     "service": "errors files",
-    "service.trial": "config demo.client errors models.bundle models.evidence numpy psutil",
+    "service.trial": "config demo.client errors models.bundle models.bundle.evidence numpy psutil",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
     # what they stand on

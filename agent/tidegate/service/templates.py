@@ -76,4 +76,4 @@ def reload_command(places: Places) -> str:
     """What a user types after a change of agent.yaml."""
     if places.manager == "launchd":
         return "launchctl kickstart -k, or ./install.sh service again"
-    return "systemctl --user restart tidegate" if places.user else "sudo systemctl restart tidegate"
+    return "systemctl --user reload tidegate" if places.user else "sudo systemctl reload tidegate"
