@@ -115,6 +115,10 @@ def clear_way(path: Path) -> Path | None:
     for number in range(1, 10):
         aside = path.with_name(f"{path.name}.in-the-way-{number}")
         if not os.path.lexists(aside):
-            path.rename(aside)
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                # Another process has taken it away meanwhile.
+                return None
             return aside
     raise FileExistsError(errno.EEXIST, "it is no file, and nine such things were moved aside already", str(path))

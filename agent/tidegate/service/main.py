@@ -186,9 +186,7 @@ def memory_limit(asked: argparse.Namespace, where: Places, found: Found) -> int 
 def reload_hint(where: Places) -> str:
     """How a changed agent.yaml comes into force."""
     return (
-        " ".join(systemd.systemctl(where, "reload", "tidegate"))
-        if where.manager == "systemd"
-        else "start it anew"
+        " ".join(systemd.systemctl(where, "reload", "tidegate")) if where.manager == "systemd" else "start it anew"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.engines.engine import Answer, Array
 from tidegate.engines.litert.converters import CONVERTERS
-from tidegate.engines.litert.model import Arithmetic, Weights, build_model
+from tidegate.engines.litert.model import Arithmetic, Model, Weights, build_model
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.litert.stages import Stage, branch, stages_of
 from tidegate.engines.plan.adapted import Adapted, adapted_tensors
@@ -46,7 +46,7 @@ CAPABILITIES = Capabilities(
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What a session is shared by: everything that is built into it."""
+    """What a model is shared by: everything that is built into it."""
 
     graphs: tuple[tuple[str, str], ...]
     ends: tuple[str, str, bool, bool]
@@ -56,7 +56,6 @@ class _Key:
     params_of: tuple[tuple[str, QuantParams], ...]
     activity: Activity | None
     resolution: tuple[int, int] | None
-    threads: int
 
 
 class LiteRtVariant:
@@ -99,7 +98,7 @@ class LiteRtEngine:
         """Raises UnsupportedPoint for an operator without LiteRT form."""
         self._network = network
         self._arrays: Mapping[str, WeightArray] | None = None
-        self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
+        self._models: WeakValueDictionary[_Key, Model] = WeakValueDictionary()
         self._integer_layers = frozenset(
             node.layer for graph in all_segments(network) for node in graph.nodes if is_quantizable_layer(node)
         )
@@ -133,11 +132,12 @@ class LiteRtEngine:
 
         def opened(stage: Stage) -> Session:
             key = _key(stage, arithmetic, narrow, native, point)
-            session = self._sessions.get(key)
-            if session is None:
-                session = Session.open(build_model(stage, arithmetic, weights), point.threads)
-                self._sessions[key] = session
-            return session
+            model = self._models.get(key)
+            if model is None:
+                model = build_model(stage, arithmetic, weights)
+                self._models[key] = model
+            # An interpreter holds the values of its last run: variants that answer at the same time share none.
+            return Session.open(model, point.threads)
 
         ready = [_ready(stage, point, opened) for stage in stages_of(plan)]
         return_freed()
@@ -202,5 +202,4 @@ def _key(
         tuple(sorted((name, params) for name, params in arithmetic.params_of.items() if name in values)),
         None if gated is None else arithmetic.activity,
         point.resolution,
-        point.threads,
     )

@@ -49,7 +49,7 @@ class Weights:
     codes: Callable[[str], QuantizedWeight]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Model:
     """A stage's model, and which of its outputs is what; None for what it doesn't give.
 

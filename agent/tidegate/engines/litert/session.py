@@ -15,7 +15,7 @@ from tidegate.models.ladder import Activity
 Value = npt.NDArray[np.generic]
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """A model, opened, with the numbers of its input and outputs."""
 

@@ -192,6 +192,8 @@ def _pool(
     stride: Sequence[int],
 ) -> Value:
     """Codes keep their parameters: LiteRT's pools know no others."""
+    if list(kernel) == [1, 1]:
+        return _every(build, node, x, stride)
     table = options(
         "Pool2D",
         padding=padding,
@@ -215,3 +217,13 @@ def adaptive_average(build: GraphBuilder, node: Node, params: QuantParams | None
         raise Unconvertible(f"from {sizes} to {target}: windows of different sizes")
     kernel = [size // wanted for size, wanted in zip(sizes, target, strict=True)]
     return _pool("AVERAGE_POOL_2D", build, node, x, VALID, kernel, kernel)
+
+
+def _every(build: GraphBuilder, node: Node, x: Value, stride: Sequence[int]) -> Value:
+    """Every so many rows and columns: a pool over single pixels, which XNNPACK leaves uncomputed."""
+    if list(stride) == [1, 1]:
+        return x
+    bounds = ([0] * 4, list(x.physical), [1, *stride, 1])
+    inputs = [x.tensor, *(build.constant(each, np.int32) for each in bounds)]
+    out = build.new(sized(node), channels_last(4), x.params)
+    return build.emit("STRIDED_SLICE", inputs, out, options("StridedSlice"))

@@ -77,6 +77,6 @@ class EagerEngine:
             subgraph,
             knobs,
             own=bound(subgraph.segment, knobs.activations) if subgraph.may_run else None,
-            stand_in=None if subgraph.stand_in is None else bound(subgraph.stand_in),
+            stand_in=None if subgraph.replacement is None else bound(subgraph.replacement),
             head=None if subgraph.exit_head is None else bound(subgraph.exit_head),
         )

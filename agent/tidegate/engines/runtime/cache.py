@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 from tidegate.engines.runtime.device import fingerprint
 from tidegate.files import cache_file, clear_way, place_directory, read_file
@@ -192,7 +193,13 @@ def _remove(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path)
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            # Another process has evicted it and made it again meanwhile.
+            return False
+        # Nobody shall find half of it. Under the name of an entry, so that what a power cut leaves is evicted too.
+        doomed = path.with_name(f"{path.name.rpartition('-')[0]}-{uuid4().hex}")
+        path.rename(doomed)
+        shutil.rmtree(doomed)
     except OSError:
         return False
     finally:
