@@ -69,8 +69,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refuse(why: str) -> None:
-    """Skipped on a developer's machine; in CI nothing passes unseen."""
-    if os.environ.get("CI") == "true":
+    """Skipped, with the reason, where the machine forbids it; in CI a package that is missing is a failure."""
+    if os.environ.get("CI") == "true" and "not installed" in why:
         pytest.fail(f"no machine with systemd can be booted: {why}")
     pytest.skip(f"no machine with systemd can be booted: {why}")
 
