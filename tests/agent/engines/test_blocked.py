@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from random_networks import all_knobs, batch_for, difference, image_network, image_networks, point
+from ranged_engine import RangedEngine
 
 from tidegate.engines.engine import Answer
 from tidegate.engines.onnxruntime import nchwc as blocked
@@ -38,7 +39,7 @@ GATED = point("onnx", thresholds=GATES)
 
 def answered(chosen: OperatingPoint, directory: Path | None, network: TrainedNetwork = NETWORK) -> Answer:
     cache = NO_CACHE if directory is None else NetworkCache(Cache(directory))
-    return OnnxEngine(network, cache).prepare(chosen).run(BATCH)
+    return RangedEngine(OnnxEngine(network, cache), network, lambda: BATCH).prepare(chosen).run(BATCH)
 
 
 @pytest.fixture

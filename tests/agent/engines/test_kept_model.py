@@ -23,7 +23,7 @@ POINT = OperatingPoint(
 )
 
 
-def ranged(directory: Path) -> RangedEngine:
+def ranged(directory: Path | None) -> RangedEngine:
     return RangedEngine(open_engine("onnx", BUNDLE, directory), BUNDLE, lambda: INPUTS)
 
 
@@ -67,14 +67,13 @@ def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
 _ON_A_SMALL_DISK = """
 from dataclasses import replace
 from pathlib import Path
-from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.ladder import Precision
-from test_kept_model import BUNDLE, INPUTS, POINT
+from test_kept_model import INPUTS, POINT, ranged
 gated = replace(POINT, precision=Precision.FP32, thresholds={"block_3": 0.4, "block_4": 0.5})
 for point in (POINT, gated):
-    expected = open_engine("onnx", BUNDLE).prepare(point).run(INPUTS).outputs.tobytes()
+    expected = ranged(None).prepare(point).run(INPUTS).outputs.tobytes()
     for _ in range(2):
-        found = open_engine("onnx", BUNDLE, Path.cwd() / "cache").prepare(point).run(INPUTS).outputs
+        found = ranged(Path.cwd() / "cache").prepare(point).run(INPUTS).outputs
         assert found.tobytes() == expected, point
 print(sum(file.stat().st_size for file in Path.cwd().rglob("graph.*")))
 """
