@@ -167,8 +167,8 @@ def test_between_integer_layers_it_stays_near_eager(
         "exits": {"a": 2.0} if data.draw(st.booleans()) else {},
     }
     expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
-    engine = opened(network)
     try:
+        engine = opened(network)
         variant = engine.prepare(point(engine.name, **chosen))
     except UnsupportedPoint as refused:
         if " refuses the " in str(refused):

@@ -89,7 +89,7 @@ def test_a_variant_that_runs_in_place_would_be_noticed() -> None:
     """The check above can fail: a weight changed behind the engine's back changes the answer's bytes."""
     variant = EagerEngine(BUNDLE).prepare(BUNDLE.ladder.full)
     before = variant.run(INPUTS).outputs.copy()
-    weights = variant._network._stages[0].part.compute._weights
+    weights = variant._network._stages[0].graph.compute._weights
     with torch.no_grad():
         weights["stem.conv.weight"].values.mul_(1.001)
     assert not np.array_equal(variant.run(INPUTS).outputs, before)

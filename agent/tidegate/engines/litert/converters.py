@@ -21,14 +21,17 @@ class Converter:
 
 def convert(build: GraphBuilder, node: Node, params: QuantParams | None = None) -> Value:
     """Emit the node: float32 to float32, or codes to codes. Raises Unconvertible naming the node."""
-    converter = CONVERTERS[node.operator]
-    strange = node.kwargs.keys() - converter.reads_by_name
-    if strange:
-        raise Unconvertible(f"node {node.name}: {node.operator}: arguments {sorted(strange)} by name")
+    if has_strange_arguments(node):
+        raise Unconvertible(f"node {node.name}: {node.operator}: arguments {sorted(node.kwargs)} by name")
     try:
-        return converter.emit(build, node, params)
+        return CONVERTERS[node.operator].emit(build, node, params)
     except Unconvertible as error:
         raise Unconvertible(f"node {node.name}: {node.operator}: {error}") from None
+
+
+def has_strange_arguments(node: Node) -> bool:
+    """Whether arguments are given by name that the converter doesn't read: they would be lost without a word."""
+    return bool(node.kwargs.keys() - CONVERTERS[node.operator].reads_by_name)
 
 
 CONVERTERS: Mapping[str, Converter] = {

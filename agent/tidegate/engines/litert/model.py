@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tidegate.engines.litert.adapted import emit_adapted
-from tidegate.engines.litert.converters import CONVERTERS, convert
+from tidegate.engines.litert.converters import CONVERTERS, convert, has_strange_arguments
 from tidegate.engines.litert.elementwise import emit_binary
 from tidegate.engines.litert.flatbuffer import SIGNED, ModelBuilder
 from tidegate.engines.litert.gate import emit_best_two, emit_score, looks_back
@@ -172,7 +172,7 @@ class _ModelBuilder:
         build.on_codes = True
         activation = NONE if fused is None else _activation(fused)
         sources = [build.values[name] for name in _refs(node)]
-        if any(source.params is None for source in sources):
+        if any(source.params is None for source in sources) or has_strange_arguments(node):
             return None
         kind = _FUSED_BINARY.get(node.operator)
         if self._is_int8_layer(node):
