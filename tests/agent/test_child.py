@@ -205,7 +205,7 @@ def test_ps_tells_children_apart(tmp_path: Path) -> None:
 def test_no_other_file_starts_python() -> None:
     """`sys.executable` is how one starts it; a benchmark's psutil is isolated too, and two only name it.
 
-    The service's installer starts another version's Python, in isolation (`-P`), and stands on nothing of the service.
+    The installer starts another version's Python, in isolation (`-P`), and stands on nothing of the service.
     """
     stands_alone = "drivers/tidegate_drivers/testing/fault_mount.py"  # it may not know tidegate.child
     users = {
