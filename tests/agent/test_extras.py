@@ -67,7 +67,7 @@ WITHOUT_RUNTIMES = """
 import importlib.metadata as metadata
 real = metadata.version
 def version(name):
-    if name in ("torch", "onnxruntime"):
+    if name in ("torch", "onnxruntime", "ai-edge-litert"):
         raise metadata.PackageNotFoundError(name)
     return real(name)
 metadata.version = version
