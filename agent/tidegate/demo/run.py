@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from tidegate import child
 from tidegate import config as configuration
@@ -292,7 +292,7 @@ def _address_options(broker: configuration.Broker) -> Iterator[str]:
         yield from ("--ca", str(broker.tls.ca))
 
 
-async def _finish_load(load: asyncio.subprocess.Process) -> dict[str, int]:
+async def _finish_load(load: asyncio.subprocess.Process) -> dict[str, Any]:
     with suppress(ProcessLookupError):
         load.terminate()
     try:
@@ -301,8 +301,11 @@ async def _finish_load(load: asyncio.subprocess.Process) -> dict[str, int]:
     except TimeoutError:
         load.kill()
         raise DemoError("the client did not end; its counts are lost") from None
+    if load.returncode == -signal.SIGTERM:
+        # It catches the signal before its first request, so that it has asked nothing yet.
+        return {"served": 0, "failed": 0, "retried": 0, "accuracy": None}
     try:
-        summary: dict[str, int] = json.loads(said.splitlines()[-1])
+        summary: dict[str, Any] = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
         raise DemoError(f"the client ended with code {load.returncode} and without its counts") from None
     return summary
