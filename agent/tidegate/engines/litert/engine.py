@@ -95,7 +95,7 @@ class LiteRtEngine:
     """Builds models; variants share those that they have in common."""
 
     def __init__(self, network: Network) -> None:
-        """Raises UnsupportedPoint for an operator without LiteRT form."""
+        """An operator without LiteRT form is found when a point is prepared."""
         self._network = network
         self._arrays: Mapping[str, WeightArray] | None = None
         self._models: WeakValueDictionary[_Key, Model] = WeakValueDictionary()

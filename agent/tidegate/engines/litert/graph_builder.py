@@ -4,7 +4,6 @@ LiteRT wants images with the channels last. A value keeps the order in which its
 free and only an operator that wants another order pays for a transpose.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -163,8 +162,3 @@ Convert = Callable[[GraphBuilder, Node, QuantParams | None], Value]
 def sized(node: Node) -> Shape:
     """A node's shape with the sample's axis."""
     return (1, *node.shape)
-
-
-def elements(shape: Shape) -> int:
-    """How many numbers a value has."""
-    return math.prod(shape)

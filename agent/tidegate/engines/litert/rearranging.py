@@ -109,7 +109,8 @@ def padded(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value
         raise Unconvertible("negative padding")
     fill = number(value)
     if params is not None and fill:
-        raise Unconvertible("codes filled with other than 0")
+        # What LiteRT fills codes with is the code of 0.
+        x = build.floats(x)
     return padded_by(build, x, [tuple(amounts[axis]) for axis in x.order], fill or None)
 
 
