@@ -203,6 +203,22 @@ def test_an_exit_may_lead_to_the_head_of_the_network(opened: Open, precision: Pr
 
 
 @ENGINES
+def test_the_networks_input_may_be_carried_past_an_exit_as_codes(opened: Open) -> None:
+    network = token_network(2, 8, 5)
+    chosen = {
+        "skip": {"b0", "b1"},
+        "stand_ins": {"b1": StandIn.SURROGATE},
+        "exits": {"b1": 2.0},
+        "precision": Precision.INT8,
+    }
+    batch = batch_for(network)
+    engine = opened(network)
+    answer = engine.prepare(point(engine.name, **chosen)).run(batch)
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < INT8
+
+
+@ENGINES
 def test_a_resolution_that_does_not_fit_is_refused(opened: Open) -> None:
     with pytest.raises(UnsupportedPoint, match="only images"):
         opened(token_network(2, 8, 1)).prepare(point("eager", resolution=(8, 8)))

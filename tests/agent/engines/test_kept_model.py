@@ -9,8 +9,8 @@ import pytest
 from ranged_engine import RangedEngine
 from small_disk import run_on_small_disk
 
-from tidegate.engines.onnxruntime.model_cache import open_kept
-from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo, model_bytes
+from tidegate.engines.onnxruntime.model_cache import PlainModel, open_kept
+from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNode, ValueInfo
 from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
@@ -59,7 +59,7 @@ def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
         [ValueInfo("y", ElementType.FLOAT, (1,))],
     )
     for directory in (tmp_path / "model", Path("/proc/nowhere/model"), None):
-        session = open_kept(Cache(tmp_path), directory, lambda: model_bytes(graph), None, threads=1, spin=False)
+        session = open_kept(Cache(tmp_path), directory, lambda: PlainModel.of(graph), None, threads=1, spin=False)
         assert session.run(None, {"x": np.ones(1, np.float32)})[0] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

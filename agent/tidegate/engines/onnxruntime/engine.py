@@ -17,9 +17,8 @@ from tidegate.engines.engine import Answer, Array
 from tidegate.engines.onnxruntime.converters import CONVERTERS
 from tidegate.engines.onnxruntime.graph import PartitionSettings, build_graph, looks_back
 from tidegate.engines.onnxruntime.initializers import Initializers, held_bytes
-from tidegate.engines.onnxruntime.model_cache import open_kept
+from tidegate.engines.onnxruntime.model_cache import PlainModel, open_kept
 from tidegate.engines.onnxruntime.nchwc import open_in_nchwc
-from tidegate.engines.onnxruntime.protobuf import model_bytes
 from tidegate.engines.onnxruntime.runtime import InferenceSession
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.onnxruntime.session_pipeline import ReadyPartition, SessionPipeline
@@ -73,6 +72,7 @@ class _Key:
     adapted: tuple[tuple[str, Adapted], ...]
     params_of: tuple[tuple[str, QuantParams], ...]
     activity: Activity | None
+    enters: bool
     keep_previous: bool
     resolution: tuple[int, int] | None
     threads: int
@@ -222,9 +222,9 @@ class OnnxEngine:
         settings: PartitionSettings,
         arithmetic: _Arithmetic,
         keep_previous: bool,
-    ) -> bytes:
+    ) -> PlainModel:
         initializers = Initializers(network, arithmetic.rounding, arithmetic.codes)
-        return model_bytes(build_graph(partition, settings, initializers, keep_previous=keep_previous))
+        return PlainModel.of(build_graph(partition, settings, initializers, keep_previous=keep_previous))
 
 
 def _key(
@@ -246,6 +246,7 @@ def _key(
         tuple(sorted((name, each) for name, each in arithmetic.adapted.items() if name in values)),
         tuple(sorted((name, params) for name, params in params_of.items() if name in values)),
         arithmetic.activity if partition.gated else None,
+        partition.enters,
         keep_previous,
         arithmetic.resolution,
         arithmetic.threads,

@@ -122,7 +122,7 @@ class PartitionBuilder:
         """Declare what comes in; gives the first value's name, as codes where it has parameters."""
         first = self._partition.first
         value = X
-        if first.input_name and first.input_name in self._params_of:
+        if not self._partition.enters and first.input_name in self._params_of:
             self._inputs.append(ValueInfo(X, ElementType.UINT8, self._carried_shape(first)))
             if self._is_turned(first):
                 value = self._build.emit("Transpose", [X], "entrance/back", perm=_TO_NCHW)

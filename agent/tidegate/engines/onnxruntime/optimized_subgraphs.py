@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tidegate.engines.onnxruntime.graph import PartitionSettings, X, Y, build_graph
 from tidegate.engines.onnxruntime.initializers import Initializers
-from tidegate.engines.onnxruntime.model_cache import GRAPH, keep
-from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue, model_bytes
+from tidegate.engines.onnxruntime.model_cache import GRAPH, PlainModel, keep
+from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue
 from tidegate.engines.onnxruntime.protobuf_reader import ReadGraph, UnreadableModel, read_graph
 from tidegate.engines.onnxruntime.weights import weights_folder
 from tidegate.engines.plan.execution import Subgraph
@@ -87,7 +87,7 @@ class OptimizedSubgraphs:
         lease = self._cache.cache.hold(directory)
         self._read[directory] = lease is not None
         if lease is None:
-            model = model_bytes(_whole(graph, Initializers(self._network), pooled))
+            model = PlainModel.of(_whole(graph, Initializers(self._network), pooled))
             lease = keep(self._cache.cache, model, weights_folder(self._network), directory)
         if lease is None:
             raise NothingKept
