@@ -176,3 +176,16 @@ def test_between_integer_layers_it_stays_near_eager(
     assert answer.executed_blocks == expected.executed_blocks
     alone = np.concatenate([variant.run(sample[None]).outputs for sample in batch])
     assert difference(alone, answer.outputs) < ONE_VALUE
+
+
+@ENGINES
+@pytest.mark.parametrize("seed", [17, 36])
+def test_a_gated_block_of_one_channel_is_no_difference_of_equals(opened: Open, seed: int) -> None:
+    """With other weights than these networks draw, what is left of such a sum is its rounding."""
+    network = network_around(Drawn((X, (2,), True)), "aten.mean.dim", (5, 8), None, np.random.default_rng(seed))
+    batch = batch_for(network)
+    chosen: dict[str, object] = {"precision": Precision.INT4, "thresholds": {"b1": -1.0}}
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    engine = opened(network)
+    answer = engine.prepare(point(engine.name, **chosen)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < INT8
