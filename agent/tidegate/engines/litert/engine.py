@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.engines.engine import Answer, Array
 from tidegate.engines.litert.converters import CONVERTERS
-from tidegate.engines.litert.model import Arithmetic, Model, Weights, build_model
+from tidegate.engines.litert.model import Arithmetic, Model, Weights, build_model, check_convertible
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.litert.stages import Stage, branch, stages_of
 from tidegate.engines.plan.adapted import Adapted, adapted_tensors
@@ -95,13 +95,15 @@ class LiteRtEngine:
     """Builds models; variants share those that they have in common."""
 
     def __init__(self, network: Network) -> None:
-        """An operator without LiteRT form is found when a point is prepared."""
+        """Raises UnsupportedPoint for an operator without LiteRT form."""
         self._network = network
         self._arrays: Mapping[str, WeightArray] | None = None
         self._models: WeakValueDictionary[_Key, Model] = WeakValueDictionary()
         self._integer_layers = frozenset(
             node.layer for graph in all_segments(network) for node in graph.nodes if is_quantizable_layer(node)
         )
+        for graph in all_segments(network):
+            check_convertible(graph, network.weight_shapes)
 
     @property
     def name(self) -> str:

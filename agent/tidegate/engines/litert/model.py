@@ -10,7 +10,7 @@ import numpy as np
 from tidegate.engines.litert.adapted import emit_adapted
 from tidegate.engines.litert.converters import CONVERTERS, convert, has_strange_arguments
 from tidegate.engines.litert.elementwise import emit_binary
-from tidegate.engines.litert.flatbuffer import SIGNED, ModelBuilder
+from tidegate.engines.litert.flatbuffer import SIGNED, EmptyModelBuilder, ModelBuilder
 from tidegate.engines.litert.gate import emit_best_two, emit_score, looks_back
 from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, channels_last, plain
 from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
@@ -25,7 +25,7 @@ from tidegate.models.graph.operator import Quantization
 from tidegate.models.graph.operators import ADD, MUL, OPERATORS
 from tidegate.models.graph.operators import RELU as RELU_OPERATOR
 from tidegate.models.ladder import Activity
-from tidegate.models.network import WeightArray
+from tidegate.models.network import Shape, WeightArray
 
 _FUSED_BINARY = {ADD: "ADD", MUL: "MUL"}
 """Those that clamp on their way out."""
@@ -71,14 +71,24 @@ class Model:
 
 def build_model(stage: Stage, arithmetic: Arithmetic, weights: Weights) -> Model:
     """Raises UnsupportedPoint for an operator without LiteRT form."""
-    return _ModelBuilder(arithmetic, weights).build(stage)
+    return _ModelBuilder(arithmetic, weights, ModelBuilder("stage")).build(stage)
+
+
+def check_convertible(graph: Segment, shapes: Mapping[str, Shape]) -> None:
+    """Raises UnsupportedPoint for an operator without LiteRT form. Of weights it needs the `shapes` alone."""
+    empty = Weights(lambda name: np.broadcast_to(np.float32(0), shapes[name]), _no_codes)
+    _ModelBuilder(Arithmetic(), empty, EmptyModelBuilder("empty")).convert(graph)
+
+
+def _no_codes(name: str) -> QuantizedWeight:
+    raise AssertionError(f"{name}: nothing is in int8 here")
 
 
 class _ModelBuilder:
-    def __init__(self, arithmetic: Arithmetic, weights: Weights) -> None:
+    def __init__(self, arithmetic: Arithmetic, weights: Weights, model: ModelBuilder) -> None:
         self._arithmetic = arithmetic
         self._weights = weights
-        self._model = ModelBuilder("stage")
+        self._model = model
         self._build = GraphBuilder(self._model, weights.array)
 
     def build(self, stage: Stage) -> Model:
@@ -122,6 +132,11 @@ class _ModelBuilder:
         data = self._model.finish([given.tensor], outputs)
         axes = None if answered is None or answered.order == plain(len(answered.order)) else answered.order
         return Model(data, given.order, answer, axes, best_two, score, carried, seen, compared)
+
+    def convert(self, graph: Segment) -> None:
+        """Emit a graph as it is, from its input in float32 on."""
+        shape = (1, *graph.input_shape)
+        self._graph(Run(Subgraph(graph, "", graph), graph), self._build.new(shape, channels_last(len(shape))))
 
     def _own(self, value: Value, given: Value) -> Value:
         """A tensor of its own: what comes in can't be what goes out."""
