@@ -21,7 +21,10 @@ class ReportedError(TidegateError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal."""
+    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal.
+
+    `push_id` is that of the last push of this version and text that was judged: the one that `state` answers.
+    """
 
     __pydantic_config__ = _TOLERANT
 
@@ -30,6 +33,7 @@ class PolicyState:
     state: PolicyVerdict
     reason: str = ""
     name: str = ""
+    push_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
