@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tidegate.calibration.knob_settings import KnobSettings as FullPoint
 from tidegate.engines.engine import Array
-from tidegate.engines.onnxruntime.graph import PartitionSettings, X, build_graph
+from tidegate.engines.onnxruntime.graph import X, build_graph
 from tidegate.engines.onnxruntime.initializers import Initializers
 from tidegate.engines.onnxruntime.protobuf import model_bytes
 from tidegate.engines.onnxruntime.runtime import quantization
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import plan_execution
 from tidegate.engines.plan.partitions import Partition
 from tidegate_bench.engine.store import inputs_for, open_network
@@ -22,7 +23,7 @@ def keep_onnx_models(directory: Path, with_int8: bool, inputs: Array | None = No
     network = open_network(directory)
     whole = Partition(plan_execution(network, FullPoint()))
     plain = directory / "fp32.onnx"
-    plain.write_bytes(model_bytes(build_graph(whole, PartitionSettings(), Initializers(network))))
+    plain.write_bytes(model_bytes(build_graph(whole, Arithmetic(), Initializers(network))))
     if not with_int8:
         return
     quantizer = quantization()

@@ -53,7 +53,7 @@ def test_a_kept_model_that_was_cut_short_is_made_again(
 def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("a file where a directory would go")
     graph = OnnxGraph(
-        "part",
+        "partition",
         [OnnxNode("Identity", ("x",), ("y",))],
         [ValueInfo("x", ElementType.FLOAT, (1,))],
         [ValueInfo("y", ElementType.FLOAT, (1,))],

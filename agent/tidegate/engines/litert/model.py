@@ -1,9 +1,8 @@
 """A stage as one LiteRT model: graphs in a row, an exit's head and a gate's score behind them."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,29 +15,18 @@ from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, ch
 from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
 from tidegate.engines.litert.stages import Run, Stage
-from tidegate.engines.plan.adapted import Adapted
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.quantization import LEVELS, QuantizedWeight, QuantParams
 from tidegate.engines.plan.tensors import is_quantizable_layer
-from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
-from tidegate.models.graph.operator import Quantization
-from tidegate.models.graph.operators import ADD, MUL, OPERATORS
+from tidegate.models.graph import INPUT, Node, Segment, Weight
+from tidegate.models.graph.fusion import is_clamp, only_readers
+from tidegate.models.graph.operators import ADD, MUL
 from tidegate.models.graph.operators import RELU as RELU_OPERATOR
-from tidegate.models.ladder import Activity
 from tidegate.models.network import WeightArray
 
 _FUSED_BINARY = {ADD: "ADD", MUL: "MUL"}
 """Those that clamp on their way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """How a model computes: layers in int8, AA-ReLU and quantization parameters by value, what gates look at."""
-
-    int8: frozenset[str] = frozenset()
-    adapted: Mapping[str, Adapted] = field(default_factory=dict)
-    params_of: Mapping[str, QuantParams] = field(default_factory=dict)
-    activity: Activity = Activity.MEAN_ABS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +123,13 @@ class _ModelBuilder:
         assert graph is not None  # noqa: S101 - the caller passes by what has none
         build = self._build
         build.values = {INPUT: value}
-        readers = Counter(name for node in graph.nodes for name in _refs(node))
-        only_reader = {name: node for node in graph.nodes for name in _refs(node) if readers[name] == 1}
+        readers = only_readers(graph)
         fused: set[str] = set()
         for node in graph.nodes:
             if node.name in fused:
                 continue
-            clamp = only_reader.get(node.name)
-            if clamp is not None and OPERATORS[clamp.operator].quantization is not Quantization.CLAMP:
-                clamp = None
+            reader = readers.get(node.name)
+            clamp = reader if reader is not None and is_clamp(reader) else None
             build.values[node.name], with_clamp = self._node(_Place(run.subgraph, graph, node), clamp)
             if with_clamp and clamp is not None:
                 place = _Place(run.subgraph, graph, clamp)
@@ -171,7 +157,7 @@ class _ModelBuilder:
         build = self._build
         build.on_codes = True
         activation = NONE if fused is None else _activation(fused)
-        sources = [build.values[name] for name in _refs(node)]
+        sources = [build.values[name] for name in node.operands]
         if any(source.params is None for source in sources) or has_strange_arguments(node):
             return None
         kind = _FUSED_BINARY.get(node.operator)
@@ -199,7 +185,7 @@ class _ModelBuilder:
             return convert(self._build, node)
 
     def _is_int8_layer(self, node: Node) -> bool:
-        return node.layer in self._arithmetic.int8 and is_quantizable_layer(node)
+        return node.layer in self._arithmetic.codes and is_quantizable_layer(node)
 
     def _clamped(self, value: Value, clamp: Node) -> Value:
         """Codes cut off at a clamp's bounds."""
@@ -239,10 +225,6 @@ class _Place:
     def emitted(self) -> str:
         """Of its value in its own graph, which AA-ReLU goes by."""
         return f"{self.graph.name}/{self.node.name}"
-
-
-def _refs(node: Node) -> list[str]:
-    return [leaf.ref for leaf in node.leaves if isinstance(leaf, Ref)]
 
 
 def _bounds(clamp: Node) -> tuple[float, float]:
