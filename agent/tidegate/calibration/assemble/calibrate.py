@@ -74,7 +74,7 @@ def calibrate(
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
     strategy, chain = _chain(network, search_inputs, plan, earlier, progress)
     record = replace(
-        record, search={**record.search, "course": strategy}, measured_on=_measured_on(targets, meter)
+        record, search={**record.search, "strategy": strategy}, measured_on=_measured_on(targets, meter)
     )
     builder = LadderBuilder(network, chain, split, scale, plan, len(targets), earlier, meter)
     by_engine = {target.name: builder.rungs(target, progress) for target in targets}
