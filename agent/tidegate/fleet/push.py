@@ -1,6 +1,5 @@
 """Pushing a policy, and waiting for what its devices make of it."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.payloads.device_status import parse_device_status
 from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
@@ -249,7 +249,5 @@ class _Pusher:
 
 def _state_in(payload: bytes) -> str:
     """The state in a device's status, or the status as it is when it is none of ours."""
-    try:
-        return str(json.loads(payload)["state"])
-    except (ValueError, KeyError, TypeError):
-        return payload[:80].decode(errors="replace")
+    status = parse_device_status(payload)
+    return payload[:80].decode(errors="replace") if status is None else status.state
