@@ -321,7 +321,9 @@ class PolicyStore:
         try:
             replace_file(self._file, json.dumps(asdict(state)))
         except OSError as error:
-            raise StoreError(f"{self._file}: can't be written: {error.strerror}") from error
+            raise StoreError(
+                f"{self._file}: can't be written: {error.strerror}; free room, or let this user write there"
+            ) from error
         self._state, self.unsaved = state, False
 
     def _step_back(self, state: _State) -> None:

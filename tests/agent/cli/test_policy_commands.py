@@ -55,6 +55,21 @@ def test_check_warns_of_a_rule_that_flaps(tmp_path):
     assert "valid: f version 1, 1 rules, 1 warning" in output
 
 
+def test_an_unknown_board_is_named_with_those_there_are():
+    first, *rest = said("policy", "check", CAMERA, "--board", "nope", code=78).splitlines()
+    assert first == "board nope: no such board profile"
+    assert rest[0].startswith("     allowed: field-box, ")
+    assert rest[-1].endswith("or a path that ends in .yaml")
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_a_ladder_that_is_not_there_is_named_once(tmp_path, suffix):
+    gone = tmp_path / f"gone.{suffix}"
+    output = said("policy", "check", CAMERA, "--ladder", gone, code=65 if suffix == "json" else 78)
+    assert output.startswith(f"{gone}: can't be read: No such file or directory")
+    assert output.count("gone") == 1
+
+
 @pytest.mark.parametrize("ladder", ["bundles/digits", "bundles/digits/ladder.json", "ladders/camera.yaml"])
 def test_a_ladder_may_be_a_bundle_or_a_file(ladder):
     assert "valid" in said("policy", "check", CAMERA, "--ladder", PROFILES / ladder)

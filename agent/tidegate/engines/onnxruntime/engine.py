@@ -48,7 +48,7 @@ class _Key:
 
     graphs: tuple[tuple[str, ...], ...]
     arithmetic: ArithmeticKey
-    in_blocks: bool
+    nchwc: bool
     keep_previous: bool
     resolution: tuple[int, int] | None
     threads: int
@@ -91,12 +91,12 @@ class OnnxEngine:
 
     def _pipeline(self, network: Network, plan: ExecutionPlan, point: OperatingPoint) -> SessionPipeline:
         arithmetic = arithmetic_of(self._network, point, plan, CAPABILITIES, native=point.engine == NAME)
-        in_blocks = _may_stay_in_blocks(self._network, point)
+        nchwc = _may_use_nchwc(self._network, point)
         partitions = partitions_of(plan)
         ready = []
         for partition, behind in zip(partitions, [*partitions[1:], None], strict=True):
             keep_previous = behind is not None and looks_back(behind, arithmetic)
-            key = _key(partition, arithmetic, point, in_blocks, keep_previous)
+            key = _key(partition, arithmetic, point, nchwc, keep_previous)
             opened = partial(self._opened, key, network, partition, arithmetic)
             session = self._session(key, partition, opened)
             ready.append(ReadyPartition.of(partition, session, point.thresholds, point.exits))
@@ -113,10 +113,10 @@ class OnnxEngine:
     def _opened(
         self, key: _Key, network: Network, partition: Partition, arithmetic: Arithmetic
     ) -> InferenceSession:
-        if key.in_blocks:
-            blocked = open_in_nchwc(partition, arithmetic, network, self._cache, key.threads, self._spin)
-            if blocked is not None:
-                return blocked
+        if key.nchwc:
+            session = open_in_nchwc(partition, arithmetic, network, self._cache, key.threads, self._spin)
+            if session is not None:
+                return session
         # Threads are the session's and not the model's.
         subject = f"{replace(key, threads=1)} {weight_limit()}"
         # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.
@@ -133,7 +133,7 @@ class OnnxEngine:
 
 
 def _key(
-    partition: Partition, arithmetic: Arithmetic, point: OperatingPoint, in_blocks: bool, keep_previous: bool
+    partition: Partition, arithmetic: Arithmetic, point: OperatingPoint, nchwc: bool, keep_previous: bool
 ) -> _Key:
     layers = {layer_of(name) for graph in partition.graphs for name in graph.weights}
     subgraphs = [*partition.subgraphs, *([] if partition.leaving is None else [partition.leaving])]
@@ -147,7 +147,7 @@ def _key(
             else ((partition.leaving.exit_head.name,),)
         ),
         arithmetic.within(layers, values, gated=bool(partition.gated)),
-        in_blocks,
+        nchwc,
         keep_previous,
         point.resolution,
         point.threads,
@@ -160,7 +160,7 @@ def _names(subgraph: Subgraph) -> tuple[str, ...]:
     return (subgraph.name, str(subgraph.gated), *("" if graph is None else graph.name for graph in graphs))
 
 
-def _may_stay_in_blocks(network: Network, point: OperatingPoint) -> bool:
+def _may_use_nchwc(network: Network, point: OperatingPoint) -> bool:
     """Whether values may stay in ONNX Runtime's blocks of channels between gates: where all is plain fp32."""
     return not point.activations and all(
         precision_of(point, layer) is Precision.FP32 for layer in layers_of(network)

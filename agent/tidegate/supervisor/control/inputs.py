@@ -106,11 +106,13 @@ class Inputs:
 
     def _reading(self, name: str, message: InputMessage) -> Reading:
         if INPUT_NAME.fullmatch(message.name) is None:
-            raise _RefusedError("its name is not one that policies can use")
+            raise _RefusedError(
+                "policies can't use its name; allowed: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+            )
         if len(message.payload) > LONGEST_BYTES:
             raise _RefusedError(f"it has {len(message.payload)} bytes; allowed are {LONGEST_BYTES}")
         if name not in self._readings and not self._room():
-            raise _RefusedError(f"there are {MOST} inputs already")
+            raise _RefusedError(f"found one input more than the {MOST} that are kept; publish fewer")
         given = _parsed(message.payload)
         age_s = 0.0 if given.at is None else self._unix_clock() - given.at
         if age_s < -CLOCKS_APART_S:

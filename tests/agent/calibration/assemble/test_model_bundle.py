@@ -188,7 +188,7 @@ def test_another_seed_starts_anew(request_: Request) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"model": "nowhere"}, BuildError, "say package.module:function"),
+        ({"model": "nowhere"}, BuildError, "names no function; allowed is package.module:function"),
         ({"model": "no_such_module:f"}, BuildError, "no module no_such_module"),
         ({"model": f"{__name__}:not_a_model"}, BuildError, "needed is a torch.nn.Module"),
         ({"model": f"{__name__}:scalar", "plan": Plan()}, BuildError, "threshold:0.5"),
