@@ -39,7 +39,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     flapping = with_rule(state.flapping or NO_FLAPPING, rule, policy, evaluation, state.point, ladder)
     hold = hold_down(flapping, ladder) if flapping.hold_downs else None
     target = wanted if hold is None else held_down(hold, wanted, choice.points, ladder)
-    taken = step(Target(target, urgent or setpoint.hurry), policy, ladder, before, snapshot.at)
+    taken = step(Target(target, urgent or setpoint.urgent), policy, ladder, before, snapshot.at)
     if hold is not None and target != wanted:
         rest = f"{hold.point} is kept for another {hold.until - snapshot.at:.0f} s"
         # On its way down to the held point, the point may still be the wanted one.
@@ -66,7 +66,7 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         point=taken.point,
         wanted=wanted,
         rule=None if rule is None else rule.name,
-        urgent=urgent or setpoint.hurry,
+        urgent=urgent or setpoint.urgent,
         fits=choice.fits,
         reason="; ".join(part for part in (_reason(rule, choice, setpoint, policy, evaluation), why_held) if part),
         held_back=taken.held_back,

@@ -18,7 +18,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The point to get to, and whether in a hurry."""
+    """The point to get to, and whether without a dwell on the way down."""
 
     point: str
     urgent: bool

@@ -28,14 +28,15 @@ STAY = 1.03
 
 @dataclass(frozen=True, slots=True)
 class Setpoint:
-    """The point to be at; `because` in words where a goal holds it below the rule's; `hurry` skips the dwell down.
+    """The point to be at; `because` in words where a goal holds it below the rule's.
 
-    `rate_hz` limits the load where even this point draws too much; None for no limit.
+    `urgent` skips the dwell on the way down. `rate_hz` limits the load where even this point draws too much; None
+    for no limit.
     """
 
     point: OperatingPoint
     because: str = ""
-    hurry: bool = False
+    urgent: bool = False
     rate_hz: float | None = None
 
 
@@ -53,7 +54,7 @@ def best_setpoint(
     rate_hz = reading_hz if reading_hz is not None else learned.rate_hz
     if rate_hz is None:
         return Setpoint(points[0])
-    fitting, why, hurry, most_hz = list(points), "", False, None
+    fitting, why, urgent, most_hz = list(points), "", False, None
     if goals.latency_p95_ms is not None:
         limit_ms = goals.latency_p95_ms
         slow = max(0.05, learned.slowdown.mean + learned.slowdown.variance**0.5)
@@ -67,7 +68,7 @@ def best_setpoint(
         ]
         if len(quick) < len(fitting):
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
-            hurry = all(each.name != in_force for each in quick)
+            urgent = all(each.name != in_force for each in quick)
             fitting = quick or [min(fitting, key=lambda each: each.figures.latency_p95_ms)]
     offers = learned.offers(fitting, rate_hz, learned.power.offset)
     celsius = _celsius(policy, snapshot)
@@ -79,7 +80,7 @@ def best_setpoint(
             why = f"temperature {celsius:.3g} C is to stay below {goals.temperature_ceiling_c:g} C"
             if math.isinf(celsius):
                 why = "temperature is missing, assumed hot"
-            hurry = hurry or celsius > ceiling_c
+            urgent = urgent or celsius > ceiling_c
         if not cool:
             cool = [min(offers, key=_draw)]
             # Without a reading there is no saying how much less would be cool enough.
@@ -88,7 +89,7 @@ def best_setpoint(
         offers = cool
     best = max(offers, key=_worth)
     fitting = [each.point for each in offers]
-    return _within_budget(fitting, Setpoint(best.point, why, hurry, most_hz), policy, learned, in_force, now)
+    return _within_budget(fitting, Setpoint(best.point, why, urgent, most_hz), policy, learned, in_force, now)
 
 
 def _celsius(policy: Policy, snapshot: Snapshot) -> float | None:
@@ -140,7 +141,7 @@ def _within_budget(
     point = min(offers, key=_draw).point
     rates = [rate for rate in (unlimited.rate_hz, _last_resort(spend, point, learned)) if rate is not None]
     because = f"{spend.because}, less than any point draws"
-    return Setpoint(point, because, unlimited.hurry, min(rates, default=None))
+    return Setpoint(point, because, unlimited.urgent, min(rates, default=None))
 
 
 def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> float | None:

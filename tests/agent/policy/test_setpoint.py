@@ -25,7 +25,7 @@ def test_a_deadline_that_the_point_in_force_is_seen_to_miss_is_left_at_once():
     assert wanted(goals, quick, latency=20.0).point.name == "full"
     missed = wanted(goals, quick, latency=20.1)
     assert missed.point.name != "full"
-    assert missed.hurry
+    assert missed.urgent
 
 
 def reaching(most_w, *, base_w):
