@@ -138,7 +138,8 @@ ControlName = Literal["cpu_governor", "cpu_max_frequency", "platform_profile"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True, frozen=True)
 
 
 class Listen(_Part):

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -34,7 +35,9 @@ class _Payload(BaseModel):
     ttl_s: Annotated[Finite, Field(gt=0, le=_LONGEST_S)] | None = None
 
 
-_payload: TypeAdapter[Finite | _Payload] = TypeAdapter(Finite | _Payload)
+@cache
+def _payload() -> TypeAdapter[Finite | _Payload]:
+    return TypeAdapter(Finite | _Payload)
 
 
 class _RefusedError(ValueError):
@@ -150,7 +153,7 @@ class Inputs:
 
 def _parsed(payload: bytes) -> _Payload:
     try:
-        given = _payload.validate_json(payload)
+        given = _payload().validate_json(payload)
     except ValidationError as error:
         what = error.errors(include_url=False)[0]["msg"] if payload[:1] == b"{" else "no number"
         raise _RefusedError(f"{what}; allowed: {_ALLOWED}") from None

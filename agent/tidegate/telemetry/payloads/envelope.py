@@ -68,7 +68,8 @@ def policy_hash(policy: str) -> str:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
 
 class _Signature(_Strict):

@@ -1,6 +1,7 @@
 """What a device reports about itself, retained on its `reported` topic."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -56,13 +57,16 @@ class Reported:
         return asdict(self)
 
 
-_reported: TypeAdapter[Reported] = TypeAdapter(Reported)
+@cache
+def _reported() -> TypeAdapter[Reported]:
+    # Not at import: a device says it, the operator's side reads it.
+    return TypeAdapter(Reported)
 
 
 def parse_reported(data: bytes) -> Reported:
     """The report in an MQTT payload. Raises ReportedError for any other bytes."""
     try:
-        return _reported.validate_json(data)
+        return _reported().validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "whole document"
