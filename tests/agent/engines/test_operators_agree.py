@@ -8,9 +8,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from operator_arguments import DOMAINS, Drawn, X
 from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import CALLS, IMAGE, behind_an_exit, network_around, operator_networks
-from test_engines_agree import ENGINES, INT8, Open
+from test_engines_agree import ENGINES, INSTALLED, INT8, Open
 
-from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Answer, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.interpreter import Interpreter
@@ -27,7 +26,6 @@ from tidegate.models.precision import Fp32Weight
 EXACT = 2e-4
 ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
-HOSTS = {host.name: host for host in target_engines(("onnx", "litert"))}
 EACH = pytest.mark.parametrize(("operator", "shape"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 _RARELY = st.integers(0, 5).map(lambda drawn: drawn == 0)
 FEW = settings(
@@ -58,17 +56,15 @@ def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: S
         x = values[segment.nodes[-1].name]
 
 
-@pytest.mark.parametrize("host", HOSTS)
 @EACH
 @FEW
 @given(data=st.data())
-def test_a_gate_behind_it_decides_as_with_eager(
-    host: str, data: st.DataObject, operator: str, shape: Shape
-) -> None:
+def test_a_gate_behind_it_decides_as_with_eager(data: st.DataObject, operator: str, shape: Shape) -> None:
     network = drawn(data, operator, shape)
     batch = batch_for(network)
+    eager = EagerEngine(network)
     seen: dict[str, np.ndarray] = {}
-    EagerEngine(network).build(point("eager")).forward(
+    eager.build(point("eager")).forward(
         batch, lambda block, given: seen.__setitem__(block, mean_abs(given.x).numpy())
     )
     scores = np.sort(seen["b1"])
@@ -82,12 +78,14 @@ def test_a_gate_behind_it_decides_as_with_eager(
         chosen["activations"] = {
             tensor.name: _of_its_own(data.draw(AA_RELU), index) for index, tensor in enumerate(tensors)
         }
-    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
-    answer = run_on(host, network, chosen, batch)
-    if answer is None:
-        return
-    assert difference(answer.outputs, expected.outputs) < (ONE_VALUE if "activations" in chosen else EXACT)
-    assert answer.executed_blocks == expected.executed_blocks
+    expected = eager.prepare(point("eager", **chosen)).run(batch)
+    for name, opened in INSTALLED.items():
+        answer = run_on(opened, network, chosen, batch)
+        if answer is None:
+            continue
+        off = difference(answer.outputs, expected.outputs)
+        assert off < (ONE_VALUE if "activations" in chosen else EXACT), name
+        assert answer.executed_blocks == expected.executed_blocks, name
 
 
 def drawn(data: st.DataObject, operator: str, shape: Shape) -> TrainedNetwork:
@@ -99,40 +97,40 @@ def drawn(data: st.DataObject, operator: str, shape: Shape) -> TrainedNetwork:
         raise
 
 
-def run_on(host: str, network: TrainedNetwork, chosen: dict[str, object], batch: np.ndarray) -> Answer | None:
+def run_on(opened: Open, network: TrainedNetwork, chosen: dict[str, object], batch: np.ndarray) -> Answer | None:
     """None where the engine refuses the operator with these arguments."""
     try:
-        return HOSTS[host].over(network).prepare(point("eager", **chosen)).run(batch)
+        return opened(network).prepare(point("eager", **chosen)).run(batch)
     except UnsupportedPoint:
         return None
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_gate_behind_a_clamp_sees_the_size_of_negative_values(host: str) -> None:
+@ENGINES
+def test_a_gate_behind_a_clamp_sees_the_size_of_negative_values(opened: Open) -> None:
     network = clamped()
     batch = batch_for(network, 12)
     expected = EagerEngine(network).prepare(point("eager", thresholds={"b1": 0.1})).run(batch)
-    answer = HOSTS[host].over(network).prepare(point("eager", thresholds={"b1": 0.1})).run(batch)
+    answer = opened(network).prepare(point("eager", thresholds={"b1": 0.1})).run(batch)
     assert answer.executed_blocks == expected.executed_blocks == len(batch)
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_aa_relu_behind_a_clamp_keeps_negative_values(host: str) -> None:
+@ENGINES
+def test_aa_relu_behind_a_clamp_keeps_negative_values(opened: Open) -> None:
     network = clamped()
     batch = batch_for(network, 12)
     chosen = {"activations": {"b0.op": Activation(threshold=0.1, clip=2.0, bits=6)}}
     expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
-    answer = HOSTS[host].over(network).prepare(point("eager", **chosen)).run(batch)
+    answer = opened(network).prepare(point("eager", **chosen)).run(batch)
     plain = EagerEngine(network).prepare(point("eager")).run(batch)
     assert difference(answer.outputs, expected.outputs) < EXACT
     assert difference(expected.outputs, plain.outputs) < 0.1
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_an_argument_by_name_is_taken_or_refused_and_never_lost(host: str) -> None:
+@ENGINES
+def test_an_argument_by_name_is_taken_or_refused_and_never_lost(opened: Open) -> None:
     network = clamped({"min_val": -0.2, "max_val": 0.2})
     batch = batch_for(network, 12)
-    answer = run_on(host, network, {}, batch)
+    answer = run_on(opened, network, {}, batch)
     if answer is not None:
         assert difference(answer.outputs, EagerEngine(network).prepare(point("eager")).run(batch).outputs) < EXACT
 
@@ -143,13 +141,10 @@ def clamped(by_name: dict[str, float] | None = None) -> TrainedNetwork:
     return network_around(call, "aten.hardtanh.default", IMAGE, None, np.random.default_rng(3))
 
 
-@ENGINES
 @EACH
-@settings(FEW, max_examples=6)
+@FEW
 @given(data=st.data())
-def test_between_integer_layers_it_stays_near_eager(
-    opened: Open, data: st.DataObject, operator: str, shape: Shape
-) -> None:
+def test_between_integer_layers_it_stays_near_eager(data: st.DataObject, operator: str, shape: Shape) -> None:
     """Also where its input was carried past an exit, and for one sample as for a batch."""
     network = drawn(data, operator, shape)
     network = behind_an_exit(network, np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))))
@@ -167,15 +162,15 @@ def test_between_integer_layers_it_stays_near_eager(
         "exits": {"a": 2.0} if data.draw(st.booleans()) else {},
     }
     expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
-    try:
-        engine = opened(network)
-        variant = engine.prepare(point(engine.name, **chosen))
-    except UnsupportedPoint as refused:
-        if " refuses the " in str(refused):
-            pytest.fail(f"a converter says what it can't do, and never leaves that to the runtime: {refused}")
-        return
-    answer = variant.run(batch)
-    assert difference(answer.outputs, expected.outputs) < INT8
-    assert answer.executed_blocks == expected.executed_blocks
-    alone = np.concatenate([variant.run(sample[None]).outputs for sample in batch])
-    assert difference(alone, answer.outputs) < ONE_VALUE
+    for name, opened in INSTALLED.items():
+        try:
+            variant = opened(network).prepare(point(name, **chosen))
+        except UnsupportedPoint as refused:
+            if " refuses the " in str(refused):
+                pytest.fail(f"a converter says what it can't do, and never leaves that to the runtime: {refused}")
+            continue
+        answer = variant.run(batch)
+        assert difference(answer.outputs, expected.outputs) < INT8, name
+        assert answer.executed_blocks == expected.executed_blocks, name
+        alone = np.concatenate([variant.run(sample[None]).outputs for sample in batch])
+        assert difference(alone, answer.outputs) < ONE_VALUE, name
