@@ -20,7 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 gc.disable()
 
 # On a busy machine a deadline fails of nothing; what a test takes is the time limit's of the whole run.
-settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile("untimed", settings(), max_examples=50, deadline=None, suppress_health_check=_SLOW)
+# For whoever changes what a property is about: pytest --hypothesis-profile thorough tests/agent/policy
+settings.register_profile("thorough", settings(), max_examples=2000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile("untimed")
 
 
