@@ -14,7 +14,7 @@ from tidegate.models.ladder import OperatingPoint
 # Two builds one after the other, which share the machine with other tests.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
-RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6, engines=("eager",))
+RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=3, engines=("eager",))
 
 
 @pytest.fixture(scope="module")
