@@ -23,6 +23,8 @@ from tidegate.models.ladder import Activation, Precision
 from tidegate.models.network import Shape, TrainedNetwork
 from tidegate.models.precision import Fp32Weight
 
+pytestmark = pytest.mark.long
+
 EXACT = 2e-4
 ONE_VALUE = 0.02
 """A value that lies on AA-ReLU's threshold to the last bits may be kept by one engine and not by the other."""
