@@ -176,3 +176,22 @@ def test_between_integer_layers_it_stays_near_eager(data: st.DataObject, operato
         assert answer.executed_blocks == expected.executed_blocks, name
         alone = np.concatenate([variant.run(sample[None]).outputs for sample in batch])
         assert difference(alone, answer.outputs) < ONE_VALUE, name
+
+
+@ENGINES
+@pytest.mark.parametrize(("kernel", "stride"), [((2, 1), (2, 2)), ((3, 3), (2, 2)), ((2, 2), (3, 3))])
+def test_windows_that_reach_over_the_edge_are_averaged_right_or_refused(
+    opened: Open, kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    call = Drawn((X, kernel, stride, (0, 0), True))
+    network = network_around(call, "aten.avg_pool2d.default", IMAGE, "aten.relu.default", np.random.default_rng(1))
+    batch = batch_for(network)
+    expected = EagerEngine(network).prepare(point("eager", precision=Precision.INT8)).run(batch)
+    engine = opened(network)
+    try:
+        variant = engine.prepare(point(engine.name, precision=Precision.INT8))
+    except UnsupportedPoint as refused:
+        if "sizes rounded up" not in str(refused):
+            pytest.fail(f"refused for another reason: {refused}")
+        return
+    assert difference(variant.run(batch).outputs, expected.outputs) < 0.1
