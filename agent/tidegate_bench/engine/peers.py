@@ -2,9 +2,20 @@
 
 from collections.abc import Mapping
 
-from tidegate_bench.engine.runtimes import onnxruntime, openvino, tidegate, torch
+from tidegate_bench.engine.runtimes import (
+    executorch,
+    litert_torch,
+    mnn,
+    ncnn,
+    onnxruntime,
+    openvino,
+    tidegate,
+    torch,
+)
 from tidegate_bench.engine.runtimes.peer import Peer
 
 PEERS: Mapping[str, Peer] = {
-    peer.name: peer for runtime in (torch, onnxruntime, openvino, tidegate) for peer in runtime.PEERS
+    peer.name: peer
+    for runtime in (torch, onnxruntime, openvino, litert_torch, ncnn, mnn, executorch, tidegate)
+    for peer in runtime.PEERS
 }
