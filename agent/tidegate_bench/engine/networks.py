@@ -23,8 +23,10 @@ from tidegate.models.importing.export_network import export_network
 from tidegate.models.network import TrainedNetwork
 from tidegate_bench.engine.store import CALIBRATION, FP32_ONNX, INPUTS, RANGES, SEGMENTS, WEIGHTS
 from tidegate_bench.zoo.catalog import ZOO
-from tidegate_bench.zoo.encoder import encoder_6
+from tidegate_bench.zoo.encoder import encoder_6, vit_tiny
 from tidegate_bench.zoo.folding import inference_segments
+from tidegate_bench.zoo.mobilenet_v3 import MobileNetV3Small
+from tidegate_bench.zoo.resnet import ResNet20
 from tidegate_bench.zoo.segmented import Segmented
 
 IMAGE = (3, 224, 224)
@@ -42,9 +44,13 @@ class Subject:
 SUBJECTS: Mapping[str, Subject] = {
     "resnet18": Subject(ZOO["resnet18"].full, IMAGE),
     "resnet50": Subject(ZOO["resnet50"].full, IMAGE),
+    "resnet20": Subject(ResNet20, (1, 28, 28)),
     "mobilenet_v2": Subject(ZOO["mobilenet_v2"].full, IMAGE),
+    "mobilenet_v3_small": Subject(MobileNetV3Small, IMAGE),
+    "efficientnet_b0": Subject(ZOO["efficientnet_b0"].full, IMAGE),
     "vgg16": Subject(ZOO["vgg16"].full, IMAGE),
     "encoder_6": Subject(encoder_6, (128, 384)),
+    "vit_tiny": Subject(vit_tiny, IMAGE),
 }
 
 
