@@ -51,15 +51,16 @@ def _best(label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
     for precision, allowed in _BEST.items():
         own = [f"{engine} {precision}" for engine in _OURS]
         others = [name for name in peers if precision in name.split() and name.split()[0] not in _OURS]
-        ours, theirs = _least(peers, own), _least(peers, others)
-        share = None if ours is None or theirs is None else ours / theirs
-        text = f"{label} CPU time of our best {precision} / of the best peer's"
+        ours, theirs = _times(peers, own), _times(peers, others)
+        share = min(ours) / min(theirs) if ours and theirs else None
+        # How many there were decides what it is worth.
+        text = f"{label} CPU time of our best {precision} / of the best of {len(theirs)} others'"
         yield Goal(text, allowed, share, False)
 
 
-def _least(peers: Mapping[str, Measured], names: Iterable[str]) -> float | None:
+def _times(peers: Mapping[str, Measured], names: Iterable[str]) -> list[float]:
     times = [peers[name].cpu_ms for name in names if name in peers]
-    return min((time for time in times if time is not None), default=None)
+    return [time for time in times if time is not None]
 
 
 def _goals_of(label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
