@@ -17,16 +17,16 @@ import psutil
 from tidegate.engines.engine import Array
 from tidegate_bench.engine.runtimes.peer import Run
 from tidegate_bench.engine.store import open_inputs
-from tidegate_bench.race import answer_requests
+from tidegate_bench.race import answer_requests, output_for_answers
 
 FEWEST_RUNS = 3
 
 
-def serve(run: Run, inputs: Array) -> None:
+def serve(run: Run, inputs: Array, output: int = 1) -> None:
     """Answer the race's requests with `run` on `inputs` (n, *input shape), one at a time and in turn.
 
     `{"seconds": s}`: without a pause, `{"paced": n, "hz": f}`: n of them at a steady rate, `{"answers": path}`:
-    all once, written there as one array (n, *output shape).
+    all once, written there as one array (n, *output shape). `output` is the file descriptor to answer on.
     """
     run(inputs[:1])
     following = cycle([inputs[index : index + 1] for index in range(len(inputs))])
@@ -44,7 +44,7 @@ def serve(run: Run, inputs: Array) -> None:
             case _:
                 raise ValueError(f"no such request: {request}")
 
-    answer_requests(answer)
+    answer_requests(answer, output)
 
 
 def _saturated(run: Run, following: Iterator[Array], seconds: float) -> Mapping[str, object]:
@@ -75,8 +75,9 @@ def main() -> None:
     """The child."""
     from tidegate_bench.engine.peers import PEERS  # noqa: PLC0415 - other contestants serve without the table of peers
 
+    output = output_for_answers()
     name, directory, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    serve(PEERS[name].open(directory, threads), open_inputs(directory))
+    serve(PEERS[name].open(directory, threads), open_inputs(directory), output)
 
 
 if __name__ == "__main__":
