@@ -26,7 +26,8 @@ def rows(table: Table) -> Iterator[dict[str, Cell]]:
             "engine": f"{peer} ({measured.lost})" if measured.lost else peer,
             "latency_ms": _rounded(measured.latency_ms, 3),
             "times_eager": _rounded(times_eager, 2),
-            "cpu_ms": _rounded(measured.cpu_ms, 2),
+            "cpu_ms": _rounded(measured.cpu_ms, 3),
+            "cpu_ms_at_10_hz": _rounded(measured.cpu_ms_at_10_hz, 3),
             "rss_mib": _rounded(measured.rss_mib, 1),
         }
         yield row

@@ -54,7 +54,7 @@ def network(inputs: np.ndarray) -> TrainedNetwork:
         ("late", Residual(8, 8)),
         ("head", Head()),
     ]
-    return fitted(export_network(parts, torch.zeros(2, 4, 6, 6)), inputs)
+    return fitted(export_network(parts, torch.zeros(2, 4, 6, 6)), inputs).network
 
 
 def squared_error(network: TrainedNetwork, inputs: np.ndarray, block: str, kind: StandIn) -> float:
