@@ -1,5 +1,6 @@
 """A real broker for the tests that need one, and properties that no clock fails."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -15,8 +16,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # to run on: training on two threads takes many times the processor time. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What is imported for the tests stays to the end: no collection has to walk it again and again.
+gc.disable()
+
 # On a busy machine a deadline fails of nothing; what a test takes is the time limit's of the whole run.
-settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile("untimed", settings(), max_examples=50, deadline=None, suppress_health_check=_SLOW)
+# For whoever changes what a property is about: pytest --hypothesis-profile thorough tests/agent/policy
+settings.register_profile("thorough", settings(), max_examples=2000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile("untimed")
 
 
@@ -29,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("long") or agents & set(getattr(item, "fixturenames", ()))
     }
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, but for what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -32,11 +32,12 @@ MAY_IMPORT = {
     "calibration.data": "errors engines models PIL numpy sklearn torch",
     "calibration.fit": "calibration.candidate calibration.data calibration.knob_settings"
     " calibration.target_engine engines models numpy torch",
-    "calibration.measure": "calibration.certify calibration.data engines models numpy",
+    "calibration.measure": "calibration.candidate calibration.certify calibration.data calibration.knob_settings"
+    " calibration.target_engine engines models numpy",
     "calibration.report": "calibration.data calibration.knob_settings calibration.search engines models"
     " matplotlib numpy",
     "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
-    " engines models numpy torch",
+    " calibration.measure engines models numpy torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # its place on a machine: installed with Python's own library, judged by the version that is installed
     "service": "errors files",
@@ -83,8 +84,8 @@ A dotted name allows that module alone, and has a line of its own where it may i
 FREE = "tidegate_bench"
 
 PURE = (
-    "budget charge choice clauses conditions decide decision drift explain kalman learned pace plan samples turn"
-    " turns"
+    "budget charge choice clauses conditions decide decision drift explain flap flap_damping kalman learned"
+    " pace samples setpoint"
 )
 DECIDES = (
     *(f"agent/tidegate/policy/{name}.py" for name in PURE.split()),

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from tidegate.boards import Profile, find_profile, ready_profiles
-from tidegate.documents import Document, DocumentError, Mark, Problem, parse, read, refuse, validate
+from tidegate.documents import WHOLE, Document, DocumentError, Mark, Problem, parse, read, refuse, validate
 from tidegate.quantities.units import Duration, Memory
 from tidegate_drivers.meters import address
 
@@ -29,6 +29,10 @@ _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, t
 
 def load_config(path: Path) -> "AgentConfig":
     """The configuration in a file, paths made absolute against it. Raises DocumentError when it is not valid."""
+    if path == DEFAULT_CONFIG and not path.exists():
+        hint = "name the agent's with --config FILE; `tidegate config check` takes FILE alone"
+        problem = Problem(WHOLE, "", "there is no configuration in the default place", hint=hint)
+        raise DocumentError(str(path), "", [problem])
     document = parse(read(path), str(path))
     config = validate(document, AgentConfig, {_BASE: path.resolve().parent})
     config._document = document  # noqa: SLF001 - its own module
@@ -82,7 +86,7 @@ def _absolute(value: object, info: ValidationInfo) -> Path:
     try:
         path = path.expanduser()
     except RuntimeError:
-        raise refuse("no such user's home", hint="write the path out") from None
+        raise refuse("no such user, or one without a home directory", hint="write the path out") from None
     return Path(os.path.normpath(base / path))
 
 
@@ -138,7 +142,8 @@ ControlName = Literal["cpu_governor", "cpu_max_frequency", "platform_profile"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True, frozen=True)
 
 
 class Listen(_Part):
@@ -151,7 +156,9 @@ class Listen(_Part):
     def _somewhere(self) -> Self:
         if self.unix is None and self.tcp is None:
             raise refuse(
-                "listens nowhere", allowed="unix, tcp", hint="for example {unix: tidegate.sock, tcp: 8700}"
+                "no address to listen on",
+                allowed="unix, tcp or both",
+                hint="for example {unix: tidegate.sock, tcp: 8700}",
             )
         return self
 
@@ -186,7 +193,7 @@ class Telemetry(_Part):
     @model_validator(mode="after")
     def _not_endless(self) -> Self:
         if self.window < 0.1:
-            raise refuse("too short a window", allowed="100 ms or more", at=("window",))
+            raise refuse("the window is too short", allowed="100 ms or more", at=("window",))
         return self
 
 
@@ -203,7 +210,7 @@ class Spool(_Part):
     def _some(self) -> Self:
         if self.max_size < 1 << 20:
             hint = "shorten max_age to keep less"
-            raise refuse("too small a spool", allowed="1 MiB or more", hint=hint, at=("max_size",))
+            raise refuse("the spool is too small", allowed="1 MiB or more", hint=hint, at=("max_size",))
         return self
 
 
@@ -215,7 +222,7 @@ class Inputs(_Part):
     @model_validator(mode="after")
     def _some_time(self) -> Self:
         if self.max_age < 1.0:
-            raise refuse("too short a time", allowed="1 s or more", at=("max_age",))
+            raise refuse("the time is too short", allowed="1 s or more", at=("max_age",))
         return self
 
 

@@ -121,4 +121,6 @@ def clear_way(path: Path) -> Path | None:
                 # Another process has taken it away meanwhile.
                 return None
             return aside
-    raise FileExistsError(errno.EEXIST, "it is no file, and nine such things were moved aside already", str(path))
+    raise FileExistsError(
+        errno.EEXIST, "not a plain file, and nine others were moved aside already; remove them", str(path)
+    )

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -184,8 +185,16 @@ class Served:
 ToWorker = Switch | Ping | Report | AdmissionState | Serve | Stop
 FromWorker = Starting | Ready | Unable | Switched | Pong | Served
 
-_to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
-_from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="kind")])
+
+@cache
+def _to_worker() -> TypeAdapter[ToWorker]:
+    # Not at import: each side reads what the other says, and only that.
+    return TypeAdapter(Annotated[ToWorker, Field(discriminator="kind")])
+
+
+@cache
+def _from_worker() -> TypeAdapter[FromWorker]:
+    return TypeAdapter(Annotated[FromWorker, Field(discriminator="kind")])
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
@@ -219,9 +228,9 @@ async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 def decode_to_worker(line: bytes) -> ToWorker:
     """The message in one line. Raises pydantic.ValidationError for anything else."""
-    return _to_worker.validate_json(line)
+    return _to_worker().validate_json(line)
 
 
 def decode_from_worker(line: bytes) -> FromWorker:
     """The message in one line. Raises pydantic.ValidationError for anything else."""
-    return _from_worker.validate_json(line)
+    return _from_worker().validate_json(line)

@@ -88,12 +88,25 @@ def turns(contestants: Sequence[Contestant], rounds: int) -> Iterator[Contestant
             yield contestant
 
 
-def answer_requests(answer: Callable[[dict[str, Any]], Mapping[str, object]]) -> None:
-    """In a contestant's process: say that it is ready, then answer each line of standard input until it ends."""
-    _say({"ready": True})
+def output_for_answers() -> int:
+    """A file descriptor in the place of standard output, before a runtime is loaded: some print to it (MNN does).
+
+    What is printed from now on goes to standard error.
+    """
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return kept
+
+
+def answer_requests(answer: Callable[[dict[str, Any]], Mapping[str, object]], output: int = 1) -> None:
+    """In a contestant's process: say that it is ready, then answer each line of standard input until it ends.
+
+    `output` is the file descriptor to answer on.
+    """
+    _say({"ready": True}, output)
     for line in sys.stdin:
-        _say(answer(json.loads(line)))
+        _say(answer(json.loads(line)), output)
 
 
-def _say(message: Mapping[str, object]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
+def _say(message: Mapping[str, object], output: int) -> None:
+    os.write(output, json.dumps(message).encode() + b"\n")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tidegate import config
 from tidegate.config import board_profile, load_config
 from tidegate.documents import DocumentError
 
@@ -125,11 +126,11 @@ etc/agent.yaml:1:9: device: expected text
             "{tcp: 8700}",
             "{}",
             """\
-etc/agent.yaml:4:9: listen: listens nowhere
+etc/agent.yaml:4:9: listen: no address to listen on
    4 | listen: {}
      |         ^^
      found: an empty mapping
-     allowed: unix, tcp
+     allowed: unix, tcp or both
      hint: for example {unix: tidegate.sock, tcp: 8700}""",
         ),
         (
@@ -225,6 +226,12 @@ def test_a_socket_path_the_kernel_would_refuse_is_refused_here(directory):
 def test_a_file_that_is_not_there(directory):
     with pytest.raises(DocumentError, match=r"gone\.yaml: can't be read: No such file or directory"):
         load_config(directory / "gone.yaml")
+
+
+def test_where_no_file_is_in_the_default_place_it_says_how_to_name_one(directory, monkeypatch):
+    monkeypatch.setattr(config, "DEFAULT_CONFIG", directory / "agent.yaml")
+    with pytest.raises(DocumentError, match=r"in the default place\n.*--config FILE"):
+        load_config(directory / "agent.yaml")
 
 
 def test_a_board_is_a_name_or_a_path_made_absolute(directory):

@@ -4,8 +4,8 @@ from datetime import time
 
 from tidegate.boards.device import Device
 from tidegate.policy.policy import Goals
-from tidegate.simulation.course import Course
-from tidegate_bench.control.scenarios import reference_ladder
+from tidegate.simulation.scenario import Scenario
+from tidegate_bench.control.cases import reference_ladder
 
 LADDER = reference_ladder()
 DEVICE = Device("test", idle_w=1.5, active_w=3.0, battery_wh=12.0, heat_k_per_w=6.0, heat_span_s=300.0)
@@ -14,9 +14,9 @@ SECONDS = HOURS * 3600
 LASTS = Goals(battery_until=time(HOURS), reserve_percent=2.0)
 
 
-def course(ambient_c=22.0, supply_w=0.0, requests_hz=10.0, competing=0.0, charge_percent=100.0):
+def scenario(ambient_c=22.0, supply_w=0.0, requests_hz=10.0, competing=0.0, charge_percent=100.0):
     """Four hours from midnight in which nothing changes."""
-    return Course(
+    return Scenario(
         "steady",
         0.0,
         [ambient_c] * SECONDS,

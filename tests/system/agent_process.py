@@ -140,7 +140,8 @@ class AgentProcess:
                 continue
             if holds(status):
                 return status
-            time.sleep(0.05)
+            # Each look costs both sides some milliseconds of processor time.
+            time.sleep(0.1)
         raise AssertionError(f"not within {timeout_s} s; last seen {self.status()}\n{self.log()}")
 
     def ask(self, pixels: Sequence[int] = (8,) * 64) -> tuple[int, dict[str, object]]:

@@ -180,12 +180,3 @@ def test_whatever_stands_in_place_of_its_files_an_agent_serves(start_agent: Star
     assert agent.status().troubles == ()
     assert agent.end() == 0
     assert "Traceback" not in agent.log()
-
-
-def test_ready_says_where_it_listens(start_agent: StartAgent) -> None:
-    agent = start_agent()
-    (ready,) = [line for line in agent.log().splitlines() if "ready: " in line]
-    assert "ready: digits at full by policy plain version 1" in ready
-    assert "http://127.0.0.1:" in ready
-    assert f"the Unix socket {agent.directory / 'tidegate.sock'}" in ready
-    assert str(agent.state_dir / "status.sock") in ready

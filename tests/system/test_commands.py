@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from here import tidegate_here
 from terminal import Terminal
 
 from tidegate.paths import profiles_directory
+
+pytestmark = pytest.mark.long
 
 
 def tidegate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -74,24 +76,38 @@ def test_status_without_an_agent_says_what_to_do(tmp_path: Path) -> None:
     assert "no agent is running here" in told.stderr
 
 
-def test_run_serves_tells_its_status_and_ends_on_sigterm(
-    start_agent: Callable[..., AgentProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(AgentProcess, "program", COMMAND_LINE)
-    agent = start_agent()
-    told = tidegate("status", "--config", agent.config)
-    assert told.returncode == 0, told.stderr
-    assert "full" in told.stdout
+class ByCommandLine(AgentProcess):
+    """Started as a user starts it."""
+
+    program = COMMAND_LINE
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    """One for the tests that only ask it; SIGTERM ends it with 0."""
+    started = ByCommandLine(tmp_path_factory.mktemp("agent"), None, {})
+    started.start()
+    yield started
+    assert started.end() == 0
+
+
+def test_ready_says_where_it_listens(agent: AgentProcess) -> None:
+    (ready,) = [line for line in agent.log().splitlines() if "ready: " in line]
+    assert "ready: digits at full by policy plain version 1" in ready
+    assert "http://127.0.0.1:" in ready
+    assert f"the Unix socket {agent.directory / 'tidegate.sock'}" in ready
+    assert str(agent.state_dir / "status.sock") in ready
+
+
+def test_run_serves_and_keeps_a_second_one_out(agent: AgentProcess) -> None:
+    assert agent.ask()[0] == 200
     second = tidegate("run", "--config", agent.config)
     assert second.returncode == 69
     assert "another agent is using it" in second.stderr
-    assert agent.end() == 0
+    assert agent.ask()[0] == 200
 
 
-def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(
-    start_agent: Callable[..., AgentProcess],
-) -> None:
-    agent = start_agent()
+def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(agent: AgentProcess) -> None:
     command = [sys.executable, "-m", "tidegate.cli.main", "status", "--config", str(agent.config)]
     with Terminal(command, 80, 24) as terminal:
         assert not terminal.follow(60)
@@ -103,10 +119,10 @@ def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(
     assert lines[-1] == ""  # where the next prompt goes
     piped = tidegate("status", "--config", agent.config)
     assert piped.returncode == 0, piped.stderr
+    assert "full" in piped.stdout
     assert "…" not in piped.stdout
     assert "\x1b" not in piped.stdout
     assert piped.stdout.count("memory available") == 1
-    assert agent.end() == 0
 
 
 def test_run_refuses_a_wrong_configuration(tmp_path: Path) -> None:

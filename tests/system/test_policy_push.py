@@ -1,6 +1,5 @@
 """Policies pushed by the operator's command to a running agent, through a real broker."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,10 +107,8 @@ def test_workers_that_keep_ending_cost_an_accepted_policy_its_place(
         agent.wait_until(lambda status: status.worker.state != "serving")
     status = agent.wait_until(lambda status: status.policy.version == 1)
     assert status.policy.origin == "local"
-    # Until the agent has reported the way back, the retained verdict is still the one before.
-    deadline = time.monotonic() + 20
-    while (again := push(file, broker)).returncode == 0 and time.monotonic() < deadline:
-        time.sleep(0.2)
+    # What is retained may still be the acceptance from before.
+    again = push(file, broker)
     assert again.returncode == 65
     assert "workers ended within" in again.stderr
     assert agent.wait_until(lambda status: status.worker.state == "serving", 30).point == "full"

@@ -85,7 +85,7 @@ def test_what_is_wrong_leaves_what_runs_and_is_told_everywhere(
     done = reload(agent)
     assert done.returncode == 78
     assert told in done.stderr
-    assert "what ran before runs on" in done.stderr
+    assert "the agent goes on as before" in done.stderr
     status = agent.status()
     assert (status.worker.pid, status.policy) == (before.worker.pid, before.policy)
     assert [each.part for each in status.troubles] == ["agent.yaml"]

@@ -40,7 +40,14 @@ def main() -> None:
         sys.exit("broken on purpose")
 """
 
-pytestmark = pytest.mark.timeout(600)
+BORROWS = b"""
+import glob
+import sys
+
+sys.path.extend(glob.glob("/opt/tidegate/versions/*/lib/python3*/site-packages"))
+"""
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def python() -> tuple[str, dict[Path, str]]:
@@ -61,10 +68,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [str(ROOT / "install.sh"), *named, "wheels", str(folder / "good")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=550)
     assert done.returncode == 0, done.stderr
-    changed(folder, "newer", {"tidegate/paths.py": lambda text: text + b"# newer\n"})
-    # What it needs is left out, so that it is installed in no time.
-    broken = {"tidegate/cli/main.py": lambda _: BROKEN, "tidegate/service/requirements.txt": lambda _: b"# none\n"}
-    changed(folder, "broken", broken)
+    # What they need is left out, so that they are installed in no time; the newer one takes it from the older one.
+    none = {"tidegate/service/requirements.txt": lambda _: b"# none\n"}
+    changed(folder, "newer", {"tidegate/__init__.py": lambda text: text + BORROWS, **none})
+    changed(folder, "broken", {"tidegate/cli/main.py": lambda _: BROKEN, **none})
     return folder
 
 

@@ -16,7 +16,7 @@ from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
 from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
 from tidegate.supervisor.worker.spec import WorkerSpec
 
-ROUNDS = 4
+ROUNDS = 2
 LEAST_SERVED = 30
 """Requests that the switches are to fall between; a busy machine goes on switching until it has answered them."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tidegate.boards.device import Device
 from tidegate.boards.document import BoardDocument
-from tidegate.documents import Document, DocumentError, Mark, Problem, parse, read, validate
+from tidegate.documents import WHOLE, Document, DocumentError, Problem, parse, read, validate
+from tidegate.documents.problem import shown
 from tidegate.paths import profiles_directory
 from tidegate.policy.board import Board
 from tidegate.policy.schema import load_layers
@@ -46,9 +47,9 @@ def find_profile(name: str) -> Profile:
     if name not in known:
         near = _nearest(name, known)
         problem = Problem(
-            Mark(1, 1), "", "no such board profile", name, ", ".join(known), near, "or a path that ends in .yaml"
+            WHOLE, "", "no such board profile", "", f"{', '.join(known)}, or a path that ends in .yaml", near
         )
-        raise DocumentError("board", "", [problem])
+        raise DocumentError(f"board {shown(name)}", "", [problem])
     path = profiles_directory() / "boards" / f"{name}.yaml"
     return load_profile(read(path), str(path))
 

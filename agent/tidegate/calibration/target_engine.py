@@ -16,8 +16,9 @@ from tidegate.models.network import Network
 
 Opener = Callable[[Network], Engine]
 
-NATIVE = ("onnx",)
-"""What a ladder is built for unless other engines are named: a certificate's delta is split over engines."""
+NATIVE = ("onnx", "litert")
+"""Those that compute in 8 bits. Unless engines are named a ladder is made for the one that is faster on the
+network: a certificate's delta is split over engines."""
 
 
 class TargetEngineError(TidegateError, ValueError):

@@ -50,7 +50,7 @@ def find_function(path: str, root: Path) -> UsersFunction:
     module_name, _, name = path.partition(":")
     parts = module_name.split(".")
     if not name or not all(part.isidentifier() for part in (*parts, *name.split("."))):
-        raise UsersCodeError("say package.module:function")
+        raise UsersCodeError("names no function; allowed is package.module:function, for example net:make")
     folder = _folder(root.resolve())
     file = folder.find(module_name)
     own = file is not None

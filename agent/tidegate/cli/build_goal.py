@@ -39,7 +39,7 @@ def wanted_of(
     if Knob.INT4 in knobs and Knob.INT8 not in knobs:
         raise GoalError("--without int8: int4 weights are the high halves of int8 ones; say --without int4 too")
     if not knobs - {Knob.THREADS}:
-        raise GoalError("--without: nothing is left to turn")
+        raise GoalError("--without: no knob is left to search over; leave at least one in")
     return Wanted(goal, knobs, target)
 
 

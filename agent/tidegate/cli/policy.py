@@ -47,7 +47,7 @@ app.command("simulate")(policy_simulate.simulate_command)
 def check(file: PolicyFile, board: BoardOption = None, ladder: LadderOption = None) -> None:
     """Say whether a policy is valid, and if not, where, what was found and what is allowed.
 
-    With --ladder the points that it names are looked up too, and it warns of rules that undo themselves, never end
+    With --ladder the points that it names are looked up too, and it warns of rules that flap, never end
     or never hold; with --board also of those on power and temperature.
     """
     document, layered = read_policy(file, board)

@@ -34,5 +34,6 @@ def _forget(state_dir: Path, point: str | None) -> None:
     if done.refused:
         fail(done.refused, EX_DATAERR)
     if not done.points:
-        fail("nothing to forget: no such point is off the ladder", EX_DATAERR)
+        which = "no point" if point is None else f"{point}: not"
+        fail(f"{which} off the ladder; `tidegate policy drift` lists those that are", EX_DATAERR)
     out.print(f"back on the ladder: {', '.join(done.points)}", markup=False)

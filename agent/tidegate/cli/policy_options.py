@@ -40,8 +40,15 @@ def open_ladder(path: Path | None) -> Ladder:
     try:
         if path.is_dir():
             return open_bundle(path).ladder
-        if path.suffix == ".json":
-            return read_ladder(path.read_bytes())[0]
-        return load_ladder(read(path), str(path))
-    except (BundleError, OSError) as error:
+        if path.suffix != ".json":
+            return load_ladder(read(path), str(path))
+        content = path.read_bytes()
+    except BundleError as error:
+        fail(str(error), EX_DATAERR)
+    except OSError as error:
+        allowed = "a bundle, a ladder.json, or a YAML of assumed points"
+        fail(f"{path}: can't be read: {error.strerror}; --ladder takes {allowed}", EX_DATAERR)
+    try:
+        return read_ladder(content)[0]
+    except BundleError as error:
         fail(f"{path}: {error}", EX_DATAERR)

@@ -13,9 +13,9 @@ from tidegate.cli.console import fail, out, show_table
 from tidegate.cli.policy_options import LadderOption, open_ladder, read_policy
 from tidegate.errors import EX_DATAERR
 from tidegate.simulation.chart import chart
-from tidegate.simulation.course import Course
 from tidegate.simulation.fit import Fit, fit
 from tidegate.simulation.run import Run, by_policy, simulate
+from tidegate.simulation.scenario import Scenario
 from tidegate.terminal.size import columns
 from tidegate.terminal.table import Table
 from tidegate_drivers.trace import ReplayTrace, TraceError
@@ -47,7 +47,7 @@ def simulate_command(
         _print_fit(fit(played), as_json=as_json)
         return
     profile = find_profile(device)
-    course = Course.of(played, profile.device, requests_hz)
+    scenario = Scenario.of(played, profile.device, requests_hz)
     if not policies:
         raise typer.BadParameter("name at least one policy with --policy FILE")
     points = open_ladder(ladder)
@@ -58,13 +58,13 @@ def simulate_command(
         if layered.policy.default_controls or any(rule.controls for rule in layered.policy.rules):
             controlling.append(layered.policy.name)
         chooser = by_policy(layered.policy, points, profile.device)
-        runs.append(simulate(layered.policy.name, chooser, course, profile.device, layered.policy.goals))
+        runs.append(simulate(layered.policy.name, chooser, scenario, profile.device, layered.policy.goals))
     if as_json:
         sys.stdout.write(json.dumps({run.name: asdict(run.totals) for run in runs}) + "\n")
         return
     for run in runs:
-        out.print(f"{run.name} on {profile.title}, {course.name}", markup=False)
-        out.print(chart(run, points, course, columns(out)), markup=False, soft_wrap=True)
+        out.print(f"{run.name} on {profile.title}, {scenario.name}", markup=False)
+        out.print(chart(run, points, scenario, columns(out)), markup=False, soft_wrap=True)
         out.print()
     show_table(_totals(runs))
     out.print("Simulated: battery, heat and power are estimates of the device's profile.", markup=False)

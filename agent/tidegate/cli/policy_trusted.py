@@ -36,7 +36,7 @@ def trusted_command(
     The accepted policy stays in force. What is set here is told as an event.
     """
     if set_version is not None and believe_clock:
-        raise typer.BadParameter("--set and --believe-clock can't be combined")
+        raise typer.BadParameter("--set and --believe-clock can't be combined; give one, then the other")
     command = (
         SetTrusted(set_version) if set_version is not None else BelieveClock() if believe_clock else ShowTrust()
     )

@@ -40,7 +40,7 @@ def record(
     except FileExistsError:
         fail(f"{file}: already exists; a recording never overwrites a file", EX_DATAERR)
     except OSError as error:
-        fail(f"{file}: can't be written: {error.strerror}", EX_UNAVAILABLE)
+        fail(f"{file}: can't be written: {error.strerror}; name another file", EX_UNAVAILABLE)
     finally:
         sampler.stop()
     out.print(f"{file}: {rows} rows", markup=False)

@@ -28,7 +28,7 @@ def reload(
     directory = _state_dir(config) if state_dir is None else state_dir
     done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))
     if done.refused:
-        fail(f"not reloaded, what ran before runs on: {done.refused}", EX_CONFIG)
+        fail(f"not reloaded, the agent goes on as before: {done.refused}", EX_CONFIG)
     out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False)
     if done.after_restart:
         out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False)

@@ -2,6 +2,6 @@
 
 from tidegate.documents.load import load, read, refuse, validate
 from tidegate.documents.parse import Document, parse
-from tidegate.documents.problem import DocumentError, Mark, Problem
+from tidegate.documents.problem import WHOLE, DocumentError, Mark, Problem
 
-__all__ = ["Document", "DocumentError", "Mark", "Problem", "load", "parse", "read", "refuse", "validate"]
+__all__ = ["WHOLE", "Document", "DocumentError", "Mark", "Problem", "load", "parse", "read", "refuse", "validate"]

@@ -42,6 +42,18 @@ def layers_of(network: Network) -> frozenset[str]:
     return frozenset(layer for segment in all_segments(network) for layer in segment.layers)
 
 
+def check_built(point: OperatingPoint, network: Network, precisions: Collection[Precision], engine: str) -> None:
+    """What an engine that builds models checks of a point before it does; `precisions` are its own.
+
+    Raises UnsupportedPoint for another engine's point, and for knobs that don't fit the network. Weights rounded
+    as the reference rounds them run in fp32, so a point of the reference may have any precision.
+    """
+    check_arithmetic(point, engine)
+    shaped = at_resolution(network, point.resolution)
+    check_knobs(point, shaped)
+    check_precisions(point, shaped, precisions if point.engine == engine else set(Precision), engine)
+
+
 def check_knobs(knobs: Knobs, network: Network) -> None:
     """Raises UnsupportedPoint for blocks, layers, activation tensors, stand-ins or exits that it does not have."""
     blocks = {segment.name: segment for segment in blocks_of(network)}

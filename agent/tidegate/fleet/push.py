@@ -1,8 +1,8 @@
 """Pushing a policy, and waiting for what its devices make of it."""
 
-import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.payloads.device_status import parse_device_status
 from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
@@ -21,8 +22,6 @@ from tidegate.telemetry.topics import ROOT, DeviceTopics
 _ANSWER_S = 10.0
 # The broker sends what it has retained right after it agreed to the subscription.
 _RETAINED_S = 1.0
-# How long an old refusal of the same text waits for a new answer before it counts as one.
-_OLD_REFUSAL_S = 5.0
 # How long a group is waited for of which nobody was ever seen.
 _NOBODY_S = 5.0
 
@@ -75,14 +74,15 @@ def push(
     if target.kind != "device" or target.name is None:
         raise ValueError("for many devices there is push_to_many")
     topics = DeviceTopics(target.name)
-    pusher = _Pusher(broker, version, policy_hash(policy), (topics.reported, topics.status), lambda _: True)
+    pushed = _Pushed.new(policy, version)
+    pusher = _Pusher(broker, pushed, (topics.reported, topics.status), lambda _: True)
     try:
-        waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
+        waited_s = pusher.push(target, wait_s)
         answer = pusher.answers.get(target.name, _DeviceAnswer())
-        verdict = answer.verdict or answer.earlier
+        verdict = answer.verdict
         if verdict is not None and verdict.state != "trial":
-            return PushResult(verdict.state, verdict.reason, version, policy_hash(policy), waited_s)
-        return PushResult("no_answer", answer.progress, version, policy_hash(policy), waited_s)
+            return PushResult(verdict.state, verdict.reason, version, pushed.hash, waited_s)
+        return PushResult("no_answer", answer.progress, version, pushed.hash, waited_s)
     finally:
         pusher.close()
 
@@ -95,21 +95,22 @@ def push_to_many(
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
     """
     filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status")
-    pusher = _Pusher(broker, version, policy_hash(policy), filters, _belongs_to(target))
+    pushed = _Pushed.new(policy, version)
+    pusher = _Pusher(broker, pushed, filters, _belongs_to(target))
     try:
-        waited_s = pusher.push(target.topic, seal_unsigned(policy, version, target), wait_s)
+        waited_s = pusher.push(target, wait_s)
         accepted: list[str] = []
         refused: dict[str, str] = {}
         silent: dict[str, str] = {}
         for name, answer in sorted(pusher.members.items()):
-            verdict = answer.verdict or answer.earlier
+            verdict = answer.verdict
             if verdict is None or verdict.state == "trial":
                 silent[name] = answer.progress
             elif verdict.state == "accepted":
                 accepted.append(name)
             else:
                 refused[name] = verdict.reason
-        return GroupPushResult(tuple(accepted), refused, silent, version, policy_hash(policy), waited_s)
+        return GroupPushResult(tuple(accepted), refused, silent, version, pushed.hash, waited_s)
     finally:
         pusher.close()
 
@@ -118,14 +119,35 @@ def _belongs_to(target: Target) -> Callable[[Reported], bool]:
     return lambda reported: target.kind == "fleet" or target.name in reported.groups
 
 
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """What is pushed, with an id of its own: a verdict on an earlier push of the same text is no answer to it."""
+
+    policy: str
+    version: int
+    hash: str
+    push_id: str
+
+    @classmethod
+    def new(cls, policy: str, version: int) -> "_Pushed":
+        return cls(policy, version, policy_hash(policy), uuid.uuid4().hex)
+
+    def sealed_for(self, target: Target) -> bytes:
+        """The envelope. Raises EnvelopeError."""
+        return seal_unsigned(self.policy, self.version, target, push_id=self.push_id)
+
+    def answered_by(self, verdict: PolicyState) -> bool:
+        """Whether a verdict is on this push."""
+        return (verdict.version, verdict.hash, verdict.push_id) == (self.version, self.hash, self.push_id)
+
+
 @dataclass(slots=True)
 class _DeviceAnswer:
-    """What one device has said: its verdict on this push, and an earlier one on the same text."""
+    """What one device has said: its verdict on this push, and its status."""
 
     member: bool = False
     status: str = ""
     verdict: PolicyState | None = None
-    earlier: PolicyState | None = None
 
     @property
     def final(self) -> bool:
@@ -144,14 +166,12 @@ class _Pusher:
     def __init__(
         self,
         broker: Broker,
-        version: int,
-        digest: str,
+        pushed: _Pushed,
         filters: tuple[str, ...],
         belongs: Callable[[Reported], bool],
     ) -> None:
         self._broker = broker
-        self._version = version
-        self._hash = digest
+        self._pushed = pushed
         self._belongs = belongs
         self._one_device = not any("+" in topic for topic in filters)
         self._refusal = ""
@@ -168,13 +188,17 @@ class _Pusher:
         with self._changed:
             return {name: answer for name, answer in self.answers.items() if answer.member}
 
-    def push(self, topic: str, envelope: bytes, wait_s: float) -> float:
-        """Connect, publish retained, and wait for verdicts; the seconds that these took. Raises PushError."""
+    def push(self, target: Target, wait_s: float) -> float:
+        """Connect, publish retained, and wait for verdicts; the seconds that these took.
+
+        Raises EnvelopeError, BrokerError, PushError.
+        """
+        envelope = self._pushed.sealed_for(target)
         self._listener.start()
         if not self._one_device:
             # Who is there is known from what is retained.
             time.sleep(_RETAINED_S)
-        self._publish(topic, envelope)
+        self._publish(target.topic, envelope)
         started = time.monotonic()
         self._wait(started, wait_s)
         return time.monotonic() - started
@@ -204,9 +228,7 @@ class _Pusher:
         if not awaited:
             # A device that was never seen may still come; of many that are all offline none will.
             return waited_s > _NOBODY_S and not self._one_device
-        return all(
-            answer.final or (answer.earlier is not None and waited_s > _OLD_REFUSAL_S) for answer in awaited
-        )
+        return all(answer.final for answer in awaited)
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
@@ -222,34 +244,21 @@ class _Pusher:
             if kind == "status":
                 answer.status = _state_in(bytes(message.payload))
             else:
-                self._note(answer, bytes(message.payload), retained=message.retain)
+                self._note(answer, bytes(message.payload))
             self._changed.notify_all()
 
-    def _note(self, answer: _DeviceAnswer, payload: bytes, *, retained: bool) -> None:
+    def _note(self, answer: _DeviceAnswer, payload: bytes) -> None:
         try:
             reported = parse_reported(payload)
         except ReportedError:
             return
-        verdict = self._verdict_on_this(reported)
-        answer.member = answer.member or self._belongs(reported) or (verdict is not None and not retained)
-        if verdict is None:
-            return
-        # A retained refusal is of an earlier push of the same text; this one may have its own answer to come.
-        if verdict.state == "accepted" or not retained:
-            answer.verdict = verdict
-        else:
-            answer.earlier = verdict
-
-    def _verdict_on_this(self, reported: Reported) -> PolicyState | None:
-        for verdict in (reported.policy, reported.refused):
-            if verdict is not None and (verdict.version, verdict.hash) == (self._version, self._hash):
-                return verdict
-        return None
+        verdicts = (each for each in (reported.policy, reported.refused) if each is not None)
+        verdict = next((each for each in verdicts if self._pushed.answered_by(each)), None)
+        answer.member = answer.member or self._belongs(reported) or verdict is not None
+        answer.verdict = answer.verdict if verdict is None else verdict
 
 
 def _state_in(payload: bytes) -> str:
     """The state in a device's status, or the status as it is when it is none of ours."""
-    try:
-        return str(json.loads(payload)["state"])
-    except (ValueError, KeyError, TypeError):
-        return payload[:80].decode(errors="replace")
+    status = parse_device_status(payload)
+    return payload[:80].decode(errors="replace") if status is None else status.state

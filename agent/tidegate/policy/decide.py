@@ -8,12 +8,12 @@ from tidegate.policy.choice import SLOW_DOWN_HZ, Choice, choose
 from tidegate.policy.clauses import because, missing, window_clause
 from tidegate.policy.conditions import Evaluation
 from tidegate.policy.decision import ControlState, Decision
+from tidegate.policy.flap import NO_FLAPPING
+from tidegate.policy.flap_damping import held_down, hold_down, with_rule, with_switch
 from tidegate.policy.learned import Learned, observe
-from tidegate.policy.pace import Goal, step
-from tidegate.policy.plan import Plan, plan
+from tidegate.policy.pace import Target, step
 from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
-from tidegate.policy.turn import NO_TURNS
-from tidegate.policy.turns import below, followed, kept, moved
+from tidegate.policy.setpoint import Setpoint, best_setpoint
 from tidegate_drivers.reading import Freshness, Snapshot
 
 
@@ -21,33 +21,33 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     """The operating point to be at now, and why. Pure and total: no input of these types raises.
 
     `snapshot.at` is the clock of dwell and `for` (s, monotonic); `now` is the wall clock, for times of day.
-    After a change of policy start from a state without `holding`, `since` and `turns`: they are of the old one.
+    After a change of policy start from a state without `holding`, `since` and `flapping`: they are of the old one.
     """
     evaluation = Evaluation(policy, snapshot, state, now)
     rule = first_rule(policy, evaluation)
     use = policy.default if rule is None else rule.use
     choice = choose(use, ladder, policy)
     urgent = rule is not None and rule.urgent
-    learned, goal = state.learned, Plan(ladder.points[ladder.rung(choice.point)])
+    learned, setpoint = state.learned, Setpoint(ladder.points[ladder.rung(choice.point)])
     if policy.goals.any:
         learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
         if choice.fits and not urgent and not isinstance(use, Pause):
             points = _from(choice)
-            goal = plan(points, policy, snapshot, learned, state.point, evaluation.moment)
-    wanted = goal.point.name
+            setpoint = best_setpoint(points, policy, snapshot, learned, state.point, evaluation.moment)
+    wanted = setpoint.point.name
     before = _unwound(state, snapshot.at)
-    turns = followed(state.turns or NO_TURNS, rule, policy, evaluation, state.point, ladder)
-    keep = kept(turns, ladder) if turns.keeps else None
-    target = wanted if keep is None else below(keep, wanted, choice.points, ladder)
-    taken = step(Goal(target, urgent or goal.hurry), policy, ladder, before, snapshot.at)
-    if keep is not None and target != wanted:
-        rest = f"{keep.point} is kept for another {keep.until - snapshot.at:.0f} s"
-        # On its way down to what is kept, the point may still be the wanted one.
-        held_back = (*taken.held_back, f"{rest} (rule '{keep.rule}' undoes itself)")
+    flapping = with_rule(state.flapping or NO_FLAPPING, rule, policy, evaluation, state.point, ladder)
+    hold = hold_down(flapping, ladder) if flapping.hold_downs else None
+    target = wanted if hold is None else held_down(hold, wanted, choice.points, ladder)
+    taken = step(Target(target, urgent or setpoint.urgent), policy, ladder, before, snapshot.at)
+    if hold is not None and target != wanted:
+        rest = f"{hold.point} is kept for another {hold.until - snapshot.at:.0f} s"
+        # On its way down to the held point, the point may still be the wanted one.
+        held_back = (*taken.held_back, f"{rest} (rule '{hold.rule}' flaps)")
         taken = replace(taken, held_back=() if taken.point == wanted else held_back)
     if taken.point != state.point:
-        turns = moved(turns, rule, evaluation, down=_down(ladder, state.point, taken.point))
-    limit = _limit(rule, choice, goal, policy)
+        flapping = with_switch(flapping, rule, evaluation, down=_down(ladder, state.point, taken.point))
+    limit = _limit(rule, choice, setpoint, policy)
     refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
     let_in_hz = 0.0 if refuses else limit.rate_hz
     if learned is not None and learned.limit_hz != let_in_hz:
@@ -59,22 +59,22 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         since=evaluation.since,
         learned=learned,
         samples=evaluation.samples,
-        turns=turns,
+        flapping=flapping,
     )
-    undoing = "" if keep is None else keep.because
+    why_held = "" if hold is None else hold.because
     return Decision(
         point=taken.point,
         wanted=wanted,
         rule=None if rule is None else rule.name,
-        urgent=urgent or goal.hurry,
+        urgent=urgent or setpoint.urgent,
         fits=choice.fits,
-        reason="; ".join(part for part in (_reason(rule, choice, goal, policy, evaluation), undoing) if part),
+        reason="; ".join(part for part in (_reason(rule, choice, setpoint, policy, evaluation), why_held) if part),
         held_back=taken.held_back,
         state=after,
         limit=limit,
         paused=isinstance(use, Pause),
         controls=policy.default_controls if rule is None else rule.controls,
-        undoing=undoing,
+        flapping=why_held,
     )
 
 
@@ -100,9 +100,9 @@ def _from(choice: Choice) -> tuple[OperatingPoint, ...]:
     return points[next(index for index, point in enumerate(points) if point.name == choice.point) :]
 
 
-def _limit(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy) -> Limit:
+def _limit(rule: Rule | None, choice: Choice, setpoint: Setpoint, policy: Policy) -> Limit:
     limit = NO_LIMIT if rule is None else rule.limit
-    rates = [rate for rate in (limit.rate_hz, goal.rate_hz) if rate is not None]
+    rates = [rate for rate in (limit.rate_hz, setpoint.rate_hz) if rate is not None]
     if not choice.fits and policy.no_fit is NoFit.SLOW_DOWN:
         rates.append(SLOW_DOWN_HZ)
     return replace(limit, rate_hz=min(rates)) if rates else limit
@@ -116,7 +116,7 @@ def _unwound(state: ControlState, now_s: float) -> ControlState:
     return replace(state, switched_at=now_s)
 
 
-def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evaluation: Evaluation) -> str:
+def _reason(rule: Rule | None, choice: Choice, setpoint: Setpoint, policy: Policy, evaluation: Evaluation) -> str:
     clauses = []
     if rule is None:
         clauses += ["no rule holds", *_unknown(policy, evaluation)]
@@ -131,8 +131,8 @@ def _reason(rule: Rule | None, choice: Choice, goal: Plan, policy: Policy, evalu
         clauses.append(" ".join(part for part in (why, window) if part) or "the rule always holds")
     if choice.note:
         clauses.append(choice.note)
-    if goal.because:
-        clauses.append(goal.because)
+    if setpoint.because:
+        clauses.append(setpoint.because)
     return "; ".join(clauses)
 
 

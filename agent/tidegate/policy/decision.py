@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.policy.flap import Flapping
 from tidegate.policy.learned import Learned
 from tidegate.policy.policy import NO_LIMIT, Controls, Limit
 from tidegate.policy.samples import Samples
-from tidegate.policy.turn import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class ControlState:
     their leave value, by their path in the policy document, for example `rules[0].when.any[1].temperature`;
     `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
     last held only because its reading was missing. `learned` is the model of the device, None before the first
-    reading. `samples` are the last ones of the readings that urgent rules look at, `turns` what is remembered of
-    rules that undo themselves, None before the first decision.
+    reading. `samples` are the last ones of the readings that urgent rules look at, `flapping` what is remembered
+    of rules that flap, None before the first decision.
     """
 
     point: str
@@ -28,7 +28,7 @@ class ControlState:
     since: Mapping[str, float] = field(default_factory=dict)
     learned: Learned | None = None
     samples: Mapping[str, Samples] = field(default_factory=dict)
-    turns: Turns | None = None
+    flapping: Flapping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Decision:
     ask for; `point` differs while dwell or the one-rung-up limit holds the change back, and `held_back` says so.
     `fits` is False when no certified point satisfies the policy; then `reason` says which answer `no_fit` gave.
     `limit` and `paused` are the last resorts: how much is answered at all. `controls` are the settings
-    of the device that the rule wants, whether or not its owner allows them. `undoing` says which rule undoes
-    itself and what is kept for that, empty as long as none does.
+    of the device that the rule wants, whether or not its owner allows them. `flapping` says which rule flaps
+    and which point is held for that, empty as long as none does.
     """
 
     point: str
@@ -54,7 +54,7 @@ class Decision:
     limit: Limit = NO_LIMIT
     paused: bool = False
     controls: Controls = field(default_factory=dict)
-    undoing: str = ""
+    flapping: str = ""
 
     def changes(self, before: ControlState) -> bool:
         """Whether acting on this decision means a switch."""

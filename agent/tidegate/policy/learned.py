@@ -131,7 +131,7 @@ def observe(learned: Learned, snapshot: Snapshot, ladder: Ladder, point: str, no
     """What is known after this snapshot, taken while `point` was in force."""
     step_s = 0.0 if learned.at is None else snapshot.at - learned.at
     if not 0.0 <= step_s <= LONGEST_STEP_S:
-        return replace(learned, at=snapshot.at, charge=replace(learned.charge, mark=None), smooth_w=None)
+        return replace(learned, at=snapshot.at, charge=replace(learned.charge, count=None), smooth_w=None)
     current = next((each for each in ladder.points if each.name == point), ladder.full)
     rate_hz = finite(snapshot, REQUEST_RATE)
     load_hz = rate_hz if rate_hz is not None else learned.rate_hz or 0.0

@@ -17,27 +17,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """The point to get to, and whether in a hurry."""
+class Target:
+    """The point to get to, and whether without a dwell on the way down."""
 
     point: str
     urgent: bool
 
 
-def step(goal: Goal, policy: Policy, ladder: Ladder, state: ControlState, now_s: float) -> Step:
-    """The next point on the way from the state's point to the goal, which is on the ladder.
+def step(target: Target, policy: Policy, ladder: Ladder, state: ControlState, now_s: float) -> Step:
+    """The next point on the way from the state's point to the target, which is on the ladder.
 
-    A point that is no longer on the ladder is left at once for the goal. One that the ceiling forbids is left
+    A point that is no longer on the ladder is left at once for the target. One that the ceiling forbids is left
     at once too, for the nearest allowed point: the ceiling comes before the dwell.
     """
     names = [point.name for point in ladder.points]
-    if state.point not in names or state.point == goal.point:
-        return Step(goal.point)
-    here, there = names.index(state.point), names.index(goal.point)
+    if state.point not in names or state.point == target.point:
+        return Step(target.point)
+    here, there = names.index(state.point), names.index(target.point)
     down = there > here
-    if down and goal.urgent:
-        return Step(goal.point)
-    usable = {point.name for point in allowed(ladder, policy.max_accuracy_loss)} | {goal.point}
+    if down and target.urgent:
+        return Step(target.point)
+    usable = {point.name for point in allowed(ladder, policy.max_accuracy_loss)} | {target.point}
     if state.point in usable:
         dwell_s = policy.dwell.down_s if down else policy.dwell.up_s
         wait_s = _wait(dwell_s, state, now_s)
@@ -46,9 +46,9 @@ def step(goal: Goal, policy: Policy, ladder: Ladder, state: ControlState, now_s:
             return Step(state.point, (f"stays at {state.point} for another {wait_s:.3g} s ({dwell})",))
     way = names[here + 1 : there + 1] if down else names[there:here][::-1]
     following = next(name for name in way if name in usable)
-    if following == goal.point:
+    if following == target.point:
         return Step(following)
-    return Step(following, (f"goes to {following} first, one rung at a time towards {goal.point}",))
+    return Step(following, (f"goes to {following} first, one rung at a time towards {target.point}",))
 
 
 def _wait(dwell_s: float, state: ControlState, now_s: float) -> float:

@@ -6,6 +6,7 @@ import stat
 import threading
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -98,7 +99,9 @@ class _State:
     previous: StoredPolicy | None = None
 
 
-_state = TypeAdapter(_State)
+@cache
+def _state() -> TypeAdapter[_State]:
+    return TypeAdapter(_State)
 
 
 def digest_of(text: str) -> str:
@@ -280,7 +283,7 @@ class PolicyStore:
                 return self._begin_anew("it is not a file", raw)
             with self._file.open("rb") as file:
                 raw = file.read(_LARGEST_BYTES + 1)
-            state = _state.validate_json(raw)
+            state = _state().validate_json(raw)
         except FileNotFoundError:
             return _State()
         except OSError as error:
@@ -321,7 +324,9 @@ class PolicyStore:
         try:
             replace_file(self._file, json.dumps(asdict(state)))
         except OSError as error:
-            raise StoreError(f"{self._file}: can't be written: {error.strerror}") from error
+            raise StoreError(
+                f"{self._file}: can't be written: {error.strerror}; free room, or let this user write there"
+            ) from error
         self._state, self.unsaved = state, False
 
     def _step_back(self, state: _State) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tidegate.models.ladder import Ladder
 from tidegate.policy.choice import accuracy
-from tidegate.simulation.course import Course
 from tidegate.simulation.run import Run, Sample
+from tidegate.simulation.scenario import Scenario
 
 WIDTH = 72
 LEAST_WIDTH = 12
@@ -13,7 +13,7 @@ _MARGIN = 33
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def chart(run: Run, ladder: Ladder, course: Course, columns: int | None = None) -> str:
+def chart(run: Run, ladder: Ladder, scenario: Scenario, columns: int | None = None) -> str:
     """Lines of `name  low … high  ▁▂▃`, time running to the right, and the hours below; in so many columns."""
     width = WIDTH if columns is None else max(LEAST_WIDTH, min(WIDTH, columns - _MARGIN))
     samples = run.diary
@@ -30,7 +30,7 @@ def chart(run: Run, ladder: Ladder, course: Course, columns: int | None = None) 
     )
     lines.append(_line(width, "accuracy %", [right[each.point] for each in samples]))
     lines.append(_line(width, "answers Hz", [each.answered_hz for each in samples]))
-    return "\n".join([*lines, _hours(width, course, samples)])
+    return "\n".join([*lines, _hours(width, scenario, samples)])
 
 
 def _line(width: int, name: str, values: Sequence[float], limits: tuple[float, float] | None = None) -> str:
@@ -44,12 +44,12 @@ def _line(width: int, name: str, values: Sequence[float], limits: tuple[float, f
     return f"{name:<18}{low:>6.4g} … {high:<6.4g}{''.join(cells)}"
 
 
-def _hours(width: int, course: Course, samples: Sequence[Sample]) -> str:
+def _hours(width: int, scenario: Scenario, samples: Sequence[Sample]) -> str:
     marks = [" "] * width
     span_s = samples[-1].second + 1
     for hour in range(0, int(span_s // 3600) + 1, 3 if width >= WIDTH // 2 else 6):
         cell = int(hour * 3600 * width / span_s)
-        text = f"{(course.clock_s / 3600 + hour) % 24:02.0f}h"
+        text = f"{(scenario.clock_s / 3600 + hour) % 24:02.0f}h"
         if cell + len(text) <= width:
             marks[cell : cell + len(text)] = text
     return " " * _MARGIN + "".join(marks).rstrip()

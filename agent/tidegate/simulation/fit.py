@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.simulation.course import LONGEST_S
+from tidegate.simulation.scenario import LONGEST_S
 from tidegate_drivers.reading import BATTERY, POWER, POWER_SOURCE, TEMPERATURE
 from tidegate_drivers.trace import ReplayTrace, Track
 

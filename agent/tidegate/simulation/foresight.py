@@ -1,6 +1,6 @@
-"""What a policy's rules will do on a ladder and a board: those that undo themselves, never end or never hold.
+"""What a policy's rules will do on a ladder and a board: those that flap, never end or never hold.
 
-The ladder says what each point takes and draws, the board how warm that makes it. A rule undoes itself where a
+The ladder says what each point takes and draws, the board how warm that makes it. A rule flaps where a
 point on the way to its own reaches the leave value already, and a point on the way back the enter value.
 """
 
@@ -56,7 +56,7 @@ _NEEDS_BOARD = (POWER, TEMPERATURE, THROTTLED)
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
+class _Response:
     """One reading at each point under one load: `free` while the rule is not in force, `bound` while it is."""
 
     when: str
@@ -113,19 +113,20 @@ def _of_leaf(
         hint = "give a value that is reached, or remove the condition"
         yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' can never hold", why, hint=hint)
         return
-    courses = _courses(leaf, rule, policy, ladder, device)
-    undone = _undone(limits, courses, rule, policy, ladder)
-    if undone is not None:
-        course, begins_at, ends_at = undone
+    responses = _responses(leaf, rule, policy, ladder, device)
+    flap = _flaps(limits, responses, rule, policy, ladder)
+    if flap is not None:
+        response, begins_at, ends_at = flap
         target = _target(rule, ladder, policy)
         way = f"on the way to {target}, {ends_at}" if ends_at != target else f"{ends_at} itself"
         said = (
-            f"{begins_at} {_shown(leaf, course.free[begins_at])}{course.when}, which begins it ({limits.enter}); "
-            f"{way} {_shown(leaf, course.bound[ends_at])}, which ends it ({limits.leave})"
+            f"{begins_at} {_shown(leaf, response.free[begins_at])}{response.when}, "
+            f"which begins it ({limits.enter}); "
+            f"{way} {_shown(leaf, response.bound[ends_at])}, which ends it ({limits.leave})"
         )
-        hint = _instead(leaf, positive, limits, courses, rule, policy, ladder, device)
-        yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' undoes itself", said, hint=hint)
-    elif positive and (why := _never_ends(leaf, limits, courses, rule, policy, ladder, device)):
+        hint = _instead(leaf, positive, limits, responses, rule, policy, ladder, device)
+        yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' flaps", said, hint=hint)
+    elif positive and (why := _never_ends(leaf, limits, responses, rule, policy, ladder, device)):
         hint = "raise `until`" if isinstance(leaf, Threshold) and leaf.side is Side.ABOVE else "lower `until`"
         yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' never ends once it holds", why, hint=hint)
 
@@ -163,7 +164,7 @@ def _no_battery(leaf: Leaf, rule: Rule, policy: Policy, device: Device, mark: Ma
         yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' can never hold", said)
 
 
-def _courses(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, device: Device | None) -> list[_Course]:
+def _responses(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, device: Device | None) -> list[_Response]:
     """The reading at every allowed point: the latency on an idle and on a slowed device, draw and heat by load."""
     points = allowed(ladder, policy.max_accuracy_loss)
     kind = leaf.reading.partition("/")[0]
@@ -174,7 +175,7 @@ def _courses(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, device: Dev
     busy_s = [point.figures.busy_ms / 1e3 for point in points if point.figures.busy_ms > 0]
     if not busy_s:
         return []
-    courses = []
+    responses = []
     for step in range(1, LOADS + 1):
         asked_hz = step / LOADS / min(busy_s)
         let_in_hz = 0.0 if isinstance(rule.use, Pause) else min(asked_hz, rule.limit.rate_hz or math.inf)
@@ -182,22 +183,22 @@ def _courses(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, device: Dev
         bound = {point.name: _drawn(point, let_in_hz, device) for point in points}
         if kind != POWER:
             free, bound = ({name: _warm(w, device) for name, w in each.items()} for each in (free, bound))
-        courses.append(_Course(f" at {asked_hz:.3g} requests a second", free, bound))
-    return courses
+        responses.append(_Response(f" at {asked_hz:.3g} requests a second", free, bound))
+    return responses
 
 
-def _latencies(leaf: Leaf, points: Sequence[OperatingPoint]) -> list[_Course]:
+def _latencies(leaf: Leaf, points: Sequence[OperatingPoint]) -> list[_Response]:
     """As calibrated, and so slow that the next of the points comes past the enter value."""
     p95_ms = {point.name: point.figures.latency_p95_ms for point in points}
     slow = {1.0}
     if isinstance(leaf, Threshold) and leaf.side is Side.ABOVE:
         slow |= {1.0001 * leaf.enter / ms for ms in p95_ms.values() if 0 < ms <= leaf.enter <= SLOWEST * ms}
-    courses = []
+    responses = []
     for times in sorted(slow):
         taken_ms = {name: times * ms for name, ms in p95_ms.items()}
         when = "" if times == 1.0 else f" when answers take {times:.3g} times as long as calibrated"
-        courses.append(_Course(when, taken_ms, taken_ms))
-    return courses
+        responses.append(_Response(when, taken_ms, taken_ms))
+    return responses
 
 
 def _drawn(point: OperatingPoint, asked_hz: float, device: Device) -> float:
@@ -210,31 +211,31 @@ def _warm(draw_w: float, device: Device) -> float:
     return device.ambient_c + device.heat_k_per_w * draw_w
 
 
-def _undone(
-    limits: _Limits, courses: Sequence[_Course], rule: Rule, policy: Policy, ladder: Ladder
-) -> tuple[_Course, str, str] | None:
+def _flaps(
+    limits: _Limits, responses: Sequence[_Response], rule: Rule, policy: Policy, ladder: Ladder
+) -> tuple[_Response, str, str] | None:
     """Under which load, at which point the rule begins and at which it ends by its own switch."""
-    for course in courses:
-        for names in _ways(rule, policy, ladder, course, limits.reading):
+    for response in responses:
+        for names in _ways(rule, policy, ladder, response, limits.reading):
             for index, name in enumerate(names[:-1]):
-                if not limits.begins(course.free[name]):
+                if not limits.begins(response.free[name]):
                     continue
                 onward = names[-1:] if rule.urgent and _descends(names, ladder) else names[index + 1 :]
-                ending = next((each for each in onward if limits.ends(course.bound[each])), None)
+                ending = next((each for each in onward if limits.ends(response.bound[each])), None)
                 if ending is not None:
-                    return course, name, ending
+                    return response, name, ending
     return None
 
 
-def _ways(rule: Rule, policy: Policy, ladder: Ladder, course: _Course, reading: str) -> Iterator[list[str]]:
+def _ways(rule: Rule, policy: Policy, ladder: Ladder, response: _Response, reading: str) -> Iterator[list[str]]:
     """From each point that is used without the rule to the rule's own: the points on the way, both included."""
     names = [point.name for point in allowed(ladder, policy.max_accuracy_loss)]
     goals = policy.goals
     kind = reading.partition("/")[0]
     if kind == LATENCY and goals.latency_p95_ms is not None:
-        names = [name for name in names if course.free[name] <= goals.latency_p95_ms] or names[-1:]
+        names = [name for name in names if response.free[name] <= goals.latency_p95_ms] or names[-1:]
     if kind == TEMPERATURE and goals.temperature_ceiling_c is not None:
-        names = [name for name in names if course.free[name] <= goals.temperature_ceiling_c] or names[-1:]
+        names = [name for name in names if response.free[name] <= goals.temperature_ceiling_c] or names[-1:]
     target = _nearest(names, choose(rule.use, ladder, policy).point, ladder)
     for use in dict.fromkeys((policy.default, *(each.use for each in policy.rules if each is not rule))):
         start = _nearest(names, choose(use, ladder, policy).point, ladder)
@@ -306,7 +307,7 @@ def _never_drawn(leaf: Threshold, device: Device, most_w: float) -> str:
 def _never_ends(
     leaf: Leaf,
     limits: _Limits,
-    courses: Sequence[_Course],
+    responses: Sequence[_Response],
     rule: Rule,
     policy: Policy,
     ladder: Ladder,
@@ -315,9 +316,9 @@ def _never_ends(
     if not isinstance(leaf, Threshold):
         return ""
     kind = leaf.reading.partition("/")[0]
-    if kind == LATENCY and courses:
+    if kind == LATENCY and responses:
         target = choose(rule.use, ladder, policy).point
-        value = courses[0].bound[target]
+        value = responses[0].bound[target]
         # Slower than calibrated is usual, faster is not: a value that is to be exceeded will be.
         if leaf.side is Side.ABOVE and not limits.ends(value):
             return f"{target}, which it uses, takes {amount(value, LATENCY)} (p95)"
@@ -335,26 +336,26 @@ def _instead(
     leaf: Leaf,
     positive: bool,
     limits: _Limits,
-    courses: Sequence[_Course],
+    responses: Sequence[_Response],
     rule: Rule,
     policy: Policy,
     ladder: Ladder,
     device: Device | None,
 ) -> str:
-    """The line to write in place of a rule that undoes itself."""
+    """The line to write in place of a rule that flaps."""
     kind = leaf.reading.partition("/")[0]
     if not isinstance(leaf, Threshold) or not positive or leaf.side is Side.BELOW:
         return "choose a point at which the rule's condition still holds"
-    if kind == LATENCY and any(limits.begins(ms) for ms in courses[0].free.values()):
+    if kind == LATENCY and any(limits.begins(ms) for ms in responses[0].free.values()):
         line = f"goals: {{latency_p95: {_plain(leaf.enter)} ms}}"
         return f"write `{line}` in place of the rule: it keeps to the points that are fast enough"
     unit = {POWER: "W", LATENCY: "ms"}.get(kind, "C")
     # Once the reading is there, the load has fallen so far that the point before would not begin the rule.
     held = [
-        min(course.bound[name] for name in way[1:])
-        for course in courses
-        for way in _ways(rule, policy, ladder, course, leaf.reading)
-        if any(limits.begins(course.free[name]) for name in way[:-1])
+        min(response.bound[name] for name in way[1:])
+        for response in responses
+        for way in _ways(rule, policy, ladder, response, leaf.reading)
+        if any(limits.begins(response.free[name]) for name in way[:-1])
     ]
     until = math.floor(min(held, default=leaf.leave) * 10.0 - 1e-6) / 10.0
     idle = 0.0
@@ -387,7 +388,7 @@ def _memory(leaf: Leaf, rule: Rule, policy: Policy, ladder: Ladder, mark: Mark) 
     until_mib = math.floor((leaf.enter + freed) / (1 << 20)) + 1
     enter_mib = leaf.enter / (1 << 20)
     hint = f"write `memory_available: {{below: {_plain(enter_mib)} MiB, until: {until_mib} MiB}}`"
-    yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' undoes itself", said, hint=hint)
+    yield Problem(mark, leaf.path, f"warning: rule '{rule.name}' flaps", said, hint=hint)
 
 
 def _plain(value: float) -> str:

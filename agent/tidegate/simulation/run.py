@@ -13,7 +13,7 @@ from tidegate.policy.decision import ControlState
 from tidegate.policy.learned import Learned
 from tidegate.policy.policy import Goals, Policy
 from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
-from tidegate.simulation.course import Course
+from tidegate.simulation.scenario import Scenario
 from tidegate_drivers.reading import (
     BATTERY,
     POWER,
@@ -122,7 +122,7 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device) -> Chooser:
 def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass in half a second
     name: str,
     choose: Chooser,
-    course: Course,
+    scenario: Scenario,
     device: Device,
     goals: Goals,
     *,
@@ -133,21 +133,26 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
     run, totals = Run(name), Totals()
     noise = random.Random(seed)  # noqa: S311 - sensor noise, not a secret
     full_j = 0.0 if device.battery_wh is None else device.battery_wh * 3600.0
-    charge_j = full_j * course.charge_percent / 100.0
-    celsius = course.ambient_c[0] + device.heat_k_per_w * device.idle_w
-    lasts_s = deadline_s(goals, course)
+    charge_j = full_j * scenario.charge_percent / 100.0
+    celsius = scenario.ambient_c[0] + device.heat_k_per_w * device.idle_w
+    lasts_s = deadline_s(goals, scenario)
     ceiling_c = goals.temperature_ceiling_c if goals.temperature_ceiling_c is not None else 1e9
     limit_ms = goals.latency_p95_ms if goals.latency_p95_ms is not None else 1e9
     day_j = goals.energy_per_day_j if goals.energy_per_day_j is not None else 1e18
-    spent_j, midnight_s = 0.0, 86400.0 - course.clock_s
+    spent_j, midnight_s = 0.0, 86400.0 - scenario.clock_s
     throttled = dead = False
     served_hz = draw_w = 0.0
     act: Act | None = None
     heat_share = 1.0 / device.heat_span_s
-    ambients, supplies, loads, rivals = course.ambient_c, course.supply_w, course.requests_hz, course.competing
-    for second in range(course.seconds):
+    ambients, supplies, loads, rivals = (
+        scenario.ambient_c,
+        scenario.supply_w,
+        scenario.requests_hz,
+        scenario.competing,
+    )
+    for second in range(scenario.seconds):
         if second % tick_s == 0:
-            now = MIDNIGHT + timedelta(seconds=course.clock_s + second)
+            now = MIDNIGHT + timedelta(seconds=scenario.clock_s + second)
             previous = act
             percent = 100.0 * charge_j / full_j if full_j else None
             slow = 1.0 / ((1.0 - rivals[second]) * (device.throttle_speed if throttled else 1.0))
@@ -155,7 +160,7 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
                 slow * previous.point.figures.latency_p95_ms if previous is not None and served_hz else None
             )
             snapshot = _snapshot(
-                second, course, noise, percent, celsius, draw_w, supplies[second] > 0.5, latency_ms, throttled
+                second, scenario, noise, percent, celsius, draw_w, supplies[second] > 0.5, latency_ms, throttled
             )
             left_j = None if goals.energy_per_day_j is None else day_j - spent_j
             act = choose(Moment(second, snapshot, now, charge_j, celsius, left_j))
@@ -211,7 +216,7 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
 
 def _snapshot(
     second: int,
-    course: Course,
+    scenario: Scenario,
     noise: random.Random,
     percent: float | None,
     celsius: float,
@@ -226,11 +231,11 @@ def _snapshot(
         TEMPERATURE: round(celsius + noise.uniform(-0.3, 0.3), 1),
         POWER: round(draw_w * noise.uniform(0.98, 1.02), 3) if draw_w else None,
         POWER_SOURCE: "external" if external else "battery",
-        REQUEST_RATE: course.requests_hz[second],
+        REQUEST_RATE: scenario.requests_hz[second],
         LATENCY: latency_ms,
         THROTTLED: "yes" if throttled else "no",
     }
-    lost, at = course.lost[second], float(second)
+    lost, at = scenario.lost[second], float(second)
     readings = {
         name: Reading(value, UNITS[name], at, Provenance.ESTIMATED, "simulated")
         for name, value in values.items()
@@ -239,10 +244,10 @@ def _snapshot(
     return Snapshot(at, readings)
 
 
-def deadline_s(goals: Goals, course: Course) -> float:
+def deadline_s(goals: Goals, scenario: Scenario) -> float:
     """The second up to which the battery must last; 0 without such a goal."""
     if goals.battery_until is None:
         return 0.0
     until_s = goals.battery_until.hour * 3600.0 + goals.battery_until.minute * 60.0
-    ahead_s = (until_s - course.clock_s) % 86400.0
-    return min(float(course.seconds), ahead_s or 86400.0)
+    ahead_s = (until_s - scenario.clock_s) % 86400.0
+    return min(float(scenario.seconds), ahead_s or 86400.0)

@@ -1,6 +1,7 @@
 """`python -m tidegate.supervisor AGENT_YAML`: the service itself, without the command line and its libraries."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -17,6 +18,8 @@ log = logging.getLogger("tidegate")
 
 def main(config: Path) -> int:
     """Serve the model until SIGTERM or Ctrl-C; an exit code of sysexits(3)."""
+    # What was imported stays: no collection has to walk it, least of all those at the end, a fifth of a second.
+    gc.freeze()
     lines = log_to_standard_error(by_text=True)
     try:
         reread = partial(load_config, config.resolve())

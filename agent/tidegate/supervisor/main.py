@@ -17,6 +17,7 @@ from tidegate.supervisor import state_directory
 from tidegate.supervisor.app import Supervisor
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.events.journal import Observer
+from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.sockets.listeners import open_listeners
 from tidegate.supervisor.state_directory import session_number
 from tidegate.supervisor.updates.latest_time import LatestTime
@@ -91,12 +92,11 @@ def _open(
         held.callback(listeners.close)
         spool = Spool(config.state_dir / "spool.db", int(config.spool.max_size), config.spool.max_age)
         held.callback(spool.close)
-        return Supervisor(
-            config,
+        opened = Opened(
             bundle=bundle,
-            first=first_policy(store, Reader(local, board, lambda: bundle.ladder)),
             profile=profile,
             local=local,
+            first=first_policy(store, Reader(local, board, lambda: bundle.ladder)),
             store=store,
             latest_time=latest_time,
             sampler=Sampler(_discoveries(config, sysroot)),
@@ -105,6 +105,10 @@ def _open(
             listeners=listeners,
             broker=broker_address(config.broker),
             session=session_number(config.state_dir / "session"),
+        )
+        return Supervisor(
+            config,
+            opened,
             reread=reread,
             each_second=each_second,
             observers=observers,

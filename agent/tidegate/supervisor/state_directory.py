@@ -15,6 +15,12 @@ from tidegate.telemetry.session import next_session
 
 log = logging.getLogger("tidegate")
 
+_NO_DIRECTORY = (
+    "%s: the state directory can't be created: %s; nothing is kept over a restart; "
+    "set a state_dir in agent.yaml that this user may create"
+)
+_NO_LOCK = "%s: can't be locked: %s; make sure that no second agent uses this state directory"
+
 
 class InUseError(TidegateError):
     """Another agent holds the state directory."""
@@ -31,7 +37,7 @@ def held(state_dir: Path) -> Iterator[None]:
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.error("%s: can't be made: %s; nothing is kept over a restart", state_dir, error.strerror)  # noqa: TRY400 - expected
+        log.error(_NO_DIRECTORY, state_dir, error.strerror)  # noqa: TRY400 - expected
     descriptor = _to_lock(state_dir)
     try:
         if descriptor is not None:
@@ -52,7 +58,7 @@ def _to_lock(state_dir: Path) -> int | None:
         try:
             return os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
-            log.error("%s: not held against a second agent: %s", state_dir, first.strerror)  # noqa: TRY400 - expected
+            log.error(_NO_LOCK, state_dir, first.strerror)  # noqa: TRY400 - expected
             return None
 
 
@@ -64,7 +70,7 @@ def _lock(descriptor: int, state_dir: Path) -> None:
             f"{state_dir}: another agent is using it; stop that one or set another state_dir"
         ) from None
     except OSError as error:
-        log.warning("%s: not held against a second agent: %s", state_dir, error.strerror)
+        log.warning(_NO_LOCK, state_dir, error.strerror)
 
 
 def session_number(path: Path) -> int:

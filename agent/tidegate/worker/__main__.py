@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -145,6 +146,8 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
 
 def main() -> None:
     """Entry point of `python -m tidegate.worker`."""
+    # What was imported stays: no collection has to walk it, least of all those at the end.
+    gc.freeze()
     lines = log_to_standard_error("worker")
     arguments = parse_arguments()
     if arguments.crash_fd is not None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from tidegate_bench.cli import adaptive_activation, control, demo, drivers, engine, ladder, routing
+from tidegate_bench.cli import adaptive_activation, control, demo, drivers, engine, ladder, pays, routing
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 app.command("demo")(demo.demo)
@@ -14,5 +14,6 @@ app.command("ladder")(ladder.ladder)
 app.command("calibration")(ladder.calibration)
 app.command("adaptive-activation")(adaptive_activation.adaptive_activation)
 app.command("engine")(engine.engine)
+app.command("pays")(pays.pays)
 app.command("routing-synthetic")(routing.synthetic)
 app.command("routing-classification")(routing.classification)

@@ -14,7 +14,7 @@ def engine(
     as_json: JsonOption = False,
     quick: QuickOption = False,
 ) -> None:
-    """Our engines against torch, ONNX Runtime and OpenVINO: latency, CPU time, memory, gating."""
+    """Our engines against torch and other runtimes: latency, CPU time, memory, gating."""
     # They import torch, which the other commands do without.
     from tidegate_bench.engine import bench  # noqa: PLC0415
 

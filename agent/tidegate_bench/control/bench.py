@@ -28,15 +28,15 @@ from tidegate.policy.policy import (
     Use,
 )
 from tidegate.simulation.run import Run, by_policy, simulate
-from tidegate_bench.control.optimum import by_plan, optimum
-from tidegate_bench.control.scenarios import (
+from tidegate_bench.control.cases import (
     SCRIPTED,
-    Scenario,
+    Case,
     of_file,
-    random_scenario,
+    random_case,
     reference_ladder,
     scripted,
 )
+from tidegate_bench.control.optimum import by_plan, optimum
 from tidegate_bench.figures import Cell, Figures, Goal
 
 QUICK = ("commute", "heat-wave", "load-bursts")
@@ -46,9 +46,9 @@ CEILING = 0.12
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All contenders on one scenario."""
+    """All contenders on one case."""
 
-    scenario: Scenario
+    case: Case
     group: str
     optimum: Run
     bound: float
@@ -76,9 +76,7 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
     ladder = reference_ladder()
     results = [compare(scripted(name), "scripted", ladder) for name in (QUICK if quick else SCRIPTED)]
     if seed is not None:
-        results += [
-            compare(random_scenario(seed, index), f"fresh, seed {seed}", ladder) for index in range(traces)
-        ]
+        results += [compare(random_case(seed, index), f"fresh, seed {seed}", ladder) for index in range(traces)]
     results += [compare(of_file(path), "file", ladder) for path in files]
     groups = dict.fromkeys(result.group for result in results)
     rows = [row for result in results for row in _rows(result)]
@@ -88,37 +86,37 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
     return Figures("control", rows, goals)
 
 
-def compare(scenario: Scenario, group: str, ladder: Ladder) -> Result:
-    """Play one scenario with every contender and with the optimum."""
-    true, goals, course = scenario.true, scenario.goals, scenario.course
-    plan = optimum(ladder, course, true, goals)
-    best = simulate("optimum", by_plan(plan, ladder), course, true, goals)
+def compare(case: Case, group: str, ladder: Ladder) -> Result:
+    """Play one case with every contender and with the optimum."""
+    true, goals, scenario = case.true, case.goals, case.scenario
+    plan = optimum(ladder, scenario, true, goals)
+    best = simulate("optimum", by_plan(plan, ladder), scenario, true, goals)
     runs = {
-        name: simulate(name, by_policy(policy, ladder, scenario.stated), course, true, goals)
-        for name, policy in contenders(scenario).items()
+        name: simulate(name, by_policy(policy, ladder, case.stated), scenario, true, goals)
+        for name, policy in contenders(case).items()
     }
-    return Result(scenario, group, best, plan.worth, runs)
+    return Result(case, group, best, plan.worth, runs)
 
 
-def contenders(scenario: Scenario) -> dict[str, Policy]:
+def contenders(case: Case) -> dict[str, Policy]:
     """The policies that are compared."""
 
     def always(name: str, use: Use) -> Policy:
         return Policy(name, 1, CEILING, default=use)
 
-    tidegate = Policy("tidegate", 1, CEILING, goals=scenario.goals, dwell=Dwell(5.0, 30.0))
+    tidegate = Policy("tidegate", 1, CEILING, goals=case.goals, dwell=Dwell(5.0, 30.0))
     return {
         "tidegate": tidegate,
         "always full": always("full", Full()),
         "fixed int8": always("int8", Named("int8")),
         "always cheapest": always("cheapest", Cheapest()),
-        "two thresholds": _governor(scenario),
+        "two thresholds": _governor(case),
     }
 
 
-def _governor(scenario: Scenario) -> Policy:
+def _governor(case: Case) -> Policy:
     """What people write by hand: full, less when hot or when the battery is low."""
-    ceiling_c = scenario.goals.temperature_ceiling_c or 80.0
+    ceiling_c = case.goals.temperature_ceiling_c or 80.0
     hot = Threshold("rules[0].when", "temperature", Side.ABOVE, ceiling_c - 3.0, ceiling_c - 8.0)
     low = Threshold("rules[1].when.all[0]", "battery", Side.BELOW, 40.0, 45.0)
     unplugged = Equals("rules[1].when.all[1]", "power_source", "battery")
@@ -137,7 +135,7 @@ def _rows(result: Result) -> Iterable[dict[str, Cell]]:
         totals = each.totals
         yield {
             "group": result.group,
-            "trace": result.scenario.name,
+            "trace": result.case.name,
             "controller": name,
             "right_answers": round(totals.correct_within),
             "share": totals.correct_within / result.best if result.best > 0 else None,

@@ -11,7 +11,7 @@ from tidegate.policy.policy import Policy
 from tidegate.policy.readings import UNITS
 from tidegate.policy.schema import load_policy
 from tidegate.simulation.run import by_policy, simulate
-from tidegate_bench.control.scenarios import reference_ladder, scripted
+from tidegate_bench.control.cases import reference_ladder, scripted
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_drivers.reading import Provenance, Reading, Snapshot
 
@@ -91,8 +91,8 @@ def _twelve() -> Ladder:
 
 
 def _day_s() -> float:
-    scenario, ladder = scripted("commute"), reference_ladder()
-    policy = Policy("day", 1, 0.12, goals=scenario.goals)
+    case, ladder = scripted("commute"), reference_ladder()
+    policy = Policy("day", 1, 0.12, goals=case.goals)
     began = time.thread_time()
-    simulate("day", by_policy(policy, ladder, scenario.stated), scenario.course, scenario.true, scenario.goals)
+    simulate("day", by_policy(policy, ladder, case.stated), case.scenario, case.true, case.goals)
     return time.thread_time() - began

@@ -16,8 +16,8 @@ from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.ladder import Ladder
 from tidegate.policy.choice import accuracy
 from tidegate.policy.policy import Goals
-from tidegate.simulation.course import Course
 from tidegate.simulation.run import Act, Chooser, Moment, deadline_s
+from tidegate.simulation.scenario import Scenario
 
 STEP_S = 300
 _CHARGES = 181
@@ -55,22 +55,22 @@ class Plan:
     worth: float
 
 
-def optimum(ladder: Ladder, course: Course, device: Device, goals: Goals) -> Plan:
+def optimum(ladder: Ladder, scenario: Scenario, device: Device, goals: Goals) -> Plan:
     """Solve the day backwards. Raises OptimumError for an energy budget on a device with a battery.
 
     A daily budget on a device without one is the same problem: a charge that nothing refills.
     """
     full_j, supplied = _store(device, goals)
     charges = np.linspace(0.0, full_j, _CHARGES) if full_j else np.array([0.0, 1.0])
-    degrees = _degrees(course, device, goals)
+    degrees = _degrees(scenario, device, goals)
     actions = _actions(ladder)
-    steps = course.seconds // STEP_S
+    steps = scenario.seconds // STEP_S
     value = np.zeros((charges.size, degrees.size))
     best = np.zeros((steps, charges.size, degrees.size), dtype=np.uint8)
-    loads, competing = np.array(course.requests_hz), np.array(course.competing)
-    ambients, supplies = np.array(course.ambient_c), np.array(course.supply_w) * supplied
+    loads, competing = np.array(scenario.requests_hz), np.array(scenario.competing)
+    ambients, supplies = np.array(scenario.ambient_c), np.array(scenario.supply_w) * supplied
     cost = _BROKEN * float(loads.max(initial=0.0))
-    until_s = deadline_s(goals, course)
+    until_s = deadline_s(goals, scenario)
     for step in range(steps - 1, -1, -1):
         span = slice(step * STEP_S, (step + 1) * STEP_S)
         world = _World(loads[span], competing[span], float(ambients[span].mean()), float(supplies[span].mean()))
@@ -83,8 +83,8 @@ def optimum(ladder: Ladder, course: Course, device: Device, goals: Goals) -> Pla
         value = np.max(candidates, axis=0)
         if full_j:
             value[0] = settle.worth_dead()
-    begins_c = course.ambient_c[0] + device.heat_k_per_w * device.idle_w
-    begins_j = full_j if goals.energy_per_day_j is not None else full_j * course.charge_percent / 100.0
+    begins_c = scenario.ambient_c[0] + device.heat_k_per_w * device.idle_w
+    begins_j = full_j if goals.energy_per_day_j is not None else full_j * scenario.charge_percent / 100.0
     rows = _blend(value, charges, np.array([begins_j]), axis=0)
     worth = float(_blend(rows, degrees, np.array([begins_c]), axis=1)[0, 0])
     return Plan(actions, best, charges, degrees, worth)
@@ -196,10 +196,10 @@ def _store(device: Device, goals: Goals) -> tuple[float, float]:
     return goals.energy_per_day_j, 0.0
 
 
-def _degrees(course: Course, device: Device, goals: Goals) -> Grid:
+def _degrees(scenario: Scenario, device: Device, goals: Goals) -> Grid:
     """Temperatures of the grid, close together below the ceiling, which is one of them."""
     edge_c = device.throttle_c if goals.temperature_ceiling_c is None else goals.temperature_ceiling_c
-    coldest, hottest = min(*course.ambient_c, edge_c - 30.0), max(*course.ambient_c, edge_c) + 20.0
+    coldest, hottest = min(*scenario.ambient_c, edge_c - 30.0), max(*scenario.ambient_c, edge_c) + 20.0
     parts = (
         np.linspace(coldest, edge_c - 10.0, 8),
         np.linspace(edge_c - 10.0, edge_c + 1.0, 23),

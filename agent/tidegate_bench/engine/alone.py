@@ -16,8 +16,8 @@ from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.graph.flops import segment_flops
 from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
-from tidegate_bench.engine.peers import open_onnx, unmeasured
-from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
+from tidegate_bench.engine.runtimes.tidegate import open_onnx, unmeasured
+from tidegate_bench.engine.store import open_inputs, open_network, open_ranges
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerEnded, PeerProcess, answer_requests
@@ -142,7 +142,7 @@ def main() -> None:
     """The child."""
     directory = Path(sys.argv[1])
     network = open_network(directory)
-    sample = inputs_for(network, 1)
+    sample = open_inputs(directory)[:1]
     engine = open_onnx(directory, network)
 
     def measured(request: Mapping[str, Any]) -> Mapping[str, object]:

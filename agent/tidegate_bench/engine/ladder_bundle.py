@@ -17,7 +17,6 @@ from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.models.bundle.evidence import Samples
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, write_bundle
-from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import TrainedNetwork
 from tidegate.paths import cache_directory
 from tidegate_bench.engine.ladder_subject import Recipe
@@ -25,9 +24,6 @@ from tidegate_bench.progress import Progress
 
 NETWORK = "residual_12"
 ALPHA, DELTA = 0.015, 0.05
-
-DECISION_SHARE = 0.04
-"""What asking one gate weighs against the whole net: some 50 us beside the millisecond or two that int8 takes."""
 
 
 def ladder_bundle(
@@ -43,9 +39,8 @@ def ladder_bundle(
     if (path / "bundle.json").exists():
         progress(f"taking the ladder that was calibrated before from {path}")
         return path
-    full_flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
     plan = Plan.towards(Goal.LATENCY, FAST, delta=DELTA, engines=(AUTO,))
-    objective = replace(plan.objective, lookahead=lookahead, decision_flops=int(DECISION_SHARE * full_flops))
+    objective = replace(plan.objective, lookahead=lookahead)
     plan = replace(plan, objective=objective, alphas=(ALPHA,))
 
     def stages_only(text: str, share: float | None = None) -> None:

@@ -12,21 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tidegate.engines.engine import Array
 from tidegate.models.bundle import open_bundle
-from tidegate_bench.engine.peers import PEERS, Run
+from tidegate_bench.engine.peers import PEERS
+from tidegate_bench.engine.runtimes.peer import Run
+from tidegate_bench.engine.store import open_inputs
 from tidegate_bench.race import answer_requests
 
 BUNDLE = "bundle"
-IMAGES = "images.npy"
 
 
 def main() -> None:
     """The child: answers until standard input ends."""
     name, directory, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    images: Array = np.load(directory / IMAGES)
+    images = open_inputs(directory)
     run = _opened(name, directory, threads)
     run(images[:1])
     turns = _in_turn(len(images))
@@ -46,7 +45,7 @@ def main() -> None:
 def _opened(name: str, directory: Path, threads: int) -> Run:
     engine_name, _, point_name = name.partition(":")
     if not point_name:
-        return PEERS[name](directory, threads)
+        return PEERS[name].open(directory, threads)
     from tidegate.engines.runtime.registry import open_engine  # noqa: PLC0415 - peers are measured without our engines' imports
 
     bundle = open_bundle(directory / BUNDLE)

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from tidegate.models.bundle.evidence import scaled
 from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Ladder, OperatingPoint
 from tidegate.paths import cache_directory
+from tidegate_bench.engine.conversion import convert_all
 from tidegate_bench.engine.ladder_bundle import ALPHA, NETWORK, ladder_bundle
-from tidegate_bench.engine.ladder_peer import BUNDLE, IMAGES
+from tidegate_bench.engine.ladder_peer import BUNDLE
 from tidegate_bench.engine.ladder_subject import Recipe, large_split, trained
-from tidegate_bench.engine.networks import write_network
-from tidegate_bench.engine.onnx_models import keep_onnx_models
-from tidegate_bench.engine.peers import installed
+from tidegate_bench.engine.networks import keep_network
+from tidegate_bench.engine.peers import PEERS
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 from tidegate_bench.race import PeerProcess, turns
@@ -37,7 +36,7 @@ RATE_HZ = 10.0
 SPINS = "onnx"
 """The engine whose threads may wait awake or asleep."""
 RIVALS = ("ort int8", "ort int8 unspun", "openvino int8")
-PEERS = ("ort fp32", "openvino fp32", *RIVALS)
+ENTERED = ("ort fp32", "openvino fp32", *RIVALS)
 
 ANSWER_WITHIN_S = 600.0
 """Opening quantizes; the longest request answers all images of V."""
@@ -109,19 +108,24 @@ def run(progress: Progress, *, quick: bool) -> tuple[list[dict[str, Cell]], list
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as kept:
         directory = Path(kept)
         (directory / BUNDLE).symlink_to(bundle)
-        np.save(directory / IMAGES, scaled(split.report.inputs, SCALE))
-        write_network(network, directory)
-        keep_onnx_models(
-            directory, with_int8=find_spec("onnx") is not None, inputs=scaled(split.search.inputs, SCALE)
+        keep_network(
+            network,
+            directory,
+            calibration=scaled(split.search.inputs, SCALE),
+            inputs=scaled(split.report.inputs, SCALE),
         )
+        peers = [PEERS[name] for name in ENTERED if not PEERS[name].missing]
+        failed = convert_all(directory, peers, progress)
+        names = [peer.name for peer in peers if peer.name not in failed]
         ladder = open_bundle(bundle).ladder
         for threads in extent.threads:
-            measured += _race(ladder, directory, threads, extent, split.report.known_labels, progress)
+            measured += _race(ladder, names, directory, threads, extent, split.report.known_labels, progress)
     return [_row(each) for each in measured], list(goals(measured))
 
 
 def _race(
     ladder: Ladder,
+    peers: Sequence[str],
     directory: Path,
     threads: int,
     extent: Extent,
@@ -129,7 +133,7 @@ def _race(
     progress: Progress,
 ) -> list[Measured]:
     points = entered(ladder, spinning=threads > 1)
-    names = [peer for peer in PEERS if installed(peer)] + list(points)
+    names = [*peers, *points]
     with ExitStack() as closing:
         contestants = []
         for name in names:

@@ -1,6 +1,6 @@
 """The goals that compare peers on one network, from what they measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tidegate_bench.engine.peer_race import Measured
 from tidegate_bench.figures import Cell, Goal
@@ -9,6 +9,10 @@ Table = Mapping[tuple[str, int, str], Measured]
 """By network, threads and peer."""
 
 _GATED = {"onnx fp32": 1.05, "onnx int8": 1.05, "litert fp32": 1.05, "litert int8": 1.05}
+
+_OURS = ("onnx", "litert")
+_BEST = {"int8": 1.05, "fp32": 1.15}
+"""How much more CPU time than the best peer's the best of our engines may take, by precision, with 1 thread."""
 
 _ALONE = (("", "", ""),)
 _LIKE_WITH_LIKE = ((", spinning", " spun", ""), (", not spinning", "", " unspun"))
@@ -26,7 +30,8 @@ def rows(table: Table) -> Iterator[dict[str, Cell]]:
             "engine": f"{peer} ({measured.lost})" if measured.lost else peer,
             "latency_ms": _rounded(measured.latency_ms, 3),
             "times_eager": _rounded(times_eager, 2),
-            "cpu_ms": _rounded(measured.cpu_ms, 2),
+            "cpu_ms": _rounded(measured.cpu_ms, 3),
+            "cpu_ms_at_10_hz": _rounded(measured.cpu_ms_at_10_hz, 3),
             "rss_mib": _rounded(measured.rss_mib, 1),
         }
         yield row
@@ -37,6 +42,25 @@ def goals(table: Table) -> Iterator[Goal]:
     for network, threads in dict.fromkeys((network, threads) for network, threads, _ in table):
         here = {peer: each for (name, count, peer), each in table.items() if (name, count) == (network, threads)}
         yield from _goals_of(f"{network}, {threads} threads:", here)
+        if threads == 1:
+            yield from _best(f"{network}, 1 thread:", here)
+
+
+def _best(label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:
+    """Ours against the fastest of all others at each precision."""
+    for precision, allowed in _BEST.items():
+        own = [f"{engine} {precision}" for engine in _OURS]
+        others = [name for name in peers if precision in name.split() and name.split()[0] not in _OURS]
+        ours, theirs = _times(peers, own), _times(peers, others)
+        share = min(ours) / min(theirs) if ours and theirs else None
+        # How many there were decides what it is worth.
+        text = f"{label} CPU time of our best {precision} / of the best of {len(theirs)} others'"
+        yield Goal(text, allowed, share, False)
+
+
+def _times(peers: Mapping[str, Measured], names: Iterable[str]) -> list[float]:
+    times = [peers[name].cpu_ms for name in names if name in peers]
+    return [time for time in times if time is not None]
 
 
 def _goals_of(label: str, peers: Mapping[str, Measured]) -> Iterator[Goal]:

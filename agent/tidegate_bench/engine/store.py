@@ -12,15 +12,19 @@ from tidegate.models.bundle.safetensors_header import tensor_places
 from tidegate.models.ladder import Ranges
 from tidegate.models.network import TrainedNetwork
 
-CALIBRATION_INPUTS = 4
+SEGMENTS = "segments.json"
+WEIGHTS = "weights.safetensors"
 RANGES = "ranges.json"
+FP32_ONNX = "fp32.onnx"
+CALIBRATION = "calibration.npy"
+INPUTS = "inputs.npy"
 
 
 def open_network(directory: Path) -> TrainedNetwork:
     """A kept network, its weights mapped and not read."""
-    documents = json.loads((directory / "segments.json").read_text())
+    documents = json.loads((directory / SEGMENTS).read_text())
     segments = tuple(SegmentModel.model_validate(document).segment() for document in documents)
-    path = directory / "weights.safetensors"
+    path = directory / WEIGHTS
     with safe_open(path, framework="numpy") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
     mapped = np.memmap(path, np.uint8, "r")
@@ -32,12 +36,18 @@ def open_network(directory: Path) -> TrainedNetwork:
 
 
 def open_ranges(directory: Path) -> Ranges:
-    """What a kept network's values hold, for points in int8."""
+    """What a kept network's values hold on the calibration inputs, for points in int8."""
     ranges: dict[str, list[float]] = json.loads((directory / RANGES).read_text())
     return {name: (low, high) for name, (low, high) in ranges.items()}
 
 
-def inputs_for(network: TrainedNetwork, samples: int = CALIBRATION_INPUTS) -> Array:
-    """The same normal values in every process."""
-    shape = (samples, *network.segments[0].input_shape)
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+def open_calibration(directory: Path) -> Array:
+    """What every peer is calibrated on: (n, *input shape)."""
+    inputs: Array = np.load(directory / CALIBRATION)
+    return inputs
+
+
+def open_inputs(directory: Path) -> Array:
+    """What every peer answers: (n, *input shape)."""
+    inputs: Array = np.load(directory / INPUTS)
+    return inputs

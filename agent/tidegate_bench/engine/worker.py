@@ -22,15 +22,15 @@ from tidegate.models.bundle.graph_file import graphs_sha256
 from tidegate.models.bundle.ladder_file import Calibration
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, weights_file, write_bundle
-from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision, Ranges
+from tidegate.models.ladder import Comparison, Figures, Ladder, OperatingPoint, Precision
 from tidegate.models.network import TrainedNetwork
 from tidegate.supervisor.sockets.listeners import open_listeners
 from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.supervisor.worker.spec import WorkerSpec
-from tidegate_bench.engine.peers import open_onnx
+from tidegate_bench.engine.runtimes.tidegate import open_onnx
 from tidegate_bench.engine.steady_client import SteadyClient
-from tidegate_bench.engine.store import inputs_for, open_network, open_ranges
+from tidegate_bench.engine.store import open_calibration, open_network, open_ranges
 from tidegate_bench.figures import Cell, Goal
 from tidegate_bench.progress import Progress
 
@@ -95,7 +95,7 @@ def measure_workers(kept_network: Path, progress: Progress, *, quick: bool) -> t
             continue
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory:
             bundle = Path(directory) / "bundle"
-            _write(bundle, network, open_ranges(kept_network), open_onnx(kept_network, network))
+            _write(bundle, kept_network, network, open_onnx(kept_network, network))
             try:
                 held.append(asyncio.run(_measured(bundle, engine, Path(directory), QUICK if quick else FULL)))
             except WorkerDown as error:
@@ -226,13 +226,14 @@ async def _resident_mib(worker: WorkerProcess) -> float:
     return median(readings)
 
 
-def _write(bundle: Path, network: TrainedNetwork, ranges: Ranges, engine: Engine) -> None:
+def _write(bundle: Path, kept_network: Path, network: TrainedNetwork, engine: Engine) -> None:
     shutil.rmtree(bundle, ignore_errors=True)
+    ranges = open_ranges(kept_network)
     points = tuple(
         OperatingPoint(name, engine.name, _UNMEASURED, precision=precision, ranges=given)
         for name, precision, given in (("full", Precision.FP32, {}), ("int8", Precision.INT8, ranges))
     )
-    inputs = inputs_for(network, 2)
+    inputs = open_calibration(kept_network)[:2]
     outputs = {point.name: engine.prepare(point).run(inputs).outputs for point in points}
     classes = outputs["full"].shape[1]
     shape = inputs.shape[1:]

@@ -82,11 +82,12 @@ def _trial(net: str, seed: int, extent: Extent, progress: Progress) -> Trial:
     torch.set_num_threads(THREADS)
     fit(model, split.train, round(extent.training * NETS[net].epochs))
     inputs = scaled(split.search.inputs, SCALE)
-    network = fitted(discover(model, torch.zeros(2, *inputs.shape[1:])).network, inputs)
+    exits = fitted(discover(model, torch.zeros(2, *inputs.shape[1:])).network, inputs)
+    network = exits.network
     held = [split.certify, split.report]
     held_inputs = scaled(np.concatenate([part.inputs for part in held]), SCALE)
     labels = np.concatenate([part.labels for part in held if part.labels is not None])
-    subject = Subject(network, inputs, seed)
+    subject = Subject(exits, inputs, seed)
     outcomes = {}
     for rule, settings_of in RULES.items():
         progress(f"{net}, seed {seed}: {rule}")

@@ -23,6 +23,9 @@ from tidegate_bench.ladder.large_digits import large_digits, trained_resnet18
 
 PICTURES = 1000
 TRAINED_ON = 500
+RESNET18_FLOPS = 3_640_000_000
+"""Of one picture of 3x224x224."""
+
 PIXEL_SCALE = 1 / 255
 
 PLAN = Plan.towards(Wanted.BALANCED, engines=(AUTO,))
@@ -88,7 +91,7 @@ def _demo(progress: Progress) -> tuple[nn.Module, Split, float]:
 
 def _large(progress: Progress) -> tuple[nn.Module, Split, float]:
     progress("drawing pictures")
-    split = large_digits((TRAINED_ON, *split_sizes(PICTURES)))
+    split = large_digits((TRAINED_ON, *split_sizes(PICTURES, RESNET18_FLOPS)))
     return trained_resnet18(split, PIXEL_SCALE, progress), split, PIXEL_SCALE
 
 

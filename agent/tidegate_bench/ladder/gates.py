@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.assemble.plan import ALPHAS
 from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.search.chain_choice import best_strategy
-from tidegate.calibration.search.greedy_search import Search
+from tidegate.calibration.measure.exit_times import ExitTime, ExitTimes
+from tidegate.calibration.search.cascade_chain import cascade_chain
+from tidegate.calibration.search.greedy_search import ChainStep, Search
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace, stand_ins_of
 from tidegate.calibration.search.strategy import SearchStrategy
@@ -17,8 +20,9 @@ from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.ladder import StandIn
-from tidegate.models.network import Network, blocks_of
+from tidegate.models.network import TrainedNetwork, blocks_of
 from tidegate_bench.ladder.learned_thresholds import ThresholdLearner
 
 OBJECTIVE = Objective(flops_share=1.0, count_decisions=False, max_disagreement=0.5, lookahead=6)
@@ -33,9 +37,14 @@ PRICES = (0.01, 0.03, 0.1, 0.3, 1.0)
 class Subject:
     """One trained network with what may be looked at to set its gates."""
 
-    network: Network
+    exits: FittedExits
     inputs: Array
     seed: int
+
+    @property
+    def network(self) -> TrainedNetwork:
+        """The network with stand-ins and exits."""
+        return self.exits.network
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -49,8 +58,10 @@ Rule = Callable[[Subject], Sequence[KnobSettings]]
 def ladder(subject: Subject) -> list[KnobSettings]:
     """All that the search has: stand-ins, thresholds and exits, along the strategy that S says is best."""
     search = Search(subject.network, SearchSpace.of(subject.network), subject.inputs, OBJECTIVE)
-    chains = {strategy: search.chain(strategy) for strategy in SearchStrategy}
-    return [step.setting for step in chains[best_strategy(chains, OBJECTIVE, ALPHAS)]]
+    chains = {SearchStrategy.GREEDY: search.chain(), SearchStrategy.CASCADE: _cascade(subject)}
+    candidates = {strategy: within_each(chain, OBJECTIVE, ALPHAS) for strategy, chain in chains.items()}
+    ratios = {strategy: [OBJECTIVE.cost(step.cost) for step in steps] for strategy, steps in candidates.items()}
+    return [step.setting for step in chains[better_strategy(candidates, ratios, OBJECTIVE)]]
 
 
 def static(subject: Subject) -> list[KnobSettings]:
@@ -63,8 +74,13 @@ def static_with_stand_ins(subject: Subject) -> list[KnobSettings]:
     return _chain(subject, SearchSpace(stand_ins_of(subject.network), rates=(0.0, 1.0)))
 
 
+def cascade(subject: Subject) -> list[KnobSettings]:
+    """Exits and nothing else, all of them set jointly."""
+    return [step.setting for step in _cascade(subject)]
+
+
 def margin(subject: Subject) -> list[KnobSettings]:
-    """Exits and nothing else."""
+    """Exits and nothing else, one step of one exit at a time."""
     return _chain(subject, SearchSpace({}, exits=tuple(subject.network.exit_heads)))
 
 
@@ -105,6 +121,7 @@ def random(subject: Subject) -> list[KnobSettings]:
 RULES: Mapping[str, Rule] = {
     "ladder": ladder,
     "static + stand-ins": static_with_stand_ins,
+    "exits set jointly": cascade,
     "margin exits": margin,
     "static": static,
     "activity, learned": learned,
@@ -114,6 +131,23 @@ RULES: Mapping[str, Rule] = {
 }
 
 BASELINES = ("random", "static", "activity, paper")
+
+
+def _cascade(subject: Subject) -> tuple[ChainStep, ...]:
+    """With operations in the place of times, as all rules are compared by them."""
+    network = subject.network
+    flops = {each.name: segment_flops(each, network.weight_shapes) for each in network.segments}
+    before = dict(zip(flops, np.cumsum([0, *flops.values()]).tolist(), strict=False))
+    exits = {
+        block: ExitTime(before[block], segment_flops(head, network.weight_shapes))
+        for block, head in network.exit_heads.items()
+    }
+    search = Search(network, SearchSpace.of(network), subject.inputs, OBJECTIVE)
+    full = search.precisions()
+    times = ExitTimes(sum(flops.values()), exits)
+    limit = OBJECTIVE.max_disagreement
+    steps = cascade_chain(full[-1], subject.exits, times, OBJECTIVE.risk, None, limit, search.measured)
+    return (*full, *steps)
 
 
 def _chain(subject: Subject, space: SearchSpace) -> list[KnobSettings]:

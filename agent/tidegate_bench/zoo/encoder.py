@@ -116,3 +116,8 @@ def bert_style_6() -> Encoder:
 def vit_small() -> Encoder:
     """ViT-S/16 at 224 pixels (arXiv:2010.11929 with the small size of DeiT), classifying the patches' mean."""
     return Encoder(12, 384, 6, 1536, 1000, entrance=Patches(224, 16, 384))
+
+
+def vit_tiny() -> Encoder:
+    """ViT-Ti/16 at 224 pixels (DeiT's tiny size), classifying the patches' mean."""
+    return Encoder(12, 192, 3, 768, 1000, entrance=Patches(224, 16, 192))

@@ -86,6 +86,27 @@ class ResNet(Segmented):
         return [("stem", stem), *blocks, ("head", Pooled(self.fc))]
 
 
+class ResNet20(Segmented):
+    """Three stages of 16, 32 and 64 channels for small images (section 4.2), here with 1x1 shortcuts."""
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        inputs = 16
+        self.stem = ConvNorm(channels, inputs, activation=nn.ReLU())
+        self.blocks = nn.Sequential()
+        for index, width in enumerate((16, 32, 64)):
+            for position in range(3):
+                stride = 2 if index > 0 and position == 0 else 1
+                self.blocks.append(BasicBlock(inputs, width, stride))
+                inputs = width
+        self.fc = nn.Linear(inputs, classes)
+
+    def segments(self) -> list[NamedModule]:
+        """The stem, each residual block, the head."""
+        blocks = [(f"blocks.{name}", block) for name, block in self.blocks.named_children()]
+        return [("stem", self.stem), *blocks, ("head", Pooled(self.fc))]
+
+
 def resnet18() -> ResNet:
     """11,689,512 parameters, 224x224."""
     return ResNet(BasicBlock, (2, 2, 2, 2))

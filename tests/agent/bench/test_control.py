@@ -4,7 +4,7 @@ import pytest
 
 from tidegate.paths import profiles_directory
 from tidegate_bench.control.bench import compare, run
-from tidegate_bench.control.scenarios import SCRIPTED, of_file, random_scenario, reference_ladder, scripted
+from tidegate_bench.control.cases import SCRIPTED, of_file, random_case, reference_ladder, scripted
 
 LADDER = reference_ladder()
 
@@ -15,7 +15,7 @@ def test_at_least_eight_traces_are_scripted_and_each_states_its_assumptions():
         text = (profiles_directory() / "traces" / f"{name}.csv").read_text()
         assert "Nothing here was recorded" in text
         assert "# Assumed:" in text
-        assert scripted(name).course.seconds == 86_400
+        assert scripted(name).scenario.seconds == 86_400
 
 
 def test_the_controller_comes_near_the_best_where_heat_binds():
@@ -34,12 +34,12 @@ def test_the_goals_of_the_scripted_days_are_met():
 
 
 def test_fresh_days_repeat_by_their_seed_and_differ_by_it():
-    one, same, other = random_scenario(5, 0), random_scenario(5, 0), random_scenario(6, 0)
+    one, same, other = random_case(5, 0), random_case(5, 0), random_case(6, 0)
     assert one == same
-    assert one.course.requests_hz != other.course.requests_hz
+    assert one.scenario.requests_hz != other.scenario.requests_hz
 
 
 def test_any_trace_can_be_played():
-    scenario = of_file(profiles_directory() / "traces" / "idle.csv")
-    assert scenario.goals.battery_until is not None
-    assert scenario.true != scenario.stated
+    case = of_file(profiles_directory() / "traces" / "idle.csv")
+    assert case.goals.battery_until is not None
+    assert case.true != case.stated

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from simulation_cases import DEVICE, LADDER, LASTS, SECONDS, course
+from simulation_cases import DEVICE, LADDER, LASTS, SECONDS, scenario
 
 from tidegate.policy.choice import accuracy
 from tidegate.policy.policy import Goals
@@ -11,10 +11,10 @@ from tidegate.simulation.run import Act, simulate
 from tidegate_bench.control.optimum import OptimumError, by_plan, optimum
 
 CASES = {
-    "battery": (course(), DEVICE, LASTS),
-    "heat": (course(ambient_c=26.0, supply_w=30.0), DEVICE, Goals(temperature_ceiling_c=42.0)),
-    "overload": (course(supply_w=30.0, requests_hz=45.0), DEVICE, Goals()),
-    "budget": (course(supply_w=30.0), replace(DEVICE, battery_wh=None), Goals(energy_per_day_j=2.4 * SECONDS)),
+    "battery": (scenario(), DEVICE, LASTS),
+    "heat": (scenario(ambient_c=26.0, supply_w=30.0), DEVICE, Goals(temperature_ceiling_c=42.0)),
+    "overload": (scenario(supply_w=30.0, requests_hz=45.0), DEVICE, Goals()),
+    "budget": (scenario(supply_w=30.0), replace(DEVICE, battery_wh=None), Goals(energy_per_day_j=2.4 * SECONDS)),
 }
 
 
@@ -39,7 +39,7 @@ def test_the_grid_promises_what_the_plan_then_reaches(case):
 
 
 def test_with_energy_to_spare_it_is_the_full_point():
-    day = course(supply_w=30.0)
+    day = scenario(supply_w=30.0)
     assert optimum(LADDER, day, DEVICE, Goals()).worth == pytest.approx(
         10 * SECONDS * accuracy(LADDER.full), rel=1e-3
     )
@@ -47,4 +47,4 @@ def test_with_energy_to_spare_it_is_the_full_point():
 
 def test_a_budget_beside_a_battery_is_refused():
     with pytest.raises(OptimumError, match="without"):
-        optimum(LADDER, course(), DEVICE, Goals(energy_per_day_j=1e5))
+        optimum(LADDER, scenario(), DEVICE, Goals(energy_per_day_j=1e5))

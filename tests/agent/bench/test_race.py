@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_bench.engine import peer_race
 from tidegate_bench.engine.peer_goals import goals, rows
-from tidegate_bench.engine.peer_race import Extent, compete
+from tidegate_bench.engine.peer_race import Entrant, Extent, compete
 from tidegate_bench.race import PeerEnded, PeerProcess
 
 PEER = """
@@ -22,7 +21,7 @@ def answer(request):
         os.kill(os.getpid(), 9)
     if name == "silent":
         time.sleep(100)
-    latencies = [9.0] + [2.0 if name == "eager" else 1.0] * 2
+    latencies = [2.0 if name == "eager" else 1.0] * 3
     return {"latencies_ms": latencies, "cpu_ms": 1.5, "rss_bytes": 2**20}
 answer_requests(answer)
 """
@@ -33,17 +32,12 @@ def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "scripted_peer.py").write_text(PEER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    def scripted(name: str, _module: str, arguments: tuple[str, ...]) -> PeerProcess:
-        return PeerProcess(name, "scripted_peer", arguments)
 
-    monkeypatch.setattr(peer_race, "PeerProcess", scripted)
-
-
-def test_a_peer_that_is_killed_loses_its_own_row_and_says_so(tmp_path: Path) -> None:
+def test_a_peer_that_is_killed_loses_its_own_row_and_says_so() -> None:
     told: list[str] = []
-    found = compete(
-        tmp_path, 1, ("eager", "mortal", "stillborn", "onnx fp32"), Extent(turns=3, turn_s=0), told.append
-    )
+    names = ("eager", "mortal", "stillborn", "onnx fp32")
+    entrants = [Entrant(name, "scripted_peer", (name,)) for name in names]
+    found = compete("net, 1 threads", entrants, Extent(turns=3, turn_s=0), told.append)
     assert found["eager"].latency_ms == 2.0
     assert found["onnx fp32"].latency_ms == 1.0
     assert found["mortal"].latency_ms is None

@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "nowhere"], "say package.module:function"),
+        (["--model", "nowhere"], "names no function; allowed is package.module:function"),
         (["--model", "json:loads", "--risk", "luck"], "allowed are newly_wrong"),
     ],
 )

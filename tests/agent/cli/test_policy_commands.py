@@ -43,16 +43,31 @@ def test_check_looks_points_up_on_a_ladder(named):
     assert f"{named}:7:49: rules[0].use: the ceiling forbids this point" in output
 
 
-def test_check_warns_of_a_rule_that_undoes_itself(tmp_path):
+def test_check_warns_of_a_rule_that_flaps(tmp_path):
     flapping = tmp_path / "flap.yaml"
     rule = "{name: slow, when: {latency: {above: 65 ms, until: 40 ms}}, use: cheapest}"
     flapping.write_text(f"tidegate: 1\nname: f\nversion: 1\nmax_accuracy_loss: 12 %\nrules:\n  - {rule}\n")
     assert "warning" not in said("policy", "check", flapping)
     output = said("policy", "check", flapping, "--ladder", LADDER, "--board", "field-box")
-    assert f"{flapping}:6:34: rules[0].when.latency: warning: rule 'slow' undoes itself" in output
+    assert f"{flapping}:6:34: rules[0].when.latency: warning: rule 'slow' flaps" in output
     assert "full takes 72 ms, which begins it (above 65 ms)" in output
     assert "write `goals: {latency_p95: 65 ms}` in place of the rule" in output
     assert "valid: f version 1, 1 rules, 1 warning" in output
+
+
+def test_an_unknown_board_is_named_with_those_there_are():
+    first, *rest = said("policy", "check", CAMERA, "--board", "nope", code=78).splitlines()
+    assert first == "board nope: no such board profile"
+    assert rest[0].startswith("     allowed: field-box, ")
+    assert rest[-1].endswith("or a path that ends in .yaml")
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_a_ladder_that_is_not_there_is_named_once(tmp_path, suffix):
+    gone = tmp_path / f"gone.{suffix}"
+    output = said("policy", "check", CAMERA, "--ladder", gone, code=65 if suffix == "json" else 78)
+    assert output.startswith(f"{gone}: can't be read: No such file or directory")
+    assert output.count("gone") == 1
 
 
 @pytest.mark.parametrize("ladder", ["bundles/digits", "bundles/digits/ladder.json", "ladders/camera.yaml"])

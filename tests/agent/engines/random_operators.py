@@ -87,7 +87,15 @@ def _alone(
 def _block(build: Builder) -> None:
     """A layer of the input's shape, and its sum with the input."""
     if len(build.shape) == 3:
-        x = build.conv(X, build.shape, build.shape[0], 1)[0]
+        channels = build.shape[0]
+        x = build.conv(X, build.shape, channels, 1)[0]
     else:
-        x = build.linear(X, build.shape, build.shape[-1])[0]
+        channels = build.shape[-1]
+        x = build.linear(X, build.shape, channels)[0]
+    if channels == 1:
+        # With a weight near -1 the sum is next to nothing but what 8 bits rounded off its two sides.
+        (weight,) = (
+            name for name in build.arrays if name.startswith(f"{build.name}.") and name.endswith("weight")
+        )
+        build.arrays[weight] = np.abs(build.arrays[weight])
     build.add(ADD, (x, X), build.shape)

@@ -61,7 +61,7 @@ def threads():
     return {int(path.name) for path in Path("/proc/self/task").iterdir()}
 
 x, y = ValueInfo("x", ElementType.FLOAT, (1,)), ValueInfo("y", ElementType.FLOAT, (1,))
-model = model_bytes(OnnxGraph("part", [OnnxNode("Identity", ("x",), ("y",))], [x], [y]))
+model = model_bytes(OnnxGraph("partition", [OnnxNode("Identity", ("x",), ("y",))], [x], [y]))
 before = threads()
 session = open_session(model, None, threads=2)
 # The thread places itself when it first runs, which may be after the session has opened.

@@ -67,7 +67,7 @@ def hash_of_weights() -> int:
     return hash(tuple(array.tobytes() for array in BUNDLE.weights(BUNDLE.weight_shapes).values()))
 
 
-Switching.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+Switching.TestCase.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
 TestSwitching = Switching.TestCase
 
 

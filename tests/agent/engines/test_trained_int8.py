@@ -17,6 +17,8 @@ from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 
+pytestmark = pytest.mark.long
+
 EPOCHS = 12
 CALIBRATION_INPUTS = 32
 ERROR = 0.06

@@ -23,7 +23,7 @@ CAMERA = Target("device", "cam-1")
 
 
 def verdict_on(pushed: PolicyPush, state: PolicyVerdict, reason: str = "") -> PolicyState:
-    return PolicyState(pushed.version, pushed.hash, state, reason, "field-camera")
+    return PolicyState(pushed.version, pushed.hash, state, reason, "field-camera", pushed.push_id)
 
 
 class AnsweringDevice:
@@ -87,6 +87,29 @@ def test_a_refusal_of_an_earlier_push_is_not_the_answer(broker: LocalBroker, dev
     assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "refused"
     device.answer = lambda pushed: [Reported("0.1.0", policy=verdict_on(pushed, "accepted"))]
     assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "accepted"
+
+
+def test_an_acceptance_from_before_is_not_the_answer(broker: LocalBroker, device: AnsweringDevice) -> None:
+    """The device took it, then took it back, and of that the broker knew nothing yet when it was pushed again."""
+    device.answer = lambda pushed: [Reported("0.2.0", policy=verdict_on(pushed, "accepted"))]
+    assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "accepted"
+    before = device.received[-1]
+    device.answer = lambda pushed: [
+        Reported("0.2.0", policy=verdict_on(before, "accepted"), operating_point="late"),
+        Reported("0.2.0", refused=verdict_on(before, "rolled_back", "3 workers ended")),
+        Reported("0.2.0", refused=verdict_on(pushed, "rolled_back", "3 workers ended")),
+    ]
+    result = push(broker.address, CAMERA, POLICY, 3, 20)
+    assert (result.outcome, result.reason) == ("rolled_back", "3 workers ended")
+    assert before.push_id != device.received[-1].push_id
+
+
+def test_what_is_retained_of_a_silent_device_is_no_answer(broker: LocalBroker, device: AnsweringDevice) -> None:
+    for verdict in ("accepted", "refused"):
+        device.answer = lambda pushed, verdict=verdict: [report(pushed, verdict, "", ())]
+        assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == verdict
+        device.answer = lambda _: []
+        assert push(broker.address, CAMERA, POLICY, 3, 1.5).outcome == "no_answer"
 
 
 def test_no_answer_tells_what_is_known(broker: LocalBroker, device: AnsweringDevice) -> None:
@@ -169,14 +192,6 @@ def test_those_that_are_offline_are_not_waited_for(broker: LocalBroker, yard: Ya
     roll = push_to_many(broker.address, BARN, POLICY, 3, 60)
     assert roll.waited_s < 30
     assert (roll.accepted, roll.silent.keys()) == (("gate-1",), {"gate-2"})
-
-
-def test_a_refusal_that_is_not_said_again_still_counts(broker: LocalBroker, yard: Yard) -> None:
-    yard.add("gate-1", ("barn",), "refused", "unsigned")
-    assert push_to_many(broker.address, BARN, POLICY, 3, 20).refused == {"gate-1": "unsigned"}
-    yard.devices[0].answer = lambda _: []
-    assert push_to_many(broker.address, BARN, POLICY, 3, 20).refused == {"gate-1": "unsigned"}
-    assert push(broker.address, Target("device", "gate-1"), POLICY, 3, 20).outcome == "refused"
 
 
 def test_a_group_that_nobody_is_in(broker: LocalBroker, yard: Yard) -> None:

@@ -98,4 +98,4 @@ def test_nothing_is_learned_across_a_sleep():
     learned = day(Learned.from_prior(Prior(battery_j=150e3)), 1, capacity_j=150e3, idle_w=2.0, scale=1.0)
     later = snapshot(learned.at + LONGEST_STEP_S + 1, battery=10.0, power=90.0, request_rate=500.0)
     after = observe(learned, later, LADDER, "full", NOON)
-    assert after == replace(learned, at=later.at, smooth_w=None, charge=replace(learned.charge, mark=None))
+    assert after == replace(learned, at=later.at, smooth_w=None, charge=replace(learned.charge, count=None))

@@ -412,7 +412,7 @@ def a_policy_or_a_located_error(text):
         str(error).encode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(mutated() | grafted())
 def test_mutated_policies_never_give_a_traceback(text):
     a_policy_or_a_located_error(text)

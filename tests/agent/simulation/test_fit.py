@@ -5,19 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulation_cases import DEVICE, LADDER, course
+from simulation_cases import DEVICE, LADDER, scenario
 
 from tidegate.policy.policy import Goals
-from tidegate.simulation.course import Course, CourseError
 from tidegate.simulation.fit import FitError, fit
 from tidegate.simulation.run import Act, simulate
+from tidegate.simulation.scenario import Scenario, ScenarioError
 from tidegate_drivers.trace import ReplayTrace
 
 
 def recorded(tmp_path: Path) -> Path:
     """A day with an hour at each of two points in turn, as a recorder would write it."""
     points = (LADDER.full, LADDER.cheapest)
-    run = simulate("x", lambda moment: Act(points[moment.second // 1800 % 2]), course(), DEVICE, Goals())
+    run = simulate("x", lambda moment: Act(points[moment.second // 1800 % 2]), scenario(), DEVICE, Goals())
     rows = [
         f"{each.second},{each.battery_percent:.1f},battery,{each.celsius:.2f},{each.draw_w:.3f}"
         for each in run.diary
@@ -50,9 +50,9 @@ def test_what_a_day_does_not_show_is_not_made_up(tmp_path):
 
 def test_a_recorded_day_can_be_simulated_when_the_load_is_told(tmp_path):
     trace = ReplayTrace.load(recorded(tmp_path))
-    with pytest.raises(CourseError, match="--requests"):
-        Course.of(trace, DEVICE)
-    day = Course.of(trace, DEVICE, 5.0)
+    with pytest.raises(ScenarioError, match="--requests"):
+        Scenario.of(trace, DEVICE)
+    day = Scenario.of(trace, DEVICE, 5.0)
     assert set(day.requests_hz) == {5.0}
     assert set(day.supply_w) == {0.0}
     assert day.charge_percent == 99.9
@@ -61,7 +61,7 @@ def test_a_recorded_day_can_be_simulated_when_the_load_is_told(tmp_path):
 def test_a_scripted_day_keeps_its_clock_words_and_jumps(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("# clock: 06:30\ntime_s,supply_w,requests_hz,lost\n0,0,1,none\n10,4,1,battery\n20,4,3,none\n")
-    day = Course.of(ReplayTrace.load(path), DEVICE)
+    day = Scenario.of(ReplayTrace.load(path), DEVICE)
     assert (day.clock_s, day.seconds) == (6.5 * 3600, 20)
     assert day.supply_w[5] == pytest.approx(2.0)
     assert [bool(lost) for lost in (day.lost[9], day.lost[10], day.lost[19])] == [False, True, True]
@@ -129,19 +129,19 @@ def test_a_day_of_milliseconds_is_refused_before_it_is_played(tmp_path):
     path.write_text("time_s,power_w\n0,3\n1700000000000,4\n")
     with pytest.raises(FitError, match="at most a year"):
         fit(ReplayTrace.load(path))
-    with pytest.raises(CourseError, match="to a year"):
-        Course.of(ReplayTrace.load(path), DEVICE, 1.0)
+    with pytest.raises(ScenarioError, match="to a year"):
+        Scenario.of(ReplayTrace.load(path), DEVICE, 1.0)
     path.write_text("time_s,power_w\n0,3\n0.5,4\n")
-    with pytest.raises(CourseError, match=r"lasts 0\.5 s"):
-        Course.of(ReplayTrace.load(path), DEVICE, 1.0)
+    with pytest.raises(ScenarioError, match=r"lasts 0\.5 s"):
+        Scenario.of(ReplayTrace.load(path), DEVICE, 1.0)
 
 
 def test_an_empty_column_is_no_column(tmp_path):
     path = tmp_path / "empty.csv"
     path.write_text("time_s,requests_hz,battery_percent,supply_w,power_source\n0,,,,external\n20,,60,,external\n")
-    with pytest.raises(CourseError, match="no value in column requests_hz; give their rate with --requests"):
-        Course.of(ReplayTrace.load(path), DEVICE)
-    day = Course.of(ReplayTrace.load(path), DEVICE, 2.0)
+    with pytest.raises(ScenarioError, match="no value in column requests_hz; give their rate with --requests"):
+        Scenario.of(ReplayTrace.load(path), DEVICE)
+    day = Scenario.of(ReplayTrace.load(path), DEVICE, 2.0)
     assert (set(day.requests_hz), day.charge_percent, set(day.supply_w)) == ({2.0}, 60.0, {DEVICE.supply_w})
 
 
@@ -149,5 +149,5 @@ def test_a_device_without_a_battery_runs_where_nothing_says_on_what(tmp_path):
     path = tmp_path / "bare.csv"
     path.write_text("time_s,requests_hz\n0,1\n20,1\n")
     mains = replace(DEVICE, battery_wh=None)
-    assert set(Course.of(ReplayTrace.load(path), mains).supply_w) == {DEVICE.supply_w}
-    assert set(Course.of(ReplayTrace.load(path), DEVICE).supply_w) == {0.0}
+    assert set(Scenario.of(ReplayTrace.load(path), mains).supply_w) == {DEVICE.supply_w}
+    assert set(Scenario.of(ReplayTrace.load(path), DEVICE).supply_w) == {0.0}

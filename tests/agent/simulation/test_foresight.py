@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from simulation_cases import LADDER, course
+from simulation_cases import LADDER, scenario
 
 from tidegate.boards import find_profile
 from tidegate.documents import parse
@@ -51,12 +51,12 @@ UNDONE = {
 
 
 @pytest.mark.parametrize("case", UNDONE)
-def test_a_rule_that_its_own_point_undoes_is_warned_of_with_the_numbers(case):
+def test_a_rule_that_flaps_is_warned_of_with_the_numbers(case):
     line, *numbers = UNDONE[case]
     # The rule that goes up does so from the cheapest.
     default = "default: {use: cheapest}\n" if case == "upwards" else ""
     (problem,) = foreseen(default + rules(line))
-    assert problem.message == "warning: rule 'r0' undoes itself"
+    assert problem.message == "warning: rule 'r0' flaps"
     assert all(number in problem.found for number in numbers), problem.found
     assert problem.hint
     assert problem.path.startswith("rules[0].when")
@@ -69,8 +69,8 @@ def test_two_rules_that_chase_each_other_are_both_warned_of():
         "when: {latency: {below: 40 ms, until: 60 ms}}, use: full",
     )
     assert [each.message for each in foreseen("default: {use: int8}\n" + chase)] == [
-        "warning: rule 'r0' undoes itself",
-        "warning: rule 'r1' undoes itself",
+        "warning: rule 'r0' flaps",
+        "warning: rule 'r1' flaps",
     ]
 
 
@@ -168,7 +168,7 @@ def test_the_simulated_device_agrees():
     for each in (line, re.sub("power: {[^}]*}", wanted, line)):
         document = parse(HEAD + rules(each), "p.yaml")
         policy = load_layers(document).policy
-        day = course(supply_w=40.0, requests_hz=15.0)
+        day = scenario(supply_w=40.0, requests_hz=15.0)
         run = simulate("p", by_policy(policy, LADDER, BOX), day, BOX, Goals())
         switches.append(run.totals.switches)
     assert switches[0] > 3 * switches[1] > 0

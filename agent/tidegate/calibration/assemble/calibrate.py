@@ -5,27 +5,25 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from tidegate.calibration.assemble.canaries import choose_canaries
+from tidegate.calibration.assemble.chains import GREEDY_INPUTS, Chains
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.ladder_builder import LadderBuilder
 from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.split import Split
-from tidegate.calibration.fit.exit_heads import with_exit_heads
+from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
 from tidegate.calibration.fit.stand_ins import with_stand_ins
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
-from tidegate.calibration.search.chain_choice import best_strategy
-from tidegate.calibration.search.greedy_search import ChainStep, Search
-from tidegate.calibration.search.search_space import search_space_of
-from tidegate.calibration.search.strategy import SearchStrategy, strategies_for
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
+from tidegate.engines.runtime.auto import NAME as AUTO
 from tidegate.models.bundle.evidence import Canaries, Floats, scaled
 from tidegate.models.bundle.graph_file import graphs_sha256
 from tidegate.models.bundle.ladder_file import Calibration
@@ -67,17 +65,31 @@ def calibrate(
     torch.set_num_threads(SEARCH_THREADS)
     search_inputs = scaled(split.search.inputs, scale)
     progress("fitting stand-ins and exits")
-    network = fitted(network, search_inputs)
+    exits = fitted(network, search_inputs, plan.objective.risk)
+    network = exits.network
     record = _record(network, split, plan, targets)
-    # The chain is sought on eager: it holds whatever engines are certified afterwards.
+    # The greedy chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
-    strategy, chain = _chain(network, search_inputs, plan, earlier, progress)
+    chains = Chains(exits, search_inputs, split.search.labels, plan, progress, earlier)
+    if AUTO in plan.engines:
+        targets = (chains.fastest(targets),)
+    chosen = {target.name: chains.best(target) for target in targets}
     record = replace(
-        record, search={**record.search, "course": strategy}, measured_on=_measured_on(targets, meter)
+        record,
+        search={
+            **record.search,
+            "strategy": ", ".join(f"{each.strategy} on {name}" for name, each in chosen.items()),
+        },
+        measured_on=_measured_on(targets, meter),
+        engines={target.name: target.runtime for target in targets},
     )
-    builder = LadderBuilder(network, chain, split, scale, plan, len(targets), earlier, meter)
-    by_engine = {target.name: builder.rungs(target, progress) for target in targets}
+    by_engine = {}
+    for target in targets:
+        builder = LadderBuilder(
+            network, chosen[target.name].steps, split, scale, plan, len(targets), earlier, meter
+        )
+        by_engine[target.name] = builder.rungs(target, progress)
     ladder = Ladder(merged(by_engine))
     torch.set_num_threads(SEARCH_THREADS)
     engines = {target.name: target.over(network) for target in targets}
@@ -87,9 +99,14 @@ def calibrate(
     return Calibrated(network, ladder, record, canaries)
 
 
-def fitted(network: TrainedNetwork, search_inputs: Floats) -> TrainedNetwork:
-    """The network with stand-ins and exit heads fitted on part S: float32 (n, *input shape)."""
-    return with_exit_heads(with_stand_ins(network, search_inputs), KnobSettings(), search_inputs)
+def fitted(network: TrainedNetwork, search_inputs: Floats, risk: RiskMeasure = NEWLY_WRONG) -> FittedExits:
+    """The network with stand-ins and exit heads fitted on part S: float32 (n, *input shape).
+
+    Stand-ins are fitted on what a greedy search is not judged by; exits on all, as no fit judges its own samples.
+    """
+    judged = min(GREEDY_INPUTS, len(search_inputs) // 2)
+    with_all = with_stand_ins(network, search_inputs[: len(search_inputs) - judged])
+    return fit_exits(with_all, KnobSettings(), search_inputs, risk.loss)
 
 
 def merged(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:
@@ -111,38 +128,6 @@ def merged(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingP
         return risk, -point.figures.flops_ratio
 
     return (points[0], *sorted(points[1:], key=place))
-
-
-def _chain(
-    network: TrainedNetwork,
-    inputs: Floats,
-    plan: Plan,
-    checkpoint: Checkpoint | None,
-    progress: Progress,
-) -> tuple[SearchStrategy, tuple[ChainStep, ...]]:
-    """Of the chains of all strategies, the one that S says is best."""
-
-    def report(strategy: SearchStrategy, step: ChainStep) -> None:
-        if checkpoint is not None:
-            checkpoint.add(strategy, step)
-        progress(
-            f"{strategy}: {step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
-            f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
-            share=1 - plan.objective.cost(step.cost),
-        )
-
-    space = search_space_of(network, plan.knobs, inputs)
-    search = Search(network, space, inputs, plan.objective)
-    chains = {}
-    for strategy in strategies_for(space):
-        found = () if checkpoint is None else checkpoint.steps(strategy)
-        if found:
-            progress(f"{strategy}: taking up an earlier search at step {len(found)}")
-        chains[strategy] = search.chain(strategy, partial(report, strategy), found)
-    chosen = best_strategy(chains, plan.objective, plan.alphas)
-    if len(chains) > 1:
-        progress(f"by what S says, the chain is: {chosen}")
-    return chosen, chains[chosen]
 
 
 def _record(network: TrainedNetwork, split: Split, plan: Plan, targets: Sequence[TargetEngine]) -> Calibration:

@@ -10,15 +10,11 @@ from pydantic import TypeAdapter
 from tidegate.calibration.certify.kept_failures import KeptFailures
 from tidegate.calibration.json_lines import append_line, whole_lines
 from tidegate.calibration.search.greedy_search import ChainStep
-from tidegate.calibration.search.strategy import SearchStrategy
 
 _STEP = TypeAdapter(ChainStep)
 
 KEY = "key"
-CHAINS: Mapping[SearchStrategy, str] = {
-    SearchStrategy.ALL_AT_ONCE: "chain-all-at-once.jsonl",
-    SearchStrategy.EXITS_FIRST: "chain-exits-first.jsonl",
-}
+CHAIN = "chain.jsonl"
 FAILURES = "failures.jsonl"
 
 
@@ -32,17 +28,17 @@ class Checkpoint:
         key = hashlib.sha256(text.encode()).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         if not _holds(directory / KEY, key):
-            for name in (*CHAINS.values(), FAILURES):
+            for name in (CHAIN, FAILURES):
                 (directory / name).unlink(missing_ok=True)
             (directory / KEY).write_text(key)
 
-    def steps(self, strategy: SearchStrategy) -> tuple[ChainStep, ...]:
-        """A strategy's chain so far, full first; empty when its search has not begun."""
-        return tuple(whole_lines(self._directory / CHAINS[strategy], _STEP))
+    def steps(self) -> tuple[ChainStep, ...]:
+        """The greedy chain so far, full first; empty when its search has not begun."""
+        return tuple(whole_lines(self._directory / CHAIN, _STEP))
 
-    def add(self, strategy: SearchStrategy, step: ChainStep) -> None:
-        """Append a step to a strategy's chain on disk."""
-        append_line(self._directory / CHAINS[strategy], _STEP.dump_json(step))
+    def add(self, step: ChainStep) -> None:
+        """Append a step to the greedy chain on disk."""
+        append_line(self._directory / CHAIN, _STEP.dump_json(step))
 
     def failures(self, engine: str, samples: int) -> KeptFailures:
         """What was counted on the certify part's samples with an engine, told by its name and version."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
-from tidegate.calibration.assemble.rung_choice import name_point, pick_rungs, undominated
+from tidegate.calibration.assemble.rung_choice import RungCost, name_point, pick_rungs, undominated
 from tidegate.calibration.candidate import candidate, has_reduced_precision
 from tidegate.calibration.certify.certification import Certification, certify, holds
 from tidegate.calibration.certify.outcomes import Outcomes
@@ -17,6 +17,7 @@ from tidegate.calibration.fit.activation_statistics import sampled
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.measure.cpu_time import turn_times_ms
 from tidegate.calibration.measure.energy import ROUNDS, Meter, measure_energy
 from tidegate.calibration.measure.figures import PreparedPoint, measure_figures
 from tidegate.calibration.measure.latency import fastest_threads
@@ -38,6 +39,10 @@ from tidegate.models.network import TrainedNetwork
 STEP_WORTH_TESTING = 0.98
 """A setting that costs more than this share of the last one tested is passed over: testing it would take as long
 as any other, and every test is one more at which the sequence may end."""
+
+
+RUN_INPUTS = 1000
+"""Of part S, that ranges and thresholds of every point are measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class LadderBuilder:
         self._engines = engines
         self._earlier = earlier
         self._meter = meter
-        self._search_inputs = scaled(split.search.inputs, scale)
+        self._search_inputs = scaled(split.search.inputs[:RUN_INPUTS], scale)
         self._observer = MinMaxObserver(network, self._search_inputs)
         # By place in the chain: what S shows is the same for all engines.
         self._on_reference: dict[int, tuple[KnobSettings, Stops]] = {}
@@ -215,8 +220,17 @@ class LadderBuilder:
                     f"{target.name}: {self._meter.source} failed at {spent.count(None)} of {len(spent)} points"
                 )
             figures = tuple(replace(each, energy_mj=mj) for each, mj in zip(figures, spent, strict=True))
+        turns = turn_times_ms([point.variant for point in prepared], inputs)
+        rungs = [
+            RungCost(
+                tuple(map(float, row)),
+                each.weights_resident_bytes,
+                each.weights_resident_bytes + (each.peak_live_encoded_bytes or 0),
+            )
+            for row, each in zip(turns, figures, strict=True)
+        ]
         points: list[OperatingPoint] = []
-        for index in undominated(figures, always=_precisions_only(settings)):
+        for index in undominated(rungs, always=_precisions_only(settings)):
             name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])
             points.append(candidate(settings[index], target.name, name, figures[index], certificates[index]))
         return tuple(points)

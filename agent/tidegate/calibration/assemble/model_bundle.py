@@ -18,10 +18,15 @@ from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.bundle.evidence import Samples, scaled
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, write_bundle
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Risk
+from tidegate.models.network import TrainedNetwork
 
-MAX_SEARCH, MAX_REPORT = 300, 300
+MIN_SEARCH, MAX_SEARCH, MAX_REPORT = 300, 3000, 300
+SEARCH_FLOPS = 1e12
+"""Of the full model over part S: where inputs are plenty, as many as this allows between the two limits."""
+
 SEARCH_SHARE, REPORT_SHARE = 0.25, 0.15
 SAMPLE_BYTES = 4 * 2**20
 """Of the report part, how much travels with the bundle."""
@@ -56,10 +61,11 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
     torch.manual_seed(request.seed)
     model = load_model(request.model, progress)
     data = read_data(request.data, request.images)
-    split = split_for(data, request.seed)
-    example = torch.from_numpy(scaled(split.search.inputs[:2], data.scale))
+    _check_enough(data)
+    example = torch.from_numpy(scaled(data.inputs[:2], data.scale))
     _check(model, example, data, request)
     found = discover(model, example, request.blocks)
+    split = split_for(data, request.seed, flops_of(found.network))
     for what, reason in found.refused:
         progress(f"no block: {what}: {reason}")
     partial = request.out.with_name(f"{request.out.name}.partial")
@@ -105,18 +111,31 @@ def load_model(path: str, progress: Progress) -> nn.Module:
     return made.eval()
 
 
-def split_for(data: Dataset, seed: int) -> Split:
+def flops_of(network: TrainedNetwork) -> int:
+    """Operations of the full model for one input."""
+    return sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
+
+
+def split_for(data: Dataset, seed: int, flops: int) -> Split:
     """The data cut by `split_sizes`; nothing to train. Raises DataError."""
-    sizes = split_sizes(len(data.inputs))
-    if min(sizes) < 2:
-        n = len(data.inputs)
-        raise DataError(f"{data.name}: {n} inputs are too few to search, certify and report on; bring hundreds")
+    _check_enough(data)
+    sizes = split_sizes(len(data.inputs), flops)
     return split_data(data.name, data.inputs, data.labels, (0, *sizes), seed)
 
 
-def split_sizes(n: int) -> tuple[int, int, int]:
-    """A quarter to search, a seventh to report, and the rest to certify, where every input counts."""
-    search, report = min(MAX_SEARCH, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
+def _check_enough(data: Dataset) -> None:
+    n = len(data.inputs)
+    if min(split_sizes(n, 1)) < 2:
+        raise DataError(f"{data.name}: {n} inputs are too few to search, certify and report on; bring hundreds")
+
+
+def split_sizes(n: int, flops: int) -> tuple[int, int, int]:
+    """A quarter to search, a seventh to report, and the rest to certify, where every input counts.
+
+    A model of few operations (`flops` of one input) is searched on more inputs than a large one.
+    """
+    most = min(max(MIN_SEARCH, int(SEARCH_FLOPS / flops)), MAX_SEARCH)
+    search, report = min(most, int(n * SEARCH_SHARE)), min(MAX_REPORT, int(n * REPORT_SHARE))
     return search, n - search - report, report
 
 

@@ -58,7 +58,6 @@ class Plan:
             "activity": str(objective.activity),
             "max_disagreement": objective.max_disagreement,
             "count_decisions": float(objective.count_decisions),
-            "decision_flops": float(objective.decision_flops),
             "count_activations": float(objective.count_activations),
             "goal": str(self.goal),
             "knobs": ", ".join(sorted(self.knobs)),

@@ -2,15 +2,28 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.models.ladder import Figures, Precision
+from tidegate.models.ladder import Precision
 
 MAX_RUNGS = 8
 
-WORTHWHILE = 0.95
-"""A rung must bring latency or bytes below this share of every rung above it; less is within timing noise."""
+SMALLER = 0.95
+"""A rung that is no faster must bring bytes below this share of those of every rung above it."""
+
+CHANCE = 0.02
+"""That a rung passes for faster than one above which takes the same time: a paired sign test over turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class RungCost:
+    """What a point takes: processor time per input in each turn, all points on the same inputs; bytes held."""
+
+    turns_ms: tuple[float, ...]
+    weight_bytes: int
+    held_bytes: int
 
 
 def pick_rungs(
@@ -41,11 +54,11 @@ def pick_rungs(
     return tuple(sorted(rungs))
 
 
-def undominated(figures: Sequence[Figures], always: frozenset[int] = frozenset()) -> tuple[int, ...]:
+def undominated(costs: Sequence[RungCost], always: frozenset[int] = frozenset()) -> tuple[int, ...]:
     """Indices of the rungs (from full to cheapest) that are worth going down to as measured, or in `always`."""
     kept: list[int] = []
-    for index, below in enumerate(figures):
-        if index in always or all(_worthwhile(figures[above], below) for above in kept):
+    for index, below in enumerate(costs):
+        if index in always or all(_worthwhile(costs[above], below) for above in kept):
             kept.append(index)
     return tuple(kept)
 
@@ -78,17 +91,13 @@ def _in_widest_gap(rungs: Sequence[int], costs: Sequence[float], fillings: Seque
     return None
 
 
-def _worthwhile(above: Figures, below: Figures) -> bool:
-    pairs = (
-        (above.latency_p50_ms, below.latency_p50_ms),
-        # Of a point with exits most samples leave early: what it spares the others shows in the mean alone.
-        (above.busy_ms, below.busy_ms),
-        (above.weights_resident_bytes, below.weights_resident_bytes),
-        (_held_bytes(above), _held_bytes(below)),
-    )
-    return any(less < WORTHWHILE * more for more, less in pairs)
+def _worthwhile(above: RungCost, below: RungCost) -> bool:
+    pairs = ((above.weight_bytes, below.weight_bytes), (above.held_bytes, below.held_bytes))
+    return _is_faster(above.turns_ms, below.turns_ms) or any(less < SMALLER * more for more, less in pairs)
 
 
-def _held_bytes(figures: Figures) -> int:
-    """Of weights, and of encoded live activations where they were counted."""
-    return figures.weights_resident_bytes + (figures.peak_live_encoded_bytes or 0)
+def _is_faster(above_ms: Sequence[float], below_ms: Sequence[float]) -> bool:
+    turns = len(above_ms)
+    won = sum(below < above for above, below in zip(above_ms, below_ms, strict=True))
+    chance = sum(math.comb(turns, count) for count in range(won, turns + 1)) / 2.0**turns
+    return chance <= CHANCE

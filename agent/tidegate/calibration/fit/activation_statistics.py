@@ -39,7 +39,7 @@ class ActivationStatistics:
     def clip(self, bits: int) -> float:
         """The range with the least mean squared error at `bits`: the fewer, the less the tail is worth."""
         magnitudes = self.sample.abs()
-        clips = {float(torch.quantile(magnitudes, quantile)) for quantile in _CLIP_QUANTILES} - {0.0}
+        clips = {*torch.quantile(magnitudes, torch.tensor(_CLIP_QUANTILES)).tolist()} - {0.0}
         return min(clips, key=lambda clip: self._error(Activation(clip=clip, bits=bits)), default=1.0)
 
     def _error(self, setting: Activation) -> float:

@@ -1,19 +1,22 @@
 """Where samples may leave the network early, and with which head.
 
-Behind the last change of shape all blocks speak the head's language, and the network's own head answers. Before
-it a linear head is fitted to the full model's outputs on unlabelled inputs of part S, in closed form, on means
-over positions: over each quarter of an image, because early layers know what they see only by where it is.
+A linear head is fitted to the full model's outputs on unlabelled inputs of part S. Its features are means over the
+cells of a grid: early layers know what they see only by where it is. How fine the grid is, and how strong the
+penalty, is decided by answers on samples that a fit has not seen, and so is what the search knows of an exit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from tidegate.calibration.data.batches import forward_all
-from tidegate.calibration.fit.ridge import Regression, Rows
+from tidegate.calibration.fit.cross_fitting import Fit, cross_fitted, folds
+from tidegate.calibration.fit.logistic import Standardized, logistic
+from tidegate.calibration.fit.ridge import Linear, Regression, Rows
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
@@ -22,72 +25,66 @@ from tidegate.models.graph.operators import ADAPTIVE_AVG_POOL2D, FLATTEN, LINEAR
 from tidegate.models.knobs import Knobs
 from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
 
-RIDGE = 1e-2
-"""Stronger than a stand-in's: one row per sample, not one per position."""
+RIDGES = (1e-3, 1e-2, 1e-1)
+DECAYS = (1e-2, 3e-3, 1e-3, 3e-4)
+"""Penalties on the weights that are tried, of least squares and of logistic regression; the strongest first."""
 
-POOLED_SIDE = 2
-"""Parts of an image's height, and of its width, that are averaged apart."""
+SIDES = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Cells of a grid per side, where they divide the image's."""
 
+MAX_FEATURES = 1600
+"""Of a head: it is fitted in a second, and costs the thousandth part of a small network."""
 
-def with_exit_heads(network: TrainedNetwork, full: Knobs, inputs: Array) -> TrainedNetwork:
-    """The network with an exit before every block but the first segment; `full` is the setting without skips.
-
-    A network with fewer than two outputs has no margin, and gets none.
-    """
-    *_, head = network.segments
-    if len(head.output_shape) != 1 or head.output_shape[0] < 2:
-        return network
-    own = _with_the_networks_own(network)
-    rest = [block for block in blocks_of(network)[1:] if block.name not in own]
-    fitted = _fitted(network, full, rest, inputs)
-    arrays = dict(network.arrays)
-    heads = dict.fromkeys(own, head)
-    for block in rest:
-        heads[block.name], weights = fitted[block.name]
-        arrays |= weights
-    return replace(network, arrays=arrays, exit_heads=heads)
-
-
-def _with_the_networks_own(network: TrainedNetwork) -> list[str]:
-    """Blocks from which only skippable blocks lead to the head; never the network's first segment."""
-    *body, _ = network.segments
-    names: list[str] = []
-    for segment in reversed(body[1:]):
-        if not segment.skippable:
-            break
-        names.append(segment.name)
-    return names[::-1]
-
-
-def _fitted(
-    network: TrainedNetwork, full: Knobs, blocks: list[Segment], inputs: Array
-) -> dict[str, tuple[Segment, Mapping[str, WeightArray]]]:
-    pools = {block.name: _Pool.of(block.input_shape, len(inputs)) for block in blocks}
-    features: dict[str, list[Rows]] = {block.name: [] for block in blocks}
-
-    def watch(block: str, seen: GateInput) -> None:
-        if block in pools:
-            features[block].append(pools[block](seen.x).numpy())
-
-    outputs = forward_all(EagerEngine(network).build(full), inputs, watch).outputs
-    return {
-        block.name: _head(block, pools[block.name], np.concatenate(features[block.name]), outputs)
-        for block in blocks
-    }
+Loss = Callable[[Rows, Rows], float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pool:
-    """From a block's input to the few features that a linear head can be fitted on."""
+class FittedExits:
+    """A network with its exits: `outputs` (n, *output shape) are its answers, `answers` by block those of exits.
+
+    No sample in `answers` was answered by a head that was fitted on it. The heads in the network were fitted on
+    all, and do better on these inputs than on any others.
+    """
+
+    network: TrainedNetwork
+    outputs: Rows
+    answers: Mapping[str, Rows]
+
+
+def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -> FittedExits:
+    """An exit before every block but the first segment; `full` is the setting without skips.
+
+    Of the heads tried that with the least `loss` (of the full model's outputs and its own) is taken. A network
+    with fewer than two outputs has no margin, and gets none.
+    """
+    *_, head = network.segments
+    blocks = [block for block in blocks_of(network) if block is not network.segments[0]]
+    if len(head.output_shape) != 1 or head.output_shape[0] < 2 or len(inputs) < 2 or not blocks:
+        return FittedExits(network, np.empty((0, *head.output_shape), np.float32), {})
+    grids = {block.name: _grids(block.input_shape) for block in blocks}
+    features: dict[str, list[list[Rows]]] = {name: [[] for _ in own] for name, own in grids.items()}
+
+    def watch(block: str, seen: GateInput) -> None:
+        for grid, rows in zip(grids.get(block, ()), features.get(block, ()), strict=True):
+            rows.append(grid(seen.x).numpy())
+
+    outputs = forward_all(EagerEngine(network).build(full), inputs, watch).outputs
+    arrays, heads, answers = dict(network.arrays), dict[str, Segment](), dict[str, Rows]()
+    for block in blocks:
+        candidates = [np.concatenate(parts) for parts in features.pop(block.name)]
+        chosen = _best_head(candidates, outputs, loss)
+        heads[block.name], weights = _head(block, grids[block.name][chosen.grid], chosen.fit, outputs.shape[1])
+        answers[block.name] = chosen.answers
+        arrays |= weights
+    return FittedExits(replace(network, arrays=arrays, exit_heads=heads), outputs, answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """From a block's input to the features of a linear head: means over the cells of an image, or over tokens."""
 
     shape: tuple[int, ...]
-    side: int
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], samples: int) -> "_Pool":
-        """Quarters of the image where it has even sides and there are samples enough, else the whole."""
-        halves = len(shape) == 3 and all(side % POOLED_SIDE == 0 for side in shape[1:])
-        return cls(shape, POOLED_SIDE if halves and shape[0] * POOLED_SIDE**2 <= samples else 1)
+    side: int = 1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Features (samples, features) of a block's input (samples, *shape)."""
@@ -109,14 +106,87 @@ class _Pool:
         )
 
 
-def _head(block: Segment, pool: _Pool, features: Rows, outputs: Rows) -> tuple[Segment, Mapping[str, WeightArray]]:
-    fit = Regression(features.shape[1], outputs.shape[1])
-    fit.add(features, outputs)
-    found = fit.linear(RIDGE)
+def _grids(shape: tuple[int, ...]) -> tuple[_Grid, ...]:
+    """All that divide an image evenly and give no more than MAX_FEATURES; one for anything else."""
+    if len(shape) != 3:
+        return (_Grid(shape),)
+    channels, height, width = shape
+    sides = [
+        side
+        for side in SIDES
+        if height % side == 0 and width % side == 0 and (side == 1 or channels * side**2 <= MAX_FEATURES)
+    ]
+    return tuple(_Grid(shape, side) for side in sides)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A head on one of the grids, fitted on all samples, and answers by fits that hadn't seen the sample."""
+
+    grid: int
+    fit: Linear
+    answers: Rows
+
+
+def _best_head(candidates: Sequence[Rows], outputs: Rows, loss: Loss) -> _Candidate:
+    """The grid and the penalty by one fold, least squares first; then logistic regression on that grid."""
+    scales = [Standardized.of(rows) for rows in candidates]
+    scaled = [scale(rows) for scale, rows in zip(scales, candidates, strict=True)]
+    trials = [trial for grid, rows in enumerate(scaled) for trial in _least_squares(grid, rows, outputs, loss)]
+    grid = min(trials, key=lambda trial: trial.loss).grid
+    rows = scaled[grid]
+    own = [trial for trial in trials if trial.grid == grid]
+    fit = min((*own, *_logistics(grid, rows, outputs, loss)), key=lambda trial: trial.loss).fit
+    return _Candidate(grid, scales[grid].undone(fit(rows, outputs)), cross_fitted(rows, outputs, fit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A way to fit on one of the grids, and its loss on the first fold, after a fit to the others."""
+
+    grid: int
+    fit: Fit
+    loss: float
+
+
+def _least_squares(grid: int, rows: Rows, outputs: Rows, loss: Loss) -> Iterator[_Trial]:
+    """One at each penalty, from the same sums."""
+    fitted_on, judged = next(folds(len(rows)))
+    regression = _sums(rows[fitted_on], outputs[fitted_on])
+    for ridge in RIDGES:
+        answers = regression.linear(ridge)(rows[judged])
+        yield _Trial(grid, partial(_ridge_fit, ridge=ridge), loss(outputs[judged], answers))
+
+
+def _logistics(grid: int, rows: Rows, outputs: Rows, loss: Loss) -> Iterator[_Trial]:
+    """One at each penalty, each from the one before, until less of a penalty is worse."""
+    fitted_on, judged = next(folds(len(rows)))
+    found: Linear | None = None
+    least = np.inf
+    for decay in DECAYS:
+        found = logistic(rows[fitted_on], outputs[fitted_on], decay, found)
+        trial = _Trial(grid, partial(logistic, decay=decay), loss(outputs[judged], found(rows[judged])))
+        yield trial
+        if trial.loss > least:
+            break
+        least = trial.loss
+
+
+def _ridge_fit(features: Rows, outputs: Rows, ridge: float) -> Linear:
+    return _sums(features, outputs).linear(ridge)
+
+
+def _sums(features: Rows, outputs: Rows) -> Regression:
+    sums = Regression(features.shape[1], outputs.shape[1])
+    sums.add(features, outputs)
+    return sums
+
+
+def _head(block: Segment, grid: _Grid, found: Linear, outputs: int) -> tuple[Segment, Mapping[str, WeightArray]]:
     name = f"{block.name}.exit"
     weight, bias = Weight(f"{name}.weight"), Weight(f"{name}.bias")
-    pooled = pool.nodes()
+    pooled = grid.nodes()
     source = Ref(pooled[-1].name if pooled else INPUT)
-    answer = Node("answer", LINEAR, (source, weight, bias), (outputs.shape[1],))
+    answer = Node("answer", LINEAR, (source, weight, bias), (outputs,))
     segment = Segment(name, block.input_shape, (*pooled, answer))
-    return segment, {weight.weight: found.weight, bias.weight: found.bias}
+    return segment, {weight.weight: found.weight, bias.weight: np.ascontiguousarray(found.bias, np.float32)}

@@ -21,6 +21,10 @@ class Linear:
     weight: WeightArray
     bias: WeightArray
 
+    def __call__(self, x: Rows) -> Rows:
+        """y (n, outputs) of x (n, inputs)."""
+        return x @ self.weight.T + self.bias
+
 
 @dataclass(frozen=True, slots=True)
 class Affine:

@@ -17,12 +17,14 @@ class Cost:
     """Share of the full model's operations and of its fp32 weight bytes; and what decisions weigh besides.
 
     `memory_ratio` is the share of bytes that a search goes by: of the weights, or of weights and activations.
+    `time_ratio` is the share of processor time, decisions included, where it is known.
     """
 
     flops_ratio: float
     resident_ratio: float
     memory_ratio: float
     decision_ratio: float = 0.0
+    time_ratio: float | None = None
 
 
 class CostModel:

@@ -17,6 +17,7 @@ from tidegate.calibration.search.cost import Cost, CostModel
 from tidegate.calibration.search.memory_cost import MemoryCost
 from tidegate.calibration.search.moves import (
     ActivationMove,
+    CascadeMove,
     ExitMove,
     Move,
     PrecisionMove,
@@ -25,7 +26,7 @@ from tidegate.calibration.search.moves import (
 )
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
-from tidegate.calibration.search.strategy import Phase, SearchStrategy, phases_of
+from tidegate.calibration.search.strategy import Phase, phases_of
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.gates import GateInput
@@ -98,35 +99,37 @@ class Search:
         self._scores = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
         self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
-        # The first phase is every strategy's.
-        self._beginning: tuple[ChainStep, ...] = ()
+
+    def precisions(self) -> tuple[ChainStep, ...]:
+        """The chain's beginning, from full down: precisions alone, as far as they change hardly any answer."""
+        first, _ = phases_of(self._space, self._objective.max_disagreement)
+        full = self._full()
+        return full, *self._descent(full, first)
 
     def chain(
-        self,
-        strategy: SearchStrategy = SearchStrategy.ALL_AT_ONCE,
-        progress: Callable[[ChainStep], None] = lambda _: None,
-        found: Sequence[ChainStep] = (),
+        self, progress: Callable[[ChainStep], None] = lambda _: None, found: Sequence[ChainStep] = ()
     ) -> tuple[ChainStep, ...]:
         """From full downwards until nothing is left to turn or the answers fall apart.
 
-        `found` is the beginning of a chain that an earlier, interrupted search of the same network, data and
-        strategy had got to; `progress` is shown every new step.
+        `found` is the beginning of a chain: `precisions`, or what an earlier, interrupted search of the same
+        network and data had got to; `progress` is shown every new step.
         """
         self._ratios.clear()
         steps = list(found)
-        for step in () if found else self._beginning or [self._full()]:
-            progress(step)
-            steps.append(step)
-        first, *rest = phases_of(strategy, self._space, self._objective.max_disagreement)
-        for phase in (first, *rest):
+        if not steps:
+            steps.append(self._full())
+            progress(steps[0])
+        for phase in phases_of(self._space, self._objective.max_disagreement):
             if phase.is_past([step.move for step in steps]):
                 continue
             for step in self._descent(steps[-1], phase):
                 progress(step)
                 steps.append(step)
-            if phase is first:
-                self._beginning = tuple(steps)
         return tuple(steps)
+
+    def measured(self, setting: KnobSettings, move: Move | None) -> ChainStep:
+        """A setting as a step, whatever led to it."""
+        return self._measured(setting, move)
 
     def _full(self) -> ChainStep:
         return self._measured(KnobSettings(activity=self._objective.activity), None)
@@ -203,6 +206,8 @@ class Search:
                 return self._space.activation_levels.applied(setting, (bits, zero_share))
             case ResolutionMove(resolution):
                 return replace(setting, resolution=resolution)
+            case CascadeMove():
+                raise ValueError(f"{move}: a greedy search turns one exit at a time")
             case ExitMove(block, rate):
                 # Where no sample arrives none can leave: a margin is never above 1.
                 margins = scores.margins.get(block, np.ones(1, np.float32))

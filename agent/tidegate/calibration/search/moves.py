@@ -1,4 +1,4 @@
-"""Single steps down from a setting: a block, an exit, a group of layers, all activation tensors or the images."""
+"""Steps down from a setting: a block, an exit or all exits, a group of layers, all activation tensors, images."""
 
 from dataclasses import dataclass
 
@@ -60,4 +60,15 @@ class ResolutionMove:
         return f"images: {self.resolution[0]}x{self.resolution[1]}"
 
 
-Move = SkipMove | ExitMove | PrecisionMove | ActivationMove | ResolutionMove
+@dataclass(frozen=True, slots=True)
+class CascadeMove:
+    """All exits at once: which share of all samples leaves before which block."""
+
+    leaving: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{share:.0%} before {block}" for block, share in self.leaving)
+        return f"leaving: {shares}"
+
+
+Move = SkipMove | ExitMove | PrecisionMove | ActivationMove | ResolutionMove | CascadeMove

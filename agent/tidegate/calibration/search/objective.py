@@ -34,5 +34,6 @@ class Objective:
 
     def cost(self, cost: Cost) -> float:
         """What the search saves: 1 for the full model, with no gate asked."""
-        work = cost.flops_ratio + cost.decision_ratio * self.count_decisions
+        counted = cost.flops_ratio + cost.decision_ratio * self.count_decisions
+        work = counted if cost.time_ratio is None else cost.time_ratio
         return self.flops_share * work + (1 - self.flops_share) * cost.memory_ratio

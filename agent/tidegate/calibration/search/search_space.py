@@ -67,10 +67,6 @@ class SearchSpace:
         """Precisions and nothing else: down to int8 by group, to int4 by segment."""
         return SearchSpace(int8_groups=self.int8_groups, int4_groups=self.int4_groups)
 
-    def exits_only(self) -> "SearchSpace":
-        """The same exits, and nothing else."""
-        return SearchSpace(exits=self.exits)
-
     def moves(self, setting: KnobSettings) -> Iterator[Move]:
         """Every single step down from a setting: to the next rate, and at once to the last one.
 

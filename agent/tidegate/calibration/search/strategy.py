@@ -1,15 +1,13 @@
-"""In which order a chain turns its knobs.
+"""The two ways to seek a chain, and in which order the greedy one turns its knobs.
 
-A greedy search is led by its first steps. Leaving early loses the least on most networks but saves no memory, so
-one strategy turns every knob from the start, and another begins with exits alone. Which of the chains is certified
-is decided on part S, before anything has looked at part C.
+Which of the chains is certified is decided on part S, before anything has looked at part C.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.calibration.search.moves import ExitMove, Move, PrecisionMove
+from tidegate.calibration.search.moves import Move, PrecisionMove
 from tidegate.calibration.search.search_space import SearchSpace
 
 LEAST_LOSS = 0.01
@@ -17,15 +15,10 @@ LEAST_LOSS = 0.01
 
 
 class SearchStrategy(StrEnum):
-    """Which knobs a chain turns once precisions are down."""
+    """How a chain goes on once precisions are down: one knob at a time, or exits alone, all of them jointly."""
 
-    ALL_AT_ONCE = "all at once"
-    EXITS_FIRST = "exits first"
-
-
-def strategies_for(space: SearchSpace) -> tuple[SearchStrategy, ...]:
-    """The strategies that differ on a search space."""
-    return tuple(SearchStrategy) if space.exits else (SearchStrategy.ALL_AT_ONCE,)
+    GREEDY = "greedy"
+    CASCADE = "cascade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +34,10 @@ class Phase:
         return bool(self.kinds) and any(move is not None and not isinstance(move, self.kinds) for move in moves)
 
 
-def phases_of(strategy: SearchStrategy, space: SearchSpace, limit: float) -> tuple[Phase, ...]:
-    """What a strategy turns, phase by phase, down to where answers fall apart at the limit.
+def phases_of(space: SearchSpace, limit: float) -> tuple[Phase, Phase]:
+    """What a greedy search turns, phase by phase, down to where answers fall apart at the limit.
 
     Precisions come first, as far as they change hardly any answer: that gives points which answer with the whole
     model out of less memory, and what is skipped later is then chosen at the precision it runs in.
     """
-    precisions = Phase(space.precisions_only(), LEAST_LOSS, (PrecisionMove,))
-    exits = Phase(space.exits_only(), LEAST_LOSS, (PrecisionMove, ExitMove))
-    everything = Phase(space, limit)
-    return (precisions, everything) if strategy is SearchStrategy.ALL_AT_ONCE else (precisions, exits, everything)
+    return Phase(space.precisions_only(), LEAST_LOSS, (PrecisionMove,)), Phase(space, limit)

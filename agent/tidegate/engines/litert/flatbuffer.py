@@ -130,6 +130,15 @@ class ModelBuilder:
         return len(self._buffers) - 1
 
 
+@dataclass(slots=True)
+class EmptyModelBuilder(ModelBuilder):
+    """Collects a graph without its numbers: enough to find out whether it can be built."""
+
+    def _buffer(self, value: npt.NDArray[np.generic]) -> int:
+        del value
+        return 0
+
+
 def _quantization(
     scales: Sequence[float] | npt.NDArray[np.float32],
     zero_points: Sequence[int] | npt.NDArray[np.int64],

@@ -151,7 +151,7 @@ class GraphBuilder:
     def array(self, argument: Argument) -> WeightArray:
         """The weight that an argument names. Raises Unconvertible."""
         if not isinstance(argument, Weight):
-            raise Unconvertible(f"argument {argument!r} is no weight")
+            raise Unconvertible(f"argument {argument!r} is not a weight")
         return self.weights(argument.weight)
 
 

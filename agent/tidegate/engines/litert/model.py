@@ -1,44 +1,32 @@
 """A stage as one LiteRT model: graphs in a row, an exit's head and a gate's score behind them."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tidegate.engines.litert.adapted import emit_adapted
 from tidegate.engines.litert.converters import CONVERTERS, convert, has_strange_arguments
 from tidegate.engines.litert.elementwise import emit_binary
-from tidegate.engines.litert.flatbuffer import SIGNED, ModelBuilder
+from tidegate.engines.litert.flatbuffer import SIGNED, EmptyModelBuilder, ModelBuilder
 from tidegate.engines.litert.gate import emit_best_two, emit_score, looks_back
 from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, channels_last, plain
 from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
 from tidegate.engines.litert.stages import Run, Stage
-from tidegate.engines.plan.adapted import Adapted
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.quantization import LEVELS, QuantizedWeight, QuantParams
 from tidegate.engines.plan.tensors import is_quantizable_layer
-from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
-from tidegate.models.graph.operator import Quantization
-from tidegate.models.graph.operators import ADD, MUL, OPERATORS
+from tidegate.models.graph import INPUT, Node, Segment, Weight
+from tidegate.models.graph.fusion import is_clamp, only_readers
+from tidegate.models.graph.operators import ADD, MUL
 from tidegate.models.graph.operators import RELU as RELU_OPERATOR
-from tidegate.models.ladder import Activity
-from tidegate.models.network import WeightArray
+from tidegate.models.network import Shape, WeightArray
 
 _FUSED_BINARY = {ADD: "ADD", MUL: "MUL"}
 """Those that clamp on their way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """How a model computes: layers in int8, AA-ReLU and quantization parameters by value, what gates look at."""
-
-    int8: frozenset[str] = frozenset()
-    adapted: Mapping[str, Adapted] = field(default_factory=dict)
-    params_of: Mapping[str, QuantParams] = field(default_factory=dict)
-    activity: Activity = Activity.MEAN_ABS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +59,24 @@ class Model:
 
 def build_model(stage: Stage, arithmetic: Arithmetic, weights: Weights) -> Model:
     """Raises UnsupportedPoint for an operator without LiteRT form."""
-    return _ModelBuilder(arithmetic, weights).build(stage)
+    return _ModelBuilder(arithmetic, weights, ModelBuilder("stage")).build(stage)
+
+
+def check_convertible(graph: Segment, shapes: Mapping[str, Shape]) -> None:
+    """Raises UnsupportedPoint for an operator without LiteRT form. Of weights it needs the `shapes` alone."""
+    empty = Weights(lambda name: np.broadcast_to(np.float32(0), shapes[name]), _no_codes)
+    _ModelBuilder(Arithmetic(), empty, EmptyModelBuilder("empty")).convert(graph)
+
+
+def _no_codes(name: str) -> QuantizedWeight:
+    raise AssertionError(f"{name}: nothing is in int8 here")
 
 
 class _ModelBuilder:
-    def __init__(self, arithmetic: Arithmetic, weights: Weights) -> None:
+    def __init__(self, arithmetic: Arithmetic, weights: Weights, model: ModelBuilder) -> None:
         self._arithmetic = arithmetic
         self._weights = weights
-        self._model = ModelBuilder("stage")
+        self._model = model
         self._build = GraphBuilder(self._model, weights.array)
 
     def build(self, stage: Stage) -> Model:
@@ -123,6 +121,11 @@ class _ModelBuilder:
         axes = None if answered is None or answered.order == plain(len(answered.order)) else answered.order
         return Model(data, given.order, answer, axes, best_two, score, carried, seen, compared)
 
+    def convert(self, graph: Segment) -> None:
+        """Emit a graph as it is, from its input in float32 on."""
+        shape = (1, *graph.input_shape)
+        self._graph(Run(Subgraph(graph, "", graph), graph), self._build.new(shape, channels_last(len(shape))))
+
     def _own(self, value: Value, given: Value) -> Value:
         """A tensor of its own: what comes in can't be what goes out."""
         if value.tensor != given.tensor:
@@ -135,15 +138,13 @@ class _ModelBuilder:
         assert graph is not None  # noqa: S101 - the caller passes by what has none
         build = self._build
         build.values = {INPUT: value}
-        readers = Counter(name for node in graph.nodes for name in _refs(node))
-        only_reader = {name: node for node in graph.nodes for name in _refs(node) if readers[name] == 1}
+        readers = only_readers(graph)
         fused: set[str] = set()
         for node in graph.nodes:
             if node.name in fused:
                 continue
-            clamp = only_reader.get(node.name)
-            if clamp is not None and OPERATORS[clamp.operator].quantization is not Quantization.CLAMP:
-                clamp = None
+            reader = readers.get(node.name)
+            clamp = reader if reader is not None and is_clamp(reader) else None
             build.values[node.name], with_clamp = self._node(_Place(run.subgraph, graph, node), clamp)
             if with_clamp and clamp is not None:
                 place = _Place(run.subgraph, graph, clamp)
@@ -171,7 +172,7 @@ class _ModelBuilder:
         build = self._build
         build.on_codes = True
         activation = NONE if fused is None else _activation(fused)
-        sources = [build.values[name] for name in _refs(node)]
+        sources = [build.values[name] for name in node.operands]
         if any(source.params is None for source in sources) or has_strange_arguments(node):
             return None
         kind = _FUSED_BINARY.get(node.operator)
@@ -199,7 +200,7 @@ class _ModelBuilder:
             return convert(self._build, node)
 
     def _is_int8_layer(self, node: Node) -> bool:
-        return node.layer in self._arithmetic.int8 and is_quantizable_layer(node)
+        return node.layer in self._arithmetic.codes and is_quantizable_layer(node)
 
     def _clamped(self, value: Value, clamp: Node) -> Value:
         """Codes cut off at a clamp's bounds."""
@@ -239,10 +240,6 @@ class _Place:
     def emitted(self) -> str:
         """Of its value in its own graph, which AA-ReLU goes by."""
         return f"{self.graph.name}/{self.node.name}"
-
-
-def _refs(node: Node) -> list[str]:
-    return [leaf.ref for leaf in node.leaves if isinstance(leaf, Ref)]
 
 
 def _bounds(clamp: Node) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.litert.model import Model
 from tidegate.engines.litert.runtime import Interpreter
 from tidegate.engines.litert.stages import Stage
+from tidegate.engines.runtime.pipeline_variant import PipelineResult
 from tidegate.models.ladder import Activity
 
 Value = npt.NDArray[np.generic]
@@ -96,15 +97,15 @@ class StagedPipeline:
         sessions = [each for ready in self.stages for each in (ready.session, ready.block, ready.stand_in)]
         return sum(len(session.model.data) for session in sessions if session is not None)
 
-    def run(self, batch: Array) -> tuple[Array, int]:
-        """Answers of a batch (samples, *input shape) of float32, and how many blocks ran."""
+    def run(self, batch: Array) -> PipelineResult:
+        """Answer a batch (samples, *input shape), float32 and contiguous."""
         order = self.stages[0].session.model.input_order
         answers, executed = [], 0
         for index in range(len(batch)):
             sample = _Sample(np.ascontiguousarray(np.transpose(batch[index : index + 1], order)))
             answers.append(self._through(sample))
             executed += sample.executed
-        return np.concatenate(answers), executed
+        return PipelineResult(np.concatenate(answers), executed)
 
     def _through(self, sample: _Sample) -> Array:
         for ready in self.stages:

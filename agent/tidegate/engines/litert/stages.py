@@ -1,4 +1,4 @@
-"""A point's way through a network in pieces between which it is decided who goes where. Pure.
+"""An execution plan cut into stages, between which exits and gates decide. Pure.
 
 LiteRT's `IF` takes what is inside it away from XNNPACK. So a network is cut where samples may leave and where a
 gate decides; the decision is a compare between two models, and a skipped block costs nothing.

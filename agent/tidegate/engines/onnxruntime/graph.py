@@ -1,7 +1,6 @@
 """A partition as one ONNX graph: plain subgraphs in a row, gated ones in an `If` with a stand-in as else."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from tidegate.engines.onnxruntime.protobuf import (
     ValueInfo,
     constants_of,
 )
-from tidegate.engines.plan.adapted import Adapted, works_on_codes
+from tidegate.engines.plan.adapted import works_on_codes
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.partitions import Partition
-from tidegate.engines.plan.quantization import QuantParams
 from tidegate.engines.plan.tensors import is_quantizable_layer
 from tidegate.models.graph import INPUT, Ref, Segment, Weight
 from tidegate.models.ladder import Activity
@@ -49,19 +48,9 @@ have seen none yet."""
 _TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionSettings:
-    """How a partition computes: layers in int8, AA-ReLU and parameters by value, what its gates look at."""
-
-    int8: frozenset[str] = frozenset()
-    adapted: Mapping[str, Adapted] = field(default_factory=dict)
-    params_of: Mapping[str, QuantParams] = field(default_factory=dict)
-    activity: Activity = Activity.MEAN_ABS
-
-
 def build_graph(
     partition: Partition,
-    settings: PartitionSettings,
+    arithmetic: Arithmetic,
     initializers: Initializers,
     *,
     keep_previous: bool = False,
@@ -71,22 +60,22 @@ def build_graph(
     `keep_previous` gives the last block's input as PREVIOUS. Raises UnsupportedPoint for an operator without ONNX
     form.
     """
-    return PartitionBuilder(partition, settings, initializers).build(keep_previous)
+    return PartitionBuilder(partition, arithmetic, initializers).build(keep_previous)
 
 
-def looks_back(partition: Partition, settings: PartitionSettings) -> bool:
+def looks_back(partition: Partition, arithmetic: Arithmetic) -> bool:
     """Whether the partition's first gate wants PREVIOUS from the partition before."""
-    return settings.activity is Activity.BLOCK_CHANGE and partition.first.gated
+    return arithmetic.activity is Activity.BLOCK_CHANGE and partition.first.gated
 
 
 class PartitionBuilder:
     """Builds one partition from its segments' nodes. `nchwc` has one that builds it from optimized subgraphs."""
 
-    def __init__(self, partition: Partition, settings: PartitionSettings, initializers: Initializers) -> None:
+    def __init__(self, partition: Partition, arithmetic: Arithmetic, initializers: Initializers) -> None:
         self._partition = partition
-        self._settings = settings
+        self._arithmetic = arithmetic
         self._initializers = initializers
-        self._params_of = settings.params_of
+        self._params_of = arithmetic.params_of
         self._gated = partition.gated
         self._floats: dict[str, None] = {}
         self._build = GraphBuilder("", {})
@@ -116,13 +105,13 @@ class PartitionBuilder:
             self._exit(leaving, value)
         build = self._build
         constants = [*constants_of(build.constants), *build.tensors, *self._initializers.floats(self._floats)]
-        return OnnxGraph("part", build.nodes, self._inputs, self._outputs, constants)
+        return OnnxGraph("partition", build.nodes, self._inputs, self._outputs, constants)
 
     def _entered(self) -> str:
         """Declare what comes in; gives the first value's name, as codes where it has parameters."""
         first = self._partition.first
         value = X
-        if first.input_name and first.input_name in self._params_of:
+        if not self._partition.enters and first.input_name in self._params_of:
             self._inputs.append(ValueInfo(X, ElementType.UINT8, self._carried_shape(first)))
             if self._is_turned(first):
                 value = self._build.emit("Transpose", [X], "entrance/back", perm=_TO_NCHW)
@@ -133,9 +122,9 @@ class PartitionBuilder:
         if count:
             self._inputs.append(ValueInfo(TAU, ElementType.FLOAT, (count,)))
             self._split(TAU)
-        if looks_back(self._partition, self._settings):
+        if looks_back(self._partition, self._arithmetic):
             self._inputs.append(ValueInfo(PREVIOUS, ElementType.FLOAT, (1, *first.shape)))
-        if self._settings.activity is Activity.FRAME_CHANGE and count:
+        if self._arithmetic.activity is Activity.FRAME_CHANGE and count:
             self._inputs.append(ValueInfo(FRESH, ElementType.BOOL, (count,)))
             self._split(FRESH)
             for subgraph in self._gated:
@@ -185,7 +174,7 @@ class PartitionBuilder:
             if turned:
                 value = self._build.emit("Transpose", [value], f"{subgraph.name}/turned", perm=_TO_NHWC)
             # What a change is measured against has the channels first.
-            looks_back = self._settings.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
+            looks_back = self._arithmetic.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
             channels, *sizes = subgraph.shape
             shape = (*sizes, channels) if turned else subgraph.shape
             self._gate(subgraph, given if looks_back else value, shape, before)
@@ -198,7 +187,7 @@ class PartitionBuilder:
     def _gate(self, subgraph: Subgraph, value: str, shape: Shape, before: tuple[Subgraph, str] | None) -> None:
         """Emit `NAME/open`: whether the subgraph's input scores above its threshold. `shape` is as codes lie."""
         build = GraphBuilder(f"{subgraph.name}/gate", {})
-        activity = self._settings.activity
+        activity = self._arithmetic.activity
         params = self._params_of.get(subgraph.input_name)
         if activity is Activity.MEAN_ABS and params is not None and params.zero_point == 0:
             score = emit_mean_of_codes(build, value, shape, params.scale)
@@ -216,7 +205,7 @@ class PartitionBuilder:
         self, build: GraphBuilder, subgraph: Subgraph, value: str, before: tuple[Subgraph, str] | None
     ) -> str:
         x = self._read(build, subgraph.input_name, value, f"{subgraph.name}/gate/x")
-        activity = self._settings.activity
+        activity = self._arithmetic.activity
         other = ""
         if activity is Activity.FRAME_CHANGE:
             other = f"{FRAME}/{subgraph.name}"
@@ -279,7 +268,7 @@ class PartitionBuilder:
         last = value
         for node in graph.nodes:
             emitted = f"{graph.name}/{node.name}"
-            if node.layer in self._settings.int8 and is_quantizable_layer(node):
+            if node.layer in self._arithmetic.codes and is_quantizable_layer(node):
                 source = node.args[0]
                 assert isinstance(source, Ref)  # noqa: S101 - a layer's first argument
                 params = self._params_of[subgraph.tensor(graph, source.ref)]
@@ -296,7 +285,7 @@ class PartitionBuilder:
 
     def _leave(self, build: GraphBuilder, name: str, value: str, emitted: str) -> str:
         """A fresh value after its AA-ReLU, as codes where it has parameters."""
-        adapted = self._settings.adapted.get(emitted)
+        adapted = self._arithmetic.adapted.get(emitted)
         params = self._params_of.get(name)
         if adapted is not None and (params is None or not works_on_codes(adapted, params)):
             value = emit_on_floats(build, value, adapted, emitted)

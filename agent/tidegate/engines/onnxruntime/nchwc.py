@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.onnxruntime.gate import emit_score
-from tidegate.engines.onnxruntime.graph import PartitionBuilder, PartitionSettings, branch
+from tidegate.engines.onnxruntime.graph import PartitionBuilder, branch
 from tidegate.engines.onnxruntime.graph_builder import GraphBuilder
 from tidegate.engines.onnxruntime.initializers import Initializers
 from tidegate.engines.onnxruntime.model_cache import let_go_with
@@ -27,6 +27,7 @@ from tidegate.engines.onnxruntime.protobuf import ElementType, OnnxGraph, OnnxNo
 from tidegate.engines.onnxruntime.protobuf_reader import UnreadableModel
 from tidegate.engines.onnxruntime.runtime import InferenceSession
 from tidegate.engines.onnxruntime.session import open_session
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.network_cache import NetworkCache
@@ -42,7 +43,7 @@ _ACTIVITIES = frozenset({Activity.MEAN_ABS, Activity.RMS, Activity.MAX, Activity
 
 def open_in_nchwc(
     partition: Partition,
-    settings: PartitionSettings,
+    arithmetic: Arithmetic,
     network: Network,
     cache: NetworkCache,
     threads: int,
@@ -53,7 +54,7 @@ def open_in_nchwc(
     None where none does, or where there is no place for files.
     """
     gated = [subgraph for subgraph in partition.gated if fills_blocks(subgraph.shape)]
-    if not gated or settings.activity not in _ACTIVITIES:
+    if not gated or arithmetic.activity not in _ACTIVITIES:
         return None
     # Once more without the files that turned out to be damaged.
     for _ in range(2):
@@ -62,7 +63,7 @@ def open_in_nchwc(
             if not any(_stays_in_blocks(subgraph, optimized.of(subgraph.graphs)) for subgraph in gated):
                 return None
             graph = _NchwcBuilder(
-                partition, settings, Initializers(network), optimized.of(partition.graphs)
+                partition, arithmetic, Initializers(network), optimized.of(partition.graphs)
             ).build()
             session = open_session(model_bytes(graph), optimized.folder, threads, spin, optimized=True)
         except NothingKept:
@@ -89,11 +90,11 @@ class _NchwcBuilder(PartitionBuilder):
     def __init__(
         self,
         partition: Partition,
-        settings: PartitionSettings,
+        arithmetic: Arithmetic,
         initializers: Initializers,
         optimized: Mapping[str, OptimizedSubgraph],
     ) -> None:
-        super().__init__(partition, settings, initializers)
+        super().__init__(partition, arithmetic, initializers)
         self._optimized_by_name = optimized
         self._channels: dict[str, int] = {}
         """Of the values in blocks."""
@@ -146,7 +147,7 @@ class _NchwcBuilder(PartitionBuilder):
     ) -> str:
         del before
         rank = 1 + len(subgraph.shape)
-        return emit_score(build, self._settings.activity, value, rank, never_negative=subgraph.never_negative)
+        return emit_score(build, self._arithmetic.activity, value, rank, never_negative=subgraph.never_negative)
 
     def _exit(self, leaving: Subgraph, value: str) -> None:
         super()._exit(leaving, self._read(self._build, "", value, f"{leaving.name}/leaving"))

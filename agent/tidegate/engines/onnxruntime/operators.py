@@ -130,15 +130,29 @@ def average_pool(build: GraphBuilder, node: Node, output: str) -> None:
     kernel, stride, padding, ceil, count_padding, divisor = filled(node.args[1:], (None, (), 0, False, True, None))
     if divisor is not None:
         raise Unconvertible("a divisor of its own")
+    if not isinstance(node.args[0], Ref):
+        raise Unconvertible("of a constant")
+    widths, pads = pair(kernel), pair(padding)
+    steps = pair(stride) if stride else widths
+    # ONNX Runtime's kernel in int8 doesn't know ceil_mode: windows that reach over the edge get padding there.
+    spans = zip(build.shapes[node.args[0].ref][1:], node.shape[1:], widths, steps, pads, strict=True)
+    over = [
+        max(0, (count - 1) * step + width - size - 2 * pad) if ceil else 0
+        for size, count, width, step, pad in spans
+    ]
+    ends = [pad + more for pad, more in zip(pads, over, strict=True)]
+    if any(over) and (
+        (count_padding and any(pads)) or any(end >= width for end, width in zip(ends, widths, strict=True))
+    ):
+        raise Unconvertible("windows that reach over the padding")
     build.emit(
         "AveragePool",
         [build.operand(node.args[0], output)],
         output,
-        kernel_shape=pair(kernel),
-        strides=pair(stride) if stride else pair(kernel),
-        pads=pair(padding) * 2,
-        ceil_mode=int(bool(ceil)),
-        count_include_pad=int(bool(count_padding)),
+        kernel_shape=widths,
+        strides=steps,
+        pads=[*pads, *ends],
+        count_include_pad=int(bool(count_padding) and not any(over)),
     )
 
 

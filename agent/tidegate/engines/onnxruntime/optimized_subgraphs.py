@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tidegate.engines.onnxruntime.graph import PartitionSettings, X, Y, build_graph
+from tidegate.engines.onnxruntime.graph import X, Y, build_graph
 from tidegate.engines.onnxruntime.initializers import Initializers
-from tidegate.engines.onnxruntime.model_cache import GRAPH, keep
-from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue, model_bytes
+from tidegate.engines.onnxruntime.model_cache import GRAPH, PlainModel, keep
+from tidegate.engines.onnxruntime.protobuf import FileSlice, OnnxGraph, OnnxNode, TensorValue
 from tidegate.engines.onnxruntime.protobuf_reader import ReadGraph, UnreadableModel, read_graph
 from tidegate.engines.onnxruntime.weights import weights_folder
+from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.cache import Lease
@@ -50,7 +51,7 @@ class OptimizedSubgraphs:
         self._optimized_by_name: dict[str, OptimizedSubgraph] = {}
         self._read: dict[Path, bool] = {}
         self.leases: list[Lease] = []
-        """Hold the pieces' directories."""
+        """Hold the directories of the files."""
 
     @property
     def folder(self) -> Path | None:
@@ -81,13 +82,13 @@ class OptimizedSubgraphs:
         return optimized
 
     def _optimized(self, graph: Segment, pooled: bool) -> ReadGraph:
-        directory = self._cache.model_directory(f"piece {graph.name} {graph.input_shape} {pooled}")
+        directory = self._cache.model_directory(f"optimized subgraph {graph.name} {graph.input_shape} {pooled}")
         if directory is None:
             raise NothingKept
         lease = self._cache.cache.hold(directory)
         self._read[directory] = lease is not None
         if lease is None:
-            model = model_bytes(_whole(graph, Initializers(self._network), pooled))
+            model = PlainModel.of(_whole(graph, Initializers(self._network), pooled))
             lease = keep(self._cache.cache, model, weights_folder(self._network), directory)
         if lease is None:
             raise NothingKept
@@ -136,7 +137,7 @@ def _whole(graph: Segment, initializers: Initializers, pooled: bool) -> OnnxGrap
     ONNX Runtime reads blocks from it everywhere. From a graph's input it reads them for convolutions alone, and
     adds a shortcut, which then isn't in blocks, behind the last convolution instead of inside it.
     """
-    built = build_graph(Partition((Subgraph(graph, "", graph),)), PartitionSettings(), initializers)
+    built = build_graph(Partition((Subgraph(graph, "", graph),)), Arithmetic(), initializers)
     if not pooled:
         return built
     entered = f"{graph.name}/entered"

@@ -1,5 +1,6 @@
 """Opening ONNX Runtime sessions: threads sleep between runs, no arena, weights mapped from the bundle's file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,15 @@ def open_session(
     spin: bool = False,
     *,
     optimized: bool = False,
+    disabled_optimizers: Sequence[str] = (),
     keep_as: Path | None = None,
 ) -> InferenceSession:
     """A session over a model's bytes or file.
 
     With `spin` its threads wait for each other awake until a run is over. A model that is `optimized` is taken as
-    it is. `keep_as` is where the graph goes as ONNX Runtime has optimized it, its large weights into a file beside
-    it. Raises UnsupportedPoint when ONNX Runtime refuses the model, or can't write.
+    it is; any other is optimized, but not by those of ONNX Runtime's optimizers that `disabled_optimizers` names.
+    `keep_as` is where the graph goes as ONNX Runtime has optimized it, its large weights into a file beside it.
+    Raises UnsupportedPoint when ONNX Runtime refuses the model, or can't write.
     """
     options = SessionOptions()
     options.intra_op_num_threads = threads
@@ -56,7 +59,9 @@ def open_session(
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     source = str(model) if isinstance(model, Path) else model
     try:
-        session = InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = InferenceSession(
+            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=[*disabled_optimizers] or None
+        )
     except Exception as error:
         # ONNX Runtime raises classes of its own C extension, all of them plain Exceptions.
         raise UnsupportedPoint(f"ONNX Runtime refuses the graph: {str(error).partition(chr(10))[0]}") from error

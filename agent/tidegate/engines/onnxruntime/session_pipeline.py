@@ -1,7 +1,7 @@
 """Taking batches through the partitions of a network: who stays, who leaves where, and what gates remember."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from tidegate.engines.engine import Array
 from tidegate.engines.onnxruntime.graph import CARRIED, FRAME, FRESH, MARGIN, PREVIOUS, RAN, SEEN, TAU, X, Y
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.plan.partitions import Partition
+from tidegate.engines.runtime.pipeline_variant import PipelineResult
 
 Value = npt.NDArray[np.generic]
 
@@ -48,18 +49,6 @@ class ReadyPartition:
         return cls(partition, session, tau, leave_above, names, places, always, remembers)
 
 
-@dataclass(slots=True)
-class PipelineResult:
-    """What came of a batch: outputs (samples, ...), how many blocks ran, and whether each gated one did.
-
-    `opened` is for one sample alone.
-    """
-
-    outputs: Array
-    executed: int
-    opened: dict[str, bool] = field(default_factory=dict)
-
-
 class SessionPipeline:
     """A network's partitions in a row. Gates that compare with the last frame remember it here."""
 
@@ -81,7 +70,9 @@ class SessionPipeline:
         if not self._one_by_one or len(batch) == 1:
             return self._batch(batch)
         each = [self._batch(batch[index : index + 1]) for index in range(len(batch))]
-        return PipelineResult(np.concatenate([one.outputs for one in each]), sum(one.executed for one in each))
+        return PipelineResult(
+            np.concatenate([one.outputs for one in each]), sum(one.executed_blocks for one in each)
+        )
 
     def _sample(self, sample: Array) -> PipelineResult:
         """What `_batch` gives for one sample where no gate decides, by fewer subgraphs.
@@ -100,13 +91,16 @@ class SessionPipeline:
         return PipelineResult(given[places[Y]].astype(np.float32, copy=False), executed)
 
     def _batch(self, batch: Array) -> PipelineResult:
-        done = PipelineResult(batch, 0)
+        executed = 0
         feeds: dict[str, Value] = {X: batch}
         # None: all samples of the batch, in order; then nothing is gathered or scattered.
         rows: npt.NDArray[np.intp] | None = None
         answers: Array | None = None
         for ready in self._partitions:
-            found = self._partition(ready, feeds, done)
+            found = self._partition(ready, feeds)
+            executed += ready.always * len(feeds[X])
+            if ready.partition.gated:
+                executed += int(np.count_nonzero(found[RAN]))
             outputs = found[Y].astype(np.float32, copy=False)
             if ready.partition.leaving is None:
                 break
@@ -122,25 +116,19 @@ class SessionPipeline:
                 break
             feeds = {name: value[stays] for name, value in _carried(found).items()}
         if answers is None or rows is None:
-            done.outputs = outputs
-        else:
-            if len(rows):
-                answers[rows] = outputs
-            done.outputs = answers
-        return done
+            return PipelineResult(outputs, executed)
+        if len(rows):
+            answers[rows] = outputs
+        return PipelineResult(answers, executed)
 
-    def _partition(self, ready: ReadyPartition, feeds: dict[str, Value], done: PipelineResult) -> dict[str, Value]:
-        done.executed += ready.always * len(feeds[X])
+    def _partition(self, ready: ReadyPartition, feeds: dict[str, Value]) -> dict[str, Value]:
+        """The outputs of one partition by name; gates that compare with the last frame remember this one."""
         gated = ready.partition.gated
         if gated:
             feeds = {**feeds, TAU: ready.tau}
         if ready.remembers:
             feeds |= self._last_frames(ready)
         found = dict(zip(ready.outputs, ready.session.runtime.run(ready.outputs, feeds), strict=True))
-        if gated:
-            ran = found[RAN]
-            done.executed += int(np.count_nonzero(ran))
-            done.opened |= {subgraph.name: bool(each) for subgraph, each in zip(gated, ran, strict=True)}
         if ready.remembers:
             self._frames |= {subgraph.name: found[f"{SEEN}/{subgraph.name}"] for subgraph in gated}
         return found

@@ -1,1 +1,1 @@
-"""What an operating point means for any engine: ways through the network, and quantization parameters."""
+"""What an operating point means for any engine: execution plan, arithmetic, quantization parameters."""

@@ -14,10 +14,14 @@ from tidegate.models.graph import Segment
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Subgraphs in one session. Behind them samples may leave, before the block of `leaving`, by its head."""
+    """Subgraphs in one session. Behind them samples may leave, before the block of `leaving`, by its head.
+
+    One that `enters` takes the network's input as it came; to another the same value is carried, as it is stored.
+    """
 
     subgraphs: tuple[Subgraph, ...]
     leaving: Subgraph | None = None
+    enters: bool = True
 
     @property
     def gated(self) -> tuple[Subgraph, ...]:
@@ -43,7 +47,7 @@ def partitions_of(plan: Iterable[Subgraph]) -> tuple[Partition, ...]:
     inside: list[Subgraph] = []
     for subgraph in plan:
         if subgraph.exit_head is not None:
-            partitions.append(Partition(tuple(inside), subgraph))
+            partitions.append(Partition(tuple(inside), subgraph, enters=not partitions))
             inside = []
         inside.append(replace(subgraph, exit_head=None))
-    return (*partitions, Partition(tuple(inside)))
+    return (*partitions, Partition(tuple(inside), enters=not partitions))

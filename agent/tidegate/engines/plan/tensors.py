@@ -4,14 +4,15 @@ A tensor without parameters is float32.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.engines.plan.adapted import Adapted
 from tidegate.engines.plan.capabilities import Capabilities
 from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, last_tensor
 from tidegate.engines.plan.quantization import QuantParams, Range, range_of, union
-from tidegate.models.graph import Node, Ref, Segment
+from tidegate.models.graph import Node, Segment
+from tidegate.models.graph.fusion import is_clamp, only_readers
 from tidegate.models.graph.operator import Quantization
 from tidegate.models.graph.operators import OPERATORS
 
@@ -115,13 +116,12 @@ class _TensorPlanner:
     def _coded_in(
         self, subgraph: Subgraph, graph: Segment, known: Mapping[str, str | None]
     ) -> dict[str, str | None]:
-        readers = Counter(ref for node in graph.nodes for ref in _refs(node))
-        only_reader = {ref: node for node in graph.nodes for ref in _refs(node) if readers[ref] == 1}
+        readers = only_readers(graph)
         coded: dict[str, str | None] = {}
         on_codes: set[str] = set()
         for node in graph.nodes:
             name = subgraph.tensor(graph, node.name)
-            sources = [subgraph.tensor(graph, ref) for ref in _refs(node)]
+            sources = [subgraph.tensor(graph, ref) for ref in node.operands]
             is_layer = is_quantizable_layer(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
@@ -131,7 +131,7 @@ class _TensorPlanner:
             if not (is_layer or follows) or (node.layer is not None and not is_layer):
                 continue
             on_codes.add(name)
-            after = only_reader.get(node.name)
+            after = readers.get(node.name)
             keeps_params = OPERATORS[node.operator].quantization is Quantization.AGNOSTIC
             if after is not None and is_clamp(after) and not keeps_params:
                 continue
@@ -164,12 +164,3 @@ class _TensorPlanner:
                 runs[-1].append(subgraph.output_name)
             inside = passes or (inside and subgraph.graph is None)
         return runs
-
-
-def is_clamp(node: Node) -> bool:
-    """Whether it only cuts values off: quantizing to uint8 does the same, so runtimes drop it before one."""
-    return OPERATORS[node.operator].quantization is Quantization.CLAMP
-
-
-def _refs(node: Node) -> Iterator[str]:
-    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))

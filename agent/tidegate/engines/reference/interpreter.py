@@ -75,31 +75,31 @@ def check_runs(network: Network) -> None:
 
     First on tensors without data, comparing every shape with the declared one: a graph can ask for an absurd
     padding, and this finds it before memory is taken. Then on one sample of zeros with the real weights, because
-    torch's shape rules don't look at everything (a bias of the wrong length passes them).
+    torch's shape rules don't look at everything (a bias of the wrong length passes them). That also compares the
+    shapes at another number of samples: without data torch works them out in Python, which takes longer.
     """
     shapes = {name: torch.empty(shape, device="meta") for name, shape in network.weight_shapes.items()}
     for segment in all_segments(network):
-        for samples in (1, 3):
-            values = _tried(segment, shapes, torch.empty((samples, *segment.input_shape), device="meta"))
-            for node in segment.nodes:
-                found = tuple(values[node.name].shape)
-                if found != (samples, *node.shape):
-                    raise BundleError(
-                        f"segment {segment.name}, node {node.name}: declares shape {node.shape} per sample, "
-                        f"computes {found} for {samples} samples"
-                    )
+        _try(segment, shapes, torch.empty((3, *segment.input_shape), device="meta"))
     arrays = network.weights(network.weight_shapes)
     for segment in all_segments(network):
         weights = {name: torch.tensor(arrays[name]) for name in segment.weights}
-        _tried(segment, weights, torch.zeros((1, *segment.input_shape)))
+        _try(segment, weights, torch.zeros((1, *segment.input_shape)))
 
 
-def _tried(segment: Segment, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+def _try(segment: Segment, weights: Mapping[str, Tensor], x: Tensor) -> None:
     stored = {name: Fp32Weight(weights[name]) for name in segment.weights}
     try:
-        return Interpreter(segment, stored).values(x)
+        values = Interpreter(segment, stored).values(x)
     # A graph is anybody's data, and torch raises whatever its arithmetic raises on it (a stride of 0:
     # ZeroDivisionError). The first line says what didn't fit.
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BundleError(f"segment {segment.name}: its operators don't fit together: {reason}") from error
+    for node in segment.nodes:
+        found = tuple(values[node.name].shape)
+        if found != (len(x), *node.shape):
+            raise BundleError(
+                f"segment {segment.name}, node {node.name}: declares shape {node.shape} per sample, "
+                f"computes {found} for {len(x)} samples"
+            )

@@ -8,6 +8,7 @@ or maps the file.
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,9 @@ class _Entry(BaseModel):
     data_offsets: tuple[_Size, _Size]
 
 
-_ENTRIES = TypeAdapter(dict[str, _Entry])
+@cache
+def _entry_models() -> TypeAdapter[dict[str, _Entry]]:
+    return TypeAdapter(dict[str, _Entry])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def _entries(path: Path, text: bytes) -> dict[str, _Entry]:
     try:
         header = json.loads(text, object_pairs_hook=_without_repeats)
         header.pop(_METADATA, None)
-        return _ENTRIES.validate_python(header)
+        return _entry_models().validate_python(header)
     except (ValidationError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: is not a safetensors file: {error}") from error
 

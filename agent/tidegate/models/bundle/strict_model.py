@@ -13,4 +13,5 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class StrictModel(BaseModel):
     """A part of a file that can't be changed once read; a key that is not a field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)

@@ -1,11 +1,12 @@
 """Which values of a segment lie in memory: where AA-ReLU can act, and where activations cost bytes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from tidegate.models.graph import INPUT, Node, Ref, Segment
+from tidegate.models.graph import Node, Segment
 from tidegate.models.graph.bounds import least_values
+from tidegate.models.graph.fusion import fused_with_reader
 from tidegate.models.graph.operator import Kind
 from tidegate.models.graph.operators import OPERATORS
 
@@ -35,18 +36,12 @@ class ActivationTensor:
 def activation_tensors_of(segment: Segment) -> tuple[ActivationTensor, ...]:
     """The activation tensors of a segment in the order in which they are computed.
 
-    A convolution, linear layer, sum or product whose only reader works on it value by value is not stored: engines
-    fuse the two. Views are no values of their own. Layouts and scratch memory of kernels are not counted.
+    What is fused with its reader is not stored (`models.graph.fusion`). Views are no values of their own. Layouts
+    and scratch memory of kernels are not counted.
     """
     nodes = {node.name: node for node in segment.nodes}
-    readers: dict[str, list[Node]] = {name: [] for name in (INPUT, *nodes)}
-    for node in segment.nodes:
-        for name in _operands(node):
-            readers[name].append(node)
-    unstored = {
-        node.name
-        for node in segment.nodes
-        if OPERATORS[node.operator].kind is Kind.VIEW or _is_fused(node, readers[node.name])
+    unstored = fused_with_reader(segment) | {
+        node.name for node in segment.nodes if OPERATORS[node.operator].kind is Kind.VIEW
     }
     floors = least_values(segment)
     return tuple(
@@ -63,18 +58,8 @@ def activation_tensors_of(segment: Segment) -> tuple[ActivationTensor, ...]:
     )
 
 
-def _operands(node: Node) -> Iterator[str]:
-    return (leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
-
-
-def _is_fused(node: Node, readers: list[Node]) -> bool:
-    if not OPERATORS[node.operator].takes_epilogue or len(readers) != 1:
-        return False
-    return OPERATORS[readers[0].operator].is_elementwise and readers[0].shape == node.shape
-
-
-def _stored_operands(node: Node, nodes: Mapping[str, Node], unstored: set[str]) -> Iterator[str]:
-    for name in _operands(node):
+def _stored_operands(node: Node, nodes: Mapping[str, Node], unstored: Set[str]) -> Iterator[str]:
+    for name in node.operands:
         if name in unstored:
             yield from _stored_operands(nodes[name], nodes, unstored)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.models.graph import INPUT, Ref, Segment
+from tidegate.models.graph import INPUT, Segment
 from tidegate.models.graph.activation_tensors import ActivationTensor
 
 Sizes = npt.NDArray[np.int64]
@@ -42,5 +42,5 @@ def results(segment: Segment, tensors: tuple[ActivationTensor, ...]) -> frozense
     while name not in stored:
         if name == INPUT:
             return frozenset({INPUT})
-        name = next(leaf.ref for leaf in nodes[name].leaves if isinstance(leaf, Ref))
+        name = nodes[name].operands[0]
     return frozenset({name})

@@ -38,6 +38,11 @@ class Node:
         """The layer whose weights this node uses, None for a node without weights: `block_1.conv1`."""
         return next((layer_of(weight.weight) for weight in self.weights()), None)
 
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Names of the values it reads, in order; INPUT for the segment's own, twice what is read twice."""
+        return tuple(leaf.ref for leaf in self.leaves if isinstance(leaf, Ref))
+
     def weights(self) -> Iterator[Weight]:
         """The weights among the arguments, in order."""
         return (leaf for leaf in self.leaves if isinstance(leaf, Weight))
@@ -61,10 +66,10 @@ class Segment:
             raise BundleError(f"segment {self.name}: has {len(self.nodes)} nodes, allowed are 1 to {MAX_NODES}")
         known = {INPUT}
         for node in self.nodes:
-            for leaf in node.leaves:
-                if isinstance(leaf, Ref) and leaf.ref not in known:
+            for operand in node.operands:
+                if operand not in known:
                     raise BundleError(
-                        f"segment {self.name}, node {node.name}: {leaf.ref!r} is not an earlier value"
+                        f"segment {self.name}, node {node.name}: {operand!r} is not an earlier value"
                     )
             if node.name in known:
                 raise BundleError(f"segment {self.name}: the name {node.name!r} is used twice")

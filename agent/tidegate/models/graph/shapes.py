@@ -19,7 +19,7 @@ def reshaped(segment: Segment, input_shape: Shape, weight_shapes: Mapping[str, S
             shape = OPERATORS[node.operator].shape(node, Known(known, weight_shapes))
             nodes.append(replace(node, shape=shape[1:]))
         except KeyError as error:
-            raise BundleError(f"segment {segment.name}, node {node.name}: there is no weight {error}") from None
+            raise BundleError(f"segment {segment.name}, node {node.name}: no weight is named {error}") from None
         except (ValueError, TypeError, IndexError) as error:
             raise BundleError(f"segment {segment.name}, node {node.name}: {error}") from None
         known[node.name] = shape

@@ -38,7 +38,7 @@ def _ancestors(end: str, segment: Segment) -> tuple[Node, ...]:
     needed = {end}
     for node in reversed(segment.nodes):
         if node.name in needed:
-            needed.update(leaf.ref for leaf in node.leaves if isinstance(leaf, Ref))
+            needed.update(node.operands)
     return tuple(node for node in segment.nodes if node.name in needed)
 
 
@@ -47,4 +47,4 @@ def _reads_input(path: tuple[Node, ...]) -> bool:
 
 
 def _first_ref(node: Node) -> str:
-    return next((leaf.ref for leaf in node.leaves if isinstance(leaf, Ref)), "")
+    return next(iter(node.operands), "")

@@ -9,9 +9,7 @@ def cut_points(segment: Segment) -> tuple[int, ...]:
     """Indices of the nodes behind which only their own value is still needed, ascending; the last node is one."""
     last_use = {INPUT: -1}
     for index, node in enumerate(segment.nodes):
-        for leaf in node.leaves:
-            if isinstance(leaf, Ref):
-                last_use[leaf.ref] = index
+        last_use |= dict.fromkeys(node.operands, index)
     points = []
     needed_until = last_use[INPUT]
     for index, node in enumerate(segment.nodes):

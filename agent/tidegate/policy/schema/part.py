@@ -10,4 +10,5 @@ Name = Annotated[str, Field(min_length=1, max_length=80)]
 class Part(BaseModel):
     """A mapping of known keys; nothing is converted by guess."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True, frozen=True)

@@ -103,7 +103,7 @@ class Control:
 
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
-        self._state = replace(self._state, holding=frozenset(), since={}, turns=None)
+        self._state = replace(self._state, holding=frozenset(), since={}, flapping=None)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -115,7 +115,7 @@ class Control:
         """Decide over another bundle's ladder from the next step on; call it while `paused`."""
         self._ladder, self._drift = ladder, drift
         self._quarantine.clear()
-        self._state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, turns=None)
+        self._state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, flapping=None)
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
@@ -185,9 +185,9 @@ class Control:
     def _announce(self, decision: Decision) -> None:
         """Emit a decision when it says something new, not at every step."""
         last = self.decision
-        undoing = decision.undoing if last is None or last.undoing != decision.undoing else ""
-        if undoing:
-            self._emit(Event(EventKind.FAULT, undoing, {"rule": decision.rule, "point": decision.point}))
+        flapping = decision.flapping if last is None or last.flapping != decision.flapping else ""
+        if flapping:
+            self._emit(Event(EventKind.FAULT, flapping, {"rule": decision.rule, "point": decision.point}))
         if last is None or (last.rule, last.wanted, last.fits) != (decision.rule, decision.wanted, decision.fits):
             text = f"wants {decision.wanted}: {decision.reason}"
             details: dict[str, object] = {

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,9 @@ class _State:
     format: Literal[1] = 1
 
 
-_state = TypeAdapter(_State)
+@cache
+def _state() -> TypeAdapter[_State]:
+    return TypeAdapter(_State)
 
 
 class DriftRecord:
@@ -98,7 +101,7 @@ class DriftRecord:
 
     def _read(self, bundle: str) -> _State:
         try:
-            state = _state.validate_json(read_file(self._file))
+            state = _state().validate_json(read_file(self._file))
         except FileNotFoundError:
             return _State(bundle)
         except (OSError, ValidationError):

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -34,7 +35,9 @@ class _Payload(BaseModel):
     ttl_s: Annotated[Finite, Field(gt=0, le=_LONGEST_S)] | None = None
 
 
-_payload: TypeAdapter[Finite | _Payload] = TypeAdapter(Finite | _Payload)
+@cache
+def _payload() -> TypeAdapter[Finite | _Payload]:
+    return TypeAdapter(Finite | _Payload)
 
 
 class _RefusedError(ValueError):
@@ -106,11 +109,13 @@ class Inputs:
 
     def _reading(self, name: str, message: InputMessage) -> Reading:
         if INPUT_NAME.fullmatch(message.name) is None:
-            raise _RefusedError("its name is not one that policies can use")
+            raise _RefusedError(
+                "policies can't use its name; allowed: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+            )
         if len(message.payload) > LONGEST_BYTES:
             raise _RefusedError(f"it has {len(message.payload)} bytes; allowed are {LONGEST_BYTES}")
         if name not in self._readings and not self._room():
-            raise _RefusedError(f"there are {MOST} inputs already")
+            raise _RefusedError(f"found one input more than the {MOST} that are kept; publish fewer")
         given = _parsed(message.payload)
         age_s = 0.0 if given.at is None else self._unix_clock() - given.at
         if age_s < -CLOCKS_APART_S:
@@ -150,7 +155,7 @@ class Inputs:
 
 def _parsed(payload: bytes) -> _Payload:
     try:
-        given = _payload.validate_json(payload)
+        given = _payload().validate_json(payload)
     except ValidationError as error:
         what = error.errors(include_url=False)[0]["msg"] if payload[:1] == b"{" else "no number"
         raise _RefusedError(f"{what}; allowed: {_ALLOWED}") from None

@@ -95,7 +95,7 @@ class Reload:
 
     def _tell(self, reloaded: Reloaded) -> None:
         if reloaded.refused:
-            text = f"not reloaded, what ran before runs on: {reloaded.refused}"
+            text = f"not reloaded, the agent goes on as before: {reloaded.refused}"
             log.error("%s: %s", PART, text)  # each time: whoever asked looks for it, and an event is told once
             self._troubles.note(PART, text)
             return

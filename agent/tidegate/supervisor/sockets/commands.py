@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -81,8 +82,16 @@ class ReloadConfig:
 
 Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig
 
-_command: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
-_done = TypeAdapter(Done)
+
+@cache
+def _command() -> TypeAdapter[Command]:
+    # Not at import: few services are ever given one.
+    return TypeAdapter(Annotated[Command, Field(discriminator="kind")])
+
+
+@cache
+def _done() -> TypeAdapter[Done]:
+    return TypeAdapter(Done)
 
 
 async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -> asyncio.Server:
@@ -92,7 +101,7 @@ async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -
         try:
             async with asyncio.timeout(CONVERSATION_S):
                 line = await reader.readline()
-            done = await do(_command.validate_json(line))
+            done = await do(_command().validate_json(line))
         except ValidationError as error:
             done = Done(refused=error.errors(include_url=False)[0]["msg"])
         except ValueError:
@@ -110,6 +119,6 @@ async def send(path: Path, command: Command) -> Done:
         writer.write(json.dumps(asdict(command)).encode() + b"\n")
         answer = await reader.readline()
     try:
-        return _done.validate_json(answer)
+        return _done().validate_json(answer)
     except ValidationError:
         raise StatusError(f"{path}: the agent hung up; its log says more") from None

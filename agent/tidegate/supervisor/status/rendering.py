@@ -1,6 +1,6 @@
 """The agent's state as its status, as one telemetry window, and as its retained report. Pure."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tidegate.policy.decision import Decision
 from tidegate.policy.explain import Explanation
@@ -58,12 +58,22 @@ def as_telemetry(state: AgentState) -> dict[str, object]:
 
 def as_reported(state: AgentState) -> Reported:
     """What is retained on the `reported` topic; equal as long as there is nothing new to retain."""
-    running, policy = state.updates.running, state.updates.running.policy
-    verdict: PolicyVerdict = "trial" if state.updates.on_trial else "accepted"
+    updates = state.updates
+    running, policy, refused = updates.running, updates.running.policy, updates.refused
+    verdict: PolicyVerdict = "trial" if updates.on_trial else "accepted"
+    if refused is not None:
+        refused = replace(refused, push_id=updates.push_id(refused.version, refused.hash))
     return Reported(
         agent_version=state.version,
-        policy=PolicyState(policy.version, running.digest, verdict, "", policy.name),
-        refused=state.updates.refused,
+        policy=PolicyState(
+            policy.version,
+            running.digest,
+            verdict,
+            "",
+            policy.name,
+            updates.push_id(policy.version, running.digest),
+        ),
+        refused=refused,
         bundle=state.bundle,
         operating_point=state.point.name,
         certified_risk=state.point.certified_risk,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +14,11 @@ from tidegate.supervisor.status.status import Status, to_json
 
 FILE_NAME = "status.sock"
 
-_status = TypeAdapter(Status)
+
+@cache
+def _status() -> TypeAdapter[Status]:
+    # Not at import: the service hands its status out and never reads one.
+    return TypeAdapter(Status)
 
 
 class StatusError(TidegateError):
@@ -40,7 +45,7 @@ async def fetch_status(path: Path) -> Status:
     async with open_agent(path) as (reader, _):
         document = await reader.read()
     try:
-        return _status.validate_json(document)
+        return _status().validate_json(document)
     except ValidationError:
         raise StatusError(f"{path}: the agent hung up; its log says more") from None
 

@@ -30,7 +30,7 @@ from tidegate.supervisor.updates.outcome import (
 from tidegate.supervisor.updates.push_reader import PushReader
 from tidegate.supervisor.updates.pushed_policy import First, Reader, Running
 from tidegate.supervisor.updates.screening import Known, screen
-from tidegate.supervisor.updates.state import UpdatesState, after
+from tidegate.supervisor.updates.state import UpdatesState, after, judged
 from tidegate.telemetry.link.backoff import Backoff
 from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, open_envelope
 
@@ -161,12 +161,14 @@ class PolicyUpdates:
         try:
             result = await self._judge(push, topic)
         except (StoreError, NotYetError) as error:
+            self.state = judged(self.state, push, is_new=False)
             self._conclude(Deferred(push.version, push.hash, str(error)))
             raise
         except Exception as error:
             # Whatever a push does to us, it is rejected and the agent goes on.
             log.exception("pushed policy version %s", push.version)
             result = Rejected(push.version, push.hash, f"it broke the agent's checks: {error!r}")
+        self.state = judged(self.state, push, is_new=result is None)
         if result is not None:
             self._conclude(result)
 
@@ -183,21 +185,27 @@ class PolicyUpdates:
             offer = await asyncio.to_thread(self._store.offer, push.policy, push.version, push.hash, floor)
             if offer.verdict is Verdict.REFUSED:
                 return Rejected(push.version, push.hash, offer.reason)
-            if offer.verdict is Verdict.NEW:
-                if self._trying is not None:
-                    self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
-                self._trying = self._loop.create_task(self._try(push, policy))
+            if offer.verdict is Verdict.ALREADY_THERE:
+                # Another push of it came in between.
+                return Repeated(push.version, push.hash, self._why_taken_back(push))
+            if self._trying is not None:
+                self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
+            self._trying = self._loop.create_task(self._try(push, policy))
         return None
 
     def _known(self, push: PolicyPush) -> Known:
-        taken_back = self._store.verdict(push.version, push.hash)
         return Known(
             offer=self._store.judge(push.version, push.hash, self.local.policy.version),
-            rolled_back=None if taken_back is None else taken_back.reason,
+            rolled_back=self._why_taken_back(push),
             now=self._latest_time.now(),
             clock_problem=self._latest_time.problem,
             allow_unsigned=self.allow_unsigned,
         )
+
+    def _why_taken_back(self, push: PolicyPush) -> str | None:
+        """Why the store took just this policy back; None: it did not."""
+        taken_back = self._store.verdict(push.version, push.hash)
+        return None if taken_back is None else taken_back.reason
 
     async def _wait_for_worker(self) -> None:
         """Return once a worker is there: what its engine can't run, no policy may name. Raises NotYetError."""

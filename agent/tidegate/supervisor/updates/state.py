@@ -1,6 +1,7 @@
 """Where pushed policies have got to, as one frozen state. Pure."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tidegate.supervisor.updates.outcome import (
     Accepted,
@@ -12,6 +13,7 @@ from tidegate.supervisor.updates.outcome import (
     reported_as,
 )
 from tidegate.supervisor.updates.pushed_policy import Running
+from tidegate.telemetry.payloads.envelope import PolicyPush
 from tidegate.telemetry.payloads.reported import PolicyState
 
 
@@ -19,7 +21,8 @@ from tidegate.telemetry.payloads.reported import PolicyState
 class UpdatesState:
     """Where pushed policies have got to: the one in force, and the last one that is not, if any.
 
-    `results` counts every result, so that a push that meets the same one again gets its answer again.
+    `results` counts every result, so that a push that meets the same one again gets its answer again. `push_ids`
+    are those of the last judged pushes, by version and hash.
     """
 
     running: Running
@@ -27,6 +30,23 @@ class UpdatesState:
     refused: PolicyState | None = None
     accepted: int = 0
     results: int = 0
+    push_ids: Mapping[tuple[int, str], str] = field(default_factory=dict)
+
+    def push_id(self, version: int, digest: str) -> str:
+        """Of the last push of this policy that was judged; empty where it is unknown."""
+        return self.push_ids.get((version, digest), "")
+
+
+def judged(state: UpdatesState, push: PolicyPush, *, is_new: bool) -> UpdatesState:
+    """The state in which verdicts on the policy answer this push; one that `is_new` has none yet."""
+    policy = push.version, push.hash
+    refused = state.refused
+    if is_new and refused is not None and (refused.version, refused.hash) == policy:
+        refused = None
+    used = {(state.running.policy.version, state.running.digest)}
+    used |= set() if refused is None else {(refused.version, refused.hash)}
+    kept = {each: push_id for each, push_id in state.push_ids.items() if each in used}
+    return replace(state, refused=refused, push_ids={**kept, policy: push.push_id})
 
 
 def after(state: UpdatesState, result: UpdateResult) -> UpdatesState:

@@ -5,12 +5,11 @@ in a callback, hangs in `loop_stop` while something is unacknowledged, and calls
 `publish` needs.
 """
 
-import json
 import logging
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -26,6 +25,7 @@ from tidegate.telemetry.link.inbox import Inbox
 from tidegate.telemetry.link.outbox import Outbox
 from tidegate.telemetry.link.paho_client import connect_properties, make_client
 from tidegate.telemetry.link.subscriber import Connack, Ended, Subscriber
+from tidegate.telemetry.payloads.device_status import DeviceStatus
 from tidegate.telemetry.payloads.input import InputMessage, OnInput
 
 logger = logging.getLogger(__name__)
@@ -274,10 +274,4 @@ class Connection:
         return (*((topic, 1) for topic in self._device.policy_topics), (self._device.topics.inputs, 0))
 
     def _status(self, state: Literal["online", "offline"], since: float | None) -> bytes:
-        document = {"state": state, "session": self._device.session, "since": since and round(since, 3)}
-        return to_json(document)
-
-
-def to_json(document: Mapping[str, object]) -> bytes:
-    """An MQTT payload. Raises TypeError or ValueError for what JSON cannot hold, NaN included."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        return DeviceStatus(state, self._device.session, since).to_payload()

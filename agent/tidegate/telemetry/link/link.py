@@ -15,9 +15,10 @@ from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link import trouble
 from tidegate.telemetry.link.backoff import Backoff
-from tidegate.telemetry.link.connection import DISCONNECT_S, Connection, to_json
+from tidegate.telemetry.link.connection import DISCONNECT_S, Connection
 from tidegate.telemetry.link.inbox import Inbox, OnPolicy
 from tidegate.telemetry.link.outbox import Outbox
+from tidegate.telemetry.payloads.document import to_json
 from tidegate.telemetry.payloads.input import OnInput
 from tidegate.telemetry.spool import Spool
 

@@ -17,6 +17,7 @@ PAYLOAD_TYPE = "application/vnd.tidegate.policy+json"
 MAX_ENVELOPE_BYTES = 256 * 1024
 # The largest whole number that every JSON reader keeps exact (RFC 8259, section 6).
 MAX_VERSION = 2**53 - 1
+MAX_PUSH_ID_LENGTH = 64
 
 
 class EnvelopeError(TidegateError, ValueError):
@@ -48,13 +49,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPush:
-    """A policy as it was pushed. `signed` is True only for a verified signature, so it is False for now."""
+    """A policy as it was pushed. `signed` is True only for a verified signature, so it is False for now.
+
+    `push_id` tells this push from others of the same text; verdicts repeat it. Empty where the pusher gave none.
+    """
 
     policy: str
     version: int
     target: Target
     expires: datetime | None
     signed: bool
+    push_id: str = ""
 
     @property
     def hash(self) -> str:
@@ -68,7 +73,8 @@ def policy_hash(policy: str) -> str:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Deferred: most models are parts of another, and their own validators are never asked for.
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
 
 class _Signature(_Strict):
@@ -99,9 +105,12 @@ class _Payload(_Strict):
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     target: _ForDevice | _ForGroup | _ForFleet
     expires: AwareDatetime | None
+    push_id: Annotated[str, Field(max_length=MAX_PUSH_ID_LENGTH)] = ""
 
 
-def seal_unsigned(policy: str, version: int, target: Target, expires: datetime | None = None) -> bytes:
+def seal_unsigned(
+    policy: str, version: int, target: Target, expires: datetime | None = None, push_id: str = ""
+) -> bytes:
     """An envelope without signatures. Raises EnvelopeError for what `open_envelope` would refuse."""
     payload = json.dumps(
         {
@@ -109,6 +118,7 @@ def seal_unsigned(policy: str, version: int, target: Target, expires: datetime |
             "version": version,
             "target": {target.kind: target.name if target.name is not None else True},
             "expires": expires.isoformat() if expires is not None else None,
+            "push_id": push_id,
         }
     ).encode()
     sealed = json.dumps(
@@ -136,7 +146,9 @@ def open_envelope(data: bytes, max_bytes: int = MAX_ENVELOPE_BYTES) -> PolicyPus
     except (binascii.Error, ValueError) as error:
         msg = f"policy envelope: {error}"
         raise EnvelopeError(msg) from error
-    return PolicyPush(payload.policy, payload.version, target, payload.expires, signed=False)
+    return PolicyPush(
+        payload.policy, payload.version, target, payload.expires, signed=False, push_id=payload.push_id
+    )
 
 
 def _target(target: _ForDevice | _ForGroup | _ForFleet) -> Target:
@@ -158,5 +170,5 @@ def _explained(error: ValidationError) -> str:
     return (
         f"policy envelope, at {where}: found {found}: {first['msg']}; allowed is a DSSE envelope "
         f"{{payloadType: {PAYLOAD_TYPE!r}, "
-        "payload: base64 of {policy, version, target, expires}, signatures: [...]}"
+        "payload: base64 of {policy, version, target, expires, push_id}, signatures: [...]}"
     )

@@ -1,6 +1,7 @@
 """What a device reports about itself, retained on its `reported` topic."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -21,7 +22,10 @@ class ReportedError(TidegateError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal."""
+    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal.
+
+    `push_id` is that of the last push of this version and text that was judged: the one that `state` answers.
+    """
 
     __pydantic_config__ = _TOLERANT
 
@@ -30,6 +34,7 @@ class PolicyState:
     state: PolicyVerdict
     reason: str = ""
     name: str = ""
+    push_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,16 @@ class Reported:
         return asdict(self)
 
 
-_reported: TypeAdapter[Reported] = TypeAdapter(Reported)
+@cache
+def _reported() -> TypeAdapter[Reported]:
+    # Not at import: a device says it, the operator's side reads it.
+    return TypeAdapter(Reported)
 
 
 def parse_reported(data: bytes) -> Reported:
     """The report in an MQTT payload. Raises ReportedError for any other bytes."""
     try:
-        return _reported.validate_json(data)
+        return _reported().validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "whole document"

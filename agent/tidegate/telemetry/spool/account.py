@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
@@ -57,7 +58,9 @@ class Account:
         return self.with_dropped("damaged", missing) if missing > 0 else self.with_put(-missing)
 
 
-_account = TypeAdapter(Account)
+@cache
+def _account() -> TypeAdapter[Account]:
+    return TypeAdapter(Account)
 
 
 def seal_account(account: Account) -> bytes:
@@ -78,6 +81,6 @@ def open_account(sealed: object) -> Account | None:
     if not isinstance(sealed, bytes) or sealed[:8] != b"%08x" % zlib.crc32(sealed[8:]):
         return None
     try:
-        return _account.validate_json(sealed[8:])
+        return _account().validate_json(sealed[8:])
     except ValidationError:
         return None

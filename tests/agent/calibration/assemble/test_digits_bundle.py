@@ -9,12 +9,13 @@ import torch
 from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle.ladder_file import Calibration
 from tidegate.models.ladder import OperatingPoint
 
 # Two builds one after the other, which share the machine with other tests.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
-RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=6, engines=("eager",))
+RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=3, engines=("eager",))
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,19 @@ def test_building_again_gives_the_same_but_for_times(built: list[Path]) -> None:
     first, second = map(open_bundle, built)
     assert first.hashes["weights.safetensors"] == second.hashes["weights.safetensors"]
     assert first.hashes["samples.safetensors"] == second.hashes["samples.safetensors"]
-    assert first.calibration == second.calibration
+    assert _but_for_strategy(first) == _but_for_strategy(second)
     assert first.built == second.built
-    # Rungs that differ by less than timing noise may come and go; those in both are the same.
-    shared = _by_name(first).keys() & _by_name(second).keys()
+    # Exits are placed by times, and rungs that differ by less than their noise may come and go.
+    shared = {name for name in _by_name(first).keys() & _by_name(second).keys() if not _by_name(first)[name].exits}
     assert "full" in shared
     for name in shared:
         assert settled(_by_name(first)[name]) == settled(_by_name(second)[name])
+
+
+def _but_for_strategy(bundle: Bundle) -> Calibration:
+    """Which of two chains is cheaper is a matter of times."""
+    search = {name: value for name, value in bundle.calibration.search.items() if name != "strategy"}
+    return replace(bundle.calibration, search=search)
 
 
 def _by_name(bundle: Bundle) -> dict[str, OperatingPoint]:

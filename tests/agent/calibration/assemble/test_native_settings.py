@@ -58,7 +58,7 @@ def network(inputs: np.ndarray) -> TrainedNetwork:
         *((f"block_{i}", Residual(16)) for i in range(4)),
         ("head", Head()),
     ]
-    return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs)
+    return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs).network
 
 
 @pytest.fixture(scope="module", params=["onnx"])

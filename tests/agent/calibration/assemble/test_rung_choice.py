@@ -1,14 +1,17 @@
 """Which points of a chain become rungs."""
 
-from dataclasses import replace
+import numpy as np
 
-from tidegate.calibration.assemble.rung_choice import name_point, pick_rungs, undominated
+from tidegate.calibration.assemble.rung_choice import CHANCE, RungCost, name_point, pick_rungs, undominated
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.models.ladder import Figures, Precision
+from tidegate.models.ladder import Precision
 
 
-def figures(latency_ms: float, weights_bytes: int) -> Figures:
-    return Figures(10, 1.0, 0.0, 0.0, 0.0, 1.0, latency_ms, latency_ms, weights_bytes)
+def cost(latency_ms: float, weight_bytes: int, turns: int = 20) -> RungCost:
+    """Of a point that takes the same in every turn, on a machine that is slower in every third."""
+    return RungCost(
+        tuple(latency_ms * (2 if turn % 3 == 0 else 1) for turn in range(turns)), weight_bytes, weight_bytes
+    )
 
 
 def test_the_cheapest_point_of_every_alpha_is_a_rung() -> None:
@@ -27,14 +30,20 @@ def test_nothing_certified_leaves_the_full_point() -> None:
 
 
 def test_a_rung_no_faster_and_no_smaller_is_dropped() -> None:
-    listed = [figures(1.0, 100), figures(0.98, 99), figures(1.1, 50), figures(0.5, 50), figures(0.49, 50)]
+    listed = [cost(1.0, 100), cost(1.01, 99), cost(1.1, 50), cost(0.5, 50), cost(0.51, 50)]
     assert undominated(listed) == (0, 2, 3)
+    assert undominated(listed, always=frozenset({1})) == (0, 1, 2, 3)
 
 
-def test_a_rung_that_spares_the_hard_samples_alone_is_kept() -> None:
-    above, below = (replace(figures(0.2, 50), latency_mean_ms=mean_ms) for mean_ms in (1.0, 0.5))
-    assert undominated([above, below]) == (0, 1)
-    assert undominated([below, above]) == (0,)
+def test_a_rung_little_faster_in_every_turn_is_kept_and_one_by_chance_is_not() -> None:
+    """However much turns differ from each other: they are compared in pairs."""
+    assert undominated([cost(1.0, 50), cost(0.99, 50)]) == (0, 1)
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(500):
+        same = [RungCost(tuple(rng.normal(1, 0.2, 20)), 50, 50) for _ in range(2)]
+        kept += undominated(same) == (0, 1)
+    assert kept / 500 <= CHANCE + 0.02
 
 
 def test_names_say_what_was_turned_and_never_clash() -> None:

@@ -30,7 +30,7 @@ def inputs() -> Array:
 @pytest.fixture(scope="module")
 def network(inputs: Array) -> TrainedNetwork:
     torch.manual_seed(0)
-    return fitted(discover(DigitsNet((8, 16), (2, 2)).eval(), torch.zeros(2, 1, 8, 8)).network, inputs)
+    return fitted(discover(DigitsNet((8, 16), (2, 2)).eval(), torch.zeros(2, 1, 8, 8)).network, inputs).network
 
 
 def settings(network: TrainedNetwork) -> list[KnobSettings]:

@@ -77,7 +77,7 @@ def test_a_target_names_the_goal_and_a_goal_its_knobs() -> None:
         (None, None, ((Goal.LATENCY, "5 MiB"),), (), (), "this is a amount|this is an amount"),
         (None, None, (), (Knob.INT4,), (Knob.INT4,), "both name int4"),
         (Goal.MEMORY, None, (), (), (Knob.INT8,), "say --without int4 too"),
-        (None, None, (), (), tuple(Knob), "nothing is left"),
+        (None, None, (), (), tuple(Knob), "no knob is left"),
     ],
 )
 def test_what_contradicts_itself_is_refused_with_words(

@@ -13,10 +13,10 @@ from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.greedy_search import Search
-from tidegate.calibration.search.moves import ExitMove, SkipMove
+from tidegate.calibration.search.moves import ExitMove, PrecisionMove, SkipMove
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
-from tidegate.calibration.search.strategy import LEAST_LOSS, SearchStrategy
+from tidegate.calibration.search.strategy import LEAST_LOSS
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.graph.flops import segment_flops
@@ -83,19 +83,15 @@ def test_each_step_turns_one_knob(network: TrainedNetwork, inputs: Array) -> Non
         assert len(rates) + len(precisions) == 1
 
 
-def test_the_strategy_that_begins_with_exits_turns_nothing_else_while_they_cost_hardly_an_answer(
-    network: TrainedNetwork, inputs: Array
-) -> None:
-    able = fitted(network, inputs)
+def test_the_precisions_alone_are_the_beginning_of_the_chain(network: TrainedNetwork, inputs: Array) -> None:
+    able = fitted(network, inputs).network
     search = Search(able, SearchSpace.of(able, GROUPS), inputs, OBJECTIVE)
-    both = [search.chain(strategy) for strategy in (SearchStrategy.ALL_AT_ONCE, SearchStrategy.EXITS_FIRST)]
-    kinds = [[type(step.move) for step in chain[1:]] for chain in both]
-    precisions = kinds[1].index(ExitMove)
-    assert both[0][: precisions + 1] == both[1][: precisions + 1]
-    begun = list(itertools.takewhile(lambda step: not isinstance(step.move, SkipMove), both[1]))
-    assert len(begun) > precisions + 1
-    assert begun[-1].disagreement <= LEAST_LOSS
-    assert all(step.disagreement <= OBJECTIVE.max_disagreement for chain in both for step in chain)
+    beginning, chain = search.precisions(), search.chain()
+    assert chain[: len(beginning)] == beginning
+    assert {type(step.move) for step in beginning[1:]} == {PrecisionMove}
+    assert type(chain[len(beginning)].move) in (ExitMove, SkipMove)
+    assert beginning[-1].disagreement <= LEAST_LOSS
+    assert search.chain(found=beginning) == chain
 
 
 def test_a_move_beyond_the_limit_leaves_room_for_one_within(network: TrainedNetwork, inputs: Array) -> None:

@@ -71,10 +71,14 @@ def test_the_directory_is_held_against_a_second_agent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_without_a_directory_the_agent_goes_on(tmp_path: Path, where: str) -> None:
+def test_without_a_directory_the_agent_says_so_and_goes_on(
+    tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
     with held(tmp_path / where):
         assert session_number(tmp_path / where / "session") > 1_700_000_000
+    assert caplog.messages[0].startswith(f"{tmp_path / where}: the state directory can't be created: ")
+    assert "set a state_dir in agent.yaml" in caplog.messages[0]
 
 
 def test_a_lock_that_is_a_directory_is_no_obstacle(tmp_path: Path) -> None:

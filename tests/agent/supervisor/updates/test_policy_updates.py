@@ -114,10 +114,17 @@ class Device:
         self.trust = PolicyTrust(self.store, self.latest_time, self.updates, self.events.append)
 
     async def push(
-        self, text: str, version: int, *, expires: datetime | None = None, topic: str = TOPIC, to: str = "gate-7"
+        self,
+        text: str,
+        version: int,
+        *,
+        expires: datetime | None = None,
+        topic: str = TOPIC,
+        to: str = "gate-7",
+        push_id: str = "",
     ) -> str:
         """Push, wait for the verdict on it, and say what it is."""
-        envelope = seal_unsigned(text, version, Target("device", to), expires)
+        envelope = seal_unsigned(text, version, Target("device", to), expires, push_id)
         verdicts = self.updates.state.results
         await asyncio.to_thread(self.updates.receive, topic, envelope)
         await until(lambda: self.updates.state.results > verdicts and not self.updates.state.on_trial)
@@ -173,6 +180,44 @@ def test_a_good_push_is_accepted_and_outlives_a_restart(tmp_path: Path) -> None:
             "pushed",
             None,
         )
+
+    run(scene)
+
+
+def test_every_verdict_names_the_push_that_it_answers(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+
+        def named(version: int, text: str) -> str:
+            return device.updates.state.push_id(version, digest_of(text))
+
+        assert await device.push(policy(2), 2, push_id="a") == "accepted"
+        assert named(2, policy(2)) == "a"
+        assert await device.push(policy(2), 2, push_id="b") == "accepted"
+        assert named(2, policy(2)) == "b"
+        assert await device.push("a: [", 3, push_id="c") == "refused"
+        assert (named(2, policy(2)), named(3, "a: [")) == ("b", "c")
+        for _ in range(MOST_WHILE_NEW):
+            await device.loses_its_worker()
+        assert (device.says(2), named(2, policy(2))) == ("rolled_back", "b")
+        assert await device.push(policy(2), 2, push_id="d") == "rolled_back"
+        assert named(2, policy(2)) == "d"
+        assert named(3, "a: [") == "", "of what is reported no more nothing is kept"
+
+    run(scene)
+
+
+def test_a_refusal_from_before_is_no_verdict_on_a_push_that_is_tried(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+        device.updates.allow_unsigned = False
+        assert await device.push(policy(2), 2, push_id="a") == "refused"
+        device.updates.allow_unsigned = True
+        envelope = seal_unsigned(policy(2), 2, Target("device", "gate-7"), push_id="b")
+        await device.updates._take(TOPIC, envelope)
+        state = device.updates.state
+        assert (state.push_id(2, digest_of(policy(2))), state.refused) == ("b", None)
+        await until(lambda: device.says(2) == "accepted")
 
     run(scene)
 

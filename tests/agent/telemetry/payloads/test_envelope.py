@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tidegate.telemetry.payloads.envelope import (
     MAX_ENVELOPE_BYTES,
+    MAX_PUSH_ID_LENGTH,
     MAX_VERSION,
     PAYLOAD_TYPE,
     EnvelopeError,
@@ -43,10 +44,14 @@ def envelope_of(payload: Any) -> bytes:
     st.integers(1, MAX_VERSION),
     targets,
     st.none() | st.datetimes(timezones=st.just(UTC)),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_PUSH_ID_LENGTH),
 )
-def test_what_is_sealed_opens(policy: str, version: int, target: Target, expires: datetime | None) -> None:
-    push = open_envelope(seal_unsigned(policy, version, target, expires))
+def test_what_is_sealed_opens(
+    policy: str, version: int, target: Target, expires: datetime | None, push_id: str
+) -> None:
+    push = open_envelope(seal_unsigned(policy, version, target, expires, push_id))
     assert (push.policy, push.version, push.target, push.expires) == (policy, version, target, expires)
+    assert push.push_id == push_id
     assert not push.signed
 
 

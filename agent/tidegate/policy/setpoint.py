@@ -27,33 +27,34 @@ STAY = 1.03
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The point to be at; `because` in words where a goal holds it below the rule's; `hurry` skips the dwell down.
+class Setpoint:
+    """The point to be at; `because` in words where a goal holds it below the rule's.
 
-    `rate_hz` limits the load where even this point draws too much; None for no limit.
+    `urgent` skips the dwell on the way down. `rate_hz` limits the load where even this point draws too much; None
+    for no limit.
     """
 
     point: OperatingPoint
     because: str = ""
-    hurry: bool = False
+    urgent: bool = False
     rate_hz: float | None = None
 
 
-def plan(
+def best_setpoint(
     points: Sequence[OperatingPoint],
     policy: Policy,
     snapshot: Snapshot,
     learned: Learned,
     in_force: str,
     now: datetime,
-) -> Plan:
+) -> Setpoint:
     """The best of `points` (from the rule's choice downwards, never empty) under the policy's goals. Total."""
     goals = policy.goals
     reading_hz = finite(snapshot, REQUEST_RATE)
     rate_hz = reading_hz if reading_hz is not None else learned.rate_hz
     if rate_hz is None:
-        return Plan(points[0])
-    fitting, why, hurry, most_hz = list(points), "", False, None
+        return Setpoint(points[0])
+    fitting, why, urgent, most_hz = list(points), "", False, None
     if goals.latency_p95_ms is not None:
         limit_ms = goals.latency_p95_ms
         slow = max(0.05, learned.slowdown.mean + learned.slowdown.variance**0.5)
@@ -67,7 +68,7 @@ def plan(
         ]
         if len(quick) < len(fitting):
             why = f"latency within {limit_ms:g} ms at {slow:.2g} times the calibrated one"
-            hurry = all(each.name != in_force for each in quick)
+            urgent = all(each.name != in_force for each in quick)
             fitting = quick or [min(fitting, key=lambda each: each.figures.latency_p95_ms)]
     offers = learned.offers(fitting, rate_hz, learned.power.offset)
     celsius = _celsius(policy, snapshot)
@@ -79,7 +80,7 @@ def plan(
             why = f"temperature {celsius:.3g} C is to stay below {goals.temperature_ceiling_c:g} C"
             if math.isinf(celsius):
                 why = "temperature is missing, assumed hot"
-            hurry = hurry or celsius > ceiling_c
+            urgent = urgent or celsius > ceiling_c
         if not cool:
             cool = [min(offers, key=_draw)]
             # Without a reading there is no saying how much less would be cool enough.
@@ -88,7 +89,7 @@ def plan(
         offers = cool
     best = max(offers, key=_worth)
     fitting = [each.point for each in offers]
-    return _within_budget(fitting, Plan(best.point, why, hurry, most_hz), policy, learned, in_force, now)
+    return _within_budget(fitting, Setpoint(best.point, why, urgent, most_hz), policy, learned, in_force, now)
 
 
 def _celsius(policy: Policy, snapshot: Snapshot) -> float | None:
@@ -118,12 +119,12 @@ def _rate_for(answers_w: float, point: OperatingPoint, learned: Learned) -> floa
 
 def _within_budget(
     fitting: Sequence[OperatingPoint],
-    unlimited: Plan,
+    unlimited: Setpoint,
     policy: Policy,
     learned: Learned,
     in_force: str,
     now: datetime,
-) -> Plan:
+) -> Setpoint:
     mean_hz = learned.rate_hz
     spend = budget(policy.goals, learned, now)
     if mean_hz is None or not spend.because:
@@ -140,7 +141,7 @@ def _within_budget(
     point = min(offers, key=_draw).point
     rates = [rate for rate in (unlimited.rate_hz, _last_resort(spend, point, learned)) if rate is not None]
     because = f"{spend.because}, less than any point draws"
-    return Plan(point, because, unlimited.hurry, min(rates, default=None))
+    return Setpoint(point, because, unlimited.urgent, min(rates, default=None))
 
 
 def _last_resort(spend: Budget, point: OperatingPoint, learned: Learned) -> float | None:

@@ -7,15 +7,15 @@ from policy_cases import LADDER, NOON, snapshot
 
 from tidegate.policy.charge import Charge
 from tidegate.policy.learned import Learned, Prior
-from tidegate.policy.plan import plan
 from tidegate.policy.policy import Goals, Policy
+from tidegate.policy.setpoint import best_setpoint
 
 POINTS = LADDER.points[:3]
 
 
 def wanted(goals, learned, **readings):
     policy = Policy("p", 1, 0.015, goals=goals)
-    return plan(POINTS, policy, snapshot(0.0, request_rate=10.0, **readings), learned, "full", NOON)
+    return best_setpoint(POINTS, policy, snapshot(0.0, request_rate=10.0, **readings), learned, "full", NOON)
 
 
 def test_a_deadline_that_the_point_in_force_is_seen_to_miss_is_left_at_once():
@@ -25,7 +25,7 @@ def test_a_deadline_that_the_point_in_force_is_seen_to_miss_is_left_at_once():
     assert wanted(goals, quick, latency=20.0).point.name == "full"
     missed = wanted(goals, quick, latency=20.1)
     assert missed.point.name != "full"
-    assert missed.hurry
+    assert missed.urgent
 
 
 def reaching(most_w, *, base_w):

@@ -36,7 +36,7 @@ def network(batch: Array) -> TrainedNetwork:
         ("second", nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Linear(32, 8))),
         ("head", nn.Linear(8, 3)),
     ]
-    return fitted(export_network(parts, torch.zeros(2, 6)), batch)
+    return fitted(export_network(parts, torch.zeros(2, 6)), batch).network
 
 
 def runs(network: TrainedNetwork, segment: Segment) -> Interpreter:

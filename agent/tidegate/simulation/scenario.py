@@ -26,14 +26,14 @@ LONGEST_S = 366 * 86_400.0
 """The longest trace that is played: a time stamp in milliseconds, taken for seconds, is thousands of years."""
 
 
-class CourseError(TidegateError, ValueError):
+class ScenarioError(TidegateError, ValueError):
     """A trace that no device can be simulated through; the message says what it lacks."""
 
     exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Scenario:
     """The outside world, one value a second; `clock_s` is the time of day at its beginning, seconds.
 
     `competing` is the share of the CPU that other programs take, `lost` the readings whose sensors are silent.
@@ -53,18 +53,18 @@ class Course:
         """The duration in seconds, which is the number of values in each column."""
         return len(self.ambient_c)
 
-    def until(self, seconds: int) -> "Course":
-        """The course cut after its first `seconds`."""
+    def until(self, seconds: int) -> "Scenario":
+        """The scenario cut after its first `seconds`."""
         columns = (self.ambient_c, self.supply_w, self.requests_hz, self.competing)
         ambient_c, supply_w, requests_hz, competing = (column[:seconds] for column in columns)
         lost = self.lost[:seconds]
-        return Course(
+        return Scenario(
             self.name, self.clock_s, ambient_c, supply_w, requests_hz, competing, lost, self.charge_percent
         )
 
     @classmethod
-    def of(cls, trace: ReplayTrace, device: Device, requests_hz: float | None = None) -> "Course":
-        """The course of a scripted or recorded day. Raises CourseError.
+    def of(cls, trace: ReplayTrace, device: Device, requests_hz: float | None = None) -> "Scenario":
+        """The scenario of a scripted or recorded day. Raises ScenarioError.
 
         What a trace lacks is taken from the device: its usual ambient, and its supply whenever a recorded
         power source says `external`. `requests_hz` is the load where the trace has none.
@@ -74,10 +74,10 @@ class Course:
         seconds = int(min(trace.duration_s, LONGEST_S + 1.0))
         if not 1 <= seconds <= LONGEST_S:
             lasts = f"lasts {trace.duration_s:.6g} s"
-            raise CourseError(f"{trace.name}: the trace {lasts}; from 1 s to a year can be simulated")
+            raise ScenarioError(f"{trace.name}: the trace {lasts}; from 1 s to a year can be simulated")
         if "requests" not in tracks and requests_hz is None:
             lacks = "has no value in" if "requests" in trace.tracks else "has no"
-            raise CourseError(
+            raise ScenarioError(
                 f"{trace.name}: the trace {lacks} column requests_hz; give their rate with --requests"
             )
         charges = tracks[BATTERY].values if BATTERY in tracks else ()

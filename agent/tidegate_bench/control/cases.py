@@ -11,9 +11,9 @@ from tidegate.boards.device import Device
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory
 from tidegate.policy.policy import Goals, Panel
-from tidegate.simulation.course import Course
 from tidegate.simulation.ladder_document import load_ladder
 from tidegate.simulation.run import Act, simulate
+from tidegate.simulation.scenario import Scenario
 from tidegate_drivers.trace import ReplayTrace
 
 CAMERA = Device("camera", idle_w=1.6, active_w=3.2, battery_wh=75.0, heat_k_per_w=6.5, heat_span_s=420.0)
@@ -23,33 +23,33 @@ _DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class Case:
     """A day, the device as its profile states it and as it really is, and what is wanted of it."""
 
     name: str
-    course: Course
+    scenario: Scenario
     stated: Device
     true: Device
     goals: Goals
 
 
-def scripted(name: str) -> Scenario:
+def scripted(name: str) -> Case:
     """One of the traces that come with tidegate."""
     device, goals = _SCRIPTED[name]
-    return _scenario(ReplayTrace.load(profiles_directory() / "traces" / f"{name}.csv"), device, goals)
+    return _case(ReplayTrace.load(profiles_directory() / "traces" / f"{name}.csv"), device, goals)
 
 
-def of_file(path: Path) -> Scenario:
+def of_file(path: Path) -> Case:
     """Any trace: a camera that is to last until the trace ends, below 70 C."""
     trace = ReplayTrace.load(path)
     ends_s = (trace.clock_s + trace.duration_s) % _DAY_S
     until = time(int(ends_s // 3600), int(ends_s % 3600 // 60))
-    return _scenario(trace, CAMERA, Goals(until, 2.0, temperature_ceiling_c=70.0))
+    return _case(trace, CAMERA, Goals(until, 2.0, temperature_ceiling_c=70.0))
 
 
-def random_scenario(seed: int, index: int) -> Scenario:
+def random_case(seed: int, index: int) -> Case:
     """A day that nobody wrote: weather, sockets, crowds, silent sensors, a device off its profile, by chance."""
-    rng = random.Random(f"{seed}/{index}")  # noqa: S311 - scenarios, not secrets
+    rng = random.Random(f"{seed}/{index}")  # noqa: S311 - cases, not secrets
     has_battery = rng.random() < 0.8
     stated = replace(CAMERA if has_battery else GATEWAY, battery_wh=rng.uniform(45, 90) if has_battery else None)
     ambient_c = _walk(rng, rng.uniform(0, 38), 6.0, (-15.0, 48.0))
@@ -70,22 +70,22 @@ def random_scenario(seed: int, index: int) -> Scenario:
         span = slice(begins, begins + rng.randrange(600, 7200))
         lost[span] = [frozenset({rng.choice(["temperature", "battery", "power"])})] * len(lost[span])
     percent = float(rng.randint(40, 100))
-    course = Course(f"fresh-{seed}-{index}", 0.0, ambient_c, supply_w, loads_hz, competing, lost, percent)
+    scenario = Scenario(f"fresh-{seed}-{index}", 0.0, ambient_c, supply_w, loads_hz, competing, lost, percent)
     true = _off_profile(stated, rng)
     if has_battery:
-        ends_s = _reach_s(course, true, rng)
+        ends_s = _reach_s(scenario, true, rng)
         # A day that goes on past its deadline would weigh answers against a goal that nobody stated.
-        course = course.until(ends_s)
+        scenario = scenario.until(ends_s)
         goals = replace(goals, battery_until=time(ends_s // 3600 % 24, ends_s % 3600 // 60))
-    return Scenario(course.name, course, stated, true, goals)
+    return Case(scenario.name, scenario, stated, true, goals)
 
 
-def _reach_s(course: Course, device: Device, rng: random.Random) -> int:
+def _reach_s(scenario: Scenario, device: Device, rng: random.Random) -> int:
     """How long the battery lasts at some point of the ladder, full minutes: people want what can be had."""
     point = rng.choice(reference_ladder().points[2:])
-    run = simulate("reach", lambda _: Act(point), course, device, Goals())
+    run = simulate("reach", lambda _: Act(point), scenario, device, Goals())
     charges = ((each.second, each.battery_percent or 0.0) for each in run.diary)
-    empty_s = next((second for second, percent in charges if percent < 1), course.seconds)
+    empty_s = next((second for second, percent in charges if percent < 1), scenario.seconds)
     return max(3600, empty_s // 60 * 60)
 
 
@@ -95,9 +95,9 @@ def reference_ladder() -> Ladder:
     return load_ladder(path.read_text(), path.name)
 
 
-def _scenario(trace: ReplayTrace, device: Device, goals: Goals) -> Scenario:
+def _case(trace: ReplayTrace, device: Device, goals: Goals) -> Case:
     true = _off_profile(device, random.Random(trace.name))  # noqa: S311 - a fixed device for each trace
-    return Scenario(trace.name, Course.of(trace, device), device, true, goals)
+    return Case(trace.name, Scenario.of(trace, device), device, true, goals)
 
 
 def _off_profile(device: Device, rng: random.Random) -> Device:

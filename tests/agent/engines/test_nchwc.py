@@ -15,7 +15,7 @@ from random_networks import all_knobs, batch_for, difference, image_network, ima
 from ranged_engine import RangedEngine
 
 from tidegate.engines.engine import Answer
-from tidegate.engines.onnxruntime import nchwc as blocked
+from tidegate.engines.onnxruntime import nchwc
 from tidegate.engines.onnxruntime.engine import OnnxEngine
 from tidegate.engines.onnxruntime.protobuf import OnnxGraph, OnnxNode, model_bytes
 from tidegate.engines.reference.eager import EagerEngine
@@ -44,14 +44,14 @@ def answered(chosen: OperatingPoint, directory: Path | None, network: TrainedNet
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[OnnxGraph]]:
-    """The graphs that were put together out of pieces."""
+    """The graphs that were put together out of optimized subgraphs."""
     graphs: list[OnnxGraph] = []
 
     def bytes_of(graph: OnnxGraph) -> bytes:
         graphs.append(graph)
         return model_bytes(graph)
 
-    monkeypatch.setattr(blocked, "model_bytes", bytes_of)
+    monkeypatch.setattr(nchwc, "model_bytes", bytes_of)
     return graphs
 
 
@@ -146,13 +146,13 @@ def test_stand_ins_and_exits_go_with_them(tmp_path: Path, built: list[OnnxGraph]
     ],
     ids=["no gates", "frames", "blocks before", "AA-ReLU", "int8", "rounded weights", "24 channels"],
 )
-def test_other_parts_are_built_whole(tmp_path: Path, chosen: OperatingPoint, built: list[OnnxGraph]) -> None:
+def test_other_partitions_are_built_whole(tmp_path: Path, chosen: OperatingPoint, built: list[OnnxGraph]) -> None:
     answered(chosen, tmp_path)
     assert not built
 
 
 @NEEDS_BLOCKS
-def test_points_share_the_pieces(tmp_path: Path, built: list[OnnxGraph]) -> None:
+def test_points_share_the_optimized_subgraphs(tmp_path: Path, built: list[OnnxGraph]) -> None:
     answered(GATED, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("graph.onnx")}
     answered(replace(GATED, thresholds={"b0": -1.0}, threads=2), tmp_path)
@@ -163,7 +163,7 @@ def test_points_share_the_pieces(tmp_path: Path, built: list[OnnxGraph]) -> None
 @NEEDS_BLOCKS
 @pytest.mark.parametrize("damaged", ["graph.onnx", "graph.weights"])
 @pytest.mark.parametrize("left", [0, 100])
-def test_pieces_that_were_cut_short_are_made_again(
+def test_optimized_subgraphs_that_were_cut_short_are_made_again(
     tmp_path: Path, damaged: str, left: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = answered(GATED, tmp_path).outputs.tobytes()
@@ -174,6 +174,24 @@ def test_pieces_that_were_cut_short_are_made_again(
     assert {path: path.stat().st_size for path in tmp_path.rglob(damaged)} == sizes
 
 
-def test_a_place_that_takes_no_pieces_is_no_fault() -> None:
+def test_a_place_that_takes_no_files_is_no_fault() -> None:
     found = answered(GATED, Path("/proc/nowhere"))
     assert difference(found.outputs, answered(GATED, None).outputs) < EXACT
+
+
+@NEEDS_BLOCKS
+def test_a_point_answers_the_same_bits_whatever_was_prepared_before(
+    tmp_path: Path, built: list[OnnxGraph]
+) -> None:
+    """Its first partition is the other point's, but for the blocks of channels."""
+    plain = point("onnx", thresholds=GATES, exits={"b3": 0.2})
+    head = NETWORK.segments[-1].layers[0]
+    rounded = replace(plain, engine="eager", layer_precision={head: Precision.INT8})
+    expected = OnnxEngine(NETWORK, NetworkCache(Cache(tmp_path))).prepare(rounded).run(BATCH)
+    assert not built
+    engine = OnnxEngine(NETWORK, NetworkCache(Cache(tmp_path)))
+    first = engine.prepare(plain)
+    assert built
+    found = engine.prepare(rounded).run(BATCH)
+    first.release()
+    assert found.outputs.tobytes() == expected.outputs.tobytes()

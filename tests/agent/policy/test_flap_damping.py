@@ -1,4 +1,4 @@
-"""A rule that undoes itself is noticed after a few turns, and the cheaper point kept; nothing else is held up."""
+"""A rule that flaps is noticed after a few flaps, and the cheaper point held; nothing else is held up."""
 
 from dataclasses import replace
 
@@ -11,6 +11,8 @@ from tidegate.models.ladder import Ladder
 from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState
 from tidegate.policy.explain import explain
+from tidegate.policy.flap import Flapping, HoldDown
+from tidegate.policy.flap_damping import HELD_S
 from tidegate.policy.policy import (
     AnyOf,
     Cheapest,
@@ -26,8 +28,6 @@ from tidegate.policy.policy import (
     Side,
     Threshold,
 )
-from tidegate.policy.turn import Keep, Turns
-from tidegate.policy.turns import KEPT_S
 
 P95_MS = (72.0, 49.0, 28.0, 20.0, 14.0)
 RUNGS = Ladder(  # full, a, b, c, d
@@ -77,13 +77,13 @@ def warming(span_s, *equilibria):
 
 
 def played(policy, plant, steps=DAY, *, forgetful=False):
-    """The decisions of a day on a plant, each with the state before it; a forgetful controller knows no turns."""
+    """The decisions of a day on a plant, each with the state before it; a forgetful controller damps nothing."""
     read, state = plant({}), ControlState("full")
     for index in range(steps):
         values = CALM | read(state.point)
         decision = decide(snapshot(STEP_S * index, **values), policy, RUNGS, state, NOON)
         yield state, decision
-        state = replace(decision.state, turns=None) if forgetful else decision.state
+        state = replace(decision.state, flapping=None) if forgetful else decision.state
 
 
 def switches(policy, plant, steps=DAY, *, forgetful=False):
@@ -147,15 +147,15 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_rule_that_undoes_itself_is_stopped_after_a_few_turns(case):
+def test_a_rule_that_flaps_is_stopped_after_a_few_flaps(case):
     policy, plant = CASES[case]
     day = list(played(policy, plant))
     of_the_day = sum(decision.changes(before) for before, decision in day)
-    held = [decision for _, decision in day if decision.undoing]
+    held = [decision for _, decision in day if decision.flapping]
     assert of_the_day <= 80
     assert sum(decision.changes(before) for before, decision in day[DAY // 2 :]) <= 40
-    assert "has ended and begun again" in held[0].undoing
-    assert all(decision.reason.endswith(decision.undoing) for decision in held)
+    assert "has ended and begun again" in held[0].flapping
+    assert all(decision.reason.endswith(decision.flapping) for decision in held)
     an_hour = DAY // 12
     assert 12 * switches(policy, plant, an_hour, forgetful=True) > 3 * of_the_day
 
@@ -165,18 +165,18 @@ def test_what_is_kept_is_said_and_tried_again_ever_later():
     day = list(played(policy, plant))
     spans, since = [], None
     for index, (_, decision) in enumerate(day):
-        if decision.undoing and since is None:
+        if decision.flapping and since is None:
             since = index
-        elif not decision.undoing and since is not None:
+        elif not decision.flapping and since is not None:
             spans.append((index - since) * STEP_S)
             since = None
-    assert spans[:4] == [KEPT_S, 2 * KEPT_S, 4 * KEPT_S, 8 * KEPT_S]
+    assert spans[:4] == [HELD_S, 2 * HELD_S, 4 * HELD_S, 8 * HELD_S]
     waiting = next(
-        decision for _, decision in day if decision.undoing and decision.held_back and not decision.rule
+        decision for _, decision in day if decision.flapping and decision.held_back and not decision.rule
     )
     assert waiting.point == "b"
     assert waiting.held_back[-1].startswith("b is kept for another ")
-    assert waiting.held_back[-1].endswith(" s (rule 'r' undoes itself)")
+    assert waiting.held_back[-1].endswith(" s (rule 'r' flaps)")
     values = CALM | {"latency": 28.0}
     said = explain(snapshot(700.0, **values), policy, RUNGS, waiting.state, NOON).sentences
     assert any(
@@ -187,16 +187,16 @@ def test_what_is_kept_is_said_and_tried_again_ever_later():
 
 def test_other_conditions_are_tried_before_the_time_is_over():
     policy, plant = CASES["latency"]
-    held = next(decision for _, decision in played(policy, plant) if decision.undoing)
-    (keep,) = held.state.turns.keeps.values()
+    held = next(decision for _, decision in played(policy, plant) if decision.flapping)
+    (hold,) = held.state.flapping.hold_downs.values()
     for values, still in (
         (CALM, True),
         (CALM | {"power_source": "battery"}, False),
         (CALM | {"request_rate": 4}, False),
     ):
-        for at, expected in ((keep.since + 0.4 * KEPT_S, True), (keep.since + 0.6 * KEPT_S, still)):
+        for at, expected in ((hold.since + 0.4 * HELD_S, True), (hold.since + 0.6 * HELD_S, still)):
             after = decide(snapshot(at, latency=28.0, **values), policy, RUNGS, held.state, NOON)
-            assert bool(after.undoing) is expected
+            assert bool(after.flapping) is expected
 
 
 OUTSIDE = {
@@ -229,7 +229,7 @@ def test_a_rule_that_something_else_brings_and_takes_is_left_alone(case):
     state, changes = ControlState("full"), 0
     for index in range(2000):
         decision = decide(snapshot(STEP_S * index, **(CALM | outside(index))), policy, RUNGS, state, NOON)
-        assert not decision.undoing
+        assert not decision.flapping
         changes += decision.changes(state)
         state = decision.state
     assert changes > 20
@@ -268,15 +268,15 @@ def test_switches_a_day_are_bounded_for_any_policy_on_any_such_plant(drawn):
     assert switches(policy, plant, DAY // 4) <= 150
 
 
-def keep_of(point, at):
-    return Turns(keeps={"x": Keep("x", point, 3, at - 1.0, at + 1e4)})
+def hold_of(point, at):
+    return Flapping(hold_downs={"x": HoldDown("x", point, 3, at - 1.0, at + 1e4)})
 
 
 @given(snapshots(), policies(), st.sampled_from(NAMES), st.sampled_from(NAMES), st.none() | st.floats(0, 1e6))
 def test_what_is_kept_never_holds_a_step_down_back(snap, policy, kept, point, switched_at):
     state = ControlState(point, switched_at)
     free = decide(snap, policy, RUNGS, state, NOON)
-    held = decide(snap, policy, RUNGS, replace(state, turns=keep_of(kept, snap.at)), NOON)
+    held = decide(snap, policy, RUNGS, replace(state, flapping=hold_of(kept, snap.at)), NOON)
     assert held.wanted == free.wanted
     assert held.urgent == free.urgent
     assert NAMES.index(held.point) >= NAMES.index(free.point)
@@ -288,6 +288,6 @@ def test_an_urgent_rule_goes_straight_down_whatever_is_kept(snap, policy, at):
     hot = Rule("hot", Cheapest(), above("temperature", 80, 72), urgent=True)
     policy = replace(policy, rules=(replace(hot, when=above("temperature", 80, 72)), *policy.rules[1:]))
     snap = replace(snap, readings={**snap.readings, **snapshot(snap.at, temperature=85).readings})
-    decision = decide(snap, policy, RUNGS, ControlState("full", at, turns=keep_of("b", snap.at)), NOON)
+    decision = decide(snap, policy, RUNGS, ControlState("full", at, flapping=hold_of("b", snap.at)), NOON)
     assert decision.rule == "hot"
     assert decision.point == decision.wanted

@@ -1,0 +1,218 @@
+"""The chain of settings that is certified on an engine: the better of a greedy one and a cascade of exits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
+from tidegate.calibration.assemble.checkpoint import Checkpoint
+from tidegate.calibration.assemble.plan import Plan
+from tidegate.calibration.candidate import candidate
+from tidegate.calibration.certify.risk import Labels
+from tidegate.calibration.fit.exit_heads import FittedExits
+from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.measure.cpu_time import turn_times_ms
+from tidegate.calibration.measure.exit_times import NEVER, ExitTimes, measure_exit_times
+from tidegate.calibration.progress import Progress
+from tidegate.calibration.search.cascade_chain import cascade_chain
+from tidegate.calibration.search.goal import Knob
+from tidegate.calibration.search.greedy_search import ChainStep, Search
+from tidegate.calibration.search.search_space import search_space_of
+from tidegate.calibration.search.strategy import SearchStrategy
+from tidegate.calibration.target_engine import TargetEngine
+from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
+from tidegate.models.bundle.evidence import Floats
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.network import TrainedNetwork
+
+GREEDY_INPUTS = 300
+"""Of part S, that a greedy search measures every move on."""
+
+TIMED_INPUTS = 64
+"""Of those, that times are measured on."""
+
+EXITS_SUFFICE = 0.5
+"""Of the time without exits: a cascade that takes less, at the middle loss to certify, is the chain."""
+
+WORTH_ANOTHER = 0.9
+"""Of the first engine's time: another must take less for the ladder to be made for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenChain:
+    """A chain for one engine, and how it was sought."""
+
+    strategy: SearchStrategy
+    steps: tuple[ChainStep, ...]
+
+
+class Chains:
+    """Seeks chains of one network on S: `inputs` (n, *input shape), the last of which judge greedy searches."""
+
+    def __init__(
+        self,
+        exits: FittedExits,
+        inputs: Floats,
+        labels: Labels | None,
+        plan: Plan,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._exits = exits
+        self._network: TrainedNetwork = exits.network
+        self._labels = labels
+        self._plan = plan
+        self._progress = progress
+        self._checkpoint = checkpoint
+        self._judged = inputs[-min(GREEDY_INPUTS, max(len(inputs) // 2, 1)) :]
+        self._space = search_space_of(self._network, plan.knobs, self._judged)
+        self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
+        self._observer = MinMaxObserver(self._network, self._judged)
+        self._greedy: tuple[ChainStep, ...] | None = None
+        self._cascades: dict[str, tuple[ExitTimes, tuple[ChainStep, ...]] | None] = {}
+
+    def fastest(self, targets: Sequence[TargetEngine]) -> TargetEngine:
+        """The engine on which exits bring the least processor time at the middle one of the losses to certify.
+
+        The first one, if none is much faster, or if none can run the network in 8 bits.
+        """
+        able = [target for target in targets if self._sought(target) is not None] if len(targets) > 1 else []
+        if not able:
+            return targets[0]
+        times_ms = [self._middle_ms(target) for target in able]
+        best = min(range(len(able)), key=lambda index: times_ms[index])
+        chosen = best if times_ms[best] < WORTH_ANOTHER * times_ms[0] else 0
+        told = ", ".join(f"{target.name} {ms:.3g} ms" for target, ms in zip(able, times_ms, strict=True))
+        self._progress(f"processor time per input: {told}; the ladder is for {able[chosen].name}")
+        return able[chosen]
+
+    def best(self, target: TargetEngine) -> ChosenChain:
+        """Of both chains the one that S says is better on the engine."""
+        sought = self._sought(target)
+        if sought is None:
+            return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(None))
+        times, cascade = sought
+        chains = {SearchStrategy.CASCADE: cascade} if times.exits else {}
+        if not chains or not self._suffices(cascade):
+            chains[SearchStrategy.GREEDY] = self._greedy_chain(times)
+        chosen = self._better(chains, target, times) if len(chains) > 1 else next(iter(chains))
+        return ChosenChain(chosen, chains[chosen])
+
+    def _better(
+        self, chains: Mapping[SearchStrategy, Sequence[ChainStep]], target: TargetEngine, times: ExitTimes
+    ) -> SearchStrategy:
+        engine, objective = target.over(self._network), self._plan.objective
+        candidates = {
+            strategy: within_each(chain, objective, self._plan.alphas) for strategy, chain in chains.items()
+        }
+        ratios = {
+            strategy: self._time_ratios(target, engine, steps, times) for strategy, steps in candidates.items()
+        }
+        chosen = better_strategy(candidates, ratios, objective)
+        told = "; ".join(
+            f"{strategy} {', '.join(f'{ratio:.2f}' for ratio in own)}" for strategy, own in ratios.items()
+        )
+        self._progress(f"{target.name}: share of time at each loss to certify: {told}; the chain is: {chosen}")
+        return chosen
+
+    def _sought(self, target: TargetEngine) -> tuple[ExitTimes, tuple[ChainStep, ...]] | None:
+        """Times on an engine, and the cascade sought with them; None where the engine can't run the beginning."""
+        if target.name not in self._cascades:
+            try:
+                times = self._times(target, target.over(self._network))
+                self._cascades[target.name] = times, self._cascade(times)
+            except UnsupportedPoint as error:
+                self._progress(f"{target.name}: no times: {error}")
+                self._cascades[target.name] = None
+        return self._cascades[target.name]
+
+    def _middle_ms(self, target: TargetEngine) -> float:
+        """What the cascade takes at the middle one of the losses to certify, on an engine that can run it."""
+        sought = self._sought(target)
+        assert sought is not None  # noqa: S101 - whoever asks has looked
+        times, cascade = sought
+        ratio = self._middle(cascade).cost.time_ratio
+        return times.whole_ms * (1.0 if ratio is None else ratio)
+
+    def _middle(self, chain: Sequence[ChainStep]) -> ChainStep:
+        alphas = self._plan.alphas
+        return within_each(chain, self._plan.objective, alphas)[len(alphas) // 2]
+
+    def _suffices(self, cascade: Sequence[ChainStep]) -> bool:
+        """Whether exits alone save so much that knobs turned one by one, which takes long, need not be tried."""
+        ratio = self._middle(cascade).cost.time_ratio
+        return ratio is not None and ratio < EXITS_SUFFICE
+
+    def _times(self, target: TargetEngine, engine: Engine) -> ExitTimes:
+        blocks = tuple(self._exits.answers) if Knob.EXITS in self._plan.knobs else ()
+        setting = self._ranged(self._beginning[-1].setting, blocks)
+        times = measure_exit_times(target, engine, setting, blocks, self._judged[:TIMED_INPUTS])
+        if times.exits:
+            own_us = median(each.own_ms for each in times.exits.values()) * 1e3
+            self._progress(f"{target.name}: {times.whole_ms:.3g} ms, an exit {own_us:.2g} us of processor time")
+        return times
+
+    def _ranged(self, setting: KnobSettings, exits: Sequence[str] = ()) -> KnobSettings:
+        """With ranges for all that the setting and these exits compute."""
+        ranges = self._observer.ranges(replace(setting, exits=dict.fromkeys(exits, NEVER)))
+        return replace(setting, ranges=ranges)
+
+    def _greedy_chain(self, times: ExitTimes | None) -> tuple[ChainStep, ...]:
+        """Sought once, with decisions weighing what they take on the first engine."""
+        if self._greedy is not None:
+            return self._greedy
+        objective = self._plan.objective
+        if times is not None and times.exits:
+            own_ms = median(each.own_ms for each in times.exits.values())
+            full_flops = sum(segment_flops(each, self._network.weight_shapes) for each in self._network.segments)
+            objective = replace(objective, decision_flops=round(own_ms / times.whole_ms * full_flops))
+        search = Search(self._network, self._space, self._judged, objective)
+        found = () if self._checkpoint is None else self._checkpoint.steps()
+        if found:
+            self._progress(f"taking up an earlier search at step {len(found)}")
+        for step in () if found else self._beginning:
+            self._report(step)
+        self._greedy = search.chain(self._report, found or self._beginning)
+        return self._greedy
+
+    def _report(self, step: ChainStep) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.add(step)
+        self._progress(
+            f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
+            f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
+            share=1 - self._plan.objective.cost(step.cost),
+        )
+
+    def _cascade(self, times: ExitTimes) -> tuple[ChainStep, ...]:
+        search = Search(self._network, self._space, self._judged, self._plan.objective)
+        steps = cascade_chain(
+            self._beginning[-1],
+            self._exits,
+            times,
+            self._plan.objective.risk,
+            self._labels,
+            self._plan.objective.max_disagreement,
+            search.measured,
+        )
+        return (*self._beginning, *steps)
+
+    def _time_ratios(
+        self, target: TargetEngine, engine: Engine, steps: Sequence[ChainStep], times: ExitTimes
+    ) -> list[float]:
+        """Processor time of steps over that of the chain's beginning; 1 for one that the engine can't run."""
+        variants: list[Variant | None] = []
+        for step in steps:
+            ranged = self._ranged(step.setting, tuple(step.setting.exits))
+            try:
+                variants.append(engine.prepare(candidate(replace(ranged, exits=step.setting.exits), target.name)))
+            except UnsupportedPoint:
+                variants.append(None)
+        able = [variant for variant in variants if variant is not None]
+        # Means and not the quietest turn: turns differ by how many of their inputs leave early.
+        means = turn_times_ms(able, self._judged[:TIMED_INPUTS]).mean(axis=1) if able else ()
+        found = iter(map(float, means))
+        for variant in able:
+            variant.release()
+        return [1.0 if variant is None else next(found) / times.whole_ms for variant in variants]

@@ -1,0 +1,101 @@
+"""A chain of cascades: samples leave by exits set jointly, cheaper and riskier from step to step.
+
+Exits are judged by answers of heads that were not fitted on the sample, and cost what was measured on the engine.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tidegate.calibration.certify.risk import NEWLY_WRONG, Labels, RiskMeasure
+from tidegate.calibration.fit.exit_heads import FittedExits
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.measure.exit_times import ExitTimes
+from tidegate.calibration.search.cascade import Cascade, ExitOutcomes, frontier, thinned
+from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.isotonic import never_rising
+from tidegate.calibration.search.moves import CascadeMove
+from tidegate.engines.engine import Array
+from tidegate.models.gates.margin import margin
+
+STEP_RATIO = 0.96
+"""Of times from step to step: finer than what a certificate on some hundred inputs can tell apart."""
+
+
+def cascade_chain(
+    base: ChainStep,
+    exits: FittedExits,
+    times: ExitTimes,
+    risk: RiskMeasure,
+    labels: Labels | None,
+    max_failures: float,
+    measured: Callable[[KnobSettings, CascadeMove], ChainStep],
+) -> Iterator[ChainStep]:
+    """Steps from the `base` on, which has no exits, down to where more than `max_failures` fail.
+
+    `labels` (n,) are of the inputs that the exits were fitted on. `measured` gives what a setting costs in
+    operations and bytes; its time and its loss come from the cascade.
+    """
+    outcomes = [
+        ExitOutcomes(
+            block,
+            margins := _margins(answers),
+            _smoothed(margins, _failures(risk, exits.outputs, answers, labels)),
+            times.exits[block].before_ms,
+            times.exits[block].own_ms,
+        )
+        for block, answers in exits.answers.items()
+        if block in times.exits
+    ]
+    whole = np.full(len(exits.outputs), base.disagreement)
+    for cascade in thinned(frontier(outcomes, times.whole_ms, whole), STEP_RATIO)[1:]:
+        if cascade.failures > max_failures:
+            break
+        setting = base.setting
+        move = CascadeMove(tuple(_leaving(cascade, outcomes).items()))
+        for block, threshold in cascade.exits.items():
+            setting = setting.with_exit(block, dict(move.leaving)[block], threshold)
+        step = measured(setting, move)
+        cost = replace(step.cost, time_ratio=cascade.mean_ms / times.whole_ms)
+        yield replace(step, loss=cascade.failures, disagreement=cascade.failures, cost=cost)
+
+
+def _margins(answers: Array) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = margin(torch.from_numpy(answers)).double().numpy()
+    return values
+
+
+def _failures(risk: RiskMeasure, full: Array, answers: Array, labels: Labels | None) -> npt.NDArray[np.float64]:
+    wrong = risk.newly_wrong(full, answers, labels) if labels is not None else None
+    failed = risk.differ(full, answers) if wrong is None or risk.kind is not NEWLY_WRONG.kind else wrong
+    return failed.astype(np.float64)
+
+
+def _smoothed(margins: npt.NDArray[np.float64], failures: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How likely a sample of some margin fails: never more likely than one of a smaller margin.
+
+    Between the middles of pooled ranks it falls evenly: where hundreds of samples were equally likely to fail, all
+    of them would leave together or none.
+    """
+    order = np.argsort(margins, kind="stable")
+    pooled = never_rising(failures[order])
+    starts = np.flatnonzero(np.append(True, pooled[1:] != pooled[:-1]))
+    ends = np.append(starts[1:], len(pooled))
+    smoothed = np.empty_like(failures)
+    smoothed[order] = np.interp(np.arange(len(pooled)), (starts + ends - 1) / 2, pooled[starts])
+    return smoothed
+
+
+def _leaving(cascade: Cascade, outcomes: list[ExitOutcomes]) -> dict[str, float]:
+    """The share of all samples that leave at each exit."""
+    here = np.ones(len(outcomes[0].margins), np.bool_)
+    shares = {}
+    for each in outcomes:
+        if each.block in cascade.exits:
+            leaves = here & (each.margins > cascade.exits[each.block])
+            shares[each.block] = float(leaves.mean())
+            here &= ~leaves
+    return shares

@@ -1,0 +1,73 @@
+"""Puts the agent's state together from its parts."""
+
+import time
+from collections.abc import Callable
+
+from tidegate import __version__
+from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.status.agent_state import AgentState
+from tidegate.supervisor.status.rendering import as_status
+from tidegate.supervisor.status.served_windows import ServedWindows
+from tidegate.supervisor.status.status import Status
+from tidegate.supervisor.wiring.deciding import Deciding
+from tidegate.supervisor.wiring.reporting import Reporting
+from tidegate.supervisor.worker.process import WorkerProcess
+
+
+class StateSource:
+    """Belongs to the event loop; the uptime counts from its making."""
+
+    def __init__(
+        self,
+        in_force: Callable[[], InForce],
+        worker: WorkerProcess,
+        deciding: Deciding,
+        reporting: Reporting,
+        served: ServedWindows,
+    ) -> None:
+        self._in_force = in_force
+        self._worker = worker
+        self._deciding = deciding
+        self._reporting = reporting
+        self._served = served
+        self._started_at = time.monotonic()
+
+    def state(self) -> AgentState:
+        """The agent as it is now."""
+        worker, deciding, reporting, in_force = self._worker, self._deciding, self._reporting, self._in_force()
+        config, bundle, link = in_force.config, in_force.bundle, reporting.link
+        ladder = bundle.ladder
+        return AgentState(
+            at=time.time(),
+            uptime_s=time.monotonic() - self._started_at,
+            version=__version__,
+            device=config.device,
+            groups=config.groups,
+            model=bundle.model,
+            bundle=bundle.sha256,
+            ladder=ladder,
+            engine=worker.engine,
+            point=ladder.points[ladder.rung(worker.point)],
+            refused=worker.refused,
+            worker=worker.state,
+            worker_pid=worker.pid,
+            worker_restarts=worker.restarts,
+            switches=deciding.control.switches,
+            updates=deciding.updates.state,
+            decision=deciding.control.decision,
+            snapshot=deciding.control.snapshot(),
+            served=self._served.latest,
+            broker=None if link.broker is None else str(link.broker),
+            link=link.state,
+            spool=reporting.spool_counts.latest,
+            demotions=tuple(in_force.drift.demotions.values()),
+            troubles=reporting.troubles.now,
+            recent=tuple(reporting.journal.recent),
+        )
+
+    def status(self) -> Status:
+        """Everything there is to show."""
+        state = self.state()
+        if state.decision is None:
+            return as_status(state, None)
+        return as_status(state, self._deciding.control.explanation(self._deciding.settings.obstacles))

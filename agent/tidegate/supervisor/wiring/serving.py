@@ -1,0 +1,54 @@
+"""What serves requests: the worker, and the sockets that it inherits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from tidegate.config import AgentConfig
+from tidegate.paths import cache_directory
+from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.last_point import read_last_point
+from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.reload.swap import worker_spec
+from tidegate.supervisor.sockets.socket_watch import SocketWatch
+from tidegate.supervisor.worker.crash_reports import DIRECTORY as CRASHES
+from tidegate.supervisor.worker.crash_reports import CrashReports
+from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
+from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess
+from tidegate.supervisor.worker.spec import WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """`sockets` looks after the listeners that `worker` answers on."""
+
+    worker: WorkerProcess
+    sockets: SocketWatch
+
+
+def wire_serving(
+    config: AgentConfig,
+    opened: Opened,
+    drift: DriftRecord,
+    *,
+    log_file: IO[bytes] | None,
+    worker_ended: Callable[[WorkerEnded], None],
+    emit: Callable[[Event], None],
+) -> Serving:
+    """A worker that is not started yet; `log_file` takes what it writes, None for the agent's own log."""
+    bundle = opened.bundle
+    built = WorkerSpec(
+        bundle=config.bundle,
+        engine=config.worker.engine,
+        listening=opened.listeners.sockets,
+        cache_dir=cache_directory(),
+        log_file=log_file,
+        record=config.state_dir / WORKER_RECORD,
+        crash_reports=CrashReports(config.state_dir / CRASHES),
+    )
+    point = read_last_point(config.state_dir, bundle.ladder)
+    if point in drift.demotions:
+        point = bundle.ladder.full.name
+    worker = WorkerProcess(worker_spec(built, config, bundle), point, worker_ended)
+    return Serving(worker, SocketWatch(opened.listeners, worker.renew, emit))

@@ -1,0 +1,1 @@
+"""The runtimes that the engine benchmark compares, a file each; importing one loads none of them."""

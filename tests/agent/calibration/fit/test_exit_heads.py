@@ -1,0 +1,119 @@
+"""Exit heads: what grid, how fitted, and that what the search sees of them is no sample they were fitted on."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tidegate.calibration.certify.risk import mean_kl
+from tidegate.calibration.fit.cross_fitting import FOLDS, cross_fitted, folds
+from tidegate.calibration.fit.exit_heads import fit_exits
+from tidegate.calibration.fit.logistic import Standardized, logistic
+from tidegate.calibration.fit.ridge import Linear
+from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.engines.engine import Array
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.models.importing.export_network import export_network
+from tidegate.models.network import TrainedNetwork
+
+SAMPLES = 240
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + 0.01 * self.conv(x))
+
+
+class Corners(nn.Module):
+    """Which corner of the image is the brightest: nothing that a mean over the image could tell."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 20 * nn.functional.adaptive_avg_pool2d(x.mean(1, keepdim=True), 2).flatten(1)
+
+
+@pytest.fixture(scope="module")
+def network() -> TrainedNetwork:
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU())
+    nn.init.constant_(stem[0].weight, 1.0)
+    parts = [("stem", stem), ("block", Residual(4)), ("head", Corners())]
+    return export_network(parts, torch.zeros(2, 1, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Array:
+    return np.random.default_rng(0).random((SAMPLES, 1, 8, 8), np.float32)
+
+
+def test_the_grid_is_as_fine_as_answers_need(network: TrainedNetwork, inputs: Array) -> None:
+    found = fit_exits(network, KnobSettings(), inputs, mean_kl)
+    pooled = found.network.exit_heads["block"].nodes[0]
+    assert pooled.shape == (4, 2, 2)
+    agreeing = found.answers["block"].argmax(1) == found.outputs.argmax(1)
+    assert agreeing.mean() > 0.9
+
+
+def test_there_is_an_exit_before_every_block_but_the_first_segment(network: TrainedNetwork, inputs: Array) -> None:
+    assert fit_exits(network, KnobSettings(), inputs, mean_kl).network.exit_heads.keys() == {"block"}
+
+
+def test_a_network_with_one_output_has_no_margin_and_gets_none(inputs: Array) -> None:
+    parts = [
+        ("stem", nn.Conv2d(1, 4, 1)),
+        ("block", Residual(4)),
+        ("head", nn.Flatten()),
+        ("one", nn.Linear(256, 1)),
+    ]
+    single = export_network(parts, torch.zeros(2, 1, 8, 8))
+    assert fit_exits(single, KnobSettings(), inputs, mean_kl).network is single
+
+
+def test_answers_are_of_heads_that_have_not_seen_the_sample(network: TrainedNetwork, inputs: Array) -> None:
+    """The head in the network was fitted on all of them, and does better on them."""
+    found = fit_exits(network, KnobSettings(), inputs, mean_kl)
+    settings = KnobSettings(exits={"block": 0.0})
+    own = EagerEngine(found.network).build(settings).forward(inputs).outputs
+    assert mean_kl(found.outputs, own) < mean_kl(found.outputs, found.answers["block"])
+
+
+def test_on_noise_a_cross_fit_is_no_better_than_chance_and_a_fit_on_all_is() -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(200, 100)).astype(np.float32)
+    classes = rng.integers(0, 4, 200)
+    logits = np.eye(4, dtype=np.float32)[classes] * 10
+
+    def fit(x: Array, y: Array) -> Linear:
+        return logistic(x, y, 1e-4)
+
+    assert (fit(features, logits)(features).argmax(1) == classes).mean() > 0.9
+    assert (cross_fitted(features, logits, fit).argmax(1) == classes).mean() < 0.4
+
+
+def test_every_sample_is_judged_once_and_never_fitted_on_where_it_is() -> None:
+    judged = np.zeros(10, int)
+    for fitted_on, fold in folds(10):
+        assert not (fitted_on & fold).any()
+        assert (fitted_on | fold).all()
+        judged += fold
+    assert (judged == 1).all()
+    assert len(list(folds(10))) == FOLDS
+
+
+def test_a_logistic_fit_finds_the_probabilities_it_is_shown() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(2000, 3)).astype(np.float32)
+    true = Linear(rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=4).astype(np.float32))
+    found = logistic(features, true(features), 1e-6)
+    assert mean_kl(true(features), found(features)) < 1e-3
+
+
+def test_a_fit_on_standardized_features_is_the_same_on_the_features() -> None:
+    rng = np.random.default_rng(3)
+    rows = (rng.normal(size=(50, 5)) * [1, 10, 0.1, 0, 3] + [5, 0, -1, 2, 0]).astype(np.float32)
+    scale = Standardized.of(rows)
+    fit = Linear(rng.normal(size=(2, 5)).astype(np.float32), rng.normal(size=2).astype(np.float32))
+    assert np.allclose(scale.undone(fit)(rows), fit(scale(rows)), atol=1e-4)

@@ -1,0 +1,122 @@
+"""Values that are moved between codes and a gate's fp32 block: ONNX Runtime must not take the process along."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from operator_arguments import Drawn, X
+from random_networks import Builder, batch_for, difference, image_network, point
+from random_operators import IMAGE, TOKENS, behind_an_exit, network_around
+from test_engines_agree import INT8, open_onnx
+
+from tidegate.engines.onnxruntime import model_cache
+from tidegate.engines.onnxruntime.engine import OnnxEngine
+from tidegate.engines.onnxruntime.protobuf import OnnxGraph
+from tidegate.engines.onnxruntime.qdq_propagation import OPTIMIZER, disabled_optimizers
+from tidegate.engines.reference.eager import EagerEngine
+from tidegate.models.bundle import open_bundle
+from tidegate.models.ladder import Precision
+from tidegate.models.network import TrainedNetwork
+
+PERMUTE = "aten.permute.default"
+
+
+def around(operator: str, *args: object) -> TrainedNetwork:
+    shape = IMAGE if operator == "aten.max_pool2d.default" else TOKENS
+    return network_around(Drawn((X, *args)), operator, shape, None, np.random.default_rng(0))
+
+
+def behind_a_removed_node(operator: str, number: float) -> TrainedNetwork:
+    """With an operator in front that changes nothing, which ONNX Runtime removes first."""
+    whole = around(PERMUTE, (0, 2, 1))
+    build = Builder("b0", TOKENS, {}, np.random.default_rng(0))
+    build.add(PERMUTE, (build.add(operator, (X, number), TOKENS), (0, 2, 1)), TOKENS[::-1])
+    stem, _, *others = whole.segments
+    return replace(whole, segments=(stem, replace(build.done(), fixed=True), *others))
+
+
+NETWORKS = {
+    "permute": around(PERMUTE, (0, 2, 1)),
+    "transpose": around("aten.transpose.int", 1, 2),
+    "slice": around("aten.slice.Tensor", 1, 1, 4, 2),
+    "max_pool2d": behind_an_exit(around("aten.max_pool2d.default", (3, 2), (2, 1)), np.random.default_rng(0)),
+    "permute behind + 0": behind_a_removed_node("aten.add.Tensor", 0.0),
+    "permute behind x 1": behind_a_removed_node("aten.mul.Tensor", 1.0),
+}
+
+
+def answered(name: str, precision: Precision) -> float:
+    """How far the answers of a network are from eager's, as a share, with all blocks gated and in fp32."""
+    network = NETWORKS[name]
+    blocks = [segment for segment in network.segments if segment.name in {"a", "b1"}]
+    inside = {layer: Precision.FP32 for block in blocks for layer in block.layers}
+    thresholds = {block.name: -1.0 for block in blocks}
+    chosen = {"precision": precision, "layer_precision": inside, "thresholds": thresholds}
+    batch = batch_for(network)
+    expected = EagerEngine(network).prepare(point("eager", **chosen)).run(batch)
+    return difference(open_onnx(network).prepare(point("onnx", **chosen)).run(batch).outputs, expected.outputs)
+
+
+PROGRAM = """
+from tidegate.models.ladder import Precision
+from test_qdq_propagation import NETWORKS, answered
+for name in NETWORKS:
+    print(name, end=":")
+    print(*(answered(name, precision) for precision in (Precision.INT8, Precision.INT4)), flush=True)
+"""
+
+
+def test_moved_values_may_enter_gated_blocks_in_fp32() -> None:
+    """In a process of its own, which an abort ends and not this one."""
+    program = [sys.executable, "-c", f"import sys\nsys.path[:0] = {sys.path}\n{PROGRAM}"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
+    shares = dict(line.split(":") for line in done.stdout.splitlines())
+    assert shares.keys() == NETWORKS.keys()
+    assert all(float(share) < INT8 for each in shares.values() for share in each.split()), shares
+
+
+@pytest.fixture
+def disabled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What was disabled for each model that was opened."""
+    found: list[tuple[str, ...]] = []
+
+    def noted(graph: OnnxGraph) -> tuple[str, ...]:
+        found.append(disabled_optimizers(graph))
+        return found[-1]
+
+    monkeypatch.setattr(model_cache, "disabled_optimizers", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_none_of_these_networks_is_left_to_the_propagation(name: str, disabled: list[tuple[str, ...]]) -> None:
+    """Or the test above shows nothing."""
+    answered(name, Precision.INT8)
+    assert disabled == [(OPTIMIZER,)]
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+@pytest.mark.parametrize("narrow", [(), ("b1",), ("stem", "b0", "head")])
+def test_gates_around_blocks_without_such_values_leave_all_optimizers_on(
+    precision: Precision, narrow: tuple[str, ...], disabled: list[tuple[str, ...]]
+) -> None:
+    network = image_network(("residual", "residual", "downsample", "residual"), 8, 0)
+    layers = [layer for segment in network.segments if segment.name in narrow for layer in segment.layers]
+    mixed = dict.fromkeys(layers, Precision.INT8)
+    thresholds = dict.fromkeys(("b0", "b1", "b3"), -1.0)
+    chosen = point("onnx", precision=precision, layer_precision=mixed, thresholds=thresholds)
+    open_onnx(network).prepare(chosen)
+    assert disabled == [()]
+
+
+def test_the_shipped_ladder_keeps_all_optimizers(disabled: list[tuple[str, ...]]) -> None:
+    bundle = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
+    engine = OnnxEngine(bundle)
+    for chosen in bundle.ladder.points:
+        if chosen.engine in {"eager", "onnx"}:
+            engine.prepare(chosen)
+    assert set(disabled) == {()}
