@@ -56,14 +56,19 @@ def fixed_peers() -> tuple[FixedPeer, ...]:
 
 
 def measure(
-    directory: Path, threads: int, extent: Extent, progress: Progress, beside: Sequence[Entrant] = ()
+    directory: Path,
+    threads: int,
+    extent: Extent,
+    progress: Progress,
+    beside: Sequence[Entrant] = (),
+    names: Sequence[str] = FIXED,
 ) -> dict[str, Measured]:
-    """By name, on what `keep_network` kept there: all fixed peers, and `beside` them whoever takes turns too.
+    """By name, on what `keep_network` kept there: these fixed peers, and `beside` them whoever takes turns too.
 
     A peer that is not installed, or that can't convert the network, has no figures and says why in `lost`.
     """
     network = open_network(directory)
-    peers = [PEERS[name] for name in FIXED if PEERS[name].suits(network)]
+    peers = [PEERS[name] for name in names if PEERS[name].suits(network)]
     lost = {peer.name: f"not installed: {', '.join(peer.missing)}" for peer in peers if peer.missing}
     lost |= convert_all(directory, [peer for peer in peers if peer.name not in lost], progress)
     entrants = [entrant(peer.name, directory, threads) for peer in peers if peer.name not in lost]

@@ -45,8 +45,8 @@ class Scope:
     race: Extent
 
 
-WHOLE = Scope(tuple(NETWORKS), 8000, 10_000, Extent(9, 0.5, paced_turns=5, paced=20, answers=True))
-QUICK = Scope(("plain, mnist",), 2000, 1000, Extent(3, 0.2, paced_turns=1, paced=10, answers=True))
+WHOLE = Scope(tuple(NETWORKS), 8000, 10_000, Extent(7, 0.3, paced_turns=5, paced=10))
+QUICK = Scope(("plain, mnist",), 2000, 1000, Extent(3, 0.2, paced_turns=1, paced=10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ def _outcome(name: str, scope: Scope, progress: Progress) -> Outcome:
         calibration = scaled(ladder.split.search.inputs[:CALIBRATION_INPUTS], SCALE)
         keep_network(network, directory, calibration=calibration, inputs=inputs)
         ours = Entrant(OURS, "tidegate_bench.pays.point", (point.name, _engine(bundle, point), kept))
-        measured = measure(directory, 1, scope.race, progress, [ours])
+        progress(f"{name}: {point.name} against {len(INT8)} fixed peers")
+        measured = measure(directory, 1, scope.race, progress, [ours], INT8)
     return _compared(name, bundle, point, measured, inputs, kept_apart)
 
 
@@ -151,6 +152,8 @@ def _compared(
         "points": len(bundle.ladder.points),
         "certificates_broken": ", ".join(broken) or "none",
         "apart": len(inputs),
+        "peers_not_measured": ", ".join(peer for peer in INT8 if peer in measured and peer not in rivals)
+        or "none",
     }
     return Outcome(row, saturated, paced, len(broken))
 
