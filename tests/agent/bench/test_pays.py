@@ -9,7 +9,7 @@ import torch
 
 from tidegate.models.ladder import Certificate, Figures, OperatingPoint, Risk
 from tidegate_bench.pays import datasets
-from tidegate_bench.pays.bench import Outcome, cheapest, goals
+from tidegate_bench.pays.bench import Outcome, cheapest, goals, is_contradicted
 from tidegate_bench.pays.datasets import DATA_SETS, LabelledInputs, load
 from tidegate_bench.pays.keywords import BANDS, FRAMES, WORDS
 from tidegate_bench.pays.networks import NETWORKS
@@ -42,6 +42,12 @@ def test_the_point_is_the_last_one_certified_in_time_and_no_figure_has_a_say() -
         for name, alpha in (("full", 0.0), ("a", 0.01), ("b", 0.015), ("c", 0.03))
     ]
     assert cheapest([*points, replace(full, name="uncertified")]).name == "b"
+
+
+def test_a_share_just_above_alpha_contradicts_no_certificate_and_one_far_above_does() -> None:
+    assert not is_contradicted(0, 6666, 0.01)
+    assert not is_contradicted(71, 6666, 0.01)
+    assert is_contradicted(90, 6666, 0.01)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
