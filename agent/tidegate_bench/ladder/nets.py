@@ -50,12 +50,12 @@ class SmallMobileNet(nn.Module):
 
 
 class SmallTransformer(nn.Module):
-    """Patches of 2x2 as 16 tokens, four pre-norm encoder layers, their mean."""
+    """Square patches of a picture as tokens, pre-norm encoder layers, their mean (arXiv:2010.11929)."""
 
-    def __init__(self, width: int = 48, layers: int = 4) -> None:
+    def __init__(self, width: int = 48, layers: int = 4, patch: int = 2, side: int = 8) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(1, width, 2, 2)
-        self.places = nn.Parameter(torch.randn(16, width) * 0.02)
+        self.patches = nn.Conv2d(1, width, patch, patch)
+        self.places = nn.Parameter(torch.randn((side // patch) ** 2, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             width, 4, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
@@ -64,7 +64,7 @@ class SmallTransformer(nn.Module):
         self.head = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, 8, 8) to (n, 10) logits."""
+        """(n, 1, side, side) to (n, 10) logits."""
         tokens = self.patches(x).flatten(2).transpose(1, 2) + self.places
         logits: Tensor = self.head(self.norm(self.encoder(tokens)).mean(1))
         return logits

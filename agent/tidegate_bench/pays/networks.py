@@ -1,5 +1,4 @@
-"""Six trained networks of different kinds, at the size of what small devices run; none was used to tune the
-search.
+"""Six trained networks of different kinds, at the size of what small devices run; the search was tuned to none.
 
 Each is a recipe: data set, network, epochs. What is trained is kept, and taken from there the next time.
 """
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tidegate_bench.ladder.nets import SmallTransformer
 from tidegate_bench.pays.datasets import SCALE, LabelledInputs
 from tidegate_bench.progress import Progress
 from tidegate_bench.zoo.efficientnet import MBConv
@@ -106,25 +106,9 @@ def plain() -> nn.Module:
     return Sequence(*layers, features=96, classes=10)
 
 
-class SmallViT(nn.Module):
-    """Patches of 4x4 as 49 tokens, five pre-norm encoder layers of width 64, their mean (arXiv:2010.11929)."""
-
-    def __init__(self, width: int = 64, layers: int = 5) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(1, width, 4, 4)
-        self.places = nn.Parameter(torch.randn(49, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            width, 4, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, 28, 28) to (n, 10) logits."""
-        tokens = self.patches(x).flatten(2).transpose(1, 2) + self.places
-        logits: Tensor = self.head(self.norm(self.encoder(tokens)).mean(1))
-        return logits
+def transformer() -> nn.Module:
+    """Five encoder layers of width 64 over 49 patches of 4x4."""
+    return SmallTransformer(64, 5, patch=4, side=28)
 
 
 def ds_cnn() -> nn.Module:
@@ -142,7 +126,7 @@ NETWORKS: Mapping[str, Recipe] = {
     ),
     "squeeze-excite, fashion-mnist": Recipe("SiLU and SE", "fashion-mnist", squeeze_excite, 2, 50_000),
     "plain, mnist": Recipe("plain", "mnist", plain, 10, 5_000),
-    "transformer, mnist": Recipe("transformer", "mnist", SmallViT, 16, 5_000, 2e-3),
+    "transformer, mnist": Recipe("transformer", "mnist", transformer, 16, 5_000, 2e-3),
     "ds-cnn, keywords": Recipe("keyword spotting", "keywords", ds_cnn, 12, 5_000),
 }
 

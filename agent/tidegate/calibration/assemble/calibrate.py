@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tidegate.calibration.assemble.canaries import choose_canaries
-from tidegate.calibration.assemble.chains import GREEDY_INPUTS, Chains
+from tidegate.calibration.assemble.chains import Chains, greedy_inputs
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.ladder_builder import LadderBuilder
 from tidegate.calibration.assemble.plan import Plan
@@ -104,9 +104,8 @@ def fitted(network: TrainedNetwork, search_inputs: Floats, risk: RiskMeasure = N
 
     Stand-ins are fitted on what a greedy search is not judged by; exits on all, as no fit judges its own samples.
     """
-    judged = min(GREEDY_INPUTS, len(search_inputs) // 2)
-    with_all = with_stand_ins(network, search_inputs[: len(search_inputs) - judged])
-    return fit_exits(with_all, KnobSettings(), search_inputs, risk.loss)
+    able = with_stand_ins(network, search_inputs[: len(search_inputs) - greedy_inputs(len(search_inputs))])
+    return fit_exits(able, KnobSettings(), search_inputs, risk.loss)
 
 
 def merged(by_engine: dict[str, tuple[OperatingPoint, ...]]) -> tuple[OperatingPoint, ...]:

@@ -39,6 +39,11 @@ WORTH_ANOTHER = 0.9
 """Of the first engine's time: another must take less for the ladder to be made for it."""
 
 
+def greedy_inputs(samples: int) -> int:
+    """How many of S's samples, its last, judge a greedy search; stand-ins are fitted on the others."""
+    return min(GREEDY_INPUTS, max(samples // 2, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class ChosenChain:
     """A chain for one engine, and how it was sought."""
@@ -65,7 +70,7 @@ class Chains:
         self._plan = plan
         self._progress = progress
         self._checkpoint = checkpoint
-        self._judged = inputs[-min(GREEDY_INPUTS, max(len(inputs) // 2, 1)) :]
+        self._judged = inputs[-greedy_inputs(len(inputs)) :]
         self._space = search_space_of(self._network, plan.knobs, self._judged)
         self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
         self._observer = MinMaxObserver(self._network, self._judged)

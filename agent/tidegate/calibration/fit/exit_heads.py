@@ -26,8 +26,10 @@ from tidegate.models.knobs import Knobs
 from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
 
 RIDGES = (1e-3, 1e-2, 1e-1)
+"""Penalties on the weights that are tried with least squares."""
+
 DECAYS = (1e-2, 3e-3, 1e-3, 3e-4)
-"""Penalties on the weights that are tried, of least squares and of logistic regression; the strongest first."""
+"""Those of logistic regression, the strongest first: each fit starts from the one before."""
 
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8)
 """Cells of a grid per side, where they divide the image's."""
