@@ -1,6 +1,6 @@
 """A candidate of the search: how far every knob has been turned."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.models.ladder import Activation, Activity, Precision, Ranges, StandIn
@@ -54,10 +54,19 @@ class KnobSettings:
             self, rates={**self.rates, block: rate}, thresholds=thresholds, skip=skip, stand_ins=stand_ins
         )
 
-    def with_exit(self, block: str, rate: float, margin: float) -> "KnobSettings":
-        """An exit before the block for samples whose margin, 0..1, is higher; an exit's margin never rises."""
+    def with_exit(self, block: str, rate: float, margin: float, head: Collection[str]) -> "KnobSettings":
+        """An exit before the block for samples whose margin, 0..1, is higher; an exit's margin never rises.
+
+        The layers of its `head` stay in fp32: a head takes next to no time, and in 8 bits hundreds of features on
+        scales of their own share one, which can change one answer in twenty.
+        """
         lowered = min(margin, self.exits.get(block, margin))
-        return replace(self, exit_rates={**self.exit_rates, block: rate}, exits={**self.exits, block: lowered})
+        return replace(
+            self,
+            exit_rates={**self.exit_rates, block: rate},
+            exits={**self.exits, block: lowered},
+            layer_precision={**self.layer_precision, **dict.fromkeys(head, Precision.FP32)},
+        )
 
     def with_precision(self, group: LayerGroup, precision: Precision) -> "KnobSettings":
         """The same with all layers of the group at a precision, whatever they had."""
@@ -65,11 +74,12 @@ class KnobSettings:
         return replace(self, layer_precision={**self.layer_precision, **changed})
 
     def normal(self, layers: frozenset[str]) -> "KnobSettings":
-        """The same setting, with the one precision that all layers share as the default, where they share one."""
+        """The same setting, with the precision that these layers share as the default, where they share one."""
         used = {self.layer_precision.get(layer, self.precision) for layer in layers}
         if len(used) > 1:
             return self
-        return replace(self, precision=used.pop(), layer_precision={})
+        others = {layer: own for layer, own in self.layer_precision.items() if layer not in layers}
+        return replace(self, precision=used.pop(), layer_precision=others)
 
     @property
     def runs_all(self) -> bool:

@@ -86,5 +86,9 @@ def blocks_of(network: Network) -> tuple[Segment, ...]:
 
 def all_segments(network: Network) -> tuple[Segment, ...]:
     """All graphs of a network: its own, then stand-ins, then exit heads."""
-    stand_ins = (segment for kinds in network.stand_ins.values() for segment in kinds.values())
-    return (*network.segments, *stand_ins, *network.exit_heads.values())
+    return (*body_segments(network), *network.exit_heads.values())
+
+
+def body_segments(network: Network) -> tuple[Segment, ...]:
+    """All graphs but those of exits."""
+    return (*network.segments, *(segment for kinds in network.stand_ins.values() for segment in kinds.values()))

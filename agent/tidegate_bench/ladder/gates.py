@@ -8,6 +8,7 @@ import numpy as np
 from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.assemble.plan import ALPHAS
 from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.fit.exit_answers import exit_answers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.exit_times import ExitTime, ExitTimes
@@ -16,7 +17,8 @@ from tidegate.calibration.search.greedy_search import ChainStep, Search
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace, stand_ins_of
 from tidegate.calibration.search.strategy import SearchStrategy
-from tidegate.engines.engine import Array
+from tidegate.calibration.target_engine import target_engines
+from tidegate.engines.engine import REFERENCE, Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.gates.activity import mean_abs
@@ -145,8 +147,10 @@ def _cascade(subject: Subject) -> tuple[ChainStep, ...]:
     search = Search(network, SearchSpace.of(network), subject.inputs, OBJECTIVE)
     full = search.precisions()
     times = ExitTimes(sum(flops.values()), exits)
+    (eager,) = target_engines([REFERENCE])
+    answers = exit_answers(subject.exits, KnobSettings(), subject.inputs, eager)
     limit = OBJECTIVE.max_disagreement
-    steps = cascade_chain(full[-1], subject.exits, times, OBJECTIVE.risk, None, limit, search.measured)
+    steps = cascade_chain(full[-1], subject.exits, answers, times, OBJECTIVE.risk, None, limit, search.measured)
     return (*full, *steps)
 
 

@@ -12,11 +12,12 @@ import torch
 from tidegate.calibration.assemble.canaries import choose_canaries
 from tidegate.calibration.assemble.chains import Chains, greedy_inputs
 from tidegate.calibration.assemble.checkpoint import Checkpoint
-from tidegate.calibration.assemble.ladder_builder import LadderBuilder
+from tidegate.calibration.assemble.ladder_builder import RUN_INPUTS, LadderBuilder
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
+from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.fit.stand_ins import with_stand_ins
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
@@ -71,7 +72,8 @@ def calibrate(
     # The greedy chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
-    chains = Chains(exits, search_inputs, split.search.labels, plan, progress, earlier)
+    observer = MinMaxObserver(network, search_inputs[:RUN_INPUTS])
+    chains = Chains(exits, observer, search_inputs, split.search.labels, plan, progress, earlier)
     if AUTO in plan.engines:
         targets = (chains.fastest(targets),)
     chosen = {target.name: chains.best(target) for target in targets}
@@ -87,7 +89,7 @@ def calibrate(
     by_engine = {}
     for target in targets:
         builder = LadderBuilder(
-            network, chosen[target.name].steps, split, scale, plan, len(targets), earlier, meter
+            network, observer, chosen[target.name].steps, split, scale, plan, len(targets), earlier, meter
         )
         by_engine[target.name] = builder.rungs(target, progress)
     ladder = Ladder(merged(by_engine))

@@ -9,6 +9,7 @@ from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.certify.risk import Labels
+from tidegate.calibration.fit.exit_answers import exit_answers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.knob_settings import KnobSettings
@@ -23,6 +24,7 @@ from tidegate.calibration.search.strategy import SearchStrategy
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
 from tidegate.models.bundle.evidence import Floats
+from tidegate.models.graph import Segment
 from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import TrainedNetwork
 
@@ -53,11 +55,15 @@ class ChosenChain:
 
 
 class Chains:
-    """Seeks chains of one network on S: `inputs` (n, *input shape), the last of which judge greedy searches."""
+    """Seeks chains of one network on S: `inputs` (n, *input shape), the last of which judge greedy searches.
+
+    The `observer` has seen S.
+    """
 
     def __init__(
         self,
         exits: FittedExits,
+        observer: MinMaxObserver,
         inputs: Floats,
         labels: Labels | None,
         plan: Plan,
@@ -73,7 +79,8 @@ class Chains:
         self._judged = inputs[-greedy_inputs(len(inputs)) :]
         self._space = search_space_of(self._network, plan.knobs, self._judged)
         self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
-        self._observer = MinMaxObserver(self._network, self._judged)
+        self._observer = observer
+        self._inputs = inputs
         self._greedy: tuple[ChainStep, ...] | None = None
         self._cascades: dict[str, tuple[ExitTimes, tuple[ChainStep, ...]] | None] = {}
 
@@ -125,8 +132,9 @@ class Chains:
         """Times on an engine, and the cascade sought with them; None where the engine can't run the beginning."""
         if target.name not in self._cascades:
             try:
-                times = self._times(target, target.over(self._network))
-                self._cascades[target.name] = times, self._cascade(times)
+                beginning = self._beginning_with_ranges()
+                times = self._times(target, beginning.setting)
+                self._cascades[target.name] = times, self._cascade(target, beginning, times)
             except UnsupportedPoint as error:
                 self._progress(f"{target.name}: no times: {error}")
                 self._cascades[target.name] = None
@@ -149,10 +157,19 @@ class Chains:
         ratio = self._middle(cascade).cost.time_ratio
         return ratio is not None and ratio < EXITS_SUFFICE
 
-    def _times(self, target: TargetEngine, engine: Engine) -> ExitTimes:
-        blocks = tuple(self._exits.answers) if Knob.EXITS in self._plan.knobs else ()
-        setting = self._ranged(self._beginning[-1].setting, blocks)
-        times = measure_exit_times(target, engine, setting, blocks, self._judged[:TIMED_INPUTS])
+    @property
+    def _heads(self) -> Mapping[str, Segment]:
+        """Of the exits that the plan allows."""
+        return self._network.exit_heads if Knob.EXITS in self._plan.knobs else {}
+
+    def _beginning_with_ranges(self) -> ChainStep:
+        """What a cascade starts from, with ranges for every exit."""
+        last = self._beginning[-1]
+        return replace(last, setting=self._ranged(last.setting, tuple(self._heads)))
+
+    def _times(self, target: TargetEngine, setting: KnobSettings) -> ExitTimes:
+        engine = target.over(self._network)
+        times = measure_exit_times(target, engine, setting, self._heads, self._judged[:TIMED_INPUTS])
         if times.exits:
             own_us = median(each.own_ms for each in times.exits.values()) * 1e3
             self._progress(f"{target.name}: {times.whole_ms:.3g} ms, an exit {own_us:.2g} us of processor time")
@@ -190,11 +207,14 @@ class Chains:
             share=1 - self._plan.objective.cost(step.cost),
         )
 
-    def _cascade(self, times: ExitTimes) -> tuple[ChainStep, ...]:
+    def _cascade(self, target: TargetEngine, beginning: ChainStep, times: ExitTimes) -> tuple[ChainStep, ...]:
+        if not times.exits:
+            return self._beginning
         search = Search(self._network, self._space, self._judged, self._plan.objective)
         steps = cascade_chain(
-            self._beginning[-1],
+            beginning,
             self._exits,
+            exit_answers(self._exits, beginning.setting, self._inputs, target),
             times,
             self._plan.objective.risk,
             self._labels,

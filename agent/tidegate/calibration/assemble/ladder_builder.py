@@ -27,14 +27,15 @@ from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.goal import Goal, Knob
 from tidegate.calibration.search.greedy_search import ChainStep
-from tidegate.calibration.search.moves import PrecisionMove
+from tidegate.calibration.search.moves import CascadeMove, PrecisionMove
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.bundle.evidence import scaled
+from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import Certificate, OperatingPoint
-from tidegate.models.network import TrainedNetwork
+from tidegate.models.network import TrainedNetwork, body_segments
 
 STEP_WORTH_TESTING = 0.98
 """A setting that costs more than this share of the last one tested is passed over: testing it would take as long
@@ -43,6 +44,9 @@ as any other, and every test is one more at which the sequence may end."""
 
 RUN_INPUTS = 1000
 """Of part S, that ranges and thresholds of every point are measured on."""
+
+RUNG_TURNS = 60
+"""In which rungs are timed: enough to tell apart by a sign test what differs by a twentieth beside other load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,15 @@ class _Tested:
 class LadderBuilder:
     """Builds rungs from one chain; `engines` is how many engines share the plan's delta.
 
+    The `observer` has seen S.
+
     `earlier` holds what an interrupted calibration had counted on C. Without a `meter` no energy is measured.
     """
 
     def __init__(
         self,
         network: TrainedNetwork,
+        observer: MinMaxObserver,
         chain: Sequence[ChainStep],
         split: Split,
         scale: float,
@@ -79,7 +86,7 @@ class LadderBuilder:
         self._earlier = earlier
         self._meter = meter
         self._search_inputs = scaled(split.search.inputs[:RUN_INPUTS], scale)
-        self._observer = MinMaxObserver(network, self._search_inputs)
+        self._observer = observer
         # By place in the chain: what S shows is the same for all engines.
         self._on_reference: dict[int, tuple[KnobSettings, Stops]] = {}
         self._reference = EagerEngine(network)
@@ -148,7 +155,9 @@ class LadderBuilder:
     def _settings_for(self, target: TargetEngine, index: int) -> KnobSettings:
         """The chain's setting with the engine's own ranges and thresholds. Raises UnsupportedPoint."""
         setting = self._chain[index].setting
-        if target.name == REFERENCE or not has_reduced_precision(setting):
+        # A cascade has them already: it was sought on the engine's own answers.
+        cascade = isinstance(self._chain[index].move, CascadeMove)
+        if cascade or target.name == REFERENCE or not has_reduced_precision(setting):
             return setting
         if index not in self._on_reference:
             ranged = replace(setting, ranges=self._observer.ranges(setting))
@@ -220,7 +229,7 @@ class LadderBuilder:
                     f"{target.name}: {self._meter.source} failed at {spent.count(None)} of {len(spent)} points"
                 )
             figures = tuple(replace(each, energy_mj=mj) for each, mj in zip(figures, spent, strict=True))
-        turns = turn_times_ms([point.variant for point in prepared], inputs)
+        turns = turn_times_ms([point.variant for point in prepared], inputs, RUNG_TURNS)
         rungs = [
             RungCost(
                 tuple(map(float, row)),
@@ -230,9 +239,12 @@ class LadderBuilder:
             for row, each in zip(turns, figures, strict=True)
         ]
         points: list[OperatingPoint] = []
+        layers = [layer for segment in body_segments(self._network) for layer in segment.layers]
         for index in undominated(rungs, always=_precisions_only(settings)):
-            name = name_point(settings[index], figures[index].skip_ratio, [point.name for point in points])
-            points.append(candidate(settings[index], target.name, name, figures[index], certificates[index]))
+            setting, taken = settings[index], [point.name for point in points]
+            precisions = {precision_of(setting, layer) for layer in layers}
+            name = name_point(setting, precisions, figures[index].skip_ratio, taken)
+            points.append(candidate(setting, target.name, name, figures[index], certificates[index]))
         return tuple(points)
 
 

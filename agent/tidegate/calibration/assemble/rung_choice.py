@@ -1,7 +1,7 @@
 """Which points of a certified chain become rungs, and what they are called. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -63,13 +63,15 @@ def undominated(costs: Sequence[RungCost], always: frozenset[int] = frozenset())
     return tuple(kept)
 
 
-def name_point(setting: KnobSettings, skip_ratio: float, taken: Sequence[str]) -> str:
+def name_point(
+    setting: KnobSettings, precisions: Collection[Precision], skip_ratio: float, taken: Sequence[str]
+) -> str:
     """What a rung is called: `full`, `int8`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
 
-    `aa4` stands for AA-ReLU at 4 bits, `24px` for the images' height. A letter follows where two share a name.
+    `precisions` are those of its layers but the exits'. `aa4` stands for AA-ReLU at 4 bits, `24px` for the images'
+    height. A letter follows where two share a name.
     """
-    precisions = {setting.precision, *setting.layer_precision.values()}
-    plain = setting.precision if len(precisions) == 1 else "mixed"
+    plain = next(iter(precisions)) if len(set(precisions)) == 1 else "mixed"
     parts = [str(plain)]
     if setting.bits is not None:
         parts.append(f"aa{setting.bits}")

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from tidegate.calibration.data.batches import forward_all
-from tidegate.calibration.fit.cross_fitting import Fit, cross_fitted, folds
+from tidegate.calibration.fit.cross_fitting import CrossFit, Fit, folds
 from tidegate.calibration.fit.logistic import Standardized, logistic
 from tidegate.calibration.fit.ridge import Linear, Regression, Rows
 from tidegate.engines.engine import Array
@@ -42,15 +42,26 @@ Loss = Callable[[Rows, Rows], float]
 
 @dataclass(frozen=True, slots=True)
 class FittedExits:
-    """A network with its exits: `outputs` (n, *output shape) are its answers, `answers` by block those of exits.
+    """A network with its exits: `outputs` (n, *output shape) are its answers, `heads` what judges exits by block.
 
-    No sample in `answers` was answered by a head that was fitted on it. The heads in the network were fitted on
-    all, and do better on these inputs than on any others.
+    The heads in the network were fitted on all samples, and do better on these than on any others.
     """
 
     network: TrainedNetwork
     outputs: Rows
-    answers: Mapping[str, Rows]
+    heads: Mapping[str, "CrossFittedHead"]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFittedHead:
+    """An exit's head as samples of part S are judged by it: each is answered by a fit that has not seen it."""
+
+    grid: "_Grid"
+    fit: CrossFit
+
+    def answers(self, x: Array) -> Rows:
+        """Answers (n, outputs) on a block's input (n, *shape), of all samples that were fitted on, in order."""
+        return self.fit(self.grid(torch.from_numpy(x)).numpy())
 
 
 def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -> FittedExits:
@@ -71,14 +82,15 @@ def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -
             rows.append(grid(seen.x).numpy())
 
     outputs = forward_all(EagerEngine(network).build(full), inputs, watch).outputs
-    arrays, heads, answers = dict(network.arrays), dict[str, Segment](), dict[str, Rows]()
+    arrays, heads, judging = dict(network.arrays), dict[str, Segment](), dict[str, CrossFittedHead]()
     for block in blocks:
         candidates = [np.concatenate(parts) for parts in features.pop(block.name)]
         chosen = _best_head(candidates, outputs, loss)
-        heads[block.name], weights = _head(block, grids[block.name][chosen.grid], chosen.fit, outputs.shape[1])
-        answers[block.name] = chosen.answers
+        grid = grids[block.name][chosen.grid]
+        heads[block.name], weights = _head(block, grid, chosen.fit, outputs.shape[1])
+        judging[block.name] = CrossFittedHead(grid, chosen.crossed)
         arrays |= weights
-    return FittedExits(replace(network, arrays=arrays, exit_heads=heads), outputs, answers)
+    return FittedExits(replace(network, arrays=arrays, exit_heads=heads), outputs, judging)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +135,11 @@ def _grids(shape: tuple[int, ...]) -> tuple[_Grid, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A head on one of the grids, fitted on all samples, and answers by fits that hadn't seen the sample."""
+    """A head on one of the grids, fitted on all samples, and fold by fold on the others."""
 
     grid: int
     fit: Linear
-    answers: Rows
+    crossed: CrossFit
 
 
 def _best_head(candidates: Sequence[Rows], outputs: Rows, loss: Loss) -> _Candidate:
@@ -139,7 +151,9 @@ def _best_head(candidates: Sequence[Rows], outputs: Rows, loss: Loss) -> _Candid
     rows = scaled[grid]
     own = [trial for trial in trials if trial.grid == grid]
     fit = min((*own, *_logistics(grid, rows, outputs, loss)), key=lambda trial: trial.loss).fit
-    return _Candidate(grid, scales[grid].undone(fit(rows, outputs)), cross_fitted(rows, outputs, fit))
+    undone = scales[grid].undone
+    crossed = CrossFit(tuple(undone(each) for each in CrossFit.of(rows, outputs, fit).fits))
+    return _Candidate(grid, undone(fit(rows, outputs)), crossed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What exits cost and spare on the engine that will run them: processor time per input at batch 1."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import cpu_times_ms
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import Array, Engine, UnsupportedPoint
+from tidegate.models.graph import Segment
 
 NEVER, ALWAYS = 2.0, -1.0
 """Thresholds that no margin, 0..1, exceeds, and that each does."""
@@ -32,18 +33,18 @@ class ExitTimes:
 
 
 def measure_exit_times(
-    target: TargetEngine, engine: Engine, setting: KnobSettings, blocks: Sequence[str], inputs: Array
+    target: TargetEngine, engine: Engine, setting: KnobSettings, heads: Mapping[str, Segment], inputs: Array
 ) -> ExitTimes:
-    """Times of exits before these blocks at a setting; `inputs` (n, *input shape) run one by one.
+    """Times of these exits, by block, at a setting; `inputs` (n, *input shape) run one by one.
 
     Exits that the engine can't run are left out. Raises UnsupportedPoint where it can't run the setting without.
     """
     variants = [engine.prepare(candidate(setting, target.name))]
     able = []
-    for block in blocks:
+    for block, head in heads.items():
         try:
             variants += [
-                engine.prepare(candidate(replace(setting, exits={block: threshold}), target.name))
+                engine.prepare(candidate(setting.with_exit(block, 0.0, threshold, head.layers), target.name))
                 for threshold in (NEVER, ALWAYS)
             ]
         except UnsupportedPoint:

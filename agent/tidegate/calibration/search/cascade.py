@@ -61,11 +61,15 @@ def frontier(
     thresholds = np.full(len(exits), np.inf)
     orders = tuple(np.argsort(-each.margins, kind="stable") for each in exits)
     scratch = [np.full(len(exits), np.inf), *_single_exits(len(exits))]
+    # Whichever exit is set first takes samples that another would have taken at less risk.
+    forward, backward = range(len(exits)), range(len(exits))[::-1]
     # From a failure that costs the whole network's time a thousand times down to one that costs next to nothing.
     for turn, price in enumerate(whole_ms * np.geomspace(3000, 0.3, prices)):
         problem = _Problem(exits, orders, whole_ms, whole_failure, price)
-        starts = [thresholds, *(scratch if turn % FRESH_STARTS == 0 else [])]
-        thresholds = min((problem.descended(start) for start in starts), key=problem.cost)
+        tried = [problem.descended(thresholds, backward)]
+        if turn % FRESH_STARTS == 0:
+            tried += [problem.descended(start, order) for start in scratch for order in (backward, forward)]
+        thresholds = min(tried, key=problem.cost)
         found.append(problem.cascade(thresholds))
     return _undominated(found)
 
@@ -83,11 +87,11 @@ class _Problem:
     whole_failure: Values
     price: float
 
-    def descended(self, start: Values) -> Values:
+    def descended(self, start: Values, order: Sequence[int]) -> Values:
         thresholds = start.copy()
         for _ in range(SWEEPS):
             before = thresholds.copy()
-            for index in reversed(range(len(self.exits))):
+            for index in order:
                 thresholds[index] = self._best_threshold(index, thresholds)
             if np.array_equal(before, thresholds):
                 break

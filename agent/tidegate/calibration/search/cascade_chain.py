@@ -1,6 +1,7 @@
 """A chain of cascades: samples leave by exits set jointly, cheaper and riskier from step to step.
 
-Exits are judged by answers of heads that were not fitted on the sample, and cost what was measured on the engine.
+Exits are judged by answers of heads that were not fitted on the sample, as the engine computes them, and cost what
+was measured on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from tidegate.calibration.certify.risk import NEWLY_WRONG, Labels, RiskMeasure
+from tidegate.calibration.fit.exit_answers import ExitAnswers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.exit_times import ExitTimes
@@ -20,6 +22,8 @@ from tidegate.calibration.search.isotonic import never_rising
 from tidegate.calibration.search.moves import CascadeMove
 from tidegate.engines.engine import Array
 from tidegate.models.gates.margin import margin
+from tidegate.models.ladder import Ranges
+from tidegate.models.network import TrainedNetwork
 
 STEP_RATIO = 0.96
 """Of times from step to step: finer than what a certificate on some hundred inputs can tell apart."""
@@ -28,6 +32,7 @@ STEP_RATIO = 0.96
 def cascade_chain(
     base: ChainStep,
     exits: FittedExits,
+    answers: ExitAnswers,
     times: ExitTimes,
     risk: RiskMeasure,
     labels: Labels | None,
@@ -36,31 +41,39 @@ def cascade_chain(
 ) -> Iterator[ChainStep]:
     """Steps from the `base` on, which has no exits, down to where more than `max_failures` fail.
 
-    `labels` (n,) are of the inputs that the exits were fitted on. `measured` gives what a setting costs in
-    operations and bytes; its time and its loss come from the cascade.
+    `labels` (n,) are of the inputs that the exits were fitted on. `answers` and `times` are the engine's, so
+    thresholds are too. `measured` gives what a setting costs in operations and bytes; its time and its loss come
+    from the cascade.
     """
     outcomes = [
         ExitOutcomes(
             block,
-            margins := _margins(answers),
-            _smoothed(margins, _failures(risk, exits.outputs, answers, labels)),
+            margins := _margins(own),
+            _smoothed(margins, _failures(risk, exits.outputs, own, labels)),
             times.exits[block].before_ms,
             times.exits[block].own_ms,
         )
-        for block, answers in exits.answers.items()
+        for block, own in answers.exits.items()
         if block in times.exits
     ]
-    whole = np.full(len(exits.outputs), base.disagreement)
+    whole = _failures(risk, exits.outputs, answers.end, labels)
     for cascade in thinned(frontier(outcomes, times.whole_ms, whole), STEP_RATIO)[1:]:
         if cascade.failures > max_failures:
             break
-        setting = base.setting
+        setting = replace(base.setting, ranges=_without_exits(base.setting.ranges, exits.network, cascade))
         move = CascadeMove(tuple(_leaving(cascade, outcomes).items()))
         for block, threshold in cascade.exits.items():
-            setting = setting.with_exit(block, dict(move.leaving)[block], threshold)
+            head = exits.network.exit_heads[block]
+            setting = setting.with_exit(block, dict(move.leaving)[block], threshold, head.layers)
         step = measured(setting, move)
         cost = replace(step.cost, time_ratio=cascade.mean_ms / times.whole_ms)
         yield replace(step, loss=cascade.failures, disagreement=cascade.failures, cost=cost)
+
+
+def _without_exits(ranges: Ranges, network: TrainedNetwork, cascade: Cascade) -> Ranges:
+    """Without those of exits that the cascade doesn't have."""
+    left_out = {head.name for block, head in network.exit_heads.items() if block not in cascade.exits}
+    return {tensor: span for tensor, span in ranges.items() if tensor.rpartition("/")[0] not in left_out}
 
 
 def _margins(answers: Array) -> npt.NDArray[np.float64]:

@@ -90,6 +90,7 @@ class Search:
         self._objective = objective
         self._groups = {group.name: group for group in (*space.int8_groups, *space.int4_groups)}
         self._layers = frozenset(layer for group in space.int8_groups for layer in group.layers)
+        self._network = network
         self._heads = _exit_heads(network, space.exits)
         full, done = self._cache.keep(KnobSettings())
         self._reference = done.outputs
@@ -211,7 +212,8 @@ class Search:
             case ExitMove(block, rate):
                 # Where no sample arrives none can leave: a margin is never above 1.
                 margins = scores.margins.get(block, np.ones(1, np.float32))
-                return setting.with_exit(block, rate, float(np.quantile(margins, 1 - rate, method="midpoint")))
+                exit_at = float(np.quantile(margins, 1 - rate, method="midpoint"))
+                return setting.with_exit(block, rate, exit_at, self._network.exit_heads[block].layers)
 
     def _gate_scores(self, setting: KnobSettings) -> _GateScores:
         """What the gates of each block would see at a setting, in the samples that get there."""

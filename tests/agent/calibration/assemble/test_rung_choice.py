@@ -47,9 +47,9 @@ def test_a_rung_little_faster_in_every_turn_is_kept_and_one_by_chance_is_not() -
 
 
 def test_names_say_what_was_turned_and_never_clash() -> None:
-    assert name_point(KnobSettings(), 0.0, []) == "full"
-    assert name_point(KnobSettings(precision=Precision.INT8), 0.0, []) == "int8"
+    assert name_point(KnobSettings(), {Precision.FP32}, 0.0, []) == "full"
+    assert name_point(KnobSettings(precision=Precision.INT8), {Precision.INT8}, 0.0, []) == "int8"
     skipping = KnobSettings(precision=Precision.INT8, skip=frozenset({"block_1"}))
-    assert name_point(skipping, 0.114, []) == "int8-skip-11"
-    assert name_point(skipping, 0.114, ["int8-skip-11"]) == "int8-skip-11-b"
-    assert name_point(KnobSettings(layer_precision={"stem.conv": Precision.INT4}), 0.0, []) == "mixed"
+    assert name_point(skipping, {Precision.INT8}, 0.114, []) == "int8-skip-11"
+    assert name_point(skipping, {Precision.INT8}, 0.114, ["int8-skip-11"]) == "int8-skip-11-b"
+    assert name_point(KnobSettings(), {Precision.INT8, Precision.INT4}, 0.0, []) == "mixed"
