@@ -6,7 +6,7 @@ found by coordinate descent, each step of which is exact; prices from low to hig
 against failures, at whatever share of failures a certificate asks for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,12 @@ SWEEPS = 12
 PRICES = 150
 """Prices tried, in equal ratios."""
 
+SHIFTS = (0.8, 0.85, 0.9, 0.94, 0.97, 1.03, 1.06, 1.1, 1.15)
+"""Shares of the samples leaving at every exit of a cascade that its neighbours let leave. Prices find the convex hull
+of times and failures only, on which what lies between two sets of exits is missing."""
+
 FRESH_STARTS = 10
-"""At every so many prices thresholds are sought from scratch too, at the others from those of the price before."""
+"""At every so many prices thresholds are sought from scratch too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +61,34 @@ def frontier(
     goes to the end, where it takes `whole_ms`.
     """
     whole = Cascade({}, whole_ms, float(whole_failure.mean()))
-    found = [whole]
-    thresholds = np.full(len(exits), np.inf)
     orders = tuple(np.argsort(-each.margins, kind="stable") for each in exits)
-    scratch = [np.full(len(exits), np.inf), *_single_exits(len(exits))]
-    # Whichever exit is set first takes samples that another would have taken at less risk.
-    forward, backward = range(len(exits)), range(len(exits))[::-1]
     # From a failure that costs the whole network's time a thousand times down to one that costs next to nothing.
-    for turn, price in enumerate(whole_ms * np.geomspace(3000, 0.3, prices)):
-        problem = _Problem(exits, orders, whole_ms, whole_failure, price)
-        tried = [problem.descended(thresholds, backward)]
+    problems = [
+        _Problem(exits, orders, whole_ms, whole_failure, price)
+        for price in whole_ms * np.geomspace(3000, 0.3, prices)
+    ]
+    found = [whole]
+    for problem, thresholds in zip(problems, _best_thresholds(problems), strict=True):
+        found += [problem.cascade(each) for each in (thresholds, *_shifted(exits, orders, thresholds))]
+    return _undominated(found)
+
+
+def _best_thresholds(problems: "Sequence[_Problem]") -> list[Values]:
+    """Of each price: from scratch at some, from the price before at all, and then from the price behind."""
+    exits = len(problems[0].exits)
+    scratch = [np.full(exits, np.inf), *_single_exits(exits)]
+    # Whichever exit is set first takes samples that another would have taken at less risk.
+    forward, backward = range(exits), range(exits)[::-1]
+    best = [scratch[0]] * len(problems)
+    for turn, problem in enumerate(problems):
+        tried = [problem.descended(best[max(turn - 1, 0)], backward)]
         if turn % FRESH_STARTS == 0:
             tried += [problem.descended(start, order) for start in scratch for order in (backward, forward)]
-        thresholds = min(tried, key=problem.cost)
-        found.append(problem.cascade(thresholds))
-    return _undominated(found)
+        best[turn] = min(tried, key=problem.cost)
+    for turn in reversed(range(len(problems) - 1)):
+        tried = [best[turn], problems[turn].descended(best[turn + 1], backward)]
+        best[turn] = min(tried, key=problems[turn].cost)
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,20 @@ class _Problem:
         if gains[best] <= exit_.own_ms * len(order):
             return np.inf
         return _below(margins, int(best))
+
+
+def _shifted(
+    exits: Sequence[ExitOutcomes], orders: Sequence[npt.NDArray[np.intp]], thresholds: Values
+) -> Iterator[Values]:
+    """Thresholds of the same exits, by which fewer samples leave at each, and by which more do."""
+    leaving = [int((each.margins > threshold).sum()) for each, threshold in zip(exits, thresholds, strict=True)]
+    for share in SHIFTS:
+        shifted = thresholds.copy()
+        for index, (each, order, count) in enumerate(zip(exits, orders, leaving, strict=True)):
+            last = min(round(share * count), np.count_nonzero(each.margins > 0)) - 1
+            if np.isfinite(thresholds[index]):
+                shifted[index] = np.inf if last < 0 else _below(each.margins[order], last)
+        yield shifted
 
 
 def _below(margins: Values, last: int) -> float:
