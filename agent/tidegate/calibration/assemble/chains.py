@@ -14,7 +14,7 @@ from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.fit.min_max_observer import MinMaxObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import turn_times_ms
-from tidegate.calibration.measure.exit_times import NEVER, ExitTimes, measure_exit_times
+from tidegate.calibration.measure.exit_times import ExitTimes, measure_exit_times
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.cascade_chain import cascade_chain
 from tidegate.calibration.search.goal import Knob
@@ -163,9 +163,9 @@ class Chains:
         return self._network.exit_heads if Knob.EXITS in self._plan.knobs else {}
 
     def _beginning_with_ranges(self) -> ChainStep:
-        """What a cascade starts from, with ranges for every exit."""
+        """What a cascade starts from; exits, being in fp32, need no ranges."""
         last = self._beginning[-1]
-        return replace(last, setting=self._ranged(last.setting, tuple(self._heads)))
+        return replace(last, setting=self._ranged(last.setting))
 
     def _times(self, target: TargetEngine, setting: KnobSettings) -> ExitTimes:
         engine = target.over(self._network)
@@ -175,10 +175,9 @@ class Chains:
             self._progress(f"{target.name}: {times.whole_ms:.3g} ms, an exit {own_us:.2g} us of processor time")
         return times
 
-    def _ranged(self, setting: KnobSettings, exits: Sequence[str] = ()) -> KnobSettings:
-        """With ranges for all that the setting and these exits compute."""
-        ranges = self._observer.ranges(replace(setting, exits=dict.fromkeys(exits, NEVER)))
-        return replace(setting, ranges=ranges)
+    def _ranged(self, setting: KnobSettings) -> KnobSettings:
+        """With ranges for all that the setting computes."""
+        return replace(setting, ranges=self._observer.ranges(setting))
 
     def _greedy_chain(self, times: ExitTimes | None) -> tuple[ChainStep, ...]:
         """Sought once, with decisions weighing what they take on the first engine."""
@@ -229,9 +228,8 @@ class Chains:
         """Processor time of steps over that of the chain's beginning; 1 for one that the engine can't run."""
         variants: list[Variant | None] = []
         for step in steps:
-            ranged = self._ranged(step.setting, tuple(step.setting.exits))
             try:
-                variants.append(engine.prepare(candidate(replace(ranged, exits=step.setting.exits), target.name)))
+                variants.append(engine.prepare(candidate(self._ranged(step.setting), target.name)))
             except UnsupportedPoint:
                 variants.append(None)
         able = [variant for variant in variants if variant is not None]

@@ -21,8 +21,8 @@ PRICES = 150
 """Prices tried, in equal ratios."""
 
 SHIFTS = (0.8, 0.85, 0.9, 0.94, 0.97, 1.03, 1.06, 1.1, 1.15)
-"""Shares of the samples leaving at every exit of a cascade that its neighbours let leave. Prices find the convex hull
-of times and failures only, on which what lies between two sets of exits is missing."""
+"""Of the samples that leave at each exit, what a cascade's neighbours let leave. Prices find the convex hull of
+times and failures only, on which what lies between two sets of exits is missing."""
 
 FRESH_STARTS = 10
 """At every so many prices thresholds are sought from scratch too."""
@@ -166,7 +166,7 @@ def _shifted(
     for share in SHIFTS:
         shifted = thresholds.copy()
         for index, (each, order, count) in enumerate(zip(exits, orders, leaving, strict=True)):
-            last = min(round(share * count), np.count_nonzero(each.margins > 0)) - 1
+            last = min(round(share * count), int((each.margins > 0).sum())) - 1
             if np.isfinite(thresholds[index]):
                 shifted[index] = np.inf if last < 0 else _below(each.margins[order], last)
         yield shifted

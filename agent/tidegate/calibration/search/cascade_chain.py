@@ -22,8 +22,6 @@ from tidegate.calibration.search.isotonic import never_rising
 from tidegate.calibration.search.moves import CascadeMove
 from tidegate.engines.engine import Array
 from tidegate.models.gates.margin import margin
-from tidegate.models.ladder import Ranges
-from tidegate.models.network import TrainedNetwork
 
 STEP_RATIO = 0.96
 """Of times from step to step: finer than what a certificate on some hundred inputs can tell apart."""
@@ -60,7 +58,7 @@ def cascade_chain(
     for cascade in thinned(frontier(outcomes, times.whole_ms, whole), STEP_RATIO)[1:]:
         if cascade.failures > max_failures:
             break
-        setting = replace(base.setting, ranges=_without_exits(base.setting.ranges, exits.network, cascade))
+        setting = base.setting
         move = CascadeMove(tuple(_leaving(cascade, outcomes).items()))
         for block, threshold in cascade.exits.items():
             head = exits.network.exit_heads[block]
@@ -68,12 +66,6 @@ def cascade_chain(
         step = measured(setting, move)
         cost = replace(step.cost, time_ratio=cascade.mean_ms / times.whole_ms)
         yield replace(step, loss=cascade.failures, disagreement=cascade.failures, cost=cost)
-
-
-def _without_exits(ranges: Ranges, network: TrainedNetwork, cascade: Cascade) -> Ranges:
-    """Without those of exits that the cascade doesn't have."""
-    left_out = {head.name for block, head in network.exit_heads.items() if block not in cascade.exits}
-    return {tensor: span for tensor, span in ranges.items() if tensor.rpartition("/")[0] not in left_out}
 
 
 def _margins(answers: Array) -> npt.NDArray[np.float64]:

@@ -33,8 +33,8 @@ Y = "y"
 """The answers; where samples may leave, those of the exit's head."""
 CARRIED = "carried"
 """Where samples may leave: the value that the next partition takes."""
-MARGIN = "margin"
-"""Where samples may leave: best minus second-best probability, (samples,)."""
+BEST_TWO = "best_two"
+"""Where samples may leave: the best and the second-best probability, (samples, 2)."""
 TAU = "tau"
 RAN = "ran"
 """Of gated partitions: a threshold per gate goes in, and whether each block ran comes out; both (gates,)."""
@@ -144,18 +144,14 @@ class PartitionBuilder:
         self._outputs.append(ValueInfo(output, ElementType.FLOAT, sizes))
 
     def _exit(self, leaving: Subgraph, value: str) -> None:
-        """The head's answers with their margins, and the value for the samples that stay."""
+        """The head's answers with their two best probabilities, and the value for the samples that stay."""
         assert leaving.exit_head is not None  # noqa: S101 - samples leave by a head
         top = self._build
         answers = self._graph(top, leaving, leaving.exit_head, value)
         top.emit("Identity", [answers], Y)
-        shares = top.emit("Softmax", [answers], "margin/shares", axis=1)
-        two = top.constant("margin/two", np.asarray([2], np.int64))
-        top.nodes.append(OnnxNode("TopK", (shares, two), ("margin/best", "margin/which"), {"axis": 1}))
-        signs = top.constant("margin/signs", np.asarray([1, -1], np.float32))
-        signed = top.emit("Mul", ["margin/best", signs], "margin/signed")
-        axes = top.constant("margin/axes", np.asarray([1], np.int64))
-        top.emit("ReduceSum", [signed, axes], MARGIN, keepdims=0)
+        shares = top.emit("Softmax", [answers], f"{BEST_TWO}/shares", axis=1)
+        two = top.constant(f"{BEST_TWO}/count", np.asarray([2], np.int64))
+        top.nodes.append(OnnxNode("TopK", (shares, two), (BEST_TWO, f"{BEST_TWO}/which"), {"axis": 1}))
         if self._is_turned(leaving):
             top.emit("Transpose", [value], CARRIED, perm=_TO_NHWC)
         else:
@@ -163,7 +159,7 @@ class PartitionBuilder:
         kind = ElementType.UINT8 if leaving.input_name in self._params_of else ElementType.FLOAT
         self._outputs += [
             ValueInfo(Y, ElementType.FLOAT, None),
-            ValueInfo(MARGIN, ElementType.FLOAT, ("batch",)),
+            ValueInfo(BEST_TWO, ElementType.FLOAT, ("batch", 2)),
             ValueInfo(CARRIED, kind, self._carried_shape(leaving)),
         ]
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.engines.engine import Array
-from tidegate.engines.onnxruntime.graph import CARRIED, FRAME, FRESH, MARGIN, PREVIOUS, RAN, SEEN, TAU, X, Y
+from tidegate.engines.onnxruntime.graph import BEST_TWO, CARRIED, FRAME, FRESH, PREVIOUS, RAN, SEEN, TAU, X, Y
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.pipeline_variant import PipelineResult
@@ -85,7 +85,10 @@ class SessionPipeline:
             given = ready.session.runtime.run(ready.outputs, {X: value})
             executed += ready.always
             places = ready.places
-            if ready.partition.leaving is None or given[places[MARGIN]][0] > ready.leave_above:
+            if ready.partition.leaving is None:
+                break
+            best, second = given[places[BEST_TWO]][0]
+            if best - second > ready.leave_above:
                 break
             value = given[places[CARRIED]]
         return PipelineResult(given[places[Y]].astype(np.float32, copy=False), executed)
@@ -104,7 +107,8 @@ class SessionPipeline:
             outputs = found[Y].astype(np.float32, copy=False)
             if ready.partition.leaving is None:
                 break
-            stays = found[MARGIN].astype(np.float32, copy=False) <= ready.leave_above
+            best = found[BEST_TWO].astype(np.float32, copy=False)
+            stays = best[:, 0] - best[:, 1] <= ready.leave_above
             if stays.all():
                 feeds = _carried(found)
                 continue

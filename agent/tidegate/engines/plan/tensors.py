@@ -98,6 +98,9 @@ class _TensorPlanner:
         coded: dict[str, str | None] = {}
         for subgraph in self._plan:
             for graph in subgraph.graphs:
+                if graph is subgraph.exit_head and self._int8.isdisjoint(graph.layers):
+                    # A head in fp32 pools floats too: its features would share one scale.
+                    continue
                 found = self._coded_in(subgraph, graph, coded)
                 if graph is subgraph.exit_head:
                     # Logits are compared, not computed on: they stay as exact as the last layer makes them.

@@ -10,15 +10,22 @@ from torch import Tensor, nn
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.data.batches import answer_all
+from tidegate.calibration.fit.cross_fitting import FOLDS, CrossFit
+from tidegate.calibration.fit.exit_answers import exit_answers
+from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.fit.min_max_observer import INPUT_NAME, MinMaxObserver
+from tidegate.calibration.fit.ridge import Linear
 from tidegate.calibration.fit.threshold_calibration import stops_on_reference, with_calibrated_thresholds
-from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.target_engine import TargetEngine, TargetEngineError, target_engines
+from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
+from tidegate.calibration.measure.exit_times import ALWAYS
+from tidegate.calibration.search.layer_groups import segment_groups_of, stage_groups_of
+from tidegate.calibration.target_engine import NATIVE, TargetEngine, TargetEngineError, target_engines
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates.margin import margin
 from tidegate.models.importing.export_network import export_network
+from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import Precision, StandIn
-from tidegate.models.network import TrainedNetwork
+from tidegate.models.network import TrainedNetwork, body_segments
 
 SAMPLES = 80
 
@@ -51,19 +58,23 @@ def inputs() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def network(inputs: np.ndarray) -> TrainedNetwork:
+def exits(inputs: np.ndarray) -> FittedExits:
     torch.manual_seed(0)
     parts = [
         ("stem", nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())),
         *((f"block_{i}", Residual(16)) for i in range(4)),
         ("head", Head()),
     ]
-    return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs).network
+    return fitted(export_network(parts, torch.zeros(2, 3, 8, 8)), inputs)
 
 
-@pytest.fixture(scope="module", params=["onnx"])
+@pytest.fixture(scope="module")
+def network(exits: FittedExits) -> TrainedNetwork:
+    return exits.network
+
+
+@pytest.fixture(scope="module", params=NATIVE)
 def target(request: pytest.FixtureRequest) -> TargetEngine:
-    pytest.importorskip("onnxruntime")
     (found,) = target_engines([request.param])
     return found
 
@@ -129,6 +140,41 @@ def test_for_eager_itself_the_same_samples_stop(
     before, after = (EagerEngine(network).build(each).forward(inputs) for each in (setting, found))
     assert np.array_equal(before.outputs, after.outputs)
     assert before.executed == after.executed
+
+
+def test_exits_are_judged_by_what_the_engine_itself_answers_there(
+    exits: FittedExits, inputs: np.ndarray, target: TargetEngine
+) -> None:
+    """With the network's own head in the place of those that judge it, the judge sees what a point answers."""
+    network, head = exits.network, exits.network.exit_heads["block_2"]
+    weight, bias = (network.arrays[f"block_2.exit.{name}"] for name in ("weight", "bias"))
+    judge = replace(exits.heads["block_2"], fit=CrossFit((Linear(weight, bias),) * FOLDS))
+    plain = KnobSettings(precision=Precision.INT8)
+    leaving = plain.with_exit("block_2", 1.0, ALWAYS, head.layers)
+    ranged = replace(plain, ranges=MinMaxObserver(network, inputs).ranges(plain))
+    seen = exit_answers(replace(exits, heads={"block_2": judge}), ranged, inputs, target)
+    point = candidate(replace(leaving, ranges=ranged.ranges), target.name)
+    own = answer_all(target.over(network).prepare(point), inputs).outputs
+    # What leaves a partition is not rounded to 8 bits any more.
+    assert np.allclose(seen.exits["block_2"], own, atol=2e-3)
+    whole = answer_all(target.over(network).prepare(candidate(ranged, target.name)), inputs).outputs
+    assert np.allclose(seen.end, whole, atol=0.05)
+
+
+def test_heads_of_exits_stay_in_fp32(network: TrainedNetwork) -> None:
+    head = network.exit_heads["block_1"]
+    groups = [*stage_groups_of(network), *segment_groups_of(network)]
+    assert not {layer for group in groups for layer in group.layers} & set(head.layers)
+    layers = frozenset(layer for segment in body_segments(network) for layer in segment.layers)
+    every = LayerGroup("all", tuple(layers))
+    before = KnobSettings().with_precision(every, Precision.INT8).normal(layers)
+    after = KnobSettings().with_exit("block_1", 0.5, 0.9, head.layers)
+    for setting in (
+        before.with_exit("block_1", 0.5, 0.9, head.layers),
+        after.with_precision(every, Precision.INT8).normal(layers),
+    ):
+        assert {precision_of(setting, layer) for layer in head.layers} == {Precision.FP32}
+        assert {precision_of(setting, layer) for layer in layers} == {Precision.INT8}
 
 
 def test_a_setting_in_fp32_is_a_point_of_every_engine_and_one_in_int8_is_not(setting: KnobSettings) -> None:
