@@ -1,6 +1,7 @@
 """What exits cost and spare on the engine that will run them: processor time per input at batch 1."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,25 @@ def measure_exit_times(
     whole, *others = cpu_times_ms(variants, inputs)
     for variant in variants:
         variant.release()
-    # Heads are much alike; one by one their times are differences of larger ones, and say less than all together.
-    own = float(np.median([max(passed - whole, 0.0) for passed in others[::2]])) if able else 0.0
+    own_ms = along_line(
+        [math.prod(heads[block].input_shape) for block in able], [passed - whole for passed in others[::2]]
+    )
     exits = {}
     earlier = 0.0
-    for block, left in zip(able, others[1::2], strict=True):
+    for block, left, own in zip(able, others[1::2], own_ms, strict=True):
         earlier = min(max(left - own, earlier), whole)
         exits[block] = ExitTime(earlier, own)
     return ExitTimes(whole, exits)
+
+
+def along_line(sizes: Sequence[int], differences_ms: Sequence[float]) -> list[float]:
+    """What heads take that read so many elements: never less for a larger one, and never below 0.
+
+    One by one they are differences of larger times, and say less than all together: the line of least squares.
+    """
+    if not sizes:
+        return []
+    x, y = np.asarray(sizes, np.float64), np.asarray(differences_ms, np.float64)
+    spread = float(x.var())
+    slope = max(float(((x - x.mean()) * y).mean()) / spread, 0.0) if spread > 0 else 0.0
+    return [max(float(own), 0.0) for own in y.mean() + slope * (x - x.mean())]
