@@ -10,7 +10,7 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.certify.risk import Labels
 from tidegate.calibration.fit.exit_heads import FittedExits
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import turn_times_ms
 from tidegate.calibration.measure.exit_times import NEVER, ExitTimes, measure_exit_times
@@ -73,7 +73,7 @@ class Chains:
         self._judged = inputs[-greedy_inputs(len(inputs)) :]
         self._space = search_space_of(self._network, plan.knobs, self._judged)
         self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
-        self._observer = MinMaxObserver(self._network, self._judged)
+        self._observer = HistogramObserver(self._network, self._judged)
         self._greedy: tuple[ChainStep, ...] | None = None
         self._cascades: dict[str, tuple[ExitTimes, tuple[ChainStep, ...]] | None] = {}
 

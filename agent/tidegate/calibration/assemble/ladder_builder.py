@@ -14,7 +14,7 @@ from tidegate.calibration.certify.outcomes import Outcomes
 from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.activation_statistics import sampled
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import turn_times_ms
@@ -79,7 +79,7 @@ class LadderBuilder:
         self._earlier = earlier
         self._meter = meter
         self._search_inputs = scaled(split.search.inputs[:RUN_INPUTS], scale)
-        self._observer = MinMaxObserver(network, self._search_inputs)
+        self._observer = HistogramObserver(network, self._search_inputs)
         # By place in the chain: what S shows is the same for all engines.
         self._on_reference: dict[int, tuple[KnobSettings, Stops]] = {}
         self._reference = EagerEngine(network)
