@@ -17,10 +17,12 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
+from tidegate.calibration.fit.smooth_quant import smoothed
 from tidegate.calibration.fit.stand_ins import with_stand_ins
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
+from tidegate.calibration.search.goal import Knob
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
 from tidegate.engines.runtime.auto import NAME as AUTO
@@ -64,6 +66,8 @@ def calibrate(
     targets = target_engines(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
     search_inputs = scaled(split.search.inputs, scale)
+    if Knob.INT8 in plan.knobs:
+        network = smoothed(network, search_inputs)
     progress("fitting stand-ins and exits")
     exits = fitted(network, search_inputs, plan.objective.risk)
     network = exits.network
