@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 
 from tidegate.calibration.candidate import has_reduced_precision
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array, Engine, Variant
 from tidegate.models.ladder import OperatingPoint
@@ -18,7 +18,7 @@ class RangedEngine:
         self._engine = engine
         self._network = network
         self._inputs = inputs
-        self._observer: MinMaxObserver | None = None
+        self._observer: HistogramObserver | None = None
 
     @property
     def name(self) -> str:
@@ -33,13 +33,13 @@ class RangedEngine:
             return self._engine.prepare(point)
         self._engine.check(point)
         if self._observer is None:
-            self._observer = MinMaxObserver(_trained(self._network), self._inputs())
+            self._observer = HistogramObserver(_trained(self._network), self._inputs())
         return self._engine.prepare(replace(point, ranges=self._observer.ranges(settings)))
 
 
 def with_ranges(point: OperatingPoint, network: Network, inputs: Array) -> OperatingPoint:
     """The point with the ranges that its values have over some inputs."""
-    observer = MinMaxObserver(_trained(network), inputs)
+    observer = HistogramObserver(_trained(network), inputs)
     return replace(point, ranges=observer.ranges(_settings(point)))
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.onnxruntime.graph import build_graph
@@ -79,7 +79,7 @@ def keep_network(network: TrainedNetwork, directory: Path, *, calibration: Array
     (directory / SEGMENTS).write_text(json.dumps(segments))
     arrays = {key: np.ascontiguousarray(array) for key, array in network.arrays.items()}
     save_file(arrays, directory / WEIGHTS)
-    (directory / RANGES).write_text(json.dumps(MinMaxObserver(network, calibration).ranges(KnobSettings())))
+    (directory / RANGES).write_text(json.dumps(HistogramObserver(network, calibration).ranges(KnobSettings())))
     whole = Partition(plan_execution(network, KnobSettings()))
     graph = build_graph(whole, Arithmetic(), Initializers(network))
     (directory / FP32_ONNX).write_bytes(model_bytes(graph))

@@ -17,11 +17,13 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
+from tidegate.calibration.fit.smooth_quant import smoothed
 from tidegate.calibration.fit.stand_ins import with_stand_ins
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
+from tidegate.calibration.search.goal import Knob
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
 from tidegate.engines.runtime.auto import NAME as AUTO
@@ -65,6 +67,8 @@ def calibrate(
     targets = target_engines(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
     search_inputs = scaled(split.search.inputs, scale)
+    if Knob.INT8 in plan.knobs:
+        network = smoothed(network, search_inputs)
     progress("fitting stand-ins and exits")
     exits = fitted(network, search_inputs, plan.objective.risk)
     network = exits.network
@@ -72,7 +76,7 @@ def calibrate(
     # The greedy chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
-    observer = MinMaxObserver(network, search_inputs[:RUN_INPUTS])
+    observer = HistogramObserver(network, search_inputs[:RUN_INPUTS])
     chains = Chains(exits, observer, search_inputs, split.search.labels, plan, progress, earlier)
     if AUTO in plan.engines:
         targets = (chains.fastest(targets),)

@@ -11,7 +11,7 @@ from tidegate.calibration.candidate import candidate
 from tidegate.calibration.certify.risk import Labels
 from tidegate.calibration.fit.exit_answers import exit_answers
 from tidegate.calibration.fit.exit_heads import FittedExits
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import turn_times_ms
 from tidegate.calibration.measure.exit_times import ExitTimes, measure_exit_times
@@ -63,7 +63,7 @@ class Chains:
     def __init__(
         self,
         exits: FittedExits,
-        observer: MinMaxObserver,
+        observer: HistogramObserver,
         inputs: Floats,
         labels: Labels | None,
         plan: Plan,

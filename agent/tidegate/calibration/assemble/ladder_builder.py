@@ -14,7 +14,7 @@ from tidegate.calibration.certify.outcomes import Outcomes
 from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.activation_statistics import sampled
-from tidegate.calibration.fit.min_max_observer import MinMaxObserver
+from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.fit.threshold_calibration import Stops, stops_on_reference, with_calibrated_thresholds
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import turn_times_ms
@@ -68,7 +68,7 @@ class LadderBuilder:
     def __init__(
         self,
         network: TrainedNetwork,
-        observer: MinMaxObserver,
+        observer: HistogramObserver,
         chain: Sequence[ChainStep],
         split: Split,
         scale: float,

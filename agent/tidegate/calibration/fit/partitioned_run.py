@@ -8,7 +8,7 @@ import numpy as np
 
 from tidegate.calibration.candidate import candidate
 from tidegate.calibration.data.batches import answer_on_all_cores
-from tidegate.calibration.fit.min_max_observer import INPUT_NAME
+from tidegate.calibration.fit.histogram_observer import INPUT_NAME
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import Array
