@@ -28,7 +28,7 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
 
 @pytest.fixture(scope="module")
 def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    """One agent without a broker, for tests of a module that leave it as they found it: each start takes seconds."""
+    """One agent without a broker, for tests of a module that leave it as they found it: a start takes seconds."""
     agent = AgentProcess(tmp_path_factory.mktemp("agent"), None, {})
     agent.start()
     yield agent
