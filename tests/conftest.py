@@ -29,7 +29,7 @@ settings.load_profile("untimed")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first, those with agents among them: at the end no worker waits for another."""
-    agents = {"start_agent", "listeners"}
+    agents = {"start_agent", "shared_agent", "agent_with_few_files", "listeners"}
     long = {
         item.path
         for item in items

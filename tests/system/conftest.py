@@ -26,6 +26,15 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
         agent.end()
 
 
+@pytest.fixture(scope="module")
+def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    """One agent without a broker, for tests of a module that leave it as they found it: a start takes seconds."""
+    agent = AgentProcess(tmp_path_factory.mktemp("agent"), None, {})
+    agent.start()
+    yield agent
+    agent.end()
+
+
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotifySocket]:
     """Where agents that are started in the test notify systemd."""

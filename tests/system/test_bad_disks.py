@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,13 +154,11 @@ STATE_FILES = ["session", "operating_point", "drift.json", "controls.json", "loc
         *(pytest.param(what, marks=pytest.mark.slow) for what in ("empty", "pipe", "dangling link")),
     ],
 )
-def test_whatever_stands_in_place_of_its_files_an_agent_serves(start_agent: StartAgent, what: str) -> None:
-    agent = start_agent()
-    agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
-    assert agent.end() == 0
+def test_whatever_stands_in_place_of_its_files_an_agent_serves(tmp_path: Path, what: str) -> None:
+    agent = AgentProcess(tmp_path, None, {})
+    agent.state_dir.mkdir()
     for name in (*STATE_FILES, *(f"{name}.new" for name in STATE_FILES), "status.sock", "command.sock"):
         place = agent.state_dir / name
-        place.unlink(missing_ok=True)
         match what:
             case "directory":
                 place.mkdir()
@@ -172,11 +171,20 @@ def test_whatever_stands_in_place_of_its_files_an_agent_serves(start_agent: Star
                 os.mkfifo(place)
             case "dangling link":
                 place.symlink_to(agent.directory / "nowhere" / "at all")
-    agent.start()
-    agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
-    assert agent.ask()[0] == 200
-    assert agent.end() == 0
-    agent.start()
-    assert agent.status().troubles == ()
-    assert agent.end() == 0
+    with running(agent):
+        agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
+        assert agent.ask()[0] == 200
+    with running(agent):
+        assert agent.status().troubles == ()
     assert "Traceback" not in agent.log()
+
+
+@contextmanager
+def running(agent: AgentProcess) -> Iterator[None]:
+    """Started, and ended in order whatever happens."""
+    agent.start()
+    try:
+        yield
+    finally:
+        ended = agent.end()
+    assert ended == 0

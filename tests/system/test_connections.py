@@ -126,27 +126,38 @@ def strangers(house: House, way: str, sent: bytes, number: int = STRANGERS) -> I
             each.close()
 
 
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    """This process may hold the strangers' ends."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@pytest.fixture(scope="module")
+def limits() -> Iterator[tuple[int, int]]:
+    """Soft and hard limit of this process's files as they were; the strangers' ends may be held."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * STRANGERS
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"this process may open {hard} files, {wanted} are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if before[1] != resource.RLIM_INFINITY and before[1] < wanted:
+        pytest.skip(f"this process may open {before[1]} files, {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, before[1]))
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.fixture
-def house(start_agent: Callable[..., AgentProcess], many_files: None) -> House:
-    """Started with few files, as a service is; children inherit the limit."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+@pytest.fixture(scope="module")
+def agent_with_few_files(
+    limits: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AgentProcess]:
+    """Started as a service is; children inherit the limit."""
+    agent = AgentProcess(tmp_path_factory.mktemp("agent"), None, {})
+    raised = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, limits[1]))
     try:
-        return House(start_agent())
+        agent.start()
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, raised)
+    yield agent
+    agent.end()
+
+
+@pytest.fixture
+def house(agent_with_few_files: AgentProcess) -> House:
+    """The agent, and its log from here on."""
+    return House(agent_with_few_files)
 
 
 # Behind their listening sockets both ways are one; the tests below come by the Unix socket.

@@ -14,7 +14,7 @@ from tidegate.fleet.broker import find_mosquitto
 
 pytestmark = pytest.mark.long
 
-SECONDS = 20
+SECONDS = 12
 
 
 @pytest.mark.broker

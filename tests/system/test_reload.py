@@ -74,13 +74,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_leaves_what_runs_and_is_told_everywhere(
-    start_agent: StartAgent, tmp_path: Path, wrong: str
-) -> None:
+def test_what_is_wrong_leaves_what_runs_and_is_told_everywhere(shared_agent: AgentProcess, wrong: str) -> None:
     settings, told = WRONG[wrong]
-    (tmp_path / "other.yaml").write_text(PLAIN_POLICY.replace("{use: full}", "{use: fulll}"))
-    agent = start_agent()
+    agent = shared_agent
+    (agent.directory / "other.yaml").write_text(PLAIN_POLICY.replace("{use: full}", "{use: fulll}"))
     before, text = agent.status(), agent.config.read_text()
+    assert before.troubles == ()
+    assert told not in agent.log()
     change(agent, **settings)
     done = reload(agent)
     assert done.returncode == 78
@@ -92,16 +92,14 @@ def test_what_is_wrong_leaves_what_runs_and_is_told_everywhere(
     assert told in status.troubles[0].because
     assert told in agent.log()
     assert agent.ask()[0] == 200
-    agent.config.write_text(text)
-    assert reload(agent).returncode == 0
-    assert agent.status().troubles == ()
+    put_back(agent, text)
 
 
 def test_a_bundle_whose_worker_does_not_answer_rightly_is_refused_while_the_old_one_serves(
-    start_agent: StartAgent, tmp_path: Path
+    shared_agent: AgentProcess, tmp_path: Path
 ) -> None:
-    agent = start_agent()
-    before = agent.status().worker.pid
+    agent = shared_agent
+    before, text = agent.status().worker.pid, agent.config.read_text()
     wrong_canaries(tmp_path / "wrong")
     change(agent, bundle=str(tmp_path / "wrong"))
     done = reload(agent)
@@ -109,15 +107,24 @@ def test_a_bundle_whose_worker_does_not_answer_rightly_is_refused_while_the_old_
     assert "no operating point answers right here" in done.stderr
     assert agent.status().worker.pid == before
     assert agent.ask()[0] == 200
+    put_back(agent, text)
 
 
-def test_what_needs_a_restart_is_named(start_agent: StartAgent, tmp_path: Path) -> None:
-    agent = start_agent()
+def test_what_needs_a_restart_is_named(shared_agent: AgentProcess, tmp_path: Path) -> None:
+    agent = shared_agent
+    text = agent.config.read_text()
     change(agent, listen={"unix": str(tmp_path / "elsewhere.sock")}, telemetry={"window": "2 s"})
     done = reload(agent)
     assert done.returncode == 0
     assert done.stdout == "reloaded: telemetry\nin force after a restart only: listen\n"
     assert agent.status().troubles[0].because == "in force after a restart only: listen"
+    put_back(agent, text)
+
+
+def put_back(agent: AgentProcess, text: str) -> None:
+    agent.config.write_text(text)
+    assert reload(agent).returncode == 0
+    assert agent.status().troubles == ()
 
 
 def test_sighup_reloads_and_systemd_hears_of_it(

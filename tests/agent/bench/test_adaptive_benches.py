@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 
 
 def few(samples: Samples) -> Samples:
-    return Samples(samples.inputs[:40], samples.labels[:40])
+    return Samples(samples.inputs[:16], samples.labels[:16])
 
 
 @pytest.fixture(scope="module")

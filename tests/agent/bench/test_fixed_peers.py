@@ -1,5 +1,6 @@
 """Every peer that is installed computes the network that it was given, from what is kept for all of them."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def _net(subject: str) -> tuple[Segmented, tuple[int, ...]]:
     return Encoder(1, 32, 4, 64, 5), (12, 32)
 
 
+@cache
 def _network(subject: str) -> tuple[TrainedNetwork, Array]:
     torch.manual_seed(0)
     net, shape = _net(subject)

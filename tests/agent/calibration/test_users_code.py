@@ -84,7 +84,8 @@ def test_the_users_module_is_taken_and_ours_stay(
     model = load_model(f"{path}:make", said.append)
     assert said == [f"model: {path}:make in {file}"]
     assert model(torch.ones(2, 4)).shape == (2, 3)
-    assert discover(model, torch.ones(2, 4)).network.segments
+    if late:  # what a forward pass imports, an export must find as well
+        assert discover(model, torch.ones(2, 4)).network.segments
     for name in ("agent", "drivers", "yaml", "numpy", "torch", "json", "tidegate.calibration"):
         assert sys.modules.get(name) is before.get(name)
     assert "layers" not in sys.modules

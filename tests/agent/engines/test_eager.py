@@ -10,7 +10,9 @@ from torch import nn
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.interpreter import Interpreter
+from tidegate.models.errors import BundleError
 from tidegate.models.gates.activity import mean_abs
+from tidegate.models.graph import INPUT, Node, Ref, Segment
 from tidegate.models.importing.export_network import export_network
 from tidegate.models.ladder import Activation, Activity, Figures, OperatingPoint, Precision, StandIn
 from tidegate.models.network import TrainedNetwork
@@ -155,6 +157,19 @@ def test_threads_are_the_points(engine: EagerEngine, batch: Array) -> None:
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        # One sample alone has the shape that it declares.
+        Node("op", "aten.mean.dim", (Ref(INPUT), (0,), True), (6,)),
+        Node("op", "aten.view.default", (Ref(INPUT), (1, 6)), (6,)),
+    ],
+)
+def test_a_graph_that_mixes_samples_is_refused(mixing: Node) -> None:
+    with pytest.raises(BundleError, match="segment only"):
+        EagerEngine(TrainedNetwork((Segment("only", (6,), (mixing,)),), {}))
 
 
 @pytest.mark.parametrize(

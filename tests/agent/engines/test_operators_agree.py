@@ -32,7 +32,7 @@ ONE_VALUE = 0.02
 EACH = pytest.mark.parametrize(("operator", "shape"), CALLS, ids=[f"{c[0]}-{len(c[1])}d" for c in CALLS])
 _RARELY = st.integers(0, 5).map(lambda drawn: drawn == 0)
 FEW = settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
@@ -42,7 +42,7 @@ def test_every_operator_is_drawn_here_and_every_kind_of_argument() -> None:
 
 
 @EACH
-@settings(FEW, max_examples=12)
+@settings(FEW, max_examples=6)
 @given(data=st.data())
 def test_no_value_leaves_its_bounds(data: st.DataObject, operator: str, shape: Shape) -> None:
     network = drawn(data, operator, shape)

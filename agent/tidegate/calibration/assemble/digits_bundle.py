@@ -8,6 +8,7 @@ import torch
 from tidegate.calibration.assemble.calibrate import calibrate
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.data.digits.data import LABELS, SCALE, SIZES, load_split
+from tidegate.calibration.data.digits.net import BLOCKS
 from tidegate.calibration.data.digits.seed import SHIPPED_SEED
 from tidegate.calibration.data.digits.training import EPOCHS, train
 from tidegate.calibration.measure.energy import Meter
@@ -25,6 +26,7 @@ class Recipe:
 
     sizes: tuple[int, int, int, int] = SIZES
     epochs: int = EPOCHS
+    blocks: tuple[int, int] = BLOCKS
     engines: tuple[str, ...] = (AUTO,)
 
 
@@ -42,7 +44,7 @@ def build_digits_bundle(
     are ordered otherwise, and with them all that follows.
     """
     split = load_split(seed, recipe.sizes)
-    net = train(split.train, seed, recipe.epochs, progress)
+    net = train(split.train, seed, recipe.epochs, progress, recipe.blocks)
     progress("exporting")
     network = export_network(net.inference_segments(), torch.zeros(2, *split.train.inputs.shape[1:]))
     found = calibrate(network, split, SCALE, progress, Plan(engines=recipe.engines), meter=meter)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.fit.cross_fitting import CrossFit, Fit, folds
 from tidegate.calibration.fit.logistic import Standardized, logistic
-from tidegate.calibration.fit.ridge import Linear, Regression, Rows
+from tidegate.calibration.fit.ridge import Linear, Rows, regression_of
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
@@ -168,7 +168,7 @@ class _Trial:
 def _least_squares(grid: int, rows: Rows, outputs: Rows, loss: Loss) -> Iterator[_Trial]:
     """One at each penalty, from the same sums."""
     fitted_on, judged = next(folds(len(rows)))
-    regression = _sums(rows[fitted_on], outputs[fitted_on])
+    regression = regression_of(rows[fitted_on], outputs[fitted_on])
     for ridge in RIDGES:
         answers = regression.linear(ridge)(rows[judged])
         yield _Trial(grid, partial(_ridge_fit, ridge=ridge), loss(outputs[judged], answers))
@@ -189,13 +189,7 @@ def _logistics(grid: int, rows: Rows, outputs: Rows, loss: Loss) -> Iterator[_Tr
 
 
 def _ridge_fit(features: Rows, outputs: Rows, ridge: float) -> Linear:
-    return _sums(features, outputs).linear(ridge)
-
-
-def _sums(features: Rows, outputs: Rows) -> Regression:
-    sums = Regression(features.shape[1], outputs.shape[1])
-    sums.add(features, outputs)
-    return sums
+    return regression_of(features, outputs).linear(ridge)
 
 
 def _head(block: Segment, grid: _Grid, found: Linear, outputs: int) -> tuple[Segment, Mapping[str, WeightArray]]:

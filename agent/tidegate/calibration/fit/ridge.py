@@ -105,5 +105,38 @@ class Regression:
         return bias
 
 
+class DualRegression:
+    """The same on rows x (n, inputs) and y (n, outputs) that are all at hand.
+
+    From the products of rows with rows: cheap where there are fewer rows than inputs, and at any number of
+    penalties (Saunders, Gammerman and Vovk, Ridge Regression Learning Algorithm in Dual Variables, 1998).
+    """
+
+    def __init__(self, x: Rows, y: Rows) -> None:
+        self._x_mean, self._y_mean = (rows.mean(0, dtype=np.float64) for rows in (x, y))
+        self._x = x - self._x_mean
+        products = self._x @ self._x.T / len(x)
+        self._variance = float(np.trace(products)) / x.shape[1]
+        values, self._axes = np.linalg.eigh(products)
+        self._values = np.maximum(values, 0.0)
+        self._y = self._axes.T @ (y - self._y_mean) / len(x)
+
+    def linear(self, ridge: float = RIDGE) -> Linear:
+        """The ridge fit; the intercept is not penalised."""
+        penalty = max(ridge * self._variance, np.finfo(np.float64).tiny)
+        dual = self._axes @ (self._y / (self._values + penalty)[:, None])
+        weight: _Sums = dual.T @ self._x
+        return Linear(_f32(weight), _f32(self._y_mean - weight @ self._x_mean))
+
+
+def regression_of(x: Rows, y: Rows) -> Regression | DualRegression:
+    """Of rows y (n, outputs) on rows x (n, inputs), from whichever products are fewer; n at least 1."""
+    if len(x) < x.shape[1]:
+        return DualRegression(x, y)
+    sums = Regression(x.shape[1], y.shape[1])
+    sums.add(x, y)
+    return sums
+
+
 def _f32(values: _Sums) -> WeightArray:
     return np.ascontiguousarray(values, np.float32)

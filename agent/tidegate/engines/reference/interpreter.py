@@ -11,8 +11,9 @@ from tidegate.models.errors import BundleError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Ref, Segment, Weight
 from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.graph.operators import OPERATORS, VIEW
+from tidegate.models.graph.shapes import shapes_of
 from tidegate.models.ladder import Activation
-from tidegate.models.network import Network, all_segments
+from tidegate.models.network import Network, Shape, all_segments
 from tidegate.models.precision import Fp32Weight, StoredWeight
 
 # By torch's own names, which are those of the table; nothing else ever gets here.
@@ -73,33 +74,40 @@ class Interpreter:
 def check_runs(network: Network) -> None:
     """Run every segment once before any request does. Raises BundleError naming the segment and the node.
 
-    First on tensors without data, comparing every shape with the declared one: a graph can ask for an absurd
-    padding, and this finds it before memory is taken. Then on one sample of zeros with the real weights, because
-    torch's shape rules don't look at everything (a bias of the wrong length passes them). That also compares the
-    shapes at another number of samples: without data torch works them out in Python, which takes longer.
+    First by the operators' own shape rules, against what each node declares: a graph can ask for an absurd
+    padding, and this finds it before memory is taken. Then on zeros with the real weights, because the rules don't
+    look at everything (a bias of the wrong length passes them); on two samples, so that a graph that mixes them
+    shows.
+
+    Not on torch's tensors without data: their first operator imports its compiler, which takes seconds.
     """
-    shapes = {name: torch.empty(shape, device="meta") for name, shape in network.weight_shapes.items()}
     for segment in all_segments(network):
-        _try(segment, shapes, torch.empty((3, *segment.input_shape), device="meta"))
+        by_rules = shapes_of(segment, segment.input_shape, network.weight_shapes)
+        _compare(segment, {name: (1, *shape) for name, shape in by_rules.items()}, 1)
     arrays = network.weights(network.weight_shapes)
     for segment in all_segments(network):
         weights = {name: torch.tensor(arrays[name]) for name in segment.weights}
-        _try(segment, weights, torch.zeros((1, *segment.input_shape)))
+        _try(segment, weights)
 
 
-def _try(segment: Segment, weights: Mapping[str, Tensor], x: Tensor) -> None:
-    stored = {name: Fp32Weight(weights[name]) for name in segment.weights}
+def _try(segment: Segment, weights: Mapping[str, Tensor]) -> None:
+    stored = {name: Fp32Weight(weight) for name, weight in weights.items()}
+    samples = 2
     try:
-        values = Interpreter(segment, stored).values(x)
-    # A graph is anybody's data, and torch raises whatever its arithmetic raises on it (a stride of 0:
-    # ZeroDivisionError). The first line says what didn't fit.
+        values = Interpreter(segment, stored).values(torch.zeros((samples, *segment.input_shape)))
+    # A graph is anybody's data, and torch raises whatever its arithmetic raises on it. The first line says what
+    # didn't fit.
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise BundleError(f"segment {segment.name}: its operators don't fit together: {reason}") from error
+    _compare(segment, {name: tuple(value.shape) for name, value in values.items()}, samples)
+
+
+def _compare(segment: Segment, shapes: Mapping[str, Shape], samples: int) -> None:
     for node in segment.nodes:
-        found = tuple(values[node.name].shape)
-        if found != (len(x), *node.shape):
+        found = shapes[node.name]
+        if found != (samples, *node.shape):
             raise BundleError(
                 f"segment {segment.name}, node {node.name}: declares shape {node.shape} per sample, "
-                f"computes {found} for {len(x)} samples"
+                f"computes {found} for {samples} samples"
             )

@@ -31,7 +31,7 @@ class Known:
 
 
 ShapeRule = Callable[[Call, Known], Shape]
-"""Raises ValueError, TypeError or IndexError where the arguments don't fit together."""
+"""Raises ValueError, TypeError, IndexError or ArithmeticError where the arguments don't fit together."""
 
 
 def same(call: Call, known: Known) -> Shape:

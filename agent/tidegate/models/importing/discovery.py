@@ -52,7 +52,11 @@ def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> 
     `example` is a batch (2 or more, *input shape). Where nothing can be skipped the network is one segment. Raises
     ExportError when the module can't be exported and DiscoveryError when a named block is none.
     """
-    exported = export_module(module, example, as_vector=True)
+    return cut_at_blocks(export_module(module, example, as_vector=True), blocks)
+
+
+def cut_at_blocks(exported: Exported, blocks: Sequence[str] = ()) -> Discovered:
+    """The graph of a whole module as segments, as `discover` says. Raises DiscoveryError."""
     finder = _BlockFinder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
     segments = tuple(_cut(exported.segment, found))

@@ -1,4 +1,4 @@
-"""The whole build at a fraction of its size: few images, few epochs, two builds that must agree."""
+"""The whole build at a fraction of its size: few images, epochs and blocks, two builds that must agree."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tidegate.models.ladder import OperatingPoint
 # Two builds one after the other, which share the machine with other tests.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
-RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=3, engines=("eager",))
+RECIPE = Recipe(sizes=(300, 60, 120, 40), epochs=3, blocks=(2, 1), engines=("eager",))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tidegate.calibration.report.page import render
 from tidegate.calibration.search.goal import Goal, Target, target_outcome
 from tidegate.calibration.search.objective import Objective
 from tidegate.engines.bundle_check import verify
-from tidegate.models.bundle import open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.importing.discovery import DiscoveryError
 from tidegate.models.ladder import Compared, Comparison, Ladder, Risk
 
@@ -87,12 +87,18 @@ def test_without_labels_a_bundle_is_certified_by_distance_and_verifies(built: Pa
     assert bundle.ladder.cheapest.figures.flops_ratio < 1
     assert not built.with_name("bundle.partial").exists()
 
-    page = render(bundle)
-    assert all(f">{point.name}<" in page for point in bundle.ladder.points)
+    shown = two_points(bundle)
+    page = render(shown)
+    assert all(f">{point.name}<" in page for point in shown.ladder.points)
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in page
     assert "Energy: not measured" in page
     assert page.count("live activations, encoded") == 1
+
+
+def two_points(bundle: Bundle) -> Bundle:
+    """The bundle with two of its points: for each a page starts a process that loads torch."""
+    return replace(bundle, ladder=Ladder((bundle.ladder.full, bundle.ladder.cheapest)))
 
 
 class ProcessorTime:
@@ -115,8 +121,7 @@ def test_with_a_meter_energy_is_measured_and_shown(request_: Request) -> None:
     assert bundle.calibration.measured_on.endswith("energy by processor time at 5 W")
     outcome = target_outcome(Target(Goal.ENERGY, 1e6), bundle.ladder)
     assert "target energy of 1e+06 mJ or less: met by full" in outcome
-    # For each point the page starts a process that loads torch.
-    page = render(replace(bundle, ladder=Ladder((bundle.ladder.full, bundle.ladder.cheapest))))
+    page = render(two_points(bundle))
     assert page.count("data:image/png;base64,") == 6
     assert "Energy: not measured" not in page
 

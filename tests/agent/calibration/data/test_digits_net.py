@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from tidegate.calibration.data.digits.net import ConvNorm, DigitsNet, Residual
+from tidegate.calibration.data.digits.net import BLOCKS, ConvNorm, DigitsNet, Residual
 from tidegate.models.importing.export_network import export_network
 
 
-def net_with_statistics() -> DigitsNet:
+def net_with_statistics(blocks: tuple[int, int] = BLOCKS) -> DigitsNet:
     torch.manual_seed(0)
-    net = DigitsNet(widths=(4, 6))
+    net = DigitsNet((4, 6), blocks)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -1, 1)
@@ -34,9 +34,10 @@ def test_folded_norms_compute_the_same() -> None:
     assert not any(isinstance(module, ConvNorm) for module in net.modules())
 
 
-def test_nine_blocks_can_be_skipped_and_nothing_else() -> None:
-    network = export_network(net_with_statistics().inference_segments(), torch.zeros(2, 1, 8, 8))
-    assert [s.name for s in network.segments if s.skippable] == [f"block_{i}" for i in range(1, 10)]
+def test_blocks_can_be_skipped_and_nothing_else() -> None:
+    assert [name for name in DigitsNet().segments if "block" in name] == [f"block_{i}" for i in range(1, 10)]
+    network = export_network(net_with_statistics((2, 1)).inference_segments(), torch.zeros(2, 1, 8, 8))
+    assert [s.name for s in network.segments if s.skippable] == ["block_1", "block_2", "block_3"]
     assert [s.name for s in network.segments if not s.skippable] == ["stem", "downsample", "head"]
 
 

@@ -1,6 +1,7 @@
 """Blocks found in networks of every kind in view, cut out without a change to what the network computes."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from tidegate.calibration.data.digits.net import DigitsNet
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.models.importing.discovery import DiscoveryError, discover
-from tidegate.models.importing.export import ExportError
+from tidegate.models.importing.discovery import DiscoveryError, cut_at_blocks, discover
+from tidegate.models.importing.export import Exported, ExportError, export_module
 from tidegate_bench.ladder.nets import InvertedResidual, SmallMobileNet, SmallTransformer
 
 
@@ -67,12 +68,18 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
     return module
 
 
+@cache
+def exported(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> Exported:
+    """What `discover` looks for blocks in; torch takes seconds for it."""
+    return export_module(made(make), torch.zeros(2, *shape), as_vector=True)
+
+
 @pytest.mark.parametrize(("make", "shape", "blocks"), [net[1:] for net in NETS], ids=[net[0] for net in NETS])
 def test_blocks_are_found_and_the_function_is_kept(
     make: Callable[[], nn.Module], shape: tuple[int, ...], blocks: int
 ) -> None:
     module = made(make)
-    network = discover(module, torch.zeros(2, *shape)).network
+    network = cut_at_blocks(exported(make, shape)).network
     assert sum(segment.skippable for segment in network.segments) == blocks
     engine = EagerEngine(network)
     for samples in (1, 4):
@@ -84,7 +91,7 @@ def test_blocks_are_found_and_the_function_is_kept(
 
 
 def test_attention_and_mlp_of_an_encoder_layer_are_blocks_apart() -> None:
-    network = discover(made(SmallTransformer), torch.zeros(2, 1, 8, 8)).network
+    network = cut_at_blocks(exported(SmallTransformer, (1, 8, 8))).network
     blocks = [segment for segment in network.segments if segment.skippable]
     attends = ["scaled_dot_product_attention" in str(segment.nodes) for segment in blocks]
     assert attends == [True, False] * 4
@@ -98,12 +105,12 @@ def test_a_block_that_changes_shape_is_one_when_it_has_a_shortcut() -> None:
 
 
 def test_what_is_no_block_is_said_with_its_reason() -> None:
-    refused = dict(discover(made(SmallMobileNet), torch.zeros(2, 1, 8, 8)).refused)
+    refused = dict(cut_at_blocks(exported(SmallMobileNet, (1, 8, 8))).refused)
     assert any("changes shape" in reason for reason in refused.values())
 
 
 def test_the_user_may_name_the_blocks() -> None:
-    network = discover(made(SmallMobileNet), torch.zeros(2, 1, 8, 8), blocks=["features.4", "features.3"]).network
+    network = cut_at_blocks(exported(SmallMobileNet, (1, 8, 8)), ["features.4", "features.3"]).network
     assert [segment.name for segment in network.segments if segment.skippable] == ["features.3", "features.4"]
 
 
@@ -118,7 +125,7 @@ def test_the_user_may_name_the_blocks() -> None:
 )
 def test_named_blocks_that_are_none_are_refused(name: str, words: str) -> None:
     with pytest.raises(DiscoveryError, match=words):
-        discover(made(SmallMobileNet), torch.zeros(2, 1, 8, 8), blocks=[name])
+        cut_at_blocks(exported(SmallMobileNet, (1, 8, 8)), [name])
 
 
 def test_overlapping_blocks_are_refused() -> None:

@@ -1,5 +1,7 @@
 """Models as people write them become graphs that answer alike on every engine, or are refused with what to do."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.importing.discovery import discover
 from tidegate.models.importing.export import ExportError, export_module
+from tidegate.models.network import TrainedNetwork
 
 SAMPLES = 12
 
@@ -35,12 +38,18 @@ def made(kind: type[nn.Module]) -> tuple[nn.Module, torch.Tensor]:
     return model.eval(), inputs
 
 
+@cache
+def found_in(kind: type[nn.Module]) -> tuple[nn.Module, torch.Tensor, TrainedNetwork]:
+    """The model, its inputs, and the network that it becomes: torch takes seconds for that."""
+    model, inputs = made(kind)
+    return model, inputs, discover(model, inputs[:2]).network
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_engine_answers_like_the_model(kind: type[nn.Module]) -> None:
-    model, inputs = made(kind)
+    model, inputs, network = found_in(kind)
     with torch.no_grad():
         expected = model(inputs).reshape(SAMPLES, -1).numpy()
-    network = discover(model, inputs[:2]).network
     for host in target_engines(("eager", "onnx")):
         answer = host.over(network).prepare(candidate(KnobSettings(), host.name)).run(inputs.numpy())
         assert np.abs(answer.outputs - expected).max() < 1e-5 * max(1, np.abs(expected).max()), host.name
@@ -63,8 +72,7 @@ def test_what_no_graph_can_say_is_refused_with_words(
 
 def test_blocks_are_found_in_them() -> None:
     for kind, count in ((VisionTransformer, 4), (MobileV3, 2)):
-        model, inputs = made(kind)
-        network = discover(model, inputs[:2]).network
+        *_, network = found_in(kind)
         assert sum(segment.skippable for segment in network.segments) == count
 
 

@@ -6,6 +6,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 WIDTHS = (24, 48)
 BLOCKS = (5, 4)
+"""Before and behind the downsampling."""
 
 
 class ConvNorm(nn.Sequential):

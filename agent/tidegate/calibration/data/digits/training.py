@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.data.digits.data import SCALE
-from tidegate.calibration.data.digits.net import DigitsNet
+from tidegate.calibration.data.digits.net import BLOCKS, DigitsNet
 from tidegate.calibration.data.split import Part
 
 EPOCHS = 60
@@ -26,11 +26,15 @@ def shifted(images: Tensor) -> Tensor:
 
 
 def train(
-    part: Part, seed: int, epochs: int = EPOCHS, progress: Callable[[str], None] = lambda _: None
+    part: Part,
+    seed: int,
+    epochs: int = EPOCHS,
+    progress: Callable[[str], None] = lambda _: None,
+    blocks: tuple[int, int] = BLOCKS,
 ) -> DigitsNet:
     """A trained net. Sets torch's seed and thread count for this process."""
     set_up(seed)
-    net = DigitsNet()
+    net = DigitsNet(blocks=blocks)
     fit(net, part, epochs, progress)
     return net
 
