@@ -13,6 +13,7 @@ from tidegate.config import AgentConfig
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
 from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.last_run import RunRecord, boot_id
 from tidegate.supervisor.control.loop import ControlLoop
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
@@ -70,10 +71,13 @@ class Supervisor:
         self._journal = reporting.journal
         emit = self._journal.emit
         drift = DriftRecord(config.state_dir, opened.bundle.sha256, opened.bundle.ladder, emit)
+        if faults := (*opened.state_faults, *((drift.damage,) if drift.damage else ())):
+            reporting.troubles.note("state", "; ".join(faults))
         serving = wire_serving(
             config, opened, drift, log_file=worker_log, worker_ended=self._worker_ended, emit=emit
         )
         self._worker, self._sockets = serving.worker, serving.sockets
+        self._run_record = RunRecord(config.state_dir, boot_id())
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit)
         reporting.link.use(opened.broker, reporting.device, deciding.updates.receive, deciding.inputs.receive)
         self._swap = Swap(
@@ -100,7 +104,7 @@ class Supervisor:
             journal=self._journal,
             reporter=self._reporter,
             watchdog=watchdog,
-            state_dir=config.state_dir,
+            run_record=self._run_record,
         )
         self.reload = Reload(
             self._candidate,
@@ -132,6 +136,8 @@ class Supervisor:
         ends the agent in the same order, and is raised in an ExceptionGroup.
         """
         async with AsyncExitStack() as closing:
+            self._run_record.at(self._worker.point)
+            closing.callback(self._run_record.ended)
             closing.push_async_callback(asyncio.to_thread, self._journal.close, DRAIN_S)
             await self._reporting.spool_counts.refresh()
             kept = await self._serve_local(closing)

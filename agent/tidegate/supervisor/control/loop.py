@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from tidegate.supervisor.control.control import Control
-from tidegate.supervisor.control.last_point import write_last_point
+from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.journal import Journal
 from tidegate.supervisor.sd_notify import notify
@@ -38,7 +37,7 @@ class ControlLoop:
         journal: Journal,
         reporter: Reporter,
         watchdog: Watchdog,
-        state_dir: Path,
+        run_record: RunRecord,
     ) -> None:
         self.ready = False
         """Whether systemd has been told so."""
@@ -49,7 +48,7 @@ class ControlLoop:
         self._journal = journal
         self._reporter = reporter
         self._watchdog = watchdog
-        self._state_dir = state_dir
+        self._run_record = run_record
         self._remembered_point = ""
         self._loop = asyncio.get_running_loop()
 
@@ -95,4 +94,4 @@ class ControlLoop:
         """Written when it changes, and by another thread: nothing here waits for a disk."""
         if point != self._remembered_point:
             self._remembered_point = point
-            self._loop.run_in_executor(None, write_last_point, self._state_dir, point)
+            self._loop.run_in_executor(None, self._run_record.at, point)
