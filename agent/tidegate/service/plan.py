@@ -1,10 +1,10 @@
 """What each verb does, as a list of steps: data in, steps out, nothing executed and nothing looked at."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.last_trial import LastTrial, as_json
 from tidegate.service import launchd, systemd, templates
 from tidegate.service.broker_url import parse_broker
 from tidegate.service.choices import Choices, to_json
@@ -173,24 +173,23 @@ def judge(places: Places, version: str, seconds: float, memory_limit_bytes: int 
     return (python, "-P", "-m", "tidegate.service.trial", *watch)
 
 
-def accept(places: Places, target: str, found: Found) -> list[Step]:
-    """The target stays; versions that nothing goes back to are removed."""
+def accept(places: Places, target: str, found: Found, at: str) -> list[Step]:
+    """The target stays, tried until `at`; versions that nothing goes back to are removed."""
     before = found.before_trial or found.current
     kept = {target, before}
-    told = json.dumps({"version": target, "accepted": True}) + "\n"
+    told = as_json(LastTrial(target, accepted=True, at=at))
     tried = [TextFile(places.last_trial, told)] if before not in {None, target} else []
     steps: list[Step] = [*tried, Gone(places.trial)]
     return steps + [Gone(places.prefix / name) for name in found.versions if name not in kept]
 
 
-def go_back(places: Places, before: str, failed: str, why: str, unit_before: str | None) -> list[Step]:
-    """The version before runs again, with its own unit; why is kept for `status`."""
-    told = json.dumps({"version": failed, "accepted": False, "reason": why}) + "\n"
+def go_back(places: Places, before: str, trial: LastTrial, unit_before: str | None) -> list[Step]:
+    """The version before runs again, with its own unit; how the trial ended is kept for `status` and the agent."""
     unit: list[Step] = [] if unit_before is None else [TextFile(places.unit, unit_before)]
     return [
         *unit,
         Link(places.current, before),
-        TextFile(places.last_trial, told),
+        TextFile(places.last_trial, as_json(trial)),
         Gone(places.trial),
         Gone(places.last_words),
         *start(places),
@@ -200,6 +199,7 @@ def go_back(places: Places, before: str, failed: str, why: str, unit_before: str
 def roll_back(places: Places, current: str, previous: str) -> list[Step]:
     """Exchange the current version and the one before it."""
     return [
+        Gone(places.last_words),
         TextFile(places.trial, f"{current}\n"),
         Link(places.current, previous),
         Link(places.previous, current),

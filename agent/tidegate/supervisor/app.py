@@ -17,6 +17,7 @@ from tidegate.supervisor.control.last_run import RunRecord, boot_id
 from tidegate.supervisor.control.loop import ControlLoop
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
+from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
 from tidegate.supervisor.opened import Opened
@@ -91,8 +92,11 @@ class Supervisor:
             session=opened.session,
             emit=emit,
         )
+        failed = failed_upgrade()
+        if failed is not None:
+            tell_once(failed, config.state_dir, emit)
         self._served = ServedWindows(self._worker, deciding.control)
-        self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served)
+        self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served, failed)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state)
         watchdog = Watchdog(lambda: self._worker.stuck)
         self._worker.on_answer = watchdog.worker_answered

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from tidegate import __version__
+from tidegate.last_trial import LastTrial
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_status
@@ -24,12 +25,14 @@ class StateSource:
         deciding: Deciding,
         reporting: Reporting,
         served: ServedWindows,
+        failed_upgrade: LastTrial | None,
     ) -> None:
         self._in_force = in_force
         self._worker = worker
         self._deciding = deciding
         self._reporting = reporting
         self._served = served
+        self._failed_upgrade = failed_upgrade
         self._started_at = time.monotonic()
 
     def state(self) -> AgentState:
@@ -63,6 +66,7 @@ class StateSource:
             demotions=tuple(in_force.drift.demotions.values()),
             troubles=reporting.troubles.now,
             recent=tuple(reporting.journal.recent),
+            failed_upgrade=self._failed_upgrade,
         )
 
     def status(self) -> Status:
