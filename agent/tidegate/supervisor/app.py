@@ -97,7 +97,7 @@ class Supervisor:
             tell_once(failed, config.state_dir, emit)
         self._served = ServedWindows(self._worker, deciding.control)
         self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served, failed)
-        self._reporter = Reporter(self._journal, reporting.link, self._state.state)
+        self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
         watchdog = Watchdog(lambda: self._worker.stuck)
         self._worker.on_answer = watchdog.worker_answered
         self._control_loop = ControlLoop(
@@ -217,11 +217,15 @@ class Supervisor:
     async def _trouble_loop(self) -> None:
         while True:
             # In a thread: a disk that hangs must not take the loop with it.
-            self._reporting.troubles.tell(await asyncio.to_thread(self._reporting.troubles.ask))
-            for incident in await asyncio.to_thread(self._opened.spool.take_incidents):
+            found, incidents = await asyncio.to_thread(self._ask_troubles)
+            self._reporting.troubles.tell(found)
+            for incident in incidents:
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
             self._each_second()
             await asyncio.sleep(TROUBLES_S)
+
+    def _ask_troubles(self) -> tuple[dict[str, str | None], tuple[str, ...]]:
+        return self._reporting.troubles.ask(), self._opened.spool.take_incidents()
 
     async def _send_window(self) -> None:
         await self._served.refresh()

@@ -69,6 +69,12 @@ class StateSource:
             failed_upgrade=self._failed_upgrade,
         )
 
+    def retained(self) -> tuple[object, ...]:
+        """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""
+        in_force = self._in_force()
+        demotions = in_force.drift.demotions
+        return self._deciding.updates.state, self._worker.point, in_force.bundle.sha256, in_force.config, demotions
+
     def status(self) -> Status:
         """Everything there is to show."""
         state = self.state()
