@@ -84,8 +84,8 @@ A dotted name allows that module alone, and has a line of its own where it may i
 FREE = "tidegate_bench"
 
 PURE = (
-    "budget charge choice clauses conditions decide decision drift explain flap flap_damping kalman learned"
-    " pace samples setpoint"
+    "brown_out budget charge choice clauses conditions decide decision drift explain flap flap_damping kalman"
+    " learned pace samples setpoint"
 )
 DECIDES = (
     *(f"agent/tidegate/policy/{name}.py" for name in PURE.split()),
