@@ -12,6 +12,7 @@ from typing import IO
 from tidegate.config import AgentConfig
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
+from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.control.last_run import RunRecord, boot_id
 from tidegate.supervisor.control.loop import ControlLoop
@@ -95,6 +96,9 @@ class Supervisor:
         failed = failed_upgrade()
         if failed is not None:
             tell_once(failed, config.state_dir, emit)
+        if opened.guard.climbs and opened.last_run is not None:
+            emit(loss_told(opened.last_run, opened.guard))
+        reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         self._served = ServedWindows(self._worker, deciding.control)
         self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served, failed)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
@@ -109,6 +113,7 @@ class Supervisor:
             reporter=self._reporter,
             watchdog=watchdog,
             run_record=self._run_record,
+            keep_losses=lambda losses: opened.brown_outs.keep(self.in_force.bundle.sha256, losses),
         )
         self.reload = Reload(
             self._candidate,

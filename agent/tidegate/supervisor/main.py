@@ -16,7 +16,8 @@ from tidegate.policy.store import PolicyStore
 from tidegate.supervisor import state_directory
 from tidegate.supervisor.app import Supervisor
 from tidegate.supervisor.broker_address import broker_address
-from tidegate.supervisor.control.last_run import read_last_run
+from tidegate.supervisor.control.brown_outs import BrownOutRecord, guard_at_start
+from tidegate.supervisor.control.last_run import boot_id, read_last_run
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.sockets.listeners import open_listeners
@@ -85,7 +86,8 @@ def _open(
         held.enter_context(state_directory.held(config.state_dir))
         state_faults = [*bring_to_schema(config.state_dir), *damaged_numbers(config.state_dir)]
         last_run, damage = read_last_run(config.state_dir)
-        state_faults += [damage] if damage else []
+        brown_outs = BrownOutRecord(config.state_dir)
+        state_faults += [fault for fault in (damage, brown_outs.damage) if fault]
         end_orphan(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = board_profile(config)
@@ -112,6 +114,8 @@ def _open(
             session=session_number(config.state_dir / "session"),
             last_run=last_run,
             state_faults=tuple(state_faults),
+            guard=guard_at_start(brown_outs, bundle.sha256, last_run, boot_id()),
+            brown_outs=brown_outs,
         )
         return Supervisor(
             config,

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -14,8 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from tidegate.files import read_file, replace_file, set_aside
 from tidegate.models.ladder import Ladder
+from tidegate.policy.brown_out import Supply
 
 FILE_NAME = "last_run.json"
+SUPPLY_S = 60.0
+"""How far what is written of the supply may lag while nothing else changes."""
+STEP_PERCENT = 5.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -23,12 +29,13 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class LastRun:
     """`point` is where it served last; `boot_id` names the boot of the system, None where it can't be told.
 
-    `ended` once it has said goodbye: without one it was killed, or the whole device was.
+    `ended` once it has said goodbye: without one it was killed, or the whole device was. `supply` is as last seen.
     """
 
     point: str
     boot_id: str | None = None
     ended: bool = False
+    supply: Supply = field(default_factory=Supply)
 
 
 class End(StrEnum):
@@ -96,8 +103,11 @@ def boot_id() -> str | None:
 class RunRecord:
     """Keeps the file up to date; from any thread. A disk that refuses costs the record, never the service."""
 
-    def __init__(self, state_dir: Path, boot: str | None) -> None:
+    def __init__(self, state_dir: Path, boot: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = state_dir / FILE_NAME
+        self._clock = clock
+        self._supply = Supply()
+        self._supply_due = 0.0
         self._boot = boot
         self._lock = threading.Lock()
         self._point: str | None = None
@@ -109,6 +119,15 @@ class RunRecord:
         self._point = point
         self.write()
 
+    def news(self, point: str, supply: Supply) -> bool:
+        """Note the point and what is seen of the supply; whether that is worth a write. Waits for no disk."""
+        now = self._clock()
+        moved = point != self._point or supply.external is not self._supply.external
+        far = _rounded(supply) != _rounded(self._supply) and now >= self._supply_due
+        if moved or far:
+            self._point, self._supply, self._supply_due = point, supply, now + SUPPLY_S
+        return moved or far
+
     def ended(self) -> None:
         """Nothing serves any more, and that was wanted."""
         self._ended = True
@@ -119,8 +138,14 @@ class RunRecord:
         with self._lock:
             if self._point is None:
                 return
-            run = LastRun(self._point, self._boot, self._ended)
+            run = LastRun(self._point, self._boot, self._ended, self._supply)
             if run != self._written or (self._ended and not self._path.exists()):
                 with suppress(OSError):
                     replace_file(self._path, json.dumps(asdict(run)) + "\n")
                     self._written = run
+
+
+def _rounded(supply: Supply) -> tuple[int | None, bool | None, dict[str, float]]:
+    """Coarse enough that a battery writes a few dozen times as it runs down."""
+    percent = None if supply.percent is None else round(supply.percent / STEP_PERCENT)
+    return percent, supply.external, {name: round(volts, 1) for name, volts in supply.volts.items()}
