@@ -10,7 +10,7 @@ from tidegate.service.broker_url import parse_broker
 from tidegate.service.choices import Choices, to_json
 from tidegate.service.places import Places
 from tidegate.service.release import Release
-from tidegate.service.steps import Command, Directory, Gone, Link, Step, Synced, TextFile, Tree
+from tidegate.service.steps import Command, Directory, Gone, Link, Step, Synced, TextFile, Tree, Understood
 
 COMPLETE = "complete"
 """The last file of a version: without it the environment is half made."""
@@ -53,18 +53,26 @@ def version_path(release: Release) -> str:
     return f"versions/{release.name}"
 
 
-def prepare(places: Places, release: Release, choices: Choices, found: Found, uv: str | None) -> list[Step]:
-    """The release's environment, whole and on the disk, beside whatever runs."""
+def prepare(
+    places: Places, release: Release, choices: Choices, found: Found, uv: str | None, *, has_pip: bool
+) -> list[Step]:
+    """The release's environment, whole and on the disk, beside whatever runs.
+
+    By uv, or by the pip that `choices.python` has: to unpack another one into each version takes eight seconds.
+    """
     if found.whole:
         return []
     version = places.prefix / version_path(release)
     python = version / "bin/python"
     requirements = version / "requirements.txt"
-    make = (choices.python, "-P", "-m", "venv", *(("--without-pip",) if uv else ()), str(version))
+    make = (choices.python, "-P", "-m", "venv", *(("--without-pip",) if uv or has_pip else ()), str(version))
     offline = () if release.wheels is None else ("--no-index", "--find-links", str(release.wheels))
     pip: tuple[str, ...]
     if uv is None:
-        pip = (str(python), "-P", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet")
+        into = (choices.python, "-P", "-m", "pip", "--python", str(python))
+        own = (str(python), "-P", "-m", "pip")
+        quiet = ("--disable-pip-version-check", "--no-input", "--quiet")
+        pip = (*(into if has_pip else own), "install", *quiet)
     else:
         pip = (uv, "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode")
     return [
@@ -80,10 +88,16 @@ def prepare(places: Places, release: Release, choices: Choices, found: Found, uv
     ]
 
 
-def verify(places: Places, release: Release, wanted: Wanted) -> list[Step]:
-    """The files that were named, read by the version that is to serve them before anything else changes."""
+def verify(places: Places, release: Release, found: Found, wanted: Wanted) -> list[Step]:
+    """All that is to be served, read by the version that is to serve it, before anything else changes."""
     command = str(places.prefix / version_path(release) / "bin/tidegate")
+    before = found.before_trial or found.current
     steps: list[Step] = []
+    if found.has_config and before not in {None, version_path(release)}:
+        check = ("config", "check", str(places.config))
+        steps.append(
+            Understood((command, *check), (str(places.prefix / str(before) / "bin/tidegate"), *check), ASK_S)
+        )
     if wanted.replace_bundle:
         steps.append(Command((command, "bundle", "inspect", str(wanted.bundle)), ASK_S))
     if wanted.replace_policy:
