@@ -20,9 +20,8 @@ MAY_IMPORT = {
     " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config documents durable_number files messages service_log models.bundle"
-    " models.errors"
-    " models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
+    "supervisor": "errors boards child config documents durable_number files last_trial messages service_log"
+    " models.bundle models.errors models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
     "worker": "engines errors messages service_log models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",
@@ -40,7 +39,7 @@ MAY_IMPORT = {
     " calibration.measure engines models numpy torch",
     "simulation": "errors boards documents models.ladder policy quantities tidegate_drivers numpy pydantic",
     # its place on a machine: installed with Python's own library, judged by the version that is installed
-    "service": "errors files",
+    "service": "errors files last_trial",
     "service.trial": "config demo.client errors models.bundle models.bundle.evidence numpy psutil",
     # the operator's side
     "fleet": "errors child telemetry iotcore paho pydantic",
@@ -70,6 +69,7 @@ MAY_IMPORT = {
     "folded_log": "",
     "service_log": "folded_log",
     "import_path": "",
+    "last_trial": "files shortened",
     "parent": "",
     "paths": "platformdirs",
     "shortened": "",
@@ -84,8 +84,8 @@ A dotted name allows that module alone, and has a line of its own where it may i
 FREE = "tidegate_bench"
 
 PURE = (
-    "budget charge choice clauses conditions decide decision drift explain flap flap_damping kalman learned"
-    " pace samples setpoint"
+    "brown_out budget charge choice clauses conditions decide decision drift explain flap flap_damping kalman"
+    " learned pace samples setpoint"
 )
 DECIDES = (
     *(f"agent/tidegate/policy/{name}.py" for name in PURE.split()),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str, *, synced: bool = True, mode: int | None = None) -> None:
+def replace_file(path: Path, content: str | bytes, *, synced: bool = True, mode: int | None = None) -> None:
     """Replace a file that only this process writes, and make its directory if need be. `synced`: it outlives a
     power cut from here on. `mode`: its permissions, from the first byte.
 
@@ -19,7 +19,7 @@ def replace_file(path: Path, text: str, *, synced: bool = True, mode: int | None
     draft = path.with_name(path.name + ".new")
     clear_way(draft)
     clear_way(path)
-    _replace(path, draft, text.encode(), synced=synced, mode=mode)
+    _replace(path, draft, content.encode() if isinstance(content, str) else content, synced=synced, mode=mode)
     if synced:
         # The rename is durable only with the directory that holds it.
         _sync(path.parent)
@@ -124,3 +124,20 @@ def clear_way(path: Path) -> Path | None:
     raise FileExistsError(
         errno.EEXIST, "not a plain file, and nine others were moved aside already; remove them", str(path)
     )
+
+
+KEPT_ASIDE = 3
+"""How many damaged files of one name are kept for whoever wants to look into one."""
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to NAME.damaged-N and drop the oldest of those; gives the new name. Raises OSError."""
+    stem = f"{path.name}.damaged-"
+    numbers = (each.name.removeprefix(stem) for each in path.parent.glob(f"{stem}*"))
+    before = sorted(int(number) for number in numbers if number.isdecimal())
+    aside = path.with_name(f"{stem}{before[-1] + 1 if before else 1}")
+    path.replace(aside)
+    for number in before[: max(0, len(before) + 1 - KEPT_ASIDE)]:
+        with suppress(OSError):
+            path.with_name(f"{stem}{number}").unlink()
+    return aside

@@ -15,12 +15,16 @@ PYTHON = r"""#!/bin/sh
 # A Python that makes "environments" and a pip that puts a `tidegate` into them.
 here=$(dirname "$0")
 case "$*" in
+  *"-m pip --version"*) [ -n "${FAKE_NO_PIP:-}" ] || echo "pip 23.0.1 from somewhere"; exit 0 ;;
+  *"-m pip --python "*) here=$(dirname "$5") ;;
+esac
+case "$*" in
   *"-m venv"*)
     for directory; do :; done
     mkdir -p "$directory/bin"
     cp "$0" "$directory/bin/python"
     ;;
-  *"-m pip install"*--no-deps*)
+  *"-m pip "*install*--no-deps*)
     for wheel; do :; done
     [ -z "${FAKE_PIP_FAILS:-}" ] || { echo "$FAKE_PIP_FAILS"; exit 1; }
     code=0
@@ -29,6 +33,7 @@ case "$*" in
       echo '#!/bin/sh'
       echo "[ \"\$1\" != run ] || exit $code"
       echo 'case "$*" in *refused*) echo "not valid"; exit 65 ;; esac'
+      case "$wheel" in *picky*) echo '[ "$1" != config ] || { echo "listen: gone since"; exit 78; }' ;; esac
     } > "$here/tidegate"
     chmod +x "$here/tidegate"
     ;;
@@ -60,7 +65,8 @@ JOURNALCTL = "#!/bin/sh\necho 'what the journal says'\n"
 
 
 class World:
-    """A home in a directory, and folders of wheels in it by name: two that work, and one that does not run."""
+    """A home in a directory, and folders of wheels in it by name: two that work, one that does not run,
+    and one that does not take the configuration."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -73,7 +79,7 @@ class World:
         for name, text in (("python3", PYTHON), ("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL)):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
-        for name in ("one", "two", "broken"):
+        for name in ("one", "two", "broken", "picky"):
             (directory / name).mkdir()
             with zipfile.ZipFile(directory / name / "tidegate-1.0-py3-none-any.whl", "w") as wheel:
                 wheel.writestr(zipfile.ZipInfo("tidegate/service/requirements.txt"), f"# {name}\n")

@@ -143,7 +143,19 @@ def test_a_state_directory_taken_away_is_made_again(start_agent: StartAgent) -> 
     assert (agent.status().telemetry.spooled or 0) >= (status.telemetry.spooled or 0)
 
 
-STATE_FILES = ["session", "operating_point", "drift.json", "controls.json", "lock", "spool.db", "spool.db.seq"]
+STATE_FILES = [
+    *(
+        "session",
+        "latest_time",
+        "last_run.json",
+        "drift.json",
+        "controls.json",
+        "lock",
+        "spool.db",
+        "spool.db.seq",
+    ),
+    *("schema", "migration.json"),
+]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +184,10 @@ def test_whatever_stands_in_place_of_its_files_an_agent_serves(tmp_path: Path, w
             case "dangling link":
                 place.symlink_to(agent.directory / "nowhere" / "at all")
     with running(agent):
-        agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
+        status = agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
+        (said,) = (trouble.because for trouble in status.troubles if trouble.part == "state")
+        missing = what == "dangling link"
+        assert all(f"{name}: " in said for name in ("schema", "session", "last_run.json", "drift.json") if not missing)
         assert agent.ask()[0] == 200
     with running(agent):
         assert agent.status().troubles == ()

@@ -45,6 +45,34 @@ class FactPart(Part):
     source: str = Field(min_length=1, description="a document, or `assumed` with the reason")
 
 
+class SagPart(Part):
+    """How the battery's voltage gives way under current, and where the board loses its power."""
+
+    ohm: float = Field(gt=0, description="the inner resistance of battery and cables, a number")
+    full_volts: float = Field(gt=0, description="the voltage of the full battery without a load, a number")
+    empty_volts: float = Field(gt=0, description="that of the empty one, a number")
+    brown_out_volts: float = Field(gt=0, description="below it the board loses its power, a number")
+    reboot: Duration = 60.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.brown_out_volts < self.empty_volts < self.full_volts:
+            raise refuse(
+                "the voltages are in the wrong order", allowed="brown_out_volts below empty_volts below full_volts"
+            )
+        return self
+
+    def arguments(self) -> dict[str, float]:
+        """Of the simulated device."""
+        return {
+            "supply_ohm": self.ohm,
+            "full_v": self.full_volts,
+            "empty_v": self.empty_volts,
+            "brown_out_v": self.brown_out_volts,
+            "reboot_s": self.reboot,
+        }
+
+
 class DevicePart(Part):
     """How the board is simulated; every figure is an estimate until `policy simulate --fit` replaces it."""
 
@@ -59,6 +87,7 @@ class DevicePart(Part):
     throttle_speed: Percent = 60.0
     ambient: Temperature = 22.0
     supply: Power
+    sag: SagPart | None = None
 
     @model_validator(mode="after")
     def _releases_below(self) -> Self:
@@ -85,6 +114,7 @@ class DevicePart(Part):
             throttle_speed=self.throttle_speed / 100.0,
             ambient_c=self.ambient,
             supply_w=self.supply,
+            **({} if self.sag is None else self.sag.arguments()),
         )
 
 

@@ -88,6 +88,7 @@ def _totals(runs: list[Run]) -> Table:
         "battery empty, s": [str(each.dead_s) for each in totals],
         "- of these too early": [str(each.dead_early_s) for each in totals],
         "throttled, s": [str(each.throttled_s) for each in totals],
+        "power lost, times": [str(each.brown_outs) for each in totals],
     }
     names = ("", *(run.name for run in runs))
     return Table("totals", names, [(name, *cells) for name, cells in rows.items()])

@@ -1,10 +1,12 @@
 """Which operating point a rule asks for, on a given ladder under the ceiling."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from tidegate.models.ladder import Ladder, OperatingPoint
 from tidegate.policy.policy import Bounds, Cheapest, Full, Named, NoFit, Pause, Policy, Use
 
+NONE_OFF: Mapping[str, str] = {}
 SLOW_DOWN_HZ = 1.0
 """The rate that `no_fit: slow_down` leaves; a policy that wants another writes `limit` in its rules."""
 
@@ -13,7 +15,7 @@ SLOW_DOWN_HZ = 1.0
 class Choice:
     """The point asked for; `fits` False when none satisfies the rule, then `note` says why and what happens.
 
-    `points` are all that the ceiling allows, full first.
+    `points` are all that may be used, full first: within the ceiling, and not put off.
     """
 
     point: str
@@ -38,9 +40,21 @@ def allowed(ladder: Ladder, ceiling: float) -> tuple[OperatingPoint, ...]:
     return tuple(p for p in ladder.points if (risk := loss(p, ladder)) is not None and risk <= ceiling)
 
 
-def choose(use: Use, ladder: Ladder, policy: Policy) -> Choice:
-    """The point that `use` means. Total: every use on every ladder has an answer."""
+def choose(use: Use, ladder: Ladder, policy: Policy, off: Mapping[str, str] = NONE_OFF) -> Choice:
+    """The point that `use` means. Total: every use on every ladder has an answer.
+
+    Points that are `off`, each with the reason, are passed over for cheaper ones; the cheapest allowed never is.
+    """
     points = allowed(ladder, policy.max_accuracy_loss)
+    meant = _choose(use, points, ladder, policy)
+    on = tuple(point for point in points if point.name not in off)
+    if meant.point not in off:
+        return replace(meant, points=on)
+    instead = _choose(use, on, ladder, policy) if isinstance(use, Bounds) else Choice(on[0].name, on)
+    return replace(instead, note="; ".join(part for part in (off[meant.point], instead.note) if part))
+
+
+def _choose(use: Use, points: tuple[OperatingPoint, ...], ladder: Ladder, policy: Policy) -> Choice:
     match use:
         case Full():
             return Choice(ladder.full.name, points)

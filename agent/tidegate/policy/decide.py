@@ -4,13 +4,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from tidegate.models.ladder import Ladder, OperatingPoint
-from tidegate.policy.choice import SLOW_DOWN_HZ, Choice, choose
+from tidegate.policy.brown_out import observe, put_off
+from tidegate.policy.choice import NONE_OFF, SLOW_DOWN_HZ, Choice, allowed, choose
 from tidegate.policy.clauses import because, missing, window_clause
 from tidegate.policy.conditions import Evaluation
 from tidegate.policy.decision import ControlState, Decision
 from tidegate.policy.flap import NO_FLAPPING
 from tidegate.policy.flap_damping import held_down, hold_down, with_rule, with_switch
-from tidegate.policy.learned import Learned, observe
+from tidegate.policy.learned import Learned
+from tidegate.policy.learned import observe as learn
 from tidegate.policy.pace import Target, step
 from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
 from tidegate.policy.setpoint import Setpoint, best_setpoint
@@ -26,11 +28,13 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     evaluation = Evaluation(policy, snapshot, state, now)
     rule = first_rule(policy, evaluation)
     use = policy.default if rule is None else rule.use
-    choice = choose(use, ladder, policy)
+    guard = None if state.guard is None else observe(state.guard, snapshot)
+    off = NONE_OFF if guard is None else put_off(guard, allowed(ladder, policy.max_accuracy_loss))
+    choice = choose(use, ladder, policy, off)
     urgent = rule is not None and rule.urgent
     learned, setpoint = state.learned, Setpoint(ladder.points[ladder.rung(choice.point)])
     if policy.goals.any:
-        learned = observe(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
+        learned = learn(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
         if choice.fits and not urgent and not isinstance(use, Pause):
             points = _from(choice)
             setpoint = best_setpoint(points, policy, snapshot, learned, state.point, evaluation.moment)
@@ -39,7 +43,9 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     flapping = with_rule(state.flapping or NO_FLAPPING, rule, policy, evaluation, state.point, ladder)
     hold = hold_down(flapping, ladder) if flapping.hold_downs else None
     target = wanted if hold is None else held_down(hold, wanted, choice.points, ladder)
-    taken = step(Target(target, urgent or setpoint.urgent), policy, ladder, before, snapshot.at)
+    # A point that the power may fail at is left without a dwell.
+    at_once = urgent or setpoint.urgent or state.point in off
+    taken = step(Target(target, at_once), policy, ladder, before, snapshot.at)
     if hold is not None and target != wanted:
         rest = f"{hold.point} is kept for another {hold.until - snapshot.at:.0f} s"
         # On its way down to the held point, the point may still be the wanted one.
@@ -60,13 +66,14 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         learned=learned,
         samples=evaluation.samples,
         flapping=flapping,
+        guard=guard,
     )
     why_held = "" if hold is None else hold.because
     return Decision(
         point=taken.point,
         wanted=wanted,
         rule=None if rule is None else rule.name,
-        urgent=urgent or setpoint.urgent,
+        urgent=at_once,
         fits=choice.fits,
         reason="; ".join(part for part in (_reason(rule, choice, setpoint, policy, evaluation), why_held) if part),
         held_back=taken.held_back,

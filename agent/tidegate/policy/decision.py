@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.policy.brown_out import Guard
 from tidegate.policy.flap import Flapping
 from tidegate.policy.learned import Learned
 from tidegate.policy.policy import NO_LIMIT, Controls, Limit
@@ -19,7 +20,7 @@ class ControlState:
     `since` says since when a condition has been true, for `for:` durations, and with `?` behind the path when it
     last held only because its reading was missing. `learned` is the model of the device, None before the first
     reading. `samples` are the last ones of the readings that urgent rules look at, `flapping` what is remembered
-    of rules that flap, None before the first decision.
+    of rules that flap, None before the first decision. `guard` is that against brown-outs, None without one.
     """
 
     point: str
@@ -29,6 +30,7 @@ class ControlState:
     learned: Learned | None = None
     samples: Mapping[str, Samples] = field(default_factory=dict)
     flapping: Flapping | None = None
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
-from tidegate.files import replace_file
+from tidegate.files import replace_file, set_aside
 
 FILE_NAME = "policies.json"
 MOST_AHEAD = 1 << 32
@@ -23,8 +23,6 @@ MOST_AHEAD = 1 << 32
 More than any counter, date (20261127) or Unix time in seconds needs, also after years without a connection; and so
 little of the 2^53 that no single push, nor a thousand, leaves no version above itself.
 """
-KEPT_ASIDE = 3
-"""How many damaged files are kept for whoever wants to look into one."""
 _LARGEST_BYTES = 8 << 20  # three policies at their largest, each character escaped
 _MAX_VERSION = (1 << 53) - 1
 
@@ -299,7 +297,7 @@ class PolicyStore:
         """Move what is there aside. The trusted version goes on where it can still be read."""
         trusted = _readable_trust(raw)
         try:
-            kept = f"it is kept as {self._move_aside().name}"
+            kept = f"it is kept as {set_aside(self._file).name}"
         except OSError as error:
             kept = f"it can't be moved aside: {error.strerror}"
         goes_on = (
@@ -308,17 +306,6 @@ class PolicyStore:
         self.damage = f"{self._file}: {what}; {kept}; {goes_on}"
         self.unsaved = trusted is not None
         return _State(trusted=trusted)
-
-    def _move_aside(self) -> Path:
-        stem = f"{self._file.name}.damaged-"
-        numbers = (path.name.removeprefix(stem) for path in self._file.parent.glob(f"{stem}*"))
-        before = sorted(int(number) for number in numbers if number.isdecimal())
-        aside = self._file.with_name(f"{stem}{before[-1] + 1 if before else 1}")
-        self._file.replace(aside)
-        for number in before[: max(0, len(before) + 1 - KEPT_ASIDE)]:
-            with contextlib.suppress(OSError):
-                self._file.with_name(f"{stem}{number}").unlink()
-        return aside
 
     def _write(self, state: _State) -> None:
         try:

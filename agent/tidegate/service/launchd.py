@@ -3,6 +3,7 @@
 import os
 import plistlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tidegate.service.errors import ServiceError
@@ -20,6 +21,7 @@ DRAIN_S = EXIT_TIMEOUT_S + 10.0
 RETRY_S = 30.0
 READY_S = 180.0
 PAUSE_S = 0.5
+LAST_BYTES = 16 << 10
 TRANSIENT = {5, 37}
 """bootstrap's codes while launchd still drains the last job: input/output error, operation already in progress."""
 
@@ -113,6 +115,16 @@ class Ready:
                 raise ServiceError(f"not ready after {READY_S:g} s: {said.strip()}")
             time.sleep(PAUSE_S)
             said, code = run(self.status, ASK_S)
+
+
+def last_lines(places: Places) -> str:
+    """The end of the job's log; empty where it has none."""
+    if places.log_dir is None:
+        return ""
+    with suppress(OSError), (places.log_dir / "agent.log").open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+        return log.read(LAST_BYTES).decode(errors="replace")
+    return ""
 
 
 def account() -> list[Step]:

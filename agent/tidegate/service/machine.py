@@ -20,6 +20,7 @@ from tidegate.service.steps import run
 ROOM_BYTES = 400 << 20
 """A version takes 250 MB, and its packages come as 60 MB beside it."""
 OLDEST = (3, 11)
+OLDEST_PIP = (22, 3)
 NOT_ROOT = "a service of the whole machine is root's: sudo ./install.sh VERB ..., or for you alone: --user"
 
 
@@ -38,6 +39,13 @@ def base_python() -> str:
     """The interpreter that runs this, outside any virtual environment."""
     named = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return str(named) if named.exists() else os.path.realpath(sys.executable)
+
+
+def has_pip(python: str) -> bool:
+    """Whether it has a pip that installs into another environment (`--python`, since 22.3)."""
+    said, code = run((python, "-P", "-m", "pip", "--version"), 60.0)
+    version = re.match(r"pip (\d+)\.(\d+)", said)
+    return code == 0 and version is not None and (int(version[1]), int(version[2])) >= OLDEST_PIP
 
 
 def device_name() -> str:

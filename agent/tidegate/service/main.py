@@ -6,10 +6,13 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from tidegate import last_trial
 from tidegate.errors import TidegateError
-from tidegate.service import machine, plan, systemd, wheels
+from tidegate.last_trial import LastTrial, read_last_trial
+from tidegate.service import launchd, machine, plan, systemd, wheels
 from tidegate.service.broker_url import parse_broker
 from tidegate.service.choices import Choices, read_choices
 from tidegate.service.command_line import parse
@@ -17,7 +20,7 @@ from tidegate.service.errors import ServiceError, UsageError
 from tidegate.service.places import Places
 from tidegate.service.plan import Found
 from tidegate.service.release import Release, from_clone, from_wheels
-from tidegate.service.steps import Step, execute, run
+from tidegate.service.steps import WORDS_S, Step, execute, run
 from tidegate.service.wanted import wanted
 
 CLONE = Path(__file__).resolve().parents[3]
@@ -94,8 +97,10 @@ def install(asked: argparse.Namespace) -> None:
     release = release_of(asked, before)
     found = machine.found(where, release.name)
     wish = wanted(asked, found, CLONE)
-    prepared = plan.prepare(where, release, chosen, found, shutil.which("uv"))
-    verified = plan.verify(where, release, wish)
+    uv = shutil.which("uv")
+    has_pip = uv is None and machine.has_pip(chosen.python)
+    prepared = plan.prepare(where, release, chosen, found, uv, has_pip=has_pip)
+    verified = plan.verify(where, release, found, wish)
     configured = plan.configure(where, chosen, found, wish)
     target = plan.version_path(release)
     switched = plan.switch(where, target, found)
@@ -144,22 +149,37 @@ def _try(
     except ServiceError as error:
         if not on_trial or before is None:
             raise
-        execute(plan.go_back(where, before, target, str(error), unit_before))
+        execute(plan.go_back(where, before, _failed(where, target, str(error)), unit_before))
         back = judge(where, before, 0.0, None)
         raise ServiceError(f"{target} failed its trial: {error}\n  {before} runs again: {back}") from error
     except KeyboardInterrupt:
         if on_trial and before is not None:
-            execute(plan.go_back(where, before, target, "the trial was interrupted", unit_before))
+            trial = _failed(where, target, "the trial was interrupted")
+            execute(plan.go_back(where, before, trial, unit_before))
         raise
-    execute(plan.accept(where, target, found))
+    execute(plan.accept(where, target, found, _now()))
     say(f"{target} runs and answers: {judged}")
+
+
+def _failed(where: Places, version: str, reason: str) -> LastTrial:
+    """How the trial of a version failed, with what it logged last: as the unit kept that, else as it is now."""
+    seen = read_last_trial(where.prefix) if where.last_words.exists() else None
+    if seen is not None:
+        return last_trial.failed(version, seen.at, reason, "\n".join(seen.last_words))
+    log = run(systemd.journal(where), WORDS_S)[0] if where.manager == "systemd" else launchd.last_lines(where)
+    return last_trial.failed(version, _now(), reason, log)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _still_current(where: Places, target: str) -> None:
     """Raises ServiceError when the unit has taken the link back meanwhile: then the version before answers."""
     if machine.found(where, None).current != target:
-        words = where.last_words.read_text().strip() if where.last_words.exists() else "nothing"
-        raise ServiceError("it ended in failure; its last words:\n  " + "\n  ".join(words.splitlines()))
+        trial = read_last_trial(where.prefix)
+        words = ("nothing",) if trial is None or trial.accepted else (trial.reason, *trial.last_words)
+        raise ServiceError("it ended in failure; its last words:\n  " + "\n  ".join(words))
 
 
 def _answers(where: Places, version: str) -> bool:
@@ -222,9 +242,9 @@ def rollback(asked: argparse.Namespace) -> None:
             judged = judge(where, previous, 0.0, None)
             _still_current(where, previous)
         except ServiceError as error:
-            execute(plan.go_back(where, found.current, previous, str(error), None))
+            execute(plan.go_back(where, found.current, _failed(where, previous, str(error)), None))
             raise ServiceError(f"{previous} no longer runs: {error}\n  {found.current} runs again") from error
-        execute(plan.accept(where, previous, found))
+        execute(plan.accept(where, previous, found, _now()))
     say(f"{previous} runs and answers: {judged}")
 
 
@@ -257,12 +277,11 @@ def status(asked: argparse.Namespace) -> int:
         out(f"previous  {where.prefix / where.previous.readlink()}\n")
     if found.before_trial is not None:
         out(f"trial     under way, {found.before_trial} comes back if it fails; ended? ./install.sh upgrade\n")
-    elif where.last_words.exists():
-        out(f"trial     failed, and nobody watched; its last words are in {where.last_words}\n")
-    elif where.last_trial.exists():
-        last = json.loads(where.last_trial.read_text())
-        outcome = "was accepted" if last["accepted"] else f"failed: {last.get('reason')}"
-        out(f"trial     {last['version']} {outcome}\n")
+    elif (last := read_last_trial(where.prefix)) is not None:
+        outcome = "was accepted" if last.accepted else f"failed: {last.reason}"
+        out(f"trial     {last.version} {outcome}\n")
+        for line in last.last_words:
+            out(f"          {line}\n")
     out(f"config    {where.config}\n")
     try:
         out(f"service   answers: {judge(where, found.current, 0.0, None)}\n")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tidegate import last_trial
+
 ServiceManager = Literal["systemd", "launchd"]
 
 UNIT = "tidegate.service"
@@ -50,12 +52,12 @@ class Places:
     @property
     def last_trial(self) -> Path:
         """How the last trial ended, as JSON."""
-        return self.prefix / "last-trial.json"
+        return self.prefix / last_trial.FILE_NAME
 
     @property
     def last_words(self) -> Path:
         """What a version on trial said before the unit took the link back."""
-        return self.prefix / "last-words"
+        return self.prefix / last_trial.LAST_WORDS
 
     @property
     def choices(self) -> Path:

@@ -1,16 +1,16 @@
 """What each verb does, as a list of steps: data in, steps out, nothing executed and nothing looked at."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.last_trial import LastTrial, as_json
 from tidegate.service import launchd, systemd, templates
 from tidegate.service.broker_url import parse_broker
 from tidegate.service.choices import Choices, to_json
 from tidegate.service.places import Places
 from tidegate.service.release import Release
-from tidegate.service.steps import Command, Directory, Gone, Link, Step, Synced, TextFile, Tree
+from tidegate.service.steps import Command, Directory, Gone, Link, Step, Synced, TextFile, Tree, Understood
 
 COMPLETE = "complete"
 """The last file of a version: without it the environment is half made."""
@@ -53,18 +53,26 @@ def version_path(release: Release) -> str:
     return f"versions/{release.name}"
 
 
-def prepare(places: Places, release: Release, choices: Choices, found: Found, uv: str | None) -> list[Step]:
-    """The release's environment, whole and on the disk, beside whatever runs."""
+def prepare(
+    places: Places, release: Release, choices: Choices, found: Found, uv: str | None, *, has_pip: bool
+) -> list[Step]:
+    """The release's environment, whole and on the disk, beside whatever runs.
+
+    By uv, or by the pip that `choices.python` has: to unpack another one into each version takes eight seconds.
+    """
     if found.whole:
         return []
     version = places.prefix / version_path(release)
     python = version / "bin/python"
     requirements = version / "requirements.txt"
-    make = (choices.python, "-P", "-m", "venv", *(("--without-pip",) if uv else ()), str(version))
+    make = (choices.python, "-P", "-m", "venv", *(("--without-pip",) if uv or has_pip else ()), str(version))
     offline = () if release.wheels is None else ("--no-index", "--find-links", str(release.wheels))
     pip: tuple[str, ...]
     if uv is None:
-        pip = (str(python), "-P", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet")
+        into = (choices.python, "-P", "-m", "pip", "--python", str(python))
+        own = (str(python), "-P", "-m", "pip")
+        quiet = ("--disable-pip-version-check", "--no-input", "--quiet")
+        pip = (*(into if has_pip else own), "install", *quiet)
     else:
         pip = (uv, "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode")
     return [
@@ -80,10 +88,16 @@ def prepare(places: Places, release: Release, choices: Choices, found: Found, uv
     ]
 
 
-def verify(places: Places, release: Release, wanted: Wanted) -> list[Step]:
-    """The files that were named, read by the version that is to serve them before anything else changes."""
+def verify(places: Places, release: Release, found: Found, wanted: Wanted) -> list[Step]:
+    """All that is to be served, read by the version that is to serve it, before anything else changes."""
     command = str(places.prefix / version_path(release) / "bin/tidegate")
+    before = found.before_trial or found.current
     steps: list[Step] = []
+    if found.has_config and before not in {None, version_path(release)}:
+        check = ("config", "check", str(places.config))
+        steps.append(
+            Understood((command, *check), (str(places.prefix / str(before) / "bin/tidegate"), *check), ASK_S)
+        )
     if wanted.replace_bundle:
         steps.append(Command((command, "bundle", "inspect", str(wanted.bundle)), ASK_S))
     if wanted.replace_policy:
@@ -173,24 +187,23 @@ def judge(places: Places, version: str, seconds: float, memory_limit_bytes: int 
     return (python, "-P", "-m", "tidegate.service.trial", *watch)
 
 
-def accept(places: Places, target: str, found: Found) -> list[Step]:
-    """The target stays; versions that nothing goes back to are removed."""
+def accept(places: Places, target: str, found: Found, at: str) -> list[Step]:
+    """The target stays, tried until `at`; versions that nothing goes back to are removed."""
     before = found.before_trial or found.current
     kept = {target, before}
-    told = json.dumps({"version": target, "accepted": True}) + "\n"
+    told = as_json(LastTrial(target, accepted=True, at=at))
     tried = [TextFile(places.last_trial, told)] if before not in {None, target} else []
     steps: list[Step] = [*tried, Gone(places.trial)]
     return steps + [Gone(places.prefix / name) for name in found.versions if name not in kept]
 
 
-def go_back(places: Places, before: str, failed: str, why: str, unit_before: str | None) -> list[Step]:
-    """The version before runs again, with its own unit; why is kept for `status`."""
-    told = json.dumps({"version": failed, "accepted": False, "reason": why}) + "\n"
+def go_back(places: Places, before: str, trial: LastTrial, unit_before: str | None) -> list[Step]:
+    """The version before runs again, with its own unit; how the trial ended is kept for `status` and the agent."""
     unit: list[Step] = [] if unit_before is None else [TextFile(places.unit, unit_before)]
     return [
         *unit,
         Link(places.current, before),
-        TextFile(places.last_trial, told),
+        TextFile(places.last_trial, as_json(trial)),
         Gone(places.trial),
         Gone(places.last_words),
         *start(places),
@@ -200,6 +213,7 @@ def go_back(places: Places, before: str, failed: str, why: str, unit_before: str
 def roll_back(places: Places, current: str, previous: str) -> list[Step]:
     """Exchange the current version and the one before it."""
     return [
+        Gone(places.last_words),
         TextFile(places.trial, f"{current}\n"),
         Link(places.current, previous),
         Link(places.previous, current),

@@ -163,6 +163,26 @@ class Command:
             raise ServiceError(failure(self.arguments, code, said))
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The new version reads the configuration, or the one before does not either, and then the trial tells."""
+
+    new: tuple[str, ...]
+    before: tuple[str, ...]
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return "run " + " ".join(self.new)
+
+    def execute(self) -> None:
+        """Ask both. Raises ServiceError with the faults that the new version alone finds."""
+        said, code = run(self.new, self.timeout_s)
+        if code != 0 and run(self.before, self.timeout_s)[1] == 0:
+            raise ServiceError(
+                f"the new version does not take this configuration, and the one before does:\n  {said.strip()}"
+            )
+
+
 def run(arguments: Iterable[str], timeout_s: float) -> tuple[str, int]:
     """What a program says on both channels, and its exit code. Raises ServiceError where it can't be had."""
     command = list(arguments)

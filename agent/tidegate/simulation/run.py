@@ -1,5 +1,6 @@
 """One policy on one simulated device through one day: the same `decide` as in the service, every few seconds."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from tidegate.boards.device import Device
 from tidegate.models.ladder import Ladder, OperatingPoint
-from tidegate.policy.choice import accuracy
+from tidegate.policy.brown_out import VOLTAGE, Guard, after_loss
+from tidegate.policy.choice import accuracy, allowed
 from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState
 from tidegate.policy.learned import Learned
 from tidegate.policy.policy import Goals, Policy
-from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
+from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNDER_VOLTAGE, UNITS
 from tidegate.simulation.scenario import Scenario
 from tidegate_drivers.reading import (
     BATTERY,
@@ -23,6 +25,7 @@ from tidegate_drivers.reading import (
     Provenance,
     Reading,
     Snapshot,
+    Unit,
     Value,
 )
 
@@ -30,6 +33,9 @@ TICK_S = 10
 """How often the policy is consulted here; the service does it twice a second, at the same dwell."""
 MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
 _REVIVES_PERCENT = 3.0
+_WARNS_ABOVE = 1.05
+"""Boards report under-voltage from a little above the voltage that they fail at."""
+BATTERY_VOLTAGE = f"{VOLTAGE}/battery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class Act:
 class Moment:
     """What a chooser is told: what sensors say, and for those who may know everything the true state.
 
-    `budget_j` is what is left of the day's energy, None without such a goal.
+    `budget_j` is what is left of the day's energy, None without such a goal. `lost_at` is the point at which the
+    power was lost, at the first moment after that, else None.
     """
 
     second: int
@@ -53,6 +60,7 @@ class Moment:
     charge_j: float
     celsius: float
     budget_j: float | None = None
+    lost_at: str | None = None
 
 
 Chooser = Callable[[Moment], Act]
@@ -74,6 +82,8 @@ class Totals:
     dead_s: int = 0
     dead_early_s: int = 0
     throttled_s: int = 0
+    brown_outs: int = 0
+    rebooting_s: int = 0
 
     @property
     def violations_s(self) -> int:
@@ -102,13 +112,23 @@ class Run:
     diary: list[Sample] = field(default_factory=list)
 
 
-def by_policy(policy: Policy, ladder: Ladder, prior_of: Device) -> Chooser:
-    """The chooser that the service is: it sees what sensors say and nothing else."""
-    state = ControlState(ladder.full.name, learned=Learned.from_prior(prior_of.prior))
+def by_policy(policy: Policy, ladder: Ladder, prior_of: Device, *, guarded: bool = True) -> Chooser:
+    """The chooser that the service is: it sees what sensors say and nothing else.
+
+    `guarded`: with the guard against brown-outs; without it a device that comes back goes on where it was.
+    """
+    first = Learned.from_prior(prior_of.prior)
+    state = ControlState(ladder.full.name, learned=first, guard=Guard() if guarded else None)
     points = {point.name: point for point in ladder.points}
+    cheapest = allowed(ladder, policy.max_accuracy_loss)[-1].name
 
     def choose(moment: Moment) -> Act:
         nonlocal state
+        if moment.lost_at is not None:
+            before = state.guard
+            guard = None if before is None else after_loss(before.losses, moment.lost_at, before.supply)
+            point = moment.lost_at if guard is None else cheapest
+            state = ControlState(point, learned=first, guard=guard)
         decision = decide(moment.snapshot, policy, ladder, state, moment.now)
         state = decision.state
         if decision.paused or (not decision.fits and policy.no_fit == "refuse"):
@@ -119,7 +139,7 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device) -> Chooser:
     return choose
 
 
-def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass in half a second
+def simulate(  # noqa: PLR0912, PLR0915 - one flat loop: a day of 86,400 steps is to pass in half a second
     name: str,
     choose: Chooser,
     scenario: Scenario,
@@ -143,6 +163,8 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
     throttled = dead = False
     served_hz = draw_w = 0.0
     act: Act | None = None
+    sags, back_s, lost_at = bool(device.brown_out_v and device.supply_ohm and full_j), 0, None
+    volts: float | None = None
     heat_share = 1.0 / device.heat_span_s
     ambients, supplies, loads, rivals = (
         scenario.ambient_c,
@@ -151,7 +173,7 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
         scenario.competing,
     )
     for second in range(scenario.seconds):
-        if second % tick_s == 0:
+        if second % tick_s == 0 and second >= back_s:
             now = MIDNIGHT + timedelta(seconds=scenario.clock_s + second)
             previous = act
             percent = 100.0 * charge_j / full_j if full_j else None
@@ -159,13 +181,18 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
             latency_ms = (
                 slow * previous.point.figures.latency_p95_ms if previous is not None and served_hz else None
             )
+            external = supplies[second] > 0.5
+            volts = device.volts(charge_j / full_j, draw_w) if sags and not external else None
+            under = None if not sags else volts is not None and volts < _WARNS_ABOVE * device.brown_out_v
             snapshot = _snapshot(
-                second, scenario, noise, percent, celsius, draw_w, supplies[second] > 0.5, latency_ms, throttled
+                second, scenario, noise, percent, celsius, draw_w, external, latency_ms, throttled, volts, under
             )
             left_j = None if goals.energy_per_day_j is None else day_j - spent_j
-            act = choose(Moment(second, snapshot, now, charge_j, celsius, left_j))
+            act = choose(Moment(second, snapshot, now, charge_j, celsius, left_j, lost_at))
+            lost_at = None
             point = act.point
             answer_j, busy_s = device.answer_j(point), point.figures.latency_p50_ms / 1e3
+            peak_w = device.peak_w(point)
             p95_ms, right, rate_hz = point.figures.latency_p95_ms, accuracy(point), act.rate_hz
             pause_s = 0.0
             if previous is not None and previous.point is not point:
@@ -176,7 +203,10 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
             spent_j = 0.0
         load_hz, supply_w, rival = loads[second], supplies[second], rivals[second]
         totals.asked += load_hz
-        if dead:
+        if second < back_s:
+            served_hz = draw_w = 0.0
+            totals.rebooting_s += 1
+        elif dead:
             served_hz = draw_w = 0.0
             totals.dead_s += 1
             totals.dead_early_s += second < lasts_s
@@ -186,6 +216,13 @@ def simulate(  # noqa: PLR0915 - one flat loop: a day of 86,400 steps is to pass
             pause_s = 0.0
             energy_j = answer_j * (device.throttle_energy if throttled else 1.0)
             draw_w = device.idle_w + device.other_w * rival + served_hz * energy_j
+            if sags and served_hz > 0.0 and supply_w <= 0.5:
+                most_w = device.idle_w + device.other_w * rival + peak_w
+                if device.volts(charge_j / full_j, most_w) < device.brown_out_v:
+                    totals.brown_outs += 1
+                    served_hz, lost_at = 0.0, point.name
+                    back_s = tick_s * math.ceil((second + 1 + device.reboot_s) / tick_s)
+                    act = None
             right_hz = served_hz * right
             spent_j += draw_w
             totals.energy_j += draw_w
@@ -224,6 +261,8 @@ def _snapshot(
     external: bool,
     latency_ms: float | None,
     throttled: bool,
+    volts: float | None,
+    under_voltage: bool | None,
 ) -> Snapshot:
     """What sensors of the usual kind say: whole percents, tenths of a degree and 2 % of noise on power."""
     values: dict[str, Value | None] = {
@@ -234,10 +273,12 @@ def _snapshot(
         REQUEST_RATE: scenario.requests_hz[second],
         LATENCY: latency_ms,
         THROTTLED: "yes" if throttled else "no",
+        UNDER_VOLTAGE: None if under_voltage is None else "yes" if under_voltage else "no",
+        BATTERY_VOLTAGE: None if volts is None else round(volts, 2),
     }
     lost, at = scenario.lost[second], float(second)
     readings = {
-        name: Reading(value, UNITS[name], at, Provenance.ESTIMATED, "simulated")
+        name: Reading(value, UNITS.get(name, Unit.VOLT), at, Provenance.ESTIMATED, "simulated")
         for name, value in values.items()
         if value is not None and name not in lost
     }

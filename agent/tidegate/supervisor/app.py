@@ -12,10 +12,13 @@ from typing import IO
 from tidegate.config import AgentConfig
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
+from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.last_run import RunRecord, boot_id
 from tidegate.supervisor.control.loop import ControlLoop
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
+from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
 from tidegate.supervisor.opened import Opened
@@ -70,10 +73,13 @@ class Supervisor:
         self._journal = reporting.journal
         emit = self._journal.emit
         drift = DriftRecord(config.state_dir, opened.bundle.sha256, opened.bundle.ladder, emit)
+        if faults := (*opened.state_faults, *((drift.damage,) if drift.damage else ())):
+            reporting.troubles.note("state", "; ".join(faults))
         serving = wire_serving(
             config, opened, drift, log_file=worker_log, worker_ended=self._worker_ended, emit=emit
         )
         self._worker, self._sockets = serving.worker, serving.sockets
+        self._run_record = RunRecord(config.state_dir, boot_id())
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit)
         reporting.link.use(opened.broker, reporting.device, deciding.updates.receive, deciding.inputs.receive)
         self._swap = Swap(
@@ -87,9 +93,15 @@ class Supervisor:
             session=opened.session,
             emit=emit,
         )
+        failed = failed_upgrade()
+        if failed is not None:
+            tell_once(failed, config.state_dir, emit)
+        if opened.guard.climbs and opened.last_run is not None:
+            emit(loss_told(opened.last_run, opened.guard))
+        reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         self._served = ServedWindows(self._worker, deciding.control)
-        self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served)
-        self._reporter = Reporter(self._journal, reporting.link, self._state.state)
+        self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served, failed)
+        self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
         watchdog = Watchdog(lambda: self._worker.stuck)
         self._worker.on_answer = watchdog.worker_answered
         self._control_loop = ControlLoop(
@@ -100,7 +112,8 @@ class Supervisor:
             journal=self._journal,
             reporter=self._reporter,
             watchdog=watchdog,
-            state_dir=config.state_dir,
+            run_record=self._run_record,
+            keep_losses=lambda losses: opened.brown_outs.keep(self.in_force.bundle.sha256, losses),
         )
         self.reload = Reload(
             self._candidate,
@@ -132,6 +145,8 @@ class Supervisor:
         ends the agent in the same order, and is raised in an ExceptionGroup.
         """
         async with AsyncExitStack() as closing:
+            self._run_record.at(self._worker.point)
+            closing.callback(self._run_record.ended)
             closing.push_async_callback(asyncio.to_thread, self._journal.close, DRAIN_S)
             await self._reporting.spool_counts.refresh()
             kept = await self._serve_local(closing)
@@ -207,11 +222,15 @@ class Supervisor:
     async def _trouble_loop(self) -> None:
         while True:
             # In a thread: a disk that hangs must not take the loop with it.
-            self._reporting.troubles.tell(await asyncio.to_thread(self._reporting.troubles.ask))
-            for incident in await asyncio.to_thread(self._opened.spool.take_incidents):
+            found, incidents = await asyncio.to_thread(self._ask_troubles)
+            self._reporting.troubles.tell(found)
+            for incident in incidents:
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
             self._each_second()
             await asyncio.sleep(TROUBLES_S)
+
+    def _ask_troubles(self) -> tuple[dict[str, str | None], tuple[str, ...]]:
+        return self._reporting.troubles.ask(), self._opened.spool.take_incidents()
 
     async def _send_window(self) -> None:
         await self._served.refresh()

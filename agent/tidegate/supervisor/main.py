@@ -16,10 +16,13 @@ from tidegate.policy.store import PolicyStore
 from tidegate.supervisor import state_directory
 from tidegate.supervisor.app import Supervisor
 from tidegate.supervisor.broker_address import broker_address
+from tidegate.supervisor.control.brown_outs import BrownOutRecord, guard_at_start
+from tidegate.supervisor.control.last_run import boot_id, read_last_run
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.sockets.listeners import open_listeners
-from tidegate.supervisor.state_directory import session_number
+from tidegate.supervisor.state_directory import damaged_numbers, session_number
+from tidegate.supervisor.state_schema.bring import bring_to_schema
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
@@ -81,6 +84,10 @@ def _open(
 ) -> Supervisor:
     try:
         held.enter_context(state_directory.held(config.state_dir))
+        state_faults = [*bring_to_schema(config.state_dir), *damaged_numbers(config.state_dir)]
+        last_run, damage = read_last_run(config.state_dir)
+        brown_outs = BrownOutRecord(config.state_dir)
+        state_faults += [fault for fault in (damage, brown_outs.damage) if fault]
         end_orphan(config.state_dir / WORKER_RECORD)
         bundle = open_bundle(config.bundle)
         profile = board_profile(config)
@@ -105,6 +112,10 @@ def _open(
             listeners=listeners,
             broker=broker_address(config.broker),
             session=session_number(config.state_dir / "session"),
+            last_run=last_run,
+            state_faults=tuple(state_faults),
+            guard=guard_at_start(brown_outs, bundle.sha256, last_run, boot_id()),
+            brown_outs=brown_outs,
         )
         return Supervisor(
             config,

@@ -6,7 +6,10 @@ from tidegate.boards import Profile
 from tidegate.documents import Document
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
+from tidegate.policy.brown_out import Guard
 from tidegate.policy.store import PolicyStore
+from tidegate.supervisor.control.brown_outs import BrownOutRecord
+from tidegate.supervisor.control.last_run import LastRun
 from tidegate.supervisor.sockets.listeners import Listeners
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import First
@@ -20,7 +23,9 @@ from tidegate_drivers.sampler import Sampler
 class Opened:
     """`local` is the policy file of agent.yaml, `first` the policy to begin with: that one or a pushed one.
 
-    `session` counts the agent's starts; `profile` and `broker` are None where agent.yaml names none.
+    `session` counts the agent's starts; `profile` and `broker` are None where agent.yaml names none. `last_run` is
+    None before the first, `state_faults` says what is wrong with state that was found, in sentences. `guard` is
+    that against brown-outs to begin with, `brown_outs` where its losses are kept.
     """
 
     bundle: Bundle
@@ -35,6 +40,10 @@ class Opened:
     listeners: Listeners
     broker: Broker | None
     session: int
+    last_run: LastRun | None
+    state_faults: tuple[str, ...]
+    guard: Guard
+    brown_outs: BrownOutRecord
 
     @property
     def board(self) -> Board | None:

@@ -73,6 +73,19 @@ def _lock(descriptor: int, state_dir: Path) -> None:
         log.warning(_NO_LOCK, state_dir, error.strerror)
 
 
+def damaged_numbers(state_dir: Path) -> tuple[str, ...]:
+    """The files of one number each that hold something else, and what follows; ask before they are used."""
+    follows = {
+        "session": "the sessions go on from the clock",
+        "latest_time": "it is taken from the other files' times",
+    }
+    return tuple(
+        f"{state_dir / name}: damaged; {consequence}"
+        for name, consequence in follows.items()
+        if os.path.lexists(state_dir / name) and read_number(state_dir / name) is None
+    )
+
+
 def session_number(path: Path) -> int:
     """The number of the session that starts now, also where it can't be written: then it comes from the clock."""
     try:

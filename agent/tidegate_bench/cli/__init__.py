@@ -2,12 +2,23 @@
 
 import typer
 
-from tidegate_bench.cli import adaptive_activation, control, demo, drivers, engine, ladder, pays, routing
+from tidegate_bench.cli import (
+    adaptive_activation,
+    control,
+    demo,
+    drivers,
+    engine,
+    footprint,
+    ladder,
+    pays,
+    routing,
+)
 
 app = typer.Typer(help="Measure what the documentation states.", no_args_is_help=True)
 app.command("demo")(demo.demo)
 app.command("driver-faults")(drivers.faults)
 app.command("driver-cost")(drivers.cost)
+app.command("footprint")(footprint.footprint)
 app.command("control")(control.control)
 app.command("decide")(control.decide)
 app.command("ladder")(ladder.ladder)

@@ -4,7 +4,8 @@ Every contender is a policy run by the same `decide`, on a device whose true par
 that the controller was given; the optimum alone knows the device and the day. What counts is right answers given
 in seconds in which no goal is broken. All have the same energy on offer, so that this is also right answers per
 joule on offer. `share` is of the optimum; since always-cheapest loses little accuracy and so has a high share too,
-`headroom` says how much of the way from it to the optimum was gone.
+`headroom` says how much of the way from it to the optimum was gone. Devices whose supply gives way under current
+have a yardstick and goals of their own: sagging.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ from tidegate.policy.policy import (
     Use,
 )
 from tidegate.simulation.run import Run, by_policy, simulate
+from tidegate_bench.control import sagging
 from tidegate_bench.control.cases import (
     SCRIPTED,
     Case,
@@ -79,11 +81,20 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
         results += [compare(random_case(seed, index), f"fresh, seed {seed}", ladder) for index in range(traces)]
     results += [compare(of_file(path), "file", ladder) for path in files]
     groups = dict.fromkeys(result.group for result in results)
-    rows = [row for result in results for row in _rows(result)]
+    rows: list[Mapping[str, Cell]] = [row for result in results for row in _rows(result)]
     goals = [
         goal for group in groups for goal in _goals(group, [result for result in results if result.group == group])
     ]
+    for group, cases in _sagging(quick=quick, seed=seed, traces=traces):
+        more_rows, more_goals = sagging.rows_and_goals(group, cases)
+        rows, goals = [*rows, *more_rows], [*goals, *more_goals]
     return Figures("control", rows, goals)
+
+
+def _sagging(*, quick: bool, seed: int | None, traces: int) -> Iterable[tuple[str, Iterable[sagging.Sagging]]]:
+    yield "sagging supply", sagging.scripted_cases()[: 2 if quick else None]
+    if seed is not None:
+        yield f"sagging supply, seed {seed}", [sagging.random_sagging(seed, index) for index in range(traces)]
 
 
 def compare(case: Case, group: str, ladder: Ladder) -> Result:

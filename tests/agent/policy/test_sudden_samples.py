@@ -39,12 +39,13 @@ SPIKES = {
     "cpu": ("{cpu: {above: 90 %, until: 60 %}}", 10, 100),
     "thermal pressure": ("{thermal_pressure: {at_least: serious}}", "nominal", "critical"),
     "throttled": ('{throttled: "yes"}', "no", "yes"),
+    "under voltage": ('{under_voltage: "yes"}', "no", "yes"),
     "behind a not": ("{not: {temperature: {below: 80 C, until: 84 C}}}", 60, 90),
     "a word behind a not": ("{not: {power_source: external}}", "external", "battery"),
     "one of several": ("{any: [{temperature: {above: 80 C, until: 72 C}}, {power_source: battery}]}", 60, 85),
 }
 READINGS = {"a zone's odd zero": "temperature", "behind a not": "temperature", "one of several": "temperature"}
-READINGS |= {"a word behind a not": "power_source", "memory": "memory_available"}
+READINGS |= {"a word behind a not": "power_source", "memory": "memory_available", "under voltage": "under_voltage"}
 
 
 def of(spike):

@@ -104,6 +104,40 @@ def test_a_bundle_that_is_refused_touches_nothing_that_runs(world: World) -> Non
     assert world.asked() == ["show-environment"]
 
 
+def test_a_version_that_does_not_take_the_configuration_is_not_switched_to(world: World) -> None:
+    install(world)
+    before = world.running
+    world.asked()
+    code, said = install(world, "picky")
+    assert (code, world.running, world.current) == (69, before, before)
+    assert "the new version does not take this configuration" in said
+    assert "listen: gone since" in said
+    assert world.asked() == ["show-environment"]
+    assert install(world, "two")[0] == 0
+
+
+def test_where_the_version_before_does_not_take_it_either_the_trial_tells(world: World) -> None:
+    install(world, "picky")
+    code, said = install(world, "picky", "--policy", str(world.config.with_name("policy.yaml")))
+    assert code == 0, said
+    shutil.copy(
+        next((world.directory / "one").glob("*.whl")), world.directory / "picky" / "tidegate-2.0-picky.whl"
+    )
+    code, said = install(world, "picky")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_the_pip_that_is_there_installs_else_each_version_gets_its_own(world: World, without: bool) -> None:
+    if without:
+        world.environment["FAKE_NO_PIP"] = "1"
+    code, said = install(world, "one", "--dry-run")
+    assert code == 0, said
+    assert ("--without-pip" in said) is not without
+    assert ("-m pip --python " in said) is not without
+    assert install(world)[0] == 0
+
+
 def test_a_machine_without_systemd_is_told_what_else_there_is(world: World) -> None:
     (world.directory / "booted").rmdir()
     code, said = install(world)

@@ -148,6 +148,7 @@ class ConditionPart(Part):
     input: InputPart | None = None
     power_source: Literal["battery", "external"] | None = None
     throttled: Literal["no", "yes"] | None = None
+    under_voltage: Literal["no", "yes"] | None = None
     thermal_pressure: LevelPart | None = None
 
     @model_validator(mode="after")

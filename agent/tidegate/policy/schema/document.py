@@ -85,6 +85,7 @@ class OnMissingPart(Part):
     input: LevelMissing = "ignore"
     power_source: Literal["assume_battery", "assume_external", "ignore"] = "ignore"
     throttled: Literal["assume_yes", "assume_no", "ignore"] = "ignore"
+    under_voltage: Literal["assume_yes", "assume_no", "ignore"] = "ignore"
     thermal_pressure: HeatMissing = "ignore"
 
 

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from tidegate.messages import REASON_LIMIT, AdmissionState, Served, Switched
 from tidegate.models.ladder import Ladder
+from tidegate.policy.brown_out import Guard, put_off
+from tidegate.policy.choice import allowed
 from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState, Decision
 from tidegate.policy.explain import Circumstances, Explanation, explain
@@ -69,6 +71,7 @@ class Control:
         inputs: Callable[[], Mapping[str, Reading]] = dict,
         emit: Callable[[Event], None],
         prior: Prior = GENERIC,
+        guard: Guard | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = policy
@@ -81,7 +84,7 @@ class Control:
         self._inputs = inputs
         self._emit = emit
         self._clock = clock
-        self._state = ControlState(worker.point, learned=Learned.from_prior(prior))
+        self._state = ControlState(worker.point, learned=Learned.from_prior(prior), guard=guard or Guard())
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
@@ -115,7 +118,26 @@ class Control:
         """Decide over another bundle's ladder from the next step on; call it while `paused`."""
         self._ladder, self._drift = ladder, drift
         self._quarantine.clear()
-        self._state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, flapping=None)
+        # What was lost at another bundle's points says nothing of these.
+        guard = replace(self.guard, losses={})
+        state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, flapping=None)
+        self._state = replace(state, guard=guard)
+
+    @property
+    def guard(self) -> Guard:
+        """That against brown-outs, as of the last step."""
+        return self._state.guard or Guard()
+
+    @property
+    def put_off(self) -> str | None:
+        """Which points are put off or not climbed to yet, and why, in words; None while none is."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self._put_off().items():
+            reasons.setdefault(reason, []).append(name)
+        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
+
+    def _put_off(self) -> Mapping[str, str]:
+        return put_off(self.guard, allowed(self._usable(), self.policy.max_accuracy_loss))
 
     def note_served(self, served: Served) -> None:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
@@ -242,7 +264,7 @@ class Control:
             else:
                 rest_s = self._quarantine[name][0] - now
                 left_out[name] = f"it failed its canaries and is left alone for another {rest_s:.0f} s"
-        return left_out
+        return {**self._put_off(), **left_out}
 
     def _isolate(self, point: str) -> None:
         _, failures = self._quarantine.get(point, (0.0, 0))

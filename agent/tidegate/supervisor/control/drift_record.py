@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from tidegate.files import read_file, replace_file
+from tidegate.files import read_file, replace_file, set_aside
 from tidegate.messages import ShadowCount
 from tidegate.models.ladder import Ladder
 from tidegate.policy.drift import DriftTest
@@ -53,6 +53,8 @@ class DriftRecord:
         self._file = state_dir / FILE_NAME
         self._points = {point.name: point for point in ladder.points}
         self._emit = emit
+        self.damage = ""
+        """What was wrong with the file that was found; empty when nothing was."""
         self._state = self._read(bundle)
 
     @property
@@ -104,8 +106,15 @@ class DriftRecord:
             state = _state().validate_json(read_file(self._file))
         except FileNotFoundError:
             return _State(bundle)
-        except (OSError, ValidationError):
-            log.warning("%s: damaged or unreadable; what it held against points is gone", self._file)
+        except OSError as error:
+            self.damage = f"{self._file}: {error.strerror}; what it held against points is gone"
+            return _State(bundle)
+        except ValidationError:
+            try:
+                kept = f"it is kept as {set_aside(self._file).name}"
+            except OSError as error:
+                kept = f"it can't be moved aside: {error.strerror}"
+            self.damage = f"{self._file}: damaged; {kept}; what it held against points is gone"
             return _State(bundle)
         if state.bundle != bundle:
             return _State(bundle)

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
+from tidegate.policy.brown_out import Losses
 from tidegate.supervisor.control.control import Control
-from tidegate.supervisor.control.last_point import write_last_point
+from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.journal import Journal
 from tidegate.supervisor.sd_notify import notify
@@ -38,7 +38,8 @@ class ControlLoop:
         journal: Journal,
         reporter: Reporter,
         watchdog: Watchdog,
-        state_dir: Path,
+        run_record: RunRecord,
+        keep_losses: Callable[[Mapping[str, Losses]], None],
     ) -> None:
         self.ready = False
         """Whether systemd has been told so."""
@@ -49,8 +50,9 @@ class ControlLoop:
         self._journal = journal
         self._reporter = reporter
         self._watchdog = watchdog
-        self._state_dir = state_dir
-        self._remembered_point = ""
+        self._run_record = run_record
+        self._keep_losses = keep_losses
+        self._losses: Mapping[str, Losses] = control.guard.losses
         self._loop = asyncio.get_running_loop()
 
     async def run(self, model: str, addresses: Callable[[], str]) -> None:
@@ -86,13 +88,16 @@ class ControlLoop:
         await self._control.step()
         if self._control.decision is not None:
             self._settings.want(self._control.decision.controls)
-        self._remember_point(self._worker.point)
+        self._remember()
         self._journal.tell_folded()
         self._reporter.report()
         self._watchdog.step_done(f"{self._worker.point}, worker {self._worker.state}")
 
-    def _remember_point(self, point: str) -> None:
+    def _remember(self) -> None:
         """Written when it changes, and by another thread: nothing here waits for a disk."""
-        if point != self._remembered_point:
-            self._remembered_point = point
-            self._loop.run_in_executor(None, write_last_point, self._state_dir, point)
+        guard = self._control.guard
+        if self._run_record.news(self._worker.point, guard.supply):
+            self._loop.run_in_executor(None, self._run_record.write)
+        if guard.losses != self._losses:
+            self._losses = guard.losses
+            self._loop.run_in_executor(None, self._keep_losses, guard.losses)

@@ -18,6 +18,7 @@ class EventKind(StrEnum):
     BUNDLE = "bundle"
     SOCKET = "socket"
     CONFIG = "config"
+    UPGRADE = "upgrade"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class KeptSocket:
         self._said = ""
 
     async def start(self) -> None:
-        """Serve; where that can't be, say so once: `look` tries again."""
+        """Serve; where that can't be, say so once: it stays `gone`."""
         try:
             self._server = await self._serve(self._path)
         except OSError as error:
@@ -42,13 +42,15 @@ class KeptSocket:
         self._said = ""
         self._file = await asyncio.to_thread(identity, self._path)
 
-    async def look(self) -> bool:
-        """Serve again if the file is gone; whether it was."""
-        if self._server is not None and await asyncio.to_thread(identity, self._path) == self._file:
-            return False
+    @property
+    def gone(self) -> bool:
+        """Whether it is not served, or its file is gone; may wait for a disk."""
+        return self._server is None or identity(self._path) != self._file
+
+    async def renew(self) -> None:
+        """Serve anew."""
         await self.close()
         await self.start()
-        return self._server is not None
 
     async def close(self) -> None:
         """Serve no more."""

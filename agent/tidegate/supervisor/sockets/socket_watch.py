@@ -27,8 +27,9 @@ class SocketWatch:
         """Look after the listeners and the `kept` sockets until cancelled."""
         while True:
             await asyncio.sleep(SOCKETS_S)
-            for each in kept:
-                await each.look()
+            # In one go: each call of a thread wakes an idle device several times.
+            for each in await asyncio.to_thread(_gone, kept):
+                await each.renew()
             await self._look()
 
     def close(self) -> None:
@@ -50,3 +51,7 @@ class SocketWatch:
         self._emit(Event(EventKind.SOCKET, text, {}))
         await self._renew(restored.sockets, "its socket's file had been deleted")
         before.sockets[0].close()
+
+
+def _gone(kept: Sequence[KeptSocket]) -> list[KeptSocket]:
+    return [each for each in kept if each.gone]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tidegate.last_trial import LastTrial
 from tidegate.messages import Served
 from tidegate.models.ladder import Ladder, OperatingPoint
 from tidegate.policy.decision import Decision
@@ -22,7 +23,8 @@ class AgentState:
 
     `worker_pid` is None while no worker runs, `decision` before the first one, `served` where no worker told,
     `broker` and `link` without a broker, `spool` while its file can't be read. `refused` are the points that the
-    worker's engine can't run, by name, each with the reason.
+    worker's engine can't run, by name, each with the reason. `failed_upgrade` is
+    None where the last one was accepted.
     """
 
     at: float
@@ -50,3 +52,4 @@ class AgentState:
     demotions: tuple[Demotion, ...]
     troubles: tuple[Trouble, ...]
     recent: tuple[Event, ...]
+    failed_upgrade: LastTrial | None = None

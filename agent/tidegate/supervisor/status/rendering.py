@@ -14,7 +14,7 @@ from tidegate.supervisor.status.status import (
     WorkerStatus,
     show_readings,
 )
-from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.reported import FailedUpgrade, PolicyState, PolicyVerdict, Reported
 
 
 def as_status(state: AgentState, explanation: Explanation | None) -> Status:
@@ -60,6 +60,7 @@ def as_reported(state: AgentState) -> Reported:
     """What is retained on the `reported` topic; equal as long as there is nothing new to retain."""
     updates = state.updates
     running, policy, refused = updates.running, updates.running.policy, updates.refused
+    failed = state.failed_upgrade
     verdict: PolicyVerdict = "trial" if updates.on_trial else "accepted"
     if refused is not None:
         refused = replace(refused, push_id=updates.push_id(refused.version, refused.hash))
@@ -79,6 +80,9 @@ def as_reported(state: AgentState) -> Reported:
         certified_risk=state.point.certified_risk,
         demoted=tuple(demotion.point for demotion in state.demotions),
         groups=state.groups,
+        failed_upgrade=None
+        if failed is None
+        else FailedUpgrade(failed.version, failed.at, failed.reason, failed.last_words),
     )
 
 

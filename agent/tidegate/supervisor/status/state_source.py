@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from tidegate import __version__
+from tidegate.last_trial import LastTrial
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_status
@@ -24,12 +25,14 @@ class StateSource:
         deciding: Deciding,
         reporting: Reporting,
         served: ServedWindows,
+        failed_upgrade: LastTrial | None,
     ) -> None:
         self._in_force = in_force
         self._worker = worker
         self._deciding = deciding
         self._reporting = reporting
         self._served = served
+        self._failed_upgrade = failed_upgrade
         self._started_at = time.monotonic()
 
     def state(self) -> AgentState:
@@ -63,7 +66,14 @@ class StateSource:
             demotions=tuple(in_force.drift.demotions.values()),
             troubles=reporting.troubles.now,
             recent=tuple(reporting.journal.recent),
+            failed_upgrade=self._failed_upgrade,
         )
+
+    def retained(self) -> tuple[object, ...]:
+        """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""
+        in_force = self._in_force()
+        demotions = in_force.drift.demotions
+        return self._deciding.updates.state, self._worker.point, in_force.bundle.sha256, in_force.config, demotions
 
     def status(self) -> Status:
         """Everything there is to show."""

@@ -11,7 +11,7 @@ from tidegate import RELEASED
 from tidegate.durable_number import read_number, write_number
 
 FILE_NAME = "latest_time"
-WITNESSES = ("policies.json", "session", "operating_point", "drift.json", "spool.db", "spool.db-wal")
+WITNESSES = ("policies.json", "session", "last_run.json", "drift.json", "spool.db", "spool.db-wal")
 """Files of the state directory whose times of change say that it has been at least so late."""
 WRITE_EVERY_S = 86_400.0
 """How far the file on the disk may lag while the agent runs: a flash disk lives for years."""

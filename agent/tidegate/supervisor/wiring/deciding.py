@@ -41,6 +41,7 @@ def wire_deciding(
         drift=drift,
         inputs=inputs.readings,
         emit=emit,
+        guard=opened.guard,
         prior=GENERIC if opened.profile is None else opened.profile.device.prior,
     )
     updates = PolicyUpdates(

@@ -6,8 +6,8 @@ from typing import IO
 
 from tidegate.config import AgentConfig
 from tidegate.paths import cache_directory
+from tidegate.supervisor.control.brown_outs import first_point
 from tidegate.supervisor.control.drift_record import DriftRecord
-from tidegate.supervisor.control.last_point import read_last_point
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.reload.swap import worker_spec
@@ -47,7 +47,7 @@ def wire_serving(
         record=config.state_dir / WORKER_RECORD,
         crash_reports=CrashReports(config.state_dir / CRASHES),
     )
-    point = read_last_point(config.state_dir, bundle.ladder)
+    point = first_point(opened.last_run, bundle.ladder, opened.first.running.policy, opened.guard)
     if point in drift.demotions:
         point = bundle.ladder.full.name
     worker = WorkerProcess(worker_spec(built, config, bundle), point, worker_ended)

@@ -38,11 +38,24 @@ class PolicyState:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedUpgrade:
+    """A version that failed its trial, when (ISO 8601) and why, with the last lines that it logged."""
+
+    __pydantic_config__ = _TOLERANT
+
+    version: str
+    at: str
+    reason: str
+    last_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """One device's report. `policy` runs; `refused` was pushed last and does not; None means unknown or none.
 
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
     `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
+    `failed_upgrade` is the last upgrade where it was taken back.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -55,6 +68,7 @@ class Reported:
     certified_risk: float | None = None
     demoted: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    failed_upgrade: FailedUpgrade | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

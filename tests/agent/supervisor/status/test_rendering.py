@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.last_trial import failed
 from tidegate.messages import Served, ShadowCount
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
 from tidegate.policy.decision import ControlState, Decision
@@ -119,6 +120,7 @@ BUSY = AgentState(
     demotions=(DEMOTION,),
     troubles=TROUBLES,
     recent=RECENT,
+    failed_upgrade=failed("versions/2", "2027-06-01T00:00:00+00:00", "canary 3 got no answer", "the end"),
 )
 BARE = replace(
     BUSY,

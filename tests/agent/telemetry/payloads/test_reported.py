@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.payloads.reported import (
+    FailedUpgrade,
+    PolicyState,
+    Reported,
+    ReportedError,
+    parse_reported,
+)
 
 REPORTED = Reported(
     agent_version="0.1.0",
@@ -15,6 +21,9 @@ REPORTED = Reported(
     bundle="digits",
     operating_point="half",
     certified_risk=0.015,
+    failed_upgrade=FailedUpgrade(
+        "versions/2", "2026-11-28T12:00:00+00:00", "canary 3 got no answer", ("one", "two")
+    ),
 )
 
 

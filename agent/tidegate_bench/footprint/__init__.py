@@ -1,0 +1,1 @@
+"""What an agent takes of a device while nobody asks it anything."""

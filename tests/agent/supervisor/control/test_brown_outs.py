@@ -1,0 +1,77 @@
+"""What a start makes of a run that ended with the device, and what is kept of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tidegate.models.bundle import open_bundle
+from tidegate.paths import profiles_directory
+from tidegate.policy.brown_out import LOSSES, Guard, Losses, Supply
+from tidegate.policy.policy import Policy
+from tidegate.supervisor.control.brown_outs import (
+    FILE_NAME,
+    BrownOutRecord,
+    first_point,
+    guard_at_start,
+    loss_told,
+)
+from tidegate.supervisor.control.last_run import LastRun, RunRecord, read_last_run
+
+LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
+POLICY = Policy("any", 1, 0.05)
+LOW = Supply(30.0, external=False, volts={"voltage/EXT5V": 4.7})
+LOST = LastRun("full", "before", supply=LOW)
+NAMES = [point.name for point in LADDER.points]
+
+
+def test_a_loss_is_booked_once_and_survives_a_restart(tmp_path: Path) -> None:
+    guard = guard_at_start(BrownOutRecord(tmp_path), "b", LOST, "now")
+    assert guard == Guard({"full": Losses(1, Supply(30.0, external=False))}, climbs=True)
+    assert BrownOutRecord(tmp_path).of("b") == guard.losses
+    second = guard_at_start(BrownOutRecord(tmp_path), "b", LOST, "now")
+    assert second.losses["full"].count == LOSSES
+    assert "2 so far without a better supply, it is put off" in loss_told(LOST, second).text
+
+
+@pytest.mark.parametrize(
+    ("run", "boot"),
+    [(None, "now"), (LastRun("full", "before", ended=True), "now"), (LastRun("full", "now"), "now"), (LOST, None)],
+)
+def test_an_end_that_was_wanted_or_a_kill_or_an_unknown_boot_is_no_loss(
+    tmp_path: Path, run: LastRun | None, boot: str | None
+) -> None:
+    assert guard_at_start(BrownOutRecord(tmp_path), "b", run, boot) == Guard()
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_another_bundle_begins_anew(tmp_path: Path) -> None:
+    guard_at_start(BrownOutRecord(tmp_path), "b", LOST, "now")
+    assert BrownOutRecord(tmp_path).of("other") == {}
+
+
+def test_where_a_run_begins() -> None:
+    cheapest = LADDER.points[-1].name
+    assert first_point(LOST, LADDER, POLICY, Guard()) == "full"
+    assert first_point(LOST, LADDER, POLICY, Guard({"full": Losses(1)}, climbs=True)) == cheapest
+    assert first_point(LOST, LADDER, POLICY, Guard({"full": Losses(LOSSES)})) == NAMES[1]
+
+
+def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text("{")
+    record = BrownOutRecord(tmp_path)
+    assert record.of("b") == {}
+    assert "kept as brown_outs.json.damaged-1" in record.damage
+
+
+def test_the_supply_is_written_in_steps_and_not_with_every_reading(tmp_path: Path) -> None:
+    now = [0.0]
+    record = RunRecord(tmp_path, "boot", lambda: now[0])
+    assert record.news("full", Supply(80.0, external=False))
+    assert not record.news("full", Supply(79.0, external=False))
+    assert not record.news("full", Supply(70.0, external=False))
+    now[0] = 61.0
+    assert record.news("full", Supply(70.0, external=False))
+    assert record.news("full", Supply(70.0, external=True))
+    assert record.news("other", Supply(70.0, external=True))
+    record.write()
+    assert read_last_run(tmp_path)[0] == LastRun("other", "boot", supply=Supply(70.0, external=True))

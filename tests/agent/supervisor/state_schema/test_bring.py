@@ -1,0 +1,189 @@
+"""The state directory at start: from older, from newer, damaged, and stopped at any moment."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tidegate.supervisor.control.last_run import LastRun, read_last_run
+from tidegate.supervisor.state_schema import change, stated
+from tidegate.supervisor.state_schema.bring import bring_to_schema, take_back
+from tidegate.supervisor.state_schema.migrations import SCHEMA
+
+OLD = {"operating_point": b"cheapest\n"}
+
+
+def lay(state_dir: Path, files: dict[str, bytes]) -> None:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (state_dir / name).write_bytes(content)
+
+
+def schema_of(state_dir: Path) -> int:
+    return int(json.loads((state_dir / "schema").read_text())["schema"])
+
+
+def test_a_new_directory_states_its_schema(tmp_path: Path) -> None:
+    assert bring_to_schema(tmp_path) == ()
+    assert schema_of(tmp_path) == SCHEMA
+    assert {path.name for path in tmp_path.iterdir()} == {"schema"}
+
+
+def test_state_of_schema_1_is_brought_along_and_kept(tmp_path: Path) -> None:
+    lay(tmp_path, OLD)
+    assert bring_to_schema(tmp_path) == ()
+    assert read_last_run(tmp_path) == (LastRun("cheapest"), "")
+    assert (tmp_path / "schema-1/operating_point").read_bytes() == OLD["operating_point"]
+    assert not (tmp_path / "operating_point").exists()
+
+
+def test_it_is_taken_back_for_an_older_version(tmp_path: Path) -> None:
+    lay(tmp_path, {"last_run.json": b'{"point": "full", "boot_id": "a", "ended": true}', "drift.json": b"{}"})
+    (tmp_path / "schema").write_bytes(stated.as_bytes(stated.OURS))
+    asked = [sys.executable, "-m", "tidegate.supervisor.state_schema", str(tmp_path), "1"]
+    subprocess.run(asked, check=True, timeout=60)
+    assert schema_of(tmp_path) == 1
+    assert (tmp_path / "operating_point").read_text().strip() == "full"
+    assert not (tmp_path / "last_run.json").exists()
+    assert (tmp_path / "drift.json").read_bytes() == b"{}"
+
+
+@pytest.fixture
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """State that a version with schema SCHEMA + 1 left, where that version's Python is the given script."""
+    versions = tmp_path / "versions"
+    monkeypatch.setattr(sys, "prefix", str(versions / "1-ours"))
+    state_dir = tmp_path / "state"
+    lay(state_dir, {"last_run.json": b'["of schema 3"]'})
+    lay(state_dir / f"schema-{SCHEMA}", {"last_run.json": b'{"point": "cheapest"}'})
+    (state_dir / "schema").write_text(json.dumps({"schema": SCHEMA + 1, "written_by": "2-theirs"}))
+
+    def installed(script: str) -> Path:
+        python = versions / "2-theirs/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        return state_dir
+
+    return installed
+
+
+def test_the_newer_version_brings_its_state_back(newer: Callable[[str], Path]) -> None:
+    # What it is asked stands in its arguments: -I -m MODULE STATE_DIR SCHEMA.
+    state_dir = newer(
+        'echo \'{"point": "exact"}\' > "$4/last_run.json"; '
+        'echo "{\\"schema\\": $5, \\"written_by\\": null}" > "$4/schema"'
+    )
+    assert bring_to_schema(state_dir) == ()
+    assert read_last_run(state_dir) == (LastRun("exact"), "")
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [("echo broken on purpose >&2; exit 3", "2-theirs: broken on purpose"), ("exit 0", "can't be brought back")],
+)
+def test_else_what_was_kept_before_is_used_again(newer: Callable[[str], Path], script: str, why: str) -> None:
+    state_dir = newer(script)
+    (fault,) = bring_to_schema(state_dir)
+    assert "written by a newer version of tidegate, schema 3 where 2 is known" in fault
+    assert why in fault
+    assert read_last_run(state_dir) == (LastRun("cheapest"), "")
+    assert (state_dir / "schema-3/last_run.json").read_bytes() == b'["of schema 3"]'
+    assert bring_to_schema(state_dir) == ()
+
+
+@pytest.mark.parametrize(
+    ("written_by", "why"),
+    [
+        (None, "does not say which version"),
+        ("../../elsewhere", "does not say which version"),
+        ("3-gone", "3-gone is not installed any more"),
+    ],
+)
+def test_only_a_version_beside_ours_is_asked(
+    newer: Callable[[str], Path], written_by: str | None, why: str
+) -> None:
+    state_dir = newer("exit 0")
+    (state_dir / "schema").write_text(json.dumps({"schema": 9, "written_by": written_by}))
+    (fault,) = bring_to_schema(state_dir)
+    assert why in fault
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b'{"schema": "2"}', b'{"schema": 0, "written_by": null}']
+)
+def test_a_damaged_schema_is_put_aside_and_said(tmp_path: Path, content: bytes) -> None:
+    lay(tmp_path, {"schema": content, "last_run.json": b'{"point": "full"}'})
+    (fault,) = bring_to_schema(tmp_path)
+    assert "kept as schema.damaged-1" in fault
+    assert (tmp_path / "schema.damaged-1").read_bytes() == content
+    assert read_last_run(tmp_path) == (LastRun("full"), "")
+    assert bring_to_schema(tmp_path) == ()
+
+
+def test_stopped_before_any_step_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, unlink = change.replace_file, Path.unlink
+    left = 0
+
+    def counted() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+
+    def counting_replace(path: Path, content: str | bytes) -> None:
+        counted()
+        replace(path, content)
+
+    def counting_unlink(path: Path, missing_ok: bool = False) -> None:
+        counted()
+        unlink(path, missing_ok)
+
+    stops = 0
+    for step in range(20):
+        state_dir = tmp_path / str(step)
+        lay(state_dir, OLD)
+        left = step
+        with monkeypatch.context() as patched:
+            patched.setattr(change, "replace_file", counting_replace)
+            patched.setattr(Path, "unlink", counting_unlink)
+            try:
+                bring_to_schema(state_dir)
+            except KeyboardInterrupt:
+                stops += 1
+        assert bring_to_schema(state_dir) == ()
+        assert read_last_run(state_dir) == (LastRun("cheapest"), "")
+        take_back(state_dir, 1)
+        assert (state_dir / "operating_point").read_bytes().strip() == b"cheapest"
+    assert 4 <= stops < 20
+
+
+def test_a_disk_that_refuses_is_said_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, OLD)
+
+    def full(path: Path, content: str | bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(change, "replace_file", full)
+        (fault,) = bring_to_schema(tmp_path)
+    assert "No space left on device" in fault
+    assert (tmp_path / "operating_point").exists()
+    assert bring_to_schema(tmp_path) == ()
+    assert read_last_run(tmp_path)[0] == LastRun("cheapest")
+
+
+def test_without_a_directory_there_is_nothing_to_bring(tmp_path: Path) -> None:
+    assert bring_to_schema(tmp_path / "missing") == ()
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_redo_that_leads_out_of_the_directory_is_not_done(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    lay(state_dir, {"migration.json": json.dumps({"write": {"../out": "x"}, "remove": []}).encode()})
+    assert bring_to_schema(state_dir) == ()
+    assert not (tmp_path / "out").exists()
+    assert not (state_dir / "migration.json").exists()
