@@ -20,10 +20,14 @@ from pydantic import (
 from tidegate.boards import Profile, find_profile, ready_profiles
 from tidegate.documents import WHOLE, Document, DocumentError, Mark, Problem, parse, read, refuse, validate
 from tidegate.quantities.units import Duration, Memory
+from tidegate.trust.keys import KeyFormatError, parse_public
+from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
 from tidegate_drivers.meters import address
 
 DEFAULT_CONFIG = Path("/etc/tidegate/agent.yaml")
 _BASE = "base"
+MOST_TRUSTED_KEYS = 16
+"""More have no use on one device, and each may have to be tried on a signature that names none."""
 _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, the last being NUL
 
 
@@ -33,7 +37,12 @@ def load_config(path: Path) -> "AgentConfig":
         hint = "name the agent's with --config FILE; `tidegate config check` takes FILE alone"
         problem = Problem(WHOLE, "", "there is no configuration in the default place", hint=hint)
         raise DocumentError(str(path), "", [problem])
-    document = parse(read(path), str(path))
+    return config_in(read(path), path)
+
+
+def config_in(text: str, path: Path) -> "AgentConfig":
+    """The configuration in the text of a file at `path`. Raises DocumentError when it is not valid."""
+    document = parse(text, str(path))
     config = validate(document, AgentConfig, {_BASE: path.resolve().parent})
     config._document = document  # noqa: SLF001 - its own module
     return config
@@ -250,6 +259,27 @@ class Worker(_Part):
     spin: bool = False
 
 
+def _public_key(value: str) -> str:
+    try:
+        return parse_public(value).text
+    except KeyFormatError:
+        allowed = "an Ed25519 public key in one line, as `tidegate key show FILE.pub` prints it"
+        raise refuse("not a public key", allowed=allowed) from None
+
+
+RoleName = Literal["policy", "bundle", "key_rotation"]
+
+
+class KeyEntry(_Part):
+    """A key whose signatures count, and for what."""
+
+    name: TopicLevel = Field(description="what this device calls the key, for example `alice`")
+    key: Annotated[str, AfterValidator(_public_key)] = Field(
+        description="the public key in one line, as `tidegate key show FILE.pub` prints it"
+    )
+    roles: tuple[RoleName, ...] = Field(("policy",), strict=False, min_length=1)
+
+
 class AgentConfig(_Part):
     """The whole of agent.yaml; all paths are absolute."""
 
@@ -261,6 +291,8 @@ class AgentConfig(_Part):
     listen: Listen = Field(description="where to answer requests, for example {unix: tidegate.sock, tcp: 8700}")
     broker: Broker | None = None
     allow_unsigned: bool = False
+    trusted_keys: tuple[KeyEntry, ...] = Field((), strict=False)
+    signature_thresholds: dict[RoleName, int] = {}
     groups: tuple[TopicLevel, ...] = Field((), strict=False)
     telemetry: Telemetry = Telemetry()
     spool: Spool = Spool()
@@ -270,3 +302,37 @@ class AgentConfig(_Part):
     replay: Replay | None = None
     worker: Worker = Worker()
     _document: Document | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        if len(self.trusted_keys) > MOST_TRUSTED_KEYS:
+            allowed = f"at most {MOST_TRUSTED_KEYS}"
+            raise refuse("too many keys", allowed=allowed, at=("trusted_keys",))
+        for number, entry in enumerate(self.trusted_keys):
+            for other in self.trusted_keys[:number]:
+                if entry.name == other.name:
+                    raise refuse(
+                        "this name is taken", hint="name it otherwise", at=("trusted_keys", number, "name")
+                    )
+                if entry.key == other.key:
+                    said, hint = f"{other.name} is the same key", "give one key all its roles"
+                    raise refuse(said, hint=hint, at=("trusted_keys", number, "key"))
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_can_be_met(self) -> Self:
+        for role, threshold in self.signature_thresholds.items():
+            having = sum(role in entry.roles for entry in self.trusted_keys)
+            if not 1 <= threshold <= max(1, having):
+                said = f"keys with this role: {having}; nothing could be signed"
+                raise refuse(said, allowed=f"1 to {max(1, having)}", at=("signature_thresholds", role))
+        return self
+
+
+def trusted_keys(config: AgentConfig) -> TrustedKeys:
+    """The keys that agent.yaml trusts."""
+    keys = tuple(
+        TrustedKey(entry.name, parse_public(entry.key), frozenset(map(Role, entry.roles)))
+        for entry in config.trusted_keys
+    )
+    return TrustedKeys(keys, {Role(role): needed for role, needed in config.signature_thresholds.items()})

@@ -17,7 +17,7 @@ from agent_process import PLAIN_POLICY, AgentProcess
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.supervisor.control.loop import TICK_S
-from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -68,7 +68,7 @@ def long_policy(version: int) -> str:
 def junk(device: str) -> Iterator[tuple[str, bytes]]:
     """What somebody may publish, without end: inputs good, bad, large and ever new, and policies that are none."""
     topic = f"tidegate/{device}"
-    envelope = seal_unsigned("a: [", 2**53 - 1, Target("device", device))
+    envelope = seal("a: [", 2**53 - 1, Target("device", device)).to_json()
     for number in itertools.count():
         yield f"{topic}/input/x", b"1"
         yield f"{topic}/input/x", b"x"
@@ -137,8 +137,8 @@ def test_long_policies_are_read_beside_the_control_loop(
     target = Target("device", agent.device)
     for version in (2, 3):
         wrong = long_policy(version).replace("default:", "defualt:")
-        client.publish(target.topic, seal_unsigned(wrong, version, target), qos=1)
-    client.publish(target.topic, seal_unsigned(long_policy(4), 4, target), qos=1)
+        client.publish(target.topic, seal(wrong, version, target).to_json(), qos=1)
+    client.publish(target.topic, seal(long_policy(4), 4, target).to_json(), qos=1)
     agent.wait_until(lambda status: status.policy.version == 4, 60)
     late_s = life_signs.latest_s(since)
     client.disconnect()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, trusted_keys
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.supervisor.broker_link import BrokerLink
@@ -60,7 +60,8 @@ class Swap:
         changed += await self._broker(before, candidate)
         self._inputs.max_age_s = after.inputs.max_age
         self._updates.allow_unsigned = after.allow_unsigned
-        for key in ("telemetry", "inputs", "allow_unsigned"):
+        self._updates.trusted_keys = trusted_keys(after)
+        for key in ("telemetry", "inputs", "allow_unsigned", "trusted_keys", "signature_thresholds"):
             if getattr(before, key) != getattr(after, key):
                 changed += (key,)
         return changed

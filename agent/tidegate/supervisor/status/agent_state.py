@@ -13,6 +13,7 @@ from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
 from tidegate.telemetry.spool import SpoolCounters
+from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
 
 
@@ -41,6 +42,8 @@ class AgentState:
     worker_restarts: int
     switches: int
     updates: UpdatesState
+    trusted_keys: TrustedKeys
+    allow_unsigned: bool
     decision: Decision | None
     snapshot: Snapshot
     served: Served | None

@@ -14,7 +14,7 @@ from tidegate.supervisor.status.status import (
     WorkerStatus,
     show_readings,
 )
-from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported, ReportedKey
 
 
 def as_status(state: AgentState, explanation: Explanation | None) -> Status:
@@ -39,6 +39,9 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         explanation=explanation,
         demotions=state.demotions,
         troubles=state.troubles,
+        allow_unsigned=state.allow_unsigned,
+        keys=_keys(state),
+        refusals={kind.value: count for kind, count in state.updates.refusals.items()},
         recent=tuple(event.document() for event in state.recent),
     )
 
@@ -49,7 +52,7 @@ def as_telemetry(state: AgentState) -> dict[str, object]:
         "at": state.at,
         "operating_point": state.point.name,
         "certified_risk": state.point.certified_risk,
-        "policy": asdict(_policy(state)),
+        "policy": {name: value for name, value in asdict(_policy(state)).items() if name != "signed_by"},
         "readings": {name: asdict(reading) for name, reading in show_readings(state.snapshot).items()},
         "served": None if state.served is None else asdict(state.served),
         "worker": asdict(_worker(state)),
@@ -79,12 +82,22 @@ def as_reported(state: AgentState) -> Reported:
         certified_risk=state.point.certified_risk,
         demoted=tuple(demotion.point for demotion in state.demotions),
         groups=state.groups,
+        keys=_keys(state),
+        allow_unsigned=state.allow_unsigned,
     )
 
 
 def _policy(state: AgentState) -> PolicyStatus:
     running = state.updates.running
-    return PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin)
+    return PolicyStatus(
+        running.policy.name, running.policy.version, running.digest, running.origin, running.signed_by
+    )
+
+
+def _keys(state: AgentState) -> tuple[ReportedKey, ...]:
+    return tuple(
+        ReportedKey(each.name, each.key.keyid, tuple(sorted(each.roles))) for each in state.trusted_keys.keys
+    )
 
 
 def _decision(decision: Decision) -> DecisionStatus:

@@ -54,6 +54,8 @@ class StateSource:
             worker_restarts=worker.restarts,
             switches=deciding.control.switches,
             updates=deciding.updates.state,
+            trusted_keys=deciding.updates.trusted_keys,
+            allow_unsigned=deciding.updates.allow_unsigned,
             decision=deciding.control.decision,
             snapshot=deciding.control.snapshot(),
             served=self._served.latest,

@@ -29,10 +29,19 @@ from tidegate.supervisor.updates.outcome import (
 )
 from tidegate.supervisor.updates.push_reader import PushReader
 from tidegate.supervisor.updates.pushed_policy import First, Reader, Running
-from tidegate.supervisor.updates.screening import Known, screen
+from tidegate.supervisor.updates.screening import Known, refused_by_store, screen
 from tidegate.supervisor.updates.state import UpdatesState, after, judged
 from tidegate.telemetry.link.backoff import Backoff
-from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, open_envelope
+from tidegate.telemetry.payloads.envelope import (
+    MAX_ENVELOPE_BYTES,
+    EnvelopeError,
+    PolicyPush,
+    open_envelope,
+    policy_in,
+)
+from tidegate.trust.dsse import Envelope
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import NotSigned, Role, Signed, TrustedKeys
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +67,7 @@ class PolicyUpdates:
         latest_time: LatestTime,
         control: PolicyControl,
         worker: AskedWorker,
+        trusted_keys: TrustedKeys,
         allow_unsigned: bool,
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
@@ -70,6 +80,7 @@ class PolicyUpdates:
         self._latest_time = latest_time
         self._control = control
         self._worker = worker
+        self.trusted_keys = trusted_keys
         self.allow_unsigned = allow_unsigned
         self._emit = emit
         self._clock = clock
@@ -154,12 +165,15 @@ class PolicyUpdates:
     async def _take(self, topic: str, payload: bytes) -> None:
         """Everything up to the durable write; the trial follows on its own, so that the broker gets its answer."""
         try:
-            push = open_envelope(payload)
+            envelope = open_envelope(payload)
+            # Read before its signers are known, so that its pusher hears why it is refused; nothing else uses it.
+            push = policy_in(envelope)
         except EnvelopeError as error:
-            self._conclude(Rejected(0, "", str(error)))
+            kind = Refusal.TOO_LARGE if len(payload) > MAX_ENVELOPE_BYTES else Refusal.MALFORMED
+            self._conclude(Rejected(0, "", str(error), kind))
             return
         try:
-            result = await self._judge(push, topic)
+            result = await self._judge(envelope, push, topic)
         except (StoreError, NotYetError) as error:
             self.state = judged(self.state, push, is_new=False)
             self._conclude(Deferred(push.version, push.hash, str(error)))
@@ -167,38 +181,41 @@ class PolicyUpdates:
         except Exception as error:
             # Whatever a push does to us, it is rejected and the agent goes on.
             log.exception("pushed policy version %s", push.version)
-            result = Rejected(push.version, push.hash, f"it broke the agent's checks: {error!r}")
+            reason = f"it broke the agent's checks: {error!r}"
+            result = Rejected(push.version, push.hash, reason, Refusal.INVALID)
         self.state = judged(self.state, push, is_new=result is None)
         if result is not None:
             self._conclude(result)
 
-    async def _judge(self, push: PolicyPush, topic: str) -> Rejected | Repeated | None:
+    async def _judge(self, envelope: Envelope, push: PolicyPush, topic: str) -> Rejected | Repeated | None:
         """Verify, validate, persist the trusted version; None when its trial begins. Else nothing has changed."""
-        if (result := screen(push, topic, self._known(push))) is not None:
+        signed = await asyncio.to_thread(self.trusted_keys.judge, envelope, Role.POLICY)
+        if (result := screen(push, topic, self._known(push, signed))) is not None:
             return result
         await self._wait_for_worker()
         policy = await self._push_reader.read(push)
         if isinstance(policy, str):
-            return Rejected(push.version, push.hash, policy)
+            return Rejected(push.version, push.hash, policy, Refusal.INVALID)
         async with self._one_at_a_time:
             floor = self.local.policy.version
             offer = await asyncio.to_thread(self._store.offer, push.policy, push.version, push.hash, floor)
             if offer.verdict is Verdict.REFUSED:
-                return Rejected(push.version, push.hash, offer.reason)
+                return refused_by_store(push, offer)
             if offer.verdict is Verdict.ALREADY_THERE:
                 # Another push of it came in between.
                 return Repeated(push.version, push.hash, self._why_taken_back(push))
             if self._trying is not None:
                 self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
-            self._trying = self._loop.create_task(self._try(push, policy))
+            self._trying = self._loop.create_task(self._try(push, policy, signed))
         return None
 
-    def _known(self, push: PolicyPush) -> Known:
+    def _known(self, push: PolicyPush, signed: Signed | NotSigned) -> Known:
         return Known(
             offer=self._store.judge(push.version, push.hash, self.local.policy.version),
             rolled_back=self._why_taken_back(push),
             now=self._latest_time.now(),
             clock_problem=self._latest_time.problem,
+            signed=signed,
             allow_unsigned=self.allow_unsigned,
         )
 
@@ -215,7 +232,7 @@ class PolicyUpdates:
         except TimeoutError:
             raise NotYetError("no worker is ready; it is tried when one is") from None
 
-    async def _try(self, push: PolicyPush, policy: Policy) -> None:
+    async def _try(self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned) -> None:
         """The trial; put off and begun again as long as the disk refuses to record it."""
         backoff = Backoff(base_s=2.0, cap_s=60.0)
         while True:
@@ -223,7 +240,7 @@ class PolicyUpdates:
                 if not self._store.offered(push.version, push.hash):
                     return
                 try:
-                    result: Accepted | RolledBack | Deferred = await self._trial(push, policy)
+                    result: Accepted | RolledBack | Deferred = await self._trial(push, policy, signed)
                 except StoreError as error:
                     reason = f"it is valid, and is tried again when it can be stored: {error}"
                     result = Deferred(push.version, push.hash, reason, policy.name)
@@ -232,11 +249,12 @@ class PolicyUpdates:
                 return
             await asyncio.sleep(backoff.failed())
 
-    async def _trial(self, push: PolicyPush, policy: Policy) -> Accepted | RolledBack:
+    async def _trial(self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned) -> Accepted | RolledBack:
         """Run under the policy, and keep it only when the worker still answers as it should. Raises StoreError."""
-        await asyncio.to_thread(self._store.begin_trial, push.policy)
+        signers = signed.by if isinstance(signed, Signed) else ()
+        await asyncio.to_thread(self._store.begin_trial, push.policy, signers)
         before = self.state.running
-        self.state = replace(self.state, running=Running(policy, push.hash, "pushed"), on_trial=True)
+        self.state = replace(self.state, running=Running(policy, push.hash, "pushed", signers), on_trial=True)
         try:
             problem = await health_problem(policy, self._control, self._worker)
             if problem is None:
@@ -255,7 +273,7 @@ class PolicyUpdates:
             await asyncio.to_thread(self._store.roll_back, problem)
             return RolledBack(push.version, push.hash, problem, policy.name)
         self._crash_loop = CrashLoop(self._clock())
-        return Accepted(push.version, push.hash, policy.name)
+        return Accepted(push.version, push.hash, policy.name, signers)
 
     async def _run(self, running: Running) -> None:
         """Decide by this policy from now on."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, trusted_keys
 from tidegate.policy.learned import GENERIC
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -50,6 +50,7 @@ def wire_deciding(
         latest_time=opened.latest_time,
         control=control,
         worker=worker,
+        trusted_keys=trusted_keys(config),
         allow_unsigned=config.allow_unsigned,
         emit=emit,
     )

@@ -5,8 +5,9 @@ import base64
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from tidegate.supervisor.updates.policy_updates import NotYetError, PolicyUpdate
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.updates.trust import PolicyTrust
 from tidegate.supervisor.worker.channel import WorkerDown
-from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal
+from tidegate.trust.keys import PrivateKey
+from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
@@ -107,6 +110,7 @@ class Device:
             latest_time=self.latest_time,
             control=self.control,
             worker=self.worker,
+            trusted_keys=TrustedKeys(),
             allow_unsigned=True,
             emit=self.events.append,
             clock=lambda: self.now,
@@ -122,9 +126,10 @@ class Device:
         topic: str = TOPIC,
         to: str = "gate-7",
         push_id: str = "",
+        keys: Sequence[PrivateKey] = (),
     ) -> str:
         """Push, wait for the verdict on it, and say what it is."""
-        envelope = seal_unsigned(text, version, Target("device", to), expires, push_id)
+        envelope = replace(seal(text, version, Target("device", to), expires, keys), push_id=push_id).to_json()
         verdicts = self.updates.state.results
         await asyncio.to_thread(self.updates.receive, topic, envelope)
         await until(lambda: self.updates.state.results > verdicts and not self.updates.state.on_trial)
@@ -213,7 +218,7 @@ def test_a_refusal_from_before_is_no_verdict_on_a_push_that_is_tried(tmp_path: P
         device.updates.allow_unsigned = False
         assert await device.push(policy(2), 2, push_id="a") == "refused"
         device.updates.allow_unsigned = True
-        envelope = seal_unsigned(policy(2), 2, Target("device", "gate-7"), push_id="b")
+        envelope = replace(seal(policy(2), 2, Target("device", "gate-7")), push_id="b").to_json()
         await device.updates._take(TOPIC, envelope)
         state = device.updates.state
         assert (state.push_id(2, digest_of(policy(2))), state.refused) == ("b", None)
@@ -355,7 +360,7 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
 
         device.worker.ping = ping  # type: ignore[method-assign]
         await asyncio.to_thread(
-            device.updates.receive, TOPIC, seal_unsigned(policy(2), 2, Target("device", "gate-7"))
+            device.updates.receive, TOPIC, seal(policy(2), 2, Target("device", "gate-7")).to_json()
         )
         await until(lambda: bool(states))
         assert states == [(True, 2)]
