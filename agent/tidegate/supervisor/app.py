@@ -138,6 +138,7 @@ class Supervisor:
             closing.callback(self._sockets.close)
             closing.callback(self._save_drift)
             closing.callback(self._opened.latest_time.write)
+            closing.callback(self._deciding.updates.keep_verdicts)
             self._opened.sampler.start()
             closing.callback(self._opened.sampler.stop)
             self._reporting.link.start()

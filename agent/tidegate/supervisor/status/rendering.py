@@ -84,6 +84,7 @@ def as_reported(state: AgentState) -> Reported:
         groups=state.groups,
         keys=_keys(state),
         allow_unsigned=state.allow_unsigned,
+        verdicts=updates.verdicts,
     )
 
 

@@ -31,6 +31,7 @@ from tidegate.supervisor.updates.push_reader import PushReader
 from tidegate.supervisor.updates.pushed_policy import First, Reader, Running
 from tidegate.supervisor.updates.screening import Known, refused_by_store, screen
 from tidegate.supervisor.updates.state import UpdatesState, after, judged
+from tidegate.supervisor.updates.verdicts import VerdictFile, remembered
 from tidegate.telemetry.link.backoff import Backoff
 from tidegate.telemetry.payloads.envelope import (
     MAX_ENVELOPE_BYTES,
@@ -69,10 +70,11 @@ class PolicyUpdates:
         worker: AskedWorker,
         trusted_keys: TrustedKeys,
         allow_unsigned: bool,
+        verdict_file: VerdictFile,
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = UpdatesState(first.running)
+        self.state = UpdatesState(first.running, verdicts=verdict_file.read())
         self.local = first.local
         self._store = store
         self._reader = reader
@@ -82,11 +84,14 @@ class PolicyUpdates:
         self._worker = worker
         self.trusted_keys = trusted_keys
         self.allow_unsigned = allow_unsigned
+        self._verdict_file = verdict_file
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._one_at_a_time = asyncio.Lock()
         self._trying: asyncio.Task[None] | None = None
+        self._health: asyncio.Task[str | None] | None = None
+        self._overtaken_by = 0
         self._rolling_back: asyncio.Task[None] | None = None
         self._crash_loop = CrashLoop(None)
         self._clock_problem_told = ""
@@ -129,6 +134,7 @@ class PolicyUpdates:
         """What is due now and then: the disk is tried again, the clock looked at."""
         if self._store.unsaved:
             await asyncio.to_thread(self._store.settle)
+        await asyncio.to_thread(self.keep_verdicts)
         await asyncio.to_thread(self._latest_time.note)
         problem = self._latest_time.problem
         if bool(problem) is not bool(self._clock_problem_told):
@@ -137,6 +143,10 @@ class PolicyUpdates:
             )
             self._emit(Event(EventKind.FAULT, text, {"latest_time": self._latest_time.now().timestamp()}))
         self._clock_problem_told = problem
+
+    def keep_verdicts(self) -> None:
+        """Write the last verdicts down, if there are new ones."""
+        self._verdict_file.write(self.state.verdicts)
 
     async def check_running(self) -> None:
         """Hold the pushed policy that an agent started with against what its engine, now known, can run."""
@@ -196,6 +206,7 @@ class PolicyUpdates:
         policy = await self._push_reader.read(push)
         if isinstance(policy, str):
             return Rejected(push.version, push.hash, policy, Refusal.INVALID)
+        self._overtake_trial(push.version)
         async with self._one_at_a_time:
             floor = self.local.policy.version
             offer = await asyncio.to_thread(self._store.offer, push.policy, push.version, push.hash, floor)
@@ -208,6 +219,13 @@ class PolicyUpdates:
                 self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
             self._trying = self._loop.create_task(self._try(push, policy, signed))
         return None
+
+    def _overtake_trial(self, version: int) -> None:
+        """End the trial of an older policy: whoever pushed a newer one does not want its verdict any more."""
+        trial = self._store.trial
+        if trial is not None and self._health is not None and version > trial.version:
+            self._overtaken_by = version
+            self._health.cancel()
 
     def _known(self, push: PolicyPush, signed: Signed | NotSigned) -> Known:
         return Known(
@@ -256,9 +274,14 @@ class PolicyUpdates:
         before = self.state.running
         self.state = replace(self.state, running=Running(policy, push.hash, "pushed", signers), on_trial=True)
         try:
-            problem = await health_problem(policy, self._control, self._worker)
+            self._health = self._loop.create_task(health_problem(policy, self._control, self._worker))
+            problem = await self._health
             if problem is None:
                 await asyncio.to_thread(self._store.accept)
+        except asyncio.CancelledError:
+            if not self._overtaken_by:
+                raise
+            problem = f"version {self._overtaken_by} was pushed before its verdict"
         except StoreError:
             await self._run(before)
             await asyncio.to_thread(self._store.put_off)
@@ -268,6 +291,7 @@ class PolicyUpdates:
             problem = f"the agent failed under it: {error!r}"
         finally:
             self.state = replace(self.state, on_trial=False)
+            self._health, self._overtaken_by = None, 0
         if problem is not None:
             await self._run(before)
             await asyncio.to_thread(self._store.roll_back, problem)
@@ -304,7 +328,8 @@ class PolicyUpdates:
 
     def _conclude(self, result: UpdateResult) -> None:
         """Remember a result for `reported`, and tell it."""
-        self.state = after(self.state, result)
+        at_s = int(self._latest_time.clock().timestamp())
+        self.state = replace(after(self.state, result), verdicts=remembered(self.state.verdicts, result, at_s))
         if (event := event_of(result)) is not None:
             self._emit(event)
 

@@ -14,7 +14,7 @@ from tidegate.supervisor.updates.outcome import (
 )
 from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.telemetry.payloads.envelope import PolicyPush
-from tidegate.telemetry.payloads.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState
 from tidegate.trust.refusal import Refusal
 
 
@@ -23,7 +23,8 @@ class UpdatesState:
     """Where pushed policies have got to: the one in force, and the last one that is not, if any.
 
     `results` counts every result, so that a push that meets the same one again gets its answer again. `push_ids`
-    are those of the last judged pushes, by version and hash. `refusals` counts by kind since the start.
+    are those of the last judged pushes, by version and hash. `refusals` counts by kind since the start,
+    `verdicts` are the last ones, newest first.
     """
 
     running: Running
@@ -32,6 +33,7 @@ class UpdatesState:
     accepted: int = 0
     results: int = 0
     refusals: Mapping[Refusal, int] = field(default_factory=dict)
+    verdicts: tuple[PastVerdict, ...] = ()
     push_ids: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
     def push_id(self, version: int, digest: str) -> str:

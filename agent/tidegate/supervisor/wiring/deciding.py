@@ -14,6 +14,7 @@ from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.process import WorkerProcess
 
 
@@ -52,6 +53,7 @@ def wire_deciding(
         worker=worker,
         trusted_keys=trusted_keys(config),
         allow_unsigned=config.allow_unsigned,
+        verdict_file=VerdictFile(config.state_dir),
         emit=emit,
     )
     trust = PolicyTrust(opened.store, opened.latest_time, updates, emit)

@@ -40,6 +40,21 @@ class PolicyState:
 
 
 @dataclass(frozen=True, slots=True)
+class PastVerdict:
+    """A verdict on a pushed policy, met `count` times, last at `at_s` (Unix time); its reason may be shortened."""
+
+    __pydantic_config__ = _TOLERANT
+
+    version: int
+    hash: str
+    state: PolicyVerdict
+    at_s: int
+    reason: str = ""
+    refusal: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedKey:
     """A key whose signatures count on this device, and for what: values of tidegate.trust.trusted_keys.Role."""
 
@@ -57,6 +72,7 @@ class Reported:
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
     `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
     `allow_unsigned`: whether it takes policies from whoever may publish, None where an older agent does not say.
+    `verdicts` are the last ones on pushed policies, newest first.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -71,6 +87,7 @@ class Reported:
     groups: tuple[str, ...] = ()
     keys: tuple[ReportedKey, ...] = ()
     allow_unsigned: bool | None = None
+    verdicts: tuple[PastVerdict, ...] = ()
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

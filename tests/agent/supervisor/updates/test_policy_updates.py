@@ -27,6 +27,7 @@ from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.policy_updates import NotYetError, PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.telemetry.payloads.envelope import Target, seal
 from tidegate.trust.keys import PrivateKey
@@ -112,6 +113,7 @@ class Device:
             worker=self.worker,
             trusted_keys=TrustedKeys(),
             allow_unsigned=True,
+            verdict_file=VerdictFile(directory),
             emit=self.events.append,
             clock=lambda: self.now,
         )
@@ -368,6 +370,52 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
         going_on.set()
         await until(lambda: not device.updates.state.on_trial)
         assert (device.updates.state.on_trial, device.running) == (False, 2)
+
+    run(scene)
+
+
+def test_a_newer_push_overtakes_a_trial(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(policy(2), 2) == "accepted"
+        asked = asyncio.Event()
+
+        async def silent() -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        answers, device.worker.ping = device.worker.ping, silent  # type: ignore[method-assign]
+        envelope = seal(policy(3), 3, Target("device", "gate-7")).to_json()
+        await asyncio.to_thread(device.updates.receive, TOPIC, envelope)
+        await asked.wait()
+        assert (device.updates.state.on_trial, device.running) == (True, 3)
+
+        wrong = seal("a: [", 4, Target("device", "gate-7")).to_json()
+        await asyncio.to_thread(device.updates.receive, TOPIC, wrong)
+        assert (device.says(4), device.running) == ("refused", 3), "what is refused overtakes nothing"
+        device.worker.ping = answers  # type: ignore[method-assign]
+        await device.push(policy(5), 5)
+        await until(lambda: device.updates.state.accepted == 2)
+        assert (device.running, device.store.trusted_version) == (5, 5)
+        told = [event.text for event in device.events]
+        assert "pushed policy version 3 rolled back: version 5 was pushed before its verdict" in told
+        assert device.store.previous is not None
+        assert device.store.previous.version == 2, "the way back is to the one that was accepted"
+
+    run(scene)
+
+
+def test_the_last_verdicts_outlive_a_restart(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(policy(2), 2) == "accepted"
+        for _ in range(3):
+            assert await device.push(policy(1), 1) == "refused"
+        await device.updates.upkeep()
+        device.updates.keep_verdicts()
+        first, second = Device(tmp_path).updates.state.verdicts
+        assert (first.version, first.state, first.refusal, first.count) == (1, "refused", "downgrade", 3)
+        assert (second.version, second.state, second.at_s) == (2, "accepted", int(NOW.timestamp()))
 
     run(scene)
 
