@@ -26,8 +26,6 @@ from tidegate_drivers.meters import address
 
 DEFAULT_CONFIG = Path("/etc/tidegate/agent.yaml")
 _BASE = "base"
-MOST_TRUSTED_KEYS = 16
-"""More have no use on one device, and each may have to be tried on a signature that names none."""
 _MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on macOS and 108 on Linux, the last being NUL
 
 
@@ -280,7 +278,33 @@ class KeyEntry(_Part):
     roles: tuple[RoleName, ...] = Field(("policy",), strict=False, min_length=1)
 
 
-class AgentConfig(_Part):
+class TrustedKeysPart(_Part):
+    """The keys whose signatures count, and how many of them have to sign: one where no threshold is named."""
+
+    trusted_keys: tuple[KeyEntry, ...] = Field((), strict=False)
+    signature_thresholds: dict[RoleName, int] = {}
+
+    @model_validator(mode="after")
+    def _keys_can_sign(self) -> Self:
+        problem = trusted_keys(self).problem()
+        if problem is not None:
+            at = (
+                {"keys": "trusted_keys", "thresholds": "signature_thresholds"}[str(problem.at[0])],
+                *problem.at[1:],
+            )
+            raise refuse(problem.said, allowed=problem.allowed, at=at)
+        return self
+
+
+class KeysFile(TrustedKeysPart):
+    """The keys to trust from now on, as `key rotate` takes them, with a version that only grows."""
+
+    version: int = Field(
+        ge=1, le=(1 << 53) - 1, description="a whole number above that of the last rotation, from 1"
+    )
+
+
+class AgentConfig(TrustedKeysPart):
     """The whole of agent.yaml; all paths are absolute."""
 
     device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
@@ -291,8 +315,6 @@ class AgentConfig(_Part):
     listen: Listen = Field(description="where to answer requests, for example {unix: tidegate.sock, tcp: 8700}")
     broker: Broker | None = None
     allow_unsigned: bool = False
-    trusted_keys: tuple[KeyEntry, ...] = Field((), strict=False)
-    signature_thresholds: dict[RoleName, int] = {}
     groups: tuple[TopicLevel, ...] = Field((), strict=False)
     telemetry: Telemetry = Telemetry()
     spool: Spool = Spool()
@@ -303,34 +325,9 @@ class AgentConfig(_Part):
     worker: Worker = Worker()
     _document: Document | None = PrivateAttr(None)
 
-    @model_validator(mode="after")
-    def _keys_differ(self) -> Self:
-        if len(self.trusted_keys) > MOST_TRUSTED_KEYS:
-            allowed = f"at most {MOST_TRUSTED_KEYS}"
-            raise refuse("too many keys", allowed=allowed, at=("trusted_keys",))
-        for number, entry in enumerate(self.trusted_keys):
-            for other in self.trusted_keys[:number]:
-                if entry.name == other.name:
-                    raise refuse(
-                        "this name is taken", hint="name it otherwise", at=("trusted_keys", number, "name")
-                    )
-                if entry.key == other.key:
-                    said, hint = f"{other.name} is the same key", "give one key all its roles"
-                    raise refuse(said, hint=hint, at=("trusted_keys", number, "key"))
-        return self
 
-    @model_validator(mode="after")
-    def _thresholds_can_be_met(self) -> Self:
-        for role, threshold in self.signature_thresholds.items():
-            having = sum(role in entry.roles for entry in self.trusted_keys)
-            if not 1 <= threshold <= max(1, having):
-                said = f"keys with this role: {having}; nothing could be signed"
-                raise refuse(said, allowed=f"1 to {max(1, having)}", at=("signature_thresholds", role))
-        return self
-
-
-def trusted_keys(config: AgentConfig) -> TrustedKeys:
-    """The keys that agent.yaml trusts."""
+def trusted_keys(config: TrustedKeysPart) -> TrustedKeys:
+    """The keys of a file, as they judge envelopes."""
     keys = tuple(
         TrustedKey(entry.name, parse_public(entry.key), frozenset(map(Role, entry.roles)))
         for entry in config.trusted_keys

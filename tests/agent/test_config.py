@@ -324,16 +324,16 @@ def test_trusted_keys(directory):
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("name: qa", "name: ops", "trusted_keys[1].name: this name is taken"),
+        ("name: qa", "name: ops", "trusted_keys[1].name: the name ops is taken"),
         (
             "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
             "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=",
-            "same key",
+            "are the same key",
         ),
         ("MCowBQYDK2VwAyEA11q", "MCowBQYDK2VwAyEA11", "not a public key"),
         ("[policy, key_rotation]", "[polcy]", "nearest: policy"),
         ("[policy, key_rotation]", "[]", "at least one entry"),
-        ("[policy, key_rotation]", "[key_rotation]", "keys with this role: 1; nothing could be signed"),
+        ("[policy, key_rotation]", "[key_rotation]", "with the role policy are 1 keys, 2 can never sign"),
         ("{policy: 2}", "{policy: 0}", "allowed: 1 to 2"),
         ("{policy: 2}", "{polcy: 2}", "signature_thresholds"),
     ],

@@ -145,6 +145,44 @@ def test_a_restart_keeps_what_was_trusted(agent: AgentProcess, broker: LocalBrok
     assert push(broker, policy(6), "--key", "ops.key").returncode == 0
 
 
+def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker, desk: Path) -> None:
+    agent = start_agent(broker, trusted_keys=[trusted(OPS, "policy", "key_rotation")])
+    wanted = {"version": 1, "trusted_keys": [trusted(QA, "policy", "key_rotation")]}
+    Path("keys.yaml").write_text(json.dumps(wanted))
+
+    def rotate(*signers: str) -> Ended:
+        where = ("--device", agent.device, "--broker", f"127.0.0.1:{broker.port}", "--wait", "20")
+        return tidegate_here("key", "rotate", "keys.yaml", *(f"--key={name}.key" for name in signers), *where)
+
+    alone = rotate(OPS)
+    assert (alone.returncode, "sign with it as well" in alone.stderr) == (64, True)
+    stranger = rotate(STRANGER, QA)
+    assert (stranger.returncode, "not trusted here" in stranger.stderr) == (65, True)
+    assert push(broker, policy(5), "--key", "qa.key").returncode == 65
+    done = rotate(OPS, QA)
+    assert (done.returncode, "trusted keys version 1 accepted" in done.stdout) == (0, True), done
+    assert [key.name for key in agent.status().keys] == [QA]
+    assert push(broker, policy(5), "--key", "ops.key").returncode == 65, "the old key counts no longer"
+    assert push(broker, policy(5), "--key", "qa.key").returncode == 0
+
+    agent.kill()
+    agent.start()
+    agent.wait_until(lambda status: status.telemetry.link == "online")
+    assert [key.name for key in agent.status().keys] == [QA], "a rotation outlives the agent"
+    assert push(broker, policy(6), "--key", "qa.key").returncode == 0
+    assert rotate(OPS, QA).returncode == 0, "the same once more is no mistake"
+    wanted["trusted_keys"] = [trusted(QA, "policy", "key_rotation"), trusted(OPS, "policy")]
+    Path("keys.yaml").write_text(json.dumps(wanted))
+    older = rotate(QA)
+    assert (older.returncode, "not above 1" in older.stderr) == (65, True), older
+
+    # The owner's way back, with hands on the device.
+    assert tidegate_here("key", "trust", "bundles.pub", "--config", agent.config).returncode == 0
+    assert tidegate_here("reload", "--config", agent.config).returncode == 0
+    assert [key.name for key in agent.status().keys] == [OPS, BUNDLES]
+    assert push(broker, policy(7), "--key", "bundles.key").returncode == 0
+
+
 def test_reported_names_the_keys(agent: AgentProcess, broker: LocalBroker, desk: Path) -> None:
     from tidegate.fleet.listener import Listener  # noqa: PLC0415 - as a consumer of the topic would
     from tidegate.telemetry.payloads.reported import parse_reported  # noqa: PLC0415 - as above

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidegate.cli import key_rotate
 from tidegate.cli.console import fail, out
 from tidegate.cli.running_agent import ConfigOption
 from tidegate.cli.trusted_keys_file import entry_lines, with_entry, without_entry
@@ -20,6 +21,7 @@ from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_pub
 from tidegate.trust.trusted_keys import Role
 
 app = typer.Typer(help="Make keys, show them, and say which this device trusts.", no_args_is_help=True)
+app.command("rotate")(key_rotate.rotate_command)
 
 
 @app.command("new")

@@ -70,7 +70,7 @@ def read_pushed(
             raise EnvelopeOptionError("name exactly one of --device ID, --group NAME and --fleet")
         document, layered = read_policy(file, board)
         name, version, to = layered.policy.name, layered.policy.version, target
-        signed = seal(document.text, version, to, _time(expires), private)
+        signed = seal(document.text, version, to, expiry(expires), private)
     return Pushed(signed, to, f"{name} version {version}")
 
 
@@ -87,7 +87,8 @@ def target_of(device: str | None, group: str | None, *, fleet: bool) -> Target |
     return Target(kind, device if device is not None else group)
 
 
-def _time(written: str | None) -> datetime | None:
+def expiry(written: str | None) -> datetime | None:
+    """The time that --expires names; None without one. Raises EnvelopeOptionError."""
     if written is None:
         return None
     try:

@@ -14,8 +14,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.payloads import keys_envelope
 from tidegate.telemetry.payloads.device_status import parse_device_status
-from tidegate.telemetry.payloads.envelope import PolicyPush, Target, policy_in
+from tidegate.telemetry.payloads.envelope import Target, policy_in
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
 from tidegate.trust.dsse import Envelope
@@ -60,14 +61,34 @@ class GroupPushResult:
     waited_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """What is pushed, a policy or trusted keys, as verdicts name it, and where to."""
+
+    version: int
+    hash: str
+    push_id: str
+    target: Target
+    topic: str
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> "_Pushed":
+        """Raises EnvelopeError for what no device would open."""
+        if envelope.payload_type == keys_envelope.PAYLOAD_TYPE:
+            keys = keys_envelope.keys_in(envelope)
+            return cls(keys.version, keys.hash, keys.push_id, keys.target, keys.target.keys_topic)
+        policy = policy_in(envelope)
+        return cls(policy.version, policy.hash, policy.push_id, policy.target, policy.target.topic)
+
+
 def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult:
-    """Retain the envelope's policy as the desired one of a device, and wait up to `wait_s` for its verdict.
+    """Retain the envelope's policy or keys as those of a device, and wait up to `wait_s` for its verdict.
 
     Raises EnvelopeError for an envelope that no device would open, BrokerError or PushError if the broker is not
     reached or does not take it, ValueError for a target that is not one device.
     """
     envelope = _pushed_anew(envelope)
-    pushed = policy_in(envelope)
+    pushed = _Pushed.of(envelope)
     if pushed.target.kind != "device" or pushed.target.name is None:
         raise ValueError("for many devices there is push_to_many")
     topics = DeviceTopics(pushed.target.name)
@@ -84,13 +105,13 @@ def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult
 
 
 def push_to_many(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> GroupPushResult:
-    """Retain the envelope's policy as that of a group or the fleet, and wait up to `wait_s` for all verdicts.
+    """Retain the envelope's policy or keys as those of a group or the fleet, and wait up to `wait_s` for verdicts.
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
     """
     filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status")
     envelope = _pushed_anew(envelope)
-    pushed = policy_in(envelope)
+    pushed = _Pushed.of(envelope)
     pusher = _Pusher(broker, pushed, filters, _belongs_to(pushed.target))
     try:
         waited_s = pusher.push(envelope, wait_s)
@@ -144,7 +165,7 @@ class _Pusher:
     def __init__(
         self,
         broker: Broker,
-        pushed: PolicyPush,
+        pushed: _Pushed,
         filters: tuple[str, ...],
         belongs: Callable[[Reported], bool],
     ) -> None:
@@ -175,7 +196,7 @@ class _Pusher:
         if not self._one_device:
             # Who is there is known from what is retained.
             time.sleep(_RETAINED_S)
-        self._publish(self._pushed.target.topic, envelope.to_json())
+        self._publish(self._pushed.topic, envelope.to_json())
         started = time.monotonic()
         self._wait(started, wait_s)
         return time.monotonic() - started
@@ -229,13 +250,13 @@ class _Pusher:
             reported = parse_reported(payload)
         except ReportedError:
             return
-        verdicts = (each for each in (reported.policy, reported.refused) if each is not None)
-        verdict = next((each for each in verdicts if _answers(each, self._pushed)), None)
+        verdicts = (reported.policy, reported.refused, reported.key_rotation)
+        verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
         answer.member = answer.member or self._belongs(reported) or verdict is not None
         answer.verdict = answer.verdict if verdict is None else verdict
 
 
-def _answers(verdict: PolicyState, pushed: PolicyPush) -> bool:
+def _answers(verdict: PolicyState, pushed: _Pushed) -> bool:
     """Whether a verdict is on this push."""
     return (verdict.version, verdict.hash, verdict.push_id) == (pushed.version, pushed.hash, pushed.push_id)
 

@@ -75,13 +75,11 @@ class Supervisor:
         )
         self._worker, self._sockets = serving.worker, serving.sockets
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit)
-        reporting.link.use(opened.broker, reporting.device, deciding.updates.receive, deciding.inputs.receive)
+        reporting.link.use(opened.broker, reporting.device, deciding.receive, deciding.inputs.receive)
         self._swap = Swap(
             InForce(config, opened.bundle, drift),
             worker=self._worker,
-            control=deciding.control,
-            updates=deciding.updates,
-            inputs=deciding.inputs,
+            deciding=deciding,
             link=reporting.link,
             board=opened.board,
             session=opened.session,

@@ -13,6 +13,7 @@ class Refusal(StrEnum):
     WRONG_ROLE = "wrong_role"
     BAD_SIGNATURE = "bad_signature"
     TOO_FEW_SIGNERS = "too_few_signers"
+    LOCKS_OUT = "locks_out"
     WRONG_TARGET = "wrong_target"
     TOO_FAR_AHEAD = "too_far_ahead"
     DOWNGRADE = "downgrade"

@@ -41,6 +41,19 @@ class NotSigned:
     reason: str
 
 
+MOST_KEYS = 16
+"""More have no use on one device, and each may have to be tried on a signature that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysProblem:
+    """What is wrong with a list of keys: where (the path from the list or the thresholds), and what is allowed."""
+
+    said: str
+    allowed: str
+    at: tuple[str | int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
     """`thresholds` are how many different keys have to sign for a role; one where it names none."""
@@ -55,6 +68,25 @@ class TrustedKeys:
     def with_role(self, role: Role) -> tuple[TrustedKey, ...]:
         """The keys that may sign for it."""
         return tuple(each for each in self.keys if role in each.roles)
+
+    def problem(self) -> KeysProblem | None:
+        """Why this is no list to trust: too long, a name or key twice, or a threshold that can't be reached."""
+        if len(self.keys) > MOST_KEYS:
+            return KeysProblem(f"{len(self.keys)} keys are too many", f"at most {MOST_KEYS}", ("keys",))
+        for number, entry in enumerate(self.keys):
+            for other in self.keys[:number]:
+                if entry.name == other.name:
+                    said = f"the name {entry.name} is taken"
+                    return KeysProblem(said, "a name of its own for each key", ("keys", number, "name"))
+                if entry.key == other.key:
+                    said = f"{entry.name} and {other.name} are the same key"
+                    return KeysProblem(said, "each key once, with all its roles", ("keys", number, "key"))
+        for role, threshold in self.thresholds.items():
+            having = len(self.with_role(role))
+            if not 1 <= threshold <= max(1, having):
+                said = f"with the role {role} are {having} keys, {threshold} can never sign"
+                return KeysProblem(said, f"1 to {max(1, having)}", ("thresholds", role.value))
+        return None
 
     def judge(self, envelope: Envelope, role: Role) -> Signed | NotSigned:
         """Whether enough keys with this role have signed; one key counts once, however often it signs.

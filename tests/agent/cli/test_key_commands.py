@@ -140,7 +140,7 @@ def test_mistakes(desk: Path) -> None:
     done = tidegate_here("key", "trust", "bob.pub", "--role", "polcy", *on)
     assert (done.returncode, "policy" in done.stderr) == (64, True)
     (desk / "agent.yaml").write_text((desk / "agent.yaml").read_text() + "signature_thresholds: {policy: 2}\n")
-    assert "nothing could be signed" in refused(78, "trust", "bob.pub", "--role", "bundle", *on)
+    assert "2 can never sign" in refused(78, "trust", "bob.pub", "--role", "bundle", *on)
 
 
 def test_the_private_half_trusts_the_public_one(desk: Path) -> None:

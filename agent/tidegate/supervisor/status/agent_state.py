@@ -12,6 +12,7 @@ from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
+from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
@@ -43,6 +44,7 @@ class AgentState:
     switches: int
     updates: UpdatesState
     trusted_keys: TrustedKeys
+    key_rotation: PolicyState | None
     allow_unsigned: bool
     decision: Decision | None
     snapshot: Snapshot

@@ -85,6 +85,7 @@ def as_reported(state: AgentState) -> Reported:
         keys=_keys(state),
         allow_unsigned=state.allow_unsigned,
         verdicts=updates.verdicts,
+        key_rotation=state.key_rotation,
     )
 
 

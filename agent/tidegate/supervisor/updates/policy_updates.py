@@ -17,6 +17,7 @@ from tidegate.policy.store import PolicyStore, StoreError, Verdict, WrongStateEr
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.crash_loop import CrashLoop
 from tidegate.supervisor.updates.health import AskedWorker, PolicyControl, health_problem
+from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.outcome import (
     Accepted,
@@ -42,7 +43,7 @@ from tidegate.telemetry.payloads.envelope import (
 )
 from tidegate.trust.dsse import Envelope
 from tidegate.trust.refusal import Refusal
-from tidegate.trust.trusted_keys import NotSigned, Role, Signed, TrustedKeys
+from tidegate.trust.trusted_keys import NotSigned, Role, Signed
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class PolicyUpdates:
         latest_time: LatestTime,
         control: PolicyControl,
         worker: AskedWorker,
-        trusted_keys: TrustedKeys,
+        keys: KeyStore,
         allow_unsigned: bool,
         verdict_file: VerdictFile,
         emit: Callable[[Event], None],
@@ -82,7 +83,7 @@ class PolicyUpdates:
         self._latest_time = latest_time
         self._control = control
         self._worker = worker
-        self.trusted_keys = trusted_keys
+        self._keys = keys
         self.allow_unsigned = allow_unsigned
         self._verdict_file = verdict_file
         self._emit = emit
@@ -199,7 +200,7 @@ class PolicyUpdates:
 
     async def _judge(self, envelope: Envelope, push: PolicyPush, topic: str) -> Rejected | Repeated | None:
         """Verify, validate, persist the trusted version; None when its trial begins. Else nothing has changed."""
-        signed = await asyncio.to_thread(self.trusted_keys.judge, envelope, Role.POLICY)
+        signed = await asyncio.to_thread(self._keys.trusted.judge, envelope, Role.POLICY)
         if (result := screen(push, topic, self._known(push, signed))) is not None:
             return result
         await self._wait_for_worker()

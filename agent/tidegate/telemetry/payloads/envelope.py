@@ -46,6 +46,11 @@ class Target:
             return topics.FLEET_POLICY
         return topics.DeviceTopics(self.name).policy if self.kind == "device" else topics.group_policy(self.name)
 
+    @property
+    def keys_topic(self) -> str:
+        """Where the keys that the target is to trust are retained."""
+        return topics.keys_beside(self.topic)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPush:
@@ -88,10 +93,13 @@ class _ForFleet(_Strict):
     fleet: Literal[True]
 
 
+TargetDocument = _ForDevice | _ForGroup | _ForFleet
+
+
 class _Payload(_Strict):
     policy: Annotated[str, Field(min_length=1)]
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    target: _ForDevice | _ForGroup | _ForFleet
+    target: TargetDocument
     expires: AwareDatetime | None
 
 
@@ -107,7 +115,7 @@ def seal(
         {
             "policy": policy,
             "version": version,
-            "target": {target.kind: target.name if target.name is not None else True},
+            "target": target_to(target),
             "expires": expires.isoformat() if expires is not None else None,
         }
     ).encode()
@@ -132,7 +140,7 @@ def policy_in(envelope: Envelope) -> PolicyPush:
     try:
         payload = _Payload.model_validate_json(envelope.payload)
         refuse_duplicate_keys(envelope.payload)
-        target = _target(payload.target)
+        target = target_from(payload.target)
     except ValidationError as error:
         raise EnvelopeError(explained(error, "policy envelope", _ALLOWED)) from error
     except topics.TopicError as error:
@@ -145,7 +153,13 @@ def policy_in(envelope: Envelope) -> PolicyPush:
 _ALLOWED = "allowed is a payload of {policy, version, target, expires}"
 
 
-def _target(target: _ForDevice | _ForGroup | _ForFleet) -> Target:
+def target_to(target: Target) -> dict[str, object]:
+    """The target as a JSON object."""
+    return {target.kind: target.name if target.name is not None else True}
+
+
+def target_from(target: TargetDocument) -> Target:
+    """The target in a document. Raises TopicError."""
     match target:
         case _ForDevice(device=name):
             return Target("device", name)

@@ -72,7 +72,7 @@ class Reported:
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
     `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
     `allow_unsigned`: whether it takes policies from whoever may publish, None where an older agent does not say.
-    `verdicts` are the last ones on pushed policies, newest first.
+    `verdicts` are the last ones on pushed policies, newest first; `key_rotation` is the last on pushed keys.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -88,6 +88,7 @@ class Reported:
     keys: tuple[ReportedKey, ...] = ()
     allow_unsigned: bool | None = None
     verdicts: tuple[PastVerdict, ...] = ()
+    key_rotation: PolicyState | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

@@ -117,6 +117,7 @@ BUSY = AgentState(
     trusted_keys=TrustedKeys(
         (TrustedKey("ops", PrivateKey(bytes(32)).public, frozenset({Role.POLICY, Role.KEY_ROTATION})),)
     ),
+    key_rotation=None,
     allow_unsigned=True,
     decision=DECISION,
     snapshot=SNAPSHOT,

@@ -23,6 +23,7 @@ from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.sockets.commands import BelieveClock, SetTrusted, ShowTrust
 from tidegate.supervisor.updates.crash_loop import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
+from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.policy_updates import NotYetError, PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
@@ -111,7 +112,7 @@ class Device:
             latest_time=self.latest_time,
             control=self.control,
             worker=self.worker,
-            trusted_keys=TrustedKeys(),
+            keys=KeyStore(directory, TrustedKeys(), self.latest_time, self.events.append),
             allow_unsigned=True,
             verdict_file=VerdictFile(directory),
             emit=self.events.append,
