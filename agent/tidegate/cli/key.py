@@ -21,7 +21,6 @@ from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_pub
 from tidegate.trust.trusted_keys import Role
 
 app = typer.Typer(help="Make keys, show them, and say which this device trusts.", no_args_is_help=True)
-app.command("rotate")(key_rotate.rotate_command)
 
 
 @app.command("new")
@@ -126,6 +125,9 @@ def revoke_command(
     if not any("policy" in entry.roles for entry in left) and not settings.allow_unsigned:
         _say("no key is left that may sign a policy: every push is refused from now on")
     _say(_reload(config))
+
+
+app.command("rotate")(key_rotate.rotate_command)
 
 
 def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry, ...]) -> bool:

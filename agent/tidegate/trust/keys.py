@@ -124,6 +124,8 @@ def parse_private(text: str) -> PrivateKey:
     der = _decoded(body)
     if label != _PRIVATE_LABEL or der is None or not der.startswith(_PRIVATE_PREFIX):
         found = f"a {label.lower()} of another kind" if label else "no PEM"
+        if label == _PUBLIC_LABEL:
+            found = "a public key, which signs nothing"
         raise KeyFormatError(
             f"private key: found {found}; allowed is an Ed25519 key as `tidegate key new` or "
             "`openssl genpkey -algorithm ed25519` writes it"

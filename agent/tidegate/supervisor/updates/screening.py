@@ -51,7 +51,7 @@ def refused_by_store(push: PolicyPush, offer: Offer) -> Rejected:
 _REMEDIES = {
     Refusal.NOT_SIGNED: "push it with --key FILE, or set `allow_unsigned: true` in agent.yaml to trust whoever may"
     " publish there",
-    Refusal.UNKNOWN_KEY: "on the device: tidegate key trust FILE.pub",
+    Refusal.UNKNOWN_KEY: "on the device: tidegate key trust FILE.pub, then tidegate reload",
     Refusal.WRONG_ROLE: "sign with a key that may, or add the role to it in the device's agent.yaml",
     Refusal.BAD_SIGNATURE: "sign and push it again",
     Refusal.TOO_FEW_SIGNERS: "have another of the trusted keys sign it too, with a further --key or `policy sign`",

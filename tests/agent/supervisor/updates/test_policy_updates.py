@@ -32,6 +32,7 @@ from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.telemetry.payloads.envelope import Target, seal
 from tidegate.trust.keys import PrivateKey
+from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
 
@@ -661,6 +662,22 @@ def test_an_accepted_policy_comes_again_after_its_time_without_being_refused(tmp
         device.unix_s += 7200
         assert await device.push(policy(2), 2, expires=expires) == "accepted"
         assert device.updates.state.refused is None
+
+    run(scene)
+
+
+def test_a_device_that_wakes_in_1970_keeps_its_policy_and_its_time(tmp_path: Path) -> None:
+    async def scene() -> None:
+        assert await Device(tmp_path).push(policy(2), 2, expires=NOW + timedelta(days=1)) == "accepted"
+        device = Device(tmp_path, unix_s=0.0)
+        assert (device.running, device.updates.state.refused) == (2, None)
+        stale = NOW - timedelta(days=1)
+        assert await device.push(policy(3), 3, expires=stale) == "refused"
+        device.unix_s = (NOW + timedelta(days=2)).timestamp()
+        assert await device.push(policy(3), 3, expires=stale) == "refused"
+        assert device.updates.state.refusals == {Refusal.EXPIRED: 2}
+        assert device.running == 2, "what was accepted in time stays"
+        assert await device.push(policy(4), 4, expires=NOW + timedelta(days=3)) == "accepted"
 
     run(scene)
 
