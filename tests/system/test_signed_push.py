@@ -99,6 +99,16 @@ def test_every_wrong_push_is_refused_with_its_reason_and_changes_nothing(
         assert status.recent[-1]["refusal"] == refusal
 
 
+def test_the_policy_in_force_pushed_by_a_stranger_is_refused_all_the_same(
+    agent: AgentProcess, broker: LocalBroker, desk: Path
+) -> None:
+    file = policy(5)
+    assert push(broker, file, "--key", "ops.key").returncode == 0
+    assert push(broker, file, "--key", "stranger.key").returncode == 65
+    assert push(broker, file, "--key", "ops.key").returncode == 0
+    assert agent.status().policy.version == 5
+
+
 def test_an_envelope_for_another_device_is_refused_on_this_ones_topic(
     agent: AgentProcess, broker: LocalBroker, desk: Path
 ) -> None:

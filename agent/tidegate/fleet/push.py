@@ -250,7 +250,8 @@ class _Pusher:
             reported = parse_reported(payload)
         except ReportedError:
             return
-        verdicts = (reported.policy, reported.refused, reported.key_rotation)
+        # A policy in force may be pushed again by somebody whose push is refused.
+        verdicts = (reported.refused, reported.policy, reported.key_rotation)
         verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
         answer.member = answer.member or self._belongs(reported) or verdict is not None
         answer.verdict = answer.verdict if verdict is None else verdict

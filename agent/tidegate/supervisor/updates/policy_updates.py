@@ -176,9 +176,8 @@ class PolicyUpdates:
     async def _take(self, topic: str, payload: bytes) -> None:
         """Everything up to the durable write; the trial follows on its own, so that the broker gets its answer."""
         try:
-            envelope = open_envelope(payload)
-            # Read before its signers are known, so that its pusher hears why it is refused; nothing else uses it.
-            push = policy_in(envelope)
+            # In a thread: 256 KiB of JSON take a small processor longer than a control step may be late.
+            envelope, push = await asyncio.to_thread(_opened, payload)
         except EnvelopeError as error:
             kind = Refusal.TOO_LARGE if len(payload) > MAX_ENVELOPE_BYTES else Refusal.MALFORMED
             self._conclude(Rejected(0, "", str(error), kind))
@@ -333,6 +332,12 @@ class PolicyUpdates:
         self.state = replace(after(self.state, result), verdicts=remembered(self.state.verdicts, result, at_s))
         if (event := event_of(result)) is not None:
             self._emit(event)
+
+
+def _opened(payload: bytes) -> tuple[Envelope, PolicyPush]:
+    """The envelope and the policy in it, read before its signers are known: its pusher is to hear a verdict."""
+    envelope = open_envelope(payload)
+    return envelope, policy_in(envelope)
 
 
 def _found_at_start(store: PolicyStore, first: First) -> list[RolledBack]:

@@ -58,8 +58,10 @@ def after(state: UpdatesState, result: UpdateResult) -> UpdatesState:
     match result:
         case Accepted():
             state = replace(state, refused=None, accepted=state.accepted + 1)
-        case Repeated(rolled_back=None):
-            pass
+        case Repeated(version, digest, None):
+            if state.refused is not None and (state.refused.version, state.refused.hash) == (version, digest):
+                # Somebody else's push of the policy in force was refused; this one is not.
+                state = replace(state, refused=None)
         case Rejected(refusal=kind):
             refusals = {**state.refusals, kind: state.refusals.get(kind, 0) + 1}
             state = replace(state, refused=reported_as(result), refusals=refusals)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import time
@@ -249,6 +250,8 @@ REFUSED: dict[str, tuple[str, int, dict[str, object], str]] = {
     "the time over": (policy(3), 3, {"expires": NOW - timedelta(seconds=1)}, "it expired at"),
     "on another topic": (policy(3), 3, {"topic": "tidegate/fleet/policy"}, "it is addressed to"),
     "to another device": (policy(3), 3, {"to": "gate-8"}, "it is addressed to"),
+    "a YAML bomb": (policy(3, "x: &a [1, 1]\ny: [*a, *a, *a]\n"), 3, {}, "anchors and aliases are not allowed"),
+    "a key twice": (policy(3, "name: again\n"), 3, {}, "duplicate key"),
     "deep": (policy(3, "rules: " + "[" * 30_000), 3, {}, "nested deeper"),
     "control characters": (policy(3, "x: \x07"), 3, {}, "does not allow"),
 }
@@ -372,6 +375,30 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
         going_on.set()
         await until(lambda: not device.updates.state.on_trial)
         assert (device.updates.state.on_trial, device.running) == (False, 2)
+
+    run(scene)
+
+
+def test_the_highest_version_counts_wherever_it_was_pushed_to(tmp_path: Path) -> None:
+    """Neither device nor group nor fleet takes precedence over another."""
+    targets = {"device": Target("device", "gate-7"), "group": Target("group", "barn"), "fleet": Target("fleet")}
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+
+        async def push(kind: str, version: int) -> str:
+            results, target = device.updates.state.results, targets[kind]
+            envelope = seal(policy(version), version, target).to_json()
+            await asyncio.to_thread(device.updates.receive, target.topic, envelope)
+            await until(lambda: device.updates.state.results > results and not device.updates.state.on_trial)
+            return device.says(version)
+
+        for step, (first, then) in enumerate(itertools.product(targets, repeat=2), start=1):
+            newest = 10 * step
+            assert await push(first, newest) == "accepted"
+            assert await push(then, newest - 1) == "refused", (first, then)
+            assert device.running == newest
+            assert await push(then, newest + 1) == "accepted", (first, then)
 
     run(scene)
 

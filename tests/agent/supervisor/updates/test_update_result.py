@@ -95,11 +95,17 @@ def test_each_result_in_each_state(
     result, reported, told = case
     state = UpdatesState(LOCAL, on_trial, refused, accepted=2, results=7)
     then = after(state, result)
-    assert then.refused == (refused if reported is before else reported)
+    assert then.refused == (refused if reported is before else reported), "EARLIER is of another version"
     assert (then.running, then.on_trial) == (LOCAL, on_trial), "only who adopts a policy says what runs"
     assert (then.accepted, then.results) == (3 if isinstance(result, Accepted) else 2, 8)
     event = event_of(result)
     assert told == (None if event is None else (event.kind, event.text, event.details, event.source))
+
+
+def test_a_refused_push_of_the_policy_in_force_is_forgotten_when_it_is_pushed_rightly() -> None:
+    state = after(UpdatesState(LOCAL), Rejected(5, "ef", "not signed", Refusal.NOT_SIGNED))
+    assert after(state, Repeated(5, "ef")).refused is None
+    assert after(state, Repeated(5, "other")).refused == state.refused
 
 
 def test_refusals_are_counted_by_kind() -> None:
