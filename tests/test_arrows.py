@@ -15,13 +15,14 @@ SOURCE_ROOTS = (ROOT / "agent", ROOT / "drivers")
 MAY_IMPORT = {
     # what a user starts
     "__main__": "cli",
-    "cli": "errors boards calibration child config demo documents engines extras fleet import_path models paths"
-    " policy quantities simulation supervisor telemetry terminal tidegate_drivers pydantic_core"
+    "cli": "errors boards calibration child config demo documents engines extras files fleet import_path models"
+    " paths policy quantities simulation supervisor telemetry terminal tidegate_drivers trust pydantic_core"
     " rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
     "supervisor": "errors boards child config documents durable_number files last_trial messages service_log"
-    " models.bundle models.errors models.ladder paths policy shortened telemetry tidegate_drivers psutil pydantic",
+    " models.bundle models.errors models.ladder paths policy shortened telemetry tidegate_drivers trust psutil"
+    " pydantic",
     "worker": "engines errors messages service_log models parent h11 numpy pydantic starlette uvicorn",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "service": "errors files last_trial",
     "service.trial": "config demo.client errors models.bundle models.bundle.evidence numpy psutil",
     # the operator's side
-    "fleet": "errors child telemetry iotcore paho pydantic",
+    "fleet": "errors child telemetry trust iotcore paho pydantic",
     # what they stand on
     "engines": "errors child extras files models ai_edge_litert flatbuffers numpy onnxruntime psutil torch",
     "models": "errors numpy torch",
@@ -51,9 +52,11 @@ MAY_IMPORT = {
     "models.graph": "models.errors numpy",
     "models.importing": "errors models.graph models.network numpy torch",
     "models.ladder": "",
-    "policy": "errors documents files models.ladder quantities tidegate_drivers pydantic",
-    "telemetry": "durable_number errors files paho pydantic",
-    "config": "boards documents quantities.units tidegate_drivers.meters.address platformdirs pydantic",
+    "policy": "errors documents files models.ladder quantities tidegate_drivers trust.refusal pydantic",
+    "telemetry": "durable_number errors files trust paho pydantic",
+    "config": "boards documents quantities.units tidegate_drivers.meters.address trust.keys trust.trusted_keys"
+    " platformdirs pydantic",
+    "trust": "errors files nacl pydantic",
     "boards": "documents models.ladder paths policy quantities pydantic",
     "messages": "shortened pydantic",
     "quantities": "documents pydantic",

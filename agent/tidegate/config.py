@@ -20,6 +20,8 @@ from pydantic import (
 from tidegate.boards import Profile, find_profile, ready_profiles
 from tidegate.documents import WHOLE, Document, DocumentError, Mark, Problem, parse, read, refuse, validate
 from tidegate.quantities.units import Duration, Memory
+from tidegate.trust.keys import KeyFormatError, parse_public
+from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
 from tidegate_drivers.meters import address
 
 DEFAULT_CONFIG = Path("/etc/tidegate/agent.yaml")
@@ -33,7 +35,12 @@ def load_config(path: Path) -> "AgentConfig":
         hint = "name the agent's with --config FILE; `tidegate config check` takes FILE alone"
         problem = Problem(WHOLE, "", "there is no configuration in the default place", hint=hint)
         raise DocumentError(str(path), "", [problem])
-    document = parse(read(path), str(path))
+    return config_in(read(path), path)
+
+
+def config_in(text: str, path: Path) -> "AgentConfig":
+    """The configuration in the text of a file at `path`. Raises DocumentError when it is not valid."""
+    document = parse(text, str(path))
     config = validate(document, AgentConfig, {_BASE: path.resolve().parent})
     config._document = document  # noqa: SLF001 - its own module
     return config
@@ -250,7 +257,54 @@ class Worker(_Part):
     spin: bool = False
 
 
-class AgentConfig(_Part):
+def _public_key(value: str) -> str:
+    try:
+        return parse_public(value).text
+    except KeyFormatError:
+        allowed = "an Ed25519 public key in one line, as `tidegate key show FILE.pub` prints it"
+        raise refuse("not a public key", allowed=allowed) from None
+
+
+RoleName = Literal["policy", "bundle", "key_rotation"]
+
+
+class KeyEntry(_Part):
+    """A key whose signatures count, and for what."""
+
+    name: TopicLevel = Field(description="what this device calls the key, for example `alice`")
+    key: Annotated[str, AfterValidator(_public_key)] = Field(
+        description="the public key in one line, as `tidegate key show FILE.pub` prints it"
+    )
+    roles: tuple[RoleName, ...] = Field(("policy",), strict=False, min_length=1)
+
+
+class TrustedKeysPart(_Part):
+    """The keys whose signatures count, and how many of them have to sign: one where no threshold is named."""
+
+    trusted_keys: tuple[KeyEntry, ...] = Field((), strict=False)
+    signature_thresholds: dict[RoleName, int] = {}
+
+    @model_validator(mode="after")
+    def _keys_can_sign(self) -> Self:
+        problem = trusted_keys(self).problem()
+        if problem is not None:
+            at = (
+                {"keys": "trusted_keys", "thresholds": "signature_thresholds"}[str(problem.at[0])],
+                *problem.at[1:],
+            )
+            raise refuse(problem.said, allowed=problem.allowed, at=at)
+        return self
+
+
+class KeysFile(TrustedKeysPart):
+    """The keys to trust from now on, as `key rotate` takes them, with a version that only grows."""
+
+    version: int = Field(
+        ge=1, le=(1 << 53) - 1, description="a whole number above that of the last rotation, from 1"
+    )
+
+
+class AgentConfig(TrustedKeysPart):
     """The whole of agent.yaml; all paths are absolute."""
 
     device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
@@ -270,3 +324,12 @@ class AgentConfig(_Part):
     replay: Replay | None = None
     worker: Worker = Worker()
     _document: Document | None = PrivateAttr(None)
+
+
+def trusted_keys(config: TrustedKeysPart) -> TrustedKeys:
+    """The keys of a file, as they judge envelopes."""
+    keys = tuple(
+        TrustedKey(entry.name, parse_public(entry.key), frozenset(map(Role, entry.roles)))
+        for entry in config.trusted_keys
+    )
+    return TrustedKeys(keys, {Role(role): needed for role, needed in config.signature_thresholds.items()})

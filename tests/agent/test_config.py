@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from tidegate import config
 from tidegate.config import board_profile, load_config
 from tidegate.documents import DocumentError
+from tidegate.trust.keys import PrivateKey
+from tidegate.trust.trusted_keys import Role
 
 LEAST = """\
 device: gate-7
@@ -27,6 +29,11 @@ broker:
   password_file: secret
   tls: {ca: ca.pem}
 allow_unsigned: true
+trusted_keys:
+- {name: ops, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=, roles: [policy, key_rotation]}
+- name: night
+  key: MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+signature_thresholds: {policy: 2}
 groups: [north, cameras]
 telemetry: {window: 500 ms}
 spool: {max_size: 8 MiB, max_age: 2 d}
@@ -294,3 +301,51 @@ def test_a_profile_that_cant_be_used_is_shown_where_it_is_named(directory, profi
 def test_a_profile_that_can_be_used_is_the_one_named(directory):
     assert board_profile(loaded(directory, LEAST)) is None
     assert board_profile(loaded(directory, LEAST + "board: field-box\n")).board.name == "field-box"
+
+
+KEYS = """\
+trusted_keys:
+- {name: ops, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=}
+- {name: qa, key: MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=, roles: [policy, key_rotation]}
+signature_thresholds: {policy: 2}
+"""
+
+
+def test_trusted_keys(directory):
+    trusted = config.trusted_keys(loaded(directory, LEAST + KEYS))
+    assert [(each.name, sorted(each.roles)) for each in trusted.keys] == [
+        ("ops", ["policy"]),
+        ("qa", ["key_rotation", "policy"]),
+    ]
+    assert (trusted.threshold(Role.POLICY), trusted.threshold(Role.KEY_ROTATION)) == (2, 1)
+    assert config.trusted_keys(loaded(directory, LEAST)).keys == ()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("name: qa", "name: ops", "trusted_keys[1].name: the name ops is taken"),
+        (
+            "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=",
+            "are the same key",
+        ),
+        ("MCowBQYDK2VwAyEA11q", "MCowBQYDK2VwAyEA11", "not a public key"),
+        ("[policy, key_rotation]", "[polcy]", "nearest: policy"),
+        ("[policy, key_rotation]", "[]", "at least one entry"),
+        ("[policy, key_rotation]", "[key_rotation]", "with the role policy are 1 keys, 2 can never sign"),
+        ("{policy: 2}", "{policy: 0}", "allowed: 1 to 2"),
+        ("{policy: 2}", "{polcy: 2}", "signature_thresholds"),
+    ],
+)
+def test_keys_that_can_sign_nothing_are_refused(directory, right, wrong, message):
+    assert right in KEYS
+    found = refused(directory, LEAST + KEYS.replace(right, wrong))
+    assert message in found, found
+
+
+def test_more_keys_than_one_device_has_use_for(directory):
+    entries = "".join(
+        f"- {{name: k{n}, key: {PrivateKey(bytes(31) + bytes([n])).public.text}}}\n" for n in range(17)
+    )
+    assert "allowed: at most 16" in refused(directory, LEAST + "trusted_keys:\n" + entries)

@@ -187,7 +187,9 @@ def test_whatever_stands_in_place_of_its_files_an_agent_serves(tmp_path: Path, w
         status = agent.wait_until(lambda status: (status.telemetry.waiting or 0) > 1)
         (said,) = (trouble.because for trouble in status.troubles if trouble.part == "state")
         missing = what == "dangling link"
-        assert all(f"{name}: " in said for name in ("schema", "session", "last_run.json", "drift.json") if not missing)
+        assert all(
+            f"{name}: " in said for name in ("schema", "session", "last_run.json", "drift.json") if not missing
+        )
         assert agent.ask()[0] == 200
     with running(agent):
         assert agent.status().troubles == ()

@@ -11,7 +11,7 @@ from agent_process import BELOW_FULL, AgentProcess, pinned
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
-from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 pytestmark = pytest.mark.broker
 
@@ -67,13 +67,13 @@ def test_a_push_on_a_full_disk_waits_and_is_taken_when_there_is_room(
     agent.wait_until(lambda status: status.telemetry.link == "online")
     target = Target("device", agent.device)
     with kept_full(small_disk):
-        assert push(broker.address, target, pinned(BELOW_FULL, 2), 2, 8.0).outcome != "accepted"
+        assert push(broker.address, seal(pinned(BELOW_FULL, 2), 2, target), 8.0).outcome != "accepted"
         status = agent.status()
         assert (status.policy.version, status.policy_pushes_applied) == (1, 0)
         assert any("has to wait" in str(event["text"]) for event in status.recent)
         assert agent.ask()[0] == 200
     assert agent.wait_until(lambda status: status.policy.version == 2, 60).point
-    assert push(broker.address, target, pinned("full", 3), 3).outcome == "accepted"
+    assert push(broker.address, seal(pinned("full", 3), 3, target)).outcome == "accepted"
     agent.kill()
     agent.start()
     assert agent.status().policy.version == 3

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -17,7 +18,9 @@ from agent_process import PLAIN_POLICY, AgentProcess
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.supervisor.control.loop import TICK_S
-from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal
+from tidegate.trust.dsse import MOST_SIGNATURES, Signature
+from tidegate.trust.keys import PrivateKey
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -54,6 +57,9 @@ def life_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LifeSigns:
     return LifeSigns(tmp_path / "notify")
 
 
+OPS = PrivateKey(bytes(32)).public
+
+
 def long_policy(version: int) -> str:
     """A valid policy of nearly 64 KiB."""
     policy = PLAIN_POLICY.replace("version: 1", f"version: {version}") + "rules:\n"
@@ -68,7 +74,10 @@ def long_policy(version: int) -> str:
 def junk(device: str) -> Iterator[tuple[str, bytes]]:
     """What somebody may publish, without end: inputs good, bad, large and ever new, and policies that are none."""
     topic = f"tidegate/{device}"
-    envelope = seal_unsigned("a: [", 2**53 - 1, Target("device", device))
+    envelope = seal("a: [", 2**53 - 1, Target("device", device)).to_json()
+    stranger = PrivateKey.new()
+    signatures = (Signature(OPS.keyid, stranger.sign(b"x")),) * MOST_SIGNATURES
+    badly_signed = replace(seal(long_policy(7), 7, Target("device", device)), signatures=signatures).to_json()
     for number in itertools.count():
         yield f"{topic}/input/x", b"1"
         yield f"{topic}/input/x", b"x"
@@ -81,6 +90,9 @@ def junk(device: str) -> Iterator[tuple[str, bytes]]:
             yield f"{topic}/input/large", b"9" * 100_000
             yield f"{topic}/policy", envelope
             yield "tidegate/fleet/policy", b"\xff" * 1000
+            yield f"{topic}/policy", badly_signed
+            yield f"{topic}/keys", badly_signed
+            yield "tidegate/fleet/keys", b"{}"
 
 
 def flood(broker: LocalBroker, device: str, seconds: float, rate_hz: float) -> int:
@@ -106,7 +118,8 @@ def flood(broker: LocalBroker, device: str, seconds: float, rate_hz: float) -> i
 def test_mixed_junk_makes_no_control_step_late(
     start_agent: StartAgent, broker: LocalBroker, life_signs: LifeSigns, seconds: float
 ) -> None:
-    agent = start_agent(broker, allow_unsigned=True)
+    key = {"name": "ops", "key": OPS.text, "roles": ["policy", "key_rotation"]}
+    agent = start_agent(broker, allow_unsigned=False, trusted_keys=[key])
     agent.wait_until(lambda status: status.telemetry.link == "online")
     since = time.monotonic()
     sent = flood(broker, agent.device, seconds, 1000.0)
@@ -117,6 +130,7 @@ def test_mixed_junk_makes_no_control_step_late(
         lambda status: any("times since" in str(event["text"]) for event in status.recent), 40
     )
     assert status.policy.version == 1
+    assert {"bad_signature", "not_signed", "malformed"} >= set(status.refusals) >= {"malformed"}
     assert len(agent.log()) < 100_000
     rows = agent.status().telemetry
     assert rows.dropped is not None
@@ -137,8 +151,8 @@ def test_long_policies_are_read_beside_the_control_loop(
     target = Target("device", agent.device)
     for version in (2, 3):
         wrong = long_policy(version).replace("default:", "defualt:")
-        client.publish(target.topic, seal_unsigned(wrong, version, target), qos=1)
-    client.publish(target.topic, seal_unsigned(long_policy(4), 4, target), qos=1)
+        client.publish(target.topic, seal(wrong, version, target).to_json(), qos=1)
+    client.publish(target.topic, seal(long_policy(4), 4, target).to_json(), qos=1)
     agent.wait_until(lambda status: status.policy.version == 4, 60)
     late_s = life_signs.latest_s(since)
     client.disconnect()

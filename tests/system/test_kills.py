@@ -10,7 +10,7 @@ from agent_process import ENGINE, AgentProcess, Load, pinned, rungs
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
 from tidegate.fleet.watch import Watch
-from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -22,7 +22,7 @@ def test_killed_worker_is_replaced_at_its_point_and_no_connection_is_refused(
 ) -> None:
     agent = start_agent(broker, allow_unsigned=True)
     point = rungs(ENGINE)[2]
-    assert push(broker.address, Target("device", agent.device), pinned(point, 2), 2).outcome == "accepted"
+    assert push(broker.address, seal(pinned(point, 2), 2, Target("device", agent.device))).outcome == "accepted"
     with Load(agent) as load:
         load.wait_served(20)
         killed = agent.kill_worker()
@@ -59,7 +59,7 @@ def test_killed_supervisor_goes_on_where_it_was(start_agent: StartAgent, broker:
         load = ending.enter_context(Load(agent))
         point = rungs(ENGINE)[-1]
         target = Target("device", agent.device)
-        assert push(broker.address, target, pinned(point, 2), 2).outcome == "accepted"
+        assert push(broker.address, seal(pinned(point, 2), 2, target)).outcome == "accepted"
         load.wait_served(20)
         before = agent.wait_until(lambda status: (status.telemetry.published or 0) >= 4)
         agent.kill()

@@ -7,7 +7,7 @@ from agent_process import PLAIN_POLICY, AgentProcess
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
-from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 pytestmark = pytest.mark.broker
 
@@ -31,7 +31,7 @@ def test_a_policy_with_long_conditions_ends_no_worker(
     pid = agent.status().worker.pid
     text = wordy(2)
     assert len(text) < 14_500
-    result = push(broker.address, Target("device", agent.device), text, 2)
+    result = push(broker.address, seal(text, 2, Target("device", agent.device)))
     assert (result.outcome, result.reason) == ("accepted", "")
     status = agent.wait_until(lambda status: status.decision is not None and status.decision.rule == "all")
     assert status.decision is not None

@@ -8,8 +8,10 @@ from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
 from here import Ended, tidegate_here
 
 from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.push import push as push_envelope
 from tidegate.fleet.watch import Watch
 from tidegate.supervisor.updates.crash_loop import MOST_WHILE_NEW
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -66,12 +68,9 @@ def test_pushes_are_tried_accepted_refused_and_never_cost_the_running_policy(
 def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
-    from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from tidegate.telemetry.payloads.envelope import Target  # noqa: PLC0415
-
     agent = start_agent(broker, allow_unsigned=True)
     wrong = PLAIN_POLICY.replace("version: 1", "version: 3").replace("default:", "defualt:")
-    result = push_text(broker.address, Target("device", agent.device), wrong, 3)
+    result = push_envelope(broker.address, seal(wrong, 3, Target("device", agent.device)))
     assert result.outcome == "refused"
     assert "defualt" in result.reason
     assert "default" in result.reason
@@ -82,13 +81,10 @@ def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
 def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
-    from tidegate.fleet.push import push as push_text  # noqa: PLC0415 - past the command's own check, on purpose
-    from tidegate.telemetry.payloads.envelope import Target  # noqa: PLC0415
-
     agent = start_agent(broker, allow_unsigned=True, worker={"engine": "eager"})
     agent.wait_until(lambda status: status.worker.state == "serving")
     stranger = BELOW_FULL
-    result = push_text(broker.address, Target("device", agent.device), pinned(stranger, 3), 3)
+    result = push_envelope(broker.address, seal(pinned(stranger, 3), 3, Target("device", agent.device)))
     assert (result.outcome, stranger in result.reason) == ("refused", True)
     assert "allowed: full, cheapest" in result.reason
     assert agent.ask()[0] == 200

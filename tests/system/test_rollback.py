@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push
-from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.envelope import Target, seal
 
 
 def bundle_with_wrong_canaries(directory: Path, point: str) -> Path:
@@ -42,7 +42,7 @@ def test_policy_that_needs_a_failing_point_is_rolled_back(
     bundle = bundle_with_wrong_canaries(tmp_path, BELOW_FULL)
     agent = start_agent(broker, allow_unsigned=True, bundle=str(bundle))
     with Load(agent) as load_client:
-        result = push(broker.address, Target("device", agent.device), pinned(BELOW_FULL, 2), 2)
+        result = push(broker.address, seal(pinned(BELOW_FULL, 2), 2, Target("device", agent.device)))
         load_client.wait_served(20)
     assert result.outcome == "rolled_back"
     assert "did not follow" in result.reason

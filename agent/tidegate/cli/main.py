@@ -29,6 +29,7 @@ COMMANDS = {
 GROUPS = {
     "config": "tidegate.cli.config",
     "policy": "tidegate.cli.policy",
+    "key": "tidegate.cli.key",
     "bundle": "tidegate.cli.bundle",
 }
 """Modules that have commands of their own under `app`."""

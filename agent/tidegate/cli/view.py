@@ -134,7 +134,14 @@ def _service(status: Status) -> Iterator[Row]:
             f"p95 {served.latency_p95_ms:.2f} ms, {skipped}"
         )
         yield Row(7, "requests", counts, at_most=2, more=19)
-    yield Row(8, "policy", f"{policy.name} version {policy.version} ({policy.origin})", at_most=2)
+    signers = f", signed by {', '.join(policy.signed_by)}" if policy.signed_by else ""
+    yield Row(8, "policy", f"{policy.name} version {policy.version} ({policy.origin}{signers})", at_most=2)
+    if status.allow_unsigned:
+        said = "allow_unsigned: whoever may publish at the broker sets this device's policy"
+        yield Row(TROUBLE, "unsigned", said, "bold yellow", at_most=2)
+    if status.refusals:
+        counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in status.refusals.items())
+        yield Row(8.5, "refused pushes", f"{counts}, since the start", "yellow", at_most=2)
     trouble = status.telemetry.link not in ("online", "no broker configured")
     yield Row(
         TROUBLE if trouble else 9, "mqtt", _telemetry(status.telemetry), "yellow" if trouble else "", at_most=3

@@ -4,7 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -14,10 +14,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.payloads import keys_envelope
 from tidegate.telemetry.payloads.device_status import parse_device_status
-from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, policy_in
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
+from tidegate.trust.dsse import Envelope
 
 _ANSWER_S = 10.0
 # The broker sends what it has retained right after it agreed to the subscription.
@@ -59,46 +61,60 @@ class GroupPushResult:
     waited_s: float
 
 
-def push(
-    broker: Broker,
-    target: Target,
-    policy: str,
-    version: int,
-    wait_s: float = 30.0,
-) -> PushResult:
-    """Retain `policy` as the desired one of a device, and wait up to `wait_s` for its verdict.
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """What is pushed, a policy or trusted keys, as verdicts name it, and where to."""
 
-    Raises EnvelopeError for a policy or version that no device would open, BrokerError or PushError if the broker
-    is not reached or does not take it, ValueError for a target that is not one device.
+    version: int
+    hash: str
+    push_id: str
+    target: Target
+    topic: str
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> "_Pushed":
+        """Raises EnvelopeError for what no device would open."""
+        if envelope.payload_type == keys_envelope.PAYLOAD_TYPE:
+            keys = keys_envelope.keys_in(envelope)
+            return cls(keys.version, keys.hash, keys.push_id, keys.target, keys.target.keys_topic)
+        policy = policy_in(envelope)
+        return cls(policy.version, policy.hash, policy.push_id, policy.target, policy.target.topic)
+
+
+def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult:
+    """Retain the envelope's policy or keys as those of a device, and wait up to `wait_s` for its verdict.
+
+    Raises EnvelopeError for an envelope that no device would open, BrokerError or PushError if the broker is not
+    reached or does not take it, ValueError for a target that is not one device.
     """
-    if target.kind != "device" or target.name is None:
+    envelope = _pushed_anew(envelope)
+    pushed = _Pushed.of(envelope)
+    if pushed.target.kind != "device" or pushed.target.name is None:
         raise ValueError("for many devices there is push_to_many")
-    topics = DeviceTopics(target.name)
-    pushed = _Pushed.new(policy, version)
+    topics = DeviceTopics(pushed.target.name)
     pusher = _Pusher(broker, pushed, (topics.reported, topics.status), lambda _: True)
     try:
-        waited_s = pusher.push(target, wait_s)
-        answer = pusher.answers.get(target.name, _DeviceAnswer())
+        waited_s = pusher.push(envelope, wait_s)
+        answer = pusher.answers.get(pushed.target.name, _DeviceAnswer())
         verdict = answer.verdict
         if verdict is not None and verdict.state != "trial":
-            return PushResult(verdict.state, verdict.reason, version, pushed.hash, waited_s)
-        return PushResult("no_answer", answer.progress, version, pushed.hash, waited_s)
+            return PushResult(verdict.state, verdict.reason, pushed.version, pushed.hash, waited_s)
+        return PushResult("no_answer", answer.progress, pushed.version, pushed.hash, waited_s)
     finally:
         pusher.close()
 
 
-def push_to_many(
-    broker: Broker, target: Target, policy: str, version: int, wait_s: float = 30.0
-) -> GroupPushResult:
-    """Retain `policy` as the desired one of a group or the fleet, and wait up to `wait_s` for all verdicts.
+def push_to_many(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> GroupPushResult:
+    """Retain the envelope's policy or keys as those of a group or the fleet, and wait up to `wait_s` for verdicts.
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
     """
     filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status")
-    pushed = _Pushed.new(policy, version)
-    pusher = _Pusher(broker, pushed, filters, _belongs_to(target))
+    envelope = _pushed_anew(envelope)
+    pushed = _Pushed.of(envelope)
+    pusher = _Pusher(broker, pushed, filters, _belongs_to(pushed.target))
     try:
-        waited_s = pusher.push(target, wait_s)
+        waited_s = pusher.push(envelope, wait_s)
         accepted: list[str] = []
         refused: dict[str, str] = {}
         silent: dict[str, str] = {}
@@ -110,35 +126,18 @@ def push_to_many(
                 accepted.append(name)
             else:
                 refused[name] = verdict.reason
-        return GroupPushResult(tuple(accepted), refused, silent, version, pushed.hash, waited_s)
+        return GroupPushResult(tuple(accepted), refused, silent, pushed.version, pushed.hash, waited_s)
     finally:
         pusher.close()
 
 
+def _pushed_anew(envelope: Envelope) -> Envelope:
+    """With an id of its own: a verdict on an earlier push of the same envelope is no answer to this one."""
+    return replace(envelope, push_id=uuid.uuid4().hex)
+
+
 def _belongs_to(target: Target) -> Callable[[Reported], bool]:
     return lambda reported: target.kind == "fleet" or target.name in reported.groups
-
-
-@dataclass(frozen=True, slots=True)
-class _Pushed:
-    """What is pushed, with an id of its own: a verdict on an earlier push of the same text is no answer to it."""
-
-    policy: str
-    version: int
-    hash: str
-    push_id: str
-
-    @classmethod
-    def new(cls, policy: str, version: int) -> "_Pushed":
-        return cls(policy, version, policy_hash(policy), uuid.uuid4().hex)
-
-    def sealed_for(self, target: Target) -> bytes:
-        """The envelope. Raises EnvelopeError."""
-        return seal_unsigned(self.policy, self.version, target, push_id=self.push_id)
-
-    def answered_by(self, verdict: PolicyState) -> bool:
-        """Whether a verdict is on this push."""
-        return (verdict.version, verdict.hash, verdict.push_id) == (self.version, self.hash, self.push_id)
 
 
 @dataclass(slots=True)
@@ -188,17 +187,16 @@ class _Pusher:
         with self._changed:
             return {name: answer for name, answer in self.answers.items() if answer.member}
 
-    def push(self, target: Target, wait_s: float) -> float:
+    def push(self, envelope: Envelope, wait_s: float) -> float:
         """Connect, publish retained, and wait for verdicts; the seconds that these took.
 
-        Raises EnvelopeError, BrokerError, PushError.
+        Raises BrokerError, PushError.
         """
-        envelope = self._pushed.sealed_for(target)
         self._listener.start()
         if not self._one_device:
             # Who is there is known from what is retained.
             time.sleep(_RETAINED_S)
-        self._publish(target.topic, envelope)
+        self._publish(self._pushed.topic, envelope.to_json())
         started = time.monotonic()
         self._wait(started, wait_s)
         return time.monotonic() - started
@@ -252,10 +250,16 @@ class _Pusher:
             reported = parse_reported(payload)
         except ReportedError:
             return
-        verdicts = (each for each in (reported.policy, reported.refused) if each is not None)
-        verdict = next((each for each in verdicts if self._pushed.answered_by(each)), None)
+        # A policy in force may be pushed again by somebody whose push is refused.
+        verdicts = (reported.refused, reported.policy, reported.key_rotation)
+        verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
         answer.member = answer.member or self._belongs(reported) or verdict is not None
         answer.verdict = answer.verdict if verdict is None else verdict
+
+
+def _answers(verdict: PolicyState, pushed: _Pushed) -> bool:
+    """Whether a verdict is on this push."""
+    return (verdict.version, verdict.hash, verdict.push_id) == (pushed.version, pushed.hash, pushed.push_id)
 
 
 def _state_in(payload: bytes) -> str:

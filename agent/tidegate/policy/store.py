@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.files import replace_file, set_aside
+from tidegate.trust.refusal import Refusal
 
 FILE_NAME = "policies.json"
 MOST_AHEAD = 1 << 32
@@ -56,19 +57,21 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """A policy's text as it was signed, with the version and hash that were trusted."""
+    """A policy's text as it was signed, with the version and hash that were trusted, and the signers' names."""
 
     text: str
     version: int
     digest: str
+    signed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The answer to an offer, with its reason in words."""
+    """The answer to an offer, with its reason in words; `refusal` is the kind of a REFUSED one."""
 
     verdict: Verdict
     reason: str
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,9 @@ class PolicyStore:
         if version > known + MOST_AHEAD:
             most = f"it may be at most {MOST_AHEAD} above {known}, the highest version known here"
             hint = "number policies from there, or allow it on the device with `tidegate policy trusted --set`"
-            return Offer(Verdict.REFUSED, f"version {version} is too far ahead: {most}; {hint}")
+            return Offer(
+                Verdict.REFUSED, f"version {version} is too far ahead: {most}; {hint}", Refusal.TOO_FAR_AHEAD
+            )
         accepted = self._state.accepted
         if accepted is not None and (accepted.version, accepted.digest) == (version, digest) and version > known:
             # The trusted version was set below it by hand; the broker's copy must not raise it again.
@@ -190,19 +195,23 @@ class PolicyStore:
             if self._state.trial is not None:
                 raise WrongStateError(f"version {self._state.trial.version} is on trial; end it first")
             if digest != digest_of(text):
-                return Offer(Verdict.REFUSED, f"version {version}: the text does not have the hash {digest}")
+                return Offer(
+                    Verdict.REFUSED,
+                    f"version {version}: the text does not have the hash {digest}",
+                    Refusal.INVALID,
+                )
             answer = self.judge(version, digest, floor)
             if answer.verdict is Verdict.NEW and not self.offered(version, digest):
                 self._write(replace(self._state, trusted=_Trusted(version, digest, Outcome.OFFERED)))
             return answer
 
-    def begin_trial(self, text: str) -> None:
-        """Record that the offered policy is being tried from now on."""
+    def begin_trial(self, text: str, signed_by: tuple[str, ...] = ()) -> None:
+        """Record that the offered policy, signed by those keys, is being tried from now on."""
         with self._lock:
             offered = self._offered()
             if digest_of(text) != offered.digest:
                 raise WrongStateError(f"this is not the text that was offered as version {offered.version}")
-            trial = StoredPolicy(text, offered.version, offered.digest)
+            trial = StoredPolicy(text, offered.version, offered.digest, signed_by)
             trusted = _Trusted(offered.version, offered.digest, Outcome.TRIAL)
             self._write(replace(self._state, trusted=trusted, trial=trial))
 
@@ -327,9 +336,12 @@ class PolicyStore:
 def _against(trusted: _Trusted, version: int, digest: str) -> Offer:
     """What an offer is that is not above the trusted version."""
     if version < trusted.version:
-        return Offer(Verdict.REFUSED, f"version {version} is older than the trusted version {trusted.version}")
+        reason = f"version {version} is older than the trusted version {trusted.version}"
+        return Offer(Verdict.REFUSED, reason, Refusal.DOWNGRADE)
     if digest != trusted.digest:
-        return Offer(Verdict.REFUSED, f"version {version} is already trusted with another text")
+        return Offer(
+            Verdict.REFUSED, f"version {version} is already trusted with another text", Refusal.OTHER_TEXT
+        )
     if trusted.outcome is Outcome.OFFERED:
         return Offer(Verdict.NEW, f"version {version} was offered before and not tried yet")
     became = trusted.outcome.replace("_", " ") + (f": {trusted.reason}" if trusted.reason else "")

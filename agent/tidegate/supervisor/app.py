@@ -81,13 +81,11 @@ class Supervisor:
         self._worker, self._sockets = serving.worker, serving.sockets
         self._run_record = RunRecord(config.state_dir, boot_id())
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit)
-        reporting.link.use(opened.broker, reporting.device, deciding.updates.receive, deciding.inputs.receive)
+        reporting.link.use(opened.broker, reporting.device, deciding.receive, deciding.inputs.receive)
         self._swap = Swap(
             InForce(config, opened.bundle, drift),
             worker=self._worker,
-            control=deciding.control,
-            updates=deciding.updates,
-            inputs=deciding.inputs,
+            deciding=deciding,
             link=reporting.link,
             board=opened.board,
             session=opened.session,
@@ -153,6 +151,7 @@ class Supervisor:
             closing.callback(self._sockets.close)
             closing.callback(self._save_drift)
             closing.callback(self._opened.latest_time.write)
+            closing.callback(self._deciding.updates.keep_verdicts)
             self._opened.sampler.start()
             closing.callback(self._opened.sampler.stop)
             self._reporting.link.start()

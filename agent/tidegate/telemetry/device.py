@@ -24,6 +24,8 @@ class Device:
         return topics.DeviceTopics(self.id)
 
     @property
-    def policy_topics(self) -> tuple[str, ...]:
-        """Where policies for this device arrive."""
-        return (self.topics.policy, *(topics.group_policy(group) for group in self.groups), topics.FLEET_POLICY)
+    def desired_topics(self) -> tuple[str, ...]:
+        """Where policies and trusted keys for this device arrive."""
+        groups = (topics.group_policy(group) for group in self.groups)
+        policies = (self.topics.policy, *groups, topics.FLEET_POLICY)
+        return (*policies, *map(topics.keys_beside, policies))

@@ -84,3 +84,13 @@ class DeviceTopics:
 def group_policy(group: str) -> str:
     """The desired policy of every device in `group`. Raises TopicError for an impossible name."""
     return f"{ROOT}/group/{checked_name(group, 'group name')}/policy"
+
+
+def keys_beside(policy_topic: str) -> str:
+    """Where the trusted keys of whom a policy topic is for are retained."""
+    return f"{policy_topic.removesuffix('policy')}keys"
+
+
+def is_keys(topic: str) -> bool:
+    """Whether a topic is one that trusted keys arrive on."""
+    return topic.endswith("/keys")

@@ -13,6 +13,7 @@ from tidegate.cli.checks.device import check_clock
 from tidegate.cli.main import application
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 from tidegate.paths import profiles_directory
+from tidegate.trust.keys import PrivateKey
 
 POLICY = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: full}\n"
 
@@ -111,7 +112,18 @@ def test_keys_that_others_may_read_or_that_are_not_asked_for_are_warned_of(
     _, found = checks(write(broker=broker))
     assert found["keys"]["way_out"] == f"chmod 600 {tmp_path / 'pass'}"
     _, found = checks(write(allow_unsigned=True))
-    assert found["keys"]["way_out"] == "take it out of agent.yaml"
+    assert "take it out of agent.yaml" in found["keys"]["way_out"]
+
+
+def test_whose_policies_are_taken_is_told(write: Callable[..., Path]) -> None:
+    broker = {"host": "127.0.0.1", "port": 1}
+    _, found = checks(write(broker=broker))
+    assert (
+        found["keys"]["said"] == "no key may sign policies, so each push is refused; tidegate key trust FILE.pub"
+    )
+    key = {"name": "ops", "key": PrivateKey(bytes(32)).public.text}
+    _, found = checks(write(broker=broker, trusted_keys=[key]))
+    assert (found["keys"]["verdict"], found["keys"]["said"]) == ("ok", "policies are taken that are signed by ops")
 
 
 def test_a_damaged_bundle_and_a_disk_without_the_directory_are_told(

@@ -12,7 +12,15 @@ from tidegate.fleet.push import PushResult, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link.link import Link
-from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, Target, open_envelope, policy_hash
+from tidegate.telemetry.payloads.envelope import (
+    EnvelopeError,
+    PolicyPush,
+    Target,
+    open_envelope,
+    policy_hash,
+    policy_in,
+    seal,
+)
 from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 from tidegate.telemetry.spool import Spool
 
@@ -44,7 +52,7 @@ class AnsweringDevice:
         )
 
     def _on_policy(self, _topic: str, payload: bytes) -> None:
-        pushed = open_envelope(payload)
+        pushed = policy_in(open_envelope(payload))
         self.received.append(pushed)
         for reported in self.answer(pushed):
             self.link.report(reported.to_document())
@@ -68,8 +76,8 @@ def test_accepted_after_a_trial(broker: LocalBroker, device: AnsweringDevice) ->
         Reported("0.1.0", policy=verdict_on(pushed, "trial")),
         Reported("0.1.0", policy=verdict_on(pushed, "accepted")),
     ]
-    assert accepted(push(broker.address, CAMERA, POLICY, 3, 20))
-    assert accepted(push(broker.address, CAMERA, POLICY, 3, 20)), "pushing the same again is no error"
+    assert accepted(push(broker.address, seal(POLICY, 3, CAMERA), 20))
+    assert accepted(push(broker.address, seal(POLICY, 3, CAMERA), 20)), "pushing the same again is no error"
     assert device.received[0].policy == POLICY
 
 
@@ -78,28 +86,28 @@ def test_refused_beside_the_policy_that_keeps_running(broker: LocalBroker, devic
     device.answer = lambda pushed: [
         Reported("0.1.0", policy=running, refused=verdict_on(pushed, "refused", "version 3 is not above 9"))
     ]
-    result = push(broker.address, CAMERA, POLICY, 3, 20)
+    result = push(broker.address, seal(POLICY, 3, CAMERA), 20)
     assert (result.outcome, result.reason) == ("refused", "version 3 is not above 9")
 
 
 def test_a_refusal_of_an_earlier_push_is_not_the_answer(broker: LocalBroker, device: AnsweringDevice) -> None:
     device.answer = lambda pushed: [Reported("0.1.0", refused=verdict_on(pushed, "refused", "unsigned"))]
-    assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "refused"
+    assert push(broker.address, seal(POLICY, 3, CAMERA), 20).outcome == "refused"
     device.answer = lambda pushed: [Reported("0.1.0", policy=verdict_on(pushed, "accepted"))]
-    assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "accepted"
+    assert push(broker.address, seal(POLICY, 3, CAMERA), 20).outcome == "accepted"
 
 
 def test_an_acceptance_from_before_is_not_the_answer(broker: LocalBroker, device: AnsweringDevice) -> None:
     """The device took it, then took it back, and of that the broker knew nothing yet when it was pushed again."""
     device.answer = lambda pushed: [Reported("0.2.0", policy=verdict_on(pushed, "accepted"))]
-    assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == "accepted"
+    assert push(broker.address, seal(POLICY, 3, CAMERA), 20).outcome == "accepted"
     before = device.received[-1]
     device.answer = lambda pushed: [
         Reported("0.2.0", policy=verdict_on(before, "accepted"), operating_point="late"),
         Reported("0.2.0", refused=verdict_on(before, "rolled_back", "3 workers ended")),
         Reported("0.2.0", refused=verdict_on(pushed, "rolled_back", "3 workers ended")),
     ]
-    result = push(broker.address, CAMERA, POLICY, 3, 20)
+    result = push(broker.address, seal(POLICY, 3, CAMERA), 20)
     assert (result.outcome, result.reason) == ("rolled_back", "3 workers ended")
     assert before.push_id != device.received[-1].push_id
 
@@ -107,16 +115,16 @@ def test_an_acceptance_from_before_is_not_the_answer(broker: LocalBroker, device
 def test_what_is_retained_of_a_silent_device_is_no_answer(broker: LocalBroker, device: AnsweringDevice) -> None:
     for verdict in ("accepted", "refused"):
         device.answer = lambda pushed, verdict=verdict: [report(pushed, verdict, "", ())]
-        assert push(broker.address, CAMERA, POLICY, 3, 20).outcome == verdict
+        assert push(broker.address, seal(POLICY, 3, CAMERA), 20).outcome == verdict
         device.answer = lambda _: []
-        assert push(broker.address, CAMERA, POLICY, 3, 1.5).outcome == "no_answer"
+        assert push(broker.address, seal(POLICY, 3, CAMERA), 1.5).outcome == "no_answer"
 
 
 def test_no_answer_tells_what_is_known(broker: LocalBroker, device: AnsweringDevice) -> None:
-    result = push(broker.address, CAMERA, POLICY, 3, 0.5)
+    result = push(broker.address, seal(POLICY, 3, CAMERA), 0.5)
     assert result.outcome == "no_answer"
     assert "online" in result.reason
-    unknown = push(broker.address, Target("device", "cam-2"), POLICY, 3, 0.1)
+    unknown = push(broker.address, seal(POLICY, 3, Target("device", "cam-2")), 0.1)
     assert "never been seen" in unknown.reason
 
 
@@ -160,10 +168,10 @@ def test_a_group_that_takes_it_all(broker: LocalBroker, yard: Yard) -> None:
     yard.add("gate-1", ("barn",), "accepted")
     yard.add("gate-2", ("barn", "yard"), "accepted")
     yard.add("gate-3", ("yard",), "refused")
-    roll = push_to_many(broker.address, BARN, POLICY, 3, 20)
+    roll = push_to_many(broker.address, seal(POLICY, 3, BARN), 20)
     assert (roll.accepted, roll.refused, roll.silent) == (("gate-1", "gate-2"), {}, {})
     assert yard.devices[0].received[-1].target == BARN
-    again = push_to_many(broker.address, BARN, POLICY, 3, 20)
+    again = push_to_many(broker.address, seal(POLICY, 3, BARN), 20)
     assert again.accepted == ("gate-1", "gate-2"), "what they have already is taken"
     assert again.waited_s < 10
 
@@ -176,7 +184,7 @@ def test_a_fleet_tells_who_refused_and_who_is_silent(broker: LocalBroker, yard: 
     yard.add("gate-5", (), "trial")
     yard.add("gate-6", (), None)
     yard.devices[-1].link.stop(1.0)
-    roll = push_to_many(broker.address, FLEET, POLICY, 3, 4)
+    roll = push_to_many(broker.address, seal(POLICY, 3, FLEET), 4)
     assert roll.accepted == ("gate-1",)
     assert roll.refused == {"gate-2": "version 3 is older", "gate-3": "the worker stopped answering"}
     assert roll.silent.keys() == {"gate-4", "gate-5", "gate-6"}
@@ -189,22 +197,22 @@ def test_those_that_are_offline_are_not_waited_for(broker: LocalBroker, yard: Ya
     yard.add("gate-1", ("barn",), "accepted")
     yard.add("gate-2", ("barn",), None)
     yard.devices[-1].link.stop(1.0)
-    roll = push_to_many(broker.address, BARN, POLICY, 3, 60)
+    roll = push_to_many(broker.address, seal(POLICY, 3, BARN), 60)
     assert roll.waited_s < 30
     assert (roll.accepted, roll.silent.keys()) == (("gate-1",), {"gate-2"})
 
 
 def test_a_group_that_nobody_is_in(broker: LocalBroker, yard: Yard) -> None:
     yard.add("gate-1", ("yard",), "accepted")
-    roll = push_to_many(broker.address, BARN, POLICY, 3, 0.5)
+    roll = push_to_many(broker.address, seal(POLICY, 3, BARN), 0.5)
     assert (roll.accepted, roll.refused, roll.silent) == ((), {}, {})
 
 
 def test_what_no_device_would_open_is_not_pushed(broker: LocalBroker) -> None:
     with pytest.raises(EnvelopeError):
-        push(broker.address, CAMERA, POLICY, 0, 0.1)
+        push(broker.address, seal(POLICY, 0, CAMERA), 0.1)
 
 
 def test_unreachable_broker_is_told() -> None:
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
-        push(Broker("127.0.0.1", 1), CAMERA, POLICY, 3, 0.1)
+        push(Broker("127.0.0.1", 1), seal(POLICY, 3, CAMERA), 0.1)

@@ -20,6 +20,7 @@ def check_device(config: AgentConfig) -> Iterator[Check]:
     yield from check_disk(config)
     yield from check_listen(config)
     yield from check_secrets(config)
+    yield from check_pushes(config)
 
 
 def check_clock(now: float) -> Check:
@@ -78,7 +79,7 @@ def check_listen(config: AgentConfig) -> Iterator[Check]:
 
 
 def check_secrets(config: AgentConfig) -> Iterator[Check]:
-    """Who may read the password, and who may push policies."""
+    """Who may read the password."""
     file = None if config.broker is None else config.broker.password_file
     if file is not None and file.exists():
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
@@ -86,6 +87,17 @@ def check_secrets(config: AgentConfig) -> Iterator[Check]:
             yield Check("keys", "warning", said, f"chmod 600 {file}")
         else:
             yield Check("keys", "ok", f"{file} is its owner's alone")
+
+
+def check_pushes(config: AgentConfig) -> Iterator[Check]:
+    """Whose policies this device takes."""
+    signers = [entry.name for entry in config.trusted_keys if "policy" in entry.roles]
     if config.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker may set this device's policy"
-        yield Check("keys", "warning", said, "take it out of agent.yaml")
+        yield Check(
+            "keys", "warning", said, "trust a key (tidegate key trust FILE.pub), and take it out of agent.yaml"
+        )
+    elif signers:
+        yield Check("keys", "ok", f"policies are taken that are signed by {', '.join(signers)}")
+    elif config.broker is not None:
+        yield Check("keys", "ok", "no key may sign policies, so each push is refused; tidegate key trust FILE.pub")

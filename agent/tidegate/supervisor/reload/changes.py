@@ -4,7 +4,20 @@ from dataclasses import dataclass
 
 from tidegate.config import AgentConfig
 
-SWAPPED = frozenset({"policy", "bundle", "broker", "groups", "allow_unsigned", "telemetry", "inputs", "worker"})
+SWAPPED = frozenset(
+    {
+        "policy",
+        "bundle",
+        "broker",
+        "groups",
+        "allow_unsigned",
+        "trusted_keys",
+        "signature_thresholds",
+        "telemetry",
+        "inputs",
+        "worker",
+    }
+)
 """Keys of agent.yaml that a reload brings into force; all others say what the agent was built around."""
 
 

@@ -5,18 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, trusted_keys
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.supervisor.broker_link import BrokerLink
-from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
-from tidegate.supervisor.control.inputs import Inputs
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.reload.candidate import Candidate
-from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader
+from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate.telemetry.device import Device
@@ -33,9 +31,7 @@ class Swap:
         in_force: InForce,
         *,
         worker: WorkerProcess,
-        control: Control,
-        updates: PolicyUpdates,
-        inputs: Inputs,
+        deciding: Deciding,
         link: BrokerLink,
         board: Board | None,
         session: int,
@@ -43,9 +39,9 @@ class Swap:
     ) -> None:
         self.in_force = in_force
         self._worker = worker
-        self._control = control
-        self._updates = updates
-        self._inputs = inputs
+        self._deciding = deciding
+        self._control = deciding.control
+        self._updates = deciding.updates
         self._link = link
         self._board = board
         self._session = session
@@ -58,9 +54,10 @@ class Swap:
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
         changed += await self._broker(before, candidate)
-        self._inputs.max_age_s = after.inputs.max_age
+        self._deciding.inputs.max_age_s = after.inputs.max_age
         self._updates.allow_unsigned = after.allow_unsigned
-        for key in ("telemetry", "inputs", "allow_unsigned"):
+        self._deciding.keys.use(trusted_keys(after))
+        for key in ("telemetry", "inputs", "allow_unsigned", "trusted_keys", "signature_thresholds"):
             if getattr(before, key) != getattr(after, key):
                 changed += (key,)
         return changed
@@ -105,7 +102,7 @@ class Swap:
             return ()
         await asyncio.to_thread(self._link.stop, DRAIN_S)
         device = Device(candidate.config.device, groups, self._session)
-        self._link.use(broker, device, self._updates.receive, self._inputs.receive)
+        self._link.use(broker, device, self._deciding.receive, self._deciding.inputs.receive)
         self._link.start()
         return told
 

@@ -13,7 +13,9 @@ from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
+from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.telemetry.spool import SpoolCounters
+from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
 
 
@@ -43,6 +45,9 @@ class AgentState:
     worker_restarts: int
     switches: int
     updates: UpdatesState
+    trusted_keys: TrustedKeys
+    key_rotation: PolicyState | None
+    allow_unsigned: bool
     decision: Decision | None
     snapshot: Snapshot
     served: Served | None

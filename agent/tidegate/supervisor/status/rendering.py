@@ -14,7 +14,13 @@ from tidegate.supervisor.status.status import (
     WorkerStatus,
     show_readings,
 )
-from tidegate.telemetry.payloads.reported import FailedUpgrade, PolicyState, PolicyVerdict, Reported
+from tidegate.telemetry.payloads.reported import (
+    FailedUpgrade,
+    PolicyState,
+    PolicyVerdict,
+    Reported,
+    ReportedKey,
+)
 
 
 def as_status(state: AgentState, explanation: Explanation | None) -> Status:
@@ -39,6 +45,9 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         explanation=explanation,
         demotions=state.demotions,
         troubles=state.troubles,
+        allow_unsigned=state.allow_unsigned,
+        keys=_keys(state),
+        refusals={kind.value: count for kind, count in state.updates.refusals.items()},
         recent=tuple(event.document() for event in state.recent),
     )
 
@@ -49,7 +58,7 @@ def as_telemetry(state: AgentState) -> dict[str, object]:
         "at": state.at,
         "operating_point": state.point.name,
         "certified_risk": state.point.certified_risk,
-        "policy": asdict(_policy(state)),
+        "policy": {name: value for name, value in asdict(_policy(state)).items() if name != "signed_by"},
         "readings": {name: asdict(reading) for name, reading in show_readings(state.snapshot).items()},
         "served": None if state.served is None else asdict(state.served),
         "worker": asdict(_worker(state)),
@@ -83,12 +92,24 @@ def as_reported(state: AgentState) -> Reported:
         failed_upgrade=None
         if failed is None
         else FailedUpgrade(failed.version, failed.at, failed.reason, failed.last_words),
+        keys=_keys(state),
+        allow_unsigned=state.allow_unsigned,
+        verdicts=updates.verdicts,
+        key_rotation=state.key_rotation,
     )
 
 
 def _policy(state: AgentState) -> PolicyStatus:
     running = state.updates.running
-    return PolicyStatus(running.policy.name, running.policy.version, running.digest, running.origin)
+    return PolicyStatus(
+        running.policy.name, running.policy.version, running.digest, running.origin, running.signed_by
+    )
+
+
+def _keys(state: AgentState) -> tuple[ReportedKey, ...]:
+    return tuple(
+        ReportedKey(each.name, each.key.keyid, tuple(sorted(each.roles))) for each in state.trusted_keys.keys
+    )
 
 
 def _decision(decision: Decision) -> DecisionStatus:

@@ -7,6 +7,7 @@ from tidegate.messages import Served
 from tidegate.policy.explain import Explanation
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.status.troubles import Trouble
+from tidegate.telemetry.payloads.reported import ReportedKey
 from tidegate_drivers.reading import Freshness, Reading, Snapshot
 
 
@@ -24,12 +25,13 @@ class ReadingStatus:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """The policy in force."""
+    """The policy in force; `signed_by` names the trusted keys that signed it, none where that is not known."""
 
     name: str
     version: int
     hash: str
     origin: str
+    signed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,10 @@ class TelemetryStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything the live view, `tidegate status` and the JSON lines show."""
+    """Everything the live view, `tidegate status` and the JSON lines show.
+
+    `refusals` counts refused pushes since the start, by kind; `keys` are those whose signatures count.
+    """
 
     device: str
     version: str
@@ -105,6 +110,9 @@ class Status:
     explanation: Explanation | None = None
     demotions: tuple[Demotion, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    allow_unsigned: bool = False
+    keys: tuple[ReportedKey, ...] = ()
+    refusals: dict[str, int] = field(default_factory=dict)
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
 

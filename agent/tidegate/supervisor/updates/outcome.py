@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tidegate.shortened import shortened
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.telemetry.payloads.reported import PolicyState
+from tidegate.trust.refusal import Refusal
 
 REASON_LIMIT = 4000
 """Characters of a reason: it travels in `reported` and in an event, and brokers bound what they take."""
@@ -12,11 +13,12 @@ REASON_LIMIT = 4000
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It was tried, did no harm, and is in force."""
+    """It was tried, did no harm, and is in force; `signed_by` names trusted keys, none where unsigned ones do."""
 
     version: int
     hash: str
     name: str
+    signed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Rejected:
     version: int
     hash: str
     reason: str
+    refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,10 @@ def event_of(result: UpdateResult) -> Event | None:
     details: dict[str, object] = {"version": result.version}
     match result:
         case Accepted():
-            text = f"{result.name} version {result.version} is in force"
-            return Event(EventKind.POLICY, text, details | {"state": "accepted"}, source="accepted")
+            who = f"signed by {', '.join(result.signed_by)}" if result.signed_by else "unsigned"
+            text = f"{result.name} version {result.version} is in force, {who}"
+            details |= {"state": "accepted", "signed_by": list(result.signed_by)}
+            return Event(EventKind.POLICY, text, details, source="accepted")
         case Deferred():
             text = f"pushed policy version {result.version} has to wait: {result.reason}"
             return Event(EventKind.FAULT, text, details, source="push waits")
@@ -74,7 +79,8 @@ def event_of(result: UpdateResult) -> Event | None:
             reported = reported_as(result)
             how = reported.state.replace("_", " ")
             text = f"pushed policy version {result.version} {how}: {reported.reason}"
-            return Event(EventKind.POLICY, text, details | {"state": reported.state}, source=reported.state)
+            details |= {"state": reported.state} | ({"refusal": reported.refusal} if reported.refusal else {})
+            return Event(EventKind.POLICY, text, details, source=reported.state)
         case Repeated():
             return None
 
@@ -82,8 +88,8 @@ def event_of(result: UpdateResult) -> Event | None:
 def reported_as(result: Rejected | RolledBack | Deferred | Repeated) -> PolicyState:
     """What `reported` says of a result that leaves the push without force."""
     match result:
-        case Rejected(version, digest, reason):
-            return PolicyState(version, digest, "refused", shortened(reason, REASON_LIMIT))
+        case Rejected(version, digest, reason, refusal):
+            return PolicyState(version, digest, "refused", shortened(reason, REASON_LIMIT), refusal=refusal)
         case RolledBack(version, digest, reason, name):
             return PolicyState(version, digest, "rolled_back", shortened(reason, REASON_LIMIT), name)
         case Deferred(version, digest, reason, name):

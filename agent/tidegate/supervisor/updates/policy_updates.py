@@ -17,6 +17,7 @@ from tidegate.policy.store import PolicyStore, StoreError, Verdict, WrongStateEr
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.crash_loop import CrashLoop
 from tidegate.supervisor.updates.health import AskedWorker, PolicyControl, health_problem
+from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.outcome import (
     Accepted,
@@ -29,10 +30,20 @@ from tidegate.supervisor.updates.outcome import (
 )
 from tidegate.supervisor.updates.push_reader import PushReader
 from tidegate.supervisor.updates.pushed_policy import First, Reader, Running
-from tidegate.supervisor.updates.screening import Known, screen
+from tidegate.supervisor.updates.screening import Known, refused_by_store, screen
 from tidegate.supervisor.updates.state import UpdatesState, after, judged
+from tidegate.supervisor.updates.verdicts import VerdictFile, remembered
 from tidegate.telemetry.link.backoff import Backoff
-from tidegate.telemetry.payloads.envelope import EnvelopeError, PolicyPush, open_envelope
+from tidegate.telemetry.payloads.envelope import (
+    MAX_ENVELOPE_BYTES,
+    EnvelopeError,
+    PolicyPush,
+    open_envelope,
+    policy_in,
+)
+from tidegate.trust.dsse import Envelope
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import NotSigned, Role, Signed
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +69,13 @@ class PolicyUpdates:
         latest_time: LatestTime,
         control: PolicyControl,
         worker: AskedWorker,
+        keys: KeyStore,
         allow_unsigned: bool,
+        verdict_file: VerdictFile,
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = UpdatesState(first.running)
+        self.state = UpdatesState(first.running, verdicts=verdict_file.read())
         self.local = first.local
         self._store = store
         self._reader = reader
@@ -70,12 +83,16 @@ class PolicyUpdates:
         self._latest_time = latest_time
         self._control = control
         self._worker = worker
+        self._keys = keys
         self.allow_unsigned = allow_unsigned
+        self._verdict_file = verdict_file
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._one_at_a_time = asyncio.Lock()
         self._trying: asyncio.Task[None] | None = None
+        self._health: asyncio.Task[str | None] | None = None
+        self._overtaken_by = 0
         self._rolling_back: asyncio.Task[None] | None = None
         self._crash_loop = CrashLoop(None)
         self._clock_problem_told = ""
@@ -118,6 +135,7 @@ class PolicyUpdates:
         """What is due now and then: the disk is tried again, the clock looked at."""
         if self._store.unsaved:
             await asyncio.to_thread(self._store.settle)
+        await asyncio.to_thread(self.keep_verdicts)
         await asyncio.to_thread(self._latest_time.note)
         problem = self._latest_time.problem
         if bool(problem) is not bool(self._clock_problem_told):
@@ -126,6 +144,10 @@ class PolicyUpdates:
             )
             self._emit(Event(EventKind.FAULT, text, {"latest_time": self._latest_time.now().timestamp()}))
         self._clock_problem_told = problem
+
+    def keep_verdicts(self) -> None:
+        """Write the last verdicts down, if there are new ones."""
+        self._verdict_file.write(self.state.verdicts)
 
     async def check_running(self) -> None:
         """Hold the pushed policy that an agent started with against what its engine, now known, can run."""
@@ -154,12 +176,14 @@ class PolicyUpdates:
     async def _take(self, topic: str, payload: bytes) -> None:
         """Everything up to the durable write; the trial follows on its own, so that the broker gets its answer."""
         try:
-            push = open_envelope(payload)
+            # In a thread: 256 KiB of JSON take a small processor longer than a control step may be late.
+            envelope, push = await asyncio.to_thread(_opened, payload)
         except EnvelopeError as error:
-            self._conclude(Rejected(0, "", str(error)))
+            kind = Refusal.TOO_LARGE if len(payload) > MAX_ENVELOPE_BYTES else Refusal.MALFORMED
+            self._conclude(Rejected(0, "", str(error), kind))
             return
         try:
-            result = await self._judge(push, topic)
+            result = await self._judge(envelope, push, topic)
         except (StoreError, NotYetError) as error:
             self.state = judged(self.state, push, is_new=False)
             self._conclude(Deferred(push.version, push.hash, str(error)))
@@ -167,38 +191,49 @@ class PolicyUpdates:
         except Exception as error:
             # Whatever a push does to us, it is rejected and the agent goes on.
             log.exception("pushed policy version %s", push.version)
-            result = Rejected(push.version, push.hash, f"it broke the agent's checks: {error!r}")
+            reason = f"it broke the agent's checks: {error!r}"
+            result = Rejected(push.version, push.hash, reason, Refusal.INVALID)
         self.state = judged(self.state, push, is_new=result is None)
         if result is not None:
             self._conclude(result)
 
-    async def _judge(self, push: PolicyPush, topic: str) -> Rejected | Repeated | None:
+    async def _judge(self, envelope: Envelope, push: PolicyPush, topic: str) -> Rejected | Repeated | None:
         """Verify, validate, persist the trusted version; None when its trial begins. Else nothing has changed."""
-        if (result := screen(push, topic, self._known(push))) is not None:
+        signed = await asyncio.to_thread(self._keys.trusted.judge, envelope, Role.POLICY)
+        if (result := screen(push, topic, self._known(push, signed))) is not None:
             return result
         await self._wait_for_worker()
         policy = await self._push_reader.read(push)
         if isinstance(policy, str):
-            return Rejected(push.version, push.hash, policy)
+            return Rejected(push.version, push.hash, policy, Refusal.INVALID)
+        self._overtake_trial(push.version)
         async with self._one_at_a_time:
             floor = self.local.policy.version
             offer = await asyncio.to_thread(self._store.offer, push.policy, push.version, push.hash, floor)
             if offer.verdict is Verdict.REFUSED:
-                return Rejected(push.version, push.hash, offer.reason)
+                return refused_by_store(push, offer)
             if offer.verdict is Verdict.ALREADY_THERE:
                 # Another push of it came in between.
                 return Repeated(push.version, push.hash, self._why_taken_back(push))
             if self._trying is not None:
                 self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
-            self._trying = self._loop.create_task(self._try(push, policy))
+            self._trying = self._loop.create_task(self._try(push, policy, signed))
         return None
 
-    def _known(self, push: PolicyPush) -> Known:
+    def _overtake_trial(self, version: int) -> None:
+        """End the trial of an older policy: whoever pushed a newer one does not want its verdict any more."""
+        trial = self._store.trial
+        if trial is not None and self._health is not None and version > trial.version:
+            self._overtaken_by = version
+            self._health.cancel()
+
+    def _known(self, push: PolicyPush, signed: Signed | NotSigned) -> Known:
         return Known(
             offer=self._store.judge(push.version, push.hash, self.local.policy.version),
             rolled_back=self._why_taken_back(push),
             now=self._latest_time.now(),
             clock_problem=self._latest_time.problem,
+            signed=signed,
             allow_unsigned=self.allow_unsigned,
         )
 
@@ -215,7 +250,7 @@ class PolicyUpdates:
         except TimeoutError:
             raise NotYetError("no worker is ready; it is tried when one is") from None
 
-    async def _try(self, push: PolicyPush, policy: Policy) -> None:
+    async def _try(self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned) -> None:
         """The trial; put off and begun again as long as the disk refuses to record it."""
         backoff = Backoff(base_s=2.0, cap_s=60.0)
         while True:
@@ -223,7 +258,7 @@ class PolicyUpdates:
                 if not self._store.offered(push.version, push.hash):
                     return
                 try:
-                    result: Accepted | RolledBack | Deferred = await self._trial(push, policy)
+                    result: Accepted | RolledBack | Deferred = await self._trial(push, policy, signed)
                 except StoreError as error:
                     reason = f"it is valid, and is tried again when it can be stored: {error}"
                     result = Deferred(push.version, push.hash, reason, policy.name)
@@ -232,15 +267,21 @@ class PolicyUpdates:
                 return
             await asyncio.sleep(backoff.failed())
 
-    async def _trial(self, push: PolicyPush, policy: Policy) -> Accepted | RolledBack:
+    async def _trial(self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned) -> Accepted | RolledBack:
         """Run under the policy, and keep it only when the worker still answers as it should. Raises StoreError."""
-        await asyncio.to_thread(self._store.begin_trial, push.policy)
+        signers = signed.by if isinstance(signed, Signed) else ()
+        await asyncio.to_thread(self._store.begin_trial, push.policy, signers)
         before = self.state.running
-        self.state = replace(self.state, running=Running(policy, push.hash, "pushed"), on_trial=True)
+        self.state = replace(self.state, running=Running(policy, push.hash, "pushed", signers), on_trial=True)
         try:
-            problem = await health_problem(policy, self._control, self._worker)
+            self._health = self._loop.create_task(health_problem(policy, self._control, self._worker))
+            problem = await self._health
             if problem is None:
                 await asyncio.to_thread(self._store.accept)
+        except asyncio.CancelledError:
+            if not self._overtaken_by:
+                raise
+            problem = f"version {self._overtaken_by} was pushed before its verdict"
         except StoreError:
             await self._run(before)
             await asyncio.to_thread(self._store.put_off)
@@ -250,12 +291,13 @@ class PolicyUpdates:
             problem = f"the agent failed under it: {error!r}"
         finally:
             self.state = replace(self.state, on_trial=False)
+            self._health, self._overtaken_by = None, 0
         if problem is not None:
             await self._run(before)
             await asyncio.to_thread(self._store.roll_back, problem)
             return RolledBack(push.version, push.hash, problem, policy.name)
         self._crash_loop = CrashLoop(self._clock())
-        return Accepted(push.version, push.hash, policy.name)
+        return Accepted(push.version, push.hash, policy.name, signers)
 
     async def _run(self, running: Running) -> None:
         """Decide by this policy from now on."""
@@ -286,9 +328,16 @@ class PolicyUpdates:
 
     def _conclude(self, result: UpdateResult) -> None:
         """Remember a result for `reported`, and tell it."""
-        self.state = after(self.state, result)
+        at_s = int(self._latest_time.clock().timestamp())
+        self.state = replace(after(self.state, result), verdicts=remembered(self.state.verdicts, result, at_s))
         if (event := event_of(result)) is not None:
             self._emit(event)
+
+
+def _opened(payload: bytes) -> tuple[Envelope, PolicyPush]:
+    """The envelope and the policy in it, read before its signers are known: its pusher is to hear a verdict."""
+    envelope = open_envelope(payload)
+    return envelope, policy_in(envelope)
 
 
 def _found_at_start(store: PolicyStore, first: First) -> list[RolledBack]:

@@ -18,11 +18,12 @@ from tidegate.supervisor.updates.outcome import REASON_LIMIT, RolledBack
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The policy in force and where it came from."""
+    """The policy in force and where it came from; `signed_by` names the keys that signed a pushed one."""
 
     policy: Policy
     digest: str
     origin: Literal["local", "pushed"]
+    signed_by: tuple[str, ...] = ()
 
 
 class Reader:
@@ -58,7 +59,7 @@ class Reader:
             return shortened(str(error), REASON_LIMIT)
         except Exception as error:  # noqa: BLE001 - whatever it is, the local policy serves
             return shortened(f"it can't be read: {error!r}", REASON_LIMIT)
-        return Running(policy, stored.digest, "pushed")
+        return Running(policy, stored.digest, "pushed", stored.signed_by)
 
 
 class VersionError(TidegateError, ValueError):

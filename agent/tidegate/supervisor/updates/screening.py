@@ -6,6 +6,8 @@ from datetime import datetime
 from tidegate.policy.store import Offer, Verdict
 from tidegate.supervisor.updates.outcome import Rejected, Repeated
 from tidegate.telemetry.payloads.envelope import PolicyPush
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import NotSigned, Signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,32 +23,48 @@ class Known:
     rolled_back: str | None
     now: datetime
     clock_problem: str
+    signed: Signed | NotSigned
     allow_unsigned: bool
 
 
 def screen(push: PolicyPush, topic: str, known: Known) -> Rejected | Repeated | None:
     """The result of a push that came on `topic`; None when its text is to be read. Changes nothing."""
-    if not push.signed and not known.allow_unsigned:
-        return _rejected(
-            push, "it is not signed; set `allow_unsigned: true` in agent.yaml to trust whoever may publish there"
-        )
+    if isinstance(known.signed, NotSigned) and not known.allow_unsigned:
+        return _rejected(push, known.signed.refusal, f"{known.signed.reason}; {_REMEDIES[known.signed.refusal]}")
     if push.target.topic != topic:
-        return _rejected(push, f"it is addressed to {push.target.topic} and came on {topic}")
+        reason = f"it is addressed to {push.target.topic} and came on {topic}"
+        return _rejected(push, Refusal.WRONG_TARGET, reason)
     match known.offer.verdict:
         case Verdict.ALREADY_THERE:
             return Repeated(push.version, push.hash, known.rolled_back)
         case Verdict.REFUSED:
-            return _rejected(push, known.offer.reason)
+            return refused_by_store(push, known.offer)
         case Verdict.NEW:
             return _expired(push, known)
+
+
+def refused_by_store(push: PolicyPush, offer: Offer) -> Rejected:
+    """The result of a push that the store refuses to trust."""
+    return _rejected(push, offer.refusal or Refusal.INVALID, offer.reason)
+
+
+_REMEDIES = {
+    Refusal.NOT_SIGNED: "push it with --key FILE, or set `allow_unsigned: true` in agent.yaml to trust whoever may"
+    " publish there",
+    Refusal.UNKNOWN_KEY: "on the device: tidegate key trust FILE.pub, then tidegate reload",
+    Refusal.WRONG_ROLE: "sign with a key that may, or add the role to it in the device's agent.yaml",
+    Refusal.BAD_SIGNATURE: "sign and push it again",
+    Refusal.TOO_FEW_SIGNERS: "have another of the trusted keys sign it too, with a further --key or `policy sign`",
+}
 
 
 def _expired(push: PolicyPush, known: Known) -> Rejected | None:
     if push.expires is None or push.expires >= known.now:
         return None
     because = f" ({known.clock_problem})" if known.clock_problem else ""
-    return _rejected(push, f"it expired at {push.expires.isoformat()}{because}; push it again with a later expiry")
+    reason = f"it expired at {push.expires.isoformat()}{because}; push it again with a later expiry"
+    return _rejected(push, Refusal.EXPIRED, reason)
 
 
-def _rejected(push: PolicyPush, reason: str) -> Rejected:
-    return Rejected(push.version, push.hash, reason)
+def _rejected(push: PolicyPush, refusal: Refusal, reason: str) -> Rejected:
+    return Rejected(push.version, push.hash, reason, refusal)

@@ -14,7 +14,8 @@ from tidegate.supervisor.updates.outcome import (
 )
 from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.telemetry.payloads.envelope import PolicyPush
-from tidegate.telemetry.payloads.reported import PolicyState
+from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState
+from tidegate.trust.refusal import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class UpdatesState:
     """Where pushed policies have got to: the one in force, and the last one that is not, if any.
 
     `results` counts every result, so that a push that meets the same one again gets its answer again. `push_ids`
-    are those of the last judged pushes, by version and hash.
+    are those of the last judged pushes, by version and hash. `refusals` counts by kind since the start,
+    `verdicts` are the last ones, newest first.
     """
 
     running: Running
@@ -30,6 +32,8 @@ class UpdatesState:
     refused: PolicyState | None = None
     accepted: int = 0
     results: int = 0
+    refusals: Mapping[Refusal, int] = field(default_factory=dict)
+    verdicts: tuple[PastVerdict, ...] = ()
     push_ids: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
     def push_id(self, version: int, digest: str) -> str:
@@ -54,8 +58,13 @@ def after(state: UpdatesState, result: UpdateResult) -> UpdatesState:
     match result:
         case Accepted():
             state = replace(state, refused=None, accepted=state.accepted + 1)
-        case Repeated(rolled_back=None):
-            pass
-        case Rejected() | RolledBack() | Deferred() | Repeated():
+        case Repeated(version, digest, None):
+            if state.refused is not None and (state.refused.version, state.refused.hash) == (version, digest):
+                # Somebody else's push of the policy in force was refused; this one is not.
+                state = replace(state, refused=None)
+        case Rejected(refusal=kind):
+            refusals = {**state.refusals, kind: state.refusals.get(kind, 0) + 1}
+            state = replace(state, refused=reported_as(result), refusals=refusals)
+        case RolledBack() | Deferred() | Repeated():
             state = replace(state, refused=reported_as(result))
     return replace(state, results=state.results + 1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, trusted_keys
 from tidegate.policy.learned import GENERIC
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -11,21 +11,32 @@ from tidegate.supervisor.control.inputs import Inputs
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.telemetry.topics import is_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """`control` decides by the policy that `updates` puts in force; `trust` is what the owner may ask and set."""
+    """`control` decides by the policy that `updates` puts in force, if it is signed by those in `keys`.
+
+    `trust` is what the owner may ask and set.
+    """
 
     control: Control
     inputs: Inputs
     settings: Settings
+    keys: KeyStore
     updates: PolicyUpdates
     trust: PolicyTrust
+
+    def receive(self, topic: str, payload: bytes) -> None:
+        """Take what was pushed, a policy or keys; raises when it could not be made durable. On MQTT's thread."""
+        (self.keys if is_keys(topic) else self.updates).receive(topic, payload)
 
 
 def wire_deciding(
@@ -44,6 +55,7 @@ def wire_deciding(
         guard=opened.guard,
         prior=GENERIC if opened.profile is None else opened.profile.device.prior,
     )
+    keys = KeyStore(config.state_dir, trusted_keys(config), opened.latest_time, emit)
     updates = PolicyUpdates(
         store=opened.store,
         first=opened.first,
@@ -51,8 +63,10 @@ def wire_deciding(
         latest_time=opened.latest_time,
         control=control,
         worker=worker,
+        keys=keys,
         allow_unsigned=config.allow_unsigned,
+        verdict_file=VerdictFile(config.state_dir),
         emit=emit,
     )
     trust = PolicyTrust(opened.store, opened.latest_time, updates, emit)
-    return Deciding(control, inputs, Settings(opened.controls, emit), updates, trust)
+    return Deciding(control, inputs, Settings(opened.controls, emit), keys, updates, trust)

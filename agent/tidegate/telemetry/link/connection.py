@@ -271,7 +271,7 @@ class Connection:
     @property
     def _filters(self) -> tuple[tuple[str, int], ...]:
         """Filters with their QoS. Inputs have 0: what a broker queues for a device that is away is of no use."""
-        return (*((topic, 1) for topic in self._device.policy_topics), (self._device.topics.inputs, 0))
+        return (*((topic, 1) for topic in self._device.desired_topics), (self._device.topics.inputs, 0))
 
     def _status(self, state: Literal["online", "offline"], since: float | None) -> bytes:
         return DeviceStatus(state, self._device.session, since).to_payload()

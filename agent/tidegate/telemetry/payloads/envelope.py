@@ -1,9 +1,8 @@
 """The envelope a policy travels in: DSSE (github.com/secure-systems-lab/dsse, envelope.md and protocol.md)."""
 
-import base64
-import binascii
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -12,12 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from tidegate.errors import EX_USAGE, TidegateError
 from tidegate.telemetry import topics
+from tidegate.trust.dsse import DsseError, Envelope, explained, parse_envelope, refuse_duplicate_keys
+from tidegate.trust.keys import PrivateKey
 
 PAYLOAD_TYPE = "application/vnd.tidegate.policy+json"
 MAX_ENVELOPE_BYTES = 256 * 1024
 # The largest whole number that every JSON reader keeps exact (RFC 8259, section 6).
 MAX_VERSION = 2**53 - 1
-MAX_PUSH_ID_LENGTH = 64
 
 
 class EnvelopeError(TidegateError, ValueError):
@@ -46,10 +46,15 @@ class Target:
             return topics.FLEET_POLICY
         return topics.DeviceTopics(self.name).policy if self.kind == "device" else topics.group_policy(self.name)
 
+    @property
+    def keys_topic(self) -> str:
+        """Where the keys that the target is to trust are retained."""
+        return topics.keys_beside(self.topic)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPush:
-    """A policy as it was pushed. `signed` is True only for a verified signature, so it is False for now.
+    """A policy as an envelope holds it; whether its signers are trusted, the envelope's reader has to judge.
 
     `push_id` tells this push from others of the same text; verdicts repeat it. Empty where the pusher gave none.
     """
@@ -58,7 +63,6 @@ class PolicyPush:
     version: int
     target: Target
     expires: datetime | None
-    signed: bool
     push_id: str = ""
 
     @property
@@ -77,17 +81,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
 
-class _Signature(_Strict):
-    keyid: str = ""
-    sig: str
-
-
-class _Envelope(_Strict):
-    payload_type: Literal["application/vnd.tidegate.policy+json"] = Field(alias="payloadType")
-    payload: str
-    signatures: list[_Signature]
-
-
 class _ForDevice(_Strict):
     device: str
 
@@ -100,58 +93,73 @@ class _ForFleet(_Strict):
     fleet: Literal[True]
 
 
+TargetDocument = _ForDevice | _ForGroup | _ForFleet
+
+
 class _Payload(_Strict):
     policy: Annotated[str, Field(min_length=1)]
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    target: _ForDevice | _ForGroup | _ForFleet
+    target: TargetDocument
     expires: AwareDatetime | None
-    push_id: Annotated[str, Field(max_length=MAX_PUSH_ID_LENGTH)] = ""
 
 
-def seal_unsigned(
-    policy: str, version: int, target: Target, expires: datetime | None = None, push_id: str = ""
-) -> bytes:
-    """An envelope without signatures. Raises EnvelopeError for what `open_envelope` would refuse."""
+def seal(
+    policy: str,
+    version: int,
+    target: Target,
+    expires: datetime | None = None,
+    keys: Sequence[PrivateKey] = (),
+) -> Envelope:
+    """The envelope of a policy, signed with `keys`. Raises EnvelopeError for what no device would open."""
     payload = json.dumps(
         {
             "policy": policy,
             "version": version,
-            "target": {target.kind: target.name if target.name is not None else True},
+            "target": target_to(target),
             "expires": expires.isoformat() if expires is not None else None,
-            "push_id": push_id,
         }
     ).encode()
-    sealed = json.dumps(
-        {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(payload).decode(), "signatures": []},
-        separators=(",", ":"),
-    ).encode()
-    open_envelope(sealed)
+    sealed = Envelope(PAYLOAD_TYPE, payload).signed_by(keys)
+    policy_in(open_envelope(sealed.to_json()))
     return sealed
 
 
-def open_envelope(data: bytes, max_bytes: int = MAX_ENVELOPE_BYTES) -> PolicyPush:
-    """The policy in an envelope. Raises EnvelopeError for any other bytes, and nothing else.
-
-    Signatures are not verified yet, so an envelope that carries some counts as unsigned like one without.
-    """
-    if len(data) > max_bytes:
-        msg = f"policy envelope: found {len(data)} bytes, allowed are {max_bytes}"
-        raise EnvelopeError(msg)
+def open_envelope(data: bytes) -> Envelope:
+    """The envelope in an MQTT payload. Raises EnvelopeError for any other bytes, and nothing else."""
     try:
-        envelope = _Envelope.model_validate_json(data)
-        payload = _Payload.model_validate_json(base64.b64decode(envelope.payload, validate=True))
-        target = _target(payload.target)
+        return parse_envelope(data, MAX_ENVELOPE_BYTES)
+    except DsseError as error:
+        raise EnvelopeError(f"policy {error}") from error
+
+
+def policy_in(envelope: Envelope) -> PolicyPush:
+    """The policy in an envelope, whoever signed it. Raises EnvelopeError for any other payload."""
+    if envelope.payload_type != PAYLOAD_TYPE:
+        found = repr(envelope.payload_type[:80])
+        raise EnvelopeError(f"policy envelope, at payloadType: found {found}, allowed is {PAYLOAD_TYPE!r}")
+    try:
+        payload = _Payload.model_validate_json(envelope.payload)
+        refuse_duplicate_keys(envelope.payload)
+        target = target_from(payload.target)
     except ValidationError as error:
-        raise EnvelopeError(_explained(error)) from error
-    except (binascii.Error, ValueError) as error:
-        msg = f"policy envelope: {error}"
-        raise EnvelopeError(msg) from error
-    return PolicyPush(
-        payload.policy, payload.version, target, payload.expires, signed=False, push_id=payload.push_id
-    )
+        raise EnvelopeError(explained(error, "policy envelope", _ALLOWED)) from error
+    except topics.TopicError as error:
+        raise EnvelopeError(f"policy envelope: {error}") from error
+    except ValueError as error:
+        raise EnvelopeError(f"policy envelope: {error}; {_ALLOWED}") from error
+    return PolicyPush(payload.policy, payload.version, target, payload.expires, envelope.push_id)
 
 
-def _target(target: _ForDevice | _ForGroup | _ForFleet) -> Target:
+_ALLOWED = "allowed is a payload of {policy, version, target, expires}"
+
+
+def target_to(target: Target) -> dict[str, object]:
+    """The target as a JSON object."""
+    return {target.kind: target.name if target.name is not None else True}
+
+
+def target_from(target: TargetDocument) -> Target:
+    """The target in a document. Raises TopicError."""
     match target:
         case _ForDevice(device=name):
             return Target("device", name)
@@ -159,16 +167,3 @@ def _target(target: _ForDevice | _ForGroup | _ForFleet) -> Target:
             return Target("group", name)
         case _ForFleet():
             return Target("fleet")
-
-
-def _explained(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "whole document"
-    found = repr(first["input"])
-    if len(found) > 80:
-        found = found[:77] + "..."
-    return (
-        f"policy envelope, at {where}: found {found}: {first['msg']}; allowed is a DSSE envelope "
-        f"{{payloadType: {PAYLOAD_TYPE!r}, "
-        "payload: base64 of {policy, version, target, expires, push_id}, signatures: [...]}"
-    )

@@ -25,6 +25,7 @@ class PolicyState:
     """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal.
 
     `push_id` is that of the last push of this version and text that was judged: the one that `state` answers.
+    `refusal` is the kind of the reason of one that was refused, a value of tidegate.trust.refusal.Refusal.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -35,6 +36,33 @@ class PolicyState:
     reason: str = ""
     name: str = ""
     push_id: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PastVerdict:
+    """A verdict on a pushed policy, met `count` times, last at `at_s` (Unix time); its reason may be shortened."""
+
+    __pydantic_config__ = _TOLERANT
+
+    version: int
+    hash: str
+    state: PolicyVerdict
+    at_s: int
+    reason: str = ""
+    refusal: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedKey:
+    """A key whose signatures count on this device, and for what: values of tidegate.trust.trusted_keys.Role."""
+
+    __pydantic_config__ = _TOLERANT
+
+    name: str
+    keyid: str
+    roles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +84,8 @@ class Reported:
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
     `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
     `failed_upgrade` is the last upgrade where it was taken back.
+    `allow_unsigned`: whether it takes policies from whoever may publish, None where an older agent does not say.
+    `verdicts` are the last ones on pushed policies, newest first; `key_rotation` is the last on pushed keys.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -69,6 +99,10 @@ class Reported:
     demoted: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     failed_upgrade: FailedUpgrade | None = None
+    keys: tuple[ReportedKey, ...] = ()
+    allow_unsigned: bool | None = None
+    verdicts: tuple[PastVerdict, ...] = ()
+    key_rotation: PolicyState | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

@@ -23,6 +23,8 @@ OTHER: dict[str, object] = {
     "listen": {"tcp": 8700},
     "broker": {"host": "broker"},
     "allow_unsigned": True,
+    "trusted_keys": [{"name": "ops", "key": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="}],
+    "signature_thresholds": {"policy": 1},
     "groups": ["north"],
     "telemetry": {"window": "1 s"},
     "spool": {"max_size": "2 MiB"},

@@ -25,6 +25,9 @@ from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
 from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.telemetry.spool import SpoolCounters
+from tidegate.trust.keys import PrivateKey
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
 
@@ -40,7 +43,7 @@ LADDER = Ladder(
 )
 POINT = LADDER.points[1].name
 POLICY = load_policy("tidegate: 1\nname: field\nversion: 7\nmax_accuracy_loss: 5 %\n", "field.yaml")
-RUNNING = Running(POLICY, "ab" * 32, "pushed")
+RUNNING = Running(POLICY, "ab" * 32, "pushed", ("ops",))
 REFUSED = PolicyState(8, "cd" * 32, "rolled_back", "the worker stopped answering: no answer", "pushed-8")
 DECISION = Decision(
     POINT,
@@ -109,8 +112,14 @@ BUSY = AgentState(
         refused=REFUSED,
         accepted=4,
         results=1,
+        refusals={Refusal.EXPIRED: 2},
         push_ids={(POLICY.version, "ab" * 32): "a7", (8, "cd" * 32): "c8"},
     ),
+    trusted_keys=TrustedKeys(
+        (TrustedKey("ops", PrivateKey(bytes(32)).public, frozenset({Role.POLICY, Role.KEY_ROTATION})),)
+    ),
+    key_rotation=None,
+    allow_unsigned=True,
     decision=DECISION,
     snapshot=SNAPSHOT,
     served=SERVED,

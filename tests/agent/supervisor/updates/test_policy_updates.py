@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,12 +24,17 @@ from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.sockets.commands import BelieveClock, SetTrusted, ShowTrust
 from tidegate.supervisor.updates.crash_loop import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
+from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.policy_updates import NotYetError, PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.updates.trust import PolicyTrust
+from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.channel import WorkerDown
-from tidegate.telemetry.payloads.envelope import Target, seal_unsigned
+from tidegate.telemetry.payloads.envelope import Target, seal
+from tidegate.trust.keys import PrivateKey
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import TrustedKeys
 from tidegate_drivers.reading import Snapshot
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
@@ -107,7 +114,9 @@ class Device:
             latest_time=self.latest_time,
             control=self.control,
             worker=self.worker,
+            keys=KeyStore(directory, TrustedKeys(), self.latest_time, self.events.append),
             allow_unsigned=True,
+            verdict_file=VerdictFile(directory),
             emit=self.events.append,
             clock=lambda: self.now,
         )
@@ -122,9 +131,10 @@ class Device:
         topic: str = TOPIC,
         to: str = "gate-7",
         push_id: str = "",
+        keys: Sequence[PrivateKey] = (),
     ) -> str:
         """Push, wait for the verdict on it, and say what it is."""
-        envelope = seal_unsigned(text, version, Target("device", to), expires, push_id)
+        envelope = replace(seal(text, version, Target("device", to), expires, keys), push_id=push_id).to_json()
         verdicts = self.updates.state.results
         await asyncio.to_thread(self.updates.receive, topic, envelope)
         await until(lambda: self.updates.state.results > verdicts and not self.updates.state.on_trial)
@@ -213,7 +223,7 @@ def test_a_refusal_from_before_is_no_verdict_on_a_push_that_is_tried(tmp_path: P
         device.updates.allow_unsigned = False
         assert await device.push(policy(2), 2, push_id="a") == "refused"
         device.updates.allow_unsigned = True
-        envelope = seal_unsigned(policy(2), 2, Target("device", "gate-7"), push_id="b")
+        envelope = replace(seal(policy(2), 2, Target("device", "gate-7")), push_id="b").to_json()
         await device.updates._take(TOPIC, envelope)
         state = device.updates.state
         assert (state.push_id(2, digest_of(policy(2))), state.refused) == ("b", None)
@@ -240,6 +250,8 @@ REFUSED: dict[str, tuple[str, int, dict[str, object], str]] = {
     "the time over": (policy(3), 3, {"expires": NOW - timedelta(seconds=1)}, "it expired at"),
     "on another topic": (policy(3), 3, {"topic": "tidegate/fleet/policy"}, "it is addressed to"),
     "to another device": (policy(3), 3, {"to": "gate-8"}, "it is addressed to"),
+    "a YAML bomb": (policy(3, "x: &a [1, 1]\ny: [*a, *a, *a]\n"), 3, {}, "anchors and aliases are not allowed"),
+    "a key twice": (policy(3, "name: again\n"), 3, {}, "duplicate key"),
     "deep": (policy(3, "rules: " + "[" * 30_000), 3, {}, "nested deeper"),
     "control characters": (policy(3, "x: \x07"), 3, {}, "does not allow"),
 }
@@ -355,7 +367,7 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
 
         device.worker.ping = ping  # type: ignore[method-assign]
         await asyncio.to_thread(
-            device.updates.receive, TOPIC, seal_unsigned(policy(2), 2, Target("device", "gate-7"))
+            device.updates.receive, TOPIC, seal(policy(2), 2, Target("device", "gate-7")).to_json()
         )
         await until(lambda: bool(states))
         assert states == [(True, 2)]
@@ -363,6 +375,76 @@ def test_reported_says_trial_while_it_is_one(tmp_path: Path) -> None:
         going_on.set()
         await until(lambda: not device.updates.state.on_trial)
         assert (device.updates.state.on_trial, device.running) == (False, 2)
+
+    run(scene)
+
+
+def test_the_highest_version_counts_wherever_it_was_pushed_to(tmp_path: Path) -> None:
+    """Neither device nor group nor fleet takes precedence over another."""
+    targets = {"device": Target("device", "gate-7"), "group": Target("group", "barn"), "fleet": Target("fleet")}
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+
+        async def push(kind: str, version: int) -> str:
+            results, target = device.updates.state.results, targets[kind]
+            envelope = seal(policy(version), version, target).to_json()
+            await asyncio.to_thread(device.updates.receive, target.topic, envelope)
+            await until(lambda: device.updates.state.results > results and not device.updates.state.on_trial)
+            return device.says(version)
+
+        for step, (first, then) in enumerate(itertools.product(targets, repeat=2), start=1):
+            newest = 10 * step
+            assert await push(first, newest) == "accepted"
+            assert await push(then, newest - 1) == "refused", (first, then)
+            assert device.running == newest
+            assert await push(then, newest + 1) == "accepted", (first, then)
+
+    run(scene)
+
+
+def test_a_newer_push_overtakes_a_trial(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(policy(2), 2) == "accepted"
+        asked = asyncio.Event()
+
+        async def silent() -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        answers, device.worker.ping = device.worker.ping, silent  # type: ignore[method-assign]
+        envelope = seal(policy(3), 3, Target("device", "gate-7")).to_json()
+        await asyncio.to_thread(device.updates.receive, TOPIC, envelope)
+        await asked.wait()
+        assert (device.updates.state.on_trial, device.running) == (True, 3)
+
+        wrong = seal("a: [", 4, Target("device", "gate-7")).to_json()
+        await asyncio.to_thread(device.updates.receive, TOPIC, wrong)
+        assert (device.says(4), device.running) == ("refused", 3), "what is refused overtakes nothing"
+        device.worker.ping = answers  # type: ignore[method-assign]
+        await device.push(policy(5), 5)
+        await until(lambda: device.updates.state.accepted == 2)
+        assert (device.running, device.store.trusted_version) == (5, 5)
+        told = [event.text for event in device.events]
+        assert "pushed policy version 3 rolled back: version 5 was pushed before its verdict" in told
+        assert device.store.previous is not None
+        assert device.store.previous.version == 2, "the way back is to the one that was accepted"
+
+    run(scene)
+
+
+def test_the_last_verdicts_outlive_a_restart(tmp_path: Path) -> None:
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(policy(2), 2) == "accepted"
+        for _ in range(3):
+            assert await device.push(policy(1), 1) == "refused"
+        await device.updates.upkeep()
+        device.updates.keep_verdicts()
+        first, second = Device(tmp_path).updates.state.verdicts
+        assert (first.version, first.state, first.refusal, first.count) == (1, "refused", "downgrade", 3)
+        assert (second.version, second.state, second.at_s) == (2, "accepted", int(NOW.timestamp()))
 
     run(scene)
 
@@ -607,6 +689,22 @@ def test_an_accepted_policy_comes_again_after_its_time_without_being_refused(tmp
         device.unix_s += 7200
         assert await device.push(policy(2), 2, expires=expires) == "accepted"
         assert device.updates.state.refused is None
+
+    run(scene)
+
+
+def test_a_device_that_wakes_in_1970_keeps_its_policy_and_its_time(tmp_path: Path) -> None:
+    async def scene() -> None:
+        assert await Device(tmp_path).push(policy(2), 2, expires=NOW + timedelta(days=1)) == "accepted"
+        device = Device(tmp_path, unix_s=0.0)
+        assert (device.running, device.updates.state.refused) == (2, None)
+        stale = NOW - timedelta(days=1)
+        assert await device.push(policy(3), 3, expires=stale) == "refused"
+        device.unix_s = (NOW + timedelta(days=2)).timestamp()
+        assert await device.push(policy(3), 3, expires=stale) == "refused"
+        assert device.updates.state.refusals == {Refusal.EXPIRED: 2}
+        assert device.running == 2, "what was accepted in time stays"
+        assert await device.push(policy(4), 4, expires=NOW + timedelta(days=3)) == "accepted"
 
     run(scene)
 

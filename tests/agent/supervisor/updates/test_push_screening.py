@@ -11,6 +11,8 @@ from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
 from tidegate.supervisor.updates.outcome import Rejected, Repeated
 from tidegate.supervisor.updates.screening import Known, screen
 from tidegate.telemetry.payloads.envelope import PolicyPush, Target
+from tidegate.trust.refusal import Refusal
+from tidegate.trust.trusted_keys import NotSigned, Signed
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 TOPIC = "tidegate/gate-7/policy"
@@ -68,7 +70,7 @@ STATES: dict[str, Callable[[PolicyStore, int], None]] = {
 
 AT = 5
 """The version that each state but `nothing` is about."""
-PLAIN = PolicyPush(TEXT, AT, Target("device", "gate-7"), None, signed=True)
+PLAIN = PolicyPush(TEXT, AT, Target("device", "gate-7"), None)
 OTHER_TEXT = replace(PLAIN, policy="# \n")
 ARRIVALS = {
     "older": replace(PLAIN, version=2),
@@ -77,7 +79,7 @@ ARRIVALS = {
     "other text": OTHER_TEXT,
     "newer": replace(PLAIN, version=AT + 1),
     "far ahead": replace(PLAIN, version=AT + MOST_AHEAD + 1),
-    "newer, unsigned": replace(PLAIN, version=AT + 1, signed=False),
+    "newer, unsigned": replace(PLAIN, version=AT + 1),
     "newer, of another": replace(PLAIN, version=AT + 1, target=Target("device", "gate-8")),
     "newer, expired": replace(PLAIN, version=AT + 1, expires=NOW - timedelta(seconds=1)),
     "newer, in time": replace(PLAIN, version=AT + 1, expires=NOW),
@@ -87,19 +89,21 @@ ARRIVALS = {
 
 @dataclass(frozen=True)
 class Reject:
-    """A rejection whose reason holds this."""
+    """A rejection of this kind whose reason holds this."""
 
     word: str
+    refusal: Refusal
 
 
 READ = None
-OLDER, OTHER = Reject("older than the trusted version"), Reject("already trusted with another text")
-EXPIRED, HARM, ENDED = Reject("it expired at"), "it did harm", "its workers ended"
+OLDER = Reject("older than the trusted version", Refusal.DOWNGRADE)
+OTHER = Reject("already trusted with another text", Refusal.OTHER_TEXT)
+EXPIRED, HARM, ENDED = Reject("it expired at", Refusal.EXPIRED), "it did harm", "its workers ended"
 # What does not depend on the state: signature, address and distance come first.
 ALWAYS: dict[str, object] = {
-    "far ahead": Reject("too far ahead"),
-    "newer, unsigned": Reject("it is not signed"),
-    "newer, of another": Reject("it is addressed to"),
+    "far ahead": Reject("too far ahead", Refusal.TOO_FAR_AHEAD),
+    "newer, unsigned": Reject("it is not signed", Refusal.NOT_SIGNED),
+    "newer, of another": Reject("it is addressed to", Refusal.WRONG_TARGET),
     "newer, expired": EXPIRED,
     "newer, in time": READ,
     "newer": READ,
@@ -122,13 +126,24 @@ TABLE: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
-def known(store: PolicyStore, push: PolicyPush, *, allow_unsigned: bool = False, floor: int = 0) -> Known:
+SIGNED, UNSIGNED = Signed(("ops",)), NotSigned(Refusal.NOT_SIGNED, "it is not signed")
+
+
+def known(
+    store: PolicyStore,
+    push: PolicyPush,
+    *,
+    signed: Signed | NotSigned = SIGNED,
+    allow_unsigned: bool = False,
+    floor: int = 0,
+) -> Known:
     taken = store.verdict(push.version, push.hash)
     return Known(
         offer=store.judge(push.version, push.hash, floor),
         rolled_back=None if taken is None else taken.reason,
         now=NOW,
         clock_problem="the clock was set back",
+        signed=signed,
         allow_unsigned=allow_unsigned,
     )
 
@@ -145,12 +160,13 @@ def test_what_arrives_in_which_state(tmp_path: Path, state: str) -> None:
     before = [path.read_bytes() for path in tmp_path.iterdir()]
     for arrival, expected in (ALWAYS | TABLE[state]).items():
         push = ARRIVALS[arrival]
-        result = screen(push, TOPIC, known(store, push))
+        result = screen(push, TOPIC, known(store, push, signed=UNSIGNED if "unsigned" in arrival else SIGNED))
         match expected:
             case None:
                 assert result is None, arrival
-            case Reject(word):
+            case Reject(word, refusal):
                 assert isinstance(result, Rejected), arrival
+                assert result.refusal is refusal
                 assert (result.version, result.hash) == (push.version, push.hash)
                 assert word in result.reason
             case str(reason):
@@ -167,7 +183,7 @@ def test_a_trial_that_was_cut_short_counts_as_rolled_back_at_the_next_start(tmp_
 
 def test_who_allows_unsigned_pushes_gets_them_read(tmp_path: Path) -> None:
     push = ARRIVALS["newer, unsigned"]
-    assert screen(push, TOPIC, known(PolicyStore(tmp_path), push, allow_unsigned=True)) is None
+    assert screen(push, TOPIC, known(PolicyStore(tmp_path), push, signed=UNSIGNED, allow_unsigned=True)) is None
 
 
 def test_the_local_policys_version_counts_for_the_distance_of_a_push(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tidegate.supervisor.updates.outcome import (
 from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.supervisor.updates.state import UpdatesState, after
 from tidegate.telemetry.payloads.reported import PolicyState
+from tidegate.trust.refusal import Refusal
 
 LOCAL = Running(load_policy("tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\n", "p"), "ab", "local")
 EARLIER = PolicyState(4, "cd", "refused", "it expired")
@@ -31,15 +32,30 @@ CASES: list[tuple[UpdateResult, object, tuple[EventKind, str, dict[str, object],
     (
         Accepted(5, "ef", "night"),
         None,
-        (EventKind.POLICY, "night version 5 is in force", {"version": 5, "state": "accepted"}, "accepted"),
+        (
+            EventKind.POLICY,
+            "night version 5 is in force, unsigned",
+            {"version": 5, "state": "accepted", "signed_by": []},
+            "accepted",
+        ),
     ),
     (
-        Rejected(5, "ef", "no YAML"),
-        PolicyState(5, "ef", "refused", "no YAML"),
+        Accepted(5, "ef", "night", ("ops", "qa")),
+        None,
+        (
+            EventKind.POLICY,
+            "night version 5 is in force, signed by ops, qa",
+            {"version": 5, "state": "accepted", "signed_by": ["ops", "qa"]},
+            "accepted",
+        ),
+    ),
+    (
+        Rejected(5, "ef", "no YAML", Refusal.INVALID),
+        PolicyState(5, "ef", "refused", "no YAML", refusal="invalid"),
         (
             EventKind.POLICY,
             "pushed policy version 5 refused: no YAML",
-            {"version": 5, "state": "refused"},
+            {"version": 5, "state": "refused", "refusal": "invalid"},
             "refused",
         ),
     ),
@@ -79,16 +95,32 @@ def test_each_result_in_each_state(
     result, reported, told = case
     state = UpdatesState(LOCAL, on_trial, refused, accepted=2, results=7)
     then = after(state, result)
-    assert then.refused == (refused if reported is before else reported)
+    assert then.refused == (refused if reported is before else reported), "EARLIER is of another version"
     assert (then.running, then.on_trial) == (LOCAL, on_trial), "only who adopts a policy says what runs"
     assert (then.accepted, then.results) == (3 if isinstance(result, Accepted) else 2, 8)
     event = event_of(result)
     assert told == (None if event is None else (event.kind, event.text, event.details, event.source))
 
 
-@pytest.mark.parametrize("kind", [Rejected, RolledBack])
-def test_a_long_reason_is_cut_where_it_travels(kind: type[Rejected] | type[RolledBack]) -> None:
-    result = kind(5, "ef", "x" * (2 * REASON_LIMIT))
+def test_a_refused_push_of_the_policy_in_force_is_forgotten_when_it_is_pushed_rightly() -> None:
+    state = after(UpdatesState(LOCAL), Rejected(5, "ef", "not signed", Refusal.NOT_SIGNED))
+    assert after(state, Repeated(5, "ef")).refused is None
+    assert after(state, Repeated(5, "other")).refused == state.refused
+
+
+def test_refusals_are_counted_by_kind() -> None:
+    state = UpdatesState(LOCAL)
+    for kind in (Refusal.EXPIRED, Refusal.NOT_SIGNED, Refusal.EXPIRED):
+        state = after(state, Rejected(5, "ef", "no", kind))
+    state = after(after(state, RolledBack(6, "ef", "harm")), Accepted(7, "ef", "night"))
+    assert state.refusals == {Refusal.EXPIRED: 2, Refusal.NOT_SIGNED: 1}
+
+
+LONG = "x" * (2 * REASON_LIMIT)
+
+
+@pytest.mark.parametrize("result", [Rejected(5, "ef", LONG, Refusal.INVALID), RolledBack(5, "ef", LONG)])
+def test_a_long_reason_is_cut_where_it_travels(result: Rejected | RolledBack) -> None:
     reported = after(UpdatesState(LOCAL), result).refused
     assert reported is not None
     assert len(reported.reason) <= REASON_LIMIT

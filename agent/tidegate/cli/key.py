@@ -1,0 +1,176 @@
+"""`tidegate key`: make keys, look at them, and say which of them this device trusts."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli import key_rotate
+from tidegate.cli.console import fail, out
+from tidegate.cli.running_agent import ConfigOption
+from tidegate.cli.trusted_keys_file import entry_lines, with_entry, without_entry
+from tidegate.config import DEFAULT_CONFIG, AgentConfig, KeyEntry, config_in, load_config
+from tidegate.documents import parse, read
+from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
+from tidegate.files import replace_file
+from tidegate.telemetry.topics import TopicError, checked_name
+from tidegate.trust.key_file import PRIVATE_SUFFIX, read_public, write_pair
+from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_public
+from tidegate.trust.trusted_keys import Role
+
+app = typer.Typer(help="Make keys, show them, and say which this device trusts.", no_args_is_help=True)
+
+
+@app.command("new")
+def new_command(
+    name: Annotated[
+        str, typer.Argument(help="Whose it is, or a path that ends so: alice makes alice.key, alice.pub.")
+    ],
+) -> None:
+    """Make a key pair to sign policies with. Files that exist are never overwritten."""
+    file = Path(name)
+    _check_name(file.name)
+    private = file.with_name(file.name + PRIVATE_SUFFIX)
+    key = PrivateKey.new()
+    public_file = write_pair(private, key)
+    _say(f"{private}: the private key, readable by you alone; who has it signs in your name")
+    _say(f"{public_file}: the public key, for all devices that are to trust it")
+    _say(f"keyid {key.public.keyid}")
+    _say(f"next, on the device: tidegate key trust {public_file.name}")
+
+
+@app.command("show")
+def show_command(
+    file: Annotated[Path | None, typer.Argument(help="A key file; without one, the keys of agent.yaml.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Show a key, or which keys this device trusts and for what."""
+    if file is not None:
+        key = read_public(file)
+        _say(f"keyid {key.keyid}")
+        _say(f"key   {key.text}")
+        return
+    settings = load_config(config)
+    for entry in settings.trusted_keys:
+        _say(f"{entry.name}: {', '.join(entry.roles)}")
+        _say(f"  keyid {parse_public(entry.key).keyid}")
+    for role, threshold in settings.signature_thresholds.items():
+        _say(f"a {role} needs {threshold} signers")
+    if not settings.trusted_keys:
+        _say(f"{config}: no trusted keys; add one: tidegate key trust FILE.pub")
+    if settings.allow_unsigned:
+        _say("allow_unsigned is set: whoever may publish at the broker may set this device's policy")
+
+
+@app.command("trust")
+def trust_command(
+    key: Annotated[str, typer.Argument(help="A public key's file, or the key in one line.")],
+    name: Annotated[str | None, typer.Option(help="What to call it here; the file's name without one.")] = None,
+    role: Annotated[
+        list[Role] | None, typer.Option(help="What it may sign, policy without one. Once for each role.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Trust a key from now on: an entry in agent.yaml, whose comments stay. An agent that runs must reload."""
+    public = _public_key(key)
+    roles = tuple(each.value for each in role or (Role.POLICY,))
+    called = name if name is not None else Path(key).stem if Path(key).is_file() else None
+    if called is None:
+        fail("say what to call this key here: --name NAME", EX_USAGE)
+    _check_name(called)
+    settings = load_config(config)
+    wanted = KeyEntry.model_validate({"name": called, "key": public.text, "roles": roles})
+    for entry in settings.trusted_keys:
+        if (entry.name, entry.key, set(entry.roles)) == (wanted.name, wanted.key, set(wanted.roles)):
+            _say(f"{config}: {called} is trusted already for {', '.join(entry.roles)}")
+            return
+        if entry.key == wanted.key or entry.name == wanted.name:
+            same = "this key" if entry.key == wanted.key else "another key of this name"
+            said = f"{config}: {same} is trusted already, as {entry.name} for {', '.join(entry.roles)}"
+            fail(f"{said}; change its roles there, or first: tidegate key revoke {entry.name}", EX_DATAERR)
+    lines = entry_lines(called, public, roles)
+    changed = with_entry(parse(read(config), str(config)), lines)
+    told = _put(config, changed, settings, (*settings.trusted_keys, wanted))
+    if not told:
+        fail(f"{config}: can't be added to by itself; add under trusted_keys:\n" + "\n".join(lines), EX_DATAERR)
+    _say(f"{config}: {called} is trusted for {', '.join(roles)} ({public.keyid[:16]}...)")
+    _say(_reload(config))
+
+
+@app.command("revoke")
+def revoke_command(
+    name: Annotated[str, typer.Argument(help="The key's name in agent.yaml, or its keyid.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Trust a key no longer: its entry is taken out of agent.yaml. What it signed and the device runs stays."""
+    settings = load_config(config)
+    found = next(
+        (
+            number
+            for number, entry in enumerate(settings.trusted_keys)
+            if name in (entry.name, parse_public(entry.key).keyid)
+        ),
+        None,
+    )
+    if found is None:
+        known = ", ".join(entry.name for entry in settings.trusted_keys) or "none"
+        fail(f"{config}: no trusted key {name!r}; there are: {known}", EX_DATAERR)
+    left = tuple(entry for number, entry in enumerate(settings.trusted_keys) if number != found)
+    changed = without_entry(parse(read(config), str(config)), found)
+    if not _put(config, changed, settings, left):
+        fail(f"{config}: can't be changed by itself; take {name} out of trusted_keys by hand", EX_DATAERR)
+    _say(f"{config}: {name} is trusted no longer")
+    if not any("policy" in entry.roles for entry in left) and not settings.allow_unsigned:
+        _say("no key is left that may sign a policy: every push is refused from now on")
+    _say(_reload(config))
+
+
+app.command("rotate")(key_rotate.rotate_command)
+
+
+def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry, ...]) -> bool:
+    """Write the changed text if it says just what is wanted; False, and nothing is written, if it doesn't.
+
+    Raises DocumentError for a wish that makes no valid configuration.
+    """
+    if text is None:
+        return False
+    after = config_in(text, path)
+    if after.model_dump() != before.model_copy(update={"trusted_keys": keys}).model_dump():
+        return False
+    file = path.resolve()
+    found = file.stat()
+    try:
+        replace_file(file, text, mode=stat.S_IMODE(found.st_mode))
+        if os.geteuid() == 0:
+            os.chown(file, found.st_uid, found.st_gid)
+    except OSError as error:
+        fail(f"{path}: can't be written: {error.strerror}; run this as its owner", EX_UNAVAILABLE)
+    return True
+
+
+def _public_key(given: str) -> PublicKey:
+    if Path(given).is_file():
+        return read_public(Path(given))
+    try:
+        return parse_public(given)
+    except KeyFormatError:
+        fail(f"{given}: no such file, and no public key either; `tidegate key new NAME` makes one", EX_DATAERR)
+
+
+def _check_name(name: str) -> None:
+    try:
+        checked_name(name, "key name")
+    except TopicError as error:
+        fail(str(error).partition(", because")[0], EX_USAGE)
+
+
+def _reload(config: Path) -> str:
+    option = "" if config == DEFAULT_CONFIG else f" --config {config}"
+    return f"in force once the agent has read it: tidegate reload{option}"
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
