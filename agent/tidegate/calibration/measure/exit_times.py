@@ -16,6 +16,11 @@ from tidegate.models.graph import Segment
 NEVER, ALWAYS = 2.0, -1.0
 """Thresholds that no margin, 0..1, exceeds, and that each does."""
 
+LEAST_MS = 0.005
+"""Of an exit: what a call into a runtime takes. Beside other load, differences of times can come out at nothing."""
+
+ROUNDS = 30
+
 
 @dataclass(frozen=True, slots=True)
 class ExitTime:
@@ -51,7 +56,7 @@ def measure_exit_times(
         except UnsupportedPoint:
             continue
         able.append(block)
-    whole, *others = cpu_times_ms(variants, inputs)
+    whole, *others = cpu_times_ms(variants, inputs, ROUNDS)
     for variant in variants:
         variant.release()
     own_ms = along_line(
@@ -66,7 +71,7 @@ def measure_exit_times(
 
 
 def along_line(sizes: Sequence[int], differences_ms: Sequence[float]) -> list[float]:
-    """What heads take that read so many elements: never less for a larger one, and never below 0.
+    """What heads take that read so many elements: never less for a larger one, and never less than LEAST_MS.
 
     One by one they are differences of larger times, and say less than all together: the line of least squares.
     """
@@ -75,4 +80,4 @@ def along_line(sizes: Sequence[int], differences_ms: Sequence[float]) -> list[fl
     x, y = np.asarray(sizes, np.float64), np.asarray(differences_ms, np.float64)
     spread = float(x.var())
     slope = max(float(((x - x.mean()) * y).mean()) / spread, 0.0) if spread > 0 else 0.0
-    return [max(float(own), 0.0) for own in y.mean() + slope * (x - x.mean())]
+    return [max(float(own), LEAST_MS) for own in y.mean() + slope * (x - x.mean())]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.cpu_time import cpu_times_ms, turn_times_ms
-from tidegate.calibration.measure.exit_times import along_line, measure_exit_times
+from tidegate.calibration.measure.exit_times import LEAST_MS, along_line, measure_exit_times
 from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Answer, Array
 from tidegate.models.importing.export_network import export_network
@@ -71,9 +71,9 @@ def test_an_exit_spares_what_comes_behind_it() -> None:
     assert all(each.own_ms >= 0 for each in times.exits.values())
 
 
-def test_what_heads_take_grows_with_what_they_read_and_is_never_below_nothing() -> None:
+def test_what_heads_take_grows_with_what_they_read_and_is_never_less_than_a_call() -> None:
     assert along_line([100, 200, 300], [0.01, 0.02, 0.03]) == pytest.approx([0.01, 0.02, 0.03])
     assert along_line([100, 200, 300], [0.03, 0.02, 0.01]) == pytest.approx([0.02, 0.02, 0.02])
     assert along_line([100, 100], [0.01, 0.03]) == pytest.approx([0.02, 0.02])
-    assert along_line([100, 400], [-0.05, 0.01]) == pytest.approx([0.0, 0.01])
+    assert along_line([100, 400], [-0.05, 0.01]) == pytest.approx([LEAST_MS, 0.01])
     assert along_line([], []) == []
