@@ -271,6 +271,8 @@ class PartitionBuilder:
                 emit_int8_layer(build, node, emitted, params.scale, self._initializers)
             else:
                 self._floats |= dict.fromkeys(leaf.weight for leaf in node.leaves if isinstance(leaf, Weight))
+                tensors = {subgraph.tensor(graph, each) for each in (node.name, *node.operands)}
+                build.on_codes = tensors <= self._params_of.keys()
                 convert(build, node, emitted)
             name = subgraph.tensor(graph, node.name)
             last = self._leave(build, name, emitted, emitted)
@@ -298,11 +300,7 @@ class PartitionBuilder:
         return build.emit("DequantizeLinear", [value, *self._params_constants(name)], as_name)
 
     def _params_constants(self, name: str) -> tuple[str, str]:
-        params = self._params_of[name]
-        return (
-            self._build.constant(f"{name}/params/scale", np.asarray(params.scale, np.float32)),
-            self._build.constant(f"{name}/params/zero", np.asarray(params.zero_point, np.uint8)),
-        )
+        return self._build.params(f"{name}/params", self._params_of[name])
 
 
 def branch(build: GraphBuilder, output: str, kind: ElementType, floats: Sequence[TensorValue] = ()) -> OnnxGraph:

@@ -7,7 +7,11 @@ import numpy as np
 from tidegate.engines.onnxruntime.graph_builder import Convert, GraphBuilder
 from tidegate.engines.onnxruntime.protobuf import Attribute
 from tidegate.engines.plan.arguments import Unconvertible, filled, number, pair, whole_numbers
+from tidegate.engines.plan.quantization import LEVELS, QuantParams
 from tidegate.models.graph import BatchSize, Node, Ref
+
+_ZERO_TO_ONE = QuantParams(1 / LEVELS, 0)
+"""All that a sigmoid gives."""
 
 
 def convolution_attributes(node: Node) -> dict[str, Attribute]:
@@ -76,7 +80,10 @@ def hard_sigmoid(build: GraphBuilder, node: Node, output: str) -> None:
 
 def silu(build: GraphBuilder, node: Node, output: str) -> None:
     x = build.operand(node.args[0], output)
-    build.emit("Mul", [x, build.emit("Sigmoid", [x], f"{output}/sigmoid")], output)
+    share = build.emit("Sigmoid", [x], f"{output}/sigmoid")
+    if build.on_codes:
+        share = build.rounded(share, _ZERO_TO_ONE, f"{output}/share")
+    build.emit("Mul", [x, share], output)
 
 
 def gelu(build: GraphBuilder, node: Node, output: str) -> None:
