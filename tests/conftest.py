@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 
-# Processes that tests start, dozens of agents among them, would compile the whole of tidegate each for itself.
+# Processes that tests start, dozens of agents among them, would compile the whole of tidegate each for itself, and
+# every worker of every run all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Threads of torch wait for each other by spinning. With a test worker on each core the one waited for has no core
 # to run on: training on two threads takes many times the processor time. Read when torch is imported.

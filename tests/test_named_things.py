@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,13 @@ OPTIONS = {
 } | {"--help"}
 
 
-def sentences() -> Iterator[tuple[str, str]]:
+@cache
+def sentences() -> tuple[tuple[str, str], ...]:
+    """What `in_sources` finds: all of the sources are parsed for it, and only where these tests run."""
+    return tuple(in_sources())
+
+
+def in_sources() -> Iterator[tuple[str, str]]:
     """Every string with a space in it that is no docstring, with its place; what is filled in stands as {}."""
     for source in sorted((ROOT / "agent").rglob("*.py")):
         tree = ast.parse(source.read_text())
@@ -75,14 +82,11 @@ def sentences() -> Iterator[tuple[str, str]]:
                 yield f"{source.relative_to(ROOT)}:{node.lineno}", text
 
 
-SENTENCES = list(sentences())
-
-
 def test_keys_that_messages_name_are_in_agent_yaml() -> None:
     tops = "|".join(sorted({key.split(".")[0] for key in KEYS} | {"listeners", "mqtt"}))
     found = [
         (place, name)
-        for place, text in SENTENCES
+        for place, text in sentences()
         for name in (
             *re.findall(r"set another ([a-z_]+(?:\.[a-z_]+)*)", text),
             *re.findall(rf"(?<![\w./])((?:{tops})\.[a-z_]+(?:\.[a-z_]+)*)(?![\w/(])", text),
@@ -102,7 +106,7 @@ def test_the_ways_a_broker_is_set_exist() -> None:
 def test_options_that_messages_name_exist() -> None:
     found = [
         (place, option)
-        for place, text in SENTENCES
+        for place, text in sentences()
         for option in re.findall(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)(?![a-z-])", text)
         if "agent/tidegate_bench/" not in place
     ]
@@ -112,7 +116,9 @@ def test_options_that_messages_name_exist() -> None:
 
 def test_commands_that_messages_name_exist() -> None:
     found = [
-        (place, words) for place, text in SENTENCES for words in re.findall(r"`(tidegate(?: [a-z][a-z-]*)+)", text)
+        (place, words)
+        for place, text in sentences()
+        for words in re.findall(r"`(tidegate(?: [a-z][a-z-]*)+)", text)
     ]
     assert found
     assert [

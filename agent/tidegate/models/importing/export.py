@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tidegate.models.graph import Segment
+from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.attention import with_plain_attention
 from tidegate.models.importing.lowering import lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
@@ -101,6 +102,9 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             plain = with_plain_attention(module.eval())
             exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
+            # Taking other operators apart is most of the time that an export takes.
+            if all(str(node.target) in OPERATORS for node in exported.graph.nodes if node.op == "call_function"):
+                return exported
             decomposed: torch.export.ExportedProgram = exported.run_decompositions({})
             return decomposed
     finally:
