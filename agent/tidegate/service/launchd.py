@@ -22,6 +22,8 @@ RETRY_S = 30.0
 READY_S = 180.0
 PAUSE_S = 0.5
 LAST_BYTES = 16 << 10
+LOG_BYTES = 4 << 20
+"""Of agent.log; as much again lies beside it."""
 TRANSIENT = {5, 37}
 """bootstrap's codes while launchd still drains the last job: input/output error, operation already in progress."""
 
@@ -39,7 +41,12 @@ def property_list(places: Places) -> str:
         # Without it CPU and I/O are throttled; Background would confine it to the efficiency cores.
         "ProcessType": "Interactive",
         "Umask": 0o077,
-        "EnvironmentVariables": {"ORT_DISABLE_TELEMETRY": "1", "CACHE_DIRECTORY": str(places.cache_dir)},
+        "EnvironmentVariables": {
+            "ORT_DISABLE_TELEMETRY": "1",
+            "CACHE_DIRECTORY": str(places.cache_dir),
+            # launchd lets it grow for ever, and newsyslog can't have it opened anew: the agent cuts it itself.
+            "TIDEGATE_LOG_LIMIT": str(LOG_BYTES),
+        },
         "WorkingDirectory": "/",
     }
     if places.log_dir is not None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tidegate.service import systemd
+from tidegate.service.devices import devices
 from tidegate.service.errors import ServiceError
 from tidegate.service.places import Places, ServiceManager, system_places, user_places
 from tidegate.service.plan import COMPLETE, Found
@@ -113,6 +114,7 @@ def found(where: Places, release_name: str | None) -> Found:
         has_policy=where.policy.exists(),
         has_bundle=where.bundle.exists(),
         has_password=where.password.exists(),
+        devices=devices(),
         versions=tuple(f"versions/{each.name}" for each in sorted(where.versions.glob("*"))),
     )
 

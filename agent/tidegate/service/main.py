@@ -117,13 +117,17 @@ def install(asked: argparse.Namespace) -> None:
             say(f"making {where.prefix / target}; a minute or two")
         execute(prepared)
         execute(verified)
-        unit_before = where.unit.read_text() if where.unit.exists() else None
+        unit_before, drop_in_before = _text(where.unit), _text(where.device_drop_in)
         limit = memory_limit(asked, where, found)
         execute(configured)
-        unit = where.unit.read_text()
-        settled = not plan.changes(found, wish, target) and not prepared and unit == unit_before
+        same_unit = (_text(where.unit), _text(where.device_drop_in)) == (unit_before, drop_in_before)
+        settled = not plan.changes(found, wish, target) and not prepared and same_unit
         _try(asked, where, found, target, limit, unit_before, settled=settled)
     _tell_how_to_use(where)
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text() if file.exists() else None
 
 
 def _try(

@@ -100,6 +100,16 @@ class Places:
         return self.unit.with_name(self.unit.name + ".d")
 
     @property
+    def device_drop_in(self) -> Path:
+        """Opens what the sandbox would hide of this machine."""
+        return self.drop_ins / "10-devices.conf"
+
+    @property
+    def udev_rules(self) -> Path:
+        """Gives the service's group what root alone may read."""
+        return Path("/etc/udev/rules.d/60-tidegate.rules")
+
+    @property
     def account(self) -> Path:
         """The sysusers.d(5) file of the service's own user."""
         return Path("/etc/sysusers.d/tidegate.conf")

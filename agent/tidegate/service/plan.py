@@ -8,6 +8,7 @@ from tidegate.last_trial import LastTrial, as_json
 from tidegate.service import launchd, systemd, templates
 from tidegate.service.broker_url import parse_broker
 from tidegate.service.choices import Choices, to_json
+from tidegate.service.devices import Devices
 from tidegate.service.places import Places
 from tidegate.service.release import Release
 from tidegate.service.steps import Command, Directory, Gone, Link, Step, Synced, TextFile, Tree, Understood
@@ -32,6 +33,7 @@ class Found:
     has_bundle: bool
     has_password: bool
     versions: tuple[str, ...]
+    devices: Devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def configure(places: Places, choices: Choices, found: Found, wanted: Wanted) ->
     if places.manager == "systemd":
         steps.append(TextFile(places.prefix / "trial-ended", templates.trial_ended(), 0o755, "(a script)"))
         unit = templates.unit(places, password=password, broker=broker)
+        steps += systemd.opened(places, found.devices)
     else:
         unit = launchd.property_list(places)
     steps.append(TextFile(places.unit, unit))
@@ -225,6 +228,7 @@ def remove(places: Places, *, keep_state: bool) -> list[Step]:
     """Stop it and take away all that was installed; `keep_state` leaves configuration, state and their owner."""
     steps: list[Step] = [*stop(places), Gone(places.unit)]
     if places.manager == "systemd":
+        steps.append(Gone(places.device_drop_in))
         if not keep_state:
             steps.append(Gone(places.drop_ins))
         steps += systemd.forget(places)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from tidegate.service import templates
+from tidegate.service.devices import Devices
 from tidegate.service.places import UNIT, Places
-from tidegate.service.steps import Command, Gone, Step, TextFile
+from tidegate.service.steps import Command, Directory, Gone, Step, TextFile
 
 BOOTED = Path("/run/systemd/system")
 """There when systemd is what runs the machine: sd_booted(3)."""
@@ -30,6 +31,30 @@ def account(places: Places) -> list[Step]:
     """The user and group of the unit."""
     file = places.account
     return [TextFile(file, templates.account()), Command(("systemd-sysusers", str(file)), ASK_S)]
+
+
+def opened(places: Places, found: Devices) -> list[Step]:
+    """A drop-in and a rule for what is there, else neither is; a user's own manager can't open anything."""
+    if places.user:
+        return []
+    return [*_drop_in(places, found), *_rules(places, found)]
+
+
+def _drop_in(places: Places, found: Devices) -> list[Step]:
+    if not found.vcio:
+        return [Gone(places.device_drop_in)]
+    return [Directory(places.drop_ins), TextFile(places.device_drop_in, templates.device_drop_in())]
+
+
+def _rules(places: Places, found: Devices) -> list[Step]:
+    if not found.rapl:
+        return [Gone(places.udev_rules)]
+    return [
+        TextFile(places.udev_rules, templates.udev_rules()),
+        # Where no udev runs, in a container, the counters stay as they are.
+        Command(("udevadm", "control", "--reload"), ASK_S, may_fail=True),
+        Command(("udevadm", "trigger", "--subsystem-match=powercap", "--action=add"), ASK_S, may_fail=True),
+    ]
 
 
 def start(places: Places) -> list[Step]:
@@ -65,4 +90,5 @@ def forget_account(places: Places) -> list[Step]:
         Command(("userdel", "tidegate"), ASK_S, may_fail=True),
         Command(("groupdel", "tidegate"), ASK_S, may_fail=True),
         Gone(places.account),
+        Gone(places.udev_rules),
     ]

@@ -29,6 +29,16 @@ def account() -> str:
     return (FOLDER / "sysusers.conf").read_text()
 
 
+def device_drop_in() -> str:
+    """Opens /dev/vcio."""
+    return (FOLDER / "devices.conf").read_text()
+
+
+def udev_rules() -> str:
+    """Opens RAPL's counters."""
+    return (FOLDER / "rapl.rules").read_text()
+
+
 def unit(places: Places, *, password: bool, broker: BrokerAddress | None) -> str:
     """systemd's unit. A broker elsewhere, whose addresses change, opens the network; none closes it."""
     known = {"current": places.current, "config": places.config, "prefix": places.prefix, "unit": UNIT}
