@@ -209,6 +209,14 @@ def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker
     assert [key.name for key in agent.status().keys] == [OPS, BUNDLES]
     assert push(broker, policy(7), "--key", "bundles.key").returncode == 0
 
+    Path("keys.yaml").write_text(
+        json.dumps({"version": 3, "trusted_keys": [trusted(OPS, "policy", "key_rotation")]})
+    )
+    fleet = ("--fleet", "--key", "ops.key", "--broker", f"127.0.0.1:{broker.port}", "--wait", "20")
+    everybody = tidegate_here("key", "rotate", "keys.yaml", *fleet)
+    assert (everybody.returncode, "1 of 1 took it" in everybody.stdout) == (0, True), everybody
+    assert [key.name for key in agent.status().keys] == [OPS]
+
 
 def test_reported_names_the_keys(agent: AgentProcess, broker: LocalBroker, desk: Path) -> None:
     from tidegate.fleet.listener import Listener  # noqa: PLC0415 - as a consumer of the topic would
