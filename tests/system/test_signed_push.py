@@ -1,6 +1,8 @@
 """Signed pushes as operators type them, to a real agent through a real broker: taken, or refused and why."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,9 +41,9 @@ def agent(start_agent: StartAgent, broker: LocalBroker, desk: Path) -> AgentProc
     return start_agent(broker, trusted_keys=[trusted(OPS, "policy"), trusted(BUNDLES, "bundle")])
 
 
-def push(broker: LocalBroker, file: str, *arguments: str, device: str = AgentProcess.device) -> Ended:
-    to = () if file.endswith(".json") else ("--device", device)
-    where = ("--broker", f"127.0.0.1:{broker.port}", "--wait", "20")
+def push(broker: LocalBroker, file: str, *arguments: str, wait_s: int = 20) -> Ended:
+    to = () if file.endswith(".json") else ("--device", AgentProcess.device)
+    where = ("--broker", f"127.0.0.1:{broker.port}", "--wait", str(wait_s))
     return tidegate_here("policy", "push", file, *to, *arguments, *where)
 
 
@@ -127,6 +129,21 @@ def test_an_envelope_for_another_device_is_refused_on_this_ones_topic(
     assert (status.refusals, status.policy.version) == ({"wrong_target": 1}, 1)
 
 
+def test_a_newer_push_overtakes_a_trial_that_hangs(agent: AgentProcess, broker: LocalBroker, desk: Path) -> None:
+    worker = agent.status().worker.pid
+    assert worker is not None
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert push(broker, policy(5), "--key", "ops.key", wait_s=0).returncode == 75
+        agent.wait_until(lambda status: status.policy.version == 5)
+        assert push(broker, policy(6), "--key", "ops.key", wait_s=0).returncode == 75
+        agent.wait_until(lambda status: "version 6 was pushed before its verdict" in str(status.recent))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    agent.wait_until(lambda status: status.policy_pushes_applied == 1)
+    assert (agent.status().policy.version, agent.ask()[0]) == (6, 200)
+
+
 def test_two_signers_where_two_are_needed(start_agent: StartAgent, broker: LocalBroker, desk: Path) -> None:
     keys = [trusted(OPS, "policy"), trusted(QA, "policy")]
     agent = start_agent(broker, trusted_keys=keys, signature_thresholds={"policy": 2})
@@ -191,6 +208,14 @@ def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker
     assert tidegate_here("reload", "--config", agent.config).returncode == 0
     assert [key.name for key in agent.status().keys] == [OPS, BUNDLES]
     assert push(broker, policy(7), "--key", "bundles.key").returncode == 0
+
+    Path("keys.yaml").write_text(
+        json.dumps({"version": 3, "trusted_keys": [trusted(OPS, "policy", "key_rotation")]})
+    )
+    fleet = ("--fleet", "--key", "ops.key", "--broker", f"127.0.0.1:{broker.port}", "--wait", "20")
+    everybody = tidegate_here("key", "rotate", "keys.yaml", *fleet)
+    assert (everybody.returncode, "1 of 1 took it" in everybody.stdout) == (0, True), everybody
+    assert [key.name for key in agent.status().keys] == [OPS]
 
 
 def test_reported_names_the_keys(agent: AgentProcess, broker: LocalBroker, desk: Path) -> None:

@@ -86,7 +86,6 @@ class KeyStore:
         latest_time: LatestTime,
         emit: Callable[[Event], None],
     ) -> None:
-        self.trusted = configured
         self.verdict: PolicyState | None = None
         """The last one on a rotation."""
         self._file = state_dir / FILE_NAME
@@ -96,17 +95,16 @@ class KeyStore:
         self._lock = threading.Lock()
         self._configured = configured
         self._rotated = self._read()
+        self.trusted = configured if self._rotated is None else keys_from(self._rotated.document)
         self.use(configured)
 
     def use(self, configured: TrustedKeys) -> None:
         """Trust these keys of agent.yaml, or those that have replaced just these."""
-        rotated, self._configured = self._rotated, configured
-        if rotated is None:
-            self.trusted = configured
-        elif rotated.base == _base(configured):
-            self.trusted = keys_from(rotated.document)
-        else:
-            self.trusted = configured
+        with self._lock:
+            rotated, before, self._configured = self._rotated, self.trusted, configured
+            in_force = rotated is not None and rotated.base == _base(configured)
+            self.trusted = keys_from(rotated.document) if rotated is not None and in_force else configured
+        if rotated is not None and not in_force and self.trusted != before:
             since = f"which has changed since they were rotated (version {rotated.version})"
             text = f"the trusted keys are agent.yaml's, {since}"
             self._emit(Event(EventKind.CONFIG, text, {"keys": [each.name for each in configured.keys]}))
