@@ -17,7 +17,7 @@ NEVER, ALWAYS = 2.0, -1.0
 """Thresholds that no margin, 0..1, exceeds, and that each does."""
 
 LEAST_MS = 0.005
-"""Of an exit: what a call into a runtime takes. Beside other load, differences of times may come out at nothing."""
+"""Of an exit: what a call into a runtime takes. Beside other load, differences may come out at nothing."""
 
 ROUNDS = 30
 
