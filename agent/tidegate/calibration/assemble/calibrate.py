@@ -42,12 +42,13 @@ PLAN = Plan()
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibration found: `network` has stand-ins and exits."""
+    """What calibration found: `network` has stand-ins and exits; `short` says why engines' points save little."""
 
     network: TrainedNetwork
     ladder: Ladder
     calibration: Calibration
     canaries: Canaries
+    short: tuple[str, ...]
 
 
 def calibrate(
@@ -93,16 +94,17 @@ def calibrate(
     by_engine = {}
     for target in targets:
         builder = LadderBuilder(
-            network, observer, chosen[target.name].steps, split, scale, plan, len(targets), earlier, meter
+            network, observer, chosen[target.name], split, scale, plan, len(targets), earlier, meter
         )
         by_engine[target.name] = builder.rungs(target, progress)
-    ladder = Ladder(merged(by_engine))
+    ladder = Ladder(merged({name: rungs.points for name, rungs in by_engine.items()}))
+    short = tuple(rungs.short for rungs in by_engine.values() if rungs.short is not None)
     torch.set_num_threads(SEARCH_THREADS)
     engines = {target.name: target.over(network) for target in targets}
     # Points in fp32 name eager, whose arithmetic every engine has.
     variants = [engines.get(point.engine, engines[targets[0].name]).prepare(point) for point in ladder.points]
     canaries = choose_canaries(variants, search_inputs)
-    return Calibrated(network, ladder, record, canaries)
+    return Calibrated(network, ladder, record, canaries, short)
 
 
 def fitted(network: TrainedNetwork, search_inputs: Floats, risk: RiskMeasure = NEWLY_WRONG) -> FittedExits:

@@ -48,10 +48,11 @@ def greedy_inputs(samples: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ChosenChain:
-    """A chain for one engine, and how it was sought."""
+    """A chain for one engine, how it was sought, and with which times; None where none could be measured."""
 
     strategy: SearchStrategy
     steps: tuple[ChainStep, ...]
+    times: ExitTimes | None
 
 
 class Chains:
@@ -103,13 +104,13 @@ class Chains:
         """Of both chains the one that S says is better on the engine."""
         sought = self._sought(target)
         if sought is None:
-            return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(None))
+            return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(None), None)
         times, cascade = sought
         chains = {SearchStrategy.CASCADE: cascade} if times.exits else {}
         if not chains or not self._suffices(cascade):
             chains[SearchStrategy.GREEDY] = self._greedy_chain(times)
         chosen = self._better(chains, target, times) if len(chains) > 1 else next(iter(chains))
-        return ChosenChain(chosen, chains[chosen])
+        return ChosenChain(chosen, chains[chosen], times)
 
     def _better(
         self, chains: Mapping[SearchStrategy, Sequence[ChainStep]], target: TargetEngine, times: ExitTimes

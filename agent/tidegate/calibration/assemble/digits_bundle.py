@@ -67,6 +67,8 @@ def build_digits_bundle(
     )
     write_bundle(out, contents)
     progress(f"wrote {out}")
+    for reason in found.short:
+        progress(reason)
 
 
 def _options(recipe: Recipe) -> list[str]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tidegate.calibration.assemble.chains import ChosenChain
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.assemble.rung_choice import RungCost, name_point, pick_rungs, undominated
+from tidegate.calibration.assemble.short_ladder import LadderEnd, Rejected, why_short
 from tidegate.calibration.candidate import candidate, has_reduced_precision
 from tidegate.calibration.certify.certification import Certification, certify, holds
 from tidegate.calibration.certify.outcomes import Outcomes
@@ -50,6 +52,14 @@ RUNG_TURNS = 60
 
 
 @dataclass(frozen=True, slots=True)
+class Rungs:
+    """Points of one engine, full first and then by falling cost; where they save little, `short` says why."""
+
+    points: tuple[OperatingPoint, ...]
+    short: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Tested:
     """One setting as an engine runs it, with the step of the chain that it came from."""
 
@@ -69,7 +79,7 @@ class LadderBuilder:
         self,
         network: TrainedNetwork,
         observer: HistogramObserver,
-        chain: Sequence[ChainStep],
+        chosen: ChosenChain,
         split: Split,
         scale: float,
         plan: Plan,
@@ -78,7 +88,8 @@ class LadderBuilder:
         meter: Meter | None = None,
     ) -> None:
         self._network = network
-        self._chain = _worth_testing(chain, plan)
+        self._chain = _worth_testing(chosen.steps, plan)
+        self._times = chosen.times
         self._split = split
         self._scale = scale
         self._plan = plan
@@ -93,8 +104,8 @@ class LadderBuilder:
         self._tracer = Tracer(network)
         self._live_inputs = sampled(scaled(split.report.inputs, scale), LIVE_INPUTS)
 
-    def rungs(self, target: TargetEngine, progress: Progress) -> tuple[OperatingPoint, ...]:
-        """Certified and measured points for one engine, full first and then by falling cost.
+    def rungs(self, target: TargetEngine, progress: Progress) -> Rungs:
+        """Certified and measured points for one engine.
 
         Settings that the engine can't run are left out, and `progress` is told why.
         """
@@ -105,7 +116,25 @@ class LadderBuilder:
         settings = [tested[index].setting for index in chosen]
         progress(f"{target.name}: {len(chosen)} of {len(tested)} points become rungs; measuring them")
         certificates = [certification.certificates[index] for index in chosen]
-        return self._measured(target, engine, settings, certificates, progress)
+        points = self._measured(target, engine, settings, certificates, progress)
+        return Rungs(points, why_short(self._end(target, tested, counts, certification)))
+
+    def _end(
+        self, target: TargetEngine, tested: Sequence[_Tested], counts: Sequence[int], certification: Certification
+    ) -> LadderEnd:
+        n, certified = len(self._split.certify), sum(each is not None for each in certification.certificates)
+        last = tested[certified - 1].step.cost
+        rejected = tested[certified] if certified < len(tested) else None
+        return LadderEnd(
+            target.name,
+            last.flops_ratio if last.time_ratio is None else last.time_ratio,
+            self._times,
+            None if rejected is None else Rejected(rejected.step.disagreement, counts[certified - 1] / n),
+            len(self._split.search),
+            n,
+            tuple(self._plan.alphas),
+            certification.not_certifiable,
+        )
 
     def _tested(
         self, target: TargetEngine, engine: Engine, progress: Progress

@@ -89,6 +89,8 @@ def build_bundle(request: Request, progress: Progress, meter: Meter | None = Non
         file.unlink()
     partial.rmdir()
     progress(f"wrote {request.out}")
+    for reason in calibrated.short:
+        progress(reason)
 
 
 def _names(data: Dataset, outputs: int) -> tuple[str, ...]:
