@@ -63,8 +63,8 @@ def _reason(end: LadderEnd) -> str:
     own_ms = median(each.own_ms for each in end.times.exits.values())
     if own_ms > DEAR * end.times.whole_ms:
         return (
-            f"an exit takes {own_ms * 1e3:.0f} us and the whole network {end.times.whole_ms * 1e3:.0f}: so small a network "
-            "gains little by adapting; another engine (--engine) may have cheaper exits"
+            f"an exit takes {own_ms * 1e3:.0f} us and the whole network {end.times.whole_ms * 1e3:.0f}: so small "
+            "a network gains little by adapting; another engine (--engine) may have cheaper exits"
         )
     if end.rejected is not None and end.rejected.failed > UNFORESEEN * end.rejected.foreseen:
         return (
