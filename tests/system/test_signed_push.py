@@ -204,7 +204,10 @@ def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker
     assert (older.returncode, "not above 1" in older.stderr) == (65, True), older
 
     # The owner's way back, with hands on the device.
-    assert tidegate_here("key", "trust", "bundles.pub", "--config", agent.config).returncode == 0
+    assert "rotated over MQTT, version 1" in tidegate_here("key", "show", "--config", agent.config).stdout
+    back = tidegate_here("key", "trust", "bundles.pub", "--config", agent.config)
+    assert (back.returncode, "undoes the rotation of version 1" in back.stdout) == (0, True)
+    assert "rotated" not in tidegate_here("key", "show", "--config", agent.config).stdout
     assert tidegate_here("reload", "--config", agent.config).returncode == 0
     assert [key.name for key in agent.status().keys] == [OPS, BUNDLES]
     assert push(broker, policy(7), "--key", "bundles.key").returncode == 0
