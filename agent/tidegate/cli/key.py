@@ -11,10 +11,11 @@ from tidegate.cli import key_rotate
 from tidegate.cli.console import fail, out
 from tidegate.cli.running_agent import ConfigOption
 from tidegate.cli.trusted_keys_file import entry_lines, with_entry, without_entry
-from tidegate.config import DEFAULT_CONFIG, AgentConfig, KeyEntry, config_in, load_config
+from tidegate.config import DEFAULT_CONFIG, AgentConfig, KeyEntry, config_in, load_config, trusted_keys
 from tidegate.documents import parse, read
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
 from tidegate.files import replace_file
+from tidegate.supervisor.updates.key_rotation import rotation_in_force
 from tidegate.telemetry.topics import TopicError, checked_name
 from tidegate.trust.key_file import PRIVATE_SUFFIX, read_public, write_pair
 from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_public
@@ -53,12 +54,16 @@ def show_command(
         _say(f"key   {key.text}")
         return
     settings = load_config(config)
-    for entry in settings.trusted_keys:
-        _say(f"{entry.name}: {', '.join(entry.roles)}")
-        _say(f"  keyid {parse_public(entry.key).keyid}")
-    for role, threshold in settings.signature_thresholds.items():
+    keys = trusted_keys(settings)
+    if (rotation := rotation_in_force(settings.state_dir, keys)) is not None:
+        version, keys = rotation
+        _say(f"rotated over MQTT, version {version}; {config} counts again once its keys change")
+    for entry in keys.keys:
+        _say(f"{entry.name}: {', '.join(sorted(entry.roles))}")
+        _say(f"  keyid {entry.key.keyid}")
+    for role, threshold in keys.thresholds.items():
         _say(f"a {role} needs {threshold} signers")
-    if not settings.trusted_keys:
+    if not keys.keys:
         _say(f"{config}: no trusted keys; add one: tidegate key trust FILE.pub")
     if settings.allow_unsigned:
         _say("allow_unsigned is set: whoever may publish at the broker may set this device's policy")
@@ -138,6 +143,7 @@ def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry
     if text is None:
         return False
     after = config_in(text, path)
+    rotation = rotation_in_force(before.state_dir, trusted_keys(before))
     if after.model_dump() != before.model_copy(update={"trusted_keys": keys}).model_dump():
         return False
     file = path.resolve()
@@ -148,6 +154,8 @@ def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry
             os.chown(file, found.st_uid, found.st_gid)
     except OSError as error:
         fail(f"{path}: can't be written: {error.strerror}; run this as its owner", EX_UNAVAILABLE)
+    if rotation is not None:
+        _say(f"this undoes the rotation of version {rotation[0]}: the keys of {path} count again")
     return True
 
 

@@ -181,15 +181,32 @@ class KeyStore:
 
     def _read(self) -> _Rotated | None:
         try:
-            rotated = _rotated().validate_json(read_file(self._file))
-            keys_from(rotated.document)
-        except FileNotFoundError:
-            return None
+            return _read(self._file)
         except (OSError, ValidationError, KeyFormatError):
             text = f"{self._file}: can't be read; the trusted keys are agent.yaml's, and need to be rotated again"
             self._emit(Event(EventKind.FAULT, text, {}))
             return None
-        return rotated
+
+
+def rotation_in_force(state_dir: Path, configured: TrustedKeys) -> tuple[int, TrustedKeys] | None:
+    """The version and keys that have replaced agent.yaml's; None without any, or where that can't be told."""
+    try:
+        rotated = _read(state_dir / FILE_NAME)
+    except (OSError, ValidationError, KeyFormatError):
+        return None
+    if rotated is None or rotated.base != _base(configured):
+        return None
+    return rotated.version, keys_from(rotated.document)
+
+
+def _read(file: Path) -> _Rotated | None:
+    """The last rotation; None before the first. Raises OSError, ValidationError, KeyFormatError."""
+    try:
+        rotated = _rotated().validate_json(read_file(file))
+    except FileNotFoundError:
+        return None
+    keys_from(rotated.document)
+    return rotated
 
 
 def _base(configured: TrustedKeys) -> str:
