@@ -105,10 +105,18 @@ def _add(seen: Histograms, name: str, histogram: Histogram) -> None:
 
 
 def _histogram(value: Tensor) -> Histogram:
-    """Of a tensor (samples, ...): every nth element, so that all channels and places come up in turn."""
+    """Of a tensor (samples, ...): every nth element, so that all channels and places come up in turn.
+
+    No range can hold what is not finite, such as the -inf of a mask: it is left out.
+    """
     per_sample = value.numel() // len(value)
     every = -(-per_sample // COUNTED)
     while math.gcd(every, per_sample) > 1:
         every += 1
     low, high = torch.aminmax(value)
+    if not (low.isfinite() and high.isfinite()):
+        value = value[value.isfinite()]
+        if not len(value):
+            return Histogram.of(np.zeros(1, np.float32))
+        low, high = torch.aminmax(value)
     return Histogram.of(value.flatten()[::every].numpy(), float(low), float(high))
