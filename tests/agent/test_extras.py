@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.cli.main import main
 from tidegate.extras import missing
 from tidegate.paths import profiles_directory
 
@@ -133,8 +134,15 @@ def test_every_optional_package_is_known_with_the_versions_tried() -> None:
         ("bench", "engine", "--network", "nope"),
     ],
 )
-def test_a_wrong_command_line_exits_64(arguments: tuple[str, ...]) -> None:
-    assert without((), *arguments).returncode == 64
+def test_a_wrong_command_line_exits_64(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tidegate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 64
+
+
+def test_a_process_exits_with_the_code_of_main() -> None:
+    assert without((), "nope").returncode == 64
 
 
 def test_json_of_a_command_that_needs_none_of_them_is_there_without_them() -> None:

@@ -7,6 +7,8 @@ import sys
 import pytest
 from terminal import Terminal
 
+pytestmark = pytest.mark.long
+
 DEMO = [sys.executable, "-m", "tidegate.cli.main", "demo", "--replay-all", "--seconds"]
 
 FACTS = {

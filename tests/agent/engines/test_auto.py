@@ -13,6 +13,8 @@ from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, 
 from tidegate.models.bundle import open_bundle
 from tidegate.worker.choosing import refused_points
 
+pytestmark = pytest.mark.long
+
 BUNDLE = open_bundle(Path(__file__).parents[3] / "profiles" / "bundles" / "digits")
 CANARIES = BUNDLE.canaries()
 

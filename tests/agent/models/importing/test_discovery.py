@@ -15,6 +15,8 @@ from tidegate.models.importing.discovery import DiscoveryError, cut_at_blocks, d
 from tidegate.models.importing.export import Exported, ExportError, export_module
 from tidegate_bench.ladder.nets import InvertedResidual, SmallMobileNet, SmallTransformer
 
+pytestmark = pytest.mark.long
+
 
 class PreActivation(nn.Module):
     """A batch norm with no convolution before it."""

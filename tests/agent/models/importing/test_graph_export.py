@@ -111,3 +111,23 @@ def test_every_allowed_operator_exists_in_torch() -> None:
     for name in OPERATORS:
         _, packet, overload = name.split(".")
         assert getattr(getattr(torch.ops.aten, packet), overload)._schema.is_mutable is False
+
+
+class WrittenInto(nn.Module):
+    """Writes into a view of a value, and gives that value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
+        y.view(-1, 2, 2).relu_()
+        return y
+
+
+def test_what_is_written_into_a_view_is_in_the_value() -> None:
+    torch.manual_seed(0)
+    module, x = WrittenInto(), torch.randn(3, 4)
+    with torch.no_grad():
+        assert torch.equal(interpreted(module, x)(x), module(x))

@@ -26,6 +26,8 @@ from tidegate.models.importing.discovery import discover
 from tidegate.models.importing.export import ExportError, export_module
 from tidegate.models.network import TrainedNetwork
 
+pytestmark = pytest.mark.long
+
 SAMPLES = 12
 
 
