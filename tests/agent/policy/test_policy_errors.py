@@ -106,7 +106,7 @@ cam.yaml:7:12: rules[0].when.temprature: unknown key
      found: temprature
      allowed: all, any, battery, cpu, input, latency, memory_available,
               memory_pressure, not, power, power_source, request_rate,
-              temperature, thermal_pressure, throttled, time
+              temperature, thermal_pressure, throttled, time, under_voltage
      nearest: temperature""",
     ),
     "misspelt bound": (
