@@ -41,6 +41,45 @@ Loss = Callable[[Rows, Rows], float]
 
 
 @dataclass(frozen=True, slots=True)
+class _Grid:
+    """From a block's input to the features of a linear head: means over the cells of an image, or over tokens."""
+
+    shape: tuple[int, ...]
+    side: int = 1
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (samples, features) of a block's input (samples, *shape)."""
+        if x.ndim == 4:
+            return functional.adaptive_avg_pool2d(x, self.side).flatten(1)
+        return x.mean(1) if x.ndim == 3 else x
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The same as a graph; the last node's value are the features."""
+        if len(self.shape) == 1:
+            return ()
+        if len(self.shape) == 2:
+            return (Node("pooled", MEAN, (Ref(INPUT), (1,)), self.shape[1:]),)
+        channels = self.shape[0]
+        sides = (self.side, self.side)
+        return (
+            Node("pooled", ADAPTIVE_AVG_POOL2D, (Ref(INPUT), sides), (channels, *sides)),
+            Node("flat", FLATTEN, (Ref("pooled"), 1), (channels * self.side**2,)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFittedHead:
+    """An exit's head as samples of part S are judged by it: each is answered by a fit that has not seen it."""
+
+    grid: _Grid
+    fit: CrossFit
+
+    def answers(self, x: Array) -> Rows:
+        """Answers (n, outputs) on a block's input (n, *shape), of all samples that were fitted on, in order."""
+        return self.fit(self.grid(torch.from_numpy(x)).numpy())
+
+
+@dataclass(frozen=True, slots=True)
 class FittedExits:
     """A network with its exits: `outputs` (n, *output shape) are its answers, `heads` what judges exits by block.
 
@@ -49,19 +88,7 @@ class FittedExits:
 
     network: TrainedNetwork
     outputs: Rows
-    heads: Mapping[str, "CrossFittedHead"]
-
-
-@dataclass(frozen=True, slots=True)
-class CrossFittedHead:
-    """An exit's head as samples of part S are judged by it: each is answered by a fit that has not seen it."""
-
-    grid: "_Grid"
-    fit: CrossFit
-
-    def answers(self, x: Array) -> Rows:
-        """Answers (n, outputs) on a block's input (n, *shape), of all samples that were fitted on, in order."""
-        return self.fit(self.grid(torch.from_numpy(x)).numpy())
+    heads: Mapping[str, CrossFittedHead]
 
 
 def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -> FittedExits:
@@ -91,33 +118,6 @@ def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -
         judging[block.name] = CrossFittedHead(grid, chosen.crossed)
         arrays |= weights
     return FittedExits(replace(network, arrays=arrays, exit_heads=heads), outputs, judging)
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """From a block's input to the features of a linear head: means over the cells of an image, or over tokens."""
-
-    shape: tuple[int, ...]
-    side: int = 1
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (samples, features) of a block's input (samples, *shape)."""
-        if x.ndim == 4:
-            return functional.adaptive_avg_pool2d(x, self.side).flatten(1)
-        return x.mean(1) if x.ndim == 3 else x
-
-    def nodes(self) -> tuple[Node, ...]:
-        """The same as a graph; the last node's value are the features."""
-        if len(self.shape) == 1:
-            return ()
-        if len(self.shape) == 2:
-            return (Node("pooled", MEAN, (Ref(INPUT), (1,)), self.shape[1:]),)
-        channels = self.shape[0]
-        sides = (self.side, self.side)
-        return (
-            Node("pooled", ADAPTIVE_AVG_POOL2D, (Ref(INPUT), sides), (channels, *sides)),
-            Node("flat", FLATTEN, (Ref("pooled"), 1), (channels * self.side**2,)),
-        )
 
 
 def _grids(shape: tuple[int, ...]) -> tuple[_Grid, ...]:
