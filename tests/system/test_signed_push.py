@@ -226,6 +226,12 @@ def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker
     older = rotate(QA)
     assert (older.returncode, "not above 1" in older.stderr) == (65, True), older
 
+    again = tidegate_here("key", "revoke", "ops", "--config", agent.config)
+    assert (again.returncode, "undoes the rotation of version 1" in again.stdout) == (0, True)
+    roles = ("--role", "policy", "--role", "key_rotation")
+    again = tidegate_here("key", "trust", "ops.pub", *roles, "--config", agent.config)
+    assert (again.returncode, "counts again" in again.stdout) == (0, True), "the agent never saw the change"
+
     # The owner's way back, with hands on the device.
     assert "rotated over MQTT, version 1" in tidegate_here("key", "show", "--config", agent.config).stdout
     back = tidegate_here("key", "trust", "bundles.pub", "--config", agent.config)
@@ -287,6 +293,16 @@ def test_what_is_wrong_with_a_command_is_said_before_anything_is_sent(broker: Lo
     open_key = push(broker, file, "--key", "ops.key")
     assert (open_key.returncode, "chmod 600 ops.key" in open_key.stderr) == (65, True)
     assert "a public key, which signs nothing" in push(broker, file, "--key", "ops.pub").stderr
+    for mistaken in (("policy", "sign", "qa.key", "--fleet"), ("key", "rotate", "qa.key", "--fleet")):
+        shown = tidegate_here(*mistaken, "--key", "qa.key")
+        assert (shown.returncode, "a private key" in shown.stderr) == (78, True), shown
+        assert Path("qa.key").read_text().splitlines()[1][-30:] not in shown.stderr
+        assert "MC4CAQ" not in shown.stderr, "errors end up in logs"
+    Path("there").mkdir()
+    for place in (".", "there"):
+        refused = tidegate_here("policy", "sign", file, "--fleet", "--key", "qa.key", "-o", place)
+        assert (refused.returncode, "it is a directory" in refused.stderr) == (69, True)
+    assert Path("there").is_dir()
     late = push(broker, file, "--key", "qa.key", "--expires", "2027-01-01")
     assert (late.returncode, "2027-01-31T12:00Z" in late.stderr) == (64, True)
     assert push(broker, file, "--group", "barn").returncode == 64

@@ -218,6 +218,9 @@ def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry
         fail(f"{path}: can't be written: {error.strerror}; {remedy}", EX_UNAVAILABLE)
     if rotation is not None:
         _say(f"this undoes the rotation of version {rotation[0]}: the keys of {path} count again")
+    elif (again := rotation_in_force(after.state_dir, trusted_keys(after))) is not None:
+        _say(f"rotation version {again[0]} replaced just these keys and counts again: no agent read others since")
+        _say("to undo it, reload the agent between one change and the next")
     return True
 
 

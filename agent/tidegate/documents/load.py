@@ -49,11 +49,15 @@ def read(path: FilePath) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(4 * MAX_CHARACTERS + 1)
-        if len(raw) <= 4 * MAX_CHARACTERS:
+        if b"PRIVATE KEY-----" in raw:
+            # Errors quote the line that they are about, and end up in logs.
+            hint = "name the YAML file; a key is given with --key"
+            problem = Problem(WHOLE, "", "a private key, and nothing of it is shown here", hint=hint)
+        elif len(raw) <= 4 * MAX_CHARACTERS:
             return raw.decode()
-        problem = Problem(
-            Mark(1, 1), "", "the document is too long", allowed=f"at most {MAX_CHARACTERS} characters"
-        )
+        else:
+            allowed = f"at most {MAX_CHARACTERS} characters"
+            problem = Problem(Mark(1, 1), "", "the document is too long", allowed=allowed)
     except OSError as error:
         problem = Problem(
             WHOLE, "", f"can't be read: {error.strerror or error}", hint=_REMEDIES.get(error.errno, "")

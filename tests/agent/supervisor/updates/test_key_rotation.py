@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tidegate.policy.store import MOST_AHEAD
 from tidegate.supervisor.events.event import Event
-from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of
+from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of, rotation_in_force
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.telemetry.payloads.envelope import Target
 from tidegate.telemetry.payloads.keys_envelope import keys_in, seal_keys
@@ -118,6 +118,25 @@ def test_other_keys_in_agent_yaml_undo_a_rotation(tmp_path: Path) -> None:
         assert await again.push(NEW, 2, "ac") == "unknown_key", "what is retained does not bring them back"
         assert await again.push(NEW, 2, "dc") == "downgrade"
         assert await again.push(NEW, 3, "dc") == "accepted"
+
+    run(scene)
+
+
+def test_a_rotation_that_was_undone_stays_undone(tmp_path: Path) -> None:
+    """Also where agent.yaml says again just what it said before: that list is what its owner wants."""
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(NEW, 2, "ac") == "accepted"
+        device.store.use(trusted(d=BOTH))
+        device.store.use(OLD)
+        assert device.store.trusted == OLD
+        assert rotation_in_force(tmp_path, OLD) is None
+        again = Device(tmp_path)
+        assert again.store.trusted == OLD
+        assert await again.push(NEW, 2, "ac") == "downgrade", "nor does what is retained bring it back"
+        assert await again.push(NEW, 3, "ac") == "accepted"
+        assert Device(tmp_path).store.trusted == NEW
 
     run(scene)
 
