@@ -1,6 +1,7 @@
 """Trusted keys that are replaced by a signed message: what is taken, and that no message locks a device out."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,8 @@ from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of, rotation_in_force
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.telemetry.payloads.envelope import Target
-from tidegate.telemetry.payloads.keys_envelope import keys_in, seal_keys
+from tidegate.telemetry.payloads.keys_envelope import PAYLOAD_TYPE, keys_in, seal_keys
+from tidegate.trust.dsse import Envelope
 from tidegate.trust.keys import PrivateKey
 from tidegate.trust.trusted_keys import Role, Signed, TrustedKey, TrustedKeys
 
@@ -180,6 +182,25 @@ def test_no_bytes_on_the_topic_cost_anything(tmp_path: Path, payload: bytes) -> 
         await asyncio.to_thread(device.store.receive, TOPIC, payload)
         assert device.store.verdict is not None
         assert (device.store.verdict.state, device.store.trusted) == ("refused", OLD)
+
+    run(scene)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "\x1b[2J", "a/b", "+", "\u202e", "x" * 500])
+def test_a_name_that_agent_yaml_would_refuse_comes_by_no_message_either(tmp_path: Path, name: str) -> None:
+    payload = {
+        "keys": [{"name": name, "key": PRIVATE["a"].public.text, "roles": ["policy", "key_rotation"]}],
+        "version": 2,
+        "target": {"device": "gate-7"},
+        "expires": None,
+    }
+    envelope = Envelope(PAYLOAD_TYPE, json.dumps(payload).encode()).signed_by(private("a"))
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+        await asyncio.to_thread(device.store.receive, TOPIC, envelope.to_json())
+        assert device.store.verdict is not None
+        assert (device.store.verdict.refusal, device.store.trusted) == ("malformed", OLD)
 
     run(scene)
 
