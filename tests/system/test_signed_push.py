@@ -50,12 +50,12 @@ def push(broker: LocalBroker, file: str, *arguments: str, wait_s: int = 20) -> E
 
 
 @contextmanager
-def publishing(broker: LocalBroker, topic: str) -> Iterator[Callable[[Path], None]]:
+def publishing(broker: LocalBroker, topic: str, *, retain: bool = False) -> Iterator[Callable[[Path], None]]:
     """Publishes files to a topic as anybody may who reaches the broker."""
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    yield lambda file: client.publish(topic, file.read_bytes(), qos=1).wait_for_publish(10)
+    yield lambda file: client.publish(topic, file.read_bytes(), qos=1, retain=retain).wait_for_publish(10)
     client.loop_stop()
     client.disconnect()
 
@@ -313,6 +313,15 @@ def test_what_is_wrong_with_a_command_is_said_before_anything_is_sent(broker: Lo
     Path("other.json").write_text("{}")
     assert push(broker, "other.json").returncode == 64
     assert tidegate_here("policy", "sign", file, "--fleet").returncode == 64
+
+
+def test_what_others_publish_moves_no_cursor_of_the_one_who_pushes(broker: LocalBroker, desk: Path) -> None:
+    Path("status").write_bytes(b"\x1b[2J\x07gone\r")
+    with publishing(broker, f"tidegate/{AgentProcess.device}/status", retain=True) as publish:
+        publish(Path("status"))
+    silent = push(broker, policy(5), "--key", "ops.key", wait_s=1)
+    assert (silent.returncode, "gone" in silent.stderr) == (75, True), silent
+    assert silent.stderr.replace("\n", "").isprintable()
 
 
 def test_what_is_signed_twice_with_one_key_has_one_signature(desk: Path) -> None:
