@@ -311,6 +311,23 @@ signature_thresholds: {policy: 2}
 """
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("[policy, key_rotation]", "[polcy]", "trusted_keys[1].roles[0]: not one of the allowed words"),
+        ("{policy: 2}", "{polcy: 2}", "signature_thresholds.polcy: not one of the allowed words"),
+    ],
+)
+def test_one_wrong_word_is_one_problem_with_what_was_found(directory, right, wrong, message):
+    with pytest.raises(DocumentError) as caught:
+        loaded(directory, LEAST + KEYS.replace(right, wrong))
+    said = str(caught.value)
+    assert said.count("agent.yaml:") == 1
+    assert f"{message}\n" in said
+    assert "found: polcy\n" in said
+    assert "nearest: policy" in said
+
+
 def test_trusted_keys(directory):
     trusted = config.trusted_keys(loaded(directory, LEAST + KEYS))
     assert [(each.name, sorted(each.roles)) for each in trusted.keys] == [

@@ -50,12 +50,12 @@ def push(broker: LocalBroker, file: str, *arguments: str, wait_s: int = 20) -> E
 
 
 @contextmanager
-def publishing(broker: LocalBroker, topic: str) -> Iterator[Callable[[Path], None]]:
+def publishing(broker: LocalBroker, topic: str, *, retain: bool = False) -> Iterator[Callable[[Path], None]]:
     """Publishes files to a topic as anybody may who reaches the broker."""
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    yield lambda file: client.publish(topic, file.read_bytes(), qos=1).wait_for_publish(10)
+    yield lambda file: client.publish(topic, file.read_bytes(), qos=1, retain=retain).wait_for_publish(10)
     client.loop_stop()
     client.disconnect()
 
@@ -226,6 +226,12 @@ def test_keys_are_rotated_over_mqtt(start_agent: StartAgent, broker: LocalBroker
     older = rotate(QA)
     assert (older.returncode, "not above 1" in older.stderr) == (65, True), older
 
+    again = tidegate_here("key", "revoke", "ops", "--config", agent.config)
+    assert (again.returncode, "undoes the rotation of version 1" in again.stdout) == (0, True)
+    roles = ("--role", "policy", "--role", "key_rotation")
+    again = tidegate_here("key", "trust", "ops.pub", *roles, "--config", agent.config)
+    assert (again.returncode, "counts again" in again.stdout) == (0, True), "the agent never saw the change"
+
     # The owner's way back, with hands on the device.
     assert "rotated over MQTT, version 1" in tidegate_here("key", "show", "--config", agent.config).stdout
     back = tidegate_here("key", "trust", "bundles.pub", "--config", agent.config)
@@ -287,6 +293,16 @@ def test_what_is_wrong_with_a_command_is_said_before_anything_is_sent(broker: Lo
     open_key = push(broker, file, "--key", "ops.key")
     assert (open_key.returncode, "chmod 600 ops.key" in open_key.stderr) == (65, True)
     assert "a public key, which signs nothing" in push(broker, file, "--key", "ops.pub").stderr
+    for mistaken in (("policy", "sign", "qa.key", "--fleet"), ("key", "rotate", "qa.key", "--fleet")):
+        shown = tidegate_here(*mistaken, "--key", "qa.key")
+        assert (shown.returncode, "a private key" in shown.stderr) == (78, True), shown
+        assert Path("qa.key").read_text().splitlines()[1][-30:] not in shown.stderr
+        assert "MC4CAQ" not in shown.stderr, "errors end up in logs"
+    Path("there").mkdir()
+    for place in (".", "there"):
+        refused = tidegate_here("policy", "sign", file, "--fleet", "--key", "qa.key", "-o", place)
+        assert (refused.returncode, "it is a directory" in refused.stderr) == (69, True)
+    assert Path("there").is_dir()
     late = push(broker, file, "--key", "qa.key", "--expires", "2027-01-01")
     assert (late.returncode, "2027-01-31T12:00Z" in late.stderr) == (64, True)
     assert push(broker, file, "--group", "barn").returncode == 64
@@ -297,6 +313,15 @@ def test_what_is_wrong_with_a_command_is_said_before_anything_is_sent(broker: Lo
     Path("other.json").write_text("{}")
     assert push(broker, "other.json").returncode == 64
     assert tidegate_here("policy", "sign", file, "--fleet").returncode == 64
+
+
+def test_what_others_publish_moves_no_cursor_of_the_one_who_pushes(broker: LocalBroker, desk: Path) -> None:
+    Path("status").write_bytes(b"\x1b[2J\x07gone\r")
+    with publishing(broker, f"tidegate/{AgentProcess.device}/status", retain=True) as publish:
+        publish(Path("status"))
+    silent = push(broker, policy(5), "--key", "ops.key", wait_s=1)
+    assert (silent.returncode, "gone" in silent.stderr) == (75, True), silent
+    assert silent.stderr.replace("\n", "").isprintable()
 
 
 def test_what_is_signed_twice_with_one_key_has_one_signature(desk: Path) -> None:

@@ -1,7 +1,12 @@
 """`tidegate key`: make keys, look at them, and say which of them this device trusts."""
 
+import errno
+import fcntl
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +17,7 @@ from tidegate.cli.console import fail, out
 from tidegate.cli.running_agent import ConfigOption
 from tidegate.cli.trusted_keys_file import entry_lines, with_entry, without_entry
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, KeyEntry, config_in, load_config, trusted_keys
-from tidegate.documents import parse, read
+from tidegate.documents import DocumentError, parse, read
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE
 from tidegate.files import replace_file
 from tidegate.supervisor.updates.key_rotation import rotation_in_force
@@ -20,6 +25,16 @@ from tidegate.telemetry.topics import TopicError, checked_name
 from tidegate.trust.key_file import PRIVATE_SUFFIX, read_public, write_pair
 from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_public
 from tidegate.trust.trusted_keys import Role
+
+LONGEST_WAIT_S = 10.0
+"""For another command that changes agent.yaml."""
+_REMEDIES: dict[int | None, str] = {
+    errno.EACCES: "run this as its owner",
+    errno.EPERM: "run this as its owner",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+}
 
 app = typer.Typer(help="Make keys, show them, and say which this device trusts.", no_args_is_help=True)
 
@@ -81,10 +96,15 @@ def trust_command(
     """Trust a key from now on: an entry in agent.yaml, whose comments stay. An agent that runs must reload."""
     public = _public_key(key)
     roles = tuple(each.value for each in role or (Role.POLICY,))
-    called = name if name is not None else Path(key).stem if Path(key).is_file() else None
+    called = name if name is not None else Path(key).stem if os.path.lexists(key) else None
     if called is None:
         fail("say what to call this key here: --name NAME", EX_USAGE)
     _check_name(called)
+    with _alone(config):
+        _trust(config, called, public, roles)
+
+
+def _trust(config: Path, called: str, public: PublicKey, roles: tuple[str, ...]) -> None:
     settings = load_config(config)
     wanted = KeyEntry.model_validate({"name": called, "key": public.text, "roles": roles})
     for entry in settings.trusted_keys:
@@ -110,6 +130,11 @@ def revoke_command(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Trust a key no longer: its entry is taken out of agent.yaml. What it signed and the device runs stays."""
+    with _alone(config):
+        _revoke(config, name)
+
+
+def _revoke(config: Path, name: str) -> None:
     settings = load_config(config)
     found = next(
         (
@@ -135,12 +160,48 @@ def revoke_command(
 app.command("rotate")(key_rotate.rotate_command)
 
 
+@contextmanager
+def _alone(config: Path) -> Iterator[None]:
+    """Wait for others who change the file: of two at once, the second would undo the first."""
+    try:
+        descriptor = os.open(config.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        # What is wrong there, the reading of the file says.
+        yield
+        return
+    try:
+        deadline_s = time.monotonic() + LONGEST_WAIT_S
+        while not _locked(descriptor):
+            if time.monotonic() > deadline_s:
+                fail(f"{config}: something else keeps its directory locked; try again later", EX_UNAVAILABLE)
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether it is ours now; a file system that knows no locks is taken as it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry, ...]) -> bool:
     """Write the changed text if it says just what is wanted; False, and nothing is written, if it doesn't.
 
     Raises DocumentError for a wish that makes no valid configuration.
     """
     if text is None:
+        return False
+    try:
+        parse(text, str(path))
+    except DocumentError:
+        # The file is written in a way that lines can't be put into, and what is wrong stands nowhere in it.
         return False
     after = config_in(text, path)
     rotation = rotation_in_force(before.state_dir, trusted_keys(before))
@@ -153,14 +214,18 @@ def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry
         if os.geteuid() == 0:
             os.chown(file, found.st_uid, found.st_gid)
     except OSError as error:
-        fail(f"{path}: can't be written: {error.strerror}; run this as its owner", EX_UNAVAILABLE)
+        remedy = _REMEDIES.get(error.errno, "edit it by hand")
+        fail(f"{path}: can't be written: {error.strerror}; {remedy}", EX_UNAVAILABLE)
     if rotation is not None:
         _say(f"this undoes the rotation of version {rotation[0]}: the keys of {path} count again")
+    elif (again := rotation_in_force(after.state_dir, trusted_keys(after))) is not None:
+        _say(f"rotation version {again[0]} replaced just these keys and counts again: no agent read others since")
+        _say("to undo it, reload the agent between one change and the next")
     return True
 
 
 def _public_key(given: str) -> PublicKey:
-    if Path(given).is_file():
+    if os.path.lexists(given):
         return read_public(Path(given))
     try:
         return parse_public(given)

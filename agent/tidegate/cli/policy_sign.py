@@ -56,6 +56,8 @@ def sign_command(
     if output is None:
         sys.stdout.write(line)
     else:
+        if output.is_dir():
+            raise OutputError(f"{output}: can't be written: it is a directory; name a file in it with --output")
         try:
             replace_file(output, line)
         except OSError as error:

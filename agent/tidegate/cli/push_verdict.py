@@ -19,9 +19,15 @@ def push_and_tell(broker: Broker, envelope: Envelope, target: Target, what: str,
         said, code = _verdict(what, push(broker, envelope, wait_s))
     else:
         said, code = _group_verdict(what, target.kind, push_to_many(broker, envelope, wait_s))
+    said = _printable(said)
     if code:
         fail(said, code)
     out.print(said, markup=False, soft_wrap=True)
+
+
+def _printable(said: str) -> str:
+    """Without what moves a cursor: names, states and reasons come from whoever may publish at the broker."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in said)
 
 
 def _verdict(what: str, result: PushResult) -> tuple[str, int]:

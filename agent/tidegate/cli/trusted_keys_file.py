@@ -17,17 +17,23 @@ def entry_lines(name: str, key: PublicKey, roles: Sequence[str]) -> list[str]:
 
 
 def with_entry(document: Document, entry: Sequence[str]) -> str | None:
-    """The text with one more entry behind the others; None where it is written in a way that can't be added to."""
+    """The text with one more entry behind the others; None where it is written in a way that can't be added to.
+
+    The new lines end as the first one does.
+    """
+    ending = "\r" if document.text.partition("\n")[0].endswith("\r") else ""
+    entry = [line + ending for line in entry]
     lines = document.text.split("\n")
     marks = document.marks
     if (SECTION,) not in document.key_marks:
         end = len(lines) - (lines[-1] == "")
-        gap = [""] if end and lines[end - 1].strip() else []
-        return "\n".join([*lines[:end], *gap, f"{SECTION}:", *entry, ""])
+        gap = [ending] if end and lines[end - 1].strip() else []
+        last = [lines[end - 1].removesuffix("\r") + ending] if end else []
+        return "\n".join([*lines[: end - 1], *last, *gap, f"{SECTION}:{ending}", *entry, ""])
     count = _entries(document)
     if not count:
         at = document.key_marks[SECTION,].line - 1
-        opened = _EMPTY.sub(r"\1", lines[at], count=1).rstrip()
+        opened = _EMPTY.sub(r"\1", lines[at], count=1).rstrip() + ending
         return "\n".join([*lines[:at], opened, *entry, *lines[at + 1 :]])
     at = marks[SECTION, count - 1].line - 1
     if (indent := _dash(lines[at])) is None:

@@ -37,6 +37,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
 }
 
+_OF_KEY = "[key]"
+"""Pydantic's last part of the location of a mapping's key that is wrong itself."""
 _REMEDIES: Mapping[int | None, str] = {
     errno.ENOENT: "create it, or name another file",
     errno.EISDIR: "name a file in this directory",
@@ -49,11 +51,15 @@ def read(path: FilePath) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(4 * MAX_CHARACTERS + 1)
-        if len(raw) <= 4 * MAX_CHARACTERS:
+        if b"PRIVATE KEY-----" in raw:
+            # Errors quote the line that they are about, and end up in logs.
+            hint = "name the YAML file; a key is given with --key"
+            problem = Problem(WHOLE, "", "a private key, and nothing of it is shown here", hint=hint)
+        elif len(raw) <= 4 * MAX_CHARACTERS:
             return raw.decode()
-        problem = Problem(
-            Mark(1, 1), "", "the document is too long", allowed=f"at most {MAX_CHARACTERS} characters"
-        )
+        else:
+            allowed = f"at most {MAX_CHARACTERS} characters"
+            problem = Problem(Mark(1, 1), "", "the document is too long", allowed=allowed)
     except OSError as error:
         problem = Problem(
             WHOLE, "", f"can't be read: {error.strerror or error}", hint=_REMEDIES.get(error.errno, "")
@@ -77,7 +83,11 @@ def validate(document: Document, model: type[Model], context: Mapping[str, objec
     try:
         return model.model_validate(document.value, context=dict(context or {}))
     except ValidationError as error:
-        problems = [_problem(details, document, model) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        # Entries that were refused leave their list too short: that is no mistake of its own.
+        within = {details["loc"][:end] for details in found for end in range(len(details["loc"]))}
+        wrong = [each for each in found if each["type"] != "too_short" or each["loc"] not in within]
+        problems = [_problem(details, document, model) for details in wrong]
         raise DocumentError(document.name, document.text, problems) from None
 
 
@@ -91,9 +101,13 @@ def refuse(
 
 def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
-    path = (*_path(document.value, details["loc"]), *context.get("at", ()))
+    of_key = details["loc"][-1:] == (_OF_KEY,)
+    location = details["loc"][:-1] if of_key else details["loc"]
+    path = (*_path(document.value, location), *context.get("at", ()))
     hint = _description(model, path)
     bare = Problem(_nearest_mark(document, path), written(path), "", _found(document, path))
+    if of_key:
+        bare = replace(bare, mark=document.key_marks.get(path, bare.mark), found=shown(str(path[-1])))
     match kind:
         case "extra_forbidden":
             keys = sorted({key for owner in _models_at(model, path[:-1]) for key in _fields(owner)})

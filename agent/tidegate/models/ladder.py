@@ -185,6 +185,11 @@ class Ladder:
             raise ValueError(f"operating points share a name: {sorted(names)}")
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of all points, full first."""
+        return tuple(point.name for point in self.points)
+
+    @property
     def full(self) -> OperatingPoint:
         """The point all others are compared with."""
         return self.points[0]

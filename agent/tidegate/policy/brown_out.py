@@ -15,6 +15,7 @@ LOSSES = 2
 """So many put a point off."""
 BETTER_PERCENT = 15.0
 """How much fuller the battery must be than at the loss, in percent of a full one."""
+_FULL_PERCENT = 100.0
 BETTER_VOLTS = 1.03
 """How much higher a supply's voltage must be than at the loss, as a ratio."""
 TRY_AGAIN_S = 86_400.0
@@ -54,7 +55,8 @@ class Losses:
 class Guard:
     """What the guard remembers. `losses` are by point, `supply` as last seen.
 
-    `climbs` after a loss, from the moment `since_s` (snapshot clock; None before the first decision) on.
+    `climbs` after a loss, from the moment `since_s` (snapshot clock; None before the first decision) on. `order`
+    are the names of all points of the bundle, full first: also those that no policy or engine uses at the moment.
     """
 
     losses: Mapping[str, Losses] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Guard:
     climbs: bool = False
     since_s: float | None = None
     seen_s: float | None = None
+    order: tuple[str, ...] = ()
 
 
 def after_loss(losses: Mapping[str, Losses], point: str, supply: Supply) -> Guard:
@@ -102,19 +105,21 @@ def observe(guard: Guard, snapshot: Snapshot) -> Guard:
         point: later for point, each in guard.losses.items() if (later := _later(each, now, passed_s)) is not None
     }
     since_s = at if guard.climbs and guard.since_s is None else guard.since_s
-    return Guard(losses, _with_unknown(now, guard.supply), guard.climbs, since_s, at)
+    return Guard(losses, _with_unknown(now, guard.supply), guard.climbs, since_s, at, guard.order)
 
 
 def put_off(guard: Guard, points: Sequence[OperatingPoint]) -> Mapping[str, str]:
     """Those of `points`, full first, that are not to be used now, each with the reason; the last always stays."""
     off: dict[str, str] = {}
     usable = points[:-1]
-    for index, point in reversed(list(enumerate(usable))):
-        found = guard.losses.get(point.name)
-        if found is not None and found.count >= LOSSES:
-            draws = f"{point.name} is put off: the power was lost {found.count} times at it{_at(found.supply)}"
-            off |= {each.name: draws for each in usable[: index + 1]}
-            break
+    order = guard.order or tuple(point.name for point in points)
+    booked = [name for name in order if name in guard.losses and guard.losses[name].count >= LOSSES]
+    if booked:
+        # The cheapest of them, in use or not, may be the last of all: what draws more than that is worse.
+        name, found = booked[-1], guard.losses[booked[-1]]
+        draws = f"{name} is put off: the power was lost {found.count} times at it{_at(found.supply)}"
+        dearest = order[: order.index(name) + 1]
+        off |= {each.name: draws for each in usable if each.name in dearest}
     if guard.climbs:
         lasted_s = 0.0 if guard.since_s is None or guard.seen_s is None else max(0.0, guard.seen_s - guard.since_s)
         opened = 1 + int(lasted_s / CLIMB_S)
@@ -138,7 +143,9 @@ def _later(losses: Losses, now: Supply, passed_s: float) -> Losses | None:
 def _comparable(now: Supply, then: Supply) -> bool:
     """Whether the supply could prove better at all."""
     external = now.external is not None and then.external is False
-    percent = now.percent is not None and then.percent is not None
+    percent = (
+        now.percent is not None and then.percent is not None and then.percent + BETTER_PERCENT <= _FULL_PERCENT
+    )
     return external or percent or bool(now.volts.keys() & then.volts.keys())
 
 

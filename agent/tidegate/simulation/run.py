@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tidegate.boards.device import Device
@@ -118,7 +118,7 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device, *, guarded: bool
     `guarded`: with the guard against brown-outs; without it a device that comes back goes on where it was.
     """
     first = Learned.from_prior(prior_of.prior)
-    state = ControlState(ladder.full.name, learned=first, guard=Guard() if guarded else None)
+    state = ControlState(ladder.full.name, learned=first, guard=Guard(order=ladder.names) if guarded else None)
     points = {point.name: point for point in ladder.points}
     cheapest = allowed(ladder, policy.max_accuracy_loss)[-1].name
 
@@ -126,7 +126,9 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device, *, guarded: bool
         nonlocal state
         if moment.lost_at is not None:
             before = state.guard
-            guard = None if before is None else after_loss(before.losses, moment.lost_at, before.supply)
+            guard = None
+            if before is not None:
+                guard = replace(after_loss(before.losses, moment.lost_at, before.supply), order=before.order)
             point = moment.lost_at if guard is None else cheapest
             state = ControlState(point, learned=first, guard=guard)
         decision = decide(moment.snapshot, policy, ladder, state, moment.now)

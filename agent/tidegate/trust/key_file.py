@@ -1,5 +1,6 @@
 """Keys as files: NAME.key for the private half, its owner's alone, and NAME.pub beside it."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,11 @@ from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_pri
 PRIVATE_SUFFIX, PUBLIC_SUFFIX = ".key", ".pub"
 _OTHERS = 0o077
 _LARGEST_BYTES = 64 << 10
+_REMEDIES: dict[int | None, str] = {
+    errno.ENOENT: "make the directory, or name another",
+    errno.ENOSPC: "make room on the disk, or name another",
+    errno.EDQUOT: "make room on the disk, or name another",
+}
 
 
 class KeyFileError(TidegateError):
@@ -64,12 +70,17 @@ def read_public(path: Path) -> PublicKey:
 def _write_new(path: Path, text: str, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor has its mode from the first byte
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
+        try:
+            with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor has its mode from the first byte
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+        except OSError:
+            # Half a key would be in the way of the next attempt.
+            path.unlink()
+            raise
     except OSError as error:
-        hint = "make the directory, or name another" if isinstance(error, FileNotFoundError) else "name another"
+        hint = _REMEDIES.get(error.errno, "name another")
         raise KeyFileError(f"{path}: can't be written: {error.strerror}; {hint}") from error
 
 

@@ -109,7 +109,7 @@ class TrustedKeys:
         if valid:
             said = "; ".join(f"{name} may sign {', '.join(sorted(roles))}" for name, roles in valid.items())
             return NotSigned(Refusal.WRONG_ROLE, f"no signer may sign a {role}: {said}")
-        ids = ", ".join(dict.fromkeys(signature.keyid[:16] or "none" for signature in envelope.signatures))
+        ids = ", ".join(dict.fromkeys(_shown(signature.keyid) for signature in envelope.signatures))
         names = ", ".join(each.name for each in self.keys) or "none"
         return NotSigned(
             Refusal.UNKNOWN_KEY, f"signed by a key that is not trusted here ({ids}); trusted: {names}"
@@ -127,3 +127,8 @@ class TrustedKeys:
             if not holds and signature.keyid:
                 broken |= dict.fromkeys(each.name for each in named)
         return valid, tuple(name for name in broken if name not in valid)
+
+
+def _shown(keyid: str) -> str:
+    """A few characters of what a stranger wrote, none of which moves a cursor or begins a line."""
+    return ascii(keyid[:16])[1:-1] or "none"

@@ -1,5 +1,6 @@
 """`tidegate config check` and `tidegate doctor --config`: what is wrong, each with the way out."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -11,9 +12,15 @@ from typer.testing import CliRunner
 
 from tidegate.cli.checks.device import check_clock
 from tidegate.cli.main import application
+from tidegate.config import load_config, trusted_keys
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 from tidegate.paths import profiles_directory
+from tidegate.supervisor.updates.key_rotation import KeyStore
+from tidegate.supervisor.updates.latest_time import LatestTime
+from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.keys_envelope import seal_keys
 from tidegate.trust.keys import PrivateKey
+from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
 
 POLICY = "tidegate: 1\nname: p\nversion: 1\nmax_accuracy_loss: 5 %\ndefault: {use: full}\n"
 
@@ -124,6 +131,29 @@ def test_whose_policies_are_taken_is_told(write: Callable[..., Path]) -> None:
     key = {"name": "ops", "key": PrivateKey(bytes(32)).public.text}
     _, found = checks(write(broker=broker, trusted_keys=[key]))
     assert (found["keys"]["verdict"], found["keys"]["said"]) == ("ok", "policies are taken that are signed by ops")
+    keys = [key, {"name": "qa", "key": PrivateKey(bytes(31) + b"q").public.text}]
+    _, found = checks(write(broker=broker, trusted_keys=keys))
+    assert found["keys"]["said"] == "policies are taken that are signed by ops or qa"
+    _, found = checks(write(broker=broker, trusted_keys=keys, signature_thresholds={"policy": 2}))
+    assert found["keys"]["said"] == "policies are taken that are signed by 2 of ops, qa"
+
+
+def test_keys_that_were_rotated_over_mqtt_are_the_ones_told(write: Callable[..., Path]) -> None:
+    ops, new = PrivateKey(bytes(32)), PrivateKey(bytes(31) + b"n")
+    roles = ["policy", "key_rotation"]
+    file = write(trusted_keys=[{"name": "ops", "key": ops.public.text, "roles": roles}])
+    state_dir = load_config(file).state_dir
+    state_dir.mkdir(parents=True, exist_ok=True)
+    rotated = TrustedKeys((TrustedKey("new", new.public, frozenset(map(Role, roles))),))
+    envelope = seal_keys(rotated, 3, Target("device", "gate-7"), None, [ops, new])
+
+    async def rotate() -> None:
+        keys = KeyStore(state_dir, trusted_keys(load_config(file)), LatestTime(state_dir), lambda _: None)
+        await asyncio.to_thread(keys.receive, "tidegate/gate-7/keys", envelope.to_json())
+
+    asyncio.run(rotate())
+    _, found = checks(file)
+    assert found["keys"]["said"] == ("policies are taken that are signed by new, as rotated over MQTT (version 3)")
 
 
 def test_a_damaged_bundle_and_a_disk_without_the_directory_are_told(

@@ -1,9 +1,13 @@
 """`tidegate key`: pairs of files, and entries of agent.yaml that come and go while everything else stays."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from here import tidegate_here
+from small_disk import run_on_small_disk
 
 from tidegate.config import load_config, trusted_keys
 from tidegate.trust.key_file import read_private, read_public
@@ -126,6 +130,77 @@ def test_what_it_can_not_edit_it_says_how_to_write(desk: Path) -> None:
     assert f"- name: bob\n  key: {read_public(desk / 'bob.pub').text}\n  roles: [policy]" in said
     assert "by hand" in refused(65, "revoke", "alice", "--config", "agent.yaml")
     assert (desk / "agent.yaml").read_text() == AGENT + flow
+
+
+UNEDITABLE = {
+    "a quoted key": '"trusted_keys": []\n',
+    "an empty list over lines": "trusted_keys: [\n]\n",
+    "a key with a question mark": "? trusted_keys\n: []\n",
+    "the end of a document": "...\n",
+}
+
+
+@pytest.mark.parametrize("how", UNEDITABLE)
+def test_no_error_is_about_lines_that_nobody_wrote(desk: Path, how: str) -> None:
+    text = AGENT + UNEDITABLE[how]
+    (desk / "agent.yaml").write_text(text)
+    assert "can't be added to by itself" in refused(65, "trust", "alice.pub", "--config", "agent.yaml")
+    assert (desk / "agent.yaml").read_text() == text
+
+
+@pytest.mark.parametrize("before", ["", "trusted_keys: []\n", "trusted_keys: [] # none\n"])
+def test_lines_end_as_those_of_the_file_do(desk: Path, before: str) -> None:
+    crlf = (AGENT + before).replace("\n", "\r\n").encode()
+    (desk / "agent.yaml").write_bytes(b"\xef\xbb\xbf" + crlf)
+    for name in ("alice", "bob"):
+        key("trust", f"{name}.pub")
+    key("revoke", "alice")
+    assert list(names(desk)) == ["bob"]
+    text = (desk / "agent.yaml").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf# which camera\r\n")
+    assert text.count(b"\r\n") == text.count(b"\n") == text.count(b"\r")
+
+
+def test_keys_trusted_at_the_same_time_are_all_trusted(desk: Path) -> None:
+    for number in range(4):
+        assert tidegate_here("key", "new", f"k{number}").returncode == 0
+    trust = [sys.executable, "-m", "tidegate.cli.main", "key", "trust", "--config", "agent.yaml"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [subprocess.Popen([*trust, f"k{number}.pub"], env=environment) for number in range(4)]
+    assert [each.wait(60) for each in started] == [0, 0, 0, 0]
+    assert sorted(names(desk)) == ["k0", "k1", "k2", "k3"]
+
+
+def test_a_symlink_to_the_file_stays_one(desk: Path) -> None:
+    (desk / "there").mkdir()
+    (desk / "agent.yaml").rename(desk / "there/real.yaml")
+    (desk / "agent.yaml").symlink_to("there/real.yaml")
+    key("trust", "alice.pub")
+    assert (desk / "agent.yaml").is_symlink()
+    assert "alice" in (desk / "there/real.yaml").read_text()
+
+
+@pytest.mark.parametrize("filled", [8192, 4096])
+def test_a_full_disk_leaves_no_half_of_a_key(tmp_path: Path, filled: int) -> None:
+    """With no room for the private key, and with none for the public one."""
+    code = f"""
+import pathlib
+from here import tidegate_here
+pathlib.Path("filled").write_bytes(bytes({filled}))
+done = tidegate_here("key", "new", "ops")
+print(done.returncode, "make room" in done.stderr, sorted(path.name for path in pathlib.Path(".").iterdir()))
+"""
+    assert run_on_small_disk(code, tmp_path, "8k").strip() == "65 True ['filled']"
+
+
+def test_what_is_no_key_is_said_of_whatever_is_given(desk: Path) -> None:
+    on = ("--name", "x", "--config", "agent.yaml")
+    assert "no public key" in refused(65, "trust", "A" * 5000, *on), "longer than any name of a file"
+    assert "directory" in refused(65, "trust", ".", *on)
+    os.mkfifo("pipe")
+    assert "not a plain file" in refused(65, "trust", "pipe", *on)
+    Path("dangling").symlink_to("nowhere")
+    assert "No such file" in refused(65, "trust", "dangling", *on)
 
 
 def test_mistakes(desk: Path) -> None:

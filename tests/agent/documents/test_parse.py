@@ -98,6 +98,13 @@ def test_read_says_why_a_file_has_no_text(tmp_path):
         read(tmp_path / "latin.yaml")
 
 
+def test_nothing_of_a_private_key_is_shown(tmp_path):
+    (tmp_path / "x.yaml").write_text("# mine\n-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n")
+    with pytest.raises(DocumentError, match="a private key") as caught:
+        read(tmp_path / "x.yaml")
+    assert "c2Vj" not in str(caught.value)
+
+
 def test_a_file_that_is_far_too_long_is_not_read_to_its_end(tmp_path):
     (tmp_path / "long.yaml").write_bytes("a: \N{SNOWMAN}".encode() * 60_000)
     with pytest.raises(DocumentError, match=r"long\.yaml:1:1: the document is too long\n +allowed: at most 65536"):

@@ -1,5 +1,6 @@
 """The brown-out guard as a function: what two losses put off, what brings it back, and how a ladder is climbed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -143,6 +144,33 @@ def test_a_use_that_is_put_off_means_the_best_that_is_left(use: object, point: s
     off = put_off(settled(lost("int8", LOSSES)), POINTS)
     choice = choose(use, LADDER, BARE, off)  # type: ignore[arg-type]  # each is a Use
     assert (choice.point, choice.fits) == (point, fits)
+
+
+@pytest.mark.parametrize("booked", range(len(NAMES)))
+@pytest.mark.parametrize("gone", range(1, len(NAMES)))
+def test_what_draws_more_than_a_booked_point_is_off_whether_or_not_that_one_is_in_use(
+    booked: int, gone: int
+) -> None:
+    """A policy that allows less loss, an engine that refuses a point, drift: none makes the supply better."""
+    guard = replace(settled(lost(NAMES[booked], LOSSES)), order=LADDER.names)
+    points = [point for number, point in enumerate(POINTS) if number != gone]
+    off = put_off(guard, points)
+    assert set(off) == {point.name for point in points[:-1] if NAMES.index(point.name) <= booked}
+
+
+def test_two_losses_at_the_cheapest_point_shut_all_others() -> None:
+    assert set(put_off(settled(lost(NAMES[-1], LOSSES)), POINTS)) == set(NAMES[:-1])
+    assert put_off(settled(lost(NAMES[0], LOSSES)), POINTS[:1]) == {}, "a ladder of one point has no other"
+
+
+def test_a_battery_too_full_to_prove_better_is_not_waited_for_for_ever() -> None:
+    on_mains = Supply(percent=95.0, external=True)
+    guard = settled(lost("full", LOSSES, on_mains))
+    for at in range(0, int(TRY_AGAIN_S), 3600):
+        guard = observe(guard, seen(float(at), percent=100.0, source="external"))
+        assert "full" in put_off(guard, POINTS)
+    guard = observe(guard, seen(TRY_AGAIN_S + 3600, percent=100.0, source="external"))
+    assert put_off(guard, POINTS) == {}
 
 
 SUPPLIES = st.builds(

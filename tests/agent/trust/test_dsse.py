@@ -96,6 +96,14 @@ def signed(*keys: PrivateKey) -> Envelope:
     return Envelope("t", b"x").signed_by(keys)
 
 
+@pytest.mark.parametrize("keyid", ["\x1b[2J", "\n2026-01-01 INFO all is well", "\u202e", "\r\x07", "\N{SNOWMAN}"])
+def test_what_a_stranger_calls_a_key_moves_no_cursor_and_begins_no_line(keyid: str) -> None:
+    judged = TRUSTED.judge(renamed(signed(STRANGER), keyid), Role.POLICY)
+    assert isinstance(judged, NotSigned)
+    assert judged.reason.isascii()
+    assert judged.reason.isprintable()
+
+
 def renamed(envelope: Envelope, keyid: str) -> Envelope:
     return Envelope("t", b"x", tuple(Signature(keyid, each.sig) for each in envelope.signatures))
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tidegate import RELEASED
 from tidegate.cli.checks.check import Check
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, trusted_keys
 from tidegate.supervisor.status.socket import FILE_NAME as STATUS_SOCKET
 from tidegate.supervisor.status.troubles import trouble_with_directory
+from tidegate.supervisor.updates.key_rotation import rotation_in_force
+from tidegate.trust.trusted_keys import Role
 
 
 def check_device(config: AgentConfig) -> Iterator[Check]:
@@ -91,13 +93,20 @@ def check_secrets(config: AgentConfig) -> Iterator[Check]:
 
 def check_pushes(config: AgentConfig) -> Iterator[Check]:
     """Whose policies this device takes."""
-    signers = [entry.name for entry in config.trusted_keys if "policy" in entry.roles]
+    keys = trusted_keys(config)
+    rotation = rotation_in_force(config.state_dir, keys)
+    if rotation is not None:
+        keys = rotation[1]
+    signers = [entry.name for entry in keys.with_role(Role.POLICY)]
     if config.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker may set this device's policy"
         yield Check(
             "keys", "warning", said, "trust a key (tidegate key trust FILE.pub), and take it out of agent.yaml"
         )
     elif signers:
-        yield Check("keys", "ok", f"policies are taken that are signed by {', '.join(signers)}")
+        needed = keys.threshold(Role.POLICY)
+        who = f"{needed} of {', '.join(signers)}" if needed > 1 else " or ".join(signers)
+        since = "" if rotation is None else f", as rotated over MQTT (version {rotation[0]})"
+        yield Check("keys", "ok", f"policies are taken that are signed by {who}{since}")
     elif config.broker is not None:
         yield Check("keys", "ok", "no key may sign policies, so each push is refused; tidegate key trust FILE.pub")

@@ -4,8 +4,9 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -67,18 +68,24 @@ class BrownOutRecord:
 
     def _read(self) -> _State:
         try:
-            return _state().validate_json(read_file(self._file))
+            state = _state().validate_json(read_file(self._file))
+            if all(isfinite(each.ran_s) for each in state.losses.values()):
+                return state
+            why = self._aside()
         except FileNotFoundError:
             return _State("")
         except OSError as error:
-            why = error.strerror
+            why = str(error.strerror)
         except ValidationError:
-            try:
-                why = f"damaged; it is kept as {set_aside(self._file).name}"
-            except OSError as error:
-                why = f"damaged, and can't be moved aside: {error.strerror}"
+            why = self._aside()
         self.damage = f"{self._file}: {why}; losses of power that it held against points are forgotten"
         return _State("")
+
+    def _aside(self) -> str:
+        try:
+            return f"damaged; it is kept as {set_aside(self._file).name}"
+        except OSError as error:
+            return f"damaged, and can't be moved aside: {error.strerror}"
 
 
 def guard_at_start(record: BrownOutRecord, bundle: str, run: LastRun | None, boot: str | None) -> Guard:
@@ -108,8 +115,9 @@ def first_point(run: LastRun | None, ladder: Ladder, policy: Policy, guard: Guar
     points = allowed(ladder, policy.max_accuracy_loss)
     if guard.climbs:
         return points[-1].name
-    point, off = point_of(run, ladder), put_off(guard, points)
-    return next(each.name for each in points if each.name not in off) if point in off else point
+    point, off = point_of(run, ladder), put_off(replace(guard, order=ladder.names), points)
+    held = guard.losses.get(point, Losses(0)).count >= LOSSES
+    return next(each.name for each in points if each.name not in off) if held or point in off else point
 
 
 def _counts(losses: Mapping[str, Losses]) -> Mapping[str, tuple[int, bool, int]]:

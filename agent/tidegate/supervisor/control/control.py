@@ -84,7 +84,8 @@ class Control:
         self._inputs = inputs
         self._emit = emit
         self._clock = clock
-        self._state = ControlState(worker.point, learned=Learned.from_prior(prior), guard=guard or Guard())
+        guard = replace(guard or Guard(), order=ladder.names)
+        self._state = ControlState(worker.point, learned=Learned.from_prior(prior), guard=guard)
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
@@ -119,7 +120,7 @@ class Control:
         self._ladder, self._drift = ladder, drift
         self._quarantine.clear()
         # What was lost at another bundle's points says nothing of these.
-        guard = replace(self.guard, losses={})
+        guard = replace(self.guard, losses={}, order=ladder.names)
         state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, flapping=None)
         self._state = replace(state, guard=guard)
 

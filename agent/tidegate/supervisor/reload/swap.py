@@ -56,7 +56,8 @@ class Swap:
         changed += await self._broker(before, candidate)
         self._deciding.inputs.max_age_s = after.inputs.max_age
         self._updates.allow_unsigned = after.allow_unsigned
-        self._deciding.keys.use(trusted_keys(after))
+        # In a thread: it may wait for the disk, and for keys that are received.
+        await asyncio.to_thread(self._deciding.keys.use, trusted_keys(after))
         for key in ("telemetry", "inputs", "allow_unsigned", "trusted_keys", "signature_thresholds"):
             if getattr(before, key) != getattr(after, key):
                 changed += (key,)

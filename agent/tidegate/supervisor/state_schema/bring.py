@@ -60,6 +60,8 @@ def _migrate(state_dir: Path, found: int, wanted: Stated) -> None:
 def _from_newer(state_dir: Path, stated: Stated) -> tuple[str, ...]:
     """State that a newer version has left: that one brings it back, else what it has put aside is used again."""
     why = _ask_newer(state_dir, stated)
+    # Stopped on its way, by the deadline or the disk, it has written down what is left to do.
+    finish(state_dir)
     now = read_stated(state_dir)
     if isinstance(now, Stated) and now.schema == SCHEMA:
         make(state_dir, Change({FILE_NAME: as_bytes(OURS)}, ()))

@@ -75,8 +75,9 @@ class StateSource:
     def retained(self) -> tuple[object, ...]:
         """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""
         in_force = self._in_force()
-        demotions = in_force.drift.demotions
-        return self._deciding.updates.state, self._worker.point, in_force.bundle.sha256, in_force.config, demotions
+        updates, keys = self._deciding.updates, self._deciding.keys
+        pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
+        return *pushed, self._worker.point, in_force.bundle.sha256, in_force.config, in_force.drift.demotions
 
     def status(self) -> Status:
         """Everything there is to show."""

@@ -5,7 +5,8 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -33,11 +34,14 @@ HAND_OVER_DEADLINE_S = 25.0
 
 @dataclass(frozen=True, slots=True)
 class _Rotated:
-    """The last rotation. `base` is the hash of agent.yaml's keys that it replaced: other keys there undo it."""
+    """The last rotation. `base` is the hash of agent.yaml's keys that it replaced: other keys there undo it.
+
+    Undone it stays: without a base, whatever agent.yaml says later. Its version remains the one to be above.
+    """
 
     version: int
     hash: str
-    base: str
+    base: str | None
     document: KeysDocument
     format: Literal[1] = 1
 
@@ -77,7 +81,7 @@ def refusal_of(current: TrustedKeys, envelope: Envelope, push: KeysPush) -> Refu
 
 
 class KeyStore:
-    """`trusted` may be read on any thread; `receive` is called on MQTT's thread, all else is the loop's."""
+    """`trusted` and `use` are for any thread; `receive` is called on MQTT's thread, all else is the loop's."""
 
     def __init__(
         self,
@@ -104,6 +108,8 @@ class KeyStore:
             rotated, before, self._configured = self._rotated, self.trusted, configured
             in_force = rotated is not None and rotated.base == _base(configured)
             self.trusted = keys_from(rotated.document) if rotated is not None and in_force else configured
+            if rotated is not None and rotated.base is not None and not in_force:
+                self._undo(rotated)
         if rotated is not None and not in_force and self.trusted != before:
             since = f"which has changed since they were rotated (version {rotated.version})"
             text = f"the trusted keys are agent.yaml's, {since}"
@@ -154,12 +160,18 @@ class KeyStore:
 
     def _store(self, push: KeysPush) -> None:
         """Durable first, then in force. Raises OSError."""
-        base, document = _base(self._configured), keys_to(push.keys)
-        kept = {"format": 1, "version": push.version, "hash": push.hash, "base": base, "document": document}
-        text = json.dumps(kept)
-        replace_file(self._file, text)
-        self._rotated = _rotated().validate_json(text)
+        document = KeysDocument.model_validate(keys_to(push.keys))
+        rotated = _Rotated(push.version, push.hash, _base(self._configured), document)
+        replace_file(self._file, _rotated().dump_json(rotated))
+        self._rotated = rotated
         self.trusted = push.keys
+
+    def _undo(self, rotated: _Rotated) -> None:
+        """Whoever writes the old list into agent.yaml again wants that one, and not what had replaced it."""
+        self._rotated = replace(rotated, base=None)
+        with suppress(OSError):
+            # A disk that refuses costs the memory of it: agent.yaml as it is now undoes it at each start.
+            replace_file(self._file, _rotated().dump_json(self._rotated))
 
     def _conclude(
         self, version: int, digest: str, push_id: str, refused: Refused | None, *, repeated: bool = False

@@ -94,6 +94,8 @@ def keys_in(envelope: Envelope) -> KeysPush:
         payload = _Payload.model_validate_json(envelope.payload)
         refuse_duplicate_keys(envelope.payload)
         target, keys = target_from(payload.target), keys_from(payload)
+        for each in keys.keys:
+            topics.checked_name(each.name, "key name")
     except ValidationError as error:
         raise EnvelopeError(explained(error, "keys envelope", _ALLOWED)) from error
     except (topics.TopicError, KeyFormatError) as error:

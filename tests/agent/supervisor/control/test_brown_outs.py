@@ -56,6 +56,32 @@ def test_where_a_run_begins() -> None:
     assert first_point(LOST, LADDER, POLICY, Guard({"full": Losses(LOSSES)})) == NAMES[1]
 
 
+def test_a_run_does_not_begin_at_a_booked_point_that_the_policy_has_left() -> None:
+    """The ceiling came down: what is left draws more, and the cheapest of it is the least bad."""
+    strict = Policy("strict", 1, 0.0)
+    last = LastRun(NAMES[2], "now")
+    assert first_point(last, LADDER, strict, Guard({NAMES[2]: Losses(LOSSES)})) == "full"
+    cheapest = LastRun(NAMES[-1], "now")
+    assert first_point(cheapest, LADDER, POLICY, Guard({NAMES[-1]: Losses(LOSSES)})) == NAMES[-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"bundle": "b", "losses": {"full": {"count": 2, "ran_s": NaN}}}',
+        '{"bundle": "b", "losses": {"full": {"count": 2, "ran_s": Infinity}}}',
+        '{"bundle": "b", "losses": {"full": {"count": 1e999}}}',
+        '{"bundle": "b", "losses": {"full": {"count": 2, "supply": {"volts": [1]}}}}',
+    ],
+)
+def test_nonsense_in_the_file_ends_no_start(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE_NAME).write_text(content)
+    record = BrownOutRecord(tmp_path)
+    assert "kept as brown_outs.json.damaged-1" in record.damage
+    assert guard_at_start(record, "b", LOST, "now").losses["full"].count == 1
+
+
 def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("{")
     record = BrownOutRecord(tmp_path)

@@ -1,6 +1,7 @@
 """The state directory at start: from older, from newer, damaged, and stopped at any moment."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,6 +96,14 @@ def test_else_what_was_kept_before_is_used_again(newer: Callable[[str], Path], s
     assert bring_to_schema(state_dir) == ()
 
 
+def test_the_newer_version_stopped_on_its_way_is_brought_to_its_end(newer: Callable[[str], Path]) -> None:
+    written = {"last_run.json": '{"point": "exact"}', "schema": f'{{"schema": {SCHEMA}, "written_by": null}}'}
+    redo = json.dumps({"write": written, "remove": []})
+    state_dir = newer(f"echo '{redo}' > \"$4/migration.json\"; kill -9 $$")
+    assert bring_to_schema(state_dir) == ()
+    assert read_last_run(state_dir) == (LastRun("exact"), "")
+
+
 @pytest.mark.parametrize(
     ("written_by", "why"),
     [
@@ -181,9 +190,61 @@ def test_without_a_directory_there_is_nothing_to_bring(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
 
 
-def test_a_redo_that_leads_out_of_the_directory_is_not_done(tmp_path: Path) -> None:
+NEVER_DONE: dict[str, object] = {
+    "out": {"write": {"../out": "x"}},
+    "elsewhere": {"write": {"/tmp/tidegate-out": "x"}},
+    "a name with NUL": {"write": {"a\0b": "x"}},
+    "NUL to remove": {"remove": ["a\0b"]},
+    "half a character": {"write": {"\ud800": "x"}},
+    "half a character within": {"write": {"last_run.json": "\ud800"}},
+    "too long a name": {"write": {"a" * 300: "x"}},
+    "below a file": {"write": {"operating_point/x": "x"}},
+    "of another type": {"write": {"last_run.json": 5}},
+    "no object": [],
+}
+
+
+@pytest.mark.parametrize("what", NEVER_DONE)
+def test_a_redo_of_another_hand_is_not_done_and_holds_nothing_up(tmp_path: Path, what: str) -> None:
+    redo = NEVER_DONE[what]
+    if isinstance(redo, dict):
+        redo = {"write": {}, "remove": [], **redo}
     state_dir = tmp_path / "state"
-    lay(state_dir, {"migration.json": json.dumps({"write": {"../out": "x"}, "remove": []}).encode()})
+    lay(state_dir, OLD | {"migration.json": json.dumps(redo).encode()})
     assert bring_to_schema(state_dir) == ()
-    assert not (tmp_path / "out").exists()
-    assert not (state_dir / "migration.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"state"}
+    assert {path.name for path in state_dir.iterdir()} == {"last_run.json", "schema", "schema-1"}
+    assert read_last_run(state_dir) == (LastRun("cheapest"), "")
+
+
+def in_the_way(state_dir: Path) -> dict[str, Callable[[], object]]:
+    return {
+        "a file for the copies' folder": lambda: (state_dir / "schema-1").write_text("x"),
+        "a link for the copies' folder": lambda: (state_dir / "schema-1").symlink_to("nowhere"),
+        "a pipe for the copies' folder": lambda: os.mkfifo(state_dir / "schema-1"),
+        "a folder for a file": (state_dir / "last_run.json").mkdir,
+        "a folder for the redo": (state_dir / "migration.json").mkdir,
+        "a huge redo": lambda: os.truncate(_made(state_dir / "migration.json"), 1 << 30),
+        "a redo that is endless": lambda: (state_dir / "migration.json").symlink_to("/dev/zero"),
+    }
+
+
+def _made(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize("what", in_the_way(Path()))
+def test_nothing_in_the_way_holds_it_up(tmp_path: Path, what: str) -> None:
+    lay(tmp_path, OLD)
+    in_the_way(tmp_path)[what]()
+    assert bring_to_schema(tmp_path) == ()
+    assert read_last_run(tmp_path) == (LastRun("cheapest"), "")
+    assert (tmp_path / "schema-1/operating_point").read_bytes() == OLD["operating_point"]
+    assert bring_to_schema(tmp_path) == ()
+
+
+def test_a_huge_file_is_left_to_its_reader(tmp_path: Path) -> None:
+    lay(tmp_path, {"operating_point": b"x" * (15 << 20)})
+    assert bring_to_schema(tmp_path) == ()
+    assert schema_of(tmp_path) == SCHEMA

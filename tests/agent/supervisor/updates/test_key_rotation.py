@@ -1,6 +1,7 @@
 """Trusted keys that are replaced by a signed message: what is taken, and that no message locks a device out."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from tidegate.policy.store import MOST_AHEAD
 from tidegate.supervisor.events.event import Event
-from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of
+from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of, rotation_in_force
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.telemetry.payloads.envelope import Target
-from tidegate.telemetry.payloads.keys_envelope import keys_in, seal_keys
+from tidegate.telemetry.payloads.keys_envelope import PAYLOAD_TYPE, keys_in, seal_keys
+from tidegate.trust.dsse import Envelope
 from tidegate.trust.keys import PrivateKey
 from tidegate.trust.trusted_keys import Role, Signed, TrustedKey, TrustedKeys
 
@@ -122,6 +124,25 @@ def test_other_keys_in_agent_yaml_undo_a_rotation(tmp_path: Path) -> None:
     run(scene)
 
 
+def test_a_rotation_that_was_undone_stays_undone(tmp_path: Path) -> None:
+    """Also where agent.yaml says again just what it said before: that list is what its owner wants."""
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+        assert await device.push(NEW, 2, "ac") == "accepted"
+        device.store.use(trusted(d=BOTH))
+        device.store.use(OLD)
+        assert device.store.trusted == OLD
+        assert rotation_in_force(tmp_path, OLD) is None
+        again = Device(tmp_path)
+        assert again.store.trusted == OLD
+        assert await again.push(NEW, 2, "ac") == "downgrade", "nor does what is retained bring it back"
+        assert await again.push(NEW, 3, "ac") == "accepted"
+        assert Device(tmp_path).store.trusted == NEW
+
+    run(scene)
+
+
 TWO = {Role.KEY_ROTATION: 2}
 REFUSED: dict[str, tuple[TrustedKeys, int, str, dict[str, object], str]] = {
     "no signature": (NEW, 2, "", {}, "not_signed"),
@@ -161,6 +182,25 @@ def test_no_bytes_on_the_topic_cost_anything(tmp_path: Path, payload: bytes) -> 
         await asyncio.to_thread(device.store.receive, TOPIC, payload)
         assert device.store.verdict is not None
         assert (device.store.verdict.state, device.store.trusted) == ("refused", OLD)
+
+    run(scene)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "\x1b[2J", "a/b", "+", "\u202e", "x" * 500])
+def test_a_name_that_agent_yaml_would_refuse_comes_by_no_message_either(tmp_path: Path, name: str) -> None:
+    payload = {
+        "keys": [{"name": name, "key": PRIVATE["a"].public.text, "roles": ["policy", "key_rotation"]}],
+        "version": 2,
+        "target": {"device": "gate-7"},
+        "expires": None,
+    }
+    envelope = Envelope(PAYLOAD_TYPE, json.dumps(payload).encode()).signed_by(private("a"))
+
+    async def scene() -> None:
+        device = Device(tmp_path)
+        await asyncio.to_thread(device.store.receive, TOPIC, envelope.to_json())
+        assert device.store.verdict is not None
+        assert (device.store.verdict.refusal, device.store.trusted) == ("malformed", OLD)
 
     run(scene)
 
