@@ -287,3 +287,9 @@ assert cache.make(path, lambda draft: (draft / "graph").write_bytes(b"x" * 100_0
 
 def test_on_a_full_disk_the_old_stays_and_no_draft_is_left(tmp_path: Path) -> None:
     run_on_small_disk(FULL, tmp_path, "400k")
+
+
+def test_other_code_of_the_same_version_gets_other_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = device.fingerprint()
+    monkeypatch.setattr(device, "_sources_digest", lambda: "other")
+    assert device.fingerprint() != before

@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from tidegate import __version__
 from tidegate.engines.runtime.processor import cpu_flags
@@ -13,7 +15,7 @@ _RUNTIMES = ("torch", "onnxruntime", "ai-edge-litert", "numpy")
 
 
 def fingerprint() -> str:
-    """A hash of the processor, its core count and the versions of the runtimes."""
+    """A hash of the processor, its core count, the versions of the runtimes, and the code that writes models."""
     facts = [
         platform.system(),
         platform.machine(),
@@ -21,9 +23,19 @@ def fingerprint() -> str:
         os.cpu_count(),
         os.environ.get("ONEDNN_MAX_CPU_ISA"),
         __version__,
+        _sources_digest(),
         [installed_version(name) for name in _RUNTIMES],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+@cache
+def _sources_digest() -> str:
+    """Of all engines' sources: two builds of one version may write different models for the same point."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def installed_version(name: str) -> str | None:
