@@ -141,12 +141,12 @@ def _later(losses: Losses, now: Supply, passed_s: float) -> Losses | None:
 
 
 def _comparable(now: Supply, then: Supply) -> bool:
-    """Whether the supply could prove better at all."""
+    """Whether the supply could prove better at all: volts alone may not, a regulated supply keeps its own."""
     external = now.external is not None and then.external is False
     percent = (
         now.percent is not None and then.percent is not None and then.percent + BETTER_PERCENT <= _FULL_PERCENT
     )
-    return external or percent or bool(now.volts.keys() & then.volts.keys())
+    return external or percent
 
 
 def _with_unknown(now: Supply, before: Supply) -> Supply:

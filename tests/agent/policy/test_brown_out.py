@@ -173,6 +173,14 @@ def test_a_battery_too_full_to_prove_better_is_not_waited_for_for_ever() -> None
     assert put_off(guard, POINTS) == {}
 
 
+def test_a_regulated_supply_known_by_its_volts_alone_is_tried_again_after_a_day() -> None:
+    guard = settled(lost("full", LOSSES, Supply()))
+    for at in range(0, int(TRY_AGAIN_S), 3600):
+        guard = observe(guard, seen(float(at), volts=5.1))
+        assert "full" in put_off(guard, POINTS)
+    assert put_off(observe(guard, seen(TRY_AGAIN_S + 3600, volts=5.1)), POINTS) == {}
+
+
 SUPPLIES = st.builds(
     Supply,
     st.none() | st.floats(0, 100),

@@ -19,7 +19,7 @@ from tidegate.shortened import shortened
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.outcome import REASON_LIMIT
-from tidegate.telemetry.payloads.envelope import EnvelopeError, open_envelope
+from tidegate.telemetry.payloads.envelope import MAX_ENVELOPE_BYTES, EnvelopeError, open_envelope
 from tidegate.telemetry.payloads.keys_envelope import KeysDocument, KeysPush, keys_from, keys_in, keys_to
 from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.trust.dsse import Envelope
@@ -123,7 +123,8 @@ class KeyStore:
                 envelope = open_envelope(payload)
                 push = keys_in(envelope)
             except EnvelopeError as error:
-                self._conclude(0, "", "", Refused(Refusal.MALFORMED, str(error)))
+                kind = Refusal.TOO_LARGE if len(payload) > MAX_ENVELOPE_BYTES else Refusal.MALFORMED
+                self._conclude(0, "", "", Refused(kind, str(error)))
                 return
             rotated = self._rotated
             in_force = rotated is not None and rotated.base == _base(self._configured)

@@ -14,7 +14,7 @@ from tidegate.policy.store import MOST_AHEAD
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of, rotation_in_force
 from tidegate.supervisor.updates.latest_time import LatestTime
-from tidegate.telemetry.payloads.envelope import Target
+from tidegate.telemetry.payloads.envelope import MAX_ENVELOPE_BYTES, Target
 from tidegate.telemetry.payloads.keys_envelope import PAYLOAD_TYPE, keys_in, seal_keys
 from tidegate.trust.dsse import Envelope
 from tidegate.trust.keys import PrivateKey
@@ -201,6 +201,8 @@ def test_a_name_that_agent_yaml_would_refuse_comes_by_no_message_either(tmp_path
         await asyncio.to_thread(device.store.receive, TOPIC, envelope.to_json())
         assert device.store.verdict is not None
         assert (device.store.verdict.refusal, device.store.trusted) == ("malformed", OLD)
+        await asyncio.to_thread(device.store.receive, TOPIC, b" " * (MAX_ENVELOPE_BYTES + 1))
+        assert device.store.verdict.refusal == "too_large"
 
     run(scene)
 
