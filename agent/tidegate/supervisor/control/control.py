@@ -131,9 +131,12 @@ class Control:
 
     @property
     def put_off(self) -> str | None:
-        """Which points are put off or not climbed to yet, and why, in words; None while none is."""
+        """Which points are put off or not climbed to yet, and why, in words; None while none is.
+
+        Whatever else keeps a point from being used: the supply is no better for that.
+        """
         reasons: dict[str, list[str]] = {}
-        for name, reason in self._put_off().items():
+        for name, reason in put_off(self.guard, allowed(self._ladder, self.policy.max_accuracy_loss)).items():
             reasons.setdefault(reason, []).append(name)
         return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
 

@@ -8,6 +8,7 @@ from tidegate.messages import AdmissionState, Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory
+from tidegate.policy.brown_out import LOSSES, Guard, Losses
 from tidegate.policy.schema import load_policy
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -44,7 +45,7 @@ class NoSensors:
         return Snapshot(0.0, {})
 
 
-def control(worker: Worker, directory: Path) -> Control:
+def control(worker: Worker, directory: Path, guard: Guard | None = None) -> Control:
     return Control(
         ladder=LADDER,
         policy=load_policy(POLICY, "p"),
@@ -52,6 +53,7 @@ def control(worker: Worker, directory: Path) -> Control:
         sensors=NoSensors(),
         drift=DriftRecord(directory, "b", LADDER, lambda _: None),
         emit=lambda _: None,
+        guard=guard,
     )
 
 
@@ -72,3 +74,15 @@ def test_the_explanation_says_why_a_point_is_off_the_ladder(tmp_path: Path) -> N
     running = control(worker, tmp_path)
     asyncio.run(running.step())
     assert any("certified on engine litert" in line for line in running.explanation({}).sentences)
+
+
+def test_a_point_that_the_supply_fails_at_is_named_while_workers_are_held_at_another(tmp_path: Path) -> None:
+    """Nothing works again because a worker is held."""
+    worker = Worker({})
+    running = control(worker, tmp_path, Guard({FULL.name: Losses(LOSSES)}))
+    asyncio.run(running.step())
+    before = running.put_off
+    worker.held_point = "own"
+    assert before is not None
+    assert "full is put off" in before
+    assert running.put_off == before
