@@ -35,6 +35,11 @@ class TargetEngine:
     runtime: str
     over: Opener
 
+    @property
+    def identity(self) -> str:
+        """Engine and version of its runtime: what was counted or measured on another version does not hold."""
+        return f"{self.name} {self.runtime}"
+
 
 def target_engines(names: Sequence[str]) -> tuple[TargetEngine, ...]:
     """The engines named; AUTO stands for all that compute in 8 bits here, or for eager where none does.

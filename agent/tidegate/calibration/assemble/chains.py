@@ -109,7 +109,11 @@ class Chains:
         chains = {SearchStrategy.CASCADE: cascade} if times.exits else {}
         if not chains or not self._suffices(cascade):
             chains[SearchStrategy.GREEDY] = self._greedy_chain(times)
-        chosen = self._better(chains, target, times) if len(chains) > 1 else next(iter(chains))
+        chosen = None if self._checkpoint is None else self._checkpoint.chosen(target.identity)
+        if chosen not in chains:
+            chosen = self._better(chains, target, times) if len(chains) > 1 else next(iter(chains))
+            if self._checkpoint is not None:
+                self._checkpoint.add_chosen(target.identity, chosen)
         return ChosenChain(chosen, chains[chosen], times)
 
     def _better(
@@ -169,8 +173,12 @@ class Chains:
         return replace(last, setting=self._ranged(last.setting))
 
     def _times(self, target: TargetEngine, setting: KnobSettings) -> ExitTimes:
-        engine = target.over(self._network)
-        times = measure_exit_times(target, engine, setting, self._heads, self._judged[:TIMED_INPUTS])
+        times = None if self._checkpoint is None else self._checkpoint.times(target.identity)
+        if times is None:
+            engine = target.over(self._network)
+            times = measure_exit_times(target, engine, setting, self._heads, self._judged[:TIMED_INPUTS])
+            if self._checkpoint is not None:
+                self._checkpoint.add_times(target.identity, times)
         if times.exits:
             own_us = median(each.own_ms for each in times.exits.values()) * 1e3
             self._progress(f"{target.name}: {times.whole_ms:.3g} ms, an exit {own_us:.2g} us of processor time")

@@ -9,13 +9,19 @@ from pydantic import TypeAdapter
 
 from tidegate.calibration.certify.kept_failures import KeptFailures
 from tidegate.calibration.json_lines import append_line, whole_lines
+from tidegate.calibration.measure.exit_times import ExitTimes
 from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.strategy import SearchStrategy
 
 _STEP = TypeAdapter(ChainStep)
+_TIMES = TypeAdapter(tuple[str, ExitTimes])
+_CHOSEN = TypeAdapter(tuple[str, SearchStrategy])
 
 KEY = "key"
 CHAIN = "chain.jsonl"
 FAILURES = "failures.jsonl"
+TIMES = "times.jsonl"
+CHOSEN = "chosen.jsonl"
 
 
 class Checkpoint:
@@ -28,7 +34,7 @@ class Checkpoint:
         key = hashlib.sha256(text.encode()).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         if not _holds(directory / KEY, key):
-            for name in (CHAIN, FAILURES):
+            for name in (CHAIN, FAILURES, TIMES, CHOSEN):
                 (directory / name).unlink(missing_ok=True)
             (directory / KEY).write_text(key)
 
@@ -39,6 +45,22 @@ class Checkpoint:
     def add(self, step: ChainStep) -> None:
         """Append a step to the greedy chain on disk."""
         append_line(self._directory / CHAIN, _STEP.dump_json(step))
+
+    def times(self, engine: str) -> ExitTimes | None:
+        """What exits were measured to take on an engine: measured again, they would lead to other thresholds."""
+        return dict(whole_lines(self._directory / TIMES, _TIMES)).get(engine)
+
+    def add_times(self, engine: str, times: ExitTimes) -> None:
+        """Keep an engine's."""
+        append_line(self._directory / TIMES, _TIMES.dump_json((engine, times)))
+
+    def chosen(self, engine: str) -> SearchStrategy | None:
+        """Which chain was taken for an engine, by times as well."""
+        return dict(whole_lines(self._directory / CHOSEN, _CHOSEN)).get(engine)
+
+    def add_chosen(self, engine: str, strategy: SearchStrategy) -> None:
+        """Keep an engine's."""
+        append_line(self._directory / CHOSEN, _CHOSEN.dump_json((engine, strategy)))
 
     def failures(self, engine: str, samples: int) -> KeptFailures:
         """What was counted on the certify part's samples with an engine, told by its name and version."""

@@ -145,9 +145,7 @@ class LadderBuilder:
         """
         plan, part = self._plan, self._split.certify
         threads = self._threads(target, engine, progress)
-        kept = (
-            None if self._earlier is None else self._earlier.failures(f"{target.name} {target.runtime}", len(part))
-        )
+        kept = None if self._earlier is None else self._earlier.failures(target.identity, len(part))
         full, *below = self._chain
         first = _Tested(full, replace(full.setting, threads=threads))
         outcomes = Outcomes(
