@@ -169,8 +169,8 @@ def test_a_build_goes_on_where_it_was_interrupted(request_: Request, built: Path
     build_bundle(request_, lambda text, share=None: again.append(text))
     assert "taking up an earlier search at step 3" in again
 
-    for name in ("weights.safetensors", "canaries.safetensors"):
-        assert (request_.out / name).read_bytes() == (built / name).read_bytes()
+    # Which points are rungs rests on times, and canaries have a line for each.
+    assert (request_.out / "weights.safetensors").read_bytes() == (built / "weights.safetensors").read_bytes()
     points = [json.loads((path / "ladder.json").read_text())["points"] for path in (request_.out, built)]
     assert {p["name"] for p in points[0]} & {p["name"] for p in points[1]} >= {"full", "int8"}
 
