@@ -57,8 +57,8 @@ class KnobSettings:
     def with_exit(self, block: str, rate: float, margin: float, head: Collection[str]) -> "KnobSettings":
         """An exit before the block for samples whose margin, 0..1, is higher; an exit's margin never rises.
 
-        The layers of its `head` stay in fp32: a head takes next to no time, and in 8 bits hundreds of features on
-        scales of their own share one, which can change one answer in twenty.
+        The layers of its `head` stay in fp32: in 8 bits it changed up to 6 answers in a hundred
+        (docs/decisions/0008-exits-set-jointly.md).
         """
         lowered = min(margin, self.exits.get(block, margin))
         return replace(

@@ -17,7 +17,7 @@ UNFORESEEN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The first step with exits or skips that got no certificate: the share that failed, on S and on C."""
+    """The first step that got no certificate: the share that failed on C, and that S foresaw."""
 
     foreseen: float
     failed: float

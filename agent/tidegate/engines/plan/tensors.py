@@ -99,7 +99,7 @@ class _TensorPlanner:
         for subgraph in self._plan:
             for graph in subgraph.graphs:
                 if graph is subgraph.exit_head and self._int8.isdisjoint(graph.layers):
-                    # A head in fp32 pools floats too: its features would share one scale.
+                    # A head in fp32 pools floats too, so that its features are rounded nowhere.
                     continue
                 found = self._coded_in(subgraph, graph, coded)
                 if graph is subgraph.exit_head:
