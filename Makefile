@@ -2,7 +2,7 @@
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dev check fix test slow hardware bench wheel requirements release-check
+.PHONY: help dev check fix test slow browser newcomer hardware bench docs wheel requirements release-dry-run release-check
 
 help:             ## what can be asked for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -25,19 +25,35 @@ test:             ## what CI runs: checks and every test; ARGS="tests/agent/poli
 slow:             ## soaks and long statistics
 	./install.sh test -m slow $(ARGS)
 
+browser:          ## the status page in headless Chromium; Debian: apt install chromium chromium-driver npm
+	$(PYTHON) -m pip install --quiet --editable '.[browser]'
+	npm install --silent --no-save --no-package-lock --prefix build axe-core@4.14.1
+	$(PYTHON) -m pytest -m chromium tests/system/test_page_in_chromium.py $(ARGS)
+
+newcomer:         ## docs/getting-started.md, typed as it stands into a fresh clone; two minutes
+	./install.sh test -m slow tests/system/test_getting_started.py
+
 hardware:         ## the checks for this very device, with a report to attach to an issue
 	./install.sh test --hardware
 
 bench:            ## a published figure: NAME=decide ARGS=--quick
 	./install.sh run -- bench $(NAME) $(ARGS)
 
+docs:             ## the documentation as a site, strictly, in dist/site; read it with a browser
+	$(PYTHON) -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
 wheel:            ## dist/tidegate-VERSION-py3-none-any.whl
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 requirements:     ## the versions and hashes that services install, made anew; takes uv
 	{ sed -n '/^#/!q; p' agent/tidegate/service/requirements.txt; \
-	  uv pip compile --quiet --universal --python-version 3.11 --extra onnx --generate-hashes --no-header pyproject.toml; \
+	  uv pip compile --quiet --universal --python-version 3.11 --extra onnx --extra metrics --generate-hashes --no-header pyproject.toml; \
 	} > requirements.new && mv requirements.new agent/tidegate/service/requirements.txt
+
+release-dry-run:  ## all that a release consists of, built twice and checked, in dist/release; publishes nothing
+	$(PYTHON) -m pip install --quiet --editable '.[release]'
+	$(PYTHON) -m release.dry_run
 
 release-check:    ## version, date and CHANGELOG agree, and the tag is free
 	$(PYTHON) -m pytest -q tests/test_release.py

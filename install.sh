@@ -4,19 +4,23 @@
 #   ./install.sh demo [--seconds N] ...   the agent on a replayed day, in this terminal
 #   ./install.sh test [PYTEST ARGS]       ruff, mypy --strict and pytest, with what they need installed
 #   ./install.sh test --hardware          the checks for this very device, with a report to attach to an issue
-#   ./install.sh dev                      everything for developing, for building bundles and for benchmarks
+#   ./install.sh soak [--minutes N]       an agent under load and disturbances: what fails, and whether it grows
+#   ./install.sh build                    torch and what else building and reporting on bundles needs
+#   ./install.sh dev                      everything for developing and for benchmarks
 #   ./install.sh run -- COMMAND ...       any tidegate command in the venv, for example: run -- doctor
 #
 #   ./install.sh service [--user] ...     a service of this machine (systemd, launchd), without torch: docs/install.md
 #   ./install.sh upgrade | rollback       a newer version on trial; the version before
+#   ./install.sh apply                    brings a changed agent.yaml into force, and lets the service reach what it names
 #   ./install.sh status | uninstall       how the service is; away with it
 #   ./install.sh wheels DIR               a folder to install from without a network: service --wheels DIR
 #
 # Options (before the verb):
 #   --python PATH        the Python to use (CPython 3.11 or newer; default: python3, else the newest found)
 #   --engine NAME        what runs the model, and so what is installed for demo and run: onnx (ONNX Runtime, the
-#                        default), litert (LiteRT), eager (torch), or auto (whichever of them are installed
-#                        already, and the best of those for each point). Later commands keep to the choice.
+#                        default; on a Mac with MLX and Core ML beside it), litert (LiteRT), eager (torch), mlx, coreml,
+#                        or auto (whichever of them are installed already, and the best of those for each point).
+#                        Later commands keep to the choice.
 #   --torch-index URL    where pip finds torch alone, for example a CPU-only index. Without it pip's own
 #                        settings decide, and on Linux x86_64 they may bring a build with several GB of CUDA.
 #
@@ -27,6 +31,7 @@ set -eu
 # Plain sh on purpose: macOS has bash 3.2, many boards have dash or ash.
 EX_USAGE=64
 EX_UNAVAILABLE=69
+ENGINES="auto, onnx, litert, eager, mlx and coreml"
 
 say() { printf 'tidegate: %s\n' "$*" >&2; }
 die() {
@@ -266,7 +271,9 @@ ensure_extras() {
     die $EX_UNAVAILABLE "$venv can't be written to, and tidegate[$extras] is not installed in it; run this as its owner, or name
   another place: TIDEGATE_VENV=PATH ./install.sh ..."
   fi
+  need_supported_mac
   usable_python "$venv/bin/python" || :
+  say_what_a_mac_lacks "$extras"
   pip_log=$venv/.tidegate-pip.log
   : > "$pip_log"
   case ",$extras," in
@@ -310,11 +317,60 @@ choose_runtime() {
     onnx) runtime=onnx ;;
     litert) runtime=litert ;;
     eager) runtime=torch ;;
+    mlx) runtime=apple ;;
+    coreml)
+      is_mac || die $EX_UNAVAILABLE "Core ML serves on Macs with Apple Silicon alone; here packages can be written:
+  ./install.sh build, then tidegate bundle coreml BUNDLE --out DIRECTORY"
+      runtime=apple
+      ;;
     auto)
       runtime=onnx
       if is_installed torch && ! is_installed onnx; then runtime=torch; fi
       ;;
-    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine auto, onnx, litert or eager" ;;
+    *) die $EX_USAGE "$engine_file holds '$chosen', which is no engine; name one with --engine $(printf '%s' "$ENGINES" | sed 's/ and / or /')" ;;
+  esac
+  # A Mac has MLX and Core ML too, unless one engine is asked for.
+  if is_mac && { [ "$chosen" = auto ] || [ -z "$engine$before" ]; }; then
+    runtime=onnx,apple
+  fi
+}
+
+is_mac() { [ "$(uname -s)" = Darwin ]; }
+
+# Ends where no runtime is built for this Mac.
+need_supported_mac() {
+  is_mac || return 0
+  if [ "$(uname -m)" != arm64 ]; then
+    if [ "$(sysctl -n sysctl.proc_translated 2>/dev/null || :)" = 1 ]; then
+      die $EX_UNAVAILABLE "this shell runs under Rosetta, as on an Intel processor, for which no runtime is built; run it natively:
+  arch -arm64 /bin/sh ./install.sh ..."
+    fi
+    die $EX_UNAVAILABLE "this Mac has an Intel processor, for which ONNX Runtime, MLX and torch are built no longer; tidegate runs on
+  Macs with Apple Silicon, and on Linux"
+  fi
+  release=$(sw_vers -productVersion 2>/dev/null || :)
+  case ${release%%.*} in
+    "" | *[!0-9]*) return 0 ;;
+  esac
+  if [ "${release%%.*}" -lt 14 ]; then
+    die $EX_UNAVAILABLE "this Mac has macOS $release; ONNX Runtime and MLX are built for macOS 14 (Sonoma) or newer, and Core ML serves
+  from 15 on: update macOS in System Settings"
+  fi
+}
+
+# What of the extra `apple` this Mac goes without, and how to have it.
+say_what_a_mac_lacks() {
+  is_mac || return 0
+  case ",$1," in
+    *,apple,*) ;;
+    *) return 0 ;;
+  esac
+  case $python_version in
+    3.1[1-3].*) ;;
+    *) say "there is no coremltools for Python $python_version, so Core ML is left out; --python python3.13 has it" ;;
+  esac
+  case $(sw_vers -productVersion 2>/dev/null || :) in
+    14 | 14.*) say "Core ML serves from macOS 15 on; on macOS 14 MLX and ONNX Runtime do" ;;
   esac
 }
 
@@ -343,6 +399,8 @@ ensure_packages() {
     have fusermount3 || missing="$missing fuse3"
     have unshare || missing="$missing util-linux"
     have upsd || missing="$missing nut-server"
+    have openssl || missing="$missing openssl"
+    have ssh-agent || missing="$missing openssh-client"
     have systemd-nspawn || missing="$missing systemd-container"
   fi
   [ -n "$missing" ] || return 0
@@ -395,8 +453,8 @@ case $python in
   [0-9]*) python=python$python ;; # a version for a name
 esac
 case $engine in
-  "" | auto | onnx | litert | eager) ;;
-  *) die $EX_USAGE "unknown engine '$engine'; the engines are auto, onnx, litert and eager" ;;
+  "" | auto | onnx | litert | eager | mlx | coreml) ;;
+  *) die $EX_USAGE "unknown engine '$engine'; the engines are $ENGINES" ;;
 esac
 verb=${1:-}
 [ $# -eq 0 ] || shift
@@ -422,13 +480,29 @@ case $verb in
     fi
     "$venv/bin/python" -m ruff check .
     "$venv/bin/python" -m ruff format --check .
-    "$venv/bin/python" -m mypy
-    exec "$venv/bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+    # Beside mypy, on another core: in a fresh clone each of the workers would compile every test for itself.
+    "$venv/bin/python" -m pytest --collect-only -qq "$@" >/dev/null 2>&1 &
+    collecting=$!
+    "$venv/bin/python" -m mypy || { kill "$collecting"; exit 1; }
+    wait "$collecting" || : # the run below says what is wrong
+    exec "$venv/bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
+    ;;
+  build)
+    choose_runtime
+    ensure_extras "$runtime,torch,data,plot"
+    remember_engine
+    say "ready: . '$venv/bin/activate', then tidegate bundle build --help"
     ;;
   dev)
     ensure_packages
     ensure_extras dev
     say "ready: . '$venv/bin/activate'"
+    ;;
+  soak)
+    choose_runtime
+    ensure_extras "$runtime,broker"
+    remember_engine
+    exec "$venv/bin/tidegate" bench soak "$@"
     ;;
   run)
     choose_runtime
@@ -437,7 +511,7 @@ case $verb in
     [ "${1:-}" != -- ] || shift
     exec "$venv/bin/tidegate" "$@"
     ;;
-  service | upgrade | rollback | uninstall | status | wheels)
+  service | upgrade | rollback | apply | uninstall | status | wheels)
     # The first choice, because a service's sandbox hides home directories, where version managers keep theirs.
     if [ -z "$python" ] && usable_python /usr/bin/python3; then
       python=/usr/bin/python3
@@ -452,6 +526,6 @@ case $verb in
     usage >&2
     exit $EX_USAGE
     ;;
-  *) die $EX_USAGE "unknown verb '$verb'; the verbs are demo, test, dev and run, service,
-  upgrade, rollback, uninstall, status and wheels, and ./install.sh --help tells what they do" ;;
+  *) die $EX_USAGE "unknown verb '$verb'; the verbs are demo, test, soak, build, dev and run, service,
+  upgrade, rollback, apply, uninstall, status and wheels, and ./install.sh --help tells what they do" ;;
 esac

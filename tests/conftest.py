@@ -19,6 +19,10 @@ sys.dont_write_bytecode = False
 # to run on: training on two threads takes many times the processor time. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Networks of tests are small: on two threads torch takes a quarter more processor time for them than on one. Tests
+# of threads set their number themselves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What is imported for the tests stays to the end: no collection has to walk it again and again.
 gc.disable()
 

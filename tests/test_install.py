@@ -107,6 +107,17 @@ class Clone:
                 (tools / name).symlink_to(shutil.which(name) or f"/bin/{name}")
         return tools
 
+    def be_a_mac(self, release: str, machine: str = "arm64", *, rosetta: bool = False) -> None:
+        """Have `uname`, `sw_vers` and `sysctl` say so."""
+        for name, said in (
+            ("uname", f'case "$1" in -m) echo {machine} ;; *) echo Darwin ;; esac'),
+            ("sw_vers", f'[ "$*" = -productVersion ] && echo {release}'),
+            ("sysctl", "echo 1" if rosetta else "exit 1"),
+        ):
+            program = self.programs / name
+            program.write_text(f"#!/bin/sh\n{said}\n")
+            program.chmod(0o755)
+
 
 TOOLS = (
     *("awk", "cat", "chmod", "cksum", "cp", "cut", "df", "dirname", "env", "grep", "head", "id", "kill", "ls"),
@@ -130,6 +141,7 @@ def test_the_demo_takes_onnx_and_a_broker_and_no_torch_and_only_once(clone: Clon
     again = clone.run("demo")
     assert (again.returncode, again.stdout, again.stderr) == (0, "tidegate demo\n", "")
     assert clone.run("run", "--", "doctor", "--json").stdout == "tidegate doctor --json\n"
+    assert clone.run("soak", "--minutes", "10").stdout == "tidegate bench soak --minutes 10\n"
     assert clone.asked() == []
 
 
@@ -155,6 +167,13 @@ def test_auto_is_what_is_installed_and_torch_is_never_installed_for_it(clone: Cl
     assert clone.run("--engine", "eager", "run", "status").returncode == 0
     assert clone.asked() == ["pip .[torch]"]
     assert clone.run("--engine", "auto", "run", "status").returncode == 0
+    assert clone.asked() == []
+
+
+def test_what_builds_bundles_is_installed_beside_the_engine_that_was_chosen(clone: Clone) -> None:
+    assert clone.run("--engine", "litert", "build").returncode == 0
+    assert clone.asked() == ["venv ./.venv", "pip .[litert,torch,data,plot]"]
+    assert clone.run("run", "status").returncode == 0
     assert clone.asked() == []
 
 
@@ -261,7 +280,7 @@ def test_from_another_directory_by_a_link_and_with_an_environment_elsewhere(clon
     assert not clone.venv.exists()
 
 
-@pytest.mark.parametrize("verb", ["service", "upgrade", "rollback", "uninstall", "status", "wheels"])
+@pytest.mark.parametrize("verb", ["service", "upgrade", "rollback", "apply", "uninstall", "status", "wheels"])
 def test_a_service_is_installed_by_the_python_that_is_found_and_without_an_environment(
     clone: Clone, verb: str
 ) -> None:
@@ -307,9 +326,9 @@ def test_without_a_build_of_the_embedded_broker_the_demo_goes_on(clone: Clone) -
         ((), "./install.sh demo"),
         (("--engine",), "--engine needs a value"),
         (("--engine", "", "demo"), "--engine needs a value"),
-        (("--engine", "packed", "demo"), "the engines are auto, onnx, litert and eager"),
+        (("--engine", "packed", "demo"), "the engines are auto, onnx, litert, eager, mlx and coreml"),
         (("--quick", "demo"), "unknown option '--quick'"),
-        (("serve",), "the verbs are demo, test, dev and run"),
+        (("serve",), "the verbs are demo, test, soak, build, dev and run"),
     ],
 )
 def test_a_wrong_command_line_exits_64_and_makes_nothing(
@@ -319,3 +338,57 @@ def test_a_wrong_command_line_exits_64_and_makes_nothing(
     assert (refused.returncode, words in refused.stderr) == (64, True), refused.stderr
     assert refused.stdout == ""
     assert not clone.venv.exists()
+
+
+def test_a_mac_gets_onnx_mlx_and_core_ml(clone: Clone) -> None:
+    clone.be_a_mac("15.5")
+    first = clone.run("demo")
+    assert (first.returncode, first.stdout) == (0, "tidegate demo\n")
+    assert clone.asked() == ["venv ./.venv", "pip .[onnx,apple,broker]"]
+    assert "Core ML is left out" not in first.stderr
+    assert clone.run("run", "--", "status").returncode == 0
+    assert clone.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("release", "python", "words"),
+    [
+        ("15.5", "3.14.0", "no coremltools for Python 3.14.0, so Core ML is left out; --python python3.13 has it"),
+        ("14.7.1", "3.12.1", "Core ML serves from macOS 15 on"),
+    ],
+)
+def test_a_mac_is_told_what_it_goes_without(clone: Clone, release: str, python: str, words: str) -> None:
+    clone.be_a_mac(release)
+    done = clone.run("demo", FAKE_VERSION=python)
+    assert done.returncode == 0
+    assert words in done.stderr
+    assert clone.asked()[-1] == "pip .[onnx,apple,broker]"
+
+
+@pytest.mark.parametrize(
+    ("release", "machine", "rosetta", "words"),
+    [
+        ("15.5", "x86_64", False, "this Mac has an Intel processor"),
+        ("15.5", "x86_64", True, "arch -arm64 /bin/sh ./install.sh"),
+        ("13.6.9", "arm64", False, "this Mac has macOS 13.6.9; ONNX Runtime and MLX are built for macOS 14"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["demo", "build", "run"])
+def test_a_mac_for_which_nothing_is_built_is_told_so(
+    clone: Clone, release: str, machine: str, rosetta: bool, words: str, verb: str
+) -> None:
+    clone.be_a_mac(release, machine, rosetta=rosetta)
+    done = clone.run(verb)
+    assert done.returncode == 69
+    assert words in done.stderr
+    assert not [line for line in clone.asked() if line.startswith("pip")]
+
+
+def test_an_apple_engine_is_a_choice(clone: Clone) -> None:
+    on_linux = clone.run("--engine", "coreml", "run", "status")
+    assert on_linux.returncode == 69
+    assert "tidegate bundle coreml" in on_linux.stderr
+    assert clone.run("--engine", "mlx", "run", "status").returncode == 0
+    assert clone.asked() == ["venv ./.venv", "pip .[apple]"]
+    clone.be_a_mac("15.5")
+    assert clone.run("--engine", "coreml", "run", "status").returncode == 0

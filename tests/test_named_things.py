@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 # Options of other programs that messages advise.
 OF_OTHERS = {
-    *("--append", "--groups", "--user"),
+    *("--append", "--groups", "--on-calendar", "--user"),
     *re.findall(r"--[a-z-]+(?=\))", (ROOT / "install.sh").read_text()),
     *(option for verb in verbs().values() for action in verb._actions for option in action.option_strings),
 }

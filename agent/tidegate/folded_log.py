@@ -11,6 +11,7 @@ FOLDED_S = 60.0
 BURST_BYTES = 32 * 1024
 BYTES_PER_S = 512.0
 MAX_KINDS = 256
+_LAST_CHARACTERS = 500
 
 Kind = tuple[str, int, str]
 
@@ -21,6 +22,7 @@ class _Repeated:
 
     since: float
     again: int = 0
+    last: str = ""
 
 
 class FoldingHandler(logging.StreamHandler[TextIO]):
@@ -49,6 +51,7 @@ class FoldingHandler(logging.StreamHandler[TextIO]):
         repeated = self._kinds.get(kind)
         if repeated is not None:
             repeated.again += 1
+            repeated.last = record.getMessage().strip()[:_LAST_CHARACTERS]
             return
         if len(self._kinds) < MAX_KINDS:
             self._kinds[kind] = _Repeated(self._clock())
@@ -65,7 +68,8 @@ class FoldingHandler(logging.StreamHandler[TextIO]):
                 continue
             del self._kinds[kind]
             if repeated.again:
-                self._say(kind, f"{repeated.again} more times in {now - repeated.since:.0f} s: {kind[2].strip()}")
+                period = f"{now - repeated.since:.0f} s"
+                self._say(kind, f"{repeated.again} more times in {period}, the last: {repeated.last}")
         if self._left_out and self._refilled() >= BURST_BYTES / 2:
             left_out, self._left_out = self._left_out, 0
             self._say(

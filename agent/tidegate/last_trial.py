@@ -1,4 +1,4 @@
-"""How the last upgrade's trial ended, as the installation or the unit leaves it for the agent that runs then."""
+"""What the installation leaves for the agent: that an upgrade is on trial, and how the last trial ended."""
 
 import json
 from contextlib import suppress
@@ -9,6 +9,8 @@ from tidegate.files import read_file
 from tidegate.shortened import shortened
 
 FILE_NAME = "last-trial.json"
+UNDER_WAY = "trial"
+"""Holds the version to go back to, while another one is on trial."""
 LAST_WORDS = "last-words"
 """Left by the unit where it took the link back: `VERSION TIME SENTENCE`, then lines of the log."""
 
@@ -42,6 +44,13 @@ def failed(version: str, at: str, reason: str, log: str) -> LastTrial:
     lines = [line.rstrip() for line in log.splitlines() if line.strip()][-MOST_LINES:]
     words = tuple(shortened(line, LINE_CHARACTERS) for line in lines)
     return LastTrial(version, accepted=False, at=at, reason=shortened(reason, REASON_CHARACTERS), last_words=words)
+
+
+def read_before_trial(prefix: Path) -> str | None:
+    """The version that comes back if the one on trial fails; None where none is, or the file can't be read."""
+    with suppress(OSError):
+        return read_file(prefix / UNDER_WAY, _LARGEST_BYTES).decode(errors="replace").strip() or None
+    return None
 
 
 def read_last_trial(prefix: Path) -> LastTrial | None:

@@ -73,9 +73,64 @@ class AdmissionState:
 
 
 @dataclass(frozen=True, slots=True)
-class Serve:
-    """Supervisor says, once the worker is ready: take requests from now on."""
+class StreamBroker:
+    """The MQTT broker of streams, as the agent reaches it."""
 
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """Frames from one of a `folder`, a `camera`, a pipe of `lines` and a topic; answers into a file or to a topic.
+
+    With `motion` frames are left out in which no cell changed by more than that share of the full scale. `queue`
+    frames wait at most.
+    """
+
+    name: str
+    to_lines: str | None = None
+    to_topic: str | None = None
+    folder: str | None = None
+    camera: str | None = None
+    lines: str | None = None
+    topic: str | None = None
+    frames_per_second: float = 5.0
+    motion: float | None = None
+    queue: int = 2
+    all_outputs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The texts of the server's certificates and key in PEM, and of the authorities that sign clients."""
+
+    certificate: str
+    key: str = field(repr=False)
+    client_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAccess:
+    """What is asked of those who connect over TCP; None where it is not."""
+
+    token: str | None = field(default=None, repr=False)
+    tls: ServerTls | None = None
+
+
+ANYBODY = TcpAccess()
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Supervisor says, once the worker is ready: take requests from now on, and read these streams."""
+
+    streams: tuple[StreamSpec, ...] = ()
+    broker: StreamBroker | None = None
+    access: TcpAccess = ANYBODY
     kind: Literal["serve"] = "serve"
 
 
@@ -108,6 +163,15 @@ class Ready:
     refused: dict[str, str] = field(default_factory=dict)
     bundle: str = ""
     kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Worker says, while it serves: engines were tried, and this holds from now on of what Ready said."""
+
+    engine: str
+    refused: dict[str, str] = field(default_factory=dict)
+    kind: Literal["tried"] = "tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +220,33 @@ class ShadowCount:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamCount:
+    """Frames of one stream, or Frigate's pictures. Of those `seen`, each is one of the others, or waits.
+
+    `skipped` by the frame rate, `still` where nothing moved, `dropped` as newer ones came or, of Frigate's, as the
+    answer was late, `turned_away` by the policy's limits. `problem` is why no frames come, empty while they do.
+    `source` is where they come from, in words; `last_frame_at` Unix time, None before the worker's first one.
+    """
+
+    name: str
+    source: str = ""
+    seen: int = 0
+    skipped: int = 0
+    still: int = 0
+    dropped: int = 0
+    answered: int = 0
+    turned_away: int = 0
+    failed: int = 0
+    problem: str = ""
+    last_frame_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Worker answers Report. Latencies are of inference alone; None where nothing was served.
 
-    `turned_away` are requests that the policy's limits refused (429 and 503).
+    `turned_away` are requests that the policy's limits refused (429 and 503). `dropped` says of each engine that
+    was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't asked for any.
     """
 
     id: int
@@ -173,6 +260,9 @@ class Served:
     weights_resident_bytes: int
     turned_away: int = 0
     shadow: tuple[ShadowCount, ...] = ()
+    dropped: tuple[str, ...] = ()
+    streams: tuple[StreamCount, ...] = ()
+    frigate: StreamCount | None = None
     kind: Literal["served"] = "served"
 
     @property
@@ -183,7 +273,7 @@ class Served:
 
 
 ToWorker = Switch | Ping | Report | AdmissionState | Serve | Stop
-FromWorker = Starting | Ready | Unable | Switched | Pong | Served
+FromWorker = Starting | Ready | Tried | Unable | Switched | Pong | Served
 
 
 @cache
@@ -201,7 +291,7 @@ def encode(message: ToWorker | FromWorker) -> bytes:
     """One line of JSON, newline included; reasons are cut to REASON_LIMIT."""
     if isinstance(message, AdmissionState | Switched):
         message = replace(message, reason=shortened(message.reason, REASON_LIMIT))
-    elif isinstance(message, Ready):
+    elif isinstance(message, Ready | Tried):
         refused = {point: shortened(reason, REASON_LIMIT) for point, reason in message.refused.items()}
         message = replace(message, refused=refused)
     return json.dumps(asdict(message), separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"

@@ -4,6 +4,7 @@ Nothing heavy is imported here: the tie is to hold from the child's first moment
 """
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -68,7 +69,21 @@ def _start_watch(tie: _Tie) -> None:
 
 
 def _watch(tie: _Tie) -> None:
+    _wait_for_end(tie.parent)
     while os.getppid() == tie.parent:
         time.sleep(LOOK_EVERY_S)
     time.sleep(tie.grace_s)
     os._exit(os.EX_UNAVAILABLE)
+
+
+def _wait_for_end(pid: int) -> None:
+    """Return when that process has ended, or at once where the system has no event for that."""
+    if sys.platform == "linux":
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:  # gone, or a kernel before 5.3
+            return
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll()
+        os.close(descriptor)

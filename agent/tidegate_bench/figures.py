@@ -44,7 +44,7 @@ class Figures:
     """Columns that a person sees, where all of them are too many; the JSON line has all."""
 
     def to_json(self) -> str:
-        """The one JSON line that ends a benchmark (DESIGN: Figures)."""
+        """All figures as one JSON line, for programs (DESIGN: Figures)."""
         goals = [
             {**asdict(goal), "sense": ">=" if goal.at_least else "<=", "met": goal.met} for goal in self.goals
         ]
@@ -69,6 +69,9 @@ class Figures:
         goals.highlight_regex(r"\bmet$", "green")
         goals.highlight_regex(r"\bmissed$", "red")
         console.print(goals, soft_wrap=True, end="")
+        on = machine()
+        told = f"{on['system']} {on['architecture']}, {on['cpu']}, {on['cores']} cores, Python {on['python']}"
+        console.print(f"measured on {told}", markup=False, highlight=False, soft_wrap=True)
 
     def _keys(self, names: Sequence[str]) -> int:
         """How many of the first columns say what a row is of: the words before the first number."""

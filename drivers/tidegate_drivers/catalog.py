@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from tidegate_drivers import host, nvidia, throttling
-from tidegate_drivers.apple import counters, powermetrics, state
-from tidegate_drivers.apple.system import MacSystem
 from tidegate_drivers.boards import jetson, raspberry_pi, rk3588
 from tidegate_drivers.linux import (
     accelerators,
@@ -62,16 +60,9 @@ LINUX = (
     Driver("platform_profile", platform_profile.discover, ("platform_profile",)),
 )
 
-_TOLD_BY_MACOS = (BATTERY, "power_source", POWER, TEMPERATURE, "thermal_pressure", THROTTLED, MEMORY_PRESSURE)
 # These ask the running system, never a captured tree.
 LIVE = (Driver("nvidia", lambda _sysroot: nvidia.discover(), ("gpu",)),)
 HOST = Driver("host", lambda _sysroot: host.discover(), (MEMORY_AVAILABLE, CPU))
-MACOS = (
-    Driver("macos", lambda _sysroot: state.discover(MacSystem()), _TOLD_BY_MACOS),
-    Driver("powermetrics", lambda _sysroot: powermetrics.discover(), (POWER,)),
-    Driver("apple_counters", lambda _sysroot: counters.discover(), (POWER, "energy")),
-    HOST,
-)
 
 
 def discover(
@@ -103,7 +94,11 @@ def meter_driver(named: str | None) -> Driver:
 def _drivers_for(sysroot: Path) -> Sequence[Driver]:
     if sysroot != _LIVE:
         return LINUX
-    return (*LIVE, *{"Linux": LINUX, "Darwin": MACOS}.get(platform.system(), (HOST,)))
+    if platform.system() == "Darwin":
+        from tidegate_drivers.apple import catalog  # noqa: PLC0415 - Linux does without, and its memory
+
+        return (*LIVE, *(Driver(*each) for each in catalog.MACOS), HOST)
+    return (*LIVE, *(LINUX if platform.system() == "Linux" else (HOST,)))
 
 
 def discover_each(drivers: Sequence[Driver], sysroot: Path, deadline_s: float) -> tuple[Discovery, ...]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from tidegate_drivers.clocks import Clock
 from tidegate_drivers.read_sensor import read_sensor
-from tidegate_drivers.reading import Reading
+from tidegate_drivers.reading import Reading, Value
 from tidegate_drivers.sensor import Discovery, Sensor
 
 READ_DEADLINE_S = 5.0
@@ -32,6 +32,11 @@ class PolledSensor:
         self._asked_at: float | None = None
         self._failures = 0
         self._reading = Reading.unavailable(sensor.unit, now, sensor.source, "not read yet")
+
+    @property
+    def value(self) -> Value | None:
+        """The latest value, however old."""
+        return self._reading.value
 
     def follow(self, sensor: Sensor) -> None:
         """Go on with a newly discovered sensor of the same name and source; the last reading stays until read."""
@@ -62,11 +67,17 @@ class PolledSensor:
 
 
 class DriverPoller:
-    """Reads one driver's sensors, each on its interval, and discovers anew now and then or when told to."""
+    """Reads one driver's sensors, each on its interval, and discovers anew now and then or when told to.
 
-    def __init__(self, found: Discovery, clock: Clock) -> None:
+    `on_read` hears of each read in its thread: the sensor's name, and whether its value is another one now.
+    """
+
+    def __init__(
+        self, found: Discovery, clock: Clock, on_read: Callable[[str, bool], None] = lambda _name, _changed: None
+    ) -> None:
         self.found = found
         self._clock = clock
+        self._on_read = on_read
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stopping = False
@@ -159,12 +170,14 @@ class DriverPoller:
         return max(0.0, min(due_times) - self._clock()) if due_times else None
 
     def _read(self, polled: PolledSensor) -> None:
+        before = polled.value
         lost = polled.refresh(self._clock)
         with self._lock:
             polled.claimed = False
             if lost:
                 self._discovery_due = min(self._discovery_due, self._discovered_at + _DISCOVER_AFTER_LOSS_S)
         self._changed.set()
+        self._on_read(polled.sensor.name, polled.value != before)
 
     def _discover(self, again: Callable[[], Discovery]) -> None:
         # A driver's defect must cost neither the thread nor what was found before: that goes on being read.

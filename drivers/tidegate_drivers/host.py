@@ -20,8 +20,8 @@ def discover() -> Discovery:
     """`memory_available` in B and `cpu` in %, both through psutil."""
     cpu_time = CpuTime()
     sensors = (
-        Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, _SOURCE, read_available_bytes, interval_s=1.0),
-        Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, lambda: read_percent(cpu_time), interval_s=1.0),
+        Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, _SOURCE, read_available_bytes),
+        Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, lambda: read_percent(cpu_time)),
     )
     return Discovery(_DRIVER, sensors)
 

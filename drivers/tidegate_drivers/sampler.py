@@ -1,7 +1,8 @@
 """Reads sensors in the background and always has a snapshot ready: a hanging or failing one costs only itself."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tidegate_drivers.best_reading import best, snapshot_of
 from tidegate_drivers.clocks import Clock
@@ -33,15 +34,27 @@ class Sampler:
 
     def __init__(self, discoveries: Sequence[Discovery], clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._pollers = [DriverPoller(found, clock) for found in discoveries]
+        self._pollers = [DriverPoller(found, clock, self._read) for found in discoveries]
         self._account = EnergyAccount()
-        self._watch = Watch(self._pollers, self._account_energy)
+        self._accounting = threading.Lock()
+        self._on_change: Callable[[str], None] = lambda _name: None
+        self._watch = Watch(self._pollers)
 
-    def start(self) -> None:
-        """Begin to read in threads of the drivers' own; returns at once. A sampler is started once."""
+    def start(self, on_change: Callable[[str], None] | None = None) -> None:
+        """Begin to read in threads of the drivers' own; returns at once. A sampler is started once.
+
+        `on_change` is called in these threads with the name of each reading that has another value than before.
+        """
+        if on_change is not None:
+            self._on_change = on_change
         for poller in self._pollers:
             poller.start()
         self._watch.start()
+
+    def read_again(self) -> None:
+        """Discover and read everything anew, soon: after a suspension, readings are older than they look."""
+        for poller in self._pollers:
+            poller.poll_now()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """End reading; a thread that hangs in a read is left behind when the timeout has passed."""
@@ -62,8 +75,12 @@ class Sampler:
             offered.append((ENERGY, accounted))
         return snapshot_of(now, offered, [each for poller in self._pollers for each in poller.found.unavailable])
 
-    def _account_energy(self) -> None:
-        now = self._clock()
-        powers = [reading for poller in self._pollers for reading in poller.readings_of(POWER, now)]
-        if powers:
-            self._account.add(best(POWER, powers, now))
+    def _read(self, name: str, changed: bool) -> None:
+        if name == POWER:
+            # Several drivers may offer it, each in its thread.
+            with self._accounting:
+                now = self._clock()
+                powers = [reading for poller in self._pollers for reading in poller.readings_of(POWER, now)]
+                self._account.add(best(POWER, powers, now))
+        if changed:
+            self._on_change(name)

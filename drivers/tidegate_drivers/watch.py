@@ -1,4 +1,4 @@
-"""The thread beside the pollers: it hears events, replaces threads that hang, and keeps the energy account."""
+"""The thread beside the pollers: it hears events, and replaces threads that hang."""
 
 import select
 import socket
@@ -12,14 +12,15 @@ from tidegate_drivers.wake import Wake
 
 # Storms of uevents exist (TLP#826 reports hundreds a second): each second of one is answered once.
 _COALESCE_S = 1.0
+# How often threads that hang are looked for: more would wake an idle device for nothing.
+_ROUND_S = 5.0
 
 
 class Watch:
     """Polls at once where a device says that something changed, and leaves hanging threads behind."""
 
-    def __init__(self, pollers: Sequence[DriverPoller], each_round: Callable[[], None]) -> None:
+    def __init__(self, pollers: Sequence[DriverPoller]) -> None:
         self._pollers = pollers
-        self._each_round = each_round
         self._wakes: dict[int, tuple[Wake, list[tuple[DriverPoller, frozenset[str]]]]] = {}
         self._opened: dict[Callable[[], Wake], Wake] = {}
         self._asked: set[tuple[DriverPoller, frozenset[str]]] = set()
@@ -75,8 +76,7 @@ class Watch:
             for poller in self._pollers:
                 poller.replace_hung_thread()
             self._listen()
-            self._each_round()
-            round_due = time.monotonic() + _COALESCE_S
+            round_due = time.monotonic() + _ROUND_S
             if ready and self._rest():
                 break
         for wake, _ in self._wakes.values():

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 TRAP = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nraise SystemExit(__file__)\n"
 NAMES = """
     tidegate/__init__ tidegate/child_main tidegate/cli/__init__ tidegate/cli/main tidegate_drivers/__init__
-    yaml numpy torch onnxruntime typer rich pydantic psutil platformdirs uvicorn starlette paho/__init__
+    yaml numpy torch onnxruntime typer rich pydantic psutil platformdirs h11 paho/__init__
     safetensors asyncio logging subprocess ctypes runpy random sitecustomize usercustomize
 """
 
@@ -59,7 +59,7 @@ def run(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("python_path", [None, "", ".", os.pathsep, f"{os.pathsep}/nowhere", "../hostile"])
+@pytest.mark.parametrize("python_path", [None, os.pathsep.join(["", ".", "../hostile", "/nowhere"])])
 def test_a_child_imports_nothing_from_where_it_stands(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, python_path: str | None
 ) -> None:
@@ -112,6 +112,14 @@ def test_what_python_path_names_absolutely_is_kept() -> None:
     given = {"PYTHONPATH": os.pathsep.join(["", "/opt/libraries", ".", "sub", "/opt/more"])}
     assert import_path.absolute_python_path(given) == os.pathsep.join(["/opt/libraries", "/opt/more"])
     assert import_path.absolute_python_path({}) == ""
+
+
+@pytest.mark.parametrize("relative", ["", ".", os.pathsep, "../hostile"])
+def test_of_what_python_path_names_relatively_nothing_is_handed_on(
+    monkeypatch: pytest.MonkeyPatch, relative: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", relative)
+    assert "PYTHONPATH" not in child.environment()
 
 
 SLEEPS = "import time\nprint('up', flush=True)\ntime.sleep(60)\n"
@@ -212,12 +220,14 @@ def test_no_other_file_starts_python() -> None:
         str(source.relative_to(ROOT))
         for part in ("agent", "drivers")
         for source in (ROOT / part).rglob("*.py")
-        for node in ast.walk(ast.parse(source.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == "executable"
+        if "executable" in (text := source.read_text())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
     }
     named = {"agent/tidegate/extras.py", "agent/tidegate/cli/diagnosis/gather.py"}
+    fetching = {"agent/tidegate_bench/pretrained/packages.py", "agent/tidegate_bench/pays/registries.py"}
     installer = {f"agent/tidegate/service/{name}.py" for name in ("machine", "trial", "wheels")}
-    assert users - named - installer - {stands_alone} == {
+    assert users - named - fetching - installer - {stands_alone} == {
         "agent/tidegate/child.py",
         "agent/tidegate_bench/drivers/cost.py",
     }

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tidegate import config
-from tidegate.config import board_profile, load_config
+from tidegate.config import board_profile, files, load_config, trusted_keys
 from tidegate.documents import DocumentError
 from tidegate.trust.keys import PrivateKey
 from tidegate.trust.trusted_keys import Role
@@ -141,6 +140,17 @@ etc/agent.yaml:4:9: listen: no address to listen on
      hint: for example {unix: tidegate.sock, tcp: 8700}""",
         ),
         (
+            "listen:",
+            "web: {tcp: 9464, address: 0.0.0.0}\nlisten:",
+            """\
+etc/agent.yaml:4:27: web.address: other machines reach this address, and no token is asked of them
+   4 | web: {tcp: 9464, address: 0.0.0.0}
+     |                           ^^^^^^^
+     found: 0.0.0.0
+     allowed: 127.0.0.1, ::1 or localhost, or any address with `token_file`
+     hint: make a token with `openssl rand -hex 16`, or stay at 127.0.0.1""",
+        ),
+        (
             "{tcp: 8700}",
             "{tcp: 87000}",
             """\
@@ -169,7 +179,7 @@ etc/agent.yaml:4:19: broker.pasword_file: unknown key
    4 | broker: {host: b, pasword_file: x}
      |                   ^^^^^^^^^^^^
      found: pasword_file
-     allowed: host, password_file, port, tls, username
+     allowed: data_per_day, host, password_file, port, tls, username
      nearest: password_file""",
         ),
         (
@@ -236,7 +246,7 @@ def test_a_file_that_is_not_there(directory):
 
 
 def test_where_no_file_is_in_the_default_place_it_says_how_to_name_one(directory, monkeypatch):
-    monkeypatch.setattr(config, "DEFAULT_CONFIG", directory / "agent.yaml")
+    monkeypatch.setattr(files, "DEFAULT_CONFIG", directory / "agent.yaml")
     with pytest.raises(DocumentError, match=r"in the default place\n.*--config FILE"):
         load_config(directory / "agent.yaml")
 
@@ -329,13 +339,13 @@ def test_one_wrong_word_is_one_problem_with_what_was_found(directory, right, wro
 
 
 def test_trusted_keys(directory):
-    trusted = config.trusted_keys(loaded(directory, LEAST + KEYS))
+    trusted = trusted_keys(loaded(directory, LEAST + KEYS))
     assert [(each.name, sorted(each.roles)) for each in trusted.keys] == [
         ("ops", ["policy"]),
         ("qa", ["key_rotation", "policy"]),
     ]
     assert (trusted.threshold(Role.POLICY), trusted.threshold(Role.KEY_ROTATION)) == (2, 1)
-    assert config.trusted_keys(loaded(directory, LEAST)).keys == ()
+    assert trusted_keys(loaded(directory, LEAST)).keys == ()
 
 
 @pytest.mark.parametrize(
@@ -366,3 +376,218 @@ def test_more_keys_than_one_device_has_use_for(directory):
         f"- {{name: k{n}, key: {PrivateKey(bytes(31) + bytes([n])).public.text}}}\n" for n in range(17)
     )
     assert "allowed: at most 16" in refused(directory, LEAST + "trusted_keys:\n" + entries)
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("hibernate", "suspend: no way to suspend this system"),
+        ("bin/hook", "suspend: no way to suspend this system"),
+        ("/no/such/hook", "suspend: nothing that can be run"),
+        ("/tmp", "suspend: nothing that can be run"),
+    ],
+)
+def test_a_way_to_suspend_has_to_be_there(directory, named, says):
+    said = refused(directory, LEAST + f"suspend: {named}\n")
+    assert says in said
+    assert "allowed: `systemd`, `pmset`, or the absolute path of an executable" in said
+
+
+def test_ways_to_suspend(directory):
+    assert loaded(directory, LEAST).suspend is None
+    for named in ("systemd", "pmset", "/bin/true"):
+        assert loaded(directory, LEAST + f"suspend: {named}\n").suspend == named
+
+
+def test_the_endpoint_is_bound_beyond_this_machine_by_whoever_asks_for_something(directory):
+    for part, address in (
+        ("{tcp: 8700}", "127.0.0.1"),
+        ("{tcp: 8700, address: '::1'}", "::1"),
+        ("{tcp: 8700, address: '::ffff:127.0.0.1'}", "::ffff:7f00:1"),
+        ("{tcp: 8700, address: 0.0.0.0, token_file: endpoint.token}", "0.0.0.0"),
+        ("{tcp: 8700, address: '::', unauthenticated: true}", "::"),
+        ("{unix: a.sock, tcp: 1, address: 10.0.0.7, tls: {certificate: c, key: k, client_ca: a}}", "10.0.0.7"),
+    ):
+        assert loaded(directory, LEAST.replace("{tcp: 8700}", part)).listen.address == address
+    config = loaded(directory, LEAST.replace("8700}", "1, token_file: t, tls: {certificate: c, key: k}}"))
+    assert config.listen.token_file == directory.resolve() / "t"
+    assert config.listen.tls.key == directory.resolve() / "k"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("{tcp: 1, address: 0.0.0.0}", "listen.address: other machines reach this address, and nothing is asked"),
+        ("{tcp: 1, address: '::'}", "allowed: 127.0.0.1 or ::1, or any address with `token_file`"),
+        ("{tcp: 1, address: 10.0.0.7, tls: {certificate: c, key: k}}", "listen.address: other machines reach"),
+        ("{tcp: 1, address: gate.lan}", "listen.address: not an IP address"),
+        ("{tcp: 1, tls: {certificate: c}}", "listen.tls.key"),
+        (
+            "{tcp: 1, tls: {certificate: c, key: k, client_ca: a}}",
+            "listen.tls.client_ca: this machine's own tools",
+        ),
+        ("{tcp: 1, token_file: t, unauthenticated: true}", "listen.unauthenticated: nothing is to be asked, and"),
+        ("{unix: a.sock, address: 127.0.0.1}", "listen.address: without a port"),
+        ("{unix: a.sock, token_file: t}", "listen.token_file: without a port"),
+        ("{unix: a.sock, unauthenticated: false}", "listen.unauthenticated: without a port"),
+    ],
+)
+def test_what_the_endpoint_may_not_have(directory, part, said):
+    assert said in refused(directory, LEAST.replace("{tcp: 8700}", part))
+
+
+FRIGATE = LEAST + "frigate: {unix: run/frigate.sock}\n"
+
+
+def test_frigate_has_one_address_and_time(directory):
+    config = loaded(directory, FRIGATE)
+    assert config.frigate.unix == directory.resolve() / "run" / "frigate.sock"
+    assert (config.frigate.answer_within, config.frigate.hand_over) == (0.15, False)
+    told = loaded(directory, LEAST + "frigate: {tcp: 5555, address: 0.0.0.0, unauthenticated: true}\n")
+    assert (told.frigate.tcp, told.frigate.address) == (5555, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("{}", "frigate: Frigate needs one address"),
+        ("{unix: a.sock, tcp: 5555}", "frigate: Frigate needs one address"),
+        ("{tcp: 5555, address: 0.0.0.0}", "frigate.address: whoever reaches this address may ask"),
+        ("{tcp: 5555, address: '::'}", "frigate.address: whoever reaches this address may ask"),
+        ("{tcp: 5555, address: 192.168.1.7}", "or another one with `unauthenticated: true`"),
+        ("{tcp: 5555, address: localhost}", "frigate.address: not an IP address"),
+        ("{tcp: 5555, answer_within: 1 ms}", "frigate.answer_within: no time to answer in"),
+        ("{tcp: 5555, answer_within: 1 min}", "allowed: 10 ms to 30 s"),
+    ],
+)
+def test_what_frigate_may_not_have(directory, part, said):
+    assert said in refused(directory, LEAST + f"frigate: {part}\n")
+
+
+STREAM = "streams: [{name: door, from: {camera: /dev/video0}, to: {lines: answers.jsonl}}]\n"
+
+
+def test_a_stream_has_defaults(directory):
+    (stream,) = loaded(directory, LEAST + STREAM).streams
+    assert stream.source.camera == "/dev/video0"
+    assert stream.to.lines == directory.resolve() / "answers.jsonl"
+    assert (stream.frames_per_second, stream.motion, stream.queue, stream.to.outputs) == (5.0, None, 2, "best")
+    text = STREAM.replace("}}]", "}, motion: 2 %, frames_per_second: 10}]")
+    assert loaded(directory, LEAST + text).streams[0].motion == 0.02
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("camera: /dev/video0", "", "streams[0].from: a stream has one source"),
+        ("camera: /dev/video0", "camera: /dev/video0, folder: in", "streams[0].from: a stream has one source"),
+        ("camera: /dev/video0", "camera: ''", "streams[0].from.camera"),
+        ("camera: /dev/video0", "mqtt: cam/#", "streams[0].from.mqtt: there is no broker"),
+        ("lines: answers.jsonl", "mqtt: answers", "streams[0].to.mqtt: there is no broker"),
+        ("lines: answers.jsonl", "mqtt: answers/#", "streams[0].to.mqtt"),
+        ("lines: answers.jsonl", "", "streams[0].to: a stream's answers go to one place"),
+        ("name: door", "name: a/b", "streams[0].name: not usable in an MQTT topic"),
+        ("}}]", "}, motion: 2}]", "streams[0].motion"),
+        ("}}]", "}, frames_per_second: 0}]", "streams[0].frames_per_second"),
+        ("}}]", "}, queue: 0}]", "streams[0].queue"),
+        ("}}]", "}, frames_per_second: 5/s}]", "allowed: a number, without quotes and unit"),
+        ("}}]", "}, frames_per_second: true}]", "frames_per_second: expected a number"),
+        ("}}]", "}, frames_per_second: 500}]", "allowed: at most 240"),
+        ("}}]", "}, motion: 100 %}]", "streams[0].motion: nothing moves by more"),
+        ("answers.jsonl", "file:///tmp/answers.jsonl", "hint: write `/tmp/answers.jsonl`"),
+        ("answers.jsonl", "https://answers.example/", "to.lines: an address in the place of a path"),
+        (
+            "{camera: /dev/video0}, to: {lines: answers.jsonl}",
+            "{lines: a}, to: {lines: a}",
+            "streams[0].to.lines: door would read these answers as frames",
+        ),
+        (
+            "}}]",
+            "}}, {name: a, from: {lines: p}, to: {lines: b}}, {name: c, from: {lines: p}, to: {lines: d}}]",
+            "streams[2].from.lines: a reads this pipe already",
+        ),
+        (
+            "}}]",
+            "}}, {name: door, from: {lines: a}, to: {lines: b}}]",
+            "streams[1].name: two streams are called door",
+        ),
+    ],
+)
+def test_what_a_stream_may_not_be(directory, right, wrong, said):
+    assert said in refused(directory, LEAST + STREAM.replace(right, wrong))
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "said"),
+    [
+        ("cam/#/door", "answers", "from.mqtt: a wildcard that no broker takes"),
+        ("cam/a+", "answers", "from.mqtt: a wildcard that no broker takes"),
+        ("cam#", "answers", "from.mqtt: a wildcard that no broker takes"),
+        ("cam", "answers/+/x", "to.mqtt: a wildcard in a topic to publish to"),
+        ("cam/+", "cam/door", "to.mqtt: door would read these answers as frames, since it takes cam/+"),
+        ("cam/#", "cam", "to.mqtt: door would read these answers as frames"),
+        ("#", "answers", "to.mqtt: door would read these answers as frames"),
+    ],
+)
+def test_topics_of_a_stream_are_those_a_broker_takes_and_no_circle(directory, taken, given, said):
+    stream = f"streams: [{{name: door, from: {{mqtt: '{taken}'}}, to: {{mqtt: '{given}'}}}}]\n"
+    assert said in refused(directory, LEAST + "broker: {host: here}\n" + stream)
+
+
+@pytest.mark.parametrize(
+    ("taken", "given"), [("cam/+", "cam/door/answer"), ("cam/+/in", "cam/a/out"), ("+", "a/b")]
+)
+def test_answers_may_go_beside_what_is_taken(directory, taken, given):
+    stream = f"streams: [{{name: door, from: {{mqtt: '{taken}'}}, to: {{mqtt: '{given}'}}}}]\n"
+    assert loaded(directory, LEAST + "broker: {host: here}\n" + stream).streams[0].source.mqtt == taken
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("web: {tcp: 8700}", "web.tcp: listen.tcp listens there already"),
+        ("frigate: {tcp: 8700}", "frigate.tcp: listen.tcp listens there already"),
+        ("web: {unix: a.sock}\nfrigate: {unix: ./a.sock}", "frigate.unix: web.unix listens there already"),
+        ("frigate: {unix: 'ipc:///run/f.sock'}", "hint: write `/run/f.sock`"),
+        ("frigate: {tcp: 5555, address: localhost}", "hint: write `127.0.0.1`"),
+        ("web: {tcp: 80, address: '*', token_file: t}", "web.address: no address to listen on"),
+        ("web: {tcp: 80, address: '127.0.0.1:80'}", "web.address: no address to listen on"),
+    ],
+)
+def test_addresses_are_ones_to_listen_on_and_nobody_elses(directory, part, said):
+    assert said in refused(directory, LEAST + part + "\n")
+
+
+def test_ports_that_the_system_chooses_are_not_the_same(directory):
+    config = loaded(directory, LEAST.replace("8700", "0") + "web: {tcp: 0, address: gate-7.lan, token_file: t}\n")
+    assert (config.listen.tcp, config.web.tcp, config.web.address) == (0, 0, "gate-7.lan")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("mqtt://gate.lan", "hint: write `gate.lan`"),
+        ("mqtts://me@gate.lan:8883/", "hint: write `gate.lan`, and `port: 8883` beside it"),
+        ("gate.lan:1883", "hint: write `gate.lan`, and `port: 1883` beside it"),
+        ("[::1]", "hint: write `::1`"),
+        ("[2001:db8::1]:1883", "hint: write `2001:db8::1`, and `port: 1883` beside it"),
+        ("a b", "allowed: an IP address or a name, without scheme, port and brackets"),
+        (" ", "no host"),
+        ("-gate", "no host"),
+        ("gate/mqtt", "no host"),
+        ("x" * 300, "no host"),
+    ],
+)
+def test_what_is_no_host_is_refused_before_a_broker_is_asked(directory: Path, host: str, said: str) -> None:
+    told = refused(directory, LEAST + f'broker: {{host: "{host}"}}\n')
+    assert "broker.host: no host" in told
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "host", ["gate", "Gate-7.LAN.", "my_broker", "10.0.0.1", "::1", "fe80::1%eth0", "tür.lan"]
+)
+def test_names_and_addresses_are_hosts(directory: Path, host: str) -> None:
+    broker = loaded(directory, LEAST + f'broker: {{host: "{host}"}}\n').broker
+    assert broker is not None
+    assert broker.host == host

@@ -19,7 +19,8 @@ def error_classes() -> list[tuple[str, ast.ClassDef]]:
     return [
         (str(source.relative_to(AGENT)), node)
         for source in sorted(AGENT.rglob("*.py"))
-        for node in ast.walk(ast.parse(source.read_text()))
+        if "Error(" in (text := source.read_text())
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and not node.name.startswith("_")
     ]
 

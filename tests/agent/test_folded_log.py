@@ -27,7 +27,7 @@ def test_equal_lines_are_written_once_and_counted() -> None:
     assert log.lines == ["client 0 left"]
     log.now = FOLDED_S + 1
     log.handler.tick()
-    assert log.lines == ["client 0 left", "999 more times in 61 s: client %d left"]
+    assert log.lines == ["client 0 left", "999 more times in 61 s, the last: client 999 left"]
     log.say("client %d left", 7)
     assert log.lines[2:] == ["client 7 left"]
 

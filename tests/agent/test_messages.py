@@ -20,8 +20,10 @@ from tidegate.messages import (
     Served,
     Starting,
     Stop,
+    StreamSpec,
     Switch,
     Switched,
+    Tried,
     decode_from_worker,
     decode_to_worker,
     encode,
@@ -35,7 +37,11 @@ to_worker = st.one_of(
     st.builds(Ping, counts, kind=st.just("ping")),
     st.builds(Report, counts, kind=st.just("report")),
     st.builds(AdmissionState, st.booleans(), st.booleans(), st.text(max_size=20), kind=st.just("admission")),
-    st.builds(Serve, kind=st.just("serve")),
+    st.builds(
+        Serve,
+        st.lists(st.builds(StreamSpec, st.text(max_size=9), st.text(max_size=9)), max_size=2).map(tuple),
+        kind=st.just("serve"),
+    ),
     st.builds(Stop, kind=st.just("stop")),
 )
 from_worker = st.one_of(
@@ -94,13 +100,14 @@ def test_anything_else_is_refused(line: bytes) -> None:
         AdmissionState(fits=False, refuse=True, reason="\N{SNOWMAN}\n" * 40_000),
         Switched(1, False, "full", 0.0, 0.0, None, "x" * 10_000_000),
         Ready(1, "full", "onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
+        Tried("onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
     ],
 )
-def test_what_is_said_has_a_bound_whatever_the_reason(message: AdmissionState | Switched | Ready) -> None:
+def test_what_is_said_has_a_bound_whatever_the_reason(message: AdmissionState | Switched | Ready | Tried) -> None:
     line = encode(message)
     assert len(line) < LINE_LIMIT_BYTES
     decoded = decode_to_worker(line) if isinstance(message, AdmissionState) else decode_from_worker(line)
-    reasons = decoded.refused.values() if isinstance(decoded, Ready) else [decoded.reason]  # type: ignore[union-attr]
+    reasons = decoded.refused.values() if isinstance(decoded, Ready | Tried) else [decoded.reason]  # type: ignore[union-attr]
     assert all(len(reason) == REASON_LIMIT and reason.endswith("\N{HORIZONTAL ELLIPSIS}") for reason in reasons)
 
 

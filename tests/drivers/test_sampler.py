@@ -1,5 +1,6 @@
 """The sampler with sensors that answer, fail, lie and hang."""
 
+import itertools
 import math
 import threading
 import time
@@ -244,16 +245,26 @@ def test_reason_is_of_what_was_found_then_of_a_permission_then_of_what_is_not_th
         wait_for(sampler, lambda now: now.readings[POWER].reason == "the rails report 0 W")
 
 
-def test_energy_is_added_from_power_where_no_driver_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
+def test_energy_is_added_from_power_where_no_driver_counts_it() -> None:
     with running(discovery(sensor(POWER, lambda: 50.0))) as sampler:
         snapshot = wait_for(sampler, lambda now: (now.number(ENERGY) or 0.0) > 5.0)
         assert snapshot.readings[ENERGY].provenance is Provenance.ESTIMATED
         assert snapshot.readings[ENERGY].unit is Unit.JOULE
 
 
-def test_counted_energy_goes_before_added_energy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
+def test_changes_alone_are_told() -> None:
+    heard: list[str] = []
+    values = itertools.chain([50.0, 50.0, 51.0], itertools.repeat(51.0))
+    sampler = Sampler([discovery(sensor(POWER, lambda: next(values)), sensor(BATTERY, lambda: 90.0))])
+    sampler.start(heard.append)
+    try:
+        wait_for(sampler, lambda now: now.number(POWER) == 51.0 and (now.number(ENERGY) or 0.0) > 2.0)
+    finally:
+        sampler.stop()
+    assert sorted(heard) == [BATTERY, POWER, POWER]
+
+
+def test_counted_energy_goes_before_added_energy() -> None:
     counted = Sensor(ENERGY, Unit.JOULE, Provenance.MEASURED, "counter", lambda: 0.25, 0.02)
     with running(discovery(sensor(POWER, lambda: 50.0), counted)) as sampler:
         wait_for(sampler, lambda now: sampler._account.reading is not None and now.number(ENERGY) == 0.25)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from recording import Recording, who_asks
 
-from tidegate_bench.figures import machine
+from tidegate_bench.figures import Figures, machine
+from tidegate_bench.placements import bench
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.read_sensor import read_sensor
@@ -61,6 +62,14 @@ def reports() -> Iterator[tuple[DriverReport, ...]]:
     for each in discoveries:
         if each.stop is not None:
             each.stop()
+
+
+@pytest.fixture(scope="session")
+def placements() -> Figures:
+    """Every engine and compute unit of this device, on the shipped bundle."""
+    found = bench.run()
+    _document["placements"] = {"rows": list(found.rows), "goals": [asdict(goal) for goal in found.goals]}
+    return found
 
 
 def _opens(wake_on: WakeOn) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from tidegate_bench.figures import Figures
 from tidegate_drivers.apple import powermetrics
 from tidegate_drivers.apple.system import MacSystem
 from tidegate_drivers.boards import vcio
@@ -65,6 +66,13 @@ def test_plug_is_noticed_at_once() -> None:
         assert sampler.snapshot().word(POWER_SOURCE) not in (before, None)
     finally:
         sampler.stop()
+
+
+def test_every_compute_unit_answers_as_the_processor_does(placements: Figures) -> None:
+    """Takes a minute or two for each engine: a unit's first load may be slow."""
+    for row in placements.rows:
+        assert row["answer_ms"] is not None, (row["engine"], row["point"], row["reason"])
+        assert not row["apart"], row
 
 
 @only_macos

@@ -1,6 +1,6 @@
 """How many failures a certificate may have."""
 
-from tidegate.calibration.certify.certification import holds
+from tidegate.models.exact_test import holds
 
 
 def failures_allowed(n: int, alpha: float, delta: float) -> int | None:

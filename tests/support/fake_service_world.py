@@ -46,6 +46,11 @@ esac
 exit 0
 """
 
+UV = r"""#!/bin/sh
+# uv pip install --quiet --python PYTHON ...
+exec "$5" -P -m "$@"
+"""
+
 SYSTEMCTL = r"""#!/bin/sh
 [ "$1" != --user ] || shift
 echo "$*" >> "$FAKE_WORLD/systemctl"
@@ -68,7 +73,7 @@ class World:
     """A home in a directory, and folders of wheels in it by name: two that work, one that does not run,
     and one that does not take the configuration."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, uv: bool = False) -> None:
         self.directory = directory
         self.home = directory / "home"
         self.prefix = self.home / "share/tidegate"
@@ -76,7 +81,8 @@ class World:
         programs = directory / "bin"
         for path in (self.home, programs, directory / "booted"):
             path.mkdir(parents=True)
-        for name, text in (("python3", PYTHON), ("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL)):
+        found = {"python3": PYTHON, "systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, **({"uv": UV} if uv else {})}
+        for name, text in found.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         for name in ("one", "two", "broken", "picky"):

@@ -1,9 +1,11 @@
 """The command line in this process: what a user types, without an interpreter's start for every line of it."""
 
 import io
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,6 +21,13 @@ class Ended:
     returncode: int
     stdout: str
     stderr: str
+
+
+def together(barrier: Barrier, directory: Path, *arguments: str) -> None:
+    """As a process of its own: a command in a directory, begun when the others are about to; its exit code."""
+    os.chdir(directory)
+    barrier.wait(60)
+    sys.exit(tidegate_here(*arguments).returncode)
 
 
 def tidegate_here(*arguments: str | Path) -> Ended:

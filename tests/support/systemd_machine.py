@@ -1,7 +1,7 @@
-"""A machine that systemd runs: this machine's own root under an overlay, booted by systemd-nspawn in a second.
+"""A machine that systemd runs: this machine's own root, or another, under an overlay, booted in a second.
 
-What a unit asks of the kernel is real there: user, sandbox, seccomp, watchdog, journal. Not effective in it:
-MemoryMax and IPAddressDeny. Nothing that happens in it stays.
+What a unit asks of the kernel is real there: user, sandbox, seccomp, watchdog, journal, IPAddressDeny; MemoryMax
+only where the host has no controllers of cgroups v1. Nothing that happens in it stays.
 """
 
 import os
@@ -59,10 +59,12 @@ def obstacle() -> str | None:
 
 
 class Machine:
-    """Booted by `with`; `run` runs a command in it as root."""
+    """Booted by `with` over the root `below`; `run` runs a command in it as root; `python` is one in it."""
 
-    def __init__(self, scratch: Path, binds: Mapping[Path, str]) -> None:
+    def __init__(self, scratch: Path, binds: Mapping[Path, str], python: str, below: Path = Path("/")) -> None:
+        self.python = python
         self._scratch = scratch
+        self._below = below
         self._root = scratch / "root"
         self._binds = binds
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -123,7 +125,7 @@ class Machine:
     def _mount_root(self) -> None:
         for name in ("upper", "work", "root"):
             (self._scratch / name).mkdir()
-        layers = f"lowerdir=/,upperdir={self._scratch}/upper,workdir={self._scratch}/work"
+        layers = f"lowerdir={self._below},upperdir={self._scratch}/upper,workdir={self._scratch}/work"
         command = ["mount", "-t", "overlay", "overlay", "-o", layers, str(self._root)]
         subprocess.run(command, check=True, timeout=20)
         self.path("/etc/machine-id").write_text("")
@@ -141,12 +143,16 @@ class Machine:
     def _boot(self) -> None:
         binds = [f"--bind-ro={outside}:{inside}" for outside, inside in self._binds.items()]
         arguments = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
+        # IPAddressDeny= is a program of the kernel's that systemd attaches to a group of the unified hierarchy.
+        arguments.append("--system-call-filter=bpf")
+        unified = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with (self._scratch / "console.log").open("wb") as console:
             self._nspawn = subprocess.Popen(
                 ["systemd-nspawn", *arguments, f"--machine=tidegate-{os.getpid()}", *binds, "-D", str(self._root)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
+                env=unified,
             )
         until = time.monotonic() + BOOT_S
         state = ""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from service_forks import ForkedService
 
 from tidegate import child
 from tidegate.demo.client import LoadClient, LoadSummary, UnixConnection
@@ -53,7 +55,7 @@ def pinned(point: str, version: int) -> str:
     return policy.replace("name: plain", f"name: pinned-{point}")
 
 
-COMMAND_LINE = ("tidegate.cli.main", "run", "--config")
+COMMAND_LINE = ("tidegate.cli.entry", "run", "--config")
 SERVICE = ("tidegate.supervisor",)
 """What `tidegate run` becomes after a second of its own."""
 
@@ -84,7 +86,7 @@ class AgentProcess:
         if broker is not None:
             document["broker"] = {"host": "127.0.0.1", "port": broker.port}
         self.config.write_text(yaml.safe_dump(document))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedService | None = None
         self._log = directory / "agent.log"
 
     @property
@@ -100,9 +102,13 @@ class AgentProcess:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it has decided for the first time."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child.environment()
-            )
+            command = self.command()
+            if sys.platform == "linux" and command == child.command(*SERVICE, str(self.config)):
+                self._process = ForkedService(self.config, log)
+            else:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child.environment()
+                )
         if wait:
             self.wait_until(lambda status: status.decision is not None, START_S)
 

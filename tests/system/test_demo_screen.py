@@ -1,40 +1,15 @@
 """The demo as a person sees it: in a real pseudo-terminal, every frame of it."""
 
-import json
 import re
 import sys
 
 import pytest
+from demo_screen import ENDING, FACTS, coloured, ending, is_frame, missing
 from terminal import Terminal
 
 pytestmark = pytest.mark.long
 
 DEMO = [sys.executable, "-m", "tidegate.cli.main", "demo", "--replay-all", "--seconds"]
-
-FACTS = {
-    "battery": r"battery \d+\.\d %",
-    "temperature": r"temperature \d+\.\d C",
-    "power source": r"power source (battery|external)",
-    "point": r"point (full|int8[-a-z0-9]*), rung \d of \d",
-    "risk": r"certified risk ≤ \d+\.\d%",
-    "reason": r"because (nothing is decided|[^…]*(battery power|no rule holds|(is|rose) (above|below) \d+ [C%]))",
-    "decision": r"last decision (none yet|\d\d:\d\d:\d\d (decision: wants|switch: [-a-z0-9]+ →) [-a-z0-9]+: \w+)",
-    "requests": r"requests (not counted yet|none in the last|\d+/s served, failed 0)",
-}
-
-
-def missing(text: str) -> list[str]:
-    return [name for name, pattern in FACTS.items() if not re.search(pattern, text)]
-
-
-def coloured(terminal: Terminal) -> bool:
-    return re.search(rb"\x1b\[[0-9;]*3[0-7]m", terminal.written) is not None
-
-
-def summary(terminal: Terminal) -> dict[str, object]:
-    """The last line, behind the last frame."""
-    found: dict[str, object] = json.loads(terminal.written.decode().replace("\r\n", "\n").strip().splitlines()[-1])
-    return found
 
 
 @pytest.mark.broker
@@ -50,9 +25,10 @@ def summary(terminal: Terminal) -> dict[str, object]:
 def test_every_frame_shows_what_matters(columns: int, lines: int, environment: dict[str, str]) -> None:
     frames: list[str] = []
     with Terminal([*DEMO, "10"], columns, lines, **environment) as terminal:
-        running = terminal.follow(60, lambda text: frames.append(text) if "battery" in text else None)
+        running = terminal.follow(60, lambda text: frames.append(text) if is_frame(text) else None)
         assert not running
         assert terminal.process.wait(20) == 0, terminal.text()
+    assert re.fullmatch(ENDING, ending(terminal)), ending(terminal)
     *frames, _last = frames
     assert len(frames) > 15
     assert [(missing(text), text) for text in frames if missing(text)] == []
@@ -87,7 +63,7 @@ def test_a_dumb_terminal_gets_words_and_no_codes() -> None:
         assert terminal.process.wait(20) == 0
     assert b"\x1b[" not in terminal.written
     assert any(not missing(text) for text in texts)
-    assert summary(terminal)["requests_failed"] == 0
+    assert re.fullmatch(ENDING, ending(terminal)), ending(terminal)
 
 
 @pytest.mark.broker

@@ -67,6 +67,9 @@ def test_inputs_of_another_kind_demote_the_point_for_good(
     topic = f"tidegate/{agent.device}/reported"
     reported = json.loads(subscribe.simple(topic, hostname="127.0.0.1", port=broker.port).payload)
     assert reported["demoted"] == [cheapest]
+    # What a rollout judges by: kept over the restart, since the policy is the same.
+    (compared,) = (each for each in reported["compared"] if each["point"] == cheapest)
+    assert compared["disagreed"] > compared["allowed"] * compared["seen"] > 0
 
     assert f"{cheapest}: off the ladder since" in drift(agent).stdout
     assert drift(agent, "--forget", cheapest).returncode == 0

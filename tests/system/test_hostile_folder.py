@@ -16,7 +16,7 @@ StartAgent = Callable[..., AgentProcess]
 TRAP = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nraise SystemExit(__file__)\n"
 NAMES = """
     tidegate/__init__ tidegate/worker/__init__ tidegate/engines/__init__ tidegate_drivers/__init__
-    tidegate_drivers/catalog yaml numpy torch onnxruntime psutil pydantic uvicorn starlette safetensors
+    tidegate_drivers/catalog yaml numpy torch onnxruntime psutil pydantic h11 safetensors
     paho/__init__ asyncio logging sitecustomize
 """
 

@@ -11,7 +11,7 @@ import pytest
 from agent_process import BUNDLE
 
 from tidegate.demo.client import UnixConnection
-from tidegate.engines.runtime.registry import installed_engines
+from tidegate.engines.runtime.installed import installed_engines
 from tidegate.models.bundle import open_bundle
 from tidegate.supervisor.sockets.listeners import open_listeners
 from tidegate.supervisor.worker.process import WorkerProcess

@@ -16,8 +16,10 @@ import paho.mqtt.client as mqtt
 import pytest
 from agent_process import PLAIN_POLICY, AgentProcess
 
+from tidegate.content.chunk import Chunk
 from tidegate.fleet.broker import LocalBroker
-from tidegate.supervisor.control.loop import TICK_S
+from tidegate.supervisor.control.cadence import LATEST_S
+from tidegate.telemetry.payloads.bundle_envelope import BundlePush, FileDigest, seal_bundle
 from tidegate.telemetry.payloads.envelope import Target, seal
 from tidegate.trust.dsse import MOST_SIGNATURES, Signature
 from tidegate.trust.keys import PrivateKey
@@ -48,7 +50,7 @@ class LifeSigns:
     def latest_s(self, since: float) -> float:
         """How much later than its period a step came at most since then; a step still missing counts."""
         steps = [step for step in self.steps if step >= since]
-        return max(b - a for a, b in itertools.pairwise([since, *steps, time.monotonic()])) - TICK_S
+        return max(b - a for a, b in itertools.pairwise([since, *steps, time.monotonic()])) - LATEST_S
 
 
 @pytest.fixture
@@ -78,6 +80,9 @@ def junk(device: str) -> Iterator[tuple[str, bytes]]:
     stranger = PrivateKey.new()
     signatures = (Signature(OPS.keyid, stranger.sign(b"x")),) * MOST_SIGNATURES
     badly_signed = replace(seal(long_policy(7), 7, Target("device", device)), signatures=signatures).to_json()
+    files = {"bundle.json": FileDigest("0" * 64, 10)}
+    push = BundlePush(files, (Chunk("0" * 64, 36),), 5, Target("device", device), None)
+    bundle_of_a_stranger = seal_bundle(push, "digits", [stranger]).to_json()
     for number in itertools.count():
         yield f"{topic}/input/x", b"1"
         yield f"{topic}/input/x", b"x"
@@ -93,6 +98,10 @@ def junk(device: str) -> Iterator[tuple[str, bytes]]:
             yield f"{topic}/policy", badly_signed
             yield f"{topic}/keys", badly_signed
             yield "tidegate/fleet/keys", b"{}"
+            yield f"{topic}/bundle", badly_signed
+            yield f"{topic}/bundle", bundle_of_a_stranger
+            yield "tidegate/fleet/bundle", b"{" * 1000
+            yield f"{topic}/bundle/chunk", b"\1" + b"\xff" * 60_000
 
 
 def flood(broker: LocalBroker, device: str, seconds: float, rate_hz: float) -> int:
@@ -130,7 +139,8 @@ def test_mixed_junk_makes_no_control_step_late(
         lambda status: any("times since" in str(event["text"]) for event in status.recent), 40
     )
     assert status.policy.version == 1
-    assert {"bad_signature", "not_signed", "malformed"} >= set(status.refusals) >= {"malformed"}
+    kinds = {"bad_signature", "not_signed", "malformed", "unknown_key"}
+    assert kinds >= set(status.refusals) >= {"malformed", "unknown_key"}
     assert len(agent.log()) < 100_000
     rows = agent.status().telemetry
     assert rows.dropped is not None

@@ -7,6 +7,7 @@ import pytest
 from agent_process import BELOW_FULL, PLAIN_POLICY, AgentProcess, pinned
 from here import Ended, tidegate_here
 
+from tidegate.engines.runtime.installed import installed_engines
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.push import push as push_envelope
 from tidegate.fleet.watch import Watch
@@ -81,7 +82,9 @@ def test_a_policy_that_the_device_alone_finds_wrong_is_refused_and_reported(
 def test_a_policy_that_names_the_point_of_another_engine_is_refused_and_reported(
     start_agent: StartAgent, broker: LocalBroker
 ) -> None:
-    agent = start_agent(broker, allow_unsigned=True, worker={"engine": "eager"})
+    # Which starts without torch.
+    engine = "litert" if "litert" in installed_engines() else "eager"
+    agent = start_agent(broker, allow_unsigned=True, worker={"engine": engine})
     agent.wait_until(lambda status: status.worker.state == "serving")
     stranger = BELOW_FULL
     result = push_envelope(broker.address, seal(pinned(stranger, 3), 3, Target("device", agent.device)))

@@ -1,6 +1,7 @@
 """The service on a real systemd: installed offline from the clone, asked, broken, upgraded, taken back, removed.
 
-One machine for the whole file, in the order of a device's life.
+One machine for the whole file, in the order of a device's life. With `-m slow` the same on a newer systemd, and
+the unit read by the oldest that is supported.
 """
 
 import json
@@ -10,13 +11,17 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from debian_root import NoRootError, debian_root
 from systemd_machine import Machine, obstacle
 
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
+from tidegate.service import templates
+from tidegate.service.places import system_places
 
 ROOT = Path(__file__).parents[2]
 SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -29,6 +34,38 @@ connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.connect("/run/tidegate/tidegate.sock")
 connection.request("POST", "/v2/models/digits/infer", sys.argv[1])
 print(connection.getresponse().read().decode())
+"""
+
+CABLE = """
+ip netns add other
+ip link add cable type veth peer name eth0 netns other
+ip address add 10.9.9.1/24 dev cable && ip link set cable up
+ip -n other address add 10.9.9.2/24 dev eth0 && ip -n other link set eth0 up
+"""
+"""Another machine, 10.9.9.2, beside this one, 10.9.9.1."""
+
+ACCEPTS = """
+import pathlib, socket
+with socket.create_server(("10.9.9.2", 1883)) as broker:
+    broker.accept()
+    pathlib.Path("/run/asked").touch()
+"""
+
+NAMES_OTHERS = """
+import pathlib, re
+file = pathlib.Path("/etc/tidegate/agent.yaml")
+open_to_all = "tcp: %d, address: 0.0.0.0, token_file: token"
+text = file.read_text()
+text = re.sub("^listen: {(.*)}$", r"listen: {\\1, " + open_to_all % 8700 + "}", text, flags=re.MULTILINE)
+file.write_text(text + "\\nweb: {" + open_to_all % 9464 + "}\\nbroker: {host: 10.9.9.2}\\n")
+"""
+
+ASK_FROM_ELSEWHERE = """
+import socket, sys
+for port in (8700, 9464):
+    with socket.create_connection(("10.9.9.1", port), 2) as connection:
+        connection.sendall(b"GET /v2/health/ready HTTP/1.1\\r\\nHost: 10.9.9.1\\r\\n\\r\\n")
+        print(port, connection.recv(100).split()[1].decode())
 """
 
 BROKEN = b"""
@@ -50,28 +87,59 @@ sys.path.extend(glob.glob("/opt/tidegate/versions/*/lib/python3*/site-packages")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
-def python() -> tuple[str, dict[Path, str]]:
-    """A Python outside home directories, which the sandbox hides: the system's, else this one bound elsewhere."""
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What a machine is made of: a root, and the Python in it that installs; `binds` are where that comes from."""
+
+    root: Path
+    python: str
+    version: str
+    binds: Mapping[Path, str] = field(default_factory=dict)
+
+
+def this_machine() -> Below:
+    """Its Python is outside home directories, which the sandbox hides: the system's, else this one elsewhere."""
     if SYSTEM_PYTHON.exists() and not subprocess.run([SYSTEM_PYTHON, "-c", CAN_INSTALL], check=False).returncode:
-        return str(SYSTEM_PYTHON), {}
-    return "/opt/python/bin/python3", {Path(sys.base_prefix): "/opt/python"}
+        ask = [SYSTEM_PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        version = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+        return Below(Path("/"), str(SYSTEM_PYTHON), version)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Below(Path("/"), "/opt/python/bin/python3", version, {Path(sys.base_prefix): "/opt/python"})
+
+
+@pytest.fixture(
+    scope="module",
+    params=["this machine's", pytest.param("trixie", marks=[pytest.mark.slow, pytest.mark.timeout(3000)])],
+)
+def below(request: pytest.FixtureRequest) -> Below:
+    """Debian 13 (trixie) has systemd 257 and Python 3.13."""
+    if (why := obstacle()) is not None:
+        refuse(why)
+    if request.param == "this machine's":
+        return this_machine()
+    return Below(other_root(request.param, "python3", "python3-venv", "iproute2"), str(SYSTEM_PYTHON), "3.13")
+
+
+def other_root(release: str, *packages: str) -> Path:
+    try:
+        return debian_root(release, *packages)
+    except NoRootError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(tmp_path_factory: pytest.TempPathFactory, below: Below) -> Path:
     """Folders to install from: `good` as ./install.sh wheels makes it; `newer` and `broken` differ in tidegate."""
     folder = tmp_path_factory.mktemp("wheels")
-    if (why := obstacle()) is not None:
-        refuse(why)
-    chosen, _ = python()
-    named = ("--python", chosen) if Path(chosen).exists() else ("--python", sys.executable)
-    command = [str(ROOT / "install.sh"), *named, "wheels", str(folder / "good")]
+    here = below.python if below.root == Path("/") and not below.binds else sys.executable
+    made = ("wheels", str(folder / "good"), "--python-version", below.version)
+    command = [str(ROOT / "install.sh"), "--python", here, *made]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=550)
     assert done.returncode == 0, done.stderr
     # What they need is left out, so that they are installed in no time; the newer one takes it from the older one.
     none = {"tidegate/service/requirements.txt": lambda _: b"# none\n"}
     changed(folder, "newer", {"tidegate/__init__.py": lambda text: text + BORROWS, **none})
-    changed(folder, "broken", {"tidegate/cli/main.py": lambda _: BROKEN, **none})
+    changed(folder, "broken", {"tidegate/cli/entry.py": lambda _: BROKEN, **none})
     return folder
 
 
@@ -94,16 +162,16 @@ def changed(folder: Path, name: str, edits: Mapping[str, Callable[[bytes], bytes
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Machine]:
+def machine(tmp_path_factory: pytest.TempPathFactory, below: Below, wheels: Path) -> Iterator[Machine]:
     """Booted, with the clone, the wheels and two users: one in the group `tidegate`, one not."""
-    _, binds = python()
-    with Machine(tmp_path_factory.mktemp("machine"), {ROOT: "/clone", wheels: "/wheels", **binds}) as booted:
+    binds = {ROOT: "/clone", wheels: "/wheels", **below.binds}
+    with Machine(tmp_path_factory.mktemp("machine"), binds, below.python, below.root) as booted:
         yield booted
 
 
 def install(machine: Machine, *arguments: str) -> str:
     """install.sh in the machine; what it says."""
-    return machine.must("/clone/install.sh", "--python", python()[0], *arguments, timeout_s=550)
+    return machine.must("/clone/install.sh", "--python", machine.python, *arguments, timeout_s=550)
 
 
 def current(machine: Machine) -> str:
@@ -115,7 +183,7 @@ def ask(machine: Machine, user: str) -> subprocess.CompletedProcess[str]:
     samples = open_bundle(profiles_directory() / "bundles/digits").samples()
     tensor = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": samples.raw[0].ravel().tolist()}
     body = json.dumps({"inputs": [tensor]})
-    return machine.run(python()[0], "-c", ASK, body, user=user)
+    return machine.run(machine.python, "-c", ASK, body, user=user)
 
 
 def test_from_the_first_command_to_a_served_answer(machine: Machine) -> None:
@@ -165,6 +233,50 @@ def test_again_changes_nothing_and_restarts_nothing(machine: Machine) -> None:
     assert machine.must("tail", "-n", "1", "/etc/tidegate/agent.yaml") == "# mine\n"
 
 
+def ask_from_elsewhere(machine: Machine) -> str:
+    """The state of endpoint and page as another machine sees it, or how it failed."""
+    done = machine.run("ip", "netns", "exec", "other", machine.python, "-c", ASK_FROM_ELSEWHERE)
+    return done.stdout.strip().splitlines()[-1] if done.returncode else done.stdout
+
+
+def test_the_network_opens_for_what_agent_yaml_names_and_closes_behind_it(machine: Machine) -> None:
+    machine.must("sh", "-e", "-c", CABLE)
+    other = ("--property", "NetworkNamespacePath=/run/netns/other")
+    machine.must("systemd-run", "--unit", "broker", *other, machine.python, "-c", ACCEPTS)
+    machine.must("cp", "-p", "/etc/tidegate/agent.yaml", "/root/agent.yaml")
+    machine.must("sh", "-c", "echo 0123456789abcdef > /root/token")
+    machine.must("install", "-m", "600", "-o", "tidegate", "/root/token", "/etc/tidegate/token")
+    machine.must(machine.python, "-c", NAMES_OTHERS)
+    named = "listen.address 0.0.0.0, web.address 0.0.0.0, broker.host 10.9.9.2"
+    way_out = "sudo /opt/tidegate/current/bin/python -m tidegate.service apply"
+
+    checked = machine.must("tidegate", "config", "check")
+    assert named in checked
+    assert way_out in checked
+    machine.must("systemctl", "restart", "tidegate")
+    assert "timed out" in ask_from_elsewhere(machine)
+    assert machine.run("test", "-e", "/run/asked").returncode == 1
+    for command in (("doctor", "--config", "/etc/tidegate/agent.yaml", "--json"), ("reload",)):
+        said = machine.run("tidegate", *command).stdout
+        assert named in said, said
+        assert way_out in said, said
+    troubles = json.loads(machine.must("tidegate", "status", "--json"))["troubles"]
+    assert [way_out in each["because"] for each in troubles if each["part"] == "network"] == [True]
+
+    said = machine.must(*way_out.removeprefix("sudo ").split(), timeout_s=240)
+    assert "the unit lets other machines in and out" in said
+    assert ask_from_elsewhere(machine) == "8700 200\n9464 401\n"
+    machine.must("timeout", "30", "sh", "-c", "until test -e /run/asked; do sleep 0.2; done")
+    assert "network" not in machine.must("tidegate", "config", "check")
+    troubles = json.loads(machine.must("tidegate", "status", "--json"))["troubles"]
+    assert [each for each in troubles if each["part"] == "network"] == []
+
+    machine.must("cp", "-p", "/root/agent.yaml", "/etc/tidegate/agent.yaml")
+    install(machine, "apply")
+    assert machine.must("systemctl", "show", "-P", "IPAddressDeny", "tidegate").split() != []
+    assert machine.run("test", "-e", "/etc/systemd/system/tidegate.service.d/20-network.conf").returncode == 1
+
+
 def test_a_killed_agent_comes_back(machine: Machine) -> None:
     machine.must("systemctl", "kill", "--signal", "KILL", "tidegate")
     machine.must(
@@ -191,7 +303,7 @@ def test_an_upgrade_to_a_broken_version_comes_back_by_itself(machine: Machine) -
     failed = machine.run(
         "/clone/install.sh",
         "--python",
-        python()[0],
+        machine.python,
         "upgrade",
         "--wheels",
         "/wheels/broken",
@@ -242,3 +354,23 @@ def test_uninstall_leaves_nothing(machine: Machine) -> None:
     assert machine.run("getent", "passwd", "tidegate").returncode == 2
     assert machine.run("getent", "group", "tidegate").returncode == 2
     assert machine.run("systemctl", "cat", "tidegate").returncode != 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_oldest_systemd_knows_every_directive(tmp_path: Path) -> None:
+    """Debian 11 (bullseye) has systemd 247, and no Python that would do: the unit is read there, not run."""
+    if (why := obstacle()) is not None:
+        refuse(why)
+    units = {
+        "known": templates.unit(system_places("systemd"), password=True),
+        "unknown": "[Service]\nExecStart=/bin/true\nNo=1\n",
+    }
+    with Machine(tmp_path / "machine", {}, "", other_root("bullseye")) as booted:
+        assert booted.must("systemctl", "--version").startswith("systemd 247 ")
+        for name, text in units.items():
+            booted.path(f"/etc/systemd/system/{name}.service").write_text(text)
+            said = booted.run("systemd-analyze", "verify", f"{name}.service").stdout.splitlines()
+            # What it starts is not installed there, nor its user.
+            strange = [line for line in said if f"{name}.service:" in line and "is not executable" not in line]
+            assert bool(strange) is (name == "unknown"), said

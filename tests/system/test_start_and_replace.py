@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,19 @@ def test_the_next_supervisor_ends_a_worker_that_nothing_else_ends(tmp_path: Path
     sleeper.suspend()
     end_orphan(tmp_path / FILE_NAME)
     assert gone(sleeper, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil tells who a process is")
+def test_looking_for_a_worker_that_is_gone_loads_no_psutil(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text('{"pid": 4194305, "started": 1.0}')  # above Linux's largest number
+    looks = f"""
+import sys
+from pathlib import Path
+from tidegate.supervisor.worker.orphan import end_orphan
+end_orphan(Path({str(tmp_path / FILE_NAME)!r}))
+sys.exit("psutil" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", looks], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from agent_process import BUNDLE, ENGINE, rungs
 
 from tidegate.demo.client import LoadClient, UnixConnection
-from tidegate.engines.runtime.registry import installed_engines
+from tidegate.engines.runtime.installed import installed_engines
 from tidegate.models.bundle import open_bundle
 from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
 from tidegate.supervisor.worker.process import WorkerEnded, WorkerProcess

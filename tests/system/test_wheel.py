@@ -79,6 +79,7 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
             "5",
         ),
         ("bundle", "inspect", "{profiles}/bundles/digits"),
+        ("docs", "policy"),
         ("doctor",),
     ],
 )

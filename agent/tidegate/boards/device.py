@@ -20,6 +20,7 @@ class Device:
     the chip runs at `throttle_speed` of its speed and an answer costs `throttle_energy` of its energy.
     The battery's voltage falls from `full_v` to `empty_v` with its charge, and by `supply_ohm` under current.
     Below `brown_out_v` the board loses its power and is back after `reboot_s`; at 0 it never does.
+    Suspended it draws `asleep_w`, and answers again `resume_s` after the time to wake; None for one that can't be.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Device:
     empty_v: float = 6.0
     brown_out_v: float = 0.0
     reboot_s: float = 60.0
+    asleep_w: float | None = None
+    resume_s: float = 10.0
 
     @property
     def prior(self) -> Prior:

@@ -1,11 +1,11 @@
 """The form of profiles/boards/*.yaml."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from tidegate.boards.device import Device
-from tidegate.documents import refuse
+from tidegate.documents import Kind, refuse
 from tidegate.policy.schema.part import Name, Part
 from tidegate.quantities.units import (
     DURATION,
@@ -120,6 +120,8 @@ class DevicePart(Part):
 
 class BoardDocument(Part):
     """A whole board profile."""
+
+    KIND: ClassVar = Kind.BOARD
 
     tidegate_board: Literal[1] = Field(description="the version of this format: `tidegate_board: 1`")
     name: Name

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from tidegate.engines.engine import Engine
 from tidegate.engines.reference import eager
 from tidegate.engines.reference.eager import EagerEngine
-from tidegate.engines.runtime.auto import NAME as AUTO
-from tidegate.engines.runtime.device import installed_version
-from tidegate.engines.runtime.registry import ENGINES, installed_engines
-from tidegate.engines.runtime.runtimes import RUNTIMES
+from tidegate.engines.runtime.installed import installed_engines, installed_version
+from tidegate.engines.runtime.runtimes import AUTO, RUNTIMES
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.extras import missing
+from tidegate.extras import lacking
 from tidegate.models.network import Network
 
 Opener = Callable[[Network], Engine]
@@ -46,9 +44,10 @@ def target_engines(names: Sequence[str]) -> tuple[TargetEngine, ...]:
 
     Raises TargetEngineError.
     """
-    unknown = set(names) - set(ENGINES)
+    allowed = (AUTO, *_OPENERS)
+    unknown = set(names) - set(allowed)
     if unknown:
-        raise TargetEngineError(f"--engine {min(unknown)}: there is none; allowed are {', '.join(ENGINES)}")
+        raise TargetEngineError(f"--engine {min(unknown)}: there is none; allowed are {', '.join(allowed)}")
     wanted = dict.fromkeys(name for given in names for name in (NATIVE if given == AUTO else (given,)))
     targets = {}
     for name in wanted:
@@ -62,7 +61,7 @@ def target_engines(names: Sequence[str]) -> tuple[TargetEngine, ...]:
 
 def _target_engine(name: str) -> TargetEngine:
     if name not in installed_engines():
-        raise TargetEngineError(f"--engine {name}: {missing(RUNTIMES[name])}")
+        raise TargetEngineError(f"--engine {name}: {lacking(RUNTIMES[name])}")
     runtime = f"{RUNTIMES[name]} {installed_version(RUNTIMES[name])}"
     return TargetEngine(name, runtime, _OPENERS[name]())
 

@@ -40,9 +40,9 @@ class UsersFunction:
         self._function = function
         self._folder = folder
 
-    def __call__(self, *arguments: object) -> Any:
+    def __call__(self, *arguments: object, **by_name: object) -> Any:
         """What the function returns. Raises UsersCodeError, with the line of the user's file that failed."""
-        return _guarded(self.file, self._folder, lambda: self._function(*arguments))
+        return _guarded(self.file, self._folder, lambda: self._function(*arguments, **by_name))
 
 
 def find_function(path: str, root: Path) -> UsersFunction:

@@ -4,7 +4,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from tidegate.cli.console import err
 
@@ -18,6 +26,8 @@ class BuildProgress:
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
         self._bar = Progress(*columns, console=err, transient=True)

@@ -1,5 +1,8 @@
 """`tidegate config`: is an agent.yaml right, before an agent has to find out."""
 
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +10,14 @@ import typer
 
 from tidegate.cli.checks.check import Check
 from tidegate.cli.checks.configuration import check_configuration
+from tidegate.cli.checks.network import check_unit
 from tidegate.cli.console import err, out
-from tidegate.config import DEFAULT_CONFIG
+from tidegate.cli.json_option import JsonOption, write_json
+from tidegate.config import DEFAULT_CONFIG, AgentConfig
 from tidegate.errors import EX_CONFIG
+from tidegate.network.other_machines import other_machines
 
-app = typer.Typer(help="Check an agent's configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check an agent's configuration, or print its schema.", no_args_is_help=True)
 
 
 @app.callback()
@@ -20,19 +26,39 @@ def config() -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The agent's configuration.")] = DEFAULT_CONFIG) -> None:
-    """Say whether an agent would start with this file, its bundle, policy and password; 78 if it would not.
+def check(
+    file: Annotated[Path, typer.Argument(help="The agent's configuration.")] = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether an agent would start with this file, its bundle, policy, password and token; 78 if it would not.
 
     Nothing is sent and nothing changed; `tidegate doctor --config` also tries the broker.
     """
-    checks = check_configuration(file).checks
+    found = check_configuration(file)
+    # A warning: the agent starts, and the way out is what one runs after the file is found valid.
+    unit = () if found.config is None else tuple(check_unit(found.config, file, "warning"))
+    checks = (*found.checks, *unit)
     faults = [each for each in checks if each.verdict == "fault"]
+    if as_json:
+        others = None if found.config is None else [asdict(each) for each in other_machines(found.config)]
+        document = {"file": str(file), "valid": not faults, "checks": [asdict(each) for each in checks]}
+        write_json(document | {"other_machines": others})
+        raise typer.Exit(EX_CONFIG if faults else 0)
     for each in faults:
         err.print(_in_words(each), markup=False, soft_wrap=True)
     if faults:
         raise typer.Exit(EX_CONFIG)
+    for each in checks:
+        if each.verdict == "warning":
+            err.print(f"{each.name}: {each.said}; {each.way_out}", markup=False, soft_wrap=True)
     valid = "; ".join(each.said for each in checks if each.name in {"bundle", "policy"})
     out.print(f"{file}: valid: {valid}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of agent.yaml, for editors; profiles/agent.schema.json is this."""
+    sys.stdout.write(json.dumps(AgentConfig.model_json_schema(by_alias=True), indent=1) + "\n")
 
 
 def _in_words(check: Check) -> str:

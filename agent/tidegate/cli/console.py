@@ -2,12 +2,13 @@
 
 import codecs
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
 import typer
 from rich.console import Console, ConsoleDimensions
 
+from tidegate.cli.told import told
 from tidegate.terminal.size import columns, terminal_size
 from tidegate.terminal.table import Table, lay_out
 
@@ -22,8 +23,13 @@ err = Console(stderr=True, highlight=False)
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong on standard error and end with `code`."""
-    err.print(message, markup=False, soft_wrap=True)
+    err.print(told(message, sys.argv), markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """What is under way for longer than a moment: a line that goes with its end, and comes in a terminal only."""
+    return err.status(text) if err.is_terminal else nullcontext()
 
 
 def fit_terminal() -> int | None:

@@ -13,13 +13,13 @@ from rich.live import Live
 
 from tidegate.cli.broker_option import parse_broker
 from tidegate.cli.console import err, fit_terminal, out
+from tidegate.cli.demo_summary import Saved, simulated_saving, summary_lines
 from tidegate.cli.view import render
 from tidegate.config import Broker, load_config
-from tidegate.demo.run import Demo, EngineName
+from tidegate.demo.run import Demo, EngineName, Summary
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.status.status import Status, to_json
-from tidegate.terminal.wrapping import wrap
 
 VIEWS_PER_SECOND = 4
 LEAST_LINES = 12
@@ -52,7 +52,7 @@ def demo(
             view=view,
         )
         summary = asyncio.run(run.run())
-    view.end(json.dumps(asdict(summary)))
+    view.end(summary)
 
 
 def _view(json_lines: bool) -> "LiveView | PlainView | JsonLines":
@@ -64,6 +64,20 @@ def _view(json_lines: bool) -> "LiveView | PlainView | JsonLines":
 def _broker_at(text: str) -> Broker:
     address = parse_broker(text)
     return Broker(host=address.host, port=address.port)
+
+
+def _saving() -> Saved | None:
+    """None for whoever does not wait for it."""
+    err.print("simulating a day of it with and without a ladder ...", style="dim", markup=False)
+    try:
+        return simulated_saving()
+    except KeyboardInterrupt:
+        return None
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveView:
@@ -101,13 +115,14 @@ class LiveView:
         if not self._live.is_started:
             err.print(text, markup=False)
 
-    def end(self, summary: str) -> None:
+    def end(self, summary: Summary) -> None:
         """The last status, and the summary under it; both fit on the screen where that is possible."""
         self._live.stop()
+        lines = summary_lines(summary, _saving(), out.width)
         if self._last is not None:
-            height = (fit_terminal() or 0) - len(wrap(summary, out.width)) - 1
-            out.print(render(self._last, out.width, max(height, LEAST_LINES), self._notes))
-        sys.stdout.write(summary + "\n")
+            height = (fit_terminal() or 0) - len(lines) - 2
+            out.print(render(self._last, out.width, max(height, LEAST_LINES), self._notes), end="\n\n")
+        _print(lines)
 
 
 class PlainView:
@@ -134,9 +149,9 @@ class PlainView:
         """A line between two statuses."""
         out.print(text, markup=False, soft_wrap=True)
 
-    def end(self, summary: str) -> None:
+    def end(self, summary: Summary) -> None:
         """The summary."""
-        sys.stdout.write(summary + "\n")
+        _print(summary_lines(summary, _saving(), out.width))
 
 
 class JsonLines:
@@ -162,9 +177,9 @@ class JsonLines:
         """A line for the reader."""
         self._write({"type": "note", "text": text})
 
-    def end(self, summary: str) -> None:
+    def end(self, summary: Summary) -> None:
         """The summary."""
-        sys.stdout.write(summary + "\n")
+        sys.stdout.write(json.dumps(asdict(summary)) + "\n")
 
     def _write(self, document: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(document, separators=(",", ":"), default=str) + "\n")

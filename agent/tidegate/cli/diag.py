@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import fail, out
+from tidegate.cli.console import fail, out, waiting
 from tidegate.cli.diagnosis.gather import gather
 from tidegate.cli.diagnosis.secrets import known_secrets, masked
+from tidegate.cli.told import told
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
 from tidegate.documents import DocumentError
 from tidegate.errors import EX_UNAVAILABLE
@@ -33,7 +35,7 @@ def diag(
     secrets = known_secrets(config, os.environ)
     path = output or Path(f"tidegate-diag-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz")
     try:
-        with tarfile.open(path, "w:gz") as archive:
+        with waiting("gathering"), tarfile.open(path, "w:gz") as archive:
             for name, text in gather(config, parsed):
                 content = masked(text, secrets).encode()
                 entry = tarfile.TarInfo(f"tidegate-diag/{name}")
@@ -42,4 +44,5 @@ def diag(
         path.chmod(0o600)
     except OSError as error:
         fail(f"{path}: {error.strerror}; name another file with --output", EX_UNAVAILABLE)
-    out.print(f"{path}: secrets are masked; look through it before you send it", markup=False, soft_wrap=True)
+    said = f"{path}: secrets are masked; look through it before you send it"
+    out.print(told(said, sys.argv), markup=False, soft_wrap=True)

@@ -17,11 +17,13 @@ from tidegate.cli.agent_troubles import AgentTroubles, ask_agent
 from tidegate.cli.checks.all import check_all
 from tidegate.cli.checks.check import Check
 from tidegate.cli.checks.show import lines
-from tidegate.cli.console import fail, out
+from tidegate.cli.console import fail, out, waiting
 from tidegate.cli.meter_option import MeterOption
-from tidegate.cli.view import format_value
+from tidegate.cli.told import told
+from tidegate.cli.view import counted, format_stream, format_value, stream_label
 from tidegate.config import DEFAULT_CONFIG
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE
+from tidegate.messages import Served
 from tidegate.supervisor.status.status import show_reading
 from tidegate_drivers.boards.board import read_board
 from tidegate_drivers.catalog import discover
@@ -52,7 +54,8 @@ def doctor(
         fail(f"--sysroot {sysroot} is not a directory; name the one that holds sys/ and proc/", EX_USAGE)
     reports = read_all_once(discover(sysroot, meter=meter))
     agent = _agent(config, state_dir, sysroot)
-    checks = () if config is None else check_all(config)
+    with waiting("trying what the agent needs"):
+        checks = () if config is None else check_all(config)
     if as_json:
         document: dict[str, object] = {report.driver: _document(report) for report in reports}
         if agent is not None:
@@ -76,7 +79,7 @@ def doctor(
         out.print(Text("\nthe agent", "bold"))
         out.print(Padding(Group(*_troubles(agent)), (0, 0, 0, 2), expand=False))
     if checks:
-        out.print(Text(f"\nwhat {config} needs", "bold"))
+        out.print(Text(told(f"\nwhat {config} needs", sys.argv), "bold"))
         out.print(Padding(Group(*lines(checks)), (0, 0, 0, 2), expand=False))
     _end(checks)
 
@@ -95,12 +98,23 @@ def _agent(config: Path | None, state_dir: Path | None, sysroot: Path) -> AgentT
 
 def _troubles(agent: AgentTroubles) -> list[Text]:
     if agent.unasked:
-        return [Text(agent.unasked, "yellow")]
-    if not agent.troubles:
-        return [Text("reports no trouble", "green")]
-    return [
+        return [Text(told(agent.unasked, sys.argv), "yellow")]
+    troubles = [
         Text.assemble((trouble.part, "yellow"), f": {trouble.because} (since {trouble.since})")
         for trouble in agent.troubles
+    ]
+    return [*(troubles or [Text("reports no trouble", "green")]), *_streams(agent.served)]
+
+
+def _streams(served: Served | None) -> list[Text]:
+    if served is None:
+        return []
+    return [
+        Text.assemble(
+            (stream_label(served, each), "yellow" if each.problem else "green"),
+            f": {format_stream(each, served.window_s)}",
+        )
+        for each in counted(served)
     ]
 
 

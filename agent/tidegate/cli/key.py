@@ -14,6 +14,7 @@ import typer
 
 from tidegate.cli import key_rotate
 from tidegate.cli.console import fail, out
+from tidegate.cli.json_option import JsonOption, write_json
 from tidegate.cli.running_agent import ConfigOption
 from tidegate.cli.trusted_keys_file import entry_lines, with_entry, without_entry
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, KeyEntry, config_in, load_config, trusted_keys
@@ -24,6 +25,7 @@ from tidegate.supervisor.updates.key_rotation import rotation_in_force
 from tidegate.telemetry.topics import TopicError, checked_name
 from tidegate.trust.key_file import PRIVATE_SUFFIX, read_public, write_pair
 from tidegate.trust.keys import KeyFormatError, PrivateKey, PublicKey, parse_public
+from tidegate.trust.ssh_agent import PREFIX, agent_key
 from tidegate.trust.trusted_keys import Role
 
 LONGEST_WAIT_S = 10.0
@@ -59,19 +61,44 @@ def new_command(
 
 @app.command("show")
 def show_command(
-    file: Annotated[Path | None, typer.Argument(help="A key file; without one, the keys of agent.yaml.")] = None,
+    named: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="A key file, or agent:COMMENT; without one, the keys of agent.yaml."),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a key, or which keys this device trusts and for what."""
-    if file is not None:
-        key = read_public(file)
+    if named is not None:
+        key = (
+            agent_key(named.removeprefix(PREFIX)).public if named.startswith(PREFIX) else read_public(Path(named))
+        )
+        if as_json:
+            write_json({"keyid": key.keyid, "key": key.text})
+            return
         _say(f"keyid {key.keyid}")
         _say(f"key   {key.text}")
         return
     settings = load_config(config)
     keys = trusted_keys(settings)
-    if (rotation := rotation_in_force(settings.state_dir, keys)) is not None:
-        version, keys = rotation
+    rotation = rotation_in_force(settings.state_dir, keys)
+    if rotation is not None:
+        keys = rotation[1]
+    if as_json:
+        write_json(
+            {
+                "rotation": None if rotation is None else rotation[0],
+                "keys": [
+                    {"name": each.name, "keyid": each.key.keyid, "key": each.key.text, "roles": sorted(each.roles)}
+                    for each in keys.keys
+                ],
+                "signature_thresholds": dict(keys.thresholds),
+                "allow_unsigned": settings.allow_unsigned,
+            }
+        )
+        return
+    if rotation is not None:
+        version, _ = rotation
         _say(f"rotated over MQTT, version {version}; {config} counts again once its keys change")
     for entry in keys.keys:
         _say(f"{entry.name}: {', '.join(sorted(entry.roles))}")
@@ -86,7 +113,7 @@ def show_command(
 
 @app.command("trust")
 def trust_command(
-    key: Annotated[str, typer.Argument(help="A public key's file, or the key in one line.")],
+    key: Annotated[str, typer.Argument(help="A public key's file, agent:COMMENT, or the key in one line.")],
     name: Annotated[str | None, typer.Option(help="What to call it here; the file's name without one.")] = None,
     role: Annotated[
         list[Role] | None, typer.Option(help="What it may sign, policy without one. Once for each role.")
@@ -225,6 +252,8 @@ def _put(path: Path, text: str | None, before: AgentConfig, keys: tuple[KeyEntry
 
 
 def _public_key(given: str) -> PublicKey:
+    if given.startswith(PREFIX):
+        return agent_key(given.removeprefix(PREFIX)).public
     if os.path.lexists(given):
         return read_public(Path(given))
     try:

@@ -19,15 +19,14 @@ from tidegate.cli.policy_envelope import (
     ExpiresOption,
     FleetOption,
     GroupOption,
-    KeyOption,
     expiry,
     target_of,
 )
 from tidegate.cli.push_verdict import push_and_tell
+from tidegate.cli.signers import KeyOption, signers
 from tidegate.config import KeysFile, trusted_keys
 from tidegate.documents import load, read
 from tidegate.telemetry.payloads.keys_envelope import seal_keys
-from tidegate.trust.key_file import read_private
 from tidegate.trust.trusted_keys import NotSigned, Role
 
 
@@ -53,7 +52,7 @@ def rotate_command(
         raise EnvelopeOptionError("name exactly one of --device ID, --group NAME and --fleet")
     wanted = load(read(file), str(file), KeysFile)
     keys = trusted_keys(wanted)
-    envelope = seal_keys(keys, wanted.version, target, expiry(expires), [read_private(each) for each in key or ()])
+    envelope = seal_keys(keys, wanted.version, target, expiry(expires), signers(key or ()))
     judged = keys.judge(envelope, Role.KEY_ROTATION)
     if isinstance(judged, NotSigned):
         raise EnvelopeOptionError(

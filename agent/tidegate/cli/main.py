@@ -1,6 +1,9 @@
 """`tidegate`: the command line."""
 
+import errno
 import importlib
+import os
+import re
 import sys
 from typing import Any
 
@@ -9,6 +12,7 @@ from typer.core import TyperGroup
 
 from tidegate import __version__
 from tidegate.cli.console import fail, out, write_any_encoding
+from tidegate.cli.told import UsageError, explain_usage
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
@@ -23,6 +27,8 @@ COMMANDS = {
     "doctor": "tidegate.cli.doctor",
     "diag": "tidegate.cli.diag",
     "record": "tidegate.cli.record",
+    "docs": "tidegate.cli.docs",
+    "man": "tidegate.cli.man",
 }
 """Modules by the name of their command, which is also their function's."""
 
@@ -31,6 +37,7 @@ GROUPS = {
     "policy": "tidegate.cli.policy",
     "key": "tidegate.cli.key",
     "bundle": "tidegate.cli.bundle",
+    "fleet": "tidegate.cli.fleet",
 }
 """Modules that have commands of their own under `app`."""
 
@@ -38,12 +45,27 @@ GROUPS = {
 class Commands(TyperGroup):
     """All commands; what one of them can't do ends it with a message and an exit code, not with a traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            explain_usage(error, sys.argv)
+            raise
+
     def invoke(self, ctx: Any) -> object:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
         except TidegateError as error:
             fail(str(error), error.exit_code)
+        except UsageError as error:
+            explain_usage(error, sys.argv)
+            raise
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            fail(f"{error.filename}: it is too long for the name of a file", EX_USAGE)
         except ModuleNotFoundError as error:
             told = missing(error.name or "")
             if told is None:
@@ -58,13 +80,13 @@ def application(asked: str = "") -> typer.Typer:
         name="tidegate",
         help="Keeps neural networks answering on devices that run on batteries and get hot.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(top)
     benchmarks = benchmarks_directory() is not None
     groups = {**GROUPS, "bench": "tidegate_bench.cli"} if benchmarks else GROUPS
-    every = asked not in {*COMMANDS, *GROUPS, "bench"}
+    # The manual page is of all commands.
+    every = asked not in {*COMMANDS, *GROUPS, "bench"} - {"man"}
     for name, module in COMMANDS.items():
         if every or name == asked:
             app.command(name)(getattr(importlib.import_module(module), name))
@@ -89,10 +111,17 @@ def main() -> None:
     """Entry point of the `tidegate` command."""
     write_any_encoding()
     try:
-        application(sys.argv[1] if len(sys.argv) > 1 else "")()
+        application(sys.argv[1] if len(sys.argv) > 1 else _completed())()
     except SystemExit as ended:
         # typer's own code for a wrong command line; sysexits(3), which all other codes here are of, has another.
         sys.exit(EX_USAGE if ended.code == TYPER_USAGE else ended.code)
+
+
+def _completed() -> str:
+    """The command whose words a shell wants completed; empty where that is not known yet, and for none."""
+    # As typer's completion hands them over: bash, then zsh and fish.
+    words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", ""))
+    return words.split()[1] if len(words.split()) > 1 and re.search(r"\S+\s+\S+\s", words) else ""
 
 
 if __name__ == "__main__":

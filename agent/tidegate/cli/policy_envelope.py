@@ -9,22 +9,25 @@ from typing import Annotated, Literal
 import typer
 
 from tidegate.cli.policy_options import read_policy
+from tidegate.cli.signers import signers
 from tidegate.documents import read
 from tidegate.errors import EX_USAGE, TidegateError
+from tidegate.policy.push_condition import read_condition
 from tidegate.telemetry.payloads.envelope import Target, open_envelope, policy_in, seal
 from tidegate.trust.dsse import Envelope
-from tidegate.trust.key_file import read_private
 
 PolicyOrEnvelope = Annotated[Path, typer.Argument(help="The policy, YAML, or what `policy sign` made of one.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="The device's id.")]
 GroupOption = Annotated[str | None, typer.Option("--group", help="All devices of a group.")]
 FleetOption = Annotated[bool, typer.Option("--fleet", help="All devices.")]
-KeyOption = Annotated[
-    list[Path] | None, typer.Option("--key", help="Private key to sign with; once for each signer.")
-]
 ExpiresOption = Annotated[
     str | None,
     typer.Option(help="When devices take it no longer: 2027-01-31T12:00Z, with the zone."),
+]
+
+WhenOption = Annotated[
+    str | None,
+    typer.Option(help="Try it while a condition of the policy language holds: '{power_source: external}'."),
 ]
 
 
@@ -47,30 +50,33 @@ def read_pushed(
     file: Path,
     board: str | None,
     target: Target | None,
-    keys: Sequence[Path],
+    keys: Sequence[str],
     expires: str | None,
+    when: str | None = None,
 ) -> Pushed:
     """The envelope in a file, or one around the policy there; signed with the keys in `keys` as well.
 
     Raises TidegateError.
     """
-    private = [read_private(key) for key in keys]
+    private = signers(keys)
     text = read(file)
     if text.lstrip().startswith("{"):
         signed = open_envelope(text.encode())
         push = policy_in(signed)
-        if target not in (None, push.target) or expires is not None:
+        if target not in (None, push.target) or expires is not None or when is not None:
             raise EnvelopeOptionError(
-                f"{file}: target and expiry are signed with the policy and can't be changed: {push.target.topic}, "
-                f"expires {push.expires or 'never'}; leave the options away, or sign the policy anew"
+                f"{file}: target, expiry and --when are signed with the policy and can't be changed: "
+                f"{push.target.topic}, expires {push.expires or 'never'}; leave them away, or sign it anew"
             )
         signed, to, version, name = signed.signed_by(private), push.target, push.version, file.name
     else:
         if target is None:
             raise EnvelopeOptionError("name exactly one of --device ID, --group NAME and --fleet")
+        if when is not None:
+            read_condition(when, "--when")
         document, layered = read_policy(file, board)
         name, version, to = layered.policy.name, layered.policy.version, target
-        signed = seal(document.text, version, to, expiry(expires), private)
+        signed = seal(document.text, version, to, expiry(expires), private, when or "")
     return Pushed(signed, to, f"{name} version {version}")
 
 

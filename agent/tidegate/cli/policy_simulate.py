@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from tidegate.boards import find_profile
-from tidegate.cli.console import fail, out, show_table
+from tidegate.cli.console import err, fail, out, show_table, waiting
 from tidegate.cli.policy_options import LadderOption, open_ladder, read_policy
 from tidegate.errors import EX_DATAERR
 from tidegate.simulation.chart import chart
 from tidegate.simulation.fit import Fit, fit
+from tidegate.simulation.page import SIMULATED, page
 from tidegate.simulation.run import Run, by_policy, simulate
 from tidegate.simulation.scenario import Scenario
+from tidegate.simulation.totals_table import totals_rows
 from tidegate.terminal.size import columns
 from tidegate.terminal.table import Table
 from tidegate_drivers.trace import ReplayTrace, TraceError
@@ -37,6 +39,7 @@ def simulate_command(
         bool, typer.Option("--fit", help="Fit the device's parameters to a recorded day.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Totals as one JSON line.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write charts and totals as one page.")] = None,
 ) -> None:
     """Replay a day with the service's own decisions: chart and totals for each policy. All is estimated."""
     try:
@@ -58,7 +61,15 @@ def simulate_command(
         if layered.policy.default_controls or any(rule.controls for rule in layered.policy.rules):
             controlling.append(layered.policy.name)
         chooser = by_policy(layered.policy, points, profile.device)
-        runs.append(simulate(layered.policy.name, chooser, scenario, profile.device, layered.policy.goals))
+        with waiting(f"simulating {layered.policy.name}, {len(runs) + 1} of {len(policies)}"):
+            runs.append(simulate(layered.policy.name, chooser, scenario, profile.device, layered.policy.goals))
+    left_out = []
+    if controlling:
+        names = ", ".join(controlling)
+        left_out.append(f"Left out: the device's settings that {names} would change under `controls`.")
+    if html is not None:
+        html.write_text(page(f"A day on {profile.title}", runs, points, scenario, left_out), encoding="utf-8")
+        err.print(f"wrote {html}", markup=False, soft_wrap=True)
     if as_json:
         sys.stdout.write(json.dumps({run.name: asdict(run.totals) for run in runs}) + "\n")
         return
@@ -67,31 +78,12 @@ def simulate_command(
         out.print(chart(run, points, scenario, columns(out)), markup=False, soft_wrap=True)
         out.print()
     show_table(_totals(runs))
-    out.print("Simulated: battery, heat and power are estimates of the device's profile.", markup=False)
-    if controlling:
-        names = ", ".join(controlling)
-        out.print(f"Left out: the device's settings that {names} would change under `controls`.", markup=False)
+    for note in (SIMULATED, *left_out):
+        out.print(note, markup=False)
 
 
 def _totals(runs: list[Run]) -> Table:
-    totals = [run.totals for run in runs]
-    rows = {
-        "asked": [f"{each.asked:.0f}" for each in totals],
-        "answered": [f"{each.answered:.0f}" for each in totals],
-        "right answers": [f"{each.correct:.0f}" for each in totals],
-        "right, within goals": [f"{each.correct_within:.0f}" for each in totals],
-        "energy, Wh": [f"{each.energy_j / 3600:.1f}" for each in totals],
-        "switches": [str(each.switches) for each in totals],
-        "too hot, s": [str(each.over_temperature_s) for each in totals],
-        "too slow, s": [str(each.over_latency_s) for each in totals],
-        "over the energy budget, s": [str(each.over_energy_s) for each in totals],
-        "battery empty, s": [str(each.dead_s) for each in totals],
-        "- of these too early": [str(each.dead_early_s) for each in totals],
-        "throttled, s": [str(each.throttled_s) for each in totals],
-        "power lost, times": [str(each.brown_outs) for each in totals],
-    }
-    names = ("", *(run.name for run in runs))
-    return Table("totals", names, [(name, *cells) for name, cells in rows.items()])
+    return Table("totals", ("", *(run.name for run in runs)), totals_rows(runs))
 
 
 def _print_fit(fitted: Fit, *, as_json: bool) -> None:

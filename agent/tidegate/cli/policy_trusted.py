@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.console import fail, out
+from tidegate.cli.json_option import JsonOption, write_json
 from tidegate.cli.running_agent import ConfigOption, send_command
 from tidegate.config import DEFAULT_CONFIG, AgentConfig, load_config
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
@@ -30,6 +32,7 @@ def trusted_command(
     believe_clock: Annotated[
         bool, typer.Option("--believe-clock", help="Judge expiry by the clock as it is now.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show or set the version that pushed policies must be above, whether or not the agent runs.
 
@@ -44,6 +47,9 @@ def trusted_command(
     if done.refused or done.trust is None:
         fail(done.refused or "no answer; the agent's log says more", EX_DATAERR)
     trust = done.trust
+    if as_json:
+        write_json(asdict(trust))
+        return
     out.print(f"pushed policies are taken above version {trust.version}", markup=False)
     if trust.running:
         out.print(f"in force: {trust.running}", markup=False)

@@ -1,15 +1,17 @@
 """`tidegate reload`: have the running agent take up its changed agent.yaml, policy and bundle."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tidegate.cli.console import fail, out
+from tidegate.cli.console import err, fail, out
 from tidegate.config import DEFAULT_CONFIG, load_config, state_dir_in
 from tidegate.documents import DocumentError
 from tidegate.errors import EX_CONFIG
+from tidegate.network.shut_out import shut_out_of_service
 from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
 from tidegate.supervisor.sockets.commands import ReloadConfig, send
 
@@ -32,6 +34,14 @@ def reload(
     out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False)
     if done.after_restart:
         out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False)
+    _warn_of_unit(config)
+
+
+def _warn_of_unit(config: Path) -> None:
+    """Of the file as it is now: what waits for a restart is shut out as well."""
+    with suppress(DocumentError):
+        if (found := shut_out_of_service(load_config(config), config)) is not None:
+            err.print(f"{found.said}; {found.way_out}", markup=False, soft_wrap=True)
 
 
 def _state_dir(config: Path) -> Path:

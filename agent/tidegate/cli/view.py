@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from tidegate.messages import Served, StreamCount
 from tidegate.supervisor.status.status import ReadingStatus, RungStatus, Status, TelemetryStatus
 from tidegate.terminal.rows import Line, Row, fit
 from tidegate_drivers.reading import (
@@ -52,6 +53,7 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield from _point(status)
     yield from _decision(status)
     yield from _service(status)
+    yield from _streams(status)
     for trouble in status.troubles:
         yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
     for age, note in enumerate(reversed(notes)):
@@ -136,9 +138,15 @@ def _service(status: Status) -> Iterator[Row]:
         yield Row(7, "requests", counts, at_most=2, more=19)
     signers = f", signed by {', '.join(policy.signed_by)}" if policy.signed_by else ""
     yield Row(8, "policy", f"{policy.name} version {policy.version} ({policy.origin}{signers})", at_most=2)
+    yield from _bundle(status)
+    if status.held_at is not None:
+        said = f"{status.held_at}, from outside: urgent rules, pauses and the ceilings stay"
+        yield Row(TROUBLE, "held at", said, "bold yellow", at_most=2)
     if status.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker sets this device's policy"
         yield Row(TROUBLE, "unsigned", said, "bold yellow", at_most=2)
+    if status.exposure:
+        yield Row(TROUBLE, "exposed", status.exposure, "bold yellow", at_most=3)
     if status.refusals:
         counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in status.refusals.items())
         yield Row(8.5, "refused pushes", f"{counts}, since the start", "yellow", at_most=2)
@@ -146,9 +154,54 @@ def _service(status: Status) -> Iterator[Row]:
     yield Row(
         TROUBLE if trouble else 9, "mqtt", _telemetry(status.telemetry), "yellow" if trouble else "", at_most=3
     )
+    if status.web_address:
+        yield Row(10.5, "status page", status.web_address, at_most=2)
     serving = worker.state == "serving"
     text = f"{worker.state}, pid {worker.pid or 'none'}, {worker.restarts} restarts"
     yield Row(10 if serving else TROUBLE, "worker", text, "" if serving else "yellow")
+
+
+def _streams(status: Status) -> Iterator[Row]:
+    """Each stream, and Frigate, with what came of its frames in the last window."""
+    served = status.served
+    if served is None:
+        return
+    for each in counted(served):
+        rank = TROUBLE if each.problem else 7.5
+        text = format_stream(each, served.window_s)
+        yield Row(rank, stream_label(served, each), text, "yellow" if each.problem else "", at_most=2)
+
+
+def counted(served: Served) -> tuple[StreamCount, ...]:
+    """The streams, and Frigate last where it is."""
+    return served.streams if served.frigate is None else (*served.streams, served.frigate)
+
+
+def stream_label(served: Served, count: StreamCount) -> str:
+    """Such as `stream door`."""
+    return "frigate" if count is served.frigate else f"stream {count.name}"
+
+
+def format_stream(count: StreamCount, window_s: float) -> str:
+    """Source, answers, what else became of frames in the window, the last frame, and why none come."""
+    others = ("failed", "turned_away", "dropped", "still", "skipped")
+    left_out = [f"{number} {name.replace('_', ' ')}" for name in others if (number := getattr(count, name))]
+    rate = f"{count.answered / window_s:.1f}/s answered" if window_s > 0 else f"{count.answered} answered"
+    last = "no frame since the worker began"
+    if count.last_frame_at is not None:
+        last = f"last frame {datetime.fromtimestamp(count.last_frame_at).astimezone():%Y-%m-%d %H:%M:%S}"
+    problem = f"; no frames come: {count.problem}" if count.problem else ""
+    return f"{', '.join((count.source, rate, *left_out, last))}{problem}"
+
+
+def _bundle(status: Status) -> Iterator[Row]:
+    """A bundle that was pushed, or comes in; agent.yaml's needs no word."""
+    bundle = status.bundle
+    if bundle is not None and bundle.origin == "pushed":
+        text = f"pushed as version {bundle.version}, signed by {', '.join(bundle.signed_by)}"
+        yield Row(8.1, "bundle", text, at_most=2)
+    if bundle is not None and bundle.coming:
+        yield Row(8.2, "pushed bundle", bundle.coming, at_most=2)
 
 
 def _rungs(status: Status) -> list[RungStatus]:
@@ -164,7 +217,10 @@ def _ladder(status: Status) -> Iterator[Row]:
     names = [rung.name for rung in rungs]
     here = names.index(status.point) if status.point in names else 0
     demoted = {demotion.point for demotion in status.demotions}
-    yield Row(13, f"ladder, {len(rungs)} rungs", style="bold", heading=True)
+    count = f"ladder, {len(rungs)} rung{'s' if len(rungs) != 1 else ''}"
+    others = len(status.ladder) - len(rungs)
+    lacking = f"; {others} of the bundle's points {'do' if others != 1 else 'does'} not run here" if others else ""
+    yield Row(13, f"{count}{lacking}", style="bold", heading=True)
     for number, rung in enumerate(rungs):
         current = rung.name == status.point
         risk = "demoted: drifted" if rung.name in demoted else format_risk(rung.certified_risk)
@@ -189,8 +245,12 @@ def _telemetry(telemetry: TelemetryStatus) -> str:
     if telemetry.dropped is None:
         return f"{telemetry.link}{where}: the spool can't be read"
     dropped = sum(telemetry.dropped.values())
+    merged = f", {telemetry.merged} merged" if telemetry.merged else ""
+    left = telemetry.data_left_bytes
+    spared = "" if left is None else f"; {left / 1e3:.0f} kB of data_per_day left for now"
     return (
-        f"{telemetry.link}{where}: {telemetry.published} published, {telemetry.waiting} waiting, {dropped} dropped"
+        f"{telemetry.link}{where}: {telemetry.published} published, {telemetry.waiting} waiting{merged}, "
+        f"{dropped} dropped{spared}"
     )
 
 

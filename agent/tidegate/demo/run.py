@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from tidegate import child
 from tidegate import config as configuration
 from tidegate.config import AgentConfig
-from tidegate.engines.runtime.registry import UnknownEngine, check_installed, installed_engines
+from tidegate.engines.runtime.installed import UnknownEngine, check_installed, installed_engines
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.fleet.broker import (
     LocalBroker,

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from tidegate.documents.kinds import Kind, mistaken
 from tidegate.documents.parse import MAX_CHARACTERS, Document, parse
 from tidegate.documents.problem import WHOLE, DocumentError, Mark, Path, Problem, place, shown, written
+from tidegate.validation_words import in_words
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,7 +29,7 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
 _FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("expected text", "text; put numbers in quotes"),
     "int_type": ("expected a whole number", "a whole number, without quotes"),
-    "float_type": ("expected a number", "a number, without quotes"),
+    "float_type": ("expected a number", "a number, without quotes and unit"),
     "bool_type": ("expected true or false", "true, false"),
     "list_type": ("expected a list", "[...] or lines that begin with `- `"),
     "tuple_type": ("expected a list", "[...] or lines that begin with `- `"),
@@ -37,6 +39,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
 }
 
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_UNKNOWN_KEY = "unknown key"
 _OF_KEY = "[key]"
 """Pydantic's last part of the location of a mapping's key that is wrong itself."""
 _REMEDIES: Mapping[int | None, str] = {
@@ -87,7 +91,12 @@ def validate(document: Document, model: type[Model], context: Mapping[str, objec
         # Entries that were refused leave their list too short: that is no mistake of its own.
         within = {details["loc"][:end] for details in found for end in range(len(details["loc"]))}
         wrong = [each for each in found if each["type"] != "too_short" or each["loc"] not in within]
-        problems = [_problem(details, document, model) for details in wrong]
+        kind: Kind | None = getattr(model, "KIND", None)
+        other = None if kind is None else mistaken(document, kind)
+        problems = [_problem(details, document, model) for details in wrong] if other is None else [other]
+        # A key that is only spelt wrong is not missing as well.
+        meant = {_parent(each.path, each.nearest) for each in problems if each.message == _UNKNOWN_KEY}
+        problems = [each for each in problems if each.found or each.path not in meant]
         raise DocumentError(document.name, document.text, problems) from None
 
 
@@ -113,7 +122,11 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             keys = sorted({key for owner in _models_at(model, path[:-1]) for key in _fields(owner)})
             key = str(path[-1])
             mark = document.key_marks.get(path, bare.mark)
-            return Problem(mark, bare.path, "unknown key", shown(key), ", ".join(keys), _nearest(key, keys))
+            spelt = key.lower().replace("-", "_")
+            near, hint = _nearest(spelt, keys), ""
+            for owner in _models_at(model, path[:-1]):
+                hint = getattr(owner, "OTHER_WORDS", {}).get(spelt, hint)
+            return Problem(mark, bare.path, _UNKNOWN_KEY, shown(key), ", ".join(keys), "" if hint else near, hint)
         case "missing":
             return replace(bare, message=f"missing key `{path[-1]}`", found="", hint=hint)
         case "refused":
@@ -126,13 +139,16 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             return replace(bare, message=said, allowed=", ".join(words), nearest=near, hint=hint)
         case _ if kind in _BOUNDS:
             key, side = _BOUNDS[kind]
-            bare = replace(bare, message="out of range", allowed=f"{side} {context[key]}")
+            bound = f"{context[key]:g}" if isinstance(context[key], float) else context[key]
+            bare = replace(bare, message="out of range", allowed=f"{side} {bound}")
         case _ if kind in _FORMS:
             message, form = _FORMS[kind]
-            return replace(bare, message=message, allowed=hint or form)
+            # In YAML 1.1 they are true and false, and many other tools take them.
+            meant = _SWITCHES.get(str(details["input"]).lower()) if kind == "bool_type" else None
+            said = "" if meant is None else f"write `{meant}`"
+            return replace(bare, message=message, allowed=hint or form, hint=said)
         case _:
-            message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
-            bare = replace(bare, message=message)
+            bare = replace(bare, message=in_words(details["msg"]))
     return replace(bare, hint=hint)
 
 
@@ -147,6 +163,12 @@ def _path(value: Any, location: tuple[str | int, ...]) -> Path:
         path.append(part)
         value = value[part] if known else None
     return tuple(path)
+
+
+def _parent(path: str, key: str) -> str:
+    """The path of a key's neighbour."""
+    before = path.rpartition(".")[0]
+    return f"{before}.{key}" if before else key
 
 
 def _nearest_mark(document: Document, path: Path) -> Mark:

@@ -13,6 +13,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from tidegate.documents.problem import DocumentError, Mark, Path, Problem, place, shown, written
+from tidegate.documents.syntax import syntax_problem
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
 
@@ -64,13 +65,17 @@ def parse(text: str, name: str) -> Document:
     except _RefusedError as error:
         raise DocumentError(name, text, [error.problem]) from None
     except yaml.MarkedYAMLError as error:
-        raise DocumentError(name, text, [_syntax(error, loader)]) from None
+        raise DocumentError(name, text, [syntax_problem(error, loader.get_mark(), text)]) from None
     except (ValueError, OverflowError):
         # PyYAML hands escapes such as "\UFFFFFFFF" and endless %YAML versions to chr() and int() unchecked.
         problem = Problem(_mark(loader.get_mark()), "", "not a valid character or number in YAML")
         raise DocumentError(name, text, [problem]) from None
     if root is None:
-        raise DocumentError(name, text, [Problem(Mark(1, 1), "", "the document is empty")])
+        raise DocumentError(
+            name,
+            text,
+            [Problem(Mark(1, 1), "", "the document is empty", hint="write at least one line `key: value`")],
+        )
     builder = _Builder(text)
     value = builder.build(root, ())
     if builder.problems or value is None:
@@ -201,17 +206,6 @@ def _mark(start: Any, end: Any = None) -> Mark:
     # Any: PyYAML's stubs call every mark optional, although none is for text.
     width = end.column - start.column if end is not None and end.line == start.line else 1
     return Mark(start.line + 1, start.column + 1, max(1, width))
-
-
-def _syntax(error: yaml.MarkedYAMLError, loader: _CoreLoader) -> Problem:
-    mark = error.problem_mark or error.context_mark or loader.get_mark()
-    message = error.problem or "not YAML"
-    if "'\\t'" in message:
-        return Problem(_mark(mark), "", "a tab where YAML allows only spaces", hint="indent with spaces")
-    context = f"{error.context}" if error.context else ""
-    if error.context and error.context_mark and error.context_mark.line != mark.line:
-        context += f" that began in line {error.context_mark.line + 1}"
-    return Problem(_mark(mark), "", shown(f"not YAML: {message}", 200), hint=shown(context, 200))
 
 
 def _unprintable(error: ReaderError, text: str) -> Problem:

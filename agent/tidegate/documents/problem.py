@@ -10,12 +10,14 @@ from tidegate.errors import EX_CONFIG, TidegateError
 Path = tuple[str | int, ...]
 
 # The line breaks of YAML 1.1, which PyYAML's marks count; str.splitlines knows others.
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_PRINTED = 20
 _WIDTH = 79
 """What an 80-column terminal shows without breaking the line, so that the carets stay below what they mean."""
 _CUT = "..."
+_MOST_OF_A_NAME = 300
+"""Characters of a file's name: the longest that a user may mean to type."""
 _SHOWN_WIDTH = _WIDTH - len("   1 | ")
 
 
@@ -29,6 +31,7 @@ class Mark:
 
     def within(self, name: str) -> str:
         """`name:line:column`; the name alone for WHOLE."""
+        name = shown(name, _MOST_OF_A_NAME)
         return f"{name}:{self.line}:{self.column}" if self.line else name
 
 
@@ -64,7 +67,7 @@ class DocumentError(TidegateError):
         self.problems = tuple(sorted(problems, key=lambda p: (p.mark.line, p.mark.column)))
 
     def __str__(self) -> str:
-        lines = _LINE_BREAK.split(self.text)
+        lines = LINE_BREAK.split(self.text)
         blocks = [_block(self.name, problem, lines) for problem in self.problems[:_MOST_PRINTED]]
         left = len(self.problems) - _MOST_PRINTED
         return "\n".join(blocks) + (f"\nand {left} more problems" if left > 0 else "")
@@ -92,7 +95,7 @@ def shown(text: str, width: int = 60) -> str:
 
 def place(text: str, index: int) -> Mark:
     """The mark of a character index in a text."""
-    before = _LINE_BREAK.split(text[:index])
+    before = LINE_BREAK.split(text[:index])
     return Mark(len(before), len(before[-1]) + 1)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from tidegate.engines.engine import Engine, UnsupportedPoint
 from tidegate.engines.plan.quantization import MissingRange
-from tidegate.engines.runtime.device import installed_version
-from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, open_engine
+from tidegate.engines.runtime.installed import UnknownEngine, installed_engines, installed_version
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.errors import BundleError
 

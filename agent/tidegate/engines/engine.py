@@ -17,11 +17,15 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Outputs of one batch (first axis: samples) and how many skippable blocks ran or were skipped over it."""
+    """Outputs of one batch (first axis: samples) and how many skippable blocks ran or were skipped over it.
+
+    `engine` is who gave it, where there is a choice of several.
+    """
 
     outputs: Array
     executed_blocks: int
     skipped_blocks: int
+    engine: str | None = None
 
     @property
     def skip_ratio(self) -> float:

@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from tidegate.telemetry.link.subscriber import Ended, Subscriber
 
 # How long the broker may take to grant the subscriptions.
 _ANSWER_S = 10.0
+_QUIET_S, _RETAINED_S = 1.0, 60.0
 
 
 class BrokerError(TidegateError):
@@ -34,8 +36,8 @@ class BrokerSettingError(BrokerError):
 class Listener:
     """Hears `topics` once started; `on_message` is called in a thread of its own.
 
-    A lost connection comes back by itself; with `session_expiry_s` the broker keeps for so long what it missed.
-    Raises BrokerSettingError.
+    A lost connection comes back by itself, which `on_connected_again` hears in that thread; with
+    `session_expiry_s` the broker keeps for so long what it missed. Raises BrokerSettingError.
     """
 
     def __init__(
@@ -46,16 +48,19 @@ class Listener:
         on_message: Callable[[mqtt.MQTTMessage], None],
         *,
         session_expiry_s: int = 0,
+        on_connected_again: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._session_expiry_s = session_expiry_s
         self._answered = threading.Event()
         self._refusal = ""
+        self._on_connected_again = on_connected_again
+        self._retained_at_s: float | None = None
         try:
             self.client = make_client(broker, f"tidegate-{purpose}-{uuid.uuid4().hex}")
         except (OSError, ValueError, ssl.SSLError) as error:
             raise BrokerSettingError(trouble.no_connection(broker, error, trouble.ON_COMMAND_LINE)) from error
-        self.client.on_message = lambda _client, _data, message: on_message(message)
+        self.client.on_message = lambda _client, _data, message: self._take(message, on_message)
         # paho doubles the delay up to two minutes, which a command would only wait for.
         self.client.reconnect_delay_set(1, 2)
         Subscriber(
@@ -90,11 +95,32 @@ class Listener:
         self.client.disconnect(properties=properties)
         self.client.loop_stop()
 
+    def wait_for_retained(self, awaited_s: float = 0.0) -> None:
+        """Return once what the broker had retained is here: nothing of that has come for a second.
+
+        Where nothing has come at all, a slow broker gets `awaited_s`.
+        """
+        begun_s = time.monotonic()
+        while (now_s := time.monotonic()) < begun_s + _RETAINED_S:
+            quiet_s = awaited_s if self._retained_at_s is None else _QUIET_S
+            rest_s = max(begun_s + _QUIET_S, (self._retained_at_s or begun_s) + quiet_s) - now_s
+            if rest_s <= 0:
+                return
+            time.sleep(min(rest_s, _QUIET_S))
+
+    def _take(self, message: mqtt.MQTTMessage, on_message: Callable[[mqtt.MQTTMessage], None]) -> None:
+        on_message(message)
+        if message.retain:
+            self._retained_at_s = time.monotonic()
+
     def _answer(self, refusal: str) -> None:
         """Note the first answer; `start` waits for no other."""
-        if not self._answered.is_set():
+        if self._answered.is_set():
+            self._on_connected_again()
+        else:
             self._refusal = refusal
             self._answered.set()
 
     def _on_ended(self, ended: Ended) -> None:
-        self._answer(ended.why or f"{self._broker}: the connection was lost")
+        if not self._answered.is_set():
+            self._answer(ended.why or f"{self._broker}: the connection was lost")

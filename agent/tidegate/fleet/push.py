@@ -1,4 +1,4 @@
-"""Pushing a policy, and waiting for what its devices make of it."""
+"""Pushing a policy, keys or a bundle, and waiting for what devices make of it."""
 
 import threading
 import time
@@ -12,9 +12,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.fleet.bundle_content import BundleContent
+from tidegate.fleet.chunk_server import ChunkServer
 from tidegate.fleet.listener import Listener
 from tidegate.telemetry.broker import Broker
-from tidegate.telemetry.payloads import keys_envelope
+from tidegate.telemetry.payloads import bundle_envelope, keys_envelope
 from tidegate.telemetry.payloads.device_status import parse_device_status
 from tidegate.telemetry.payloads.envelope import Target, policy_in
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
@@ -22,10 +24,12 @@ from tidegate.telemetry.topics import ROOT, DeviceTopics
 from tidegate.trust.dsse import Envelope
 
 _ANSWER_S = 10.0
-# The broker sends what it has retained right after it agreed to the subscription.
-_RETAINED_S = 1.0
+# Behind what thousands of devices had retained and say meanwhile.
+_ANSWER_AMONG_MANY_S = 60.0
 # How long a group is waited for of which nobody was ever seen.
 _NOBODY_S = 5.0
+_TELL_EVERY_S = 10.0
+_MOST_TOLD = 3
 
 
 class PushError(TidegateError):
@@ -63,7 +67,7 @@ class GroupPushResult:
 
 @dataclass(frozen=True, slots=True)
 class _Pushed:
-    """What is pushed, a policy or trusted keys, as verdicts name it, and where to."""
+    """What is pushed, a policy, trusted keys or a bundle, as verdicts name it, and where to."""
 
     version: int
     hash: str
@@ -77,12 +81,23 @@ class _Pushed:
         if envelope.payload_type == keys_envelope.PAYLOAD_TYPE:
             keys = keys_envelope.keys_in(envelope)
             return cls(keys.version, keys.hash, keys.push_id, keys.target, keys.target.keys_topic)
+        if envelope.payload_type == bundle_envelope.PAYLOAD_TYPE:
+            bundle = bundle_envelope.bundle_in(envelope)
+            return cls(bundle.version, bundle.hash, bundle.push_id, bundle.target, bundle.topic)
         policy = policy_in(envelope)
         return cls(policy.version, policy.hash, policy.push_id, policy.target, policy.target.topic)
 
 
-def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult:
-    """Retain the envelope's policy or keys as those of a device, and wait up to `wait_s` for its verdict.
+def push(
+    broker: Broker,
+    envelope: Envelope,
+    wait_s: float = 30.0,
+    content: BundleContent | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> PushResult:
+    """Retain what the envelope holds as that of a device, and wait up to `wait_s` for its verdict.
+
+    Meanwhile the device gets the chunks of `content` that it asks for, and `tell` hears how far it is.
 
     Raises EnvelopeError for an envelope that no device would open, BrokerError or PushError if the broker is not
     reached or does not take it, ValueError for a target that is not one device.
@@ -92,9 +107,10 @@ def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult
     if pushed.target.kind != "device" or pushed.target.name is None:
         raise ValueError("for many devices there is push_to_many")
     topics = DeviceTopics(pushed.target.name)
-    pusher = _Pusher(broker, pushed, (topics.reported, topics.status), lambda _: True)
+    filters = (topics.reported, topics.status, topics.chunks_wanted)
+    pusher = _Pusher(broker, pushed, filters, lambda _: True, content)
     try:
-        waited_s = pusher.push(envelope, wait_s)
+        waited_s = pusher.push(envelope, wait_s, tell)
         answer = pusher.answers.get(pushed.target.name, _DeviceAnswer())
         verdict = answer.verdict
         if verdict is not None and verdict.state != "trial":
@@ -104,17 +120,23 @@ def push(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> PushResult
         pusher.close()
 
 
-def push_to_many(broker: Broker, envelope: Envelope, wait_s: float = 30.0) -> GroupPushResult:
-    """Retain the envelope's policy or keys as those of a group or the fleet, and wait up to `wait_s` for verdicts.
+def push_to_many(
+    broker: Broker,
+    envelope: Envelope,
+    wait_s: float = 30.0,
+    content: BundleContent | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> GroupPushResult:
+    """Retain what the envelope holds as that of a group or the fleet, and wait up to `wait_s` for verdicts.
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
     """
-    filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status")
+    filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status", f"{ROOT}/+/bundle/wanted")
     envelope = _pushed_anew(envelope)
     pushed = _Pushed.of(envelope)
-    pusher = _Pusher(broker, pushed, filters, _belongs_to(pushed.target))
+    pusher = _Pusher(broker, pushed, filters, _belongs_to(pushed.target), content)
     try:
-        waited_s = pusher.push(envelope, wait_s)
+        waited_s = pusher.push(envelope, wait_s, tell)
         accepted: list[str] = []
         refused: dict[str, str] = {}
         silent: dict[str, str] = {}
@@ -147,6 +169,7 @@ class _DeviceAnswer:
     member: bool = False
     status: str = ""
     verdict: PolicyState | None = None
+    content: str = ""
 
     @property
     def final(self) -> bool:
@@ -155,7 +178,8 @@ class _DeviceAnswer:
     @property
     def progress(self) -> str:
         if self.verdict is not None:
-            return f"still trying it: {self.verdict.reason}".rstrip(": ")
+            said = f"still trying it: {self.verdict.reason}".rstrip(": ")
+            return f"{said}, {self.content}" if self.content else said
         return f"no verdict; its last status: {self.status}" if self.status else "has never been seen here"
 
 
@@ -168,13 +192,15 @@ class _Pusher:
         pushed: _Pushed,
         filters: tuple[str, ...],
         belongs: Callable[[Reported], bool],
+        content: BundleContent | None,
     ) -> None:
         self._broker = broker
         self._pushed = pushed
         self._belongs = belongs
+        self._chunks = ChunkServer(pushed.hash, content)
         self._one_device = not any("+" in topic for topic in filters)
         self._refusal = ""
-        self._acknowledged = threading.Event()
+        self._answered: dict[int, ReasonCode] = {}
         self._changed = threading.Condition()
         self.answers: dict[str, _DeviceAnswer] = {}
         # Listening comes before publishing: a fast answer counts too.
@@ -187,7 +213,7 @@ class _Pusher:
         with self._changed:
             return {name: answer for name, answer in self.answers.items() if answer.member}
 
-    def push(self, envelope: Envelope, wait_s: float) -> float:
+    def push(self, envelope: Envelope, wait_s: float, tell: Callable[[str], None]) -> float:
         """Connect, publish retained, and wait for verdicts; the seconds that these took.
 
         Raises BrokerError, PushError.
@@ -195,10 +221,10 @@ class _Pusher:
         self._listener.start()
         if not self._one_device:
             # Who is there is known from what is retained.
-            time.sleep(_RETAINED_S)
+            self._listener.wait_for_retained()
         self._publish(self._pushed.topic, envelope.to_json())
         started = time.monotonic()
-        self._wait(started, wait_s)
+        self._wait(started, wait_s, tell)
         return time.monotonic() - started
 
     def close(self) -> None:
@@ -206,19 +232,37 @@ class _Pusher:
         self._listener.stop()
 
     def _publish(self, topic: str, envelope: bytes) -> None:
-        self._listener.client.publish(topic, envelope, qos=1, retain=True)
-        if not self._acknowledged.wait(_ANSWER_S):
-            raise PushError(
-                f"{self._broker}: no PUBACK within {_ANSWER_S:.0f} s; whether the broker has the policy is unknown"
-            )
-        if self._refusal:
-            raise PushError(f"{self._broker}: {self._refusal}; check its access list and limits")
-
-    def _wait(self, started: float, wait_s: float) -> None:
-        deadline = started + wait_s
+        mid = self._listener.client.publish(topic, envelope, qos=1, retain=True).mid
         with self._changed:
-            while (left_s := deadline - time.monotonic()) > 0 and not self._settled(time.monotonic() - started):
+            patience_s = _ANSWER_S if self._one_device else _ANSWER_AMONG_MANY_S
+            if not self._changed.wait_for(lambda: mid in self._answered, patience_s):
+                raise PushError(
+                    f"{self._broker}: no PUBACK within {patience_s:.0f} s; whether the broker has it is unknown"
+                )
+            reason = self._answered[mid]
+        if reason.is_failure:
+            raise PushError(f"{self._broker}: refused by the broker: {reason}; check its access list and limits")
+
+    def _wait(self, started: float, wait_s: float, tell: Callable[[str], None]) -> None:
+        deadline, told_at = started + wait_s, started
+        while (left_s := deadline - time.monotonic()) > 0:
+            with self._changed:
+                if self._settled(time.monotonic() - started):
+                    return
                 self._changed.wait(min(left_s, 0.25))
+            if time.monotonic() - told_at >= _TELL_EVERY_S:
+                told_at = time.monotonic()
+                self._tell(tell)
+
+    def _tell(self, tell: Callable[[str], None]) -> None:
+        """Say what the first of those do that are waited for, and how many others there are."""
+        waited_for = {name: each.progress for name, each in sorted(self.members.items()) if not each.final}
+        for name in list(waited_for)[:_MOST_TOLD]:
+            tell(f"{name}: {waited_for[name]}")
+        if len(waited_for) > _MOST_TOLD:
+            tell(f"and {len(waited_for) - _MOST_TOLD} more")
+        if self._refusal:
+            tell(self._refusal)
 
     def _settled(self, waited_s: float) -> bool:
         """Whether nothing more is to be expected."""
@@ -229,11 +273,13 @@ class _Pusher:
         return all(answer.final for answer in awaited)
 
     def _on_publish(
-        self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _: Properties | None
+        self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _: Properties | None
     ) -> None:
-        if reason.is_failure:
-            self._refusal = f"policy refused by the broker: {reason}"
-        self._acknowledged.set()
+        with self._changed:
+            self._answered[mid] = reason
+            if reason.is_failure:
+                self._refusal = f"{self._broker}: refuses messages: {reason}; check its access list and limits"
+            self._changed.notify_all()
 
     def _on_message(self, message: mqtt.MQTTMessage) -> None:
         _, name, kind = message.topic.split("/", 2)
@@ -241,6 +287,9 @@ class _Pusher:
             answer = self.answers.setdefault(name, _DeviceAnswer())
             if kind == "status":
                 answer.status = _state_in(bytes(message.payload))
+            elif kind == "bundle/wanted":
+                self._chunks.answer(self._listener.client, name, bytes(message.payload))
+                answer.content = self._chunks.progress(name)
             else:
                 self._note(answer, bytes(message.payload))
             self._changed.notify_all()
@@ -251,7 +300,8 @@ class _Pusher:
         except ReportedError:
             return
         # A policy in force may be pushed again by somebody whose push is refused.
-        verdicts = (reported.refused, reported.policy, reported.key_rotation)
+        policies = (reported.refused, reported.policy)
+        verdicts = (*policies, reported.key_rotation, reported.bundle_refused, reported.bundle_push)
         verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
         answer.member = answer.member or self._belongs(reported) or verdict is not None
         answer.verdict = answer.verdict if verdict is None else verdict

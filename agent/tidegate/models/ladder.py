@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tidegate.models.task import Detector, LabelMap, Task
+
 Ranges = Mapping[str, tuple[float, float]]
 """Least and largest value by the name of what was seen."""
 
@@ -53,25 +55,53 @@ class Compared(StrEnum):
     THRESHOLD = "threshold"
     COSINE = "cosine"
     DISTANCE = "distance"
+    BOXES = "boxes"
+    PIXELS = "pixels"
+    WINDOWS = "windows"
     OWN = "own"
+
+
+TASKS = {
+    Compared.BEST_CLASS: Task.CLASSIFY,
+    Compared.THRESHOLD: Task.CLASSIFY,
+    Compared.COSINE: Task.EMBED,
+    Compared.DISTANCE: Task.REGRESS,
+    Compared.BOXES: Task.DETECT,
+    Compared.PIXELS: Task.SEGMENT,
+    Compared.WINDOWS: Task.KEYWORD,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """When an answer counts as another one than the full model's; `tidegate.models.comparing` carries it out.
 
-    Another best class, the other side of `bound`, a cosine or Euclidean distance above it, or what a function of
-    the user's own says, which is not part of a bundle.
+    Another best class, the other side of `bound`, a cosine or Euclidean distance above it, an object of a
+    `detector` without its counterpart at an IoU of at least the bound, other labels in a larger share of a
+    `label_map` than the bound, or what a function of the user's own says, which is not part of a bundle.
     """
 
     kind: Compared = Compared.BEST_CLASS
     bound: float | None = None
+    detector: Detector | None = None
+    label_map: LabelMap | None = None
 
     def __post_init__(self) -> None:
         if (self.bound is None) != (self.kind in {Compared.BEST_CLASS, Compared.OWN}):
             raise ValueError(
                 f"comparison by {self.kind} with bound {self.bound}: needed for all but best_class and own"
             )
+        if (self.detector is None) == (self.kind is Compared.BOXES):
+            raise ValueError(f"comparison by {self.kind} and detector {self.detector}: one belongs to boxes alone")
+        if (self.label_map is None) == (self.kind in {Compared.PIXELS, Compared.WINDOWS}):
+            raise ValueError(
+                f"comparison by {self.kind} and label map {self.label_map}: belongs to pixels and windows alone"
+            )
+
+    @property
+    def task(self) -> Task | None:
+        """What the answers are; None where only the user's own function knows."""
+        return TASKS.get(self.kind)
 
 
 class StandIn(StrEnum):
@@ -92,6 +122,11 @@ class Activity(StrEnum):
     SPARSITY = "sparsity"
     BLOCK_CHANGE = "block_change"
     FRAME_CHANGE = "frame_change"
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it compares a block's input with another value."""
+        return self in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,11 @@ _FULL_PERCENT = 100.0
 BETTER_VOLTS = 1.03
 """How much higher a supply's voltage must be than at the loss, as a ratio."""
 TRY_AGAIN_S = 86_400.0
-"""How long a point is left alone where nothing is known of the supply; one more loss puts it off again."""
+"""How long a point is left alone where the supply can't prove better; one more loss puts it off again."""
+TRY_AGAIN_KNOWN_S = 7 * 86_400.0
+"""The same where it could: a battery that is kept at half its charge never rises enough."""
+LONGEST_S = 30 * 86_400.0
+"""Each loss after such a try doubles the time until the next, up to this."""
 CLIMB_S = 60.0
 """How long after a loss each further point stays shut, from the cheapest upwards."""
 VOLTAGE = "voltage"
@@ -44,11 +48,15 @@ class Supply:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How often the power was lost at a point, the supply as it was before that, and how long it ran since, s."""
+    """How often the power was lost at a point, the supply as it was before that, and how long it ran since, s.
+
+    `tries` are how often it was used again without a better supply.
+    """
 
     count: int
     supply: Supply = field(default_factory=Supply)
     ran_s: float = 0.0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ def after_loss(losses: Mapping[str, Losses], point: str, supply: Supply) -> Guar
     seen after the loss, at rest, are taken in their place.
     """
     before = losses.get(point, Losses(0))
-    return Guard({**losses, point: Losses(before.count + 1, replace(supply, volts={}))}, climbs=True)
+    lost = Losses(before.count + 1, replace(supply, volts={}), tries=before.tries)
+    return Guard({**losses, point: lost}, climbs=True)
 
 
 def supply_of(snapshot: Snapshot) -> Supply:
@@ -134,10 +143,18 @@ def _later(losses: Losses, now: Supply, passed_s: float) -> Losses | None:
         losses = replace(losses, supply=replace(losses.supply, volts=now.volts))
     if is_better(now, losses.supply):
         return None
-    if _comparable(now, losses.supply) or losses.count < LOSSES:
+    if losses.count < LOSSES:
         return losses
     ran_s = losses.ran_s + passed_s
-    return replace(losses, count=LOSSES - 1, ran_s=0.0) if ran_s >= TRY_AGAIN_S else replace(losses, ran_s=ran_s)
+    if ran_s < left_alone_s(losses, now):
+        return replace(losses, ran_s=ran_s)
+    return replace(losses, count=LOSSES - 1, ran_s=0.0, tries=losses.tries + 1)
+
+
+def left_alone_s(losses: Losses, now: Supply) -> float:
+    """How long the agent has to run without a loss before a point is tried that no better supply has cleared."""
+    first_s = TRY_AGAIN_KNOWN_S if _comparable(now, losses.supply) else TRY_AGAIN_S
+    return min(LONGEST_S, first_s * 2.0 ** min(losses.tries, 10))
 
 
 def _comparable(now: Supply, then: Supply) -> bool:

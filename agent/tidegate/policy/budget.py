@@ -1,7 +1,7 @@
 """What the goals leave to spend: the mean draw that reaches each horizon with its budget just used up."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
 from tidegate.policy.learned import Learned
@@ -17,6 +17,9 @@ CAUTION, CAUTIOUS_S = 0.16, 4 * 3600.0
 come is a guess, the first steps down cost little accuracy and the last ones much."""
 CLOUDS = 0.6
 """The share of a cloudless day's sun that is counted on."""
+EMPTY_PERCENT = 3.0
+"""What is left in the battery while it waits for the sun."""
+_PARTS = 24
 _LEAST_SPAN_S = 60.0
 _DAY_S = 86_400.0
 
@@ -49,6 +52,21 @@ def budget(goals: Goals, learned: Learned, now: datetime) -> Budget:
         because = f"{left_j / 3600:.3g} Wh of today's energy allow {allowed_w:.3g} W"
         budgets.append(Budget(allowed_w, because, left_s, allowed_w))
     return min(budgets, key=lambda each: each.allowed_w)
+
+
+def lasting(goals: Goals, learned: Learned, now: datetime) -> Budget | None:
+    """The battery's budget that also keeps it from running empty before the sun comes; None if none is known."""
+    charge = learned.charge
+    unknown = charge.percent is None or charge.joules_per_percent is None or charge.seen_at is None
+    if goals.battery_until is None or unknown or (learned.at or 0.0) - (charge.seen_at or 0.0) > RECKONING_S:
+        return None
+    spend = _battery(goals, learned, goals.battery_until, now)
+    if goals.panel is None or not spend.because:
+        return spend
+    left_j = max(0.0, (charge.percent or 0.0) - EMPTY_PERCENT) * (charge.joules_per_percent or 0.0)
+    spans_s = [spend.left_s * part / _PARTS for part in range(1, _PARTS)]
+    leanest_w = min((left_j + _harvest_j(goals.panel, now, span_s)) / span_s for span_s in spans_s)
+    return spend if leanest_w >= spend.allowed_w else replace(spend, allowed_w=leanest_w)
 
 
 def _battery(goals: Goals, learned: Learned, until: time, now: datetime) -> Budget:

@@ -28,7 +28,7 @@ Truth = bool | None
 SETTLED_S = 30.0
 """How long a lost reading must be back before what was assumed of it is dropped: a sensor that comes and goes
 would otherwise send an urgent rule up and down with it."""
-_LOST = "?"
+LOST = "?"
 
 _EXTREMES: Mapping[Assumption, int] = {
     Assumption.LOW: -1,
@@ -105,7 +105,7 @@ class Evaluation:
 
     def settling_s(self, leaf: Leaf) -> float | None:
         """How much longer an assumption is kept after its reading came back; None when none is kept."""
-        lost = self.since.get(leaf.path + _LOST)
+        lost = self.since.get(leaf.path + LOST)
         return None if lost is None or lost == self.snapshot.at else SETTLED_S - (self.snapshot.at - lost)
 
     def _thresholds(self, policy: Policy) -> None:
@@ -159,7 +159,7 @@ class Evaluation:
         towards = 1 if isinstance(leaf, Level) or leaf.side is Side.ABOVE else -1
         holds = extreme == towards and (isinstance(leaf, Level) or self._lasting(leaf))
         if holds:
-            self.since[leaf.path + _LOST] = self.snapshot.at
+            self.since[leaf.path + LOST] = self.snapshot.at
         return holds
 
     def _begins(self, leaf: Leaf) -> bool:
@@ -189,10 +189,10 @@ class Evaluation:
 
     def _unsettled(self, path: str) -> bool:
         """Whether a condition that does not hold by its reading still holds by what was assumed without it."""
-        lost = self.before.since.get(path + _LOST)
+        lost = self.before.since.get(path + LOST)
         if lost is None or not 0 <= self.snapshot.at - lost < SETTLED_S:
             return False
-        self.since[path + _LOST] = lost
+        self.since[path + LOST] = lost
         return True
 
     def _lasting(self, leaf: Threshold) -> bool:

@@ -9,14 +9,16 @@ from tidegate.policy.choice import NONE_OFF, SLOW_DOWN_HZ, Choice, allowed, choo
 from tidegate.policy.clauses import because, missing, window_clause
 from tidegate.policy.conditions import Evaluation
 from tidegate.policy.decision import ControlState, Decision
+from tidegate.policy.duty_cycle import asleep_next
 from tidegate.policy.flap import NO_FLAPPING
 from tidegate.policy.flap_damping import held_down, hold_down, with_rule, with_switch
 from tidegate.policy.learned import Learned
 from tidegate.policy.learned import observe as learn
 from tidegate.policy.pace import Target, step
-from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule
+from tidegate.policy.policy import NO_LIMIT, Limit, NoFit, Pause, Policy, Rule, Sleep
 from tidegate.policy.setpoint import Setpoint, best_setpoint
-from tidegate_drivers.reading import Freshness, Snapshot
+from tidegate.policy.sleep import Sleeping, fall_asleep, woken_by
+from tidegate_drivers.reading import BATTERY, Freshness, Snapshot
 
 
 def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlState, now: datetime) -> Decision:
@@ -26,7 +28,10 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     After a change of policy start from a state without `holding`, `since` and `flapping`: they are of the old one.
     """
     evaluation = Evaluation(policy, snapshot, state, now)
-    rule = first_rule(policy, evaluation)
+    sleeping, woken, why_woken = _sleep(policy, evaluation, state)
+    rule = first_rule(policy, evaluation, woken) if sleeping is None else _named(policy, sleeping.rule)
+    if sleeping is None and rule is not None and isinstance(rule.use, Sleep):
+        sleeping = fall_asleep(rule.name, rule.use, snapshot.at, evaluation.moment)
     use = policy.default if rule is None else rule.use
     guard = None if state.guard is None else observe(state.guard, snapshot)
     off = NONE_OFF if guard is None else put_off(guard, allowed(ladder, policy.max_accuracy_loss))
@@ -35,13 +40,19 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     learned, setpoint = state.learned, Setpoint(ladder.points[ladder.rung(choice.point)])
     if policy.goals.any:
         learned = learn(state.learned or Learned.from_prior(), snapshot, ladder, state.point, now)
-        if choice.fits and not urgent and not isinstance(use, Pause):
+        if choice.fits and not urgent and not isinstance(use, Pause) and sleeping is None:
             points = _from(choice)
             setpoint = best_setpoint(points, policy, snapshot, learned, state.point, evaluation.moment)
-    wanted = setpoint.point.name
+    awake_since = snapshot.at if state.awake_since is None or state.sleeping is not None else state.awake_since
+    cycle = policy.goals.duty_cycle
+    if setpoint.awake is not None and cycle is not None:
+        sleeping = asleep_next(setpoint.awake, cycle, awake_since, snapshot.at, evaluation.moment)
+    # What is asleep moves no more: the next worker begins where this one was.
+    rests = sleeping is not None and any(point.name == state.point for point in ladder.points)
+    wanted = state.point if rests else setpoint.point.name
     before = _unwound(state, snapshot.at)
     flapping = with_rule(state.flapping or NO_FLAPPING, rule, policy, evaluation, state.point, ladder)
-    hold = hold_down(flapping, ladder) if flapping.hold_downs else None
+    hold = hold_down(flapping, ladder) if flapping.hold_downs and not rests else None
     target = wanted if hold is None else held_down(hold, wanted, choice.points, ladder)
     # A point that the power may fail at is left without a dwell.
     at_once = urgent or setpoint.urgent or state.point in off
@@ -54,7 +65,8 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
     if taken.point != state.point:
         flapping = with_switch(flapping, rule, evaluation, down=_down(ladder, state.point, taken.point))
     limit = _limit(rule, choice, setpoint, policy)
-    refuses = isinstance(use, Pause) or (not choice.fits and policy.no_fit is NoFit.REFUSE)
+    paused = isinstance(use, Pause) or sleeping is not None
+    refuses = paused or (not choice.fits and policy.no_fit is NoFit.REFUSE)
     let_in_hz = 0.0 if refuses else limit.rate_hz
     if learned is not None and learned.limit_hz != let_in_hz:
         learned = replace(learned, limit_hz=let_in_hz)
@@ -67,32 +79,58 @@ def decide(snapshot: Snapshot, policy: Policy, ladder: Ladder, state: ControlSta
         samples=evaluation.samples,
         flapping=flapping,
         guard=guard,
+        sleeping=sleeping,
+        woken=woken,
+        awake_since=awake_since,
     )
     why_held = "" if hold is None else hold.because
+    said = [] if state.sleeping is sleeping is not None else [_reason(rule, choice, setpoint, policy, evaluation)]
+    said += [] if sleeping is None else [sleeping.in_words()]
     return Decision(
         point=taken.point,
         wanted=wanted,
         rule=None if rule is None else rule.name,
         urgent=at_once,
         fits=choice.fits,
-        reason="; ".join(part for part in (_reason(rule, choice, setpoint, policy, evaluation), why_held) if part),
+        reason="; ".join(part for part in (*said, why_woken, why_held) if part),
         held_back=taken.held_back,
         state=after,
         limit=limit,
-        paused=isinstance(use, Pause),
+        paused=paused,
         controls=policy.default_controls if rule is None else rule.controls,
         flapping=why_held,
     )
 
 
-def first_rule(policy: Policy, evaluation: Evaluation) -> Rule | None:
-    """The rule in force; None for the default."""
-    for rule in policy.rules:
-        if rule.between is not None and not rule.between.between.holds(evaluation.moment):
-            continue
-        if rule.when is None or evaluation.truth(rule.when) is True:
-            return rule
-    return None
+def first_rule(policy: Policy, evaluation: Evaluation, woken: frozenset[str] = frozenset()) -> Rule | None:
+    """The rule in force; None for the default. Those that have been `woken` from are passed over."""
+    return next((rule for rule in policy.rules if rule.name not in woken and _holds(rule, evaluation)), None)
+
+
+def _holds(rule: Rule, evaluation: Evaluation) -> bool:
+    if rule.between is not None and not rule.between.between.holds(evaluation.moment):
+        return False
+    return rule.when is None or evaluation.truth(rule.when) is True
+
+
+def _named(policy: Policy, name: str) -> Rule | None:
+    return next((rule for rule in policy.rules if rule.name == name), None)
+
+
+def _sleep(
+    policy: Policy, evaluation: Evaluation, state: ControlState
+) -> tuple[Sleeping | None, frozenset[str], str]:
+    """The sleep that goes on, the rules woken from that still hold, and what has woken it now, in words."""
+    woken, sleeping, why = state.woken, state.sleeping, None
+    if sleeping is not None:
+        missing_battery = evaluation.assumption(BATTERY)
+        why = woken_by(sleeping, evaluation.snapshot, evaluation.moment, missing_battery)
+        if why is None:
+            return sleeping, woken, ""
+        woken |= {sleeping.rule}
+    if woken:
+        woken = frozenset(rule.name for rule in policy.rules if rule.name in woken and _holds(rule, evaluation))
+    return None, woken, "" if why is None else f"woken, since {why}"
 
 
 def _down(ladder: Ladder, before: str, after: str) -> bool:

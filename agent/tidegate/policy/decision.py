@@ -8,6 +8,7 @@ from tidegate.policy.flap import Flapping
 from tidegate.policy.learned import Learned
 from tidegate.policy.policy import NO_LIMIT, Controls, Limit
 from tidegate.policy.samples import Samples
+from tidegate.policy.sleep import Sleeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class ControlState:
     last held only because its reading was missing. `learned` is the model of the device, None before the first
     reading. `samples` are the last ones of the readings that urgent rules look at, `flapping` what is remembered
     of rules that flap, None before the first decision. `guard` is that against brown-outs, None without one.
+    `sleeping` while a rule or the goals have it asleep; `woken` are the rules whose sleep is over and that still
+    hold, `awake_since` (snapshot clock, s) is when it last woke.
     """
 
     point: str
@@ -31,6 +34,9 @@ class ControlState:
     samples: Mapping[str, Samples] = field(default_factory=dict)
     flapping: Flapping | None = None
     guard: Guard | None = None
+    sleeping: Sleeping | None = None
+    woken: frozenset[str] = frozenset()
+    awake_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,11 @@ class Decision:
     paused: bool = False
     controls: Controls = field(default_factory=dict)
     flapping: str = ""
+
+    @property
+    def asleep(self) -> bool:
+        """Whether there is to be no worker."""
+        return self.state.sleeping is not None
 
     def changes(self, before: ControlState) -> bool:
         """Whether acting on this decision means a switch."""

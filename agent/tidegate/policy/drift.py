@@ -1,20 +1,15 @@
 """The drift guard's test: whether a point disagrees with the full model more than its certificate allows.
 
-A bet against the certificate: wealth starts at 1 and, were the disagreement within the bound, could hardly ever
-reach 1 / delta, however often one looks (Ville's inequality; Waudby-Smith and Ramdas, arXiv:2010.09686). Several
-stakes are played side by side and averaged, since how far a point has drifted is not known beforehand.
+A bet against the certificate (`tidegate.models.bet`).
 """
 
-import math
 from dataclasses import dataclass
 
+from tidegate.models.bet import START, after, refuted
 from tidegate.models.ladder import OperatingPoint, Risk
 
 DELTA = 0.01
 """How likely a point within its bound is ever demoted by chance."""
-_DRIFTS = (1.5, 2.0, 4.0, 8.0)
-"""The multiples of the bound that the stakes are best against."""
-_NO_BOUND = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +19,7 @@ class DriftTest:
     bound: float
     seen: int = 0
     disagreed: int = 0
-    wealths: tuple[float, ...] = (0.0,) * len(_DRIFTS)
+    wealths: tuple[float, ...] = START
 
     @classmethod
     def of(cls, point: OperatingPoint) -> "DriftTest | None":
@@ -45,26 +40,15 @@ class DriftTest:
         """After so many more shadow runs; their order within the count does not matter."""
         if not 0 <= disagreed <= seen:
             raise ValueError(f"{disagreed} disagreements in {seen} runs")
-        if not 0.0 < self.bound < _NO_BOUND:
-            return DriftTest(self.bound, self.seen + seen, self.disagreed + disagreed, self.wealths)
-        wealths = []
-        for wealth, multiple in zip(self.wealths, _DRIFTS, strict=True):
-            # The likelihood ratio of this drift against the bound itself: a fair bet at the bound.
-            drifted = min(_NO_BOUND, self.bound * multiple)
-            agreed = seen - disagreed
-            gain = disagreed * math.log(drifted / self.bound)
-            gain += agreed * math.log((1.0 - drifted) / (1.0 - self.bound))
-            wealths.append(wealth + gain)
-        return DriftTest(self.bound, self.seen + seen, self.disagreed + disagreed, tuple(wealths))
+        wealths = after(self.wealths, self.bound, seen, disagreed)
+        return DriftTest(self.bound, self.seen + seen, self.disagreed + disagreed, wealths)
 
     @property
     def exceeded(self) -> bool:
         """Whether the certificate is refuted at confidence 1 - DELTA."""
         if self.bound <= 0.0:
             return self.disagreed > 0
-        highest = max(self.wealths)
-        mean = highest + math.log(sum(math.exp(each - highest) for each in self.wealths) / len(self.wealths))
-        return mean >= -math.log(DELTA)
+        return refuted(self.wealths, DELTA)
 
     @property
     def in_words(self) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from tidegate.models.ladder import Ladder
 from tidegate.policy.clauses import amount, because, missing, name_of, window_clause
 from tidegate.policy.conditions import Evaluation, number
-from tidegate.policy.decide import decide, first_rule
+from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState
 from tidegate.policy.policy import (
     AllOf,
@@ -95,7 +95,7 @@ def explain(
     """What `decide` makes of the same, and what would change it; `device` is None on the desk. Pure and total."""
     decision = decide(snapshot, policy, ladder, state, now)
     evaluation = Evaluation(policy, snapshot, state, now)
-    in_force = first_rule(policy, evaluation)
+    in_force = next((rule for rule in policy.rules if rule.name == decision.rule), None)
     rules = tuple(_rule(rule, evaluation, in_force) for rule in policy.rules)
     controls = tuple(
         ControlExplained(name, value, None if device is None else device.obstacles.get(name, ""))

@@ -29,7 +29,7 @@ def _problems(document: Document, policy: Policy, ladder: Ladder) -> Iterator[Pr
             continue
         if use.point not in names:
             near = next(iter(difflib.get_close_matches(use.point, names, 1)), "")
-            words = ", ".join(dict.fromkeys(("full", "cheapest", "pause", *names)))
+            words = ", ".join(dict.fromkeys(("full", "cheapest", "pause", "sleep", *names)))
             yield Problem(mark, written(path), "no such point on the ladder", use.point, words, near)
         else:
             ceiling = f"a point certified within {policy.max_accuracy_loss * 100:g} %"

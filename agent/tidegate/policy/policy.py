@@ -165,6 +165,23 @@ class Pause:
     """Answer nothing; the cheapest point within the ceiling stays loaded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What ends a sleep, the first that comes: a time, the battery above a percentage, an input, a request."""
+
+    at: time | None = None
+    battery_above: float | None = None
+    input: str | None = None
+    request: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep(Pause):
+    """A pause in which there is no worker, until what `wake` names."""
+
+    wake: Wake = field(default_factory=Wake)
+
+
 Use = Full | Cheapest | Named | Bounds | Pause
 
 
@@ -214,12 +231,20 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class DutyCycle:
+    """That the goals may have the device sleep: it draws `asleep_w` then, and is awake once in each `period_s`."""
+
+    asleep_w: float
+    period_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """What to spend the budgets on: the most correct answers that meet all of them; None for goals not set.
 
     Battery: down to `reserve_percent` at the time of day and not before. Energy: of the whole device from
     midnight to midnight, J. Latency: of inference, ms. Temperature: of the hottest zone, C. The
-    panel is no goal but what the battery's may count on.
+    panel is no goal but what the battery's may count on, the duty cycle what it may resort to.
     """
 
     battery_until: time | None = None
@@ -228,11 +253,13 @@ class Goals:
     latency_p95_ms: float | None = None
     temperature_ceiling_c: float | None = None
     panel: Panel | None = None
+    duty_cycle: DutyCycle | None = None
 
     @property
     def any(self) -> bool:
-        """Whether a goal is set; a reserve or a panel alone is none."""
-        return self != Goals(reserve_percent=self.reserve_percent, panel=self.panel)
+        """Whether a goal is set; a reserve, a panel or a duty cycle alone is none."""
+        none = Goals(reserve_percent=self.reserve_percent, panel=self.panel, duty_cycle=self.duty_cycle)
+        return self != none
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +299,18 @@ class Policy:
     others: tuple[Level | Equals, ...] = field(init=False, repr=False, compare=False)
     doubted: Mapping[str, bool] = field(init=False, repr=False, compare=False)
     watched: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def asks_for(self, reading: str) -> bool:
+        """Whether a rule's condition or what wakes reads it, by its name or by that of its kind."""
+        asked = (*self.readings, *self.wakes_by)
+        return reading in asked or reading.partition("/")[0] in asked
+
+    @property
+    def wakes_by(self) -> tuple[str, ...]:
+        """The readings that may end a sleep."""
+        wakes = [rule.use.wake for rule in self.rules if isinstance(rule.use, Sleep)]
+        inputs = tuple(f"{_STATED}/{wake.input}" for wake in wakes if wake.input is not None)
+        return (*inputs, *(("battery",) if any(wake.battery_above is not None for wake in wakes) else ()))
 
     def __post_init__(self) -> None:
         found = tuple(leaf for rule in self.rules if rule.when is not None for leaf in leaves_of(rule.when))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tidegate.models.ladder import OperatingPoint
 from tidegate.policy.budget import Budget, budget
+from tidegate.policy.duty_cycle import Awake, awake
 from tidegate.policy.learned import Learned, Offer, finite
 from tidegate.policy.policy import Assumption, Policy
 from tidegate.policy.readings import LATENCY, REQUEST_RATE
@@ -31,13 +32,14 @@ class Setpoint:
     """The point to be at; `because` in words where a goal holds it below the rule's.
 
     `urgent` skips the dwell on the way down. `rate_hz` limits the load where even this point draws too much; None
-    for no limit.
+    for no limit. `awake` is how to share the time where the goals have it sleep.
     """
 
     point: OperatingPoint
     because: str = ""
     urgent: bool = False
     rate_hz: float | None = None
+    awake: Awake | None = None
 
 
 def best_setpoint(
@@ -126,6 +128,9 @@ def _within_budget(
     now: datetime,
 ) -> Setpoint:
     mean_hz = learned.rate_hz
+    shared = awake(fitting, policy.goals, learned, now)
+    if shared is not None:
+        return replace(unlimited, point=shared.point, because=shared.because, awake=shared)
     spend = budget(policy.goals, learned, now)
     if mean_hz is None or not spend.because:
         return unlimited

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.policy.readings import UNITS
+from tidegate.validation_words import in_words
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
 MAX_CHARACTERS = 1 << 20
@@ -47,7 +48,8 @@ def read_snapshot(text: str) -> tuple[Snapshot, str | None]:
         document = _document.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        found = first["msg"][0].lower() + first["msg"][1:]
+        said = in_words(first["msg"])
+        found = said[0].lower() + said[1:]
         where = ".".join(str(part) for part in first["loc"])
         allowed = 'the output of `tidegate status --json`, or {"readings": {"battery": 18}}'
         raise SnapshotError(f"{where}: {found}; allowed: {allowed}".removeprefix(": ")) from None

@@ -5,7 +5,6 @@ import json
 import stat
 import threading
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.files import replace_file, set_aside
+from tidegate.trust.ratchet import MOST_AHEAD, Offer, Outcome, Trusted, Verdict, judge_version
 from tidegate.trust.refusal import Refusal
 
 FILE_NAME = "policies.json"
-MOST_AHEAD = 1 << 32
-"""How far a push may raise the trusted version at once.
-
-More than any counter, date (20261127) or Unix time in seconds needs, also after years without a connection; and so
-little of the 2^53 that no single push, nor a thousand, leaves no version above itself.
-"""
 _LARGEST_BYTES = 8 << 20  # three policies at their largest, each character escaped
 _MAX_VERSION = (1 << 53) - 1
 
@@ -38,23 +32,6 @@ class WrongStateError(Exception):
     """An operation that the present state does not allow: a mistake of the caller, nothing was changed."""
 
 
-class Verdict(StrEnum):
-    """The store's answer to an offered policy."""
-
-    NEW = "new"
-    ALREADY_THERE = "already_there"
-    REFUSED = "refused"
-
-
-class Outcome(StrEnum):
-    """How far the newest trusted version got. OFFERED: trusted, not yet on trial; an equal offer resumes it."""
-
-    OFFERED = "offered"
-    TRIAL = "trial"
-    ACCEPTED = "accepted"
-    ROLLED_BACK = "rolled_back"
-
-
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
     """A policy's text as it was signed, with the version and hash that were trusted, and the signers' names."""
@@ -63,15 +40,6 @@ class StoredPolicy:
     version: int
     digest: str
     signed_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """The answer to an offer, with its reason in words; `refusal` is the kind of a REFUSED one."""
-
-    verdict: Verdict
-    reason: str
-    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +52,9 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trusted:
-    version: int
-    digest: str
-    outcome: Outcome
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
     format: Literal[1] = 1
-    trusted: _Trusted | None = None
+    trusted: Trusted | None = None
     accepted: StoredPolicy | None = None
     trial: StoredPolicy | None = None
     previous: StoredPolicy | None = None
@@ -158,25 +118,18 @@ class PolicyStore:
 
     def offered(self, version: int, digest: str) -> bool:
         """Whether this policy waits for its trial."""
-        return self._state.trusted == _Trusted(version, digest, Outcome.OFFERED)
+        return self._state.trusted == Trusted(version, digest, Outcome.OFFERED)
 
     def judge(self, version: int, digest: str, floor: int = 0) -> Offer:
         """What `offer` would answer; changes nothing. `floor` is a version that is known without any push."""
         trusted = self._state.trusted
-        known = max(floor, 0 if trusted is None else trusted.version)
-        if version > known + MOST_AHEAD:
-            most = f"it may be at most {MOST_AHEAD} above {known}, the highest version known here"
-            hint = "number policies from there, or allow it on the device with `tidegate policy trusted --set`"
-            return Offer(
-                Verdict.REFUSED, f"version {version} is too far ahead: {most}; {hint}", Refusal.TOO_FAR_AHEAD
-            )
-        accepted = self._state.accepted
-        if accepted is not None and (accepted.version, accepted.digest) == (version, digest) and version > known:
+        accepted, known = self._state.accepted, max(floor, self.trusted_version)
+        by_hand = accepted is not None and (accepted.version, accepted.digest) == (version, digest)
+        if by_hand and known < version <= known + MOST_AHEAD:
             # The trusted version was set below it by hand; the broker's copy must not raise it again.
             return Offer(Verdict.ALREADY_THERE, f"version {version} is already there, accepted")
-        if trusted is None or version > trusted.version:
-            return Offer(Verdict.NEW, f"version {version} is new")
-        return _against(trusted, version, digest)
+        hint = "number policies from there, or allow it on the device with `tidegate policy trusted --set`"
+        return judge_version(trusted, version, digest, floor=floor, hint=hint)
 
     def verdict(self, version: int, digest: str) -> RolledBack | None:
         """The newest trusted policy if it is this one and was taken back."""
@@ -202,7 +155,7 @@ class PolicyStore:
                 )
             answer = self.judge(version, digest, floor)
             if answer.verdict is Verdict.NEW and not self.offered(version, digest):
-                self._write(replace(self._state, trusted=_Trusted(version, digest, Outcome.OFFERED)))
+                self._write(replace(self._state, trusted=Trusted(version, digest, Outcome.OFFERED)))
             return answer
 
     def begin_trial(self, text: str, signed_by: tuple[str, ...] = ()) -> None:
@@ -212,7 +165,7 @@ class PolicyStore:
             if digest_of(text) != offered.digest:
                 raise WrongStateError(f"this is not the text that was offered as version {offered.version}")
             trial = StoredPolicy(text, offered.version, offered.digest, signed_by)
-            trusted = _Trusted(offered.version, offered.digest, Outcome.TRIAL)
+            trusted = Trusted(offered.version, offered.digest, Outcome.TRIAL)
             self._write(replace(self._state, trusted=trusted, trial=trial))
 
     def accept(self) -> StoredPolicy:
@@ -221,7 +174,7 @@ class PolicyStore:
             trial = self._state.trial
             if trial is None:
                 raise WrongStateError("no policy is on trial")
-            trusted = _Trusted(trial.version, trial.digest, Outcome.ACCEPTED)
+            trusted = Trusted(trial.version, trial.digest, Outcome.ACCEPTED)
             self._write(_State(trusted=trusted, accepted=trial, previous=self._state.accepted))
             return trial
 
@@ -231,7 +184,7 @@ class PolicyStore:
             trial = self._state.trial
             if trial is None:
                 raise WrongStateError("no policy is on trial")
-            trusted = _Trusted(trial.version, trial.digest, Outcome.OFFERED)
+            trusted = Trusted(trial.version, trial.digest, Outcome.OFFERED)
             self._step_back(replace(self._state, trusted=trusted, trial=None))
 
     def roll_back(self, reason: str) -> RolledBack:
@@ -239,7 +192,7 @@ class PolicyStore:
         with self._lock:
             trial = self._state.trial
             given_up = trial if trial is not None else self._offered()
-            trusted = _Trusted(given_up.version, given_up.digest, Outcome.ROLLED_BACK, reason)
+            trusted = Trusted(given_up.version, given_up.digest, Outcome.ROLLED_BACK, reason)
             self._step_back(replace(self._state, trusted=trusted, trial=None))
             return RolledBack(given_up.version, given_up.digest, reason)
 
@@ -250,7 +203,7 @@ class PolicyStore:
             if accepted is None or self._state.trial is not None:
                 raise WrongStateError("no policy is accepted, or one is on trial")
             if trusted is not None and (trusted.version, trusted.digest) == (accepted.version, accepted.digest):
-                trusted = _Trusted(accepted.version, accepted.digest, Outcome.ROLLED_BACK, reason)
+                trusted = Trusted(accepted.version, accepted.digest, Outcome.ROLLED_BACK, reason)
             self._step_back(_State(trusted=trusted, accepted=self._state.previous))
             return RolledBack(accepted.version, accepted.digest, reason)
 
@@ -265,9 +218,9 @@ class PolicyStore:
             if version == 0:
                 trusted = None
             elif accepted is not None and accepted.version == version:
-                trusted = _Trusted(version, accepted.digest, Outcome.ACCEPTED)
+                trusted = Trusted(version, accepted.digest, Outcome.ACCEPTED)
             else:
-                trusted = _Trusted(version, "", Outcome.ROLLED_BACK, "the trusted version was set by hand")
+                trusted = Trusted(version, "", Outcome.ROLLED_BACK, "the trusted version was set by hand")
             self._write(replace(self._state, trusted=trusted))
 
     def settle(self) -> bool:
@@ -277,7 +230,7 @@ class PolicyStore:
                 self._write(self._state)
         return not self.unsaved
 
-    def _offered(self) -> _Trusted:
+    def _offered(self) -> Trusted:
         trusted = self._state.trusted
         if trusted is None or trusted.outcome is not Outcome.OFFERED:
             raise WrongStateError("no policy is offered")
@@ -333,22 +286,7 @@ class PolicyStore:
             self._state, self.unsaved = state, True
 
 
-def _against(trusted: _Trusted, version: int, digest: str) -> Offer:
-    """What an offer is that is not above the trusted version."""
-    if version < trusted.version:
-        reason = f"version {version} is older than the trusted version {trusted.version}"
-        return Offer(Verdict.REFUSED, reason, Refusal.DOWNGRADE)
-    if digest != trusted.digest:
-        return Offer(
-            Verdict.REFUSED, f"version {version} is already trusted with another text", Refusal.OTHER_TEXT
-        )
-    if trusted.outcome is Outcome.OFFERED:
-        return Offer(Verdict.NEW, f"version {version} was offered before and not tried yet")
-    became = trusted.outcome.replace("_", " ") + (f": {trusted.reason}" if trusted.reason else "")
-    return Offer(Verdict.ALREADY_THERE, f"version {version} is already there, {became}")
-
-
-def _readable_trust(raw: bytes) -> _Trusted | None:
+def _readable_trust(raw: bytes) -> Trusted | None:
     """What a damaged file still says of the trusted version; an equal offer may bring its lost text again."""
     try:
         trusted = json.loads(raw)["trusted"]
@@ -357,4 +295,4 @@ def _readable_trust(raw: bytes) -> _Trusted | None:
         return None
     if type(version) is not int or not 1 <= version <= _MAX_VERSION:
         return None
-    return _Trusted(version, digest if isinstance(digest, str) else "", Outcome.OFFERED)
+    return Trusted(version, digest if isinstance(digest, str) else "", Outcome.OFFERED)

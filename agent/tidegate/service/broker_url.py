@@ -18,11 +18,6 @@ class BrokerAddress:
     username: str | None
     tls: bool
 
-    @property
-    def on_this_machine(self) -> bool:
-        """Whether the loopback interface reaches it."""
-        return self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
-
     def as_yaml(self, password_file: str | None) -> str:
         """The value of `broker:` on one line."""
         parts = [f"host: {json.dumps(self.host)}", f"port: {self.port}"]

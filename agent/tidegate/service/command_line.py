@@ -32,12 +32,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "upgrade", help="put a newer version on trial; the one before comes back if it fails"
     )
     rollback = added.add_parser("rollback", help="go back to the version before")
+    apply = added.add_parser("apply", help="bring a changed agent.yaml into force; the unit's network follows it")
     uninstall = added.add_parser("uninstall", help="stop it and remove everything")
     status = added.add_parser("status", help="which versions there are, which runs, and how the last trial ended")
     wheels = added.add_parser("wheels", help="make a folder from which devices without a network install")
-    for each in (service, upgrade, rollback, uninstall, status):
+    for each in (service, upgrade, rollback, apply, uninstall, status):
         each.add_argument("--user", action="store_true", help="for you alone, without root")
-    for each in (service, upgrade, rollback, uninstall):
+    for each in (service, upgrade, rollback, apply, uninstall):
         each.add_argument("--dry-run", action="store_true", help="print each step and change nothing")
     for each in (service, upgrade):
         each.add_argument("--wheels", type=Path, metavar="DIR", help="install from this folder, without a network")

@@ -24,6 +24,8 @@ PAUSE_S = 0.5
 LAST_BYTES = 16 << 10
 LOG_BYTES = 4 << 20
 """Of agent.log; as much again lies beside it."""
+FINAL_EXIT_CODES = "64 65 78"
+"""As in the unit's RestartPreventExitStatus=: wrong usage, refused data, a bad configuration."""
 TRANSIENT = {5, 37}
 """bootstrap's codes while launchd still drains the last job: input/output error, operation already in progress."""
 
@@ -34,7 +36,7 @@ def property_list(places: Places) -> str:
         "Label": LABEL,
         "ProgramArguments": [str(places.current / "bin/tidegate"), "run", "--config", str(places.config)],
         "RunAtLoad": True,
-        # launchd can't tell exit codes apart: a bad configuration is tried again each ThrottleInterval.
+        # launchd can't tell exit codes apart, so the agent ends well where a start would end the same way.
         "KeepAlive": {"SuccessfulExit": False},
         "ThrottleInterval": 30,
         "ExitTimeOut": EXIT_TIMEOUT_S,
@@ -46,6 +48,7 @@ def property_list(places: Places) -> str:
             "CACHE_DIRECTORY": str(places.cache_dir),
             # launchd lets it grow for ever, and newsyslog can't have it opened anew: the agent cuts it itself.
             "TIDEGATE_LOG_LIMIT": str(LOG_BYTES),
+            "TIDEGATE_FINAL_EXIT_CODES": FINAL_EXIT_CODES,
         },
         "WorkingDirectory": "/",
     }

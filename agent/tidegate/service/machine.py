@@ -21,6 +21,7 @@ from tidegate.service.steps import run
 ROOM_BYTES = 400 << 20
 """A version takes 250 MB, and its packages come as 60 MB beside it."""
 OLDEST = (3, 11)
+OLDEST_MACOS = 14
 OLDEST_PIP = (22, 3)
 NOT_ROOT = "a service of the whole machine is root's: sudo ./install.sh VERB ..., or for you alone: --user"
 
@@ -67,6 +68,8 @@ def obstacles(where: Places, python: str) -> Iterator[str]:
         yield NOT_ROOT
     if where.manager == "systemd":
         yield from _systemd_obstacles(where)
+    else:
+        yield from _mac_obstacles()
     if sys.version_info < OLDEST:
         yield f"{python} is Python {platform.python_version()}; 3.11 or newer is needed: --python PATH"
     base = Path(python).resolve()
@@ -78,6 +81,18 @@ def obstacles(where: Places, python: str) -> Iterator[str]:
     free = shutil.disk_usage(_existing(where.prefix)).free
     if free < ROOM_BYTES:
         yield f"{where.prefix}: {free >> 20} MB are free on its disk, {ROOM_BYTES >> 20} are needed; make room"
+
+
+def _mac_obstacles() -> Iterator[str]:
+    if platform.machine() != "arm64":
+        yield (
+            "this Mac has an Intel processor, or this Python is one for it (Rosetta): ONNX Runtime is built for"
+            " neither any longer; on Apple Silicon name a native Python: ./install.sh --python PATH service ..."
+        )
+    release = platform.mac_ver()[0]
+    major = release.partition(".")[0]
+    if major.isdigit() and int(major) < OLDEST_MACOS:
+        yield f"this is macOS {release}; ONNX Runtime is built for macOS {OLDEST_MACOS} or newer: update macOS"
 
 
 def _systemd_obstacles(where: Places) -> Iterator[str]:

@@ -101,8 +101,8 @@ def install(asked: argparse.Namespace) -> None:
     has_pip = uv is None and machine.has_pip(chosen.python)
     prepared = plan.prepare(where, release, chosen, found, uv, has_pip=has_pip)
     verified = plan.verify(where, release, found, wish)
-    configured = plan.configure(where, chosen, found, wish)
     target = plan.version_path(release)
+    configured = plan.configure(where, chosen, found, wish, target)
     switched = plan.switch(where, target, found)
     if asked.dry_run:
         for obstacle in machine.obstacles(where, chosen.python):
@@ -111,16 +111,16 @@ def install(asked: argparse.Namespace) -> None:
         return
     machine.check(where, chosen.python)
     if found.has_config and getattr(asked, "broker", None) is not None:
-        say(f"{where.config} is there and stays as it is; set `broker` in it, then {reload_hint(where)}")
+        say(f"{where.config} is there and stays as it is; set `broker` in it, then ./install.sh apply")
     with machine.held(where):
         if prepared:
             say(f"making {where.prefix / target}; a minute or two")
         execute(prepared)
         execute(verified)
-        unit_before, drop_in_before = _text(where.unit), _text(where.device_drop_in)
+        unit_before, drop_ins_before = _text(where.unit), _drop_ins(where)
         limit = memory_limit(asked, where, found)
         execute(configured)
-        same_unit = (_text(where.unit), _text(where.device_drop_in)) == (unit_before, drop_in_before)
+        same_unit = (_text(where.unit), _drop_ins(where)) == (unit_before, drop_ins_before)
         settled = not plan.changes(found, wish, target) and not prepared and same_unit
         _try(asked, where, found, target, limit, unit_before, settled=settled)
     _tell_how_to_use(where)
@@ -128,6 +128,10 @@ def install(asked: argparse.Namespace) -> None:
 
 def _text(file: Path) -> str | None:
     return file.read_text() if file.exists() else None
+
+
+def _drop_ins(where: Places) -> tuple[str | None, ...]:
+    return _text(where.device_drop_in), _text(where.network_drop_in)
 
 
 def _try(
@@ -207,13 +211,6 @@ def memory_limit(asked: argparse.Namespace, where: Places, found: Found) -> int 
     return None if held is None else int(held * 1.5)
 
 
-def reload_hint(where: Places) -> str:
-    """How a changed agent.yaml comes into force."""
-    return (
-        " ".join(systemd.systemctl(where, "reload", "tidegate")) if where.manager == "systemd" else "start it anew"
-    )
-
-
 def _tell_how_to_use(where: Places) -> None:
     say(f"its configuration is {where.config}, requests are answered at {where.socket}")
     named = "" if str(where.config) == "/etc/tidegate/agent.yaml" else f" --config {where.config}"
@@ -250,6 +247,24 @@ def rollback(asked: argparse.Namespace) -> None:
             raise ServiceError(f"{previous} no longer runs: {error}\n  {found.current} runs again") from error
         execute(plan.accept(where, previous, found, _now()))
     say(f"{previous} runs and answers: {judged}")
+
+
+def apply(asked: argparse.Namespace) -> None:
+    """Bring a changed agent.yaml into force: the unit follows it, and the service starts anew."""
+    where = machine.places(user=asked.user)
+    found = machine.found(where, None)
+    if found.current is None:
+        raise UsageError(f"nothing is installed at {where.prefix}; ./install.sh service installs it")
+    steps = plan.apply(where, found.current)
+    if asked.dry_run:
+        show(steps)
+        return
+    machine.need_root(where)
+    with machine.held(where):
+        execute(steps)
+        judged = judge(where, found.current, 0.0, None)
+    opened = ", and the unit lets other machines in and out" if where.network_drop_in.exists() else ""
+    say(f"{where.config} is in force{opened}: {judged}")
 
 
 def uninstall(asked: argparse.Namespace) -> None:
@@ -307,6 +322,7 @@ VERBS = {
     "service": install,
     "upgrade": install,
     "rollback": rollback,
+    "apply": apply,
     "uninstall": uninstall,
     "status": status,
     "wheels": make_wheels,

@@ -47,7 +47,7 @@ class Places:
     @property
     def trial(self) -> Path:
         """Holds the version to go back to, while another one is on trial."""
-        return self.prefix / "trial"
+        return self.prefix / last_trial.UNDER_WAY
 
     @property
     def last_trial(self) -> Path:
@@ -103,6 +103,11 @@ class Places:
     def device_drop_in(self) -> Path:
         """Opens what the sandbox would hide of this machine."""
         return self.drop_ins / "10-devices.conf"
+
+    @property
+    def network_drop_in(self) -> Path:
+        """Opens the network, where agent.yaml names other machines."""
+        return self.drop_ins / "20-network.conf"
 
     @property
     def udev_rules(self) -> Path:

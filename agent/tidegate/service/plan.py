@@ -107,8 +107,8 @@ def verify(places: Places, release: Release, found: Found, wanted: Wanted) -> li
     return steps
 
 
-def configure(places: Places, choices: Choices, found: Found, wanted: Wanted) -> list[Step]:
-    """User, bundle, policy, agent.yaml, secrets and the service manager's file; what a user has edited stays."""
+def configure(places: Places, choices: Choices, found: Found, wanted: Wanted, target: str) -> list[Step]:
+    """User, bundle, policy, agent.yaml, secrets and the service manager's files; what a user has edited stays."""
     broker = None if choices.broker is None else parse_broker(choices.broker)
     password = found.has_password or wanted.password is not None
     steps: list[Step] = [*account(places), Directory(places.config_dir)]
@@ -130,8 +130,9 @@ def configure(places: Places, choices: Choices, found: Found, wanted: Wanted) ->
     steps.append(TextFile(places.choices, to_json(choices)))
     if places.manager == "systemd":
         steps.append(TextFile(places.prefix / "trial-ended", templates.trial_ended(), 0o755, "(a script)"))
-        unit = templates.unit(places, password=password, broker=broker)
+        unit = templates.unit(places, password=password)
         steps += systemd.opened(places, found.devices)
+        steps += systemd.network(places, places.prefix / target)
     else:
         unit = launchd.property_list(places)
     steps.append(TextFile(places.unit, unit))
@@ -213,6 +214,14 @@ def go_back(places: Places, before: str, trial: LastTrial, unit_before: str | No
     ]
 
 
+def apply(places: Places, current: str) -> list[Step]:
+    """A changed agent.yaml is in force: read first, then the unit follows it, then the service starts anew."""
+    version = places.prefix / current
+    check = (str(version / "bin/tidegate"), "config", "check", str(places.config))
+    follows = systemd.network(places, version) if places.manager == "systemd" else []
+    return [Command(check, ASK_S), *follows, *start(places)]
+
+
 def roll_back(places: Places, current: str, previous: str) -> list[Step]:
     """Exchange the current version and the one before it."""
     return [
@@ -228,7 +237,7 @@ def remove(places: Places, *, keep_state: bool) -> list[Step]:
     """Stop it and take away all that was installed; `keep_state` leaves configuration, state and their owner."""
     steps: list[Step] = [*stop(places), Gone(places.unit)]
     if places.manager == "systemd":
-        steps.append(Gone(places.device_drop_in))
+        steps += [Gone(places.device_drop_in), Gone(places.network_drop_in)]
         if not keep_state:
             steps.append(Gone(places.drop_ins))
         steps += systemd.forget(places)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tidegate.service import templates
 from tidegate.service.devices import Devices
+from tidegate.service.network_drop_in import NetworkDropIn
 from tidegate.service.places import UNIT, Places
 from tidegate.service.steps import Command, Directory, Gone, Step, TextFile
 
@@ -41,9 +42,9 @@ def opened(places: Places, found: Devices) -> list[Step]:
 
 
 def _drop_in(places: Places, found: Devices) -> list[Step]:
-    if not found.vcio:
+    if not found.nodes:
         return [Gone(places.device_drop_in)]
-    return [Directory(places.drop_ins), TextFile(places.device_drop_in, templates.device_drop_in())]
+    return [Directory(places.drop_ins), TextFile(places.device_drop_in, templates.device_drop_in(found.nodes))]
 
 
 def _rules(places: Places, found: Devices) -> list[Step]:
@@ -55,6 +56,11 @@ def _rules(places: Places, found: Devices) -> list[Step]:
         Command(("udevadm", "control", "--reload"), ASK_S, may_fail=True),
         Command(("udevadm", "trigger", "--subsystem-match=powercap", "--action=add"), ASK_S, may_fail=True),
     ]
+
+
+def network(places: Places, version: Path) -> list[Step]:
+    """A drop-in where agent.yaml names other machines; a user's own manager shuts nobody out."""
+    return [] if places.user else [NetworkDropIn(places.network_drop_in, version, places.config)]
 
 
 def start(places: Places) -> list[Step]:

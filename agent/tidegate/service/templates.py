@@ -1,10 +1,12 @@
 """The files that an installation writes, from templates beside this module."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
 from tidegate.service.broker_url import BrokerAddress
+from tidegate.service.devices import Node
 from tidegate.service.places import UNIT, Places
 
 FOLDER = Path(__file__).parent / "templates"
@@ -29,9 +31,13 @@ def account() -> str:
     return (FOLDER / "sysusers.conf").read_text()
 
 
-def device_drop_in() -> str:
-    """Opens /dev/vcio."""
-    return (FOLDER / "devices.conf").read_text()
+def device_drop_in(nodes: Sequence[Node]) -> str:
+    """Opens these device nodes, and no other."""
+    lines = [f"DeviceAllow={node.path} rw" for node in nodes]
+    # By number: the name may be missing, and a group that systemd can't find keeps the service from starting.
+    groups = sorted({node.group_id for node in nodes if node.group_id is not None})
+    lines += [f"SupplementaryGroups={group}" for group in groups]
+    return text("devices.conf", nodes="\n".join(lines))
 
 
 def udev_rules() -> str:
@@ -39,8 +45,13 @@ def udev_rules() -> str:
     return (FOLDER / "rapl.rules").read_text()
 
 
-def unit(places: Places, *, password: bool, broker: BrokerAddress | None) -> str:
-    """systemd's unit. A broker elsewhere, whose addresses change, opens the network; none closes it."""
+def network_drop_in(keys: Sequence[str]) -> str:
+    """Opens the network to the service, for these keys of agent.yaml."""
+    return text("network.conf", keys="\n".join(f"#   {key}" for key in keys))
+
+
+def unit(places: Places, *, password: bool) -> str:
+    """systemd's unit, which keeps to this machine."""
     known = {"current": places.current, "config": places.config, "prefix": places.prefix, "unit": UNIT}
     if places.user:
         return text("tidegate.user.service", **known)
@@ -50,13 +61,7 @@ def unit(places: Places, *, password: bool, broker: BrokerAddress | None) -> str
         if password
         else "# No password was named at installation, so there is no LoadCredential=."
     )
-    network = (
-        "# No broker elsewhere was named at installation: nothing leaves this machine.\n"
-        "IPAddressDeny=any\nIPAddressAllow=localhost"
-        if broker is None or broker.on_this_machine
-        else "# The broker's name may mean other addresses tomorrow: no IPAddressDeny=."
-    )
-    return text("tidegate.service", **known, credentials=credentials, network=network)
+    return text("tidegate.service", **known, credentials=credentials)
 
 
 def agent_yaml(places: Places, *, device: str, password: bool, broker: BrokerAddress | None) -> str:

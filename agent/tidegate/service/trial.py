@@ -7,6 +7,7 @@ last line is one JSON object; exit code 0 for fit, 1 with a sentence on stderr f
 import argparse
 import http.client
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -18,11 +19,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tidegate.config import AgentConfig, load_config
+from tidegate.config import AgentConfig, Listen, load_config
 from tidegate.demo.client import UnixConnection
 from tidegate.errors import TidegateError
+from tidegate.listening.token_file import read_token
 from tidegate.models.bundle import Bundle, open_bundle
-from tidegate.models.bundle.evidence import Canaries, answers
+from tidegate.models.bundle.evidence import Canaries
 
 PAUSE_S = 1.0
 TIMEOUT_S = 30.0
@@ -48,10 +50,10 @@ class Outcome:
 def watch(path: Path, seconds: float, memory_limit_bytes: int | None) -> Outcome:
     """Ask and look once a second, for `seconds`, once at least. Raises UnfitError, DocumentError, BundleError."""
     config = load_config(path)
-    bundle = open_bundle(config.bundle)
+    first = _status(path)
+    bundle = open_bundle(Path(first["bundle"]["path"]))  # agent.yaml's or a pushed one
     canaries = bundle.canaries()
     until = time.monotonic() + seconds
-    first = _status(path)
     most: int | None = None
     rounds = 0
     while True:
@@ -74,12 +76,7 @@ def watch(path: Path, seconds: float, memory_limit_bytes: int | None) -> Outcome
 
 def _ask(config: AgentConfig, bundle: Bundle, canaries: Canaries) -> str:
     """Ask for every canary; the point that answered last. Raises UnfitError for a wrong answer or none."""
-    listen = config.listen
-    connection: http.client.HTTPConnection = (
-        UnixConnection(str(listen.unix), TIMEOUT_S)
-        if listen.unix is not None
-        else http.client.HTTPConnection("127.0.0.1", listen.tcp, timeout=TIMEOUT_S)
-    )
+    connection, headers = endpoint_connection(config.listen)
     point = ""
     for index, values in enumerate(canaries.inputs):
         tensor = {
@@ -89,7 +86,9 @@ def _ask(config: AgentConfig, bundle: Bundle, canaries: Canaries) -> str:
             "data": values.ravel().tolist(),
         }
         try:
-            connection.request("POST", f"/v2/models/{bundle.model}/infer", json.dumps({"inputs": [tensor]}))
+            connection.request(
+                "POST", f"/v2/models/{bundle.model}/infer", json.dumps({"inputs": [tensor]}), headers
+            )
             response = connection.getresponse()
             reply = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -97,11 +96,43 @@ def _ask(config: AgentConfig, bundle: Bundle, canaries: Canaries) -> str:
         if response.status != http.client.OK:
             raise UnfitError(f"canary {index} was answered with {response.status}: {reply}")
         point = reply["parameters"]["operating_point"]
-        found = np.asarray(reply["outputs"][0]["data"], np.float32)[None]
-        if answers(found, canaries.outputs)[0] != canaries.top1[point][index]:
+        found = np.asarray(reply["outputs"][0]["data"], np.float32)
+        if not canaries.is_answered(point, index, found):
             raise UnfitError(f"canary {index} was answered otherwise at {point} than at calibration")
     connection.close()
     return point
+
+
+def endpoint_connection(listen: Listen) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+    """To the endpoint, with what its requests need. Raises UnfitError, TokenError, DocumentError, TlsError."""
+    if listen.unix is not None:
+        return UnixConnection(str(listen.unix), TIMEOUT_S), {}
+    headers = {} if listen.token_file is None else {"Authorization": f"Bearer {read_token(listen.token_file)}"}
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.address, listen.address)  # noqa: S104 - asked, not bound
+    if listen.tls is None:
+        return http.client.HTTPConnection(host, listen.tcp, timeout=TIMEOUT_S), headers
+    connection = http.client.HTTPSConnection(host, listen.tcp, timeout=TIMEOUT_S, context=_any_name())
+    try:
+        connection.connect()
+    except OSError as error:
+        raise UnfitError(f"{host}:{listen.tcp}: no TLS: {error}") from None
+    # The certificate is for the name under which others know this device, so it is told by itself.
+    presented = connection.sock.getpeercert(binary_form=True)
+    if presented != ssl.PEM_cert_to_DER_cert(_first_certificate(listen.tls.certificate)):
+        raise UnfitError(f"{host}:{listen.tcp}: it shows another certificate than {listen.tls.certificate}")
+    return connection, headers
+
+
+def _any_name() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _first_certificate(file: Path) -> str:
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    return f"{begin}{file.read_text().partition(begin)[2].partition(end)[0]}{end}\n"
 
 
 def _memory(worker_pid: int | None) -> int | None:

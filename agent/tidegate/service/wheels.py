@@ -30,11 +30,20 @@ def steps(folder: Path, release: Release, scratch: Path, platform: str | None, p
         *(() if platform is None else ("--platform", platform)),
         *(() if python is None else ("--python-version", python)),
     )
+    rewrite = (
+        str(scratch / "venv/bin/python"),
+        "-P",
+        str(Path(__file__).with_name("other_markers.py")),
+        str(requirements),
+        platform or "-",
+        python or "-",
+    )
     fetch = ("download", "--only-binary", ":all:", "--require-hashes", *other, "-d", str(folder))
     return [
         Directory(folder),
         TextFile(requirements, release.requirements, shown="(every dependency with its hashes)"),
         Command((sys.executable, "-P", "-m", "venv", str(scratch / "venv")), ASK_S),
+        *([Command(rewrite, ASK_S)] if other else []),
         Command((*pip, *fetch, "-r", str(requirements)), FETCH_S),
         Command((*pip, "wheel", "--no-deps", "-w", str(folder), str(release.install)), FETCH_S),
     ]

@@ -30,7 +30,7 @@ from tidegate_drivers.reading import (
 )
 
 TICK_S = 10
-"""How often the policy is consulted here; the service does it twice a second, at the same dwell."""
+"""How often the policy is consulted here; the service does it when a reading changes, at the same dwell."""
 MIDNIGHT = datetime(2026, 6, 1, tzinfo=UTC)
 _REVIVES_PERCENT = 3.0
 _WARNS_ABOVE = 1.05
@@ -40,10 +40,14 @@ BATTERY_VOLTAGE = f"{VOLTAGE}/battery"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a chooser wants until the next tick: a point, at most this many answers a second, or a pause."""
+    """What a chooser wants until the next tick: a point, at most this many answers a second, or a pause.
+
+    `asleep` has a device suspended that can be.
+    """
 
     point: OperatingPoint
     rate_hz: float = float("inf")
+    asleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,11 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device, *, guarded: bool
 
     def choose(moment: Moment) -> Act:
         nonlocal state
+        sleeping = state.sleeping
+        suspended = sleeping is not None and sleeping.alone and prior_of.asleep_w is not None
+        # A system that is suspended decides nothing until its clock wakes it.
+        if suspended and sleeping is not None and sleeping.wake_at is not None and moment.now < sleeping.wake_at:
+            return Act(points[state.point], 0.0, asleep=True)
         if moment.lost_at is not None:
             before = state.guard
             guard = None
@@ -134,7 +143,8 @@ def by_policy(policy: Policy, ladder: Ladder, prior_of: Device, *, guarded: bool
         decision = decide(moment.snapshot, policy, ladder, state, moment.now)
         state = decision.state
         if decision.paused or (not decision.fits and policy.no_fit == "refuse"):
-            return Act(points[decision.point], 0.0)
+            suspends = decision.state.sleeping is not None and decision.state.sleeping.alone
+            return Act(points[decision.point], 0.0, asleep=suspends)
         rate_hz = decision.limit.rate_hz
         return Act(points[decision.point], float("inf") if rate_hz is None else rate_hz)
 
@@ -196,10 +206,9 @@ def simulate(  # noqa: PLR0912, PLR0915 - one flat loop: a day of 86,400 steps i
             answer_j, busy_s = device.answer_j(point), point.figures.latency_p50_ms / 1e3
             peak_w = device.peak_w(point)
             p95_ms, right, rate_hz = point.figures.latency_p95_ms, accuracy(point), act.rate_hz
-            pause_s = 0.0
-            if previous is not None and previous.point is not point:
-                totals.switches += 1
-                pause_s = device.switch_s
+            totals.switches += previous is not None and previous.point is not point
+            pause_s = _pause_s(device, previous, act)
+            asleep_w = device.asleep_w if act.asleep else None
             run.diary.append(Sample(second, point.name, percent, celsius, draw_w, served_hz))
         if second == midnight_s:
             spent_j = 0.0
@@ -215,9 +224,10 @@ def simulate(  # noqa: PLR0912, PLR0915 - one flat loop: a day of 86,400 steps i
         else:
             slow = 1.0 / ((1.0 - rival) * (device.throttle_speed if throttled else 1.0))
             served_hz = min(load_hz, rate_hz, 1.0 / (busy_s * slow)) * (1.0 - min(1.0, pause_s))
-            pause_s = 0.0
+            pause_s = max(0.0, pause_s - 1.0)
             energy_j = answer_j * (device.throttle_energy if throttled else 1.0)
-            draw_w = device.idle_w + device.other_w * rival + served_hz * energy_j
+            awake_w = device.idle_w + device.other_w * rival + served_hz * energy_j
+            draw_w = awake_w if asleep_w is None else asleep_w
             if sags and served_hz > 0.0 and supply_w <= 0.5:
                 most_w = device.idle_w + device.other_w * rival + peak_w
                 if device.volts(charge_j / full_j, most_w) < device.brown_out_v:
@@ -251,6 +261,14 @@ def simulate(  # noqa: PLR0912, PLR0915 - one flat loop: a day of 86,400 steps i
             dead = supply_w <= 0.0
     run.totals = totals
     return run
+
+
+def _pause_s(device: Device, before: Act | None, act: Act) -> float:
+    """How long nothing is answered at the beginning of a tick, s."""
+    if before is None:
+        return 0.0
+    switches_s = device.switch_s if before.point is not act.point else 0.0
+    return switches_s + (device.resume_s if before.asleep and not act.asleep else 0.0)
 
 
 def _snapshot(

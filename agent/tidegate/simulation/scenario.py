@@ -86,11 +86,17 @@ class Scenario:
         # Where nothing says so, a device without a battery runs on its supply, and one with a battery on that.
         without = {"external", ""} if device.battery_wh is None else {"external"}
         plugged = [device.supply_w if word in without else 0.0 for word in source]
+        supply_w = _numbers(tracks["supply"], trace, seconds, 0.0) if "supply" in tracks else plugged
+        if device.battery_wh is None and max(supply_w) <= 0.0:
+            raise ScenarioError(
+                f"{trace.name}: the day is on battery from end to end, and the device has none; name a board with "
+                "a battery (field-box, macbook, or a profile of yours), or a day with external power"
+            )
         return cls(
             name=trace.name,
             clock_s=trace.clock_s,
             ambient_c=_numbers(tracks.get("ambient"), trace, seconds, device.ambient_c),
-            supply_w=_numbers(tracks["supply"], trace, seconds, 0.0) if "supply" in tracks else plugged,
+            supply_w=supply_w,
             requests_hz=_numbers(tracks.get("requests"), trace, seconds, requests_hz or 0.0),
             competing=[share / 100.0 for share in _numbers(tracks.get("competing"), trace, seconds, 0.0)],
             lost=[_LOST.get(word, _NONE) for word in _words(tracks.get("lost"), trace, seconds)],

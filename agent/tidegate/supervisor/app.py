@@ -4,21 +4,27 @@ The parts are wired together in wiring/.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
+from tidegate.supervisor.bundles.bundle_swap import BundleSwap
+from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.control.last_run import RunRecord, boot_id
 from tidegate.supervisor.control.loop import ControlLoop
+from tidegate.supervisor.endpoint_access import certificate_trouble
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
+from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
 from tidegate.supervisor.opened import Opened
@@ -30,19 +36,30 @@ from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
 from tidegate.supervisor.sockets.commands import serve_commands
 from tidegate.supervisor.sockets.kept_socket import KeptSocket
 from tidegate.supervisor.sockets.listeners import Listeners
+from tidegate.supervisor.sockets.socket_watch import Missing
 from tidegate.supervisor.status.reporter import Reporter
 from tidegate.supervisor.status.served_windows import ServedWindows
 from tidegate.supervisor.status.socket import FILE_NAME, serve_status
 from tidegate.supervisor.status.state_source import StateSource
 from tidegate.supervisor.status.status import Status
+from tidegate.supervisor.system_sleep import SystemSleep
+from tidegate.supervisor.unit_network import UnitNetwork
+from tidegate.supervisor.updates.verdicts import BUNDLES_FILE_NAME, VerdictFile
 from tidegate.supervisor.watchdog import Watchdog
 from tidegate.supervisor.wiring.deciding import wire_deciding
 from tidegate.supervisor.wiring.reporting import wire_reporting
 from tidegate.supervisor.wiring.serving import wire_serving
 from tidegate.supervisor.worker.process import WorkerEnded, end_in_words
+from tidegate.telemetry.payloads.document import to_json
+from tidegate.telemetry.topics import is_bundle
 
-TROUBLES_S = 1.0
-"""How often it is looked at what does not work."""
+if TYPE_CHECKING:
+    from tidegate.supervisor.web.pages import WebPages
+
+log = logging.getLogger("tidegate")
+
+LOOK_S = 10.0
+"""How often it is written what is due on the disk, and looked at what does not work and whether sockets stand."""
 DRAIN_S = 5.0
 WORKER_END_S = 6.0
 
@@ -62,13 +79,13 @@ class Supervisor:
         opened: Opened,
         *,
         reread: Callable[[], AgentConfig] | None = None,
-        each_second: Callable[[], None] = lambda: None,
+        now_and_then: Callable[[], None] = lambda: None,
         observers: Sequence[Observer] = (),
         worker_log: IO[bytes] | None = None,
     ) -> None:
         self._opened = opened
         self._reread = reread
-        self._each_second = each_second
+        self._now_and_then = now_and_then
         self._reporting = reporting = wire_reporting(config, opened, observers)
         self._journal = reporting.journal
         emit = self._journal.emit
@@ -79,14 +96,14 @@ class Supervisor:
             config, opened, drift, log_file=worker_log, worker_ended=self._worker_ended, emit=emit
         )
         self._worker, self._sockets = serving.worker, serving.sockets
-        self._run_record = RunRecord(config.state_dir, boot_id())
-        self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit)
-        reporting.link.use(opened.broker, reporting.device, deciding.receive, deciding.inputs.receive)
+        self._run_record = RunRecord(config.state_dir, boot_id(), lambda: self.in_force.bundle.sha256)
+        self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit, reporting.heard)
         self._swap = Swap(
             InForce(config, opened.bundle, drift),
             worker=self._worker,
             deciding=deciding,
             link=reporting.link,
+            receive=self._receive,
             board=opened.board,
             session=opened.session,
             emit=emit,
@@ -97,9 +114,61 @@ class Supervisor:
         if opened.guard.climbs and opened.last_run is not None:
             emit(loss_told(opened.last_run, opened.guard))
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
+        reporting.troubles.watch("listen", self._certificate)
+        reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
-        self._state = StateSource(lambda: self.in_force, self._worker, deciding, reporting, self._served, failed)
+        self.reload = Reload(
+            self._candidate,
+            self._bring,
+            ready=lambda: self._control_loop.ready,
+            troubles=reporting.troubles,
+            emit=emit,
+        )
+        self._bundles = BundleUpdates(
+            store=opened.slots,
+            first=opened.first_bundle,
+            service=BundleSwap(
+                self._swap,
+                self.reload,
+                worker=self._worker,
+                deciding=deciding,
+                served=self._served,
+                link=reporting.link,
+            ),
+            keys=deciding.keys,
+            latest_time=opened.latest_time,
+            want=self._want_chunks,
+            snapshot=deciding.control.snapshot,
+            verdict_file=VerdictFile(config.state_dir, BUNDLES_FILE_NAME),
+            emit=emit,
+            counts=reporting.heard,
+        )
+        self._state = StateSource(
+            lambda: self.in_force,
+            self._worker,
+            deciding,
+            self._bundles,
+            reporting,
+            self._served,
+            failed,
+            latest_s=lambda: self._control_loop.latest_s,
+        )
+        self._web = None if config.web is None else self._pages(config.web)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
+        self._home_assistant = HomeAssistant(
+            config.state_dir,
+            reporting.link,
+            deciding.control,
+            self._state.state,
+            emit,
+            enabled=config.home_assistant,
+            may_hold=config.remote_hold,
+            again=self._send_window,
+            counts=reporting.heard,
+        )
+        self._home_assistant.listen(config.device)
+        reporting.link.hear(reporting.device.topics.chunk, self._receive_chunk)
+        reporting.link.use(opened.broker, reporting.device, self._receive, deciding.inputs.receive)
         watchdog = Watchdog(lambda: self._worker.stuck)
         self._worker.on_answer = watchdog.worker_answered
         self._control_loop = ControlLoop(
@@ -112,14 +181,15 @@ class Supervisor:
             watchdog=watchdog,
             run_record=self._run_record,
             keep_losses=lambda losses: opened.brown_outs.keep(self.in_force.bundle.sha256, losses),
+            system_sleep=SystemSleep(
+                config.suspend,
+                keep=self._keep_for_suspension,
+                back=self._run_record.goes_on,
+                refresh=opened.sampler.read_again,
+                emit=emit,
+            ),
         )
-        self.reload = Reload(
-            self._candidate,
-            self._swap.bring,
-            ready=lambda: self._control_loop.ready,
-            troubles=reporting.troubles,
-            emit=emit,
-        )
+        deciding.inputs.on_change = self._control_loop.reading_changed
         self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust)
 
     @property
@@ -148,11 +218,15 @@ class Supervisor:
             closing.push_async_callback(asyncio.to_thread, self._journal.close, DRAIN_S)
             await self._reporting.spool_counts.refresh()
             kept = await self._serve_local(closing)
+            if self._web is not None:
+                await self._web.serve(closing)
+                self._state.web_address = self._web.address
             closing.callback(self._sockets.close)
             closing.callback(self._save_drift)
             closing.callback(self._opened.latest_time.write)
             closing.callback(self._deciding.updates.keep_verdicts)
-            self._opened.sampler.start()
+            closing.callback(self._bundles.keep_verdicts)
+            self._opened.sampler.start(self._control_loop.reading_changed)
             closing.callback(self._opened.sampler.stop)
             self._reporting.link.start()
             # Its farewell waits for the broker, and a policy arriving meanwhile needs this loop.
@@ -178,14 +252,25 @@ class Supervisor:
             closing.push_async_callback(each.close)
         return kept
 
+    def _pages(self, config: Web) -> "WebPages":
+        # Not at the top: most agents serve no page.
+        from tidegate.supervisor.web.page import StatusPage  # noqa: PLC0415 - see above
+        from tidegate.supervisor.web.pages import WebPages  # noqa: PLC0415 - see above
+
+        state, served = self._state, self._served
+        page = StatusPage(state.state, state.status, lambda: served.totals, self._deciding.control.what_if)
+        return WebPages(config, page, state.state, lambda: served.totals)
+
     async def _run_worker(self, stop: asyncio.Event, kept: Sequence[KeptSocket]) -> bool:
         """Have a worker while the loops run; it outlives them, to finish what it was asked."""
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(self._worker.run())
+            self._bundles.start()
             try:
                 return await self._run_loops(stop, kept)
             finally:
                 notify(STOPPING=1)
+                await self._bundles.stop()
                 await self.reload.cancel()
                 await self._send_window()
                 await self._worker.stop()
@@ -200,8 +285,8 @@ class Supervisor:
                 for loop in (
                     self._control_loop.run(self.in_force.bundle.model, self._addresses),
                     self._telemetry_loop(),
-                    self._trouble_loop(),
-                    self._sockets.run(kept),
+                    self._look_loop(kept),
+                    self._home_assistant.run(),
                 )
             ]
             changed, emit = self._worker.bundle_changed, self._journal.emit
@@ -216,36 +301,56 @@ class Supervisor:
         while True:
             await asyncio.sleep(self.in_force.config.telemetry.window)
             await self._send_window()
-            await self._deciding.updates.upkeep()
 
-    async def _trouble_loop(self) -> None:
+    async def _look_loop(self, kept: Sequence[KeptSocket]) -> None:
         while True:
-            # In a thread: a disk that hangs must not take the loop with it.
-            found, incidents = await asyncio.to_thread(self._ask_troubles)
+            # In a thread, as a disk that hangs must not take the loop with it, and in one go: each call of a
+            # thread wakes an idle device several times.
+            found, incidents, missing = await asyncio.to_thread(self._look, kept)
             self._reporting.troubles.tell(found)
             for incident in incidents:
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
-            self._each_second()
-            await asyncio.sleep(TROUBLES_S)
+            await self._sockets.mend(missing)
+            self._deciding.updates.tell_clock()
+            self._now_and_then()
+            await asyncio.sleep(LOOK_S)
 
-    def _ask_troubles(self) -> tuple[dict[str, str | None], tuple[str, ...]]:
-        return self._reporting.troubles.ask(), self._opened.spool.take_incidents()
+    def _look(self, kept: Sequence[KeptSocket]) -> tuple[dict[str, str | None], tuple[str, ...], Missing]:
+        self._deciding.updates.write_down()
+        self._bundles.write_down()
+        return self._reporting.troubles.ask(), self._opened.spool.take_incidents(), self._sockets.look(kept)
 
     async def _send_window(self) -> None:
         await self._served.refresh()
         await self._reporting.spool_counts.refresh()
         self._reporter.send_window()
+        if self._web is not None:
+            self._web.page.note()
+
+    def _certificate(self) -> str | None:
+        trouble = certificate_trouble(self._worker.spec.access.tls, time.time())
+        return None if trouble is None else f"{trouble.said}; {trouble.way_out}"
 
     def _addresses(self) -> str:
         """Where it listens, in words."""
-        tcp, unix = self.listeners.tcp_port, self.listeners.unix_path
-        places = [f"http://127.0.0.1:{tcp}"] if tcp is not None else []
+        tcp, unix, listen = self.listeners.tcp_port, self.listeners.unix_path, self.in_force.config.listen
+        scheme = "http" if listen.tls is None else "https"
+        host = f"[{listen.address}]" if ":" in listen.address else listen.address
+        places = [f"{scheme}://{host}:{tcp}"] if tcp is not None else []
         places += [f"the Unix socket {unix}"] if unix is not None else []
         return f"answers on {' and '.join(places)}; status socket {self.in_force.config.state_dir / FILE_NAME}"
 
     def _worker_ended(self, ended: WorkerEnded) -> None:
         self._journal.emit(Event(EventKind.WORKER, end_in_words(ended), asdict(ended)))
         self._deciding.updates.worker_ended()
+        self._bundles.worker_ended()
+
+    def _keep_for_suspension(self) -> None:
+        """A power board may cut the power for the time of a sleep: that is no loss, and what is known is kept."""
+        self._run_record.ended()
+        self._save_drift()
+        self._opened.latest_time.write()
+        self._journal.flush(DRAIN_S)
 
     def _save_drift(self) -> None:
         self.in_force.drift.save()
@@ -254,4 +359,22 @@ class Supervisor:
         """What agent.yaml says now. Raises TidegateError."""
         if self._reread is None:
             raise NoConfigurationError("this agent was not started from an agent.yaml; start it anew")
-        return read_candidate(self.in_force.config, self._reread(), self.in_force.bundle, self._opened.board)
+        wanted, in_force = self._reread(), self.in_force
+        path = self._bundles.path_for(wanted.bundle)
+        return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board)
+
+    async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
+        changed = await self._swap.bring(candidate)
+        self._bundles.note_in_force()
+        return changed
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        """Take what was pushed; raises when it could not be made durable. On MQTT's thread."""
+        (self._bundles if is_bundle(topic) else self._deciding).receive(topic, payload)
+
+    def _receive_chunk(self, packed: bytes, _retained: bool) -> None:
+        self._bundles.receive_chunk(packed)
+
+    def _want_chunks(self, document: Mapping[str, object] | None) -> None:
+        payload = b"" if document is None else to_json(document)
+        self._reporting.link.retain(self._reporting.device.topics.chunks_wanted, payload)

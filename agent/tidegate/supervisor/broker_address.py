@@ -25,7 +25,8 @@ def broker_address(broker: configuration.Broker | None) -> Broker | None:
     authorities = None
     if broker.tls is not None:
         authorities = broker.tls.ca or _system_authorities()
-    return Broker(broker.host, broker.port, broker.username, password, authorities)
+    per_day = None if broker.data_per_day is None else int(broker.data_per_day)
+    return Broker(broker.host, broker.port, broker.username, password, authorities, per_day)
 
 
 def _system_authorities() -> Path:

@@ -20,7 +20,7 @@ async def wait_superseded(
     while True:
         await changed.wait()
         changed.clear()
-        path, opened = in_force().config.bundle, in_force().bundle
+        path, opened = in_force().bundle.path, in_force().bundle
         old = opened.sha256
         try:
             new = await asyncio.to_thread(open_bundle, path)

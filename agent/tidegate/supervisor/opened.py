@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from tidegate.boards import Profile
 from tidegate.documents import Document
+from tidegate.messages import TcpAccess
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.policy.brown_out import Guard
 from tidegate.policy.store import PolicyStore
+from tidegate.supervisor.bundles.first_bundle import FirstBundle
+from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
 from tidegate.supervisor.sockets.listeners import Listeners
@@ -23,12 +26,15 @@ from tidegate_drivers.sampler import Sampler
 class Opened:
     """`local` is the policy file of agent.yaml, `first` the policy to begin with: that one or a pushed one.
 
-    `session` counts the agent's starts; `profile` and `broker` are None where agent.yaml names none. `last_run` is
-    None before the first, `state_faults` says what is wrong with state that was found, in sentences. `guard` is
-    that against brown-outs to begin with, `brown_outs` where its losses are kept.
+    `session` counts the agent's starts; `access` is asked of those who
+    connect to `listeners` over TCP; `profile`, `broker` and `frigate`, where Frigate asks,
+    are None where agent.yaml names none. `slots` holds
+    pushed bundles. `last_run` is None before the first, `state_faults` says what is wrong with state that was
+    found, in sentences. `guard` is that against brown-outs to begin with, `brown_outs` where its losses are kept.
     """
 
-    bundle: Bundle
+    first_bundle: FirstBundle
+    slots: SlotStore
     profile: Profile | None
     local: Document
     first: First
@@ -38,12 +44,19 @@ class Opened:
     controls: Controls
     spool: Spool
     listeners: Listeners
+    access: TcpAccess
+    frigate: Listeners | None
     broker: Broker | None
     session: int
     last_run: LastRun | None
     state_faults: tuple[str, ...]
     guard: Guard
     brown_outs: BrownOutRecord
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle to begin with: agent.yaml's or a pushed one."""
+        return self.first_bundle.bundle
 
     @property
     def board(self) -> Board | None:

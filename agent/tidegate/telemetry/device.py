@@ -25,7 +25,8 @@ class Device:
 
     @property
     def desired_topics(self) -> tuple[str, ...]:
-        """Where policies and trusted keys for this device arrive."""
+        """Where policies, trusted keys and bundles for this device arrive."""
         groups = (topics.group_policy(group) for group in self.groups)
         policies = (self.topics.policy, *groups, topics.FLEET_POLICY)
-        return (*policies, *map(topics.keys_beside, policies))
+        beside = (*map(topics.keys_beside, policies), *map(topics.bundle_beside, policies))
+        return (*policies, *beside)

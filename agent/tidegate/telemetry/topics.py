@@ -76,9 +76,24 @@ class DeviceTopics:
         return topic.removeprefix(prefix) if topic.startswith(prefix) else None
 
     @property
+    def hold(self) -> str:
+        """Commands to hold an operating point, never retained."""
+        return f"{ROOT}/{self.device}/command/hold"
+
+    @property
     def policy(self) -> str:
         """Retained: what the device should run."""
         return f"{ROOT}/{self.device}/policy"
+
+    @property
+    def chunks_wanted(self) -> str:
+        """Retained: which chunks of a pushed bundle the device asks for now."""
+        return f"{bundle_beside(self.policy)}/wanted"
+
+    @property
+    def chunk(self) -> str:
+        """Where the chunks that it asked for arrive."""
+        return f"{bundle_beside(self.policy)}/chunk"
 
 
 def group_policy(group: str) -> str:
@@ -89,6 +104,16 @@ def group_policy(group: str) -> str:
 def keys_beside(policy_topic: str) -> str:
     """Where the trusted keys of whom a policy topic is for are retained."""
     return f"{policy_topic.removesuffix('policy')}keys"
+
+
+def bundle_beside(policy_topic: str) -> str:
+    """Where the desired bundle of whom a policy topic is for is retained."""
+    return f"{policy_topic.removesuffix('policy')}bundle"
+
+
+def is_bundle(topic: str) -> bool:
+    """Whether a topic is one that bundles are pushed to."""
+    return topic.endswith("/bundle")
 
 
 def is_keys(topic: str) -> bool:

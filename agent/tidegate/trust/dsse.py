@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.trust.keys import PrivateKey
+from tidegate.trust.signer import Signer
+from tidegate.validation_words import in_words
 
 MOST_SIGNATURES = 16
 """Each may have to be verified with each key of that name; more signers than this have no use."""
@@ -51,7 +52,7 @@ class Envelope:
         """What signatures are over."""
         return pae(self.payload_type, self.payload)
 
-    def signed_by(self, keys: Sequence[PrivateKey]) -> "Envelope":
+    def signed_by(self, keys: Sequence[Signer]) -> "Envelope":
         """The same with a signature of each key; one that a key has there already is made anew."""
         signers = {key.public.keyid: key for key in keys}
         kept = tuple(signature for signature in self.signatures if signature.keyid not in signers)
@@ -135,7 +136,7 @@ def explained(error: ValidationError, what: str, allowed: str) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "whole document"
     found = repr(first["input"])
     found = found if len(found) <= 80 else found[:77] + "..."
-    return f"{what}, at {where}: found {found}: {first['msg']}; {allowed}"
+    return f"{what}, at {where}: found {found}: {in_words(first['msg'])}; {allowed}"
 
 
 def _decoded(text: str, where: str) -> bytes:

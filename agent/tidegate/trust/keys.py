@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from tidegate.errors import EX_DATAERR, TidegateError
+from tidegate.trust.openssh import ED25519, raw_of
 
 RAW_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -19,7 +20,7 @@ _PUBLIC_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _PRIVATE_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
 _PUBLIC_LABEL, _PRIVATE_LABEL = "PUBLIC KEY", "PRIVATE KEY"
 _PEM = re.compile(r"\s*-----BEGIN ([A-Z0-9 ]+)-----\s*([A-Za-z0-9+/=\s]*)-----END \1-----\s*")
-PUBLIC_ALLOWED = "an Ed25519 public key as `tidegate key new` or `openssl pkey -pubout` writes it"
+PUBLIC_ALLOWED = "an Ed25519 public key as `tidegate key new`, `openssl pkey -pubout` or `ssh-keygen` writes it"
 
 
 class KeyFormatError(TidegateError, ValueError):
@@ -106,7 +107,9 @@ class PrivateKey:
 
 
 def parse_public(text: str) -> PublicKey:
-    """The public key in one line or in a PEM file. Raises KeyFormatError."""
+    """The public key in one line, in a PEM file or in OpenSSH's form. Raises KeyFormatError."""
+    if text.startswith(f"{ED25519} "):
+        return _of_openssh(text)
     label, body = _unarmored(text)
     if label == _PRIVATE_LABEL:
         raise KeyFormatError(f"public key: found a private key; allowed is {PUBLIC_ALLOWED}")
@@ -114,6 +117,15 @@ def parse_public(text: str) -> PublicKey:
     if label not in ("", _PUBLIC_LABEL) or der is None or not der.startswith(_PUBLIC_PREFIX):
         raise KeyFormatError(f"public key: found {_shown(text)}; allowed is {PUBLIC_ALLOWED}")
     return PublicKey(der.removeprefix(_PUBLIC_PREFIX))
+
+
+def _of_openssh(text: str) -> PublicKey:
+    """Of `ssh-ed25519 BASE64 COMMENT`, as `~/.ssh/id_ed25519.pub` has it."""
+    blob = _decoded(text.split()[1]) if len(text.split()) > 1 else None
+    raw = None if blob is None else raw_of(blob)
+    if raw is None:
+        raise KeyFormatError(f"public key: found {_shown(text)}; allowed is {PUBLIC_ALLOWED}")
+    return PublicKey(raw)
 
 
 def parse_private(text: str) -> PrivateKey:

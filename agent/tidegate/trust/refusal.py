@@ -19,4 +19,5 @@ class Refusal(StrEnum):
     DOWNGRADE = "downgrade"
     OTHER_TEXT = "other_text"
     EXPIRED = "expired"
+    NO_ROOM = "no_room"
     INVALID = "invalid"

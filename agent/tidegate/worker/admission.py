@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 
 class TooMuch(Exception):  # noqa: N818 - names what the client did
@@ -14,7 +15,7 @@ class TooMuch(Exception):  # noqa: N818 - names what the client did
 
 
 class Admission:
-    """Lets requests in by rate (Hz) and number at once; None for no limit. One event loop's, not thread-safe.
+    """Lets requests in by rate (Hz) and number at once; None for no limit. Safe to use from several threads.
 
     The rate is met on the mean: after a pause one second's worth, at least one request, is let in at once.
     """
@@ -23,19 +24,22 @@ class Admission:
         self._clock = clock
         self._tokens, self._at = 1.0, clock()
         self._running = 0
+        self._lock = Lock()
 
     @contextmanager
     def enter(self, rate_hz: float | None, concurrency: int | None) -> Iterator[None]:
         """Hold a place while a request is answered. Raises TooMuch."""
-        if concurrency is not None and self._running >= concurrency:
-            raise TooMuch(f"the policy lets {concurrency} requests in at once", 1.0)
-        if rate_hz is not None:
-            self._take(rate_hz)
-        self._running += 1
+        with self._lock:
+            if concurrency is not None and self._running >= concurrency:
+                raise TooMuch(f"the policy lets {concurrency} requests in at once", 1.0)
+            if rate_hz is not None:
+                self._take(rate_hz)
+            self._running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            with self._lock:
+                self._running -= 1
 
     def _take(self, rate_hz: float) -> None:
         if rate_hz <= 0:

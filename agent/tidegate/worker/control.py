@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
 
-from tidegate.engines.engine import Engine, UnsupportedPoint
+from tidegate.engines.engine import UnsupportedPoint
+from tidegate.engines.runtime.auto import AutoEngine
+from tidegate.engines.runtime.choice import Choice
 from tidegate.engines.runtime.memory import return_freed
+from tidegate.engines.runtime.resident import ResidentEngine
 from tidegate.messages import (
     AdmissionState,
     Ping,
@@ -17,9 +20,11 @@ from tidegate.messages import (
     Report,
     Serve,
     Stop,
+    StreamCount,
     Switch,
     Switched,
     ToWorker,
+    Tried,
     decode_to_worker,
     encode,
     lines,
@@ -27,13 +32,19 @@ from tidegate.messages import (
 from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.evidence import Canaries
 from tidegate.models.errors import BundleError
+from tidegate.models.ladder import OperatingPoint
 from tidegate.worker.canary import AGREEMENT_NEEDED, agreement, disagreement_in_words
+from tidegate.worker.certified_answers import CertifiedAnswers
+from tidegate.worker.choosing import refused_points
 from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.idle import IdleMemory
-from tidegate.worker.inference_queue import InferenceQueue
+from tidegate.worker.inference_queue import FAILURES, InferenceQueue
 from tidegate.worker.shadow import Shadow
 
 log = logging.getLogger(__name__)
+
+GIVEN_UP_S = 600.0
+"""After that a point that failed is offered again: what it lacked may be there."""
 
 
 class ControlChannel:
@@ -45,15 +56,25 @@ class ControlChannel:
         writer: asyncio.StreamWriter,
         *,
         bundle: Bundle,
-        engine: Engine,
+        engine: ResidentEngine,
         queue: InferenceQueue,
         endpoint: Endpoint,
         shadow: Shadow,
+        certified_answers: CertifiedAnswers,
         canaries: Canaries,
         takes_connections: Callable[[], bool],
+        take_dropped: Callable[[], tuple[str, ...]] = tuple,
+        take_turned_away: Sequence[Callable[[], int]] = (),
     ) -> None:
+        """`take_turned_away` tell of each way in how many requests the policy's limits refused."""
         self.may_serve = asyncio.Event()
         """Set when the supervisor lets requests in."""
+        self.serve_message = Serve()
+        """What is to be read from then on."""
+        self.take_streams: Callable[[], tuple[StreamCount, ...]] = tuple
+        """What was counted of them since the last call."""
+        self.take_frigate: Callable[[], StreamCount | None] = lambda: None
+        """What was counted of Frigate's pictures since the last call."""
         self._reader = reader
         self._writer = writer
         self._bundle = bundle
@@ -61,10 +82,17 @@ class ControlChannel:
         self._queue = queue
         self._endpoint = endpoint
         self._shadow = shadow
+        self._certified_answers = certified_answers
+        self._refused = dict(certified_answers.refused)
         self._takes_connections = takes_connections
+        self._take_dropped = take_dropped
+        self._take_turned_away = take_turned_away
         self._canaries = canaries
         self._idle_memory = IdleMemory(return_freed)
         self._switching = asyncio.Lock()
+        self._given_up: dict[str, str] = {}
+        self._loop = asyncio.get_running_loop()
+        queue.on_failing = self._heard_of_failing
 
     async def serve(self) -> None:
         """Answer until told to stop; a closed channel means the supervisor is gone, which is a Stop as well."""
@@ -82,6 +110,48 @@ class ControlChannel:
                 answering.create_task(self._handle(message))
         log.warning("the supervisor is gone")
 
+    async def use(self, auto: AutoEngine, choice: Choice) -> None:
+        """Go over to the engines that were found best, and tell the supervisor which points there are now."""
+        async with self._switching:
+            serving = self._queue.point
+            before = auto.engine_of(serving)
+            auto.adopt(choice)
+            self._engine.forget()
+            refused = await asyncio.to_thread(refused_points, self._engine, self._bundle.ladder)
+            if serving.name not in refused and auto.engine_of(serving) != before:
+                switched = await self._switch(Switch(0, serving.name))
+                log.info(
+                    "%s answers with %s now: %s", serving.name, auto.engine_of(serving), switched.reason or "yes"
+                )
+            self._refused = refused
+        self._tell_refused()
+        await self._writer.drain()
+
+    def _heard_of_failing(self, point: OperatingPoint, error: Exception) -> None:
+        """In whichever thread answers."""
+        self._loop.call_soon_threadsafe(self._give_up, point, error)
+
+    def _give_up(self, point: OperatingPoint, error: Exception) -> None:
+        """Have the supervisor choose among the other points for a while, where one of them is certified."""
+        gone = {**self._refused, **self._given_up, point.name: ""}
+        if not any(each.certificate is not None and each.name not in gone for each in self._bundle.ladder.points):
+            log.error("%s fails, and there is no other certified point: %s", point.name, error)
+            return
+        log.error("%s fails and is given up for %.0f s: %s", point.name, GIVEN_UP_S, error)
+        self._given_up[point.name] = f"it failed {FAILURES} times in a row: {error}"
+        self._tell_refused()
+        self._loop.call_later(GIVEN_UP_S, self._offer_again, point.name)
+
+    def _offer_again(self, point: str) -> None:
+        del self._given_up[point]
+        if not self._writer.is_closing():
+            self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        refused = {**self._refused, **self._given_up}
+        self._certified_answers.refused = refused
+        self._writer.write(encode(Tried(self._engine.name, refused)))
+
     async def _handle(self, message: ToWorker) -> None:
         match message:
             case Ping(id=ping_id):
@@ -93,10 +163,14 @@ class ControlChannel:
             case Report(id=report_id):
                 served = replace(
                     self._queue.report(report_id),
-                    turned_away=self._endpoint.take_turned_away(),
+                    turned_away=sum(take() for take in self._take_turned_away),
                     shadow=self._shadow.take(),
+                    dropped=self._take_dropped(),
+                    streams=self.take_streams(),
+                    frigate=self.take_frigate(),
                 )
                 self._idle_memory.after(served)
+                self._certified_answers.after_window()
                 self._writer.write(encode(served))
             case AdmissionState():
                 self._endpoint.admission_state = message
@@ -104,6 +178,7 @@ class ControlChannel:
                 async with self._switching:
                     self._writer.write(encode(await self._switch(message)))
             case Serve():
+                self.serve_message = message
                 self.may_serve.set()
             case Stop():
                 return

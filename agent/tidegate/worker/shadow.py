@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from tidegate.engines.engine import Array, Engine, UnsupportedPoint, Variant
+from tidegate.engines.runtime.placement_watch import PlacementWatch
 from tidegate.messages import ShadowCount
 from tidegate.models.comparing import differ
 from tidegate.models.ladder import Compared, Comparison, OperatingPoint
@@ -24,8 +25,12 @@ class Shadow:
         comparison: Comparison,
         queue: InferenceQueue,
         chance: Callable[[], float] = random.random,
+        watch: PlacementWatch | None = None,
     ) -> None:
-        """Answers are held against each other by the `comparison` that the ladder was certified with."""
+        """Answers are held against each other by the `comparison` that the ladder was certified with.
+
+        `engine` runs the full point. `watch` compares answers of another unit than the CPU with the CPU's too.
+        """
         self._engine = engine
         self._full = full
         self._comparison = comparison
@@ -34,10 +39,11 @@ class Shadow:
         self._variant: Variant | None = None
         self._counts: dict[str, tuple[int, int]] = {}
         self._said_blind = False
+        self._watch = watch
 
     def consider(self, batch: Array, answered: QueueAnswer, share: float) -> "Future[None] | None":
         """Compare this answer with the full model's, for `share` of the answers; gives what was queued, if so."""
-        if answered.point.name == self._full.name:
+        if answered.point.name == self._full.name and not self._watches(answered):
             return None
         if share > 0.0 and self._comparison.kind is Compared.OWN:
             self._say_blind()
@@ -51,10 +57,18 @@ class Shadow:
         counts, self._counts = self._counts, {}
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
+    def _watches(self, answered: QueueAnswer) -> bool:
+        return self._watch is not None and self._watch.watches(answered.answer.engine)
+
     def _compare(self, batch: Array, answered: QueueAnswer) -> None:
+        if self._watch is not None:
+            self._watch.compare(batch, answered.point, answered.answer)
+        if answered.point.name == self._full.name:
+            return
         try:
             if self._variant is None:
-                self._variant = self._engine.prepare(self._full)
+                engine = self._engine if self._watch is None else self._watch.on_cpu(self._engine, self._full)
+                self._variant = engine.prepare(self._full)
             outputs = self._variant.run(batch).outputs
         except UnsupportedPoint as error:
             log.warning("no shadow runs: %s", error)
@@ -72,6 +86,8 @@ class Shadow:
             self._said_blind = True
 
     def _release(self) -> None:
+        if self._watch is not None:
+            self._watch.release()
         if self._variant is not None:
             self._variant.release()
             self._variant = None

@@ -15,7 +15,7 @@ def pays(
     as_json: JsonOption = False,
     quick: QuickOption = False,
 ) -> None:
-    """Trained networks nobody tuned to: the cheapest certified point against the fastest fixed engine in int8."""
+    """Trained networks nobody tuned to: the cheapest certified point against the fastest fixed engines."""
     from tidegate_bench.pays import bench  # noqa: PLC0415 - needs torch
     from tidegate_bench.pays.networks import NETWORKS  # noqa: PLC0415 - as above
 

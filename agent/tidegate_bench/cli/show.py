@@ -8,15 +8,16 @@ import typer
 from tidegate.cli.console import err, out
 from tidegate_bench.figures import Figures
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Only the JSON line.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON line in the place of tables.")]
 QuickOption = Annotated[bool, typer.Option("--quick", help="A first look in under a minute.")]
 
 
 def show(figures: Figures, as_json: bool) -> None:
-    """Tables for a person, then the JSON line."""
-    if not as_json:
+    """Tables for a person, or one JSON line for a program."""
+    if as_json:
+        sys.stdout.write(figures.to_json() + "\n")
+    else:
         figures.print_tables(out)
-    sys.stdout.write(figures.to_json() + "\n")
 
 
 def progress(text: str) -> None:

@@ -5,7 +5,7 @@ that the controller was given; the optimum alone knows the device and the day. W
 in seconds in which no goal is broken. All have the same energy on offer, so that this is also right answers per
 joule on offer. `share` is of the optimum; since always-cheapest loses little accuracy and so has a high share too,
 `headroom` says how much of the way from it to the optimum was gone. Devices whose supply gives way under current
-have a yardstick and goals of their own: sagging.py.
+(sagging.py) and solar nodes that sleep at night (duty_cycled.py) have yardsticks and goals of their own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from tidegate.policy.policy import (
     Use,
 )
 from tidegate.simulation.run import Run, by_policy, simulate
-from tidegate_bench.control import sagging
+from tidegate_bench.control import duty_cycled, sagging
 from tidegate_bench.control.cases import (
     SCRIPTED,
     Case,
@@ -88,6 +88,9 @@ def run(*, quick: bool, seed: int | None = None, traces: int = 0, files: Iterabl
     for group, cases in _sagging(quick=quick, seed=seed, traces=traces):
         more_rows, more_goals = sagging.rows_and_goals(group, cases)
         rows, goals = [*rows, *more_rows], [*goals, *more_goals]
+    for group, nodes in _duty_cycled(quick=quick, seed=seed, traces=traces):
+        more_rows, more_goals = duty_cycled.rows_and_goals(group, nodes)
+        rows, goals = [*rows, *more_rows], [*goals, *more_goals]
     return Figures("control", rows, goals)
 
 
@@ -95,6 +98,14 @@ def _sagging(*, quick: bool, seed: int | None, traces: int) -> Iterable[tuple[st
     yield "sagging supply", sagging.scripted_cases()[: 2 if quick else None]
     if seed is not None:
         yield f"sagging supply, seed {seed}", [sagging.random_sagging(seed, index) for index in range(traces)]
+
+
+def _duty_cycled(
+    *, quick: bool, seed: int | None, traces: int
+) -> Iterable[tuple[str, Iterable[duty_cycled.DutyCycled]]]:
+    yield "duty-cycled node", duty_cycled.scripted_nodes()[: 1 if quick else None]
+    if seed is not None:
+        yield f"duty-cycled node, seed {seed}", [duty_cycled.random_node(seed, index) for index in range(traces)]
 
 
 def compare(case: Case, group: str, ladder: Ladder) -> Result:

@@ -101,7 +101,7 @@ def by_plan(plan: Plan, ladder: Ladder) -> Chooser:
         degree = int(np.argmin(np.abs(plan.degrees - moment.celsius)))
         action = plan.actions[int(plan.best[step, charge, degree])]
         if action.upper < 0:
-            return Act(points[-1], 0.0)
+            return Act(points[-1], 0.0, asleep=True)
         cycle_s = 3 * _SLICE_S
         return Act(points[action.upper if moment.second % cycle_s < action.share * cycle_s else action.lower])
 
@@ -127,7 +127,8 @@ class _Rates:
 
 def _rates(action: Action, ladder: Ladder, world: _World, device: Device, goals: Goals) -> _Rates:
     if action.upper < 0:
-        return _Rates(0.0, device.idle_w + device.other_w * float(world.competing.mean()), 0.0)
+        awake_w = device.idle_w + device.other_w * float(world.competing.mean())
+        return _Rates(0.0, awake_w if device.asleep_w is None else device.asleep_w, 0.0)
     right_hz, draw_w, late = 0.0, 0.0, 0.0
     for index, share in ((action.upper, action.share), (action.lower, 1.0 - action.share)):
         point = ladder.points[index]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate_bench.drivers import trees
-from tidegate_drivers.catalog import LINUX, LIVE, MACOS, Driver, meter_driver
+from tidegate_drivers.apple.catalog import MACOS
+from tidegate_drivers.catalog import HOST, LINUX, LIVE, Driver, meter_driver
 
 ROOT = Path(__file__).parents[3]
 HEADING = "| driver | scale | recorded | own tests | documented | faults | cost | comes and goes | real device |"
@@ -65,7 +66,7 @@ def driver_levels() -> list[DriverLevel]:
             comes_and_goes=comes_and_goes.get(driver.name, False),
             real_device=any(driver.name in _working(report) for report in reports),
         )
-        for driver in (*LINUX, meter_driver(None), *LIVE, *MACOS)
+        for driver in (*LINUX, meter_driver(None), *LIVE, *(Driver(*each) for each in MACOS), HOST)
     ]
 
 

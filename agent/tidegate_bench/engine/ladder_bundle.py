@@ -13,7 +13,7 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.data.digits.data import LABELS, SCALE
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.search.goal import FAST, Goal
-from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.models.bundle.evidence import Samples
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, write_bundle

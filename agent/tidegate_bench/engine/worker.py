@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from tidegate.engines.engine import Engine
-from tidegate.engines.runtime.registry import installed_engines
+from tidegate.engines.runtime.installed import installed_engines
 from tidegate.messages import Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.models.bundle.evidence import Canaries, Samples
@@ -258,7 +258,9 @@ def _write(bundle: Path, kept_network: Path, network: TrainedNetwork, engine: En
             torch="",
             measured_on="",
         ),
-        canaries=Canaries(inputs, outputs["full"], {name: found.argmax(1) for name, found in outputs.items()}),
+        canaries=Canaries(
+            inputs, outputs["full"], {name: found.argmax(1) for name, found in outputs.items()}, Comparison()
+        ),
         samples=Samples(np.zeros((1, *shape), np.uint8), np.zeros(1, np.int64), 1.0),
     )
     write_bundle(bundle, contents)

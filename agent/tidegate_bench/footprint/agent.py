@@ -59,7 +59,7 @@ def started(config: Path) -> Iterator[Started]:
         environment = child.environment(NOTIFY_SOCKET=str(notify), CACHE_DIRECTORY=str(directory / "cache"))
         began_s = time.monotonic()
         agent = subprocess.Popen(
-            child.command("tidegate.cli.main", "run", "--config", str(config)),
+            child.command("tidegate.cli.entry", "run", "--config", str(config)),
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,

@@ -26,7 +26,7 @@ QUICK_WARM_UP_S, QUICK_MEASURED_S = 10.0, 30.0
 EVERY_S = 5.0
 STARTS, QUICK_STARTS = 5, 2
 
-PSS_MB, CPU_PERCENT, READY_CPU_S = 40.0, 0.3, 2.5
+PSS_MB, CPU_PERCENT, READY_CPU_S, WAKEUPS_HZ = 40.0, 0.3, 2.5, 5.0
 
 
 class NoProcError(TidegateError):
@@ -98,6 +98,12 @@ def _figures(starts: Sequence[Started], supervisor: Idle, worker: Idle, *, broke
         goals=[
             Goal("supervisor, PSS in MB", PSS_MB, supervisor.pss_mb, at_least=False),
             Goal("supervisor, idle CPU of one core in %", CPU_PERCENT, supervisor.cpu_percent, at_least=False),
+            Goal(
+                "wake-ups a second, both processes",
+                WAKEUPS_HZ,
+                supervisor.wakeups_per_s + worker.wakeups_per_s,
+                at_least=False,
+            ),
             Goal("CPU from start to READY in s, both processes", READY_CPU_S, cpu_s, at_least=False),
         ],
     )

@@ -10,9 +10,9 @@ import torch
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.certify.certification import certify
 from tidegate.calibration.certify.risk import newly_wrong
-from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.digits.data import SCALE, load_split
 from tidegate.calibration.data.digits.training import fit, set_up
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.progress import Progress, silent
 from tidegate.engines.reference.eager import EagerEngine

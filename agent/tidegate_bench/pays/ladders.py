@@ -14,7 +14,7 @@ from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.data.split import Split, split_data
 from tidegate.calibration.progress import Progress as CalibrationProgress
 from tidegate.calibration.search.goal import Goal
-from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.models.bundle.evidence import Samples
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, write_bundle

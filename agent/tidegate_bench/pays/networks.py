@@ -1,57 +1,19 @@
-"""Six trained networks of different kinds, at the size of what small devices run; the search was tuned to none.
+"""The networks of `bench pays`, at the size of what small devices run, and which of them anything was chosen by.
 
-Each is a recipe: data set, network, epochs. What is trained is kept, and taken from there the next time.
+Figures of those that are held back are the ones to believe: nothing in tidegate was chosen by them.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from tidegate_bench.ladder.nets import SmallTransformer
-from tidegate_bench.pays.datasets import SCALE, LabelledInputs
-from tidegate_bench.progress import Progress
+from tidegate_bench.pays.recipe import Recipe, Seen, Sequence
+from tidegate_bench.pays.strangers import Mixer, convnext, dense, grouped, hard_swish, temporal, vgg_at_56
 from tidegate_bench.zoo.efficientnet import MBConv
 from tidegate_bench.zoo.mobilenet_v2 import InvertedResidual
 from tidegate_bench.zoo.resnet import BasicBlock
 from tidegate_bench.zoo.segmented import ConvNorm
-
-BATCH = 100
-MAX_RATE = 4e-3
-SEED = 0
-THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A network of one data set, and how long it is trained on how many inputs; `kind` is for the table."""
-
-    kind: str
-    data: str
-    make: Callable[[], nn.Module]
-    epochs: int
-    trained_on: int
-    max_rate: float = MAX_RATE
-
-
-class Sequence(nn.Module):
-    """Modules one after the other, then the mean over positions and a linear head."""
-
-    def __init__(self, *body: nn.Module, features: int, classes: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*body)
-        self.head = nn.Linear(features, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to (n, classes)."""
-        logits: Tensor = self.head(functional.adaptive_avg_pool2d(self.body(x), 1).flatten(1))
-        return logits
 
 
 def resnet20() -> nn.Module:
@@ -120,61 +82,19 @@ def ds_cnn() -> nn.Module:
 
 
 NETWORKS: Mapping[str, Recipe] = {
-    "resnet20, fashion-mnist": Recipe("residual", "fashion-mnist", resnet20, 3, 50_000),
+    "resnet20, fashion-mnist": Recipe("residual", "fashion-mnist", resnet20, 3, 50_000, Seen.TUNED),
     "inverted residuals, fashion-mnist": Recipe(
-        "inverted residual", "fashion-mnist", inverted_residuals, 2, 50_000
+        "inverted residual", "fashion-mnist", inverted_residuals, 2, 50_000, Seen.TUNED
     ),
-    "squeeze-excite, fashion-mnist": Recipe("SiLU and SE", "fashion-mnist", squeeze_excite, 2, 50_000),
-    "plain, mnist": Recipe("plain", "mnist", plain, 10, 5_000),
-    "transformer, mnist": Recipe("transformer", "mnist", transformer, 16, 5_000, 2e-3),
-    "ds-cnn, keywords": Recipe("keyword spotting", "keywords", ds_cnn, 12, 5_000),
+    "squeeze-excite, fashion-mnist": Recipe("SiLU and SE", "fashion-mnist", squeeze_excite, 2, 50_000, Seen.TUNED),
+    "plain, mnist": Recipe("plain", "mnist", plain, 10, 5_000, Seen.TUNED),
+    "transformer, mnist": Recipe("transformer", "mnist", transformer, 16, 5_000, Seen.TUNED, 2e-3),
+    "ds-cnn, keywords": Recipe("keyword spotting", "keywords", ds_cnn, 12, 5_000, Seen.TUNED),
+    "hard-swish, keywords": Recipe("hard-swish and SE", "keywords", hard_swish, 8, 4_000, Seen.LOOKED_AT),
+    "convnext, mnist": Recipe("ConvNeXt", "mnist", convnext, 14, 5_000, Seen.LOOKED_AT),
+    "vgg, letters": Recipe("plain at 56x56", "letters", vgg_at_56, 4, 6_000, Seen.LOOKED_AT),
+    "dense, letters": Recipe("dense", "letters", dense, 4, 6_000, Seen.HELD_BACK),
+    "grouped, fashion-mnist": Recipe("grouped bottlenecks", "fashion-mnist", grouped, 3, 15_000, Seen.HELD_BACK),
+    "mixer, mnist": Recipe("MLP-Mixer", "mnist", Mixer, 8, 5_000, Seen.HELD_BACK, 2e-3),
+    "temporal, motions": Recipe("temporal convolutions", "motions", temporal, 4, 5_000, Seen.HELD_BACK),
 }
-
-
-def trained(name: str, data: LabelledInputs, folder: Path, progress: Progress) -> nn.Module:
-    """A network in evaluation mode, from `folder` where it was trained before. Sets torch's seed and threads."""
-    recipe = NETWORKS[name]
-    facts = json.dumps([name, recipe.epochs, recipe.trained_on, recipe.max_rate, str(torch.__version__)])
-    path = folder / f"pays-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.safetensors"
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(SEED)
-    net = recipe.make()
-    if path.exists():
-        net.load_state_dict(load_file(path))
-        return net.eval()
-    _fit(net, recipe, data, progress)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, path)
-    fresh = recipe.make()
-    fresh.load_state_dict(load_file(path))
-    return fresh.eval()
-
-
-def _fit(net: nn.Module, recipe: Recipe, data: LabelledInputs, progress: Progress) -> None:
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # left out of torch's stubs
-    inputs = torch.from_numpy(data.inputs[: recipe.trained_on])
-    labels = torch.from_numpy(data.labels[: recipe.trained_on])
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
-    steps = recipe.epochs * -(-len(inputs) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.max_rate, total_steps=steps)
-    net.train()
-    for epoch in range(recipe.epochs):
-        total = 0.0
-        for index in torch.split(torch.randperm(len(inputs)), BATCH):
-            batch = _moved(inputs[index].float() * SCALE)
-            loss = functional.cross_entropy(net(batch), labels[index], label_smoothing=0.05)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call] # torch's stubs
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * len(index)
-        progress(f"epoch {epoch + 1} of {recipe.epochs}: loss {total / len(inputs):.3f}")
-
-
-def _moved(batch: Tensor) -> Tensor:
-    """The whole batch by up to two pixels in both directions: another place at every step, at no cost."""
-    down, right = (int(offset) for offset in torch.randint(0, 5, (2,)))
-    height, width = batch.shape[2:]
-    return functional.pad(batch, (2, 2, 2, 2))[:, :, down : down + height, right : right + width].contiguous(
-        memory_format=torch.channels_last
-    )

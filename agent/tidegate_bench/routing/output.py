@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
-from tidegate.extras import missing
+from tidegate.extras import lacking
 from tidegate_bench.figures import Cell
 
 
@@ -29,7 +29,7 @@ def write_plot(path: Path, rows: Sequence[Mapping[str, Cell]], series: str, y: s
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra that only pictures need
     except ModuleNotFoundError as error:
-        raise PlotError(f"{path}: no picture is drawn: {missing('matplotlib')}") from error
+        raise PlotError(f"{path}: no picture is drawn: {lacking('matplotlib')}") from error
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="threshold tau", ylabel=y.replace("_", " "), title=title)
     for name in dict.fromkeys(row[series] for row in rows):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
@@ -23,13 +23,15 @@ Scores = npt.NDArray[np.float32]
 
 def block_scores(engine: EagerEngine, inputs: Array, activity: Activity) -> dict[str, Scores]:
     """Scores (samples,) by block when every block runs."""
-    scores: dict[str, list[Scores]] = {}
+    network = engine.build(KnobSettings())
+    scores: dict[str, list[Scores]] = {block: [] for block in network.blocks}
     score = score_of(activity)
 
-    def watch(block: str, seen: GateInput) -> None:
-        scores.setdefault(block, []).append(score(seen).numpy())
+    def watch(segment: str, seen: GateInput) -> None:
+        if segment in scores:
+            scores[segment].append(score(seen).numpy())
 
-    forward_all(engine.build(KnobSettings()), inputs, watch)
+    forward_all(network, inputs, watch)
     return {block: np.concatenate(parts) for block, parts in scores.items()}
 
 

@@ -9,6 +9,8 @@ from tidegate_drivers.reading import CPU, Provenance, Unit
 from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable
 
 _DRIVER = "cpu"
+# A mean over this time: sooner it would be told of other peaks, and an idle device be woken for it.
+_INTERVAL_S = 5.0
 _SOURCE = "stat"
 _MOST_TICKS = 1 << 63
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and are in user and nice already.
@@ -26,7 +28,7 @@ def discover(sysroot: Path = Path("/"), cpu_time: CpuTime | None = None) -> Disc
     except SensorError as error:
         return Discovery(_DRIVER, unavailable=(Unavailable(CPU, _SOURCE, str(error), error.grant),), again=again)
     read = partial(read_percent, stat, cpu_time)
-    sensor = Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, interval_s=1.0)
+    sensor = Sensor(CPU, Unit.PERCENT, Provenance.MEASURED, _SOURCE, read, _INTERVAL_S)
     return Discovery(_DRIVER, (sensor,), again=again)
 
 

@@ -13,6 +13,8 @@ from tidegate_drivers.reading import MEMORY_AVAILABLE, MEMORY_PRESSURE, Provenan
 from tidegate_drivers.sensor import Discovery, Sensor, SensorError, Unavailable, WakeOn
 
 _DRIVER = "memory"
+# Half the time that PSI's mean is over; a stall is told at once by its trigger.
+_INTERVAL_S = 5.0
 _LIVE = Path("/")
 _MEMINFO = re.compile(r"^(\w+):\s+(\S+) kB$", re.MULTILINE)
 _SOME_AVG10 = re.compile(r"^some avg10=([0-9.]+) ", re.MULTILINE)
@@ -29,13 +31,13 @@ def discover(sysroot: Path = _LIVE) -> Discovery:
         limits = limiting(groups(sysroot))
         read = partial(read_available_bytes, sysroot / "proc/meminfo", limits)
         source = "meminfo+cgroup" if limits else "meminfo"
-        sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, source, read, interval_s=1.0))
+        sensors.append(Sensor(MEMORY_AVAILABLE, Unit.BYTE, Provenance.MEASURED, source, read, _INTERVAL_S))
     except SensorError as error:
         unavailable.append(Unavailable(MEMORY_AVAILABLE, "meminfo", str(error), error.grant))
     try:
         read_pressure_percent(psi)
         read = partial(read_pressure_percent, psi)
-        sensors.append(Sensor(MEMORY_PRESSURE, Unit.PERCENT, Provenance.MEASURED, "psi/memory", read))
+        sensors.append(Sensor(MEMORY_PRESSURE, Unit.PERCENT, Provenance.MEASURED, "psi/memory", read, _INTERVAL_S))
     except SensorError as error:
         unavailable.append(Unavailable(MEMORY_PRESSURE, "psi/memory", *_why_no_psi(error)))
     wake_on = (WakeOn(open_memory_trigger, frozenset({TOPIC})),) if sysroot == _LIVE else ()

@@ -123,7 +123,7 @@ def test_own_weights_and_images_take_the_place_of_digits(tmp_path: Path) -> None
     for wrong, reason in (
         ({"inputs": inputs[:10], "labels": labels[:10]}, "at least 500"),
         ({"inputs": inputs, "labels": labels[:5]}, "labels are"),
-        ({"inputs": inputs.astype(np.float64), "labels": labels}, "inputs are float64"),
+        ({"inputs": inputs.astype(np.complex64), "labels": labels}, "inputs are complex64"),
         ({"inputs": inputs}, "no labels"),
         ({"inputs": inputs[:, :, :8], "labels": labels}, "lenet takes"),
     ):

@@ -56,6 +56,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return directory, expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIXED)
 def test_a_peer_answers_as_eager_does(name: str, kept: tuple[Path, Array]) -> None:
     peer = PEERS[name]

@@ -1,5 +1,6 @@
 """A user's own module is found in the working directory, whatever else is called so, and takes nobody's place."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ import torch
 
 import tidegate
 from tidegate import child
-from tidegate.calibration.assemble.model_bundle import BuildError, load_model
 from tidegate.calibration.certify.risk import RiskError, risk_of
 from tidegate.calibration.progress import silent
+from tidegate.calibration.sources import SourceError, open_model
 from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.models.importing.discovery import discover
 
@@ -81,7 +82,7 @@ def test_the_users_module_is_taken_and_ours_stay(
             (folder / "__init__.py").write_text("")
     before = dict(sys.modules)
     said: list[str] = []
-    model = load_model(f"{path}:make", said.append)
+    model = open_model(f"{path}:make", said.append).module((4,), None)
     assert said == [f"model: {path}:make in {file}"]
     assert model(torch.ones(2, 4)).shape == (2, 3)
     if late:  # what a forward pass imports, an export must find as well
@@ -120,9 +121,11 @@ def test_a_pickled_model_finds_its_class(tmp_path: Path, monkeypatch: pytest.Mon
         "import torch, shapes_of_mine\ndef make():\n    return torch.load('net.pt', weights_only=False)\n"
     )
     monkeypatch.chdir(tmp_path)
-    code = "import torch, shapes_of_mine as n; torch.save(n.make(), 'net.pt')"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    assert load_model("kept:make", silent)(torch.ones(1, 4)).shape == (1, 3)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.syspath_prepend(tmp_path)
+        torch.save(importlib.import_module("shapes_of_mine").make(), "net.pt")
+    del sys.modules["shapes_of_mine"]
+    assert open_model("kept:make", silent).module((4,), None)(torch.ones(1, 4)).shape == (1, 3)
 
 
 def test_installed_modules_are_found_where_the_folder_has_none(tmp_path: Path) -> None:
@@ -141,7 +144,7 @@ def test_installed_modules_are_found_where_the_folder_has_none(tmp_path: Path) -
         ),
         ("nothing_here:make", ["no module nothing_here", "{root}/nothing_here.py", "installed packages"]),
         ("net.py:make", ["no module net.py", "say net:FUNCTION"]),
-        ("net", ["names no function; allowed is package.module:function"]),
+        ("net", ["names no function and no model file; allowed are package.module:factory"]),
         ("../net:make", ["names no function; allowed is package.module:function"]),
         ("net:absent", ["{root}/net.py has no absent; it has Net, make"]),
         ("net:SCALE", ["{root}/net.py: SCALE is float, needed is a function"]),
@@ -163,8 +166,8 @@ def test_errors_say_where_was_looked_and_what_failed(
         fails="def make():\n    return 1 / 0\n",
         ends="raise SystemExit('over')\n",
     )
-    with pytest.raises(BuildError) as refused:
-        load_model(path, silent)
+    with pytest.raises(SourceError) as refused:
+        open_model(path, silent)
     for part in told:
         assert part.format(root=tmp_path) in str(refused.value)
 

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from tidegate.calibration.report import page as report_page
 from tidegate.cli.main import application
+from tidegate.cli.task_options import task_options
 from tidegate.models.bundle import open_bundle
+from tidegate.models.task import Task
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -18,7 +20,7 @@ SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "nowhere"], "names no function; allowed is package.module:function"),
+        (["--model", "nowhere"], "names no function and no model file; allowed"),
         (["--model", "json:loads", "--risk", "luck"], "allowed are newly_wrong"),
     ],
 )
@@ -30,6 +32,43 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
     assert result.exit_code == 65
     assert words in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--task", "detect", "--risk", "disagreement"], "give one"),
+        (["--bound", "0.1"], "belong to a --task"),
+        (["--task", "embed", "--detect-layout", "yolox"], "belongs to --task detect"),
+        (["--detect-score", "0.3"], "belong to a --task"),
+        (["--task", "segment", "--detect-sure", "0.6"], "--detect-sure 0.6: belongs to --task detect"),
+        (["--task", "classify", "--detect-anchors", "1,2"], "belongs to --task detect"),
+        (["--task", "detect", "--names", "cat,cat"], "needed are different ones"),
+        (["--task", "detect", "--detect-anchors", "10,13 16"], "nine pairs of pixels"),
+        (["--task", "detect", "--detect-anchors", "1,2 " * 8 + "0,1"], "nine pairs of pixels"),
+    ],
+)
+def test_options_of_tasks_that_contradict_each_other_are_refused_before_anything_is_read(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    arguments = ["bundle", "build", "--model", "a:b", *options, "--data", "d", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(application(), arguments)
+    assert result.exit_code == 64
+    assert words in result.stderr
+
+
+def test_names_are_a_file_or_any_number_with_commas_between_them(tmp_path: Path) -> None:
+    names = tuple(f"class-{number}" for number in range(1000))
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    for given in (",".join(names), str(tmp_path / "names.txt")):
+        options = task_options(Task.DETECT, None, None, None, given, None, 0.25, 0.45, 0.5, None)
+        assert options is not None
+        assert options.classes == names
+
+
+def test_a_bundle_s_task_is_shown() -> None:
+    result = CliRunner().invoke(application(), ["bundle", "inspect", str(SHIPPED)])
+    assert "task: classify; a failure: the full model is right and the point is wrong" in result.stdout
 
 
 @pytest.fixture

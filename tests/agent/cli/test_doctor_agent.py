@@ -5,17 +5,22 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tidegate.cli.main import application
+from tidegate.messages import Served, StreamCount
 from tidegate.supervisor.status.socket import FILE_NAME, serve_status
 from tidegate.supervisor.status.status import PolicyStatus, Status, TelemetryStatus, WorkerStatus
 from tidegate.supervisor.status.troubles import Trouble
 
 REFUSED = "127.0.0.1:1883: refused: nothing listens there; start the broker, or check broker.port"
+
+DOOR = StreamCount("door", "camera /dev/video0", problem="/dev/video0: No such file or directory")
+SERVED = Served(1, 10.0, 0, 0, 0, None, None, None, 0, streams=(DOOR,))
 
 
 def status(*troubles: Trouble) -> Status:
@@ -36,6 +41,7 @@ def status(*troubles: Trouble) -> Status:
         worker=WorkerStatus("serving", 7, 0),
         telemetry=TelemetryStatus("offline", "127.0.0.1:1883", 0, 0, 0, {}),
         troubles=troubles,
+        served=SERVED,
     )
 
 
@@ -92,13 +98,21 @@ def test_an_agent_without_trouble_is_told_to_have_none(tmp_path: Path) -> None:
         assert "reports no trouble" in doctor(tmp_path)
 
 
+def test_its_streams_have_a_line_each(tmp_path: Path) -> None:
+    with agent(tmp_path):
+        told = " ".join(doctor(tmp_path).split())
+    assert "stream door: camera /dev/video0, 0.0/s answered, no frame since the worker began" in told
+    assert "no frames come: /dev/video0: No such file or directory" in told
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_as_json(tmp_path: Path, runs: bool) -> None:
     trouble = {"part": "broker", "since": "2027-06-01T00:00:00+00:00", "because": REFUSED}
     if runs:
         with agent(tmp_path, Trouble(**trouble)):
             told = json.loads(doctor(tmp_path, "--json"))["agent"]
-        assert told == {"troubles": [trouble], "unasked": ""}
+        served = json.loads(json.dumps(asdict(SERVED)))
+        assert told == {"troubles": [trouble], "unasked": "", "served": served}
     else:
         told = json.loads(doctor(tmp_path, "--json"))["agent"]
         assert told["troubles"] == []

@@ -94,6 +94,12 @@ def test_the_schema_in_the_tree_is_that_of_this_version():
     assert definitions["DwellPart"]["properties"]["up"]["type"] == "string"
 
 
+def test_so_is_the_schema_of_the_configuration():
+    schema = json.loads(said("config", "schema"))
+    assert json.loads((PROFILES / "agent.schema.json").read_text()) == schema
+    assert {"device", "bundle", "policy", "listen"} <= set(schema["required"])
+
+
 def test_explain_on_a_saved_state(tmp_path):
     saved = tmp_path / "state.json"
     saved.write_text('{"readings": {"battery": 18, "power_source": "battery", "temperature": {"value": 40}}}')
@@ -115,8 +121,23 @@ def test_simulate_compares_policies_and_says_that_it_is_estimated(tmp_path):
     output = said("policy", "simulate", "--trace", trace, *policies)
     assert "field-camera on Small board" in output
     assert "estimates" in output
-    totals = json.loads(said("policy", "simulate", "--trace", trace, *policies, "--json"))
+    page = tmp_path / "day.html"
+    told, line = said("policy", "simulate", "--trace", trace, *policies, "--json", "--html", page).splitlines()
+    assert told == f"wrote {page}"
+    totals = json.loads(line)
     assert set(totals) == {"field-camera", "solar-box"}
+    written = page.read_text(encoding="utf-8")
+    for shown in (
+        "battery, %",
+        "operating point",
+        "field-camera",
+        "solar-box",
+        "estimates",
+        "right, within goals",
+    ):
+        assert shown in written
+    assert f"<td>{totals['solar-box']['asked']:.0f}</td>" in written
+    assert written.count("<path") == 6 * len(totals)
     assert totals["solar-box"]["asked"] > 0
 
 

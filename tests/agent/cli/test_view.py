@@ -1,6 +1,7 @@
 """The view of a status in terminals of every size: what matters most is always there, in words."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tidegate.cli.view import render
-from tidegate.messages import Served
+from tidegate.messages import Served, StreamCount
 from tidegate.supervisor.status.status import (
+    BundleStatus,
     DecisionStatus,
     PolicyStatus,
     ReadingStatus,
@@ -102,6 +104,14 @@ def test_points_of_another_engine_are_no_rungs(width: int, height: int) -> None:
     assert "litert" not in "\n".join(shown(STATUS, width, height))
 
 
+def test_a_ladder_that_is_shorter_here_than_in_its_bundle_says_so() -> None:
+    assert "ladder, 12 rungs; 1 of the bundle's points does not run here" in "\n".join(shown(STATUS, 80, None))
+    alone = replace(STATUS, point="full", ladder=STATUS.ladder[:2])
+    assert "ladder, 1 rung; 1 of the bundle's points does not run here" in "\n".join(shown(alone, 80, None))
+    whole = replace(STATUS, point="full", ladder=STATUS.ladder[:1])
+    assert "ladder, 1 rung\n" in "\n".join(shown(whole, 80, None))
+
+
 def test_a_pipe_gets_everything_uncut() -> None:
     lines = shown(STATUS, 60, None)
     text = " ".join(" ".join(lines).split())
@@ -109,6 +119,11 @@ def test_a_pipe_gets_everything_uncut() -> None:
     assert text.count("a sensor is gone") == 20
     assert "stays at int8-skip-88-onnx for another 1.38 s" in text
     assert "thermal pressure unavailable: the trace has no column thermal_pressure" in text
+
+
+def test_the_address_of_the_status_page_fits_a_small_terminal() -> None:
+    status = replace(STATUS, web_address="http://127.0.0.1:9464/")
+    assert "status page    http://127.0.0.1:9464/" in render(status, 80, 23).plain
 
 
 def test_the_newest_stands_above_the_older() -> None:
@@ -150,3 +165,47 @@ def test_never_larger_than_the_terminal(width: int, height: int, reason: str, na
     lines = shown(odd, width, height)
     assert len(lines) <= height
     assert all(cell_len(line) <= width for line in lines)
+
+
+def test_what_waits_for_a_paid_link_says_why() -> None:
+    telemetry = TelemetryStatus("online", "b:1883", 90, 5, 40, {}, merged=45, data_left_bytes=12_345)
+    shown = render(replace(STATUS, telemetry=telemetry), 200).plain
+    assert "5 published, 40 waiting, 45 merged, 0 dropped; 12 kB of data_per_day left for now" in shown
+
+
+def test_a_held_point_is_told_with_what_still_goes_before_it() -> None:
+    assert "held at" not in render(STATUS, 200).plain
+    assert "int8, from outside: urgent rules" in render(replace(STATUS, held_at="int8"), 200).plain
+
+
+def test_a_pushed_bundle_is_named_with_its_signers_and_one_that_comes_in_with_how_far_it_is() -> None:
+    pushed = BundleStatus("ab" * 32, "/state/bundles/a", "pushed", 5, ("models",), "version 6: it is taken in")
+    lines = "\n".join(shown(replace(STATUS, bundle=pushed), 120, None))
+    assert "pushed as version 5, signed by models" in lines
+    assert "version 6: it is taken in" in lines
+    assert "pushed as" not in "\n".join(shown(replace(STATUS, bundle=replace(pushed, origin="local")), 120, None))
+
+
+def test_what_others_may_do_stands_among_what_is_out_of_order() -> None:
+    text = render(replace(STATUS, exposure="unauthenticated: whoever reaches 0.0.0.0 may ask"), 80, 24).plain
+    assert "exposed" in text
+    assert "whoever reaches 0.0.0.0 may ask" in text
+    assert "exposed" not in render(STATUS, 80, 24).plain
+
+
+def test_streams_and_frigate_have_a_line_each_and_say_why_no_frames_come() -> None:
+    at = datetime(2026, 5, 1, 12, 0, 3).astimezone()
+    came = {"last_frame_at": at.timestamp()}
+    door = StreamCount("door", "camera rtsp://cam/1", seen=60, skipped=8, answered=50, failed=2, **came)
+    yard = StreamCount("yard", "camera /dev/video0", problem="/dev/video0: No such file or directory")
+    boxes = StreamCount("frigate", "ZeroMQ at ipc:///run/f.sock", seen=5, answered=4, dropped=1, **came)
+    served = replace(
+        STATUS.served or pytest.fail("nothing served"), window_s=10.0, streams=(door, yard), frigate=boxes
+    )
+    lines = shown(replace(STATUS, served=served), 200, None)
+    by_label = {line[: line.index("  ")].strip(): line for line in lines if "stream " in line or "frigate" in line}
+    counts = "camera rtsp://cam/1, 5.0/s answered, 2 failed, 8 skipped, last frame 2026-05-01 12:00:03"
+    assert counts in by_label["stream door"]
+    assert "no frame since the worker began; no frames come: /dev/video0: No such file" in by_label["stream yard"]
+    assert "ZeroMQ at ipc:///run/f.sock, 0.4/s answered, 1 dropped, last frame" in by_label["frigate"]
+    assert not [line for line in shown(STATUS, 200, None) if "stream" in line]

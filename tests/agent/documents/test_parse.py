@@ -47,8 +47,8 @@ def test_every_key_and_value_has_its_mark():
     [
         ("", "x.yaml:1:1: the document is empty"),
         ("# nothing\n", "x.yaml:1:1: the document is empty"),
-        ("a: [1,\nb: 2", "x.yaml:2:5: not YAML: expected ',' or ']', but got '<stream end>'"),
-        ("a: 'open", "x.yaml:1:9: not YAML: found unexpected end of stream"),
+        ("a: [1,\nb: 2", "x.yaml:1:4: `[` is not closed"),
+        ("a: 'open", "x.yaml:1:4: a quote that is never closed"),
         ("a: 1\n\tb: 2", "x.yaml:2:1: a tab where YAML allows only spaces"),
         ("a: &x 1", "x.yaml:1:4: anchors and aliases are not allowed"),
         ("a: *x", "x.yaml:1:4: anchors and aliases are not allowed"),

@@ -124,6 +124,10 @@ def _matrix(drawing: Drawing, _: st.DrawFn) -> Argument:
     return drawing.weight("w", (drawing.shape[-1], 4))
 
 
+def _table(drawing: Drawing, _: st.DrawFn) -> Argument:
+    return drawing.weight("w", (_OUTPUTS, 3))
+
+
 def _bias(drawing: Drawing, draw: st.DrawFn) -> Argument:
     return drawing.weight("b", (_OUTPUTS,)) if draw(_flags) else None
 
@@ -231,6 +235,7 @@ def _gelu_formula(_: Drawing, draw: st.DrawFn) -> Argument:
 
 DOMAINS: Mapping[Domain, Callable[[Drawing, st.DrawFn], Argument]] = {
     Domain.X: _x,
+    Domain.POSITIVE_X: _x,
     Domain.VALUES: _values,
     Domain.OTHER: _other,
     Domain.DIVISOR: _divisor,
@@ -243,6 +248,8 @@ DOMAINS: Mapping[Domain, Callable[[Drawing, st.DrawFn], Argument]] = {
     Domain.TRANSPOSED_WEIGHT: _transposed_weight,
     Domain.LINEAR_WEIGHT: _linear_weight,
     Domain.MATRIX: _matrix,
+    Domain.TABLE: _table,
+    Domain.ROW_NUMBERS: _x,
     Domain.BIAS: _bias,
     Domain.SCALE: _scale,
     Domain.SHIFT: _shift,

@@ -153,7 +153,7 @@ IMAGE_BLOCKS: Mapping[str, Callable[[Builder], None]] = {
 
 
 def ways_round(network: TrainedNetwork, rng: np.random.Generator) -> TrainedNetwork:
-    """The network with stand-ins of every kind and an exit before every block."""
+    """The network with stand-ins of every kind and an exit before every segment but the first and the last."""
     arrays = dict(network.arrays)
     stand_ins: dict[str, dict[StandIn, Segment]] = {}
     exit_heads = {}
@@ -167,8 +167,7 @@ def ways_round(network: TrainedNetwork, rng: np.random.Generator) -> TrainedNetw
                 StandIn.AFFINE: _affine(segment, arrays, rng),
                 StandIn.SURROGATE: _surrogate(segment, arrays, rng),
             }
-        if segment.name in stand_ins:
-            exit_heads[segment.name] = _exit(segment, answers, arrays, rng)
+        exit_heads[segment.name] = _exit(segment, answers, arrays, rng)
     return TrainedNetwork(network.segments, arrays, stand_ins, exit_heads)
 
 

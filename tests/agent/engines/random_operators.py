@@ -8,7 +8,8 @@ from random_networks import Builder, Shape
 
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.graph import Node, Segment, Weight
-from tidegate.models.graph.operators import ADD, FLATTEN, OPERATORS
+from tidegate.models.graph.operator import Domain
+from tidegate.models.graph.operators import ADD, FLATTEN, MUL, OPERATORS
 from tidegate.models.network import TrainedNetwork
 from tidegate.models.precision import Fp32Weight
 
@@ -26,13 +27,28 @@ CALLS = [
 BEFORE = ("aten.relu.default", "aten.sigmoid.default", "aten.tanh.default", None)
 """What the operator reads: nothing negative, or anything."""
 
+ABOVE_ZERO = "aten.hardtanh.default"
+"""What roots, logarithms and reciprocals read: near 0 a rounding to 8 bits moves them anywhere."""
+
+
+def reads_above_zero(operator: str) -> bool:
+    """Whether only values above 0 make sense in front of it."""
+    return any(parameter.domain is Domain.POSITIVE_X for parameter in OPERATORS[operator].parameters)
+
+
+def reads_row_numbers(operator: str) -> bool:
+    """Whether it looks rows up by whole numbers."""
+    return any(parameter.domain is Domain.ROW_NUMBERS for parameter in OPERATORS[operator].parameters)
+
 
 @st.composite
 def operator_networks(draw: st.DrawFn, operator: str, shape: Shape) -> TrainedNetwork:
     """A layer, the operator with random arguments, a block whose gate reads what it gives, and a head."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    call = draw_call(draw, OPERATORS[operator], shape)
-    return network_around(call, operator, shape, draw(st.sampled_from(BEFORE)), rng)
+    record = OPERATORS[operator]
+    call = draw_call(draw, record, shape)
+    before = ABOVE_ZERO if reads_above_zero(operator) else draw(st.sampled_from(BEFORE))
+    return network_around(call, operator, shape, before, rng)
 
 
 def network_around(
@@ -41,9 +57,16 @@ def network_around(
     """The same with a given call, and an operator `before` it."""
     arrays: dict[str, np.ndarray] = {}
     stem = Builder("stem", (3, *shape[1:]) if len(shape) == 3 else shape, arrays, rng)
-    x = stem.conv(X, stem.shape, shape[0], 1)[0] if len(shape) == 3 else stem.linear(X, stem.shape, shape[-1])[0]
-    if before is not None:
-        stem.add(before, (x,), shape)
+    if reads_row_numbers(operator):
+        # Of a layer's values another rounding is another row.
+        stem = Builder("stem", shape, arrays, rng)
+        stem.add(MUL, (X, 8.0), shape)
+    elif len(shape) == 3:
+        x = stem.conv(X, stem.shape, shape[0], 1)[0]
+    else:
+        x = stem.linear(X, stem.shape, shape[-1])[0]
+    if before is not None and not reads_row_numbers(operator):
+        stem.add(before, (x, 0.5, 3.0) if before == ABOVE_ZERO else (x,), shape)
     alone = _alone(call, operator, shape, arrays, rng)
     block = Builder("b1", alone.output_shape, arrays, rng)
     _block(block)

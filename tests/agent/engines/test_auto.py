@@ -8,8 +8,9 @@ from tidegate.engines.engine import UnsupportedPoint
 from tidegate.engines.runtime import auto
 from tidegate.engines.runtime import trials as contest
 from tidegate.engines.runtime.choice import Choice
+from tidegate.engines.runtime.installed import UnknownEngine, installed_engines
 from tidegate.engines.runtime.other_load import OtherLoad
-from tidegate.engines.runtime.registry import UnknownEngine, installed_engines, open_engine
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.worker.choosing import refused_points
 
@@ -68,13 +69,16 @@ def test_an_engine_answers_the_canaries_of_its_own_shipped_points_and_refuses_th
 
 
 def test_an_unknown_engine_is_told_what_there_is() -> None:
-    with pytest.raises(UnknownEngine, match="allowed are auto, onnx, litert, eager"):
+    with pytest.raises(
+        UnknownEngine,
+        match="allowed are auto, onnx, litert, mlx, coreml, coreai, eager, ",
+    ):
         open_engine("tensorrt", BUNDLE)
 
 
 def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "tidegate.engines.runtime.registry.installed_version", lambda name: "1" if name == "torch" else None
+        "tidegate.engines.runtime.installed.installed_version", lambda name: "1" if name == "torch" else None
     )
     with pytest.raises(UnknownEngine, match=r"onnxruntime is missing; install it: .* -m pip install"):
         open_engine("onnx", BUNDLE)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 
 from tidegate.engines import bundle_check
 from tidegate.engines.bundle_check import Check, verify
-from tidegate.engines.runtime import registry as catalog
+from tidegate.engines.runtime import installed as catalog
 
 SHIPPED = Path(__file__).parents[3] / "profiles" / "bundles" / "digits"
 
@@ -107,7 +107,10 @@ def test_an_engine_that_there_is_not_is_named_with_those_that_there_are(bundle: 
     vouch(bundle, "ladder.json", json.dumps(ladder).encode())
     (check,) = [each for each in verify(bundle) if each.name == f"canaries at {point['name']}"]
     assert check.ok is None
-    assert "engine packed, which tidegate does not have; its engines are onnx, litert, eager" in check.detail
+    assert (
+        "packed, which tidegate does not have; its engines are onnx, litert, mlx, coreml, coreai, eager"
+        in check.detail
+    )
 
 
 def test_a_range_that_is_missing_is_a_failed_check(bundle: Path) -> None:

@@ -179,7 +179,10 @@ def test_a_graph_that_mixes_samples_is_refused(mixing: Node) -> None:
         (point(thresholds={"nowhere": 1.0}), "nowhere"),
         (point(layer_precision={"first.9": Precision.INT8}), "first.9"),
         (OperatingPoint("p", "onnx", FIGURES), "certified on engine onnx, whose arithmetic is its own"),
-        (OperatingPoint("p", "packed", FIGURES), "does not have; its engines are onnx, litert, eager"),
+        (
+            OperatingPoint("p", "packed", FIGURES),
+            "its engines are onnx, litert, mlx, coreml, coreai, eager",
+        ),
     ],
 )
 def test_what_it_cannot_run_is_refused_by_name(engine: EagerEngine, wrong: OperatingPoint, named: str) -> None:

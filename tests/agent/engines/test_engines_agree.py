@@ -49,14 +49,30 @@ def open_litert(network: TrainedNetwork) -> Engine:
     return RangedEngine(LiteRtEngine(network), network, lambda: batch_for(network))
 
 
+def open_mlx(network: TrainedNetwork) -> Engine:
+    from tidegate.engines.mlx.engine import MlxEngine  # noqa: PLC0415 - an extra
+
+    return MlxEngine(network)
+
+
+NO_MLX = pytest.mark.skipif(find_spec("mlx") is None, reason="needs tidegate[apple]")
 NO_LITERT = pytest.mark.skipif(find_spec("ai_edge_litert") is None, reason="needs tidegate[litert]")
 NO_ONNX = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs tidegate[onnx]")
 ENGINES = pytest.mark.parametrize(
-    "opened", [pytest.param(open_onnx, marks=NO_ONNX), pytest.param(open_litert, marks=NO_LITERT)]
+    "opened",
+    [
+        pytest.param(open_onnx, marks=NO_ONNX),
+        pytest.param(open_litert, marks=NO_LITERT),
+        pytest.param(open_mlx, marks=NO_MLX),
+    ],
 )
 INSTALLED: dict[str, Open] = {
     name: opened
-    for name, opened, module in (("onnx", open_onnx, "onnxruntime"), ("litert", open_litert, "ai_edge_litert"))
+    for name, opened, module in (
+        ("onnx", open_onnx, "onnxruntime"),
+        ("litert", open_litert, "ai_edge_litert"),
+        ("mlx", open_mlx, "mlx"),
+    )
     if find_spec(module) is not None
 }
 """To compare several with one run of eager; tests of ENGINES say which of them are missing."""

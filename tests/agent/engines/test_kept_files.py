@@ -8,7 +8,8 @@ import pytest
 from ranged_engine import RangedEngine
 
 from tidegate.engines.engine import Engine
-from tidegate.engines.runtime.registry import installed_engines, open_engine
+from tidegate.engines.runtime.installed import installed_engines
+from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Figures, OperatingPoint, Precision
 

@@ -1,12 +1,13 @@
 """int8 models in files as ONNX Runtime has optimized them: shared, made again when damaged, never in the way."""
 
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ranged_engine import RangedEngine
+from ranged_engine import RangedEngine, with_ranges
 from small_disk import run_on_small_disk
 
 from tidegate.engines.onnxruntime.model_cache import PlainModel, open_kept
@@ -65,25 +66,30 @@ def test_a_place_that_takes_no_model_is_no_fault(tmp_path: Path) -> None:
 
 
 _ON_SMALL_DISKS = """
-import subprocess
-from dataclasses import replace
+import pickle, subprocess, sys
 from pathlib import Path
-from tidegate.models.ladder import Precision
-from test_kept_model import INPUTS, POINT, ranged
-gated = replace(POINT, precision=Precision.FP32, thresholds={"block_3": 0.4, "block_4": 0.5})
-expected = [ranged(None).prepare(point).run(INPUTS).outputs.tobytes() for point in (POINT, gated)]
+from tidegate.engines.runtime.registry import open_engine
+from tidegate.models.bundle import open_bundle
+bundle, points = open_bundle(Path(BUNDLE)), pickle.loads(Path(POINTS).read_bytes())
+inputs = bundle.canaries().inputs
+def answered(point, directory):
+    return open_engine("onnx", bundle, directory).prepare(point).run(inputs).outputs.tobytes()
+expected = [answered(point, None) for point in points]
 for size in ("20k", "60k", "140k"):
     disk = Path(size)
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", size], check=True)
-    for point, answer in zip((POINT, gated), expected, strict=True):
+    for point, answer in zip(points, expected, strict=True):
         for _ in range(2):
-            found = ranged(disk.absolute() / "cache").prepare(point).run(INPUTS).outputs
-            assert found.tobytes() == answer, (size, point)
-    print(size, sum(file.stat().st_size for file in disk.rglob("graph.*")))
+            assert answered(point, disk.absolute() / "cache") == answer, (size, point)
+assert "torch" not in sys.modules, "which takes seconds"
 """
 
 
 def test_a_disk_without_room_costs_no_answer(tmp_path: Path) -> None:
-    """One process for all: most of its time goes into loading torch."""
-    run_on_small_disk(_ON_SMALL_DISKS, tmp_path, "200k")
+    gated = replace(POINT, precision=Precision.FP32, thresholds={"block_3": 0.4, "block_4": 0.5})
+    points, disk = tmp_path / "points", tmp_path / "disk"
+    points.write_bytes(pickle.dumps((with_ranges(POINT, BUNDLE, INPUTS), gated)))
+    disk.mkdir()
+    given = f"BUNDLE, POINTS = {str(BUNDLE.path)!r}, {str(points)!r}"
+    run_on_small_disk(f"{given}\n{_ON_SMALL_DISKS}", disk, "200k")

@@ -74,6 +74,18 @@ def test_another_point_of_that_name_is_not_taken_for_it() -> None:
     assert engine.made[0].released
 
 
+def test_what_was_lent_before_all_was_forgotten_does_not_stay() -> None:
+    engine = Engine()
+    resident = ResidentEngine(engine, 4 * SIZE, lambda: False)
+    visit(resident, "a")
+    lent = resident.prepare(named("b"))
+    resident.forget()
+    lent.release()
+    assert [made.released for made in engine.made] == [True, True]
+    visit(resident, "a", "a")
+    assert [made.released for made in engine.made] == [True, True, False]
+
+
 def test_a_lent_variant_is_over_after_release() -> None:
     resident = ResidentEngine(Engine(), SIZE, lambda: False)
     lent = resident.prepare(named("a"))

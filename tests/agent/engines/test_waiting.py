@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tidegate.engines.runtime.registry import installed_engines
+from tidegate.engines.runtime.installed import installed_engines
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -101,9 +102,33 @@ def test_where_nothing_is_known_of_the_supply_it_is_tried_again_after_a_day_and_
     assert "full" in put_off(settled(after_loss(guard.losses, "full", Supply())), POINTS)
 
 
-def test_a_sensor_that_could_prove_it_better_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("supply", "now", "days"),
+    [
+        (LOW, {"percent": 40.0, "source": "battery"}, 7),
+        (Supply(percent=60.0), {"percent": 60.0}, 7),
+        (Supply(), {}, 1),
+    ],
+)
+def test_a_supply_that_never_proves_better_is_tried_again_at_longer_and_longer_intervals(
+    supply: Supply, now: dict[str, Any], days: int
+) -> None:
+    guard, at = lost("full", LOSSES, supply), 0.0
+    waited_days = []
+    for _ in range(7):
+        began = at
+        while put_off(guard, POINTS):
+            at += 86_400.0 / 4
+            guard = replace(observe(guard, seen(at, **now)), climbs=False)
+        waited_days.append(round((at - began) / 86_400.0))
+        guard = replace(after_loss(guard.losses, "full", supply), climbs=False, seen_s=at)
+    doubled = [min(30, days * 2**tries) for tries in range(7)]
+    assert waited_days == doubled
+
+
+def test_a_sensor_that_could_prove_it_better_is_waited_for_longer() -> None:
     guard = observe(settled(lost("full", LOSSES)), seen(0.0, percent=30.0))
-    guard = observe(guard, seen(10 * TRY_AGAIN_S, percent=30.0))
+    guard = observe(guard, seen(6 * TRY_AGAIN_S, percent=30.0))
     assert "full" in put_off(guard, POINTS)
 
 

@@ -9,6 +9,7 @@ from tidegate.documents import DocumentError
 from tidegate.policy.schema import load_policy
 from tidegate.policy.schema.conditions import ConditionPart
 from tidegate_drivers import catalog
+from tidegate_drivers.apple import catalog as macos_catalog
 from tidegate_drivers.apple.state import NEVER_TOLD
 from tidegate_drivers.reading import UNITS as DRIVER_UNITS
 from tidegate_drivers.trace import ReplayTrace
@@ -37,6 +38,9 @@ def test_the_errors_are_those_of_this_version():
     assert str(caught.value) == shown
 
 
+MACOS = [*(catalog.Driver(*each) for each in macos_catalog.MACOS), catalog.HOST]
+
+
 def test_the_table_of_sources_is_that_of_the_drivers():
     table = PAGE.partition("| condition | Linux |")[2].partition("\n\n")[0].splitlines()[2:]
     cells = {row[1].strip("`"): row[2:5] for row in ([cell.strip() for cell in line.split("|")] for line in table)}
@@ -49,7 +53,7 @@ def test_the_table_of_sources_is_that_of_the_drivers():
             assert (linux, macos, demo) == (said, said, said)
             continue
         assert names(linux) == givers(catalog.LINUX, condition)
-        expected = set() if condition in NEVER_TOLD else givers(catalog.MACOS, condition)
+        expected = set() if condition in NEVER_TOLD else givers(MACOS, condition)
         assert names(macos) == expected
         assert (macos == "never") == (not expected)
         assert demo.startswith("replayed") == (condition in replayed)

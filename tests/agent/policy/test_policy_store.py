@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.policy.store import MOST_AHEAD, PolicyStore, StoreError, Verdict, WrongStateError, digest_of
+from tidegate.policy.store import PolicyStore, StoreError, WrongStateError, digest_of
+from tidegate.trust.ratchet import MOST_AHEAD, Verdict
 
 OLD, NEW = "name: old", "name: new"
 

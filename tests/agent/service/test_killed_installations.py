@@ -1,15 +1,12 @@
 """Killed before every step of each verb: what served goes on serving, and the verb is finished by the next try."""
 
-import multiprocessing
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from fake_service_world import World, run_verb
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "fake_service_world"])
+from forked import PROCESSES
 
 
 def verb(world: World, *arguments: str, die_before: int | None = None) -> tuple[int, str]:
@@ -49,12 +46,16 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path / "world")
 
 
-def test_an_installation_killed_before_any_step_is_finished_by_the_next(world: World) -> None:
+@pytest.mark.parametrize(("uv", "every"), [(False, 1), (True, 4)])  # by uv only who fills the environment differs
+def test_an_installation_killed_before_any_step_is_finished_by_the_next(
+    tmp_path: Path, uv: bool, every: int
+) -> None:
+    world = World(tmp_path / "world", uv=uv)
     nothing = Kept(world)
     assert install(world, "one")[0] == 0
     count, wanted = steps_of(world), world.running
     assert count > 15
-    for step in range(count):
+    for step in range(0, count, every):
         nothing.again()
         assert install(world, "one", die_before=step)[0] == -signal.SIGKILL
         assert world.current in {None, wanted}

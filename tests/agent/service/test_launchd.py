@@ -9,6 +9,7 @@ from tidegate.service import launchd
 from tidegate.service.errors import ServiceError
 from tidegate.service.launchd import BootedOut, Bootstrapped
 from tidegate.service.places import system_places, user_places
+from tidegate.supervisor.exit_code import FINAL_VARIABLE
 
 KEYS: dict[str, type] = {
     "Label": str,
@@ -79,6 +80,13 @@ def test_the_property_list_has_known_keys_of_their_type_and_paths_that_are_absol
         assert path.startswith("/")
     assert ("UserName" in job) is not user
     assert launchd.EXIT_TIMEOUT_S < launchd.DRAIN_S
+
+
+def test_launchd_and_systemd_start_nothing_again_after_the_same_failures() -> None:
+    unit = (Path(launchd.__file__).with_name("templates") / "tidegate.service").read_text()
+    assert f"RestartPreventExitStatus={launchd.FINAL_EXIT_CODES}\n" in unit
+    job = plistlib.loads(launchd.property_list(system_places("launchd")).encode())
+    assert job["EnvironmentVariables"][FINAL_VARIABLE] == launchd.FINAL_EXIT_CODES
 
 
 def test_bootout_waits_until_the_job_is_forgotten_and_bootstrap_follows(launchctl: Path) -> None:

@@ -1,6 +1,7 @@
 """What keeps a service from being installed is found before anything is changed, all of it at once."""
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def test_a_python_that_the_sandbox_hides_is_refused(home: str, monkeypatch: pyte
     assert list(machine.obstacles(system_places("systemd"), "/nowhere/else/bin/python3")) == []
     (found,) = machine.obstacles(system_places("systemd"), f"{home}/bin/python3")
     assert found.startswith(f"{home}/bin/python3 lies under a home directory")
+
+
+@pytest.mark.parametrize(
+    ("chip", "release", "words"),
+    [("arm64", "15.5", None), ("x86_64", "15.5", "Intel processor"), ("arm64", "13.6.9", "this is macOS 13.6.9")],
+)
+def test_a_mac_for_which_nothing_is_built_is_refused(
+    chip: str, release: str, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(machine, "ROOM_BYTES", 0)
+    monkeypatch.setattr(platform, "machine", lambda: chip)
+    monkeypatch.setattr(platform, "mac_ver", lambda: (release, ("", "", ""), chip))
+    found = list(machine.obstacles(system_places("launchd"), "/nowhere/else/bin/python3"))
+    assert [words in each for each in found if words] == ([True] if words else [])
+    assert len(found) == (1 if words else 0)
 
 
 def test_a_battery_chooses_the_policy(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ def pins() -> dict[str, list[tuple[Version, Marker | None]]]:
 
 def asked() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["onnx"])]
+    extras = project["optional-dependencies"]
+    return [Requirement(line) for line in (*project["dependencies"], *extras["onnx"], *extras["metrics"])]
 
 
 def test_every_dependency_is_pinned_within_its_range() -> None:

@@ -51,6 +51,21 @@ def test_again_restarts_nothing_and_leaves_what_was_edited(world: World) -> None
     assert world.config.read_text().endswith("# mine\n")
 
 
+def test_a_changed_configuration_is_read_before_the_service_starts_anew(world: World) -> None:
+    install(world)
+    world.asked()
+    code, said = verb(world, "apply")
+    assert (code, "is in force: 20 of 20 canaries right" in said) == (0, True), said
+    assert world.asked()[-1] == "restart tidegate.service"
+
+
+def test_a_configuration_that_is_not_taken_restarts_nothing(world: World) -> None:
+    install(world, "picky")
+    world.asked()
+    code, said = verb(world, "apply")
+    assert (code, "listen: gone since" in said, world.asked()) == (69, True, [])
+
+
 def test_the_folder_of_wheels_is_remembered(world: World) -> None:
     install(world)
     first = world.running
@@ -159,6 +174,7 @@ def test_two_installations_do_not_mix(world: World) -> None:
     ("arguments", "code", "words"),
     [
         (("upgrade",), 64, "nothing is installed"),
+        (("apply",), 64, "nothing is installed"),
         (("rollback",), 69, "no version to go back to"),
         (("status",), 69, "nothing is installed"),
         (("service", "--broker", "http://there"), 64, "allowed is mqtt://"),

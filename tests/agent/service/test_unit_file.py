@@ -38,20 +38,21 @@ def exposure(analyze: str, unit: Path) -> float:
     return float(done.stdout.partition("exposure level for")[2].partition(":")[2].split()[0])
 
 
-@pytest.mark.parametrize(("broker", "password", "most"), [(None, False, 1.0), (ELSEWHERE, True, 1.3)])
+@pytest.mark.parametrize(("keys", "password", "most"), [((), False, 1.0), (("broker.host",), True, 1.3)])
 def test_the_exposure_is_as_small_as_the_document_says(
-    analyze: str, tmp_path: Path, broker: object, password: bool, most: float
+    analyze: str, tmp_path: Path, keys: tuple[str, ...], password: bool, most: float
 ) -> None:
     unit = tmp_path / "tidegate.service"
-    told = ELSEWHERE if broker is not None else None
-    unit.write_text(templates.unit(system_places("systemd"), password=password, broker=told))
+    text = templates.unit(system_places("systemd"), password=password)
+    # What comes later counts, as a drop-in does.
+    unit.write_text(text + templates.network_drop_in(keys) if keys else text)
     assert exposure(analyze, unit) <= most
 
 
 @pytest.mark.parametrize("user", [False, True])
 def test_each_directive_stands_under_a_reason_and_none_is_left_unfilled(user: bool) -> None:
     places = user_places("systemd", Path("/home/me"), {}, 1000) if user else system_places("systemd")
-    text = templates.unit(places, password=True, broker=ELSEWHERE)
+    text = templates.unit(places, password=True)
     assert "$" not in text
     for section in ("[Unit]", "[Service]", "[Install]"):
         assert text.count(f"\n{section}\n") == 1
@@ -63,10 +64,9 @@ def test_each_directive_stands_under_a_reason_and_none_is_left_unfilled(user: bo
 
 def test_a_password_is_handed_over_and_never_written_into_the_unit() -> None:
     places = system_places("systemd")
-    assert "LoadCredential=broker-password:/etc/tidegate/broker-password" in templates.unit(
-        places, password=True, broker=ELSEWHERE
-    )
-    assert "\nLoadCredential=" not in templates.unit(places, password=False, broker=None)
+    given = "LoadCredential=broker-password:/etc/tidegate/broker-password"
+    assert given in templates.unit(places, password=True)
+    assert "\nLoadCredential=" not in templates.unit(places, password=False)
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,14 @@ def test_a_device_without_a_battery_runs_where_nothing_says_on_what(tmp_path):
     mains = replace(DEVICE, battery_wh=None)
     assert set(Scenario.of(ReplayTrace.load(path), mains).supply_w) == {DEVICE.supply_w}
     assert set(Scenario.of(ReplayTrace.load(path), DEVICE).supply_w) == {0.0}
+
+
+def test_a_day_on_battery_is_not_played_by_a_device_without_one(tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
+    path.write_text("time_s,supply_w,requests_hz\n0,0,2\n60,0,2\n")
+    trace, mains = ReplayTrace.load(path), replace(DEVICE, battery_wh=None)
+    with pytest.raises(ScenarioError, match="the device has none; name a board with a battery"):
+        Scenario.of(trace, mains)
+    assert Scenario.of(trace, DEVICE).seconds == 60
+    path.write_text("time_s,supply_w,requests_hz\n0,0,2\n60,5,2\n")
+    assert Scenario.of(ReplayTrace.load(path), mains).seconds == 60

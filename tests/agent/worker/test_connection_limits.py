@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.worker.connections import DEADLINES_S, MAX_UNREAD_BYTES, UNREAD_S, Connections, Stage
-from tidegate.worker.open_files import MAX_CONNECTIONS, connection_limit
+from tidegate.worker.http.connections import DEADLINES_S, MAX_UNREAD_BYTES, UNREAD_S, Connections, Stage
+from tidegate.worker.http.open_files import MAX_CONNECTIONS, connection_limit
 
 LIMIT = 8
 

@@ -1,19 +1,22 @@
-"""The endpoint as an ASGI application: no body and no header of a client's gives a 500."""
+"""The endpoint without a socket: no body and no header of a client's gives a 500."""
 
 import asyncio
+import gzip
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
 from tidegate.messages import AdmissionState
-from tidegate.worker.bodies import Bodies, BodyRefused
 from tidegate.worker.endpoint import Endpoint
+from tidegate.worker.http.bodies import Bodies, BodyRefused, HeldBody
+from tidegate.worker.http.message import Head, Response
 
 INFER = "/v2/models/digits/infer"
 READY = ("/v2/health/ready", "/v2/models/digits/ready")
@@ -33,50 +36,35 @@ class Reply:
     status: int
     headers: dict[str, str]
     document: Any
+    binary: bytes = b""
 
 
 def ask(
     endpoint: Endpoint,
-    *chunks: bytes,
+    body: bytes,
+    *,
     path: str = INFER,
     method: str = "POST",
-    headers: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Reply:
-    return asyncio.run(asked(endpoint, chunks, path, method, headers))
+    return asyncio.run(asked(endpoint, Head(method, path, headers), body))
 
 
-async def asked(
-    endpoint: Endpoint, chunks: Sequence[bytes], path: str, method: str, headers: Sequence[tuple[str, str]]
-) -> Reply:
-    coming = list(chunks)
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if not coming:
-            return {"type": "http.disconnect"}
-        chunk = coming.pop(0)
-        return {"type": "http.request", "body": chunk, "more_body": bool(coming)}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
-        "client": None,
-        "server": None,
-    }
-    await endpoint.app(scope, receive, send)
-    got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], got, json.loads(sent[1]["body"]) if sent[1]["body"] else None)
+async def asked(endpoint: Endpoint, head: Head, body: bytes) -> Reply:
+    begun = endpoint.begin(head)
+    if not isinstance(begun, Response):
+        held = endpoint.bodies.begin(lambda refusal: None)
+        held.whole()
+        buffer = endpoint.body_buffer(head, len(body))
+        buffer[:] = body
+        answered = begun(head, buffer, held)
+        begun = answered if isinstance(answered, Response) else await answered
+        held.release()
+    headers, sent = {name.lower(): value for name, value in begun.headers.items()}, b"".join(begun.body)
+    if (coding := headers.get("content-encoding")) is not None:
+        sent = {"gzip": gzip, "deflate": zlib}[coding].decompress(sent)
+    json_bytes = int(headers.get("inference-header-content-length", len(sent)))
+    return Reply(begun.status, headers, json.loads(sent[:json_bytes]), sent[json_bytes:])
 
 
 def body_of(tensor: object) -> bytes:
@@ -107,44 +95,36 @@ def test_no_bytes_give_a_500(endpoint: Endpoint, body: bytes) -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["content-length", "content-encoding", "expect", "content-type"]), st.text())
+    st.dictionaries(
+        st.sampled_from(["accept-encoding", "content-encoding", "expect", "inference-header-content-length"]),
+        st.text() | st.sampled_from(["gzip", "deflate", "0", "7", "9" * 30, "-1", "\u0663"]),
+    )
 )
 def test_no_headers_give_a_500(endpoint: Endpoint, headers: dict[str, str]) -> None:
-    good = body_of(GOOD)
-    encodable = [(name, value.encode("latin-1", "ignore").decode("latin-1")) for name, value in headers.items()]
-    assert ask(endpoint, good, headers=encodable).status in {200, 400, 413, 415}
+    assert ask(endpoint, body_of(GOOD), headers=headers).status in {200, 400, 415}
 
 
-def test_a_body_is_taken_in_pieces(endpoint: Endpoint) -> None:
-    good = body_of(GOOD)
-    assert ask(endpoint, good[:7], good[7:100], b"", good[100:]).status == 200
+def test_codings_that_nobody_here_knows_are_refused_by_name(endpoint: Endpoint) -> None:
+    reply = ask(endpoint, b"\x1f\x8b", headers={"content-encoding": "br"})
+    assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity, gzip, deflate")
+    assert "'br'" in reply.document["error"]
+    assert ask(endpoint, body_of(GOOD), headers={"content-encoding": "identity"}).status == 200
 
 
-def test_codings_are_refused_by_name(endpoint: Endpoint) -> None:
-    reply = ask(endpoint, b"\x1f\x8b", headers=[("Content-Encoding", "gzip")])
-    assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
-    assert "'gzip'" in reply.document["error"]
-    assert ask(endpoint, body_of(GOOD), headers=[("Content-Encoding", "identity")]).status == 200
+@pytest.mark.parametrize(("coding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_codings_work_both_ways(endpoint: Endpoint, coding: str, encode: Callable[[bytes], bytes]) -> None:
+    plain = ask(endpoint, body_of({**GOOD, "shape": [9, 1, 8, 8], "data": [8] * 576}))
+    body = encode(body_of({**GOOD, "shape": [9, 1, 8, 8], "data": [8] * 576}))
+    coded = ask(endpoint, body, headers={"content-encoding": coding, "accept-encoding": coding})
+    assert coded.headers["content-encoding"] == coding
+    assert coded.document == plain.document
+    for broken in (body[:-3], body + b"!", b"{}", encode(b"[" * 10_000_000)):
+        assert ask(endpoint, broken, headers={"content-encoding": coding}).status in {400, 413}
 
 
-@pytest.mark.parametrize("length", ["-1", "+5", "1e3", "abc", "5, 5", " ", "\u0663"])
-def test_nonsense_for_a_length_is_refused(endpoint: Endpoint, length: str) -> None:
-    reply = ask(endpoint, b"{}", headers=[("Content-Length", length)])
-    assert reply.status == 400
-    assert reply.document["error"].startswith("Content-Length: found ")
-
-
-@pytest.mark.parametrize("length", ["200000000", "9" * 400])
-def test_what_is_announced_too_large_is_refused_unread(endpoint: Endpoint, length: str) -> None:
-    reply = ask(endpoint, headers=[("Content-Length", length)])
-    assert reply.status == 413
-    assert "the largest request to this model has 196608 bytes" in reply.document["error"]
-    waits = ask(endpoint, headers=[("Content-Length", length), ("Expect", "100-continue")])
-    assert waits.headers["connection"] == "close"
-
-
-def test_what_turns_out_too_large_is_refused(endpoint: Endpoint) -> None:
-    assert ask(endpoint, *[b"[" * 65536] * 9).status == 413
+def test_a_small_reply_is_not_coded(endpoint: Endpoint) -> None:
+    reply = ask(endpoint, body_of(GOOD), headers={"accept-encoding": "br;q=1, gzip;q=0, deflate;q=0.5"})
+    assert (reply.status, "content-encoding" in reply.headers) == (200, False)
 
 
 def test_a_large_batch_is_answered(endpoint: Endpoint) -> None:
@@ -184,42 +164,24 @@ def test_every_refusal_has_the_protocols_form(endpoint: Endpoint) -> None:
 
 
 def test_bodies_on_their_way_give_their_memory_up_when_it_is_needed() -> None:
-    asyncio.run(memory_is_needed())
-
-
-async def memory_is_needed() -> None:
     now = [0.0]
     bodies = Bodies(max_bytes=100, budget_bytes=250, clock=lambda: now[0])
+    given_up: list[tuple[int, int]] = []
 
-    def request(*chunks: bytes, ends: bool = True) -> Request:
-        coming = list(chunks)
+    def arriving(place: int, size: int) -> HeldBody:
+        held = bodies.begin(lambda refusal: given_up.append((place, refusal.status)))
+        held.resize(size)
+        return held
 
-        async def receive() -> dict[str, Any]:
-            if not coming:
-                await asyncio.Event().wait()
-            chunk = coming.pop(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(coming) or not ends}
-
-        return Request({"type": "http", "headers": []}, receive)
-
-    async def take(asked: Request) -> int:
-        with bodies.hold() as held:
-            return len(await held.read(asked))
-
-    slow = [asyncio.create_task(take(request(b"x" * 80, ends=False))) for _ in range(3)]
-    await asyncio.sleep(0)
+    slow = [arriving(place, 80) for place in range(3)]
     assert bodies.held_bytes == 240
     with pytest.raises(BodyRefused) as refused:
-        await take(request(b"x" * 50))
+        arriving(3, 50)
     assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
     now[0] = 3.0
-    assert await take(request(b"x" * 50)) == 50
-    with pytest.raises(BodyRefused) as given_up:
-        await slow[0]
-    assert given_up.value.status == 503
-    assert not slow[1].done()
-    assert bodies.held_bytes == 160
-    for task in slow[1:]:
-        task.cancel()
-    await asyncio.gather(*slow, return_exceptions=True)
-    assert (bodies.held_bytes, len(bodies.unfinished)) == (0, 0)
+    slow[1].whole()
+    assert arriving(4, 50) in bodies.unfinished
+    assert (given_up, bodies.held_bytes) == ([(0, 503)], 210)
+    for held in slow:
+        held.release()
+    assert bodies.held_bytes == 50

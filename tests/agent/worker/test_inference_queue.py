@@ -11,7 +11,7 @@ from tidegate.engines.engine import Answer, Array
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import OperatingPoint
 from tidegate.paths import profiles_directory
-from tidegate.worker.inference_queue import MAX_WAITING, InferenceQueue, QueueFull
+from tidegate.worker.inference_queue import HERE_MS, MAX_WAITING, InferenceQueue, QueueFull
 
 FULL = open_bundle(profiles_directory() / "bundles" / "digits").ladder.full
 BATCH = np.zeros((2, 1, 8, 8), np.float32)
@@ -84,4 +84,48 @@ def test_a_full_queue_turns_requests_away_and_takes_them_again_later() -> None:
     wait(queued, timeout=20)
     queue.infer(BATCH).result(10)
     assert queue.report(1).failed == 1
+    queue.close()
+
+
+class Timed(Echo):
+    """Moves the queue's clock on by what an answer takes."""
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__()
+        self.now = now
+        self.takes_ms = 1.0
+
+    def run(self, batch: Array) -> Answer:
+        self.now[0] += self.takes_ms / 1e3
+        return super().run(batch)
+
+
+def test_quick_answers_are_given_here_unless_somebody_waits() -> None:
+    now = [0.0]
+    variant = Timed(now)
+    queue = InferenceQueue(variant, clock=lambda: now[0])
+    assert not queue.answers_here, "how long it takes is not known yet"
+    queue.infer(BATCH).result(10)
+    assert queue.answers_here
+    assert queue.infer_here(BATCH).latency_ms == pytest.approx(1.0)
+    variant.gate.clear()
+    waiting = queue.infer(BATCH)
+    assert not queue.answers_here
+    variant.gate.set()
+    waiting.result(10)
+    variant.takes_ms = 2 * HERE_MS
+    queue.infer_here(BATCH)
+    assert queue.answers_here, "one may be late"
+    for _ in range(2):
+        queue.infer_here(BATCH)
+    assert not queue.answers_here
+    variant.takes_ms = 1.0
+    queue.infer(BATCH).result(10)
+    assert queue.answers_here
+    with pytest.raises(ValueError, match="broken input"):
+        queue.infer_here(np.full_like(BATCH, np.nan))
+    queue.swap(Timed(now)).result(10)
+    assert not queue.answers_here
+    served = queue.report(1)
+    assert (served.requests, served.failed, served.samples) == (7, 1, 14)
     queue.close()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegate.engines.engine import Array
-from tidegate.worker.protocol import MAX_BODY_BYTES, MAX_SAMPLES, BadRequest, Interface, read_request, reply
+from tidegate.models.graph.row_numbers import RowNumbers
+from tidegate.worker.protocol.datatypes import DATATYPES
+from tidegate.worker.protocol.interface import MAX_BODY_BYTES, MAX_SAMPLES, Interface
+from tidegate.worker.protocol.refusals import BadRequest
+from tidegate.worker.protocol.reply import Reply, reply
+from tidegate.worker.protocol.request import InferRequest, RegionPart, RequestReader, WantedOutput
 
 SHAPE = (1, 2, 2)
-INTERFACE = Interface("input", SHAPE, 0.5, "logits")
+INTERFACE = Interface("input", SHAPE, 0.5, "logits", ("a", "b"))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
@@ -21,17 +27,31 @@ json_values = st.recursive(
 GOOD: Mapping[str, object] = {"name": "input", "shape": [1, *SHAPE], "datatype": "FP32", "data": [1, 2, 3, 4]}
 
 
+NO_DATATYPE = (
+    "inputs.0.datatype: found '{}', a string, allowed are BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32,"
+    " INT64, FP16, FP32, FP64, BF16"
+)
+
+
+def no_region(part: RegionPart, *_: bytes) -> bytes:
+    raise BadRequest(f"region {part.region}")
+
+
+def read(body: bytes, interface: Interface = INTERFACE, json_bytes: int | None = None) -> InferRequest:
+    return RequestReader(interface, no_region).read(body, json_bytes)
+
+
 def body_of(**changes: object) -> bytes:
     return json.dumps({"id": "7", "inputs": [{**GOOD, **changes}], "parameters": {"other": 1}}).encode()
 
 
 def batch_of(**changes: object) -> Array:
-    return read_request(body_of(**changes), INTERFACE)[1]
+    return read(body_of(**changes)).batch
 
 
 def refusal(body: bytes) -> str:
     with pytest.raises(BadRequest) as refused:
-        read_request(body, INTERFACE)
+        read(body)
     message = str(refused.value)
     assert len(message) < 400
     return message
@@ -71,6 +91,9 @@ def test_no_bytes_give_anything_but_a_request_or_bad_request(body: bytes) -> Non
 @given(json_values, json_values, json_values)
 @example([1, *SHAPE], "FP32", [10**400, 1, 2, 3])
 @example([1, *SHAPE], "UINT8", [10**400, 1, 2, 3])
+@example([1, *SHAPE], "INT64", [2**63, 1, 2, 3])
+@example([1, *SHAPE], "INT64", [9.3e18, 1.5, 2, 3])
+@example([1, *SHAPE], "BOOL", [2, True, False, 0])
 @example([10**400, *SHAPE], "UINT8", [1, 2, 3, 4])
 @example([1, *SHAPE], "FP32", [[[["1.5", True], [None, {}]]]])
 def test_no_tensor_gives_anything_but_a_batch_or_bad_request(
@@ -78,7 +101,7 @@ def test_no_tensor_gives_anything_but_a_batch_or_bad_request(
 ) -> None:
     body = json.dumps({"inputs": [{"name": "input", "shape": shape, "datatype": datatype, "data": data}]})
     try:
-        _, batch = read_request(body.encode(), INTERFACE)
+        batch = read(body.encode()).batch
     except BadRequest:
         return
     assert np.isfinite(batch).all()
@@ -132,8 +155,16 @@ def test_uint8_is_whole_and_from_0_to_255(value: float) -> None:
         ),
         ({"data": [[[[1, 2], [3, [4]]]]]}, "inputs.0.data[0][0][1][1]: found [4]; allowed are JSON numbers"),
         ({"name": "x" * 500}, f"inputs.0.name: found {'x' * 60!r}..., a string, the model's input is 'input'"),
-        ({"datatype": "BOOL"}, "inputs.0.datatype: Input should be 'FP32' or 'UINT8'; found 'BOOL', a string"),
-        ({"datatype": "fp32"}, "inputs.0.datatype: Input should be 'FP32' or 'UINT8'; found 'fp32', a string"),
+        ({"datatype": "BYTES"}, f"{NO_DATATYPE.format('BYTES')}; the model takes numbers, no text"),
+        ({"datatype": "fp32"}, NO_DATATYPE.format("fp32")),
+        (
+            {"datatype": "FP16"},
+            "inputs.0.datatype: found 'FP16' with `data`; JSON numbers can't be it: send binary data",
+        ),
+        (
+            {"data": None},
+            "inputs.0: found none; a tensor has one of `data`, binary_data_size and shared_memory_region",
+        ),
         ({"data": "1234"}, "inputs.0.data: Input should be a valid list; found '1234', a string"),
     ],
 )
@@ -150,12 +181,14 @@ def test_refusals_of_whole_requests() -> None:
     assert "at most 1 item" in refusal(json.dumps({"inputs": [GOOD, GOOD]}).encode())
     assert refusal(json.dumps({"inputs": [{**GOOD, "name": 7}]}).encode()).endswith("; found 7")
     wanted = json.dumps({"inputs": [GOOD], "outputs": [{"name": "boxes"}]}).encode()
-    assert refusal(wanted) == "outputs.0.name: found 'boxes', a string, the model's only output is 'logits'"
+    assert refusal(wanted) == "outputs.0.name: found 'boxes', a string, allowed is 'logits'"
 
 
 def test_an_output_may_be_named() -> None:
-    request, _ = read_request(json.dumps({"inputs": [GOOD], "outputs": [{"name": "logits"}]}).encode(), INTERFACE)
-    assert request.outputs is not None
+    named = {"name": "logits", "parameters": {"classification": 5, "binary_data": False}}
+    request = read(json.dumps({"inputs": [GOOD], "outputs": [named]}).encode())
+    assert request.outputs == (WantedOutput("logits", binary=False, classes=2),)
+    assert read(json.dumps({"inputs": [GOOD], "outputs": []}).encode()).outputs == (WantedOutput("logits"),)
 
 
 @pytest.mark.parametrize("junk", ["[],", '"",', "{},"])
@@ -166,24 +199,63 @@ def test_bodies_of_countless_small_things_are_refused_unread(junk: str) -> None:
 
 def test_the_largest_body_follows_from_the_model() -> None:
     assert INTERFACE.max_body_bytes < 100_000
-    picture = Interface("input", (3, 224, 224), 1.0, "logits")
+    picture = Interface("input", (3, 224, 224), 1.0, "logits", ("a", "b"))
     assert picture.max_body_bytes >= MAX_BODY_BYTES
-    large = Interface("input", (3, 512, 512), 1.0, "logits")
+    large = Interface("input", (3, 512, 512), 1.0, "logits", ("a", "b"))
     widest = np.full((3, 512, 512), -1.2345678901234567e-30)
     text = json.dumps({"inputs": [{**GOOD, "shape": [1, 3, 512, 512], "data": widest.tolist()}]})
     assert MAX_BODY_BYTES < len(text) <= large.max_body_bytes
 
 
 def test_a_full_nested_batch_is_taken() -> None:
-    narrow = Interface("input", (256, 3, 2), 1.0, "logits")
+    narrow = Interface("input", (256, 3, 2), 1.0, "logits", ("a", "b"))
     values = np.arange(MAX_SAMPLES * 256 * 6, dtype=np.float32).reshape(MAX_SAMPLES, 256, 3, 2) / 7
     body = json.dumps({"inputs": [{**GOOD, "shape": list(values.shape), "data": values.tolist()}]}).encode()
-    assert (read_request(body, narrow)[1] == values).all()
+    assert (read(body, narrow).batch == values).all()
+
+
+def replied(wanted: WantedOutput, outputs: Array, request_id: str | None = None) -> Reply:
+    return reply("digits", request_id, INTERFACE, [wanted], outputs, {"operating_point": "full"}, no_region)
 
 
 def test_reply_has_the_id_only_when_it_was_given() -> None:
     outputs = np.array([[1.5, 2.5]], np.float32)
-    body = reply("digits", "7", "logits", outputs, {"operating_point": "full"})
+    body = json.loads(replied(WantedOutput("logits"), outputs, "7").document)
     assert body["id"] == "7"
     assert body["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [1, 2], "data": [1.5, 2.5]}]
-    assert "id" not in reply("digits", None, "logits", outputs, {})
+    assert "id" not in json.loads(replied(WantedOutput("logits"), outputs).document)
+
+
+def test_classes_are_given_best_first_as_text_or_as_bytes() -> None:
+    outputs = np.array([[1.5, 2.5], [0.25, 0.25]], np.float32)
+    tensor = json.loads(replied(WantedOutput("logits", classes=2), outputs).document)["outputs"][0]
+    texts = ["2.500000:1:b", "1.500000:0:a", "0.250000:0:a", "0.250000:1:b"]
+    assert tensor == {"name": "logits", "datatype": "BYTES", "shape": [2, 2], "data": texts}
+    binary = replied(WantedOutput("logits", classes=1, binary=True), outputs).binary
+    assert binary == b"\x0c\0\0\x002.500000:1:b\x0c\0\0\x000.250000:0:a"
+
+
+def test_an_answer_that_json_has_no_numbers_for_is_given_as_bytes_alone() -> None:
+    outputs = np.array([[np.nan, 1]], np.float32)
+    with pytest.raises(BadRequest, match="ask for binary data"):
+        replied(WantedOutput("logits"), outputs)
+    assert replied(WantedOutput("logits", binary=True), outputs).binary == outputs.tobytes()
+
+
+@pytest.mark.parametrize("datatype", ["INT64", "INT32", "UINT8", "FP32"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_numbers_of_no_row_are_the_clients_error(datatype: str, binary: bool) -> None:
+    rows = RowNumbers(np.asarray([[[3, 3], [np.inf, 3]]], np.float32))
+    reader = RequestReader(replace(INTERFACE, scale=1.0, row_numbers=rows), lambda _: memoryview(b""))
+
+    def ask(values: list[int]) -> Array:
+        tensor: dict[str, object] = {"name": "input", "shape": [1, *SHAPE], "datatype": datatype}
+        content = np.asarray(values, DATATYPES[datatype].stored).tobytes() if binary else b""
+        tensor |= {"parameters": {"binary_data_size": len(content)}} if binary else {"data": values}
+        text = json.dumps({"inputs": [tensor]}).encode()
+        return reader.read(text + content, len(text) if binary else None).batch
+
+    assert ask([0, 2, 200, 1]).ravel().tolist() == [0, 2, 200, 1]
+    for wrong in (3, 200) if datatype == "UINT8" else (3, 200, -1, 2**30):
+        with pytest.raises(BadRequest, match=r"inputs\.0: value 3 is .* allowed are whole numbers, 0 to 2"):
+            ask([0, 2, 200, wrong])

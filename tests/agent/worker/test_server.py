@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.worker import connections
-from tidegate.worker.connections import DEADLINES_S, Connections, Stage
 from tidegate.worker.endpoint import Endpoint
-from tidegate.worker.server import Server
+from tidegate.worker.http import connections
+from tidegate.worker.http.connections import DEADLINES_S, Connections, Stage
+from tidegate.worker.http.server import Server
 
 BODY = json.dumps(
     {"inputs": [{"name": "image", "shape": [1, 1, 8, 8], "datatype": "UINT8", "data": [8] * 64}]}
@@ -62,12 +62,10 @@ async def served(endpoint: Endpoint, directory: Path) -> AsyncIterator[Door]:
     listening.bind(str(directory / "door.sock"))
     listening.listen(64)
     register = Connections(LIMIT)
-    server = Server(endpoint.app, register, lambda: None)
+    server = Server(endpoint, register, lambda: None)
     serving = asyncio.create_task(server.serve([listening]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
-        await asyncio.sleep(0.01)
     yield Door(directory / "door.sock", register)
-    server.should_exit = True
+    server.stop()
     async with asyncio.timeout(10):
         await serving
 
@@ -148,6 +146,39 @@ def test_good_requests_are_answered_however_they_come(at_door: AtDoor, parts: li
 def test_pipelined_requests_are_answered_in_turn(at_door: AtDoor) -> None:
     async def visit(door: Door) -> None:
         assert (await door.ask(GOOD * 5)).count(b"200 OK") == 5
+
+    at_door(visit)
+
+
+def test_the_same_head_again_may_have_another_body(at_door: AtDoor) -> None:
+    async def visit(door: Door) -> None:
+        broken = b"X" * len(BODY)
+        same_head = GOOD.removesuffix(BODY)
+        other_head = HEAD + b"A: b\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        answered = await door.ask(
+            GOOD, same_head + broken, same_head, BODY, other_head + BODY, GOOD, b"junk\r\n\r\n"
+        )
+        statuses = [each[:3].decode() for each in answered.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == ["200", "400", "200", "200", "200", "400"], answered
+
+    at_door(visit)
+
+
+def test_a_client_that_asks_now_and_then_keeps_its_connection(
+    at_door: AtDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DEADLINES_S, Stage.KEPT, 1.5)
+
+    async def visit(door: Door) -> None:
+        reader, writer = await door.dial()
+        for _ in range(8):
+            writer.write(GOOD)
+            async with asyncio.timeout(5):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(length.partition(b":")[2]))
+            await asyncio.sleep(0.4)
+        writer.close()
 
     at_door(visit)
 

@@ -14,7 +14,9 @@ from tidegate_drivers.sensor import SensorError
 BOUND_S = 20.0
 
 CHILD = """
-import subprocess, sys, time
+import pathlib, subprocess, sys, time
+while not pathlib.Path(sys.argv[2]).exists():
+    time.sleep(0.01)
 grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(str(grandchild.pid))
 for _ in range(3):
@@ -39,13 +41,14 @@ def wait_for_power(meter: Powermetrics) -> float:
 
 
 def test_one_child_is_followed_and_killed_with_its_group(tmp_path: Path) -> None:
-    (tmp_path / "sample").write_bytes(sample())
     pid_file = tmp_path / "pid"
     now = [0.0]
     command = (sys.executable, "-c", CHILD, str(pid_file), str(tmp_path / "sample"))
     meter = Powermetrics(command, lambda: now[0])
     with pytest.raises(SensorError, match="has not printed a sample yet"):
         meter.sample()
+    (tmp_path / "written").write_bytes(sample())
+    (tmp_path / "written").rename(tmp_path / "sample")
     assert wait_for_power(meter) == pytest.approx(4.3305)
     readings = {sensor.name: sensor.read() for sensor in discover(meter).sensors}
     assert readings["power/gpu"] == pytest.approx(0.12)

@@ -16,7 +16,7 @@ from tidegate.calibration.assemble.ladder_builder import RUN_INPUTS, LadderBuild
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.data.split import Split
-from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
+from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits, no_exits
 from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.fit.smooth_quant import smoothed
 from tidegate.calibration.fit.stand_ins import with_stand_ins
@@ -24,9 +24,10 @@ from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.goal import Knob
+from tidegate.calibration.search.trials import Workers
 from tidegate.calibration.target_engine import TargetEngine, target_engines
 from tidegate.engines.engine import REFERENCE
-from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.models.bundle.evidence import Canaries, Floats, scaled
 from tidegate.models.bundle.graph_file import graphs_sha256
 from tidegate.models.bundle.ladder_file import Calibration
@@ -59,11 +60,13 @@ def calibrate(
     plan: Plan = PLAN,
     checkpoint: Path | None = None,
     meter: Meter | None = None,
+    workers: Workers | None = None,
 ) -> Calibrated:
     """A ladder for the plan's engines. Sets torch's thread count for this process.
 
     With a `checkpoint` directory what is found is kept there as it grows, and taken up again from there. With a
-    `meter` the energy of the rungs is measured too. Raises TargetEngineError for an engine that isn't here.
+    `meter` the energy of the rungs is measured too. `workers` try a greedy search's moves, with the same result as
+    without. Raises TargetEngineError for an engine that isn't here.
     """
     targets = target_engines(plan.engines)
     torch.set_num_threads(SEARCH_THREADS)
@@ -71,14 +74,14 @@ def calibrate(
     if Knob.INT8 in plan.knobs:
         network = smoothed(network, search_inputs)
     progress("fitting stand-ins and exits")
-    exits = fitted(network, search_inputs, plan.objective.risk)
+    exits = fitted(network, search_inputs, plan.objective.risk, Knob.EXITS in plan.knobs)
     network = exits.network
     record = _record(network, split, plan, targets)
     # The greedy chain is sought on eager: it holds whatever engines are certified afterwards.
     key = replace(record, engines={})
     earlier = None if checkpoint is None else Checkpoint(checkpoint, {"record": key})
     observer = HistogramObserver(network, search_inputs[:RUN_INPUTS])
-    chains = Chains(exits, observer, search_inputs, split.search.labels, plan, progress, earlier)
+    chains = Chains(exits, observer, search_inputs, split.search.truth, plan, progress, earlier, workers)
     if AUTO in plan.engines:
         targets = (chains.fastest(targets),)
     chosen = {target.name: chains.best(target) for target in targets}
@@ -103,16 +106,20 @@ def calibrate(
     engines = {target.name: target.over(network) for target in targets}
     # Points in fp32 name eager, whose arithmetic every engine has.
     variants = [engines.get(point.engine, engines[targets[0].name]).prepare(point) for point in ladder.points]
-    canaries = choose_canaries(variants, search_inputs)
+    canaries = choose_canaries(variants, search_inputs, plan.objective.risk.comparison)
     return Calibrated(network, ladder, record, canaries, short)
 
 
-def fitted(network: TrainedNetwork, search_inputs: Floats, risk: RiskMeasure = NEWLY_WRONG) -> FittedExits:
-    """The network with stand-ins and exit heads fitted on part S: float32 (n, *input shape).
+def fitted(
+    network: TrainedNetwork, search_inputs: Floats, risk: RiskMeasure = NEWLY_WRONG, with_exits: bool = True
+) -> FittedExits:
+    """The network with stand-ins and, if wanted, exit heads fitted on part S: float32 (n, *input shape).
 
     Stand-ins are fitted on what a greedy search is not judged by; exits on all, as no fit judges its own samples.
     """
     able = with_stand_ins(network, search_inputs[: len(search_inputs) - greedy_inputs(len(search_inputs))])
+    if not with_exits:
+        return no_exits(able)
     return fit_exits(able, KnobSettings(), search_inputs, risk.loss)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.strategy import SearchStrategy
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from statistics import median
 
+from tidegate.calibration.assemble.cascade_base import CascadeBase, cascade_base
 from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
-from tidegate.calibration.candidate import candidate
-from tidegate.calibration.certify.risk import Labels
+from tidegate.calibration.candidate import candidate, has_reduced_precision
 from tidegate.calibration.fit.exit_answers import exit_answers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.fit.histogram_observer import HistogramObserver
@@ -17,15 +19,19 @@ from tidegate.calibration.measure.cpu_time import turn_times_ms
 from tidegate.calibration.measure.exit_times import ExitTimes, measure_exit_times
 from tidegate.calibration.progress import Progress
 from tidegate.calibration.search.cascade_chain import cascade_chain
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.goal import Knob
-from tidegate.calibration.search.greedy_search import ChainStep, Search
+from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.search_space import search_space_of
 from tidegate.calibration.search.strategy import SearchStrategy
+from tidegate.calibration.search.trials import Workers
 from tidegate.calibration.target_engine import TargetEngine
-from tidegate.engines.engine import Engine, UnsupportedPoint, Variant
-from tidegate.models.bundle.evidence import Floats
+from tidegate.engines.engine import REFERENCE, UnsupportedPoint, Variant
+from tidegate.models.bundle.evidence import Floats, Truth
 from tidegate.models.graph import Segment
 from tidegate.models.graph.flops import segment_flops
+from tidegate.models.knobs import precision_of
+from tidegate.models.ladder import Precision
 from tidegate.models.network import TrainedNetwork
 
 GREEDY_INPUTS = 300
@@ -58,7 +64,7 @@ class ChosenChain:
 class Chains:
     """Seeks chains of one network on S: `inputs` (n, *input shape), the last of which judge greedy searches.
 
-    The `observer` has seen S.
+    The `observer` has seen S. A greedy search's moves are tried by the `workers`, if there are any.
     """
 
     def __init__(
@@ -66,10 +72,11 @@ class Chains:
         exits: FittedExits,
         observer: HistogramObserver,
         inputs: Floats,
-        labels: Labels | None,
+        labels: Truth | None,
         plan: Plan,
         progress: Progress,
         checkpoint: Checkpoint | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._exits = exits
         self._network: TrainedNetwork = exits.network
@@ -77,13 +84,14 @@ class Chains:
         self._plan = plan
         self._progress = progress
         self._checkpoint = checkpoint
+        self._workers = workers
         self._judged = inputs[-greedy_inputs(len(inputs)) :]
         self._space = search_space_of(self._network, plan.knobs, self._judged)
         self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
         self._observer = observer
         self._inputs = inputs
         self._greedy: tuple[ChainStep, ...] | None = None
-        self._cascades: dict[str, tuple[ExitTimes, tuple[ChainStep, ...]] | None] = {}
+        self._cascades: dict[str, tuple[CascadeBase, tuple[ChainStep, ...]] | None] = {}
 
     def fastest(self, targets: Sequence[TargetEngine]) -> TargetEngine:
         """The engine on which exits bring the least processor time at the middle one of the losses to certify.
@@ -105,27 +113,26 @@ class Chains:
         sought = self._sought(target)
         if sought is None:
             return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(None), None)
-        times, cascade = sought
-        chains = {SearchStrategy.CASCADE: cascade} if times.exits else {}
+        base, cascade = sought
+        chains = {SearchStrategy.CASCADE: cascade} if base.times.exits else {}
         if not chains or not self._suffices(cascade):
-            chains[SearchStrategy.GREEDY] = self._greedy_chain(times)
+            chains[SearchStrategy.GREEDY] = self._greedy_chain(base.beginning)
         chosen = None if self._checkpoint is None else self._checkpoint.chosen(target.identity)
         if chosen not in chains:
-            chosen = self._better(chains, target, times) if len(chains) > 1 else next(iter(chains))
+            chosen = self._better(chains, target) if len(chains) > 1 else next(iter(chains))
             if self._checkpoint is not None:
                 self._checkpoint.add_chosen(target.identity, chosen)
-        return ChosenChain(chosen, chains[chosen], times)
+        return ChosenChain(chosen, chains[chosen], base.times)
 
     def _better(
-        self, chains: Mapping[SearchStrategy, Sequence[ChainStep]], target: TargetEngine, times: ExitTimes
+        self, chains: Mapping[SearchStrategy, Sequence[ChainStep]], target: TargetEngine
     ) -> SearchStrategy:
-        engine, objective = target.over(self._network), self._plan.objective
+        objective = self._plan.objective
         candidates = {
             strategy: within_each(chain, objective, self._plan.alphas) for strategy, chain in chains.items()
         }
-        ratios = {
-            strategy: self._time_ratios(target, engine, steps, times) for strategy, steps in candidates.items()
-        }
+        found = iter(self._time_ratios(target, [step for steps in candidates.values() for step in steps]))
+        ratios = {strategy: list(islice(found, len(steps))) for strategy, steps in candidates.items()}
         chosen = better_strategy(candidates, ratios, objective)
         told = "; ".join(
             f"{strategy} {', '.join(f'{ratio:.2f}' for ratio in own)}" for strategy, own in ratios.items()
@@ -133,13 +140,12 @@ class Chains:
         self._progress(f"{target.name}: share of time at each loss to certify: {told}; the chain is: {chosen}")
         return chosen
 
-    def _sought(self, target: TargetEngine) -> tuple[ExitTimes, tuple[ChainStep, ...]] | None:
-        """Times on an engine, and the cascade sought with them; None where the engine can't run the beginning."""
+    def _sought(self, target: TargetEngine) -> tuple[CascadeBase, tuple[ChainStep, ...]] | None:
+        """A base on an engine, and the cascade sought from it; None where the engine can't run the beginning."""
         if target.name not in self._cascades:
             try:
-                beginning = self._beginning_with_ranges()
-                times = self._times(target, beginning.setting)
-                self._cascades[target.name] = times, self._cascade(target, beginning, times)
+                base = self._base(target)
+                self._cascades[target.name] = base, self._cascade(target, base)
             except UnsupportedPoint as error:
                 self._progress(f"{target.name}: no times: {error}")
                 self._cascades[target.name] = None
@@ -149,9 +155,9 @@ class Chains:
         """What the cascade takes at the middle one of the losses to certify, on an engine that can run it."""
         sought = self._sought(target)
         assert sought is not None  # noqa: S101 - whoever asks has looked
-        times, cascade = sought
+        base, cascade = sought
         ratio = self._middle(cascade).cost.time_ratio
-        return times.whole_ms * (1.0 if ratio is None else ratio)
+        return base.beginning.whole_ms * (1.0 if ratio is None else ratio)
 
     def _middle(self, chain: Sequence[ChainStep]) -> ChainStep:
         alphas = self._plan.alphas
@@ -167,21 +173,39 @@ class Chains:
         """Of the exits that the plan allows."""
         return self._network.exit_heads if Knob.EXITS in self._plan.knobs else {}
 
-    def _beginning_with_ranges(self) -> ChainStep:
-        """What a cascade starts from; exits, being in fp32, need no ranges."""
-        last = self._beginning[-1]
-        return replace(last, setting=self._ranged(last.setting))
+    def _base(self, target: TargetEngine) -> CascadeBase:
+        """What a cascade on this engine starts from; exits, being in fp32, need no ranges."""
+        setting = self._ranged(self._beginning[-1].setting)
+        timed = partial(self._times, target)
+        if target.name == REFERENCE:
+            times = timed(setting)
+            base = CascadeBase(setting, times, times)
+        else:
+            base = cascade_base(self._network, setting, self._plan.objective, timed)
+        if base.times.exits:
+            own_us = median(each.own_ms for each in base.times.exits.values()) * 1e3
+            whole = f"{base.beginning.whole_ms:.3g} ms"
+            if base.times is not base.beginning:
+                whole += f", {base.times.whole_ms:.3g} with parts in fp32"
+            self._progress(f"{target.name}: {whole}, an exit {own_us:.2g} us of processor time")
+        return base
 
     def _times(self, target: TargetEngine, setting: KnobSettings) -> ExitTimes:
-        times = None if self._checkpoint is None else self._checkpoint.times(target.identity)
+        in_fp32 = [
+            layer
+            for segment in self._network.segments
+            for layer in segment.layers
+            if precision_of(setting, layer) is Precision.FP32
+        ]
+        key = f"{target.identity}, in fp32: {', '.join(in_fp32) or 'none'}"
+        times = None if self._checkpoint is None else self._checkpoint.times(key)
         if times is None:
             engine = target.over(self._network)
-            times = measure_exit_times(target, engine, setting, self._heads, self._judged[:TIMED_INPUTS])
+            times = measure_exit_times(
+                target, engine, self._ranged(setting), self._heads, self._judged[:TIMED_INPUTS]
+            )
             if self._checkpoint is not None:
-                self._checkpoint.add_times(target.identity, times)
-        if times.exits:
-            own_us = median(each.own_ms for each in times.exits.values()) * 1e3
-            self._progress(f"{target.name}: {times.whole_ms:.3g} ms, an exit {own_us:.2g} us of processor time")
+                self._checkpoint.add_times(key, times)
         return times
 
     def _ranged(self, setting: KnobSettings) -> KnobSettings:
@@ -197,7 +221,7 @@ class Chains:
             own_ms = median(each.own_ms for each in times.exits.values())
             full_flops = sum(segment_flops(each, self._network.weight_shapes) for each in self._network.segments)
             objective = replace(objective, decision_flops=round(own_ms / times.whole_ms * full_flops))
-        search = Search(self._network, self._space, self._judged, objective)
+        search = Search(self._network, self._space, self._judged, objective, self._workers)
         found = () if self._checkpoint is None else self._checkpoint.steps()
         if found:
             self._progress(f"taking up an earlier search at step {len(found)}")
@@ -215,36 +239,41 @@ class Chains:
             share=1 - self._plan.objective.cost(step.cost),
         )
 
-    def _cascade(self, target: TargetEngine, beginning: ChainStep, times: ExitTimes) -> tuple[ChainStep, ...]:
-        if not times.exits:
+    def _cascade(self, target: TargetEngine, base: CascadeBase) -> tuple[ChainStep, ...]:
+        if not base.times.exits:
             return self._beginning
+        setting = self._ranged(base.setting)
         search = Search(self._network, self._space, self._judged, self._plan.objective)
         steps = cascade_chain(
-            beginning,
+            replace(self._beginning[-1], setting=setting),
             self._exits,
-            exit_answers(self._exits, beginning.setting, self._inputs, target),
-            times,
+            exit_answers(self._exits, setting, self._inputs, target),
+            base.times,
+            base.beginning.whole_ms,
             self._plan.objective.risk,
             self._labels,
             self._plan.objective.max_disagreement,
             search.measured,
         )
-        return (*self._beginning, *steps)
+        # A base all in fp32 is the full model, which the chain begins with.
+        return *self._beginning, *(
+            step for step in steps if has_reduced_precision(step.setting) or step.setting.exits
+        )
 
-    def _time_ratios(
-        self, target: TargetEngine, engine: Engine, steps: Sequence[ChainStep], times: ExitTimes
-    ) -> list[float]:
-        """Processor time of steps over that of the chain's beginning; 1 for one that the engine can't run."""
+    def _time_ratios(self, target: TargetEngine, steps: Sequence[ChainStep]) -> list[float]:
+        """Processor time of steps over that of the chain's beginning, all in the same turns, so that other load
+        cancels out; 1 for one that the engine can't run."""
+        engine = target.over(self._network)
         variants: list[Variant | None] = []
-        for step in steps:
+        for step in (self._beginning[-1], *steps):
             try:
                 variants.append(engine.prepare(candidate(self._ranged(step.setting), target.name)))
             except UnsupportedPoint:
                 variants.append(None)
         able = [variant for variant in variants if variant is not None]
         # Means and not the quietest turn: turns differ by how many of their inputs leave early.
-        means = turn_times_ms(able, self._judged[:TIMED_INPUTS]).mean(axis=1) if able else ()
-        found = iter(map(float, means))
+        means = map(float, turn_times_ms(able, self._judged[:TIMED_INPUTS]).mean(axis=1))
+        beginning_ms = next(means)
         for variant in able:
             variant.release()
-        return [1.0 if variant is None else next(found) / times.whole_ms for variant in variants]
+        return [1.0 if variant is None else next(means) / beginning_ms for variant in variants[1:]]

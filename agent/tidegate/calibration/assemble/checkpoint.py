@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from tidegate.calibration.certify.kept_failures import KeptFailures
 from tidegate.calibration.json_lines import append_line, whole_lines
 from tidegate.calibration.measure.exit_times import ExitTimes
-from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.strategy import SearchStrategy
 
 _STEP = TypeAdapter(ChainStep)

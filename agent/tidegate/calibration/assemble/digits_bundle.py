@@ -13,7 +13,7 @@ from tidegate.calibration.data.digits.seed import SHIPPED_SEED
 from tidegate.calibration.data.digits.training import EPOCHS, train
 from tidegate.calibration.measure.energy import Meter
 from tidegate.calibration.progress import Progress, silent
-from tidegate.engines.runtime.auto import NAME as AUTO
+from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.models.bundle.evidence import Samples
 from tidegate.models.bundle.manifest import InputSpec, Provenance
 from tidegate.models.bundle.writer import Contents, write_bundle

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from tidegate.calibration.assemble.chains import ChosenChain
 from tidegate.calibration.assemble.checkpoint import Checkpoint
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.assemble.rung_choice import RungCost, name_point, pick_rungs, undominated
 from tidegate.calibration.assemble.short_ladder import LadderEnd, Rejected, why_short
 from tidegate.calibration.candidate import candidate, has_reduced_precision
-from tidegate.calibration.certify.certification import Certification, certify, holds
+from tidegate.calibration.certify.certification import Certification, certify, reachable
 from tidegate.calibration.certify.outcomes import Outcomes
-from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.data.split import Split
 from tidegate.calibration.fit.activation_statistics import sampled
 from tidegate.calibration.fit.histogram_observer import HistogramObserver
@@ -26,15 +24,16 @@ from tidegate.calibration.measure.latency import fastest_threads
 from tidegate.calibration.measure.live_bytes import INPUTS as LIVE_INPUTS
 from tidegate.calibration.measure.live_bytes import with_live_bytes
 from tidegate.calibration.progress import Progress
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.goal import Goal, Knob
-from tidegate.calibration.search.greedy_search import ChainStep
 from tidegate.calibration.search.moves import CascadeMove, PrecisionMove
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import REFERENCE, Engine, UnsupportedPoint
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.engines.reference.tracing import Tracer
 from tidegate.models.bundle.evidence import scaled
+from tidegate.models.exact_test import holds
 from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import Certificate, OperatingPoint
 from tidegate.models.network import TrainedNetwork, body_segments
@@ -194,8 +193,9 @@ class LadderBuilder:
 
     @property
     def _share_of_delta(self) -> float:
-        """What each alpha of each engine may use of delta."""
-        return self._plan.delta / self._engines / len(self._plan.alphas)
+        """What each alpha of each engine may use of delta, at first."""
+        delta = self._plan.delta / self._engines
+        return delta / max(len(reachable(self._plan.alphas, len(self._split.certify), delta)), 1)
 
     def _certify(self, counts: Sequence[int], progress: Progress) -> Certification:
         """Certificates on part C; the first setting is the full model, which loses nothing."""
@@ -246,7 +246,7 @@ class LadderBuilder:
             counted = self._reference.build(setting)
             flops_ratio = costs.cost(counted, forward_all(counted, inputs)).flops_ratio
             prepared.append(PreparedPoint(engine.prepare(candidate(setting, target.name)), flops_ratio))
-        figures = measure_figures(prepared, inputs, self._split.report.labels, self._plan.objective.risk)
+        figures = measure_figures(prepared, inputs, self._split.report.truth, self._plan.objective.risk)
         figures = with_live_bytes(self._tracer, settings, figures, self._live_inputs)
         if self._meter is not None:
             progress(f"{target.name}: measuring energy, {ROUNDS} times {self._meter.least_s:g} s a point")
@@ -276,7 +276,11 @@ class LadderBuilder:
 
 
 def _worth_testing(chain: Sequence[ChainStep], plan: Plan) -> tuple[ChainStep, ...]:
-    (whole,) = _precisions_only([step.setting for step in chain])
+    whole = max(
+        index
+        for index, step in enumerate(chain)
+        if step.setting.only_precisions and not isinstance(step.move, CascadeMove)
+    )
     kept = [chain[0]]
     for index, step in enumerate(chain[1:], 1):
         if index == whole or plan.objective.cost(step.cost) < STEP_WORTH_TESTING * plan.objective.cost(
@@ -287,5 +291,8 @@ def _worth_testing(chain: Sequence[ChainStep], plan: Plan) -> tuple[ChainStep, .
 
 
 def _precisions_only(settings: Sequence[KnobSettings]) -> frozenset[int]:
-    """The last of the settings in which only precisions were turned: it answers with all of the model."""
-    return frozenset([int(np.flatnonzero([setting.only_precisions for setting in settings])[-1])])
+    """Of the settings in which only precisions were turned, and which answer with all of the model: the last, and
+    the last that has one precision throughout, which is the smallest."""
+    all_of_it = [index for index, setting in enumerate(settings) if setting.only_precisions]
+    plain = [index for index in all_of_it if not settings[index].layer_precision]
+    return frozenset({all_of_it[-1], plain[-1]})

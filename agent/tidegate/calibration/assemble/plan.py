@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.search.goal import DEFAULT_KNOBS, FAST, OPERATIONS_SHARE, Goal, Knob, Target
-from tidegate.calibration.search.greedy_search import COMPANION_WEIGHT
 from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.trials import COMPANION_WEIGHT
 from tidegate.engines.engine import REFERENCE
 
 ALPHAS = (0.01, 0.015, 0.03, 0.05)
@@ -41,11 +41,12 @@ class Plan:
         risk: RiskMeasure = NEWLY_WRONG,
         delta: float = DELTA,
         engines: tuple[str, ...] = (REFERENCE,),
+        alphas: tuple[float, ...] = ALPHAS,
     ) -> "Plan":
         """The plan for a goal; None: the goal's own knobs."""
         turned = DEFAULT_KNOBS[goal] if knobs is None else knobs
         objective = Objective(risk, OPERATIONS_SHARE[goal], count_activations=Knob.ACTIVATIONS in turned)
-        return cls(objective, delta=delta, goal=goal, knobs=turned, target=target, engines=engines)
+        return cls(objective, alphas, delta, goal=goal, knobs=turned, target=target, engines=engines)
 
     @property
     def search(self) -> Mapping[str, float | str]:

@@ -69,7 +69,7 @@ def name_point(
     """What a rung is called: `full`, `int8`, `mixed-skip-11`, `int8-aa4-24px-skip-30`.
 
     `precisions` are those of its layers but the exits'. `aa4` stands for AA-ReLU at 4 bits, `24px` for the images'
-    height. A letter follows where two share a name.
+    height, `exits` for samples that leave and skip no block. A letter follows where two share a name.
     """
     plain = next(iter(precisions)) if len(set(precisions)) == 1 else "mixed"
     parts = [str(plain)]
@@ -78,7 +78,7 @@ def name_point(
     if setting.resolution is not None:
         parts.append(f"{setting.resolution[0]}px")
     if not setting.runs_all:
-        parts.append(f"skip-{skip_ratio * 100:.0f}")
+        parts.append(f"skip-{skip_ratio * 100:.0f}" if skip_ratio > 0 else "exits")
     name = "full" if parts == [Precision.FP32] else "-".join(parts)
     return next(free for free in (name, *(f"{name}-{letter}" for letter in "bcdefg")) if free not in taken)
 

@@ -57,8 +57,9 @@ def _reason(end: LadderEnd) -> str:
         )
     if end.times is None or not end.times.exits:
         return (
-            "no sample can leave early, since the network has no exit that this engine runs (one stands before a "
-            "block, and compares two answers or more); the points in 8 bits are what there is to gain"
+            "no sample can leave early, since the network has no exit that this engine runs (one stands where a "
+            "single value crosses, and compares two answers or more); the points in 8 bits are what there is to "
+            "gain"
         )
     own_ms = median(each.own_ms for each in end.times.exits.values())
     if own_ms > DEAR * end.times.whole_ms:

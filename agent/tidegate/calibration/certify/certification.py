@@ -2,15 +2,17 @@
 
 Learn then Test (arXiv:2110.01052): for one alpha the points are tested from the full end of a nested chain
 downwards with the exact binomial tail, and testing stops at the first failure (fixed-sequence testing), so that
-all points passed are right at once with the stated confidence. Several alphas share delta equally (Bonferroni),
-so that every certificate on the ladder holds at once with confidence 1 - delta. The alphas must be fixed before
-the certify part is looked at.
+all points passed are right at once with the stated confidence. Several alphas share delta equally (Bonferroni), so
+that every certificate on the ladder holds at once with confidence 1 - delta. An alpha that so few samples can't
+certify gets no share, and one whose chain is passed to the end hands its share on to the others (the graphical
+procedure of Bretz et al., doi:10.1002/sim.3495, one sequence per alpha). The alphas must be fixed before the
+certify part is looked at.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidegate.models.exact_test import holds, samples_needed
 from tidegate.models.ladder import Certificate, Risk
 
 
@@ -34,32 +36,45 @@ def certify(
         raise ValueError(f"failures {list(failures)} must lie within 0..{n}")
     if list(alphas) != sorted(set(alphas)) or not all(0 < alpha < 1 for alpha in alphas):
         raise ValueError(f"alphas {list(alphas)} must ascend within 0..1")
-    share = delta / len(alphas)
+    tested = reachable(alphas, n, delta)
+    needed = tuple(
+        (alpha, samples_needed(alpha, delta / (len(tested) + 1))) for alpha in alphas if alpha not in tested
+    )
+    return Certification(_smallest_passed(failures, n, tested, delta, risk), needed)
+
+
+def reachable(alphas: Sequence[float], n: int, delta: float) -> tuple[float, ...]:
+    """Those of ascending alphas that n samples without a failure would certify, with an equal share of delta each.
+
+    Decided by n alone, before any failure is counted: what the others would have had goes to these.
+    """
+    kept = tuple(alphas)
+    while kept and samples_needed(kept[0], delta / len(kept)) > n:
+        kept = kept[1:]
+    return kept
+
+
+def _smallest_passed(
+    failures: Sequence[int], n: int, alphas: Sequence[float], delta: float, risk: Risk
+) -> tuple[Certificate | None, ...]:
+    shares = {alpha: delta / len(alphas) for alpha in alphas}
+    passed: dict[float, int] = {}
+    while shares:
+        passed |= {alpha: _passed(failures, n, alpha, share) for alpha, share in shares.items()}
+        finished = [alpha for alpha in shares if passed[alpha] == len(failures)]
+        freed = sum(shares.pop(alpha) for alpha in finished)
+        if not finished or not shares:
+            break
+        shares = {alpha: share + freed / len(shares) for alpha, share in shares.items()}
     certificates: list[Certificate | None] = [None] * len(failures)
-    for alpha in reversed(alphas):
-        for index, count in enumerate(failures):
-            if not holds(count, n, alpha, share):
-                break
-            certificates[index] = Certificate(risk, alpha, delta, n, count)
-    needed = [(alpha, samples_needed(alpha, share)) for alpha in alphas]
-    return Certification(tuple(certificates), tuple((alpha, least) for alpha, least in needed if least > n))
+    for alpha in sorted(passed, reverse=True):
+        for index in range(passed[alpha]):
+            certificates[index] = Certificate(risk, alpha, delta, n, failures[index])
+    return tuple(certificates)
 
 
-def holds(failures: int, n: int, alpha: float, delta: float) -> bool:
-    """Whether so few failures in n show with confidence 1 - delta that the risk is at most alpha."""
-    return binomial_cdf(failures, n, alpha) <= delta
-
-
-def binomial_cdf(k: int, n: int, p: float) -> float:
-    """P(X <= k) for X ~ Binomial(n, p), 0 < p < 1: the p-value of "the risk exceeds p" after k failures in n."""
-    return min(1.0, math.fsum(_probability(i, n, p) for i in range(k + 1)))
-
-
-def samples_needed(alpha: float, delta: float) -> int:
-    """The least n with which alpha can be certified at all, by not one failure: (1 - alpha)^n <= delta."""
-    return math.ceil(math.log(delta) / math.log1p(-alpha))
-
-
-def _probability(k: int, n: int, p: float) -> float:
-    log_ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-    return math.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p))
+def _passed(failures: Sequence[int], n: int, alpha: float, delta: float) -> int:
+    """How many points from the first on hold at an alpha."""
+    return next(
+        (index for index, count in enumerate(failures) if not holds(count, n, alpha, delta)), len(failures)
+    )

@@ -38,7 +38,7 @@ class Outcomes:
         if known is not None:
             return known
         outputs = answer_on_all_cores(self._engine, point, self._inputs).outputs
-        failed = self._risk.failures(self._full, outputs, self._part.labels)
+        failed = self._risk.failures(self._full, outputs, self._part.truth)
         if self._kept is not None:
             self._kept.add(point, failed)
         return failed

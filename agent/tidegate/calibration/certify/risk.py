@@ -13,6 +13,7 @@ from tidegate.calibration.users_code import UsersCodeError, find_function
 from tidegate.engines.engine import Array
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models import comparing
+from tidegate.models.bundle.evidence import Truth
 from tidegate.models.comparing import Mask
 from tidegate.models.ladder import Compared, Comparison, Risk
 
@@ -32,7 +33,8 @@ class RiskMeasure:
 
     Both arrays are (samples, *output shape), the full model's first. `loss` is what the search keeps low, a
     smooth companion of the risk. `text` and `comparison`, which is `differ` as data, go into the ladder file.
-    `answers` gives what labels are held against, None where outputs are no answers that a label could be.
+    `answers` gives what labels are held against, None where outputs are no answers that a label could be; `lost`,
+    where labels are objects, says in which samples one is found by the full model alone.
     """
 
     kind: Risk
@@ -41,8 +43,9 @@ class RiskMeasure:
     differ: Differ
     loss: Callable[[Array, Array], float]
     answers: Callable[[Array], Labels | None]
+    lost: Callable[[Array, Array, Truth], Mask] | None = None
 
-    def failures(self, full: Array, outputs: Array, labels: Labels | None) -> Mask:
+    def failures(self, full: Array, outputs: Array, labels: Truth | None) -> Mask:
         """Which samples fail, bool (samples,). Raises RiskError when labels are needed and missing."""
         differs = self.differ(full, outputs)
         if self.kind is Risk.DISAGREEMENT:
@@ -52,14 +55,16 @@ class RiskMeasure:
             raise RiskError("newly wrong answers need labels; without, certify disagreement")
         return wrong
 
-    def newly_wrong(self, full: Array, outputs: Array, labels: Labels | None) -> Mask | None:
+    def newly_wrong(self, full: Array, outputs: Array, labels: Truth | None) -> Mask | None:
         """Where the full model is right and the outputs are wrong; None without labels or answers."""
+        if labels is not None and self.lost is not None:
+            return self.lost(full, outputs, labels)
         before, after = self.answers(full), self.answers(outputs)
         if labels is None or before is None or after is None:
             return None
         return np.asarray((before == labels) & (after != labels))
 
-    def accuracy(self, outputs: Array, labels: Labels | None) -> float | None:
+    def accuracy(self, outputs: Array, labels: Truth | None) -> float | None:
         """Share of right answers, 0..1; None without labels or answers."""
         found = self.answers(outputs)
         return None if labels is None or found is None else float((found == labels).mean())
@@ -117,34 +122,50 @@ def beyond_distance(bound: float) -> RiskMeasure:
     return _measure(Risk.DISAGREEMENT, f"Euclidean distance above {bound:g}", Comparison(Compared.DISTANCE, bound))
 
 
-def across_threshold(bound: float) -> RiskMeasure:
+def across_threshold(bound: float, labelled: bool = True) -> RiskMeasure:
     """For one output that says yes above the bound and no below it: the answer is the other one."""
+    if labelled:
+        kind = Risk.NEWLY_WRONG
+        text = f"the full model is right and the point, on the other side of {bound:g}, is wrong"
+    else:
+        kind, text = Risk.DISAGREEMENT, f"the point is on the other side of {bound:g} than the full model"
+    answers = partial(_is_above, bound)
+    return _measure(kind, text, Comparison(Compared.THRESHOLD, bound), answers=answers)
 
-    def answers(outputs: Array) -> Labels:
-        return (outputs[:, 0] > bound).astype(np.int64)
 
-    text = f"the full model is right and the point, on the other side of {bound:g}, is wrong"
-    return _measure(Risk.NEWLY_WRONG, text, Comparison(Compared.THRESHOLD, bound), answers=answers)
+def _is_above(bound: float, outputs: Array) -> Labels:
+    return (outputs[:, 0] > bound).astype(np.int64)
 
 
 def by_function(path: str) -> RiskMeasure:
     """A user's own `package.module:function(full, outputs) -> bool (samples,)`. Raises RiskError."""
-    try:
-        function = find_function(path, Path.cwd())
-    except UsersCodeError as error:
-        raise RiskError(f"--risk {path}: {error}") from error
+    comparison = Comparison(Compared.OWN)
+    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", comparison, UsersDiffer(path), relative_square, best_class)
 
-    def differ(full: Array, outputs: Array) -> Mask:
+
+class UsersDiffer:
+    """Calls a user's function, found by its path; sent to another process it is found there anew."""
+
+    def __init__(self, path: str) -> None:
+        """Raises RiskError where there is none."""
+        self._path = path
         try:
-            mask = np.asarray(function(full, outputs))
+            self._function = find_function(path, Path.cwd())
         except UsersCodeError as error:
             raise RiskError(f"--risk {path}: {error}") from error
-        if mask.dtype != np.bool_ or mask.shape != (len(full),):
-            raise RiskError(f"{path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
-        return mask
 
-    comparison = Comparison(Compared.OWN)
-    return RiskMeasure(Risk.DISAGREEMENT, f"by {path}", comparison, differ, relative_square, best_class)
+    def __reduce__(self) -> tuple[type["UsersDiffer"], tuple[str]]:
+        return UsersDiffer, (self._path,)
+
+    def __call__(self, full: Array, outputs: Array) -> Mask:
+        """Bool (samples,). Raises RiskError where the function fails, or gives anything else."""
+        try:
+            mask = np.asarray(self._function(full, outputs))
+        except UsersCodeError as error:
+            raise RiskError(f"--risk {self._path}: {error}") from error
+        if mask.dtype != np.bool_ or mask.shape != (len(full),):
+            raise RiskError(f"{self._path}: must return bool ({len(full)},), returned {mask.dtype} {mask.shape}")
+        return mask
 
 
 def risk_of(text: str) -> RiskMeasure:

@@ -8,28 +8,12 @@ from typing import TypeVar
 import numpy as np
 
 from tidegate.engines.engine import Answer, Array, Engine, Variant
-from tidegate.engines.reference.staged import Pass, StagedNetwork, Watch
 from tidegate.models.ladder import Activity, OperatingPoint
 
 _T = TypeVar("_T")
 
 BATCH_BYTES = 2**23
 """Of inputs. Activations are some tens of times larger: ResNet-18 at 224x224 holds 5 times its input, twice."""
-
-
-def forward_all(network: StagedNetwork, inputs: Array, watch: Watch | None = None) -> Pass:
-    """One pass over all inputs (n, *input shape), n at least 1; `watch` is called once per batch and block."""
-    return concatenated([network.forward(batch, watch) for batch in batches(inputs)])
-
-
-def concatenated(passes: Sequence[Pass]) -> Pass:
-    """Passes over consecutive batches, at least one, as one."""
-    if len(passes) == 1:
-        return passes[0]
-    executed = {block: sum(done.executed[block] for done in passes) for block in passes[0].executed}
-    outputs = np.concatenate([done.outputs for done in passes])
-    flops, decisions = (sum(done.flops for done in passes), sum(done.decisions for done in passes))
-    return Pass(outputs, executed, flops, decisions)
 
 
 def answer_all(variant: Variant, inputs: Array) -> Answer:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.models.bundle.evidence import Raw
+from tidegate.models.bundle.evidence import Objects, Raw, Truth
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some inputs: raw values (n, *input shape), labels (n,) if there are any, and where they came from.
+    """Some inputs: raw values (n, *input shape), labels (n,) and objects if there are any, and where
+    they came from.
 
     `indices` are the positions in the data set before the split, ascending.
     """
@@ -19,6 +20,7 @@ class Part:
     inputs: Raw
     labels: npt.NDArray[np.int64] | None
     indices: npt.NDArray[np.int64]
+    objects: Objects | None = None
 
     @property
     def known_labels(self) -> npt.NDArray[np.int64]:
@@ -26,6 +28,11 @@ class Part:
         if self.labels is None:
             raise ValueError("this part of the data has no labels")
         return self.labels
+
+    @property
+    def truth(self) -> Truth | None:
+        """What is known of the inputs: objects or labels."""
+        return self.labels if self.objects is None else self.objects
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,6 +44,8 @@ class Part:
         digest.update(np.ascontiguousarray(self.inputs).tobytes())
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        if self.objects is not None:
+            digest.update(np.ascontiguousarray(self.objects, dtype="<f4").tobytes())
         return digest.hexdigest()
 
 
@@ -63,6 +72,7 @@ def split_data(
     labels: npt.NDArray[np.int64] | None,
     sizes: tuple[int, int, int, int],
     seed: int,
+    objects: Objects | None = None,
 ) -> Split:
     """Cut (n, ...) inputs at random into train, search, certify, report of the given sizes.
 
@@ -73,6 +83,12 @@ def split_data(
     order = np.random.default_rng(seed).permutation(len(inputs))
     chunks = np.split(order, np.cumsum(sizes))[:4]
     parts = [
-        Part(inputs[index], None if labels is None else labels[index], index) for index in map(np.sort, chunks)
+        Part(
+            inputs[index],
+            None if labels is None else labels[index],
+            index,
+            None if objects is None else objects[index],
+        )
+        for index in map(np.sort, chunks)
     ]
     return Split(name, seed, *parts)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tidegate.calibration.data.batches import forward_all
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.fit.cross_fitting import CrossFit, Fit, folds
 from tidegate.calibration.fit.logistic import Standardized, logistic
 from tidegate.calibration.fit.ridge import Linear, Rows, regression_of
@@ -21,9 +21,10 @@ from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.gates import GateInput
 from tidegate.models.graph import INPUT, Node, Ref, Segment, Weight
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.graph.operators import ADAPTIVE_AVG_POOL2D, FLATTEN, LINEAR, MEAN
 from tidegate.models.knobs import Knobs
-from tidegate.models.network import TrainedNetwork, WeightArray, blocks_of
+from tidegate.models.network import Network, TrainedNetwork, WeightArray, blocks_of
 
 RIDGES = (1e-3, 1e-2, 1e-1)
 """Penalties on the weights that are tried with least squares."""
@@ -36,6 +37,9 @@ SIDES = (1, 2, 3, 4, 5, 6, 7, 8)
 
 MAX_FEATURES = 1600
 """Of a head: it is fitted in a second, and costs the thousandth part of a small network."""
+
+LEAST_APART = 0.02
+"""An exit spares no more than what lies between it and the next, and costs its fit and its place in the search."""
 
 Loss = Callable[[Rows, Rows], float]
 
@@ -92,15 +96,15 @@ class FittedExits:
 
 
 def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -> FittedExits:
-    """An exit before every block but the first segment; `full` is the setting without skips.
+    """Exits before segments (`exit_sites`); `full` is the setting without skips.
 
     Of the heads tried that with the least `loss` (of the full model's outputs and its own) is taken. A network
     with fewer than two outputs has no margin, and gets none.
     """
     *_, head = network.segments
-    blocks = [block for block in blocks_of(network) if block is not network.segments[0]]
+    blocks = exit_sites(network)
     if len(head.output_shape) != 1 or head.output_shape[0] < 2 or len(inputs) < 2 or not blocks:
-        return FittedExits(network, np.empty((0, *head.output_shape), np.float32), {})
+        return no_exits(network)
     grids = {block.name: _grids(block.input_shape) for block in blocks}
     features: dict[str, list[list[Rows]]] = {name: [[] for _ in own] for name, own in grids.items()}
 
@@ -118,6 +122,32 @@ def fit_exits(network: TrainedNetwork, full: Knobs, inputs: Array, loss: Loss) -
         judging[block.name] = CrossFittedHead(grid, chosen.crossed)
         arrays |= weights
     return FittedExits(replace(network, arrays=arrays, exit_heads=heads), outputs, judging)
+
+
+def no_exits(network: TrainedNetwork) -> FittedExits:
+    """Of a network whose answers have no margin, or that is to have no exits."""
+    *_, head = network.segments
+    return FittedExits(network, np.empty((0, *head.output_shape), np.float32), {})
+
+
+def exit_sites(network: Network) -> tuple[Segment, ...]:
+    """Before which segments samples may leave: every block, and what else has layers, but the first and the last.
+
+    What is no block has none where it lies less than LEAST_APART of all operations behind the one before.
+    """
+    *body, _ = network.segments
+    blocks = {block.name for block in blocks_of(network)}
+    flops = [segment_flops(segment, network.weight_shapes) for segment in network.segments]
+    apart = LEAST_APART * sum(flops)
+    sites = []
+    spent = 0
+    for segment, own in zip(body, flops, strict=False):
+        is_apart = bool(segment.layers) and spent >= apart
+        if segment is not body[0] and (segment.name in blocks or is_apart):
+            sites.append(segment)
+            spent = 0
+        spent += own
+    return tuple(sites)
 
 
 def _grids(shape: tuple[int, ...]) -> tuple[_Grid, ...]:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from tidegate.calibration.certify.risk import RiskMeasure
 from tidegate.calibration.data.batches import answer_all
 from tidegate.calibration.measure.latency import measure_latency
 from tidegate.engines.engine import Array, Variant
+from tidegate.models.bundle.evidence import Truth
 from tidegate.models.ladder import Figures
 
 
@@ -24,7 +22,7 @@ class PreparedPoint:
 def measure_figures(
     prepared: Sequence[PreparedPoint],
     inputs: Array,
-    labels: npt.NDArray[np.int64] | None,
+    labels: Truth | None,
     risk: RiskMeasure,
 ) -> tuple[Figures, ...]:
     """Figures of each point against the first, which is the full model. Without labels accuracy and newly wrong

@@ -1,8 +1,8 @@
-"""The five memory figures of every point of a bundle, as a table in HTML. They answer different questions."""
+"""The five memory figures of every point of a bundle, as a table. They answer different questions."""
 
-import html
 from collections.abc import Iterator
 
+from tidegate.drawing.markup import Element, element, table
 from tidegate.engines.runtime.held_process import measure_process
 from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.manifest import WEIGHTS
@@ -18,22 +18,18 @@ COLUMNS = (
     "process PSS",
 )
 
-_NOTE = """<p>On disk there is one file of fp32 weights, from which every point is made. Resident are the tensors
-that the point&#8217;s engine holds. Live activations are those in memory at once for one input, in the worst case:
-the largest over the inputs, with every gate open and nobody leaving early. Encoded, each is a bitmap and its
-non-zero values where that is smaller: bytes at rest, since kernels compute on dense tensors and no process shows
-that saving. The processes were started for this page, here, one for each point, libraries included.</p>"""
+_NOTE = """On disk there is one file of fp32 weights, from which every point is made. Resident are the tensors that
+the engine of a point holds. Live activations are those in memory at once for one input, in the worst case: the
+largest over the inputs, with every gate open and nobody leaving early. Encoded, each is a bitmap and its non-zero
+values where that is smaller: bytes at rest, as kernels compute on dense tensors and no process shows that saving.
+The processes were started for this page, here, one for each point, libraries included."""
 
 
-def memory_section(bundle: Bundle) -> str:
-    """The table with what its columns mean. Starts a process for every point."""
+def memory_section(bundle: Bundle) -> tuple[Element, Element]:
+    """What the columns mean, and the table. Starts a process for every point."""
     disk = (bundle.path / WEIGHTS).stat().st_size
-    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(bundle, point, disk)) + "</tr>"
-        for point in bundle.ladder.points
-    )
-    return f'{_NOTE}<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+    rows = [list(_cells(bundle, point, disk)) for point in bundle.ladder.points]
+    return element("p", _NOTE), table(COLUMNS, rows)
 
 
 def _cells(bundle: Bundle, point: OperatingPoint, disk: int) -> Iterator[str]:

@@ -12,7 +12,8 @@ from itertools import islice, pairwise, takewhile
 
 import torch
 
-from tidegate.calibration.data.batches import batches, concatenated
+from tidegate.calibration.data.batches import batches
+from tidegate.calibration.data.passes import concatenated
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.execution import plan_execution
 from tidegate.engines.reference.batch_state import BatchState

@@ -11,20 +11,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tidegate.calibration.certify.risk import NEWLY_WRONG, Labels, RiskMeasure
+from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
 from tidegate.calibration.fit.exit_answers import ExitAnswers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.measure.exit_times import ExitTimes
 from tidegate.calibration.search.cascade import Cascade, ExitOutcomes, frontier, thinned
-from tidegate.calibration.search.greedy_search import ChainStep
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.isotonic import never_rising
 from tidegate.calibration.search.moves import CascadeMove
 from tidegate.engines.engine import Array
+from tidegate.models.bundle.evidence import Truth
 from tidegate.models.gates.margin import margin
 
 STEP_RATIO = 0.96
 """Of times from step to step: finer than what a certificate on some hundred inputs can tell apart."""
+
+CAUTIOUS_STEP_RATIO = 0.85
+"""While S foresees not one failure. These steps are there for what S is too small to show."""
 
 
 def cascade_chain(
@@ -32,16 +36,18 @@ def cascade_chain(
     exits: FittedExits,
     answers: ExitAnswers,
     times: ExitTimes,
+    beginning_ms: float,
     risk: RiskMeasure,
-    labels: Labels | None,
+    labels: Truth | None,
     max_failures: float,
     measured: Callable[[KnobSettings, CascadeMove], ChainStep],
 ) -> Iterator[ChainStep]:
-    """Steps from the `base` on, which has no exits, down to where more than `max_failures` fail.
+    """Steps from the setting of `base` on, which has no exits, down to where more than `max_failures` fail.
 
     `labels` (n,) are of the inputs that the exits were fitted on. `answers` and `times` are the engine's, so
-    thresholds are too. `measured` gives what a setting costs in operations and bytes; its time and its loss come
-    from the cascade.
+    thresholds are too. `beginning_ms` is what the chain's beginning takes; where the base takes less, it is a step
+    itself. `measured` gives what a setting costs in operations and bytes; its time and its loss come from the
+    cascade, and its bytes count as what it has more of than the base: precisions were decided before.
     """
     outcomes = [
         ExitOutcomes(
@@ -55,7 +61,10 @@ def cascade_chain(
         if block in times.exits
     ]
     whole = _failures(risk, exits.outputs, answers.end, labels)
-    for cascade in thinned(frontier(outcomes, times.whole_ms, whole), STEP_RATIO)[1:]:
+    found = frontier(outcomes, times.whole_ms, whole)
+    steps = _steps(found, len(whole))
+    base_bytes = measured(base.setting, CascadeMove(())).cost.memory_ratio
+    for cascade in (found[0], *steps) if times.whole_ms < STEP_RATIO * beginning_ms else steps:
         if cascade.failures > max_failures:
             break
         setting = base.setting
@@ -64,8 +73,18 @@ def cascade_chain(
             head = exits.network.exit_heads[block]
             setting = setting.with_exit(block, dict(move.leaving)[block], threshold, head.layers)
         step = measured(setting, move)
-        cost = replace(step.cost, time_ratio=cascade.mean_ms / times.whole_ms)
+        memory_ratio = base.cost.memory_ratio + step.cost.memory_ratio - base_bytes
+        cost = replace(step.cost, memory_ratio=memory_ratio, time_ratio=cascade.mean_ms / beginning_ms)
         yield replace(step, loss=cascade.failures, disagreement=cascade.failures, cost=cost)
+
+
+def _steps(found: tuple[Cascade, ...], samples: int) -> tuple[Cascade, ...]:
+    """Those worth a candidate, without the one that has no exits."""
+    first_failure = found[0].failures + 1 / samples
+    cautious = tuple(each for each in found if each.failures < first_failure)
+    bold = found[len(cautious) :]
+    steps = thinned(cautious, CAUTIOUS_STEP_RATIO)
+    return (*steps, *thinned((steps[-1], *bold), STEP_RATIO)[1:])[1:] if bold else steps[1:]
 
 
 def _margins(answers: Array) -> npt.NDArray[np.float64]:
@@ -73,7 +92,7 @@ def _margins(answers: Array) -> npt.NDArray[np.float64]:
     return values
 
 
-def _failures(risk: RiskMeasure, full: Array, answers: Array, labels: Labels | None) -> npt.NDArray[np.float64]:
+def _failures(risk: RiskMeasure, full: Array, answers: Array, labels: Truth | None) -> npt.NDArray[np.float64]:
     wrong = risk.newly_wrong(full, answers, labels) if labels is not None else None
     failed = risk.differ(full, answers) if wrong is None or risk.kind is not NEWLY_WRONG.kind else wrong
     return failed.astype(np.float64)
@@ -83,14 +102,17 @@ def _smoothed(margins: npt.NDArray[np.float64], failures: npt.NDArray[np.float64
     """How likely a sample of some margin fails: never more likely than one of a smaller margin.
 
     Between the middles of pooled ranks it falls evenly: where hundreds of samples were equally likely to fail, all
-    of them would leave together or none.
+    of them would leave together or none. Where none of them failed, the next one may: the head's own doubt counts
+    as one sample more than there are.
     """
     order = np.argsort(margins, kind="stable")
     pooled = never_rising(failures[order])
     starts = np.flatnonzero(np.append(True, pooled[1:] != pooled[:-1]))
     ends = np.append(starts[1:], len(pooled))
+    seen = np.interp(np.arange(len(pooled)), (starts + ends - 1) / 2, pooled[starts])
+    doubt = (1 - margins[order]) / 2
     smoothed = np.empty_like(failures)
-    smoothed[order] = np.interp(np.arange(len(pooled)), (starts + ends - 1) / 2, pooled[starts])
+    smoothed[order] = (len(pooled) * seen + doubt) / (len(pooled) + 1)
     return smoothed
 
 

@@ -4,7 +4,8 @@ A block's worth depends on which others are gone already; a rank list measured o
 the AdaptiveActivation paper), can't see that.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,9 +13,7 @@ import numpy.typing as npt
 import torch
 
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.search.activation_cache import ActivationCache
-from tidegate.calibration.search.cost import Cost, CostModel
-from tidegate.calibration.search.memory_cost import MemoryCost
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.moves import (
     ActivationMove,
     CascadeMove,
@@ -27,6 +26,7 @@ from tidegate.calibration.search.moves import (
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import Phase, phases_of
+from tidegate.calibration.search.trials import SpreadTrials, Trials, Workers
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.gates import GateInput
@@ -34,10 +34,6 @@ from tidegate.models.gates.activity import score_of
 from tidegate.models.gates.margin import margin
 from tidegate.models.network import Network
 from tidegate.models.precision import Fp32Weight
-
-COMPANION_WEIGHT = 0.1
-"""Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
-inputs most moves change the same number of answers, often none, and then the companion tells them apart."""
 
 SCREENED_OPERATIONS = 50e9
 """Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
@@ -56,21 +52,6 @@ EVEN_HANDED = Objective()
 Scores = dict[str, npt.NDArray[np.float32]]
 
 
-@dataclass(frozen=True, slots=True)
-class ChainStep:
-    """One point of the chain: the setting, the move that led to it, and how it does on S.
-
-    `loss` is the share of answers that differ from the full model's, `disagreement`, and a little of the risk's
-    smooth companion.
-    """
-
-    setting: KnobSettings
-    move: Move | None
-    loss: float
-    disagreement: float
-    cost: Cost
-
-
 @dataclass(slots=True)
 class _GateScores:
     """What gates see at a setting, over all samples: activities by block, margins by exit."""
@@ -83,23 +64,25 @@ class Search:
     """Nested chains of one network on one part of the data."""
 
     def __init__(
-        self, network: Network, space: SearchSpace, inputs: Array, objective: Objective = EVEN_HANDED
+        self,
+        network: Network,
+        space: SearchSpace,
+        inputs: Array,
+        objective: Objective = EVEN_HANDED,
+        workers: Workers | None = None,
     ) -> None:
-        self._cache = ActivationCache(network, inputs)
+        self._here = Trials(network, inputs, objective)
+        self._trials = self._here if workers is None else SpreadTrials(network, inputs, objective, workers)
         self._space = space
         self._objective = objective
         self._groups = {group.name: group for group in (*space.int8_groups, *space.int4_groups)}
         self._layers = frozenset(layer for group in space.int8_groups for layer in group.layers)
         self._network = network
         self._heads = _exit_heads(network, space.exits)
-        full, done = self._cache.keep(KnobSettings())
-        self._reference = done.outputs
-        self._costs = CostModel(network, full.weights_resident_bytes, objective.decision_flops)
-        self._memory = MemoryCost(network, inputs) if objective.count_activations else None
         self._ratios: dict[Move, float] = {}
         self._scores = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
-        self._screened = self._costs.full_flops * len(inputs) > SCREENED_OPERATIONS
+        self._screened = self._here.full_flops * len(inputs) > SCREENED_OPERATIONS
 
     def precisions(self) -> tuple[ChainStep, ...]:
         """The chain's beginning, from full down: precisions alone, as far as they change hardly any answer."""
@@ -130,10 +113,10 @@ class Search:
 
     def measured(self, setting: KnobSettings, move: Move | None) -> ChainStep:
         """A setting as a step, whatever led to it."""
-        return self._measured(setting, move)
+        return self._here.measured(setting, move)
 
     def _full(self) -> ChainStep:
-        return self._measured(KnobSettings(activity=self._objective.activity), None)
+        return self._here.measured(KnobSettings(activity=self._objective.activity), None)
 
     def _descent(self, now: ChainStep, phase: Phase) -> Iterator[ChainStep]:
         while (best := self._best_step(now, phase)) is not None:
@@ -146,34 +129,42 @@ class Search:
         if self._screened:
             return self._screened_step(now, phase, scores)
         lowest, best = np.inf, None
-        for measured, move in enumerate(self._in_order(phase, now)):
-            if self._suffices(measured, move, lowest):
-                break
-            step = self._measured(self._after(now.setting, move, scores), move)
-            self._ratios[move] = ratio = self._ratio(now, step)
-            if ratio < lowest and step.disagreement <= phase.limit:
-                lowest, best = ratio, step
+        moves = self._in_order(phase, now)
+        with closing(self._each(now, moves, scores)) as steps:
+            for measured, move in enumerate(moves):
+                if self._suffices(measured, move, lowest):
+                    break
+                step = next(steps)
+                self._ratios[move] = ratio = self._ratio(now, step)
+                if ratio < lowest and step.disagreement <= phase.limit:
+                    lowest, best = ratio, step
         return best
+
+    def _each(
+        self, now: ChainStep, moves: Iterable[Move], scores: _GateScores, share: float = 1.0
+    ) -> Generator[ChainStep]:
+        """Where each of the moves leads, measured as they are asked for."""
+        trials = ((self._after(now.setting, move, scores), move) for move in moves)
+        return self._trials.each(now.setting, trials, share)
 
     def _screened_step(self, now: ChainStep, phase: Phase, scores: _GateScores) -> ChainStep | None:
         """The same by a part of the samples first, and by all of them for the best of those."""
-        here = self._measured(now.setting, None, SCREENING_SHARE)
+        here = self._here.measured(now.setting, None, SCREENING_SHARE)
         tried: list[tuple[float, Move]] = []
-        for measured, move in enumerate(self._in_order(phase, now)):
-            if self._suffices(measured, move, min((ratio for ratio, _ in tried), default=np.inf)):
-                break
-            step = self._measured(self._after(now.setting, move, scores), move, SCREENING_SHARE)
-            self._ratios[move] = ratio = self._ratio(here, step)
-            if ratio < np.inf:
-                tried.append((ratio, move))
+        in_order = self._in_order(phase, now)
+        with closing(self._each(now, in_order, scores, SCREENING_SHARE)) as steps:
+            for measured, move in enumerate(in_order):
+                if self._suffices(measured, move, min((ratio for ratio, _ in tried), default=np.inf)):
+                    break
+                step = next(steps)
+                self._ratios[move] = ratio = self._ratio(here, step)
+                if ratio < np.inf:
+                    tried.append((ratio, move))
         moves = [move for _, move in sorted(tried, key=lambda pair: pair[0])]
         for start in range(0, len(moves), SHORTLIST):
-            steps = [
-                self._measured(self._after(now.setting, move, scores), move)
-                for move in moves[start : start + SHORTLIST]
-            ]
+            shortlist = self._each(now, moves[start : start + SHORTLIST], scores)
             allowed = [
-                step for step in steps if step.disagreement <= phase.limit and self._ratio(now, step) < np.inf
+                step for step in shortlist if step.disagreement <= phase.limit and self._ratio(now, step) < np.inf
             ]
             if allowed:
                 return min(allowed, key=lambda step: self._ratio(now, step))
@@ -222,30 +213,17 @@ class Search:
         score = score_of(setting.activity)
 
         def watch(block: str, seen: GateInput) -> None:
-            activity.setdefault(block, []).append(score(seen).numpy())
+            if block in self._space.stand_ins:
+                activity.setdefault(block, []).append(score(seen).numpy())
             if block in self._heads:
                 margins.setdefault(block, []).append(margin(self._heads[block](seen.x)).numpy())
 
-        unchanged = frozenset(self._names[: self._cache.watch(setting, watch)])
+        unchanged = frozenset(self._names[: self._here.cache.watch(setting, watch)])
         self._scores = _GateScores(
             _only(self._scores.activity, unchanged) | _joined(activity),
             _only(self._scores.margins, unchanged) | _joined(margins),
         )
         return self._scores
-
-    def _measured(self, setting: KnobSettings, move: Move | None, share: float = 1.0) -> ChainStep:
-        network, done = self._cache.run(setting, share)
-        risk = self._objective.risk
-        cost = self._costs.cost(network, done)
-        reference = self._reference[: len(done.outputs)]
-        disagreement = float(risk.differ(reference, done.outputs).mean())
-        return ChainStep(
-            setting,
-            move,
-            disagreement + COMPANION_WEIGHT * risk.loss(reference, done.outputs),
-            disagreement,
-            cost if self._memory is None else replace(cost, memory_ratio=self._memory.ratio(setting)),
-        )
 
 
 def _only(scores: Scores, blocks: frozenset[str]) -> Scores:

@@ -68,7 +68,7 @@ class CascadeMove:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{share:.0%} before {block}" for block, share in self.leaving)
-        return f"leaving: {shares}"
+        return f"leaving: {shares or 'nobody'}"
 
 
 Move = SkipMove | ExitMove | PrecisionMove | ActivationMove | ResolutionMove | CascadeMove

@@ -1,14 +1,19 @@
 """Whether an agent would start with a file: it and all that it names, without touching the network."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.cli.checks.check import Check, attempt
 from tidegate.config import AgentConfig, board_profile, load_config
 from tidegate.documents import Document, parse, read
-from tidegate.engines.runtime.registry import UnknownEngine, check_installed
+from tidegate.engines.runtime.installed import UnknownEngine, check_installed
+from tidegate.listening.token_file import read_token
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.supervisor.broker_address import broker_address
+from tidegate.supervisor.endpoint_access import certificate_trouble, exposure, tcp_access
+from tidegate.supervisor.frigate_package import lacking_for_frigate
 from tidegate.supervisor.reload.candidate import read_policy
 from tidegate.telemetry.broker import Broker
 
@@ -24,7 +29,7 @@ class Configuration:
 
 
 def check_configuration(path: Path) -> Configuration:
-    """Read agent.yaml, board, bundle, policy and password; every fault is found, not the first alone."""
+    """Read agent.yaml, board, bundle, policy, password and token; every fault is found, not the first alone."""
     checks: list[Check] = []
     config = attempt("agent.yaml", checks, lambda: load_config(path))
     if config is None:
@@ -46,8 +51,40 @@ def check_configuration(path: Path) -> Configuration:
         checks.append(Check("engine", "ok", f"{engine} is installed"))
     except UnknownEngine as error:
         checks.append(Check("engine", "fault", str(error)))
+    checks.extend(_frigate(config, bundle))
+    web = config.web
+    if web is not None and web.token_file is not None:
+        file = web.token_file
+        attempt("web", checks, lambda: read_token(file))
     broker = attempt("broker", checks, lambda: broker_address(config.broker))
+    checks += _check_access(config)
     return Configuration(config, bundle, broker, tuple(checks))
+
+
+def _check_access(config: AgentConfig) -> Iterator[Check]:
+    """The token, and the certificate with its key and its time."""
+    listen = config.listen
+    found: list[Check] = []
+    access = attempt("listen", found, lambda: tcp_access(listen))
+    yield from found
+    if access is None:
+        return
+    if (trouble := certificate_trouble(access.tls, time.time())) is not None:
+        yield Check("listen", "fault" if trouble.is_refused else "warning", trouble.said, trouble.way_out)
+    if said := exposure(listen):
+        said, _, way_out = said.partition("; ")
+        yield Check("listen", "warning", said, way_out)
+
+
+def _frigate(config: AgentConfig, bundle: Bundle | None) -> Iterator[Check]:
+    if config.frigate is None:
+        return
+    if (reason := lacking_for_frigate()) is not None:
+        yield Check("frigate", "fault", reason)
+    if bundle is not None and bundle.calibration.comparison.detector is None and not config.frigate.hand_over:
+        said = f"bundle {bundle.model} is no detector: Frigate would never get a box"
+        way_out = "build one with `bundle build --task detect`, or set frigate.hand_over"
+        yield Check("frigate", "warning", said, way_out)
 
 
 def _policy(config: AgentConfig) -> Document:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from tidegate import RELEASED
 from tidegate.cli.checks.check import Check
-from tidegate.config import AgentConfig, trusted_keys
+from tidegate.config import AgentConfig
 from tidegate.supervisor.status.socket import FILE_NAME as STATUS_SOCKET
 from tidegate.supervisor.status.troubles import trouble_with_directory
-from tidegate.supervisor.updates.key_rotation import rotation_in_force
-from tidegate.trust.trusted_keys import Role
 
 
 def check_device(config: AgentConfig) -> Iterator[Check]:
@@ -22,7 +20,6 @@ def check_device(config: AgentConfig) -> Iterator[Check]:
     yield from check_disk(config)
     yield from check_listen(config)
     yield from check_secrets(config)
-    yield from check_pushes(config)
 
 
 def check_clock(now: float) -> Check:
@@ -61,52 +58,44 @@ def check_disk(config: AgentConfig) -> Iterator[Check]:
 def check_listen(config: AgentConfig) -> Iterator[Check]:
     """Whether the addresses are free, unless the agent itself runs."""
     runs = (config.state_dir / STATUS_SOCKET).exists()
-    port, path = config.listen.tcp, config.listen.unix
+    yield from _addresses("listen", config.listen.address, config.listen.tcp, config.listen.unix, runs=runs)
+    web = config.web
+    if web is not None and runs and web.tcp:
+        yield Check("web", "ok", f"the status page is on http://{web.address}:{web.tcp}/")
+    if web is not None:
+        yield from _addresses("web", web.address, web.tcp, web.unix, runs=runs)
+
+
+def _addresses(key: str, address: str, port: int | None, path: Path | None, *, runs: bool) -> Iterator[Check]:
     if port and not runs:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                yield Check("listen", "ok", f"port {port} is free")
-            except OSError as error:
-                said = f"127.0.0.1:{port}: {error.strerror}"
-                yield Check("listen", "fault", said, "set another listen.tcp, or end what listens there")
+        try:
+            family, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+            yield Check(key, "ok", f"port {port} is free")
+        except OSError as error:
+            said = f"{address}:{port}: {error.strerror}"
+            yield Check(key, "fault", said, f"set another {key}.tcp, or end what listens there")
     if path is not None:
         parent = next((each for each in path.parents if each.exists()), Path("/"))
         if os.access(parent, os.W_OK | os.X_OK):
-            yield Check("listen", "ok", f"{path} can be made")
+            yield Check(key, "ok", f"{path} can be made")
         else:
             said = f"{path}: this user may not write to {parent}"
-            yield Check("listen", "fault", said, "run this as the agent's user, or set another listen.unix")
+            yield Check(key, "fault", said, f"run this as the agent's user, or set another {key}.unix")
 
 
 def check_secrets(config: AgentConfig) -> Iterator[Check]:
-    """Who may read the password."""
-    file = None if config.broker is None else config.broker.password_file
-    if file is not None and file.exists():
+    """Who may read the password, the tokens and the key."""
+    password = None if config.broker is None else config.broker.password_file
+    token = None if config.web is None else config.web.token_file
+    tls = config.listen.tls
+    for file in (password, token, config.listen.token_file, None if tls is None else tls.key):
+        if file is None or not file.exists():
+            continue
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             said = f"{file} may be read by others on this machine"
             yield Check("keys", "warning", said, f"chmod 600 {file}")
         else:
             yield Check("keys", "ok", f"{file} is its owner's alone")
-
-
-def check_pushes(config: AgentConfig) -> Iterator[Check]:
-    """Whose policies this device takes."""
-    keys = trusted_keys(config)
-    rotation = rotation_in_force(config.state_dir, keys)
-    if rotation is not None:
-        keys = rotation[1]
-    signers = [entry.name for entry in keys.with_role(Role.POLICY)]
-    if config.allow_unsigned:
-        said = "allow_unsigned: whoever may publish at the broker may set this device's policy"
-        yield Check(
-            "keys", "warning", said, "trust a key (tidegate key trust FILE.pub), and take it out of agent.yaml"
-        )
-    elif signers:
-        needed = keys.threshold(Role.POLICY)
-        who = f"{needed} of {', '.join(signers)}" if needed > 1 else " or ".join(signers)
-        since = "" if rotation is None else f", as rotated over MQTT (version {rotation[0]})"
-        yield Check("keys", "ok", f"policies are taken that are signed by {who}{since}")
-    elif config.broker is not None:
-        yield Check("keys", "ok", "no key may sign policies, so each push is refused; tidegate key trust FILE.pub")

@@ -34,7 +34,7 @@ def gather(path: Path, config: AgentConfig | None) -> Iterator[tuple[str, str]]:
     yield "agent.yaml", _text(path)
     yield "checks.json", json.dumps([asdict(check) for check in check_all(path)], indent=2)
     yield "sensors.json", json.dumps([asdict(each) for each in read_all_once(discover(Path("/")))], default=str)
-    yield "journal.txt", _journal()
+    yield from log_of_the_service()
     if config is None:
         return
     yield "policy.yaml", _text(config.policy)
@@ -80,8 +80,29 @@ def _listing(directory: Path) -> Iterator[str]:
             yield f"{found.st_size:>12} {oct(found.st_mode)} {file.relative_to(directory)}\n"
 
 
+def log_of_the_service() -> Iterator[tuple[str, str]]:
+    """What the service said: launchd writes files, with systemd it stands in the journal."""
+    if platform.system() != "Darwin":
+        yield "journal.txt", _journal()
+        return
+    for whose, directory in (("log", Path("/Library/Logs")), ("user-log", Path.home() / "Library/Logs")):
+        for file in sorted((directory / UNIT).glob("agent.log*")):
+            yield f"{whose}/{file.name}", _end(file)
+
+
+def _end(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+            return file.read(LOG_BYTES).decode(errors="replace")
+    except OSError as error:
+        return f"{path}: {error.strerror}\n"
+
+
 def _journal() -> str:
-    command = ["journalctl", "--unit", UNIT, "--lines", str(JOURNAL_LINES), "--no-pager", "--output", "short-iso"]
+    """Of the machine's service and of this user's own."""
+    units = ("--unit", UNIT, "--user-unit", UNIT)
+    command = ["journalctl", *units, "--lines", str(JOURNAL_LINES), "--no-pager", "--output", "short-iso"]
     try:
         told = subprocess.run(command, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

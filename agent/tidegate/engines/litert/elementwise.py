@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from tidegate.engines.litert.flatbuffer import SIGNED as LEAST
-from tidegate.engines.litert.graph_builder import Convert, GraphBuilder, Order, Value, sized
+from tidegate.engines.litert.graph_builder import Convert, GraphBuilder, Value, sized
 from tidegate.engines.litert.options import NONE, RELU6, options
 from tidegate.engines.plan.arguments import Unconvertible, filled, number
+from tidegate.engines.plan.axis_order import Order
 from tidegate.engines.plan.quantization import LEVELS, QuantParams
 from tidegate.models.graph import Argument, Node, Ref
 
@@ -70,6 +71,27 @@ def unary(kind: str, table: str | None = None, **values: object) -> Convert:
         return build.emit(kind, [x.tensor], out, None if table is None else options(table, **values))
 
     return emit
+
+
+def chosen(kind: str) -> Convert:
+    """MAXIMUM or MINIMUM of two values."""
+
+    def emit(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
+        shape = sized(node)
+        order = _common_order(build, node, len(shape))
+        inputs = [_operand(build, argument, order, len(shape), False) for argument in node.args[:2]]
+        return build.emit(kind, inputs, build.new(shape, order, params), options("MaximumMinimum"))
+
+    return emit
+
+
+def reciprocal(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
+    x = build.read(node.args[0])
+    return build.emit("DIV", [build.constant(1.0), x.tensor], build.new(x.shape, x.order), options("Div"))
+
+
+def without_a_form(_build: GraphBuilder, _node: Node, _params: QuantParams | None) -> Value:
+    raise Unconvertible("LiteRT has no such operator; onnx and eager have")
 
 
 def leaky_relu(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:

@@ -14,7 +14,6 @@ import numpy as np
 from tidegate.engines.litert.converters import CONVERTERS
 from tidegate.engines.litert.model import Model, Weights, build_model, check_convertible
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
-from tidegate.engines.litert.stages import Stage, branch, stages_of
 from tidegate.engines.plan.arithmetic import Arithmetic, ArithmeticKey, arithmetic_of
 from tidegate.engines.plan.capabilities import Capabilities
 from tidegate.engines.plan.execution import plan_execution, with_signs
@@ -25,6 +24,7 @@ from tidegate.engines.plan.quantization import (
     quantize_weight,
 )
 from tidegate.engines.plan.rounding import rounded
+from tidegate.engines.plan.stages import Stage, branch, stages_of
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.engines.runtime.pipeline_variant import PipelineVariant
 from tidegate.engines.support import at_resolution, check_built

@@ -7,11 +7,6 @@ from tidegate.engines.litert.options import options
 from tidegate.models.ladder import Activity
 
 
-def looks_back(activity: Activity) -> bool:
-    """Whether it compares a block's input with another value, which is done between two models."""
-    return activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
-
-
 def emit_score(build: GraphBuilder, activity: Activity, x: Value, never_negative: bool) -> int:
     """The score of a value in float32, a tensor (1,): the formulas of `tidegate.models.gates.activity`."""
     places = build.constant(np.arange(1, len(x.shape)), np.int32)

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from tidegate.engines.litert.flatbuffer import ModelBuilder
 from tidegate.engines.litert.options import options
 from tidegate.engines.plan.arguments import Unconvertible
+from tidegate.engines.plan.axis_order import Order
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Argument, Node, Ref, Weight
 from tidegate.models.network import Shape, WeightArray
-
-Order = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,6 @@ class Value:
     def place(self, axis: int) -> int:
         """Where an axis of the graph lies."""
         return self.order.index(axis % len(self.shape))
-
-
-def plain(rank: int) -> Order:
-    """The axes as the graph counts them."""
-    return tuple(range(rank))
-
-
-def channels_last(rank: int) -> Order:
-    """Of an image (1, channels, height, width): the channels behind; others as they are."""
-    return (0, 2, 3, 1) if rank == 4 else plain(rank)
 
 
 @dataclass(slots=True)

@@ -10,14 +10,15 @@ from tidegate.engines.litert.adapted import emit_adapted
 from tidegate.engines.litert.converters import CONVERTERS, convert, has_strange_arguments
 from tidegate.engines.litert.elementwise import emit_binary
 from tidegate.engines.litert.flatbuffer import SIGNED, EmptyModelBuilder, ModelBuilder
-from tidegate.engines.litert.gate import emit_best_two, emit_score, looks_back
-from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, channels_last, plain
+from tidegate.engines.litert.gate import emit_best_two, emit_score
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value
 from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
-from tidegate.engines.litert.stages import Run, Stage
 from tidegate.engines.plan.arithmetic import Arithmetic
+from tidegate.engines.plan.axis_order import Order, channels_last, plain
 from tidegate.engines.plan.execution import Subgraph
 from tidegate.engines.plan.quantization import LEVELS, QuantizedWeight, QuantParams
+from tidegate.engines.plan.stages import Run, Stage
 from tidegate.engines.plan.tensors import is_quantizable_layer
 from tidegate.models.graph import INPUT, Node, Segment, Weight
 from tidegate.models.graph.fusion import is_clamp, only_readers
@@ -107,7 +108,7 @@ class _ModelBuilder:
             answer = give(self._own(answered, given).tensor)
         if stage.gated is not None:
             x = build.floats(value)
-            if looks_back(self._arithmetic.activity):
+            if self._arithmetic.activity.looks_back:
                 seen = give(self._own(build.laid_out(x, channels_last(len(x.shape))), given).tensor)
                 if before is not None:
                     x = build.floats(before)

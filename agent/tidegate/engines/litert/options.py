@@ -9,6 +9,8 @@ RELU = int(schema.ActivationFunctionType.RELU)
 RELU6 = int(schema.ActivationFunctionType.RELU6)
 """Activation functions that an operator may do on its way out."""
 
+TensorType = schema.TensorType
+
 SAME, VALID = int(schema.Padding.SAME), int(schema.Padding.VALID)
 """The two paddings there are: as much as keeps the size, more of it behind; none."""
 

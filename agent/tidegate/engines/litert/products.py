@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from tidegate.engines.litert.graph_builder import GraphBuilder, Value, plain, sized
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value, sized
 from tidegate.engines.litert.options import NONE, options
 from tidegate.engines.litert.windows import bias_of
 from tidegate.engines.plan.arguments import Unconvertible
+from tidegate.engines.plan.axis_order import plain
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Node, Ref
 

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from tidegate.engines.litert.graph_builder import GraphBuilder, Order, Value, channels_last, plain, sized
-from tidegate.engines.litert.options import options
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value, sized
+from tidegate.engines.litert.options import TensorType, options
 from tidegate.engines.litert.windows import image, padded_by
 from tidegate.engines.plan.arguments import Unconvertible, filled, number, whole_numbers
+from tidegate.engines.plan.axis_order import Order, channels_last, plain
 from tidegate.engines.plan.quantization import QuantParams
+from tidegate.engines.plan.resampling import nearest_places, steps_of
 from tidegate.models.graph import BatchSize, Node
 from tidegate.models.network import Shape
 
@@ -98,6 +100,23 @@ def sliced(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Valu
     return build.emit("STRIDED_SLICE", inputs, build.new(sized(node), x.order, x.params), table)
 
 
+def looked_up(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
+    """Rows by their numbers; what is no row's becomes the nearest one's."""
+    table = build.array(node.args[0])
+    x = build.read(node.args[1])
+    x = build.laid_out(x, plain(len(x.shape)))
+    whole = build.model.tensor(f"{node.name}/whole", x.physical, np.int32)
+    types = {"inDataType": TensorType.FLOAT32, "outDataType": TensorType.INT32}
+    build.model.emit("CAST", [x.tensor], [whole], options("Cast", **types))
+    for kind, limit in (("MINIMUM", len(table) - 1), ("MAXIMUM", 0)):
+        cut = build.model.tensor(f"{node.name}/{kind}", x.physical, np.int32)
+        build.model.emit(kind, [whole, build.constant(limit, np.int32)], [cut], options("MaximumMinimum"))
+        whole = cut
+    shape = sized(node)
+    out = build.new(shape, plain(len(shape)))
+    return build.emit("GATHER", [build.constant(table), whole], out, options("Gather", axis=0))
+
+
 def padded(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
     argument, pads, value = filled(node.args, (None, (), 0.0))
     x = build.read(argument)
@@ -117,12 +136,7 @@ def padded(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value
 def nearest(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
     """Rows and columns by torch's own indices, in float32 as there; by whole factors an operator does the same."""
     x = image(build, node.args[0])
-    steps = _steps(x, node)
-    places = []
-    for old, new, step in zip(x.shape[2:], node.shape[1:], steps, strict=True):
-        stride = 0.5 if new == 2 * old else step
-        found = np.minimum(np.floor(np.arange(new, dtype=np.float32) * np.float32(stride)), old - 1)
-        places.append(found.astype(np.int32))
+    places = [nearest_places(old, new, step) for old, new, step in steps_of(x.shape, node)]
     factors = [new // old if new % old == 0 else 0 for old, new in zip(x.shape[2:], node.shape[1:], strict=True)]
     if all(
         factor and np.array_equal(found, np.arange(len(found)) // factor)
@@ -142,9 +156,8 @@ def nearest(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Val
 def bilinear(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
     x = image(build, node.args[0])
     corners = bool(node.args[2])
-    by_size = [old / new for old, new in zip(x.shape[2:], node.shape[1:], strict=True)]
     if not corners and not all(
-        math.isclose(a, b, rel_tol=1e-6) for a, b in zip(_steps(x, node), by_size, strict=True)
+        math.isclose(step, old / new, rel_tol=1e-6) for old, new, step in steps_of(x.shape, node)
     ):
         raise Unconvertible("factors that the sizes don't have")
     sizes = build.constant(node.shape[1:], np.int32)
@@ -152,12 +165,3 @@ def bilinear(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Va
     return build.emit(
         "RESIZE_BILINEAR", [x.tensor, sizes], build.new(sized(node), channels_last(4), x.params), table
     )
-
-
-def _steps(x: Value, node: Node) -> list[float]:
-    """How far apart in the old image two neighbours of the new one lie: by the factors, where those were given."""
-    wanted, factors = node.args[1], node.args[-1]
-    sizes = list(zip(x.shape[2:], node.shape[1:], strict=True))
-    if wanted is None and isinstance(factors, tuple):
-        return [1.0 if old == new else 1 / number(each) for (old, new), each in zip(sizes, factors, strict=True)]
-    return [old / new for old, new in sizes]

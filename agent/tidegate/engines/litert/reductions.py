@@ -5,18 +5,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidegate.engines.litert.graph_builder import GraphBuilder, Value, plain, sized
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value, sized
 from tidegate.engines.litert.options import options
 from tidegate.engines.plan.arguments import filled, number, whole_numbers
+from tidegate.engines.plan.axis_order import plain
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Node
 from tidegate.models.network import Shape, WeightArray
 
 
 def reduced(
-    build: GraphBuilder, x: Value, axes: Sequence[int], keep: bool, shape: Shape, params: QuantParams | None
+    build: GraphBuilder,
+    x: Value,
+    axes: Sequence[int],
+    keep: bool,
+    shape: Shape,
+    params: QuantParams | None,
+    kind: str = "MEAN",
 ) -> Value:
-    """The mean over axes of the graph."""
+    """The mean, or what else `kind` names, over axes of the graph."""
     rank = len(x.shape)
     gone = {axis % rank for axis in axes}
     places = build.constant(sorted(x.place(axis) for axis in gone), np.int32)
@@ -25,9 +32,7 @@ def reduced(
     else:
         left = [axis for axis in x.order if axis not in gone]
         order = tuple(sorted(left).index(axis) for axis in left)
-    return build.emit(
-        "MEAN", [x.tensor, places], build.new(shape, order, params), options("Reducer", keepDims=keep)
-    )
+    return build.emit(kind, [x.tensor, places], build.new(shape, order, params), options("Reducer", keepDims=keep))
 
 
 def mean(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
@@ -35,6 +40,12 @@ def mean(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
     return reduced(
         build, build.read(x), whole_numbers(axes), bool(rest[0]) if rest else False, sized(node), params
     )
+
+
+def amax(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
+    x, axes, *rest = node.args
+    keep = bool(rest[0]) if rest else False
+    return reduced(build, build.read(x), whole_numbers(axes), keep, sized(node), params, "REDUCE_MAX")
 
 
 def softmax(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.litert.model import Model
 from tidegate.engines.litert.runtime import Interpreter
-from tidegate.engines.litert.stages import Stage
+from tidegate.engines.plan.stages import Stage
 from tidegate.engines.runtime.pipeline_variant import PipelineResult
 from tidegate.models.ladder import Activity
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.engines.litert.graph_builder import GraphBuilder, Value, channels_last, sized
+from tidegate.engines.litert.graph_builder import GraphBuilder, Value, sized
 from tidegate.engines.litert.options import NONE, SAME, VALID, options
 from tidegate.engines.litert.reductions import reduced
 from tidegate.engines.plan.arguments import Unconvertible, filled, pair
+from tidegate.engines.plan.axis_order import channels_last
 from tidegate.engines.plan.quantization import QuantParams
 from tidegate.models.graph import Argument, Node
 

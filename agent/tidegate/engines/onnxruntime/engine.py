@@ -16,6 +16,7 @@ from tidegate.engines.onnxruntime.graph import build_graph, looks_back
 from tidegate.engines.onnxruntime.initializers import Initializers, held_bytes
 from tidegate.engines.onnxruntime.model_cache import PlainModel, open_kept
 from tidegate.engines.onnxruntime.nchwc import open_in_nchwc
+from tidegate.engines.onnxruntime.provider_session import open_on
 from tidegate.engines.onnxruntime.runtime import InferenceSession
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.onnxruntime.session_pipeline import ReadyPartition, SessionPipeline
@@ -26,6 +27,7 @@ from tidegate.engines.plan.execution import ExecutionPlan, Subgraph, plan_execut
 from tidegate.engines.plan.partitions import Partition, partitions_of
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.engines.runtime.network_cache import NO_CACHE, NetworkCache
+from tidegate.engines.runtime.onnx_providers import PROVIDERS
 from tidegate.engines.runtime.pipeline_variant import PipelineVariant
 from tidegate.engines.runtime.processor import weight_limit
 from tidegate.engines.support import at_resolution, check_built, layers_of
@@ -62,19 +64,25 @@ class OnnxEngine:
         network: Network,
         cache: NetworkCache = NO_CACHE,
         spin: bool = False,
+        name: str = NAME,
     ) -> None:
-        """For `spin` see `open_session`. Raises UnsupportedPoint for an operator without ONNX form."""
+        """For `spin` see `open_session`; another `name` is one of PROVIDERS, whose compute unit answers then.
+
+        Raises UnsupportedPoint for an operator without ONNX form.
+        """
         self._network = network
         self._cache = cache
         self._spin = spin
+        self._name = name
+        self._provider = PROVIDERS.get(name)
         self._sessions: WeakValueDictionary[_Key, Session] = WeakValueDictionary()
         for graph in all_segments(network):
             build_graph(Partition((Subgraph(graph, "", graph),)), Arithmetic(), Initializers(network))
 
     @property
     def name(self) -> str:
-        """`onnx`."""
-        return NAME
+        """`onnx`, or `onnx-cuda` and the like."""
+        return self._name
 
     def check(self, point: OperatingPoint) -> None:
         """Raises UnsupportedPoint for another engine's point, and for knobs that don't fit the network."""
@@ -91,7 +99,8 @@ class OnnxEngine:
 
     def _pipeline(self, network: Network, plan: ExecutionPlan, point: OperatingPoint) -> SessionPipeline:
         arithmetic = arithmetic_of(self._network, point, plan, CAPABILITIES, native=point.engine == NAME)
-        nchwc = _may_use_nchwc(self._network, point)
+        # Blocks of channels are the CPU's.
+        nchwc = self._provider is None and _may_use_nchwc(self._network, point)
         partitions = partitions_of(plan)
         ready = []
         for partition, behind in zip(partitions, [*partitions[1:], None], strict=True):
@@ -117,6 +126,10 @@ class OnnxEngine:
             session = open_in_nchwc(partition, arithmetic, network, self._cache, key.threads, self._spin)
             if session is not None:
                 return session
+        if self._provider is not None:
+            # A graph that was optimized for the CPU is none for others.
+            model = self._model(network, partition, arithmetic, key.keep_previous)
+            return open_on(self._provider, model, weights_folder(self._network), key.threads)
         # Threads are the session's and not the model's.
         subject = f"{replace(key, threads=1)} {weight_limit()}"
         # fp32 weights stay in the bundle's file, so a model without codes is small and quickly made.

@@ -170,7 +170,7 @@ class PartitionBuilder:
             if turned:
                 value = self._build.emit("Transpose", [value], f"{subgraph.name}/turned", perm=_TO_NHWC)
             # What a change is measured against has the channels first.
-            looks_back = self._arithmetic.activity in {Activity.BLOCK_CHANGE, Activity.FRAME_CHANGE}
+            looks_back = self._arithmetic.activity.looks_back
             channels, *sizes = subgraph.shape
             shape = (*sizes, channels) if turned else subgraph.shape
             self._gate(subgraph, given if looks_back else value, shape, before)

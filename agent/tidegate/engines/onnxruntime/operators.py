@@ -116,6 +116,13 @@ def mean(build: GraphBuilder, node: Node, output: str) -> None:
     build.emit("ReduceMean", [source, reduced], output, keepdims=int(keep))
 
 
+def amax(build: GraphBuilder, node: Node, output: str) -> None:
+    x, axes, *rest = node.args
+    reduced = build.constant(f"{output}/axes", np.asarray(whole_numbers(axes), np.int64))
+    keep = int(bool(rest[0])) if rest else 0
+    build.emit("ReduceMax", [build.operand(x, output), reduced], output, keepdims=keep)
+
+
 def adaptive_average(build: GraphBuilder, node: Node, output: str) -> None:
     source = build.operand(node.args[0], output)
     target = pair(node.args[1])

@@ -1,11 +1,13 @@
 """Operators that cut, fill up, enlarge and weigh values, as ONNX operators."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tidegate.engines.onnxruntime.graph_builder import GraphBuilder
+from tidegate.engines.onnxruntime.protobuf import ElementType
 from tidegate.engines.plan.arguments import Unconvertible, filled, number, pair, whole_numbers
+from tidegate.engines.plan.resampling import nearest_places, steps_of
 from tidegate.models.graph import Node, Ref
 
 
@@ -28,6 +30,18 @@ def padded(build: GraphBuilder, node: Node, output: str) -> None:
     amounts = build.constant(f"{output}/pads", whole.T.reshape(-1))
     filling = build.constant(f"{output}/value", np.asarray(number(value), np.float32))
     build.emit("Pad", [build.operand(x, output), amounts, filling], output)
+
+
+def looked_up(build: GraphBuilder, node: Node, output: str) -> None:
+    """Rows by their numbers; what is no row's becomes the nearest one's, since Gather refuses it."""
+    table, numbers = (build.operand(argument, output) for argument in node.args)
+    whole = build.emit("Cast", [numbers], f"{output}/whole", to=ElementType.INT64)
+    nothing, one = (build.constant(f"{output}/{n}", np.asarray([n], np.int64)) for n in (0, 1))
+    count = build.emit("Shape", [table], f"{output}/count", start=0, end=1)
+    last = build.emit("Sub", [count, one], f"{output}/last")
+    low = build.emit("Max", [whole, nothing], f"{output}/low")
+    rows = build.emit("Min", [low, last], f"{output}/rows")
+    build.emit("Gather", [table, rows], output)
 
 
 def softmax(build: GraphBuilder, node: Node, output: str) -> None:
@@ -53,16 +67,13 @@ def transposed_convolution(build: GraphBuilder, node: Node, output: str) -> None
 def nearest(build: GraphBuilder, node: Node, output: str) -> None:
     """By whole factors a Resize; else rows and columns by torch's own indices, as roundings of the two differ."""
     source, axes = _resized(build, node)
-    # As upsample_nearest2d's nearest_idx does, which looks at no factor where a size doubles.
-    axes = [replace(axis, step=0.5) if axis.new == 2 * axis.old else axis for axis in axes]
     if all(axis.new % axis.old == 0 and axis.step == axis.old / axis.new for axis in axes):
         how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
         build.emit("Resize", [source, "", _scales(build, axes, output)], output, **how)
         return
     for place, axis in enumerate(axes, start=2):
-        # In float32 as there, and never past the last one.
-        steps = np.floor(np.arange(axis.new, dtype=np.float32) * np.float32(axis.step))
-        chosen = build.constant(f"{output}/indices{place}", np.minimum(steps, axis.old - 1).astype(np.int64))
+        places = nearest_places(axis.old, axis.new, axis.step).astype(np.int64)
+        chosen = build.constant(f"{output}/indices{place}", places)
         source = build.emit("Gather", [source, chosen], output if place == 3 else f"{output}/rows", axis=place)
 
 
@@ -89,15 +100,7 @@ def _resized(build: GraphBuilder, node: Node) -> tuple[str, list[_Axis]]:
     x = node.args[0]
     if not isinstance(x, Ref):
         raise Unconvertible("of a constant")
-    wanted, factors = node.args[1], node.args[-1]
-    sizes = zip(build.shapes[x.ref][1:], node.shape[1:], strict=True)
-    by_factors = wanted is None and isinstance(factors, tuple)
-    steps = [1 / number(each) for each in factors] if by_factors and isinstance(factors, tuple) else [None, None]
-    # Where a size stays, torch copies, whatever the factor.
-    axes = [
-        _Axis(old, new, old / new if step is None or old == new else step)
-        for (old, new), step in zip(sizes, steps, strict=True)
-    ]
+    axes = [_Axis(*each) for each in steps_of((1, *build.shapes[x.ref]), node)]
     return build.operand(x, ""), axes
 
 

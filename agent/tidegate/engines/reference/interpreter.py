@@ -10,17 +10,24 @@ from tidegate.models.aa_relu import adapted
 from tidegate.models.errors import BundleError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Ref, Segment, Weight
 from tidegate.models.graph.activation_tensors import activation_tensors_of
-from tidegate.models.graph.operators import OPERATORS, VIEW
+from tidegate.models.graph.operators import EMBEDDING, OPERATORS, VIEW
 from tidegate.models.graph.shapes import shapes_of
 from tidegate.models.ladder import Activation
 from tidegate.models.network import Network, Shape, all_segments
 from tidegate.models.precision import Fp32Weight, StoredWeight
+
+
+def _looked_up(table: Tensor, numbers: Tensor) -> Tensor:
+    """Rows by their numbers, which are floats as all values are; what is no row's becomes the nearest one's."""
+    return table[numbers.long().clamp(0, len(table) - 1)]
+
 
 # By torch's own names, which are those of the table; nothing else ever gets here.
 _FUNCTIONS = {
     **{name: py_operator.attrgetter(name)(torch.ops) for name in OPERATORS},
     # Where a view exists this gives it; attention kernels leave layouts that differ by device and have none.
     VIEW: torch.reshape,
+    EMBEDDING: _looked_up,
 }
 
 

@@ -46,7 +46,7 @@ class BoundGraph:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One segment. Where it is a block it may have gates, and what stands in for it; None is identity.
+    """One segment. It may have an exit, where it is a block other gates too, and a stand-in; None is identity.
 
     `graph` is None for a block that never runs.
     """
@@ -125,8 +125,7 @@ def stage(
         if head is None
         else GatePosition(subgraph.segment, head.compute, head.flops)
     )
-    gates = gates_for(knobs, site) if subgraph.is_block else ()
-    return Stage(subgraph.segment.name, own, subgraph.is_block, gates, stand_in)
+    return Stage(subgraph.segment.name, own, subgraph.is_block, gates_for(knobs, site), stand_in)
 
 
 class StagedNetwork:
@@ -138,9 +137,9 @@ class StagedNetwork:
         weights_resident_bytes: int,
         enter: Callable[[Tensor], Tensor],
     ) -> None:
-        """`enter` brings a batch into the form in which the first stage takes it."""
+        """`enter` brings a batch into the form in which the first stage takes it. `blocks` are named in order."""
         self._stages = stages
-        self._blocks = tuple(stage.name for stage in stages if stage.is_block)
+        self.blocks = tuple(stage.name for stage in stages if stage.is_block)
         self._weights_resident_bytes = weights_resident_bytes
         self._enter = enter
         self._looks_back = any(gate.looks_back for stage in stages for gate in stage.gates)
@@ -151,7 +150,7 @@ class StagedNetwork:
         return self._weights_resident_bytes
 
     def forward(self, batch: Array, watch: Watch | None = None) -> Pass:
-        """Answer a batch (samples, *input shape); `watch` is shown what the gates of every block could see."""
+        """Answer a batch (samples, *input shape); `watch` is shown what the gates of every segment could see."""
         with torch.inference_mode():
             state = self.start(batch)
             self.advance(state, watch=watch, remember=watch is not None)
@@ -161,7 +160,7 @@ class StagedNetwork:
         """A batch (samples, *input shape) before the first stage."""
         # np.require copies only when it must: torch warns of arrays that can't be written to.
         x = self._enter(torch.from_numpy(np.require(batch, np.float32, ["C", "W"])))
-        return BatchState(x, self._blocks)
+        return BatchState(x, self.blocks)
 
     def advance(
         self,
@@ -183,7 +182,7 @@ class StagedNetwork:
                 break
             if before_stage is not None:
                 before_stage(index, state)
-            if stage.is_block and watch is not None:
+            if watch is not None:
                 watch(stage.name, stage.seen(state))
             stage.advance(state, remember=remember)
 

@@ -26,7 +26,7 @@ from tidegate.files import cache_file, clear_way, place_directory, read_file
 
 log = logging.getLogger(__name__)
 
-KINDS = ("choice", "ranges", "model")
+KINDS = ("choice", "dropped", "ranges", "model")
 _ENTRY = re.compile(rf"({'|'.join(KINDS)})-[0-9a-f]{{32}}(\..+)?")
 """An entry, also a draft of one or what stood in its way. Anything else in the directory is a stranger's."""
 
@@ -171,7 +171,7 @@ class Cache:
             # Another process may be evicting as well.
             with suppress(OSError):
                 found = path.lstat()
-                files = path.iterdir() if path.is_dir() else [path]
+                files = path.rglob("*") if path.is_dir() else [path]
                 size_bytes = sum(file.lstat().st_size for file in files)
                 # A board without a clock may have used it at a time that is yet to come.
                 yield _Entry(path, size_bytes, max(0.0, now_s - found.st_mtime))

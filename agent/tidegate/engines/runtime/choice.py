@@ -12,21 +12,29 @@ NEAR = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One engine at one point: its latency for one sample, or why it is out; `late` when its time was up."""
+    """One engine at one point: its latency for one sample, or why it is out; `late` when its time was up.
+
+    `first_ms` is what preparing the point and its first answer took.
+    """
 
     engine: str
     point: str
     latency_ms: float | None
     reason: str = ""
     late: bool = False
+    first_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine of every point that some engine can run, and a line of explanation per point."""
+    """The engine of every point that some engine can run, and a line of explanation per point.
+
+    `able` are the engines that ran a point and are believed: those that may stand in for another one.
+    """
 
     engines: Mapping[str, str]
     reasons: Sequence[str]
+    able: Sequence[str] = ()
 
 
 def choose(losses: Mapping[str, float | None], trials: Sequence[Trial]) -> Choice:
@@ -50,9 +58,8 @@ def choose(losses: Mapping[str, float | None], trials: Sequence[Trial]) -> Choic
         if own:
             engines[point] = min(own, key=own.__getitem__)
     without_torch = REFERENCE in names and REFERENCE not in allowed
-    return Choice(
-        engines, [_reason(point, engines.get(point), by_point[point], allowed, without_torch) for point in losses]
-    )
+    reasons = [_reason(point, engines.get(point), by_point[point], allowed, without_torch) for point in losses]
+    return Choice(engines, reasons, [name for name in names if any(name in taken for taken in times.values())])
 
 
 def _fewest_first(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -78,11 +85,15 @@ def _suffice(
     return True
 
 
+def _first(trial: Trial) -> str:
+    return "" if trial.first_ms is None else f", the first after {trial.first_ms:.0f} ms"
+
+
 def _reason(
     point: str, engine: str | None, tried: Sequence[Trial], allowed: Sequence[str], without_torch: bool
 ) -> str:
     parts = [
-        f"{trial.engine} {trial.latency_ms:.2f} ms"
+        f"{trial.engine} {trial.latency_ms:.2f} ms{_first(trial)}"
         if trial.latency_ms is not None
         else f"{trial.engine} {trial.reason}"
         for trial in sorted(tried, key=lambda trial: (trial.latency_ms is None, trial.latency_ms))

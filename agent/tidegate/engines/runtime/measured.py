@@ -50,6 +50,11 @@ class Measurements:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
+    def kept(self, topic: str, subject: str) -> tuple[dict[str, object], bool] | None:
+        """What is kept, and whether it is without doubt; None for nothing. Counts no start."""
+        kept = _parsed(self._cache.read(topic, subject))
+        return None if kept is None else (kept.value, not kept.doubt)
+
     def value(
         self, topic: str, subject: str, measure: Callable[[dict[str, object] | None], Measured]
     ) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import psutil
 
@@ -26,6 +27,7 @@ class ResidentEngine:
         self._budget_bytes = budget_bytes
         self._is_short = is_short
         self._kept: dict[str, Variant] = {}
+        self._forgotten = 0
         self._lock = threading.Lock()
 
     @property
@@ -44,10 +46,22 @@ class ResidentEngine:
             if kept is not None and kept.point != point:
                 kept.release()
                 kept = None
-        return _Lent(kept or self._engine.prepare(point), self._take_back)
+            forgotten = self._forgotten
+        return _Lent(kept or self._engine.prepare(point), partial(self._take_back, forgotten))
 
-    def _take_back(self, variant: Variant) -> None:
+    def forget(self) -> None:
+        """Release what is kept, and what is lent once it comes back: it would be prepared otherwise now."""
         with self._lock:
+            self._forgotten += 1
+            kept, self._kept = self._kept, {}
+        for variant in kept.values():
+            variant.release()
+
+    def _take_back(self, forgotten: int, variant: Variant) -> None:
+        with self._lock:
+            if forgotten != self._forgotten:
+                variant.release()
+                return
             before = self._kept.pop(variant.point.name, None)
             if before is not None:
                 before.release()

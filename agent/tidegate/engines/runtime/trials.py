@@ -1,30 +1,66 @@
 """Every installed engine at every point of a bundle, each in a child process of its own (trial_process).
 
 A child each, because thread pools of two runtimes disturb each other's times, and because one that crashes must
-cost no other.
+cost no other. None is believed for its canaries alone: all answer the bundle's samples, and are compared.
 """
 
 import json
+import logging
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tidegate import child as child_process
+from tidegate.engines.engine import Array
+from tidegate.engines.runtime.agreement import judge
 from tidegate.engines.runtime.choice import Trial
+from tidegate.engines.runtime.placement import placement_of
+from tidegate.engines.runtime.runtimes import ENGINES
 from tidegate.models.bundle import Bundle
+
+log = logging.getLogger(__name__)
+
+MODULE = "tidegate.engines.runtime.trial_process"
 
 DEADLINE_S = 30
 """For one engine with all its points; what it has not measured by then is out."""
 
 
 def contest(bundle: Bundle, engines: Sequence[str], cache_dir: Path | None, spin: bool = False) -> list[Trial]:
-    """A trial per engine and point, in the order of `engines`; for `spin` see `open_engine`."""
-    return [trial for engine in engines for trial in _trials(bundle, engine, cache_dir, spin)]
+    """A trial per engine and point, in the order of `engines`; for `spin` see `open_engine`.
+
+    An engine that answers apart from the CPU is out at every point, with the count as the reason.
+    """
+    trials: list[Trial] = []
+    answers: dict[tuple[str, str], Array] = {}
+    with tempfile.TemporaryDirectory(prefix="tidegate-trials-") as directory:
+        for engine in engines:
+            own = Path(directory) / engine
+            own.mkdir()
+            trials += _trials(bundle, engine, cache_dir, spin, own)
+            answers |= {(engine, point): outputs for point, outputs in _read_answers(bundle, own)}
+    placements = {engine: placement_of(engine) for engine in engines if engine in ENGINES}
+    judged = judge(bundle.ladder, bundle.calibration.comparison, placements, trials, answers)
+    for certificate in judged.certificates.values():
+        log.info("agreement: %s", certificate.in_words)
+    return list(judged.trials)
 
 
-def _trials(bundle: Bundle, engine: str, cache_dir: Path | None, spin: bool) -> list[Trial]:
-    arguments = (str(bundle.path), engine, str(cache_dir or ""), "spin" if spin else "")
-    command = child_process.command("tidegate.engines.runtime.trial_process", *arguments)
+def _read_answers(bundle: Bundle, directory: Path) -> Iterator[tuple[str, Array]]:
+    """By point; without those that a child was ended over."""
+    for rung, point in enumerate(bundle.ladder.points):
+        try:
+            yield point.name, np.load(directory / f"{rung}.npy", allow_pickle=False)
+        except (OSError, ValueError):
+            continue
+
+
+def _trials(bundle: Bundle, engine: str, cache_dir: Path | None, spin: bool, answers: Path) -> list[Trial]:
+    arguments = (str(bundle.path), engine, str(cache_dir or ""), "spin" if spin else "", str(answers))
+    command = child_process.command(MODULE, *arguments)
     try:
         child = subprocess.run(
             command,

@@ -10,6 +10,7 @@ from tidegate.models.bundle.manifest import CANARIES, SAMPLES, WEIGHTS, InputSpe
 from tidegate.models.graph import Segment
 from tidegate.models.ladder import Ladder
 from tidegate.models.network import Shape, StandIns, WeightArray, blocks_of
+from tidegate.models.task import Task
 
 if TYPE_CHECKING:
     from tidegate.models.bundle.evidence import Canaries, Samples
@@ -24,6 +25,7 @@ class Bundle:
     model: str
     input: InputSpec
     labels: tuple[str, ...]
+    """Names of an answer's numbers, or of the classes of what is found."""
     built: Provenance
     segments: tuple[Segment, ...]
     stand_ins: StandIns
@@ -37,6 +39,16 @@ class Bundle:
     def blocks(self) -> tuple[str, ...]:
         """Names of the skippable segments, in order."""
         return tuple(segment.name for segment in blocks_of(self))
+
+    @property
+    def outputs(self) -> int:
+        """Numbers in one answer."""
+        return self.segments[-1].output_shape[0]
+
+    @property
+    def task(self) -> Task | None:
+        """What an answer is; None where only a function of its builder's own knew."""
+        return self.calibration.comparison.task
 
     # Tensors are read by another module, imported when asked for: it needs numpy, which the supervisor,
     # who asks for none, would pay for with a quarter of its memory.
@@ -52,7 +64,8 @@ class Bundle:
         from tidegate.models.bundle import tensors  # noqa: PLC0415 - see above
 
         points = [point.name for point in self.ladder.points]
-        return tensors.read_canaries(*self._file(CANARIES), self.input.shape, len(self.labels), points)
+        comparison = self.calibration.comparison
+        return tensors.read_canaries(*self._file(CANARIES), self.input.shape, self.outputs, points, comparison)
 
     def samples(self) -> "Samples":
         """The report-only inputs with labels. Raises BundleError when they don't fit the model."""

@@ -6,7 +6,8 @@ from tidegate.models.bundle.manifest import LADDER, WEIGHTS
 from tidegate.models.errors import BundleError
 from tidegate.models.graph.activation_tensors import activation_tensors_of
 from tidegate.models.ladder import OperatingPoint, StandIn
-from tidegate.models.network import all_segments, blocks_of
+from tidegate.models.network import Shape, all_segments, blocks_of
+from tidegate.models.task import Detector
 
 
 def check_consistency(bundle: Bundle) -> None:
@@ -25,8 +26,7 @@ def _check_segments(bundle: Bundle) -> None:
         if segment.input_shape != expected:
             raise BundleError(f"segment {segment.name}: takes {segment.input_shape}, what comes in is {expected}")
         expected = segment.output_shape
-    if expected != (len(bundle.labels),):
-        raise BundleError(f"{bundle.path}: output shape {expected} for {len(bundle.labels)} labels")
+    _check_outputs(bundle, expected)
     used = {name for segment in all_segments(bundle) for name in segment.weights}
     if used != bundle.weight_shapes.keys():
         raise BundleError(
@@ -34,14 +34,34 @@ def _check_segments(bundle: Bundle) -> None:
         )
 
 
+def _check_outputs(bundle: Bundle, shape: Shape) -> None:
+    """One number for each label; or those of boxes or of a label at each position, and a label for each class."""
+    comparison, labels = bundle.calibration.comparison, len(bundle.labels)
+    if len(shape) != 1:
+        raise BundleError(f"{bundle.path}: output shape {shape}, an answer is a vector")
+    found = comparison.detector or comparison.label_map
+    if found is None:
+        if shape[0] != labels:
+            raise BundleError(f"{bundle.path}: output shape {shape} for {labels} labels")
+        return
+    if found.classes != labels:
+        raise BundleError(f"{bundle.path}: {labels} labels, {LADDER} tells {found.classes} classes apart")
+    fits = shape[0] == found.outputs if isinstance(found, Detector) else shape[0] % found.classes == 0
+    if not fits:
+        raise BundleError(f"{bundle.path}: output shape {shape} doesn't hold what {LADDER} reads from it: {found}")
+
+
 def _check_stand_ins_and_exits(bundle: Bundle) -> None:
-    """Stand-ins take what their block takes and give what it gives; exit heads give answers."""
-    segments = {segment.name: segment for segment in bundle.segments if not segment.fixed}
-    strange = (bundle.stand_ins.keys() | bundle.exit_heads.keys()) - segments.keys()
+    """Stand-ins take what their block takes and give what it gives; exit heads give answers, and samples may leave
+    before any segment but the first."""
+    segments = {segment.name: segment for segment in bundle.segments}
+    strange = bundle.stand_ins.keys() - {name for name, segment in segments.items() if not segment.fixed}
     if strange:
-        raise BundleError(
-            f"{bundle.path}: stand-ins or exits at {sorted(strange)}, which are not segments to skip"
-        )
+        raise BundleError(f"{bundle.path}: stand-ins at {sorted(strange)}, which are not segments to skip")
+    first, *others = segments
+    nowhere = bundle.exit_heads.keys() - set(others)
+    if nowhere:
+        raise BundleError(f"{bundle.path}: exits before {sorted(nowhere)}, which are not segments behind {first}")
     answer = bundle.segments[-1].output_shape
     replacements = [
         (f"{block}: its stand-in {kind}", graph, segments[block].output_shape)

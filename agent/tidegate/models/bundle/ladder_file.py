@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from tidegate.models.bundle.strict_model import Count, Name, Sha256, Size, StrictModel
 from tidegate.models.errors import BundleError
@@ -22,6 +29,8 @@ from tidegate.models.ladder import (
     Risk,
     StandIn,
 )
+from tidegate.models.task import Detector, HeadLayout, LabelMap
+from tidegate.validation_words import in_words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -157,15 +166,50 @@ class PointModel(StrictModel):
         )
 
 
+class DetectorModel(StrictModel):
+    """`Detector` as the file has it."""
+
+    layout: HeadLayout
+    classes: Annotated[int, Field(ge=1, le=100_000)]
+    candidates: Annotated[int, Field(ge=1, le=10_000_000)]
+    input_size: tuple[Size, Size]
+    score: Share
+    overlap: Share
+    sure: Share
+    anchors: tuple[tuple[Positive, Positive], ...] = ()
+
+    def detector(self) -> Detector:
+        """The detector. Raises ValueError for thresholds that contradict each other."""
+        return Detector(**self.model_dump())
+
+
+class LabelMapModel(StrictModel):
+    """`LabelMap` as the file has it."""
+
+    classes: Annotated[int, Field(ge=1, le=100_000)]
+    classes_first: bool
+    threshold: Finite | None = None
+
+
 class ComparisonModel(StrictModel):
     """`Comparison` as the file has it."""
 
     kind: Compared
     bound: Finite | None = None
+    detector: DetectorModel | None = None
+    label_map: LabelMapModel | None = None
 
     def comparison(self) -> Comparison:
-        """The comparison. Raises ValueError for a kind without the bound it needs."""
-        return Comparison(self.kind, self.bound)
+        """The comparison. Raises ValueError for a kind without what it needs."""
+        detector = None if self.detector is None else self.detector.detector()
+        label_map = None if self.label_map is None else LabelMap(**self.label_map.model_dump())
+        return Comparison(self.kind, self.bound, detector, label_map)
+
+    @model_serializer(mode="wrap")
+    def _without_what_its_kind_has_not(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """So that earlier releases, which refuse unknown keys, go on reading the kinds that they know."""
+        written: dict[str, object] = write(self)
+        return {key: value for key, value in written.items() if value is not None or key in {"kind", "bound"}}
 
 
 class CalibrationModel(StrictModel):
@@ -252,4 +296,4 @@ def describe(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"]) or "the whole document"
     found = repr(first["input"])
     rest = f" (and {len(more)} more)" if more else ""
-    return f"at {place}: {first['msg']}, found {found if len(found) < 80 else found[:80] + '...'}{rest}"
+    return f"at {place}: {in_words(first['msg'])}, found {found if len(found) < 80 else found[:80] + '...'}{rest}"

@@ -65,6 +65,10 @@ class FileModel(StrictModel):
     sha256: Sha256
 
 
+FileName = Literal["weights.safetensors", "ladder.json", "canaries.safetensors", "samples.safetensors"]
+"""Any of FILES."""
+
+
 class ManifestModel(StrictModel):
     """The file; of format 1, the only one so far."""
 
@@ -73,9 +77,7 @@ class ManifestModel(StrictModel):
     input: InputModel
     labels: Annotated[list[str], Field(min_length=1, max_length=100_000)]
     built: ProvenanceModel
-    files: dict[
-        Literal["weights.safetensors", "ladder.json", "canaries.safetensors", "samples.safetensors"], FileModel
-    ]
+    files: dict[FileName, FileModel]
     segments: Annotated[list[SegmentModel], Field(min_length=1, max_length=10_000)]
     stand_ins: dict[Name, dict[StandIn, SegmentModel]] = Field(default_factory=dict, max_length=10_000)
     exit_heads: dict[Name, SegmentModel] = Field(default_factory=dict, max_length=10_000)

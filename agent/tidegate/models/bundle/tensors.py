@@ -12,6 +12,7 @@ from safetensors.numpy import load
 from tidegate.models.bundle.evidence import Canaries, Raw, Samples
 from tidegate.models.bundle.manifest import CANARIES, SAMPLES, InputSpec
 from tidegate.models.errors import BundleError
+from tidegate.models.ladder import Comparison
 from tidegate.models.network import Shape, WeightArray
 
 _T = TypeVar("_T", bound=np.generic)
@@ -23,14 +24,16 @@ def read_weights(path: Path, sha256: str, names: Iterable[str]) -> Mapping[str, 
     return {name: arrays[name].view(np.float32) for name in names}
 
 
-def read_canaries(path: Path, sha256: str, shape: Shape, classes: int, points: Sequence[str]) -> Canaries:
+def read_canaries(
+    path: Path, sha256: str, shape: Shape, outputs_per_input: int, points: Sequence[str], comparison: Comparison
+) -> Canaries:
     """Inputs of that shape with their expected answers. Raises BundleError when they don't fit the model."""
     arrays = _tensors(path, sha256)
     inputs = _expect(arrays, "inputs", (None, *shape), np.float32, CANARIES)
     count = len(inputs)
-    outputs = _expect(arrays, "outputs", (count, classes), np.float32, CANARIES)
+    outputs = _expect(arrays, "outputs", (count, outputs_per_input), np.float32, CANARIES)
     top1 = _expect(arrays, "top1", (len(points), count), np.int64, CANARIES)
-    return Canaries(inputs, outputs, dict(zip(points, top1, strict=True)))
+    return Canaries(inputs, outputs, dict(zip(points, top1, strict=True)), comparison)
 
 
 def read_samples(path: Path, sha256: str, spec: InputSpec) -> Samples:

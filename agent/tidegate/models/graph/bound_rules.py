@@ -162,6 +162,21 @@ def quotient(call: Call, operand: Operand) -> Bounds:
     return UNKNOWN
 
 
+def reciprocal(call: Call, operand: Operand) -> Bounds:
+    """Of the same sign."""
+    return operand(call.args[0]).sign
+
+
+def larger(call: Call, operand: Operand) -> Bounds:
+    first, second = operand(call.args[0]), operand(call.args[1])
+    return Bounds(max(first.low, second.low), max(first.high, second.high))
+
+
+def smaller(call: Call, operand: Operand) -> Bounds:
+    first, second = operand(call.args[0]), operand(call.args[1])
+    return Bounds(min(first.low, second.low), min(first.high, second.high))
+
+
 def matmul(call: Call, operand: Operand) -> Bounds:
     """A sum of products, each with the sign of its factors."""
     return _times(operand(call.args[0]), operand(call.args[1])).sign

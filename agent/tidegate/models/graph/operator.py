@@ -55,6 +55,8 @@ class Domain(StrEnum):
 
     X = auto()
     """The value that comes in."""
+    POSITIVE_X = auto()
+    """The same where it must be above 0."""
     VALUES = auto()
     """Several values of one shape."""
     OTHER = auto()
@@ -75,6 +77,10 @@ class Domain(StrEnum):
     """(outputs, inputs)"""
     MATRIX = auto()
     """(inputs, outputs)"""
+    TABLE = auto()
+    """(rows, width): rows that are looked up"""
+    ROW_NUMBERS = auto()
+    """Values that are whole numbers, cut off to those of the table's rows."""
     BIAS = auto()
     """One number per output of the weight before it, or None."""
     SCALE = auto()

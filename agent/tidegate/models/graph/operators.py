@@ -4,6 +4,7 @@ A new operator is one record here and one converter in each engine (`engines/onn
 engine calls torch by the operator's name). Tests draw operators and arguments from this table.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from tidegate.models.graph.operator import Domain, Kind, Operator, Parameter, Qu
 ADAPTIVE_AVG_POOL2D = "aten.adaptive_avg_pool2d.default"
 ADD = "aten.add.Tensor"
 CONV2D = "aten.conv2d.default"
+EMBEDDING = "aten.embedding.default"
 FLATTEN = "aten.flatten.using_ints"
 LAYER_NORM = "aten.layer_norm.default"
 LINEAR = "aten.linear.default"
@@ -27,6 +29,7 @@ VIEW = "aten.view.default"
 """Names of those that other modules look for or make."""
 
 _X = Parameter("self", Domain.X)
+_POSITIVE_X = Parameter("self", Domain.POSITIVE_X)
 _INPUT = Parameter("input", Domain.X)
 _OTHER = Parameter("other", Domain.OTHER)
 _ALPHA = Parameter("alpha", Domain.NUMBER, by_name=True)
@@ -51,13 +54,14 @@ def _function(
     kind: Kind,
     rule: BoundRule,
     *parameters: Parameter,
+    of: Parameter = _X,
     quantization: Quantization = Quantization.NOT_QUANTIZABLE,
 ) -> Operator:
     """A function of one tensor, value by value."""
     return Operator(
         name=name,
         kind=kind,
-        parameters=(_X, *parameters),
+        parameters=(of, *parameters),
         shape=shapes.same,
         bounds=rule,
         flops=flops.none,
@@ -87,6 +91,7 @@ def _arithmetic(
 
 
 _RECORDS = (
+    _function("aten.abs.default", Kind.ELEMENTWISE, bounds.always(0.0, math.inf)),
     Operator(
         name=ADAPTIVE_AVG_POOL2D,
         kind=Kind.POOL,
@@ -104,6 +109,15 @@ _RECORDS = (
         flop_rule=flops.by_weights,
         quantization=Quantization.INPUTS,
         takes_epilogue=True,
+    ),
+    Operator(
+        name="aten.amax.default",
+        kind=Kind.REDUCTION,
+        parameters=(_X, Parameter("dim", Domain.AXES), Parameter("keepdim", Domain.FLAG, optional=True)),
+        shape=shapes.mean,
+        bounds=bounds.same,
+        flops=flops.none,
+        quantization=Quantization.NOT_QUANTIZABLE,
     ),
     Operator(
         name="aten.avg_pool2d.default",
@@ -186,6 +200,17 @@ _RECORDS = (
         Parameter("input_scale", Domain.POSITIVE, optional=True),
     ),
     Operator(
+        name=EMBEDDING,
+        kind=Kind.COPY,
+        parameters=(Parameter("weight", Domain.TABLE), Parameter("indices", Domain.ROW_NUMBERS)),
+        shape=shapes.embedded,
+        bounds=bounds.unknown,
+        flops=flops.none,
+        quantization=Quantization.NOT_QUANTIZABLE,
+    ),
+    _function("aten.erf.default", Kind.ELEMENTWISE, bounds.always(-1.0, 1.0)),
+    _function("aten.exp.default", Kind.ELEMENTWISE, bounds.always(0.0, math.inf)),
+    Operator(
         name=FLATTEN,
         kind=Kind.VIEW,
         parameters=(
@@ -248,6 +273,7 @@ _RECORDS = (
         quantization=Quantization.WEIGHTS_AND_INPUTS,
         takes_epilogue=True,
     ),
+    _function("aten.log.default", Kind.ELEMENTWISE, of=_POSITIVE_X, rule=bounds.unknown),
     Operator(
         name="aten.matmul.default",
         kind=Kind.PRODUCT,
@@ -275,6 +301,8 @@ _RECORDS = (
         flops=flops.none,
         quantization=Quantization.INPUTS,
     ),
+    _arithmetic("aten.maximum.default", bounds.larger, Parameter("other", Domain.X)),
+    _arithmetic("aten.minimum.default", bounds.smaller, Parameter("other", Domain.X)),
     # -0.308843 near x = -1.1924.
     _function("aten.mish.default", Kind.ACTIVATION, bounds.dips_to(-0.3089)),
     _arithmetic(
@@ -294,6 +322,7 @@ _RECORDS = (
         flops=flops.none,
         quantization=Quantization.AGNOSTIC,
     ),
+    _function("aten.reciprocal.default", Kind.ELEMENTWISE, of=_POSITIVE_X, rule=bounds.reciprocal),
     _function(RELU, Kind.ACTIVATION, bounds.relu, quantization=Quantization.CLAMP),
     Operator(
         name="aten.reshape.default",
@@ -344,6 +373,7 @@ _RECORDS = (
         flops=flops.none,
         quantization=Quantization.NOT_QUANTIZABLE,
     ),
+    _function("aten.sqrt.default", Kind.ELEMENTWISE, of=_POSITIVE_X, rule=bounds.always(0.0, math.inf)),
     _arithmetic("aten.sub.Tensor", bounds.difference, _OTHER, _ALPHA, quantization=Quantization.INPUTS),
     _function("aten.tanh.default", Kind.ACTIVATION, bounds.tanh),
     Operator(

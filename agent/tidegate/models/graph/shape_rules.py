@@ -171,6 +171,11 @@ def joined(call: Call, known: Known) -> Shape:
     return (*parts[0][:axis], sum(part[axis] for part in parts), *parts[0][axis + 1 :])
 
 
+def embedded(call: Call, known: Known) -> Shape:
+    _, width = known.of(call.args[0])
+    return (*known.of(call.args[1]), width)
+
+
 def matmul(call: Call, known: Known) -> Shape:
     first, second = (known.of(argument) for argument in call.args)
     if first[-1] != second[-2]:

@@ -8,16 +8,16 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class PlainAttention(nn.Module):
-    """The same function as a batch-first `nn.MultiheadAttention` at inference, without masks."""
+    """The same function as an `nn.MultiheadAttention` at inference, with a known mask or none."""
 
     def __init__(self, original: nn.MultiheadAttention) -> None:
         """Raises ValueError for the forms of attention that it can't stand for."""
         super().__init__()
-        if not original.batch_first or original.in_proj_weight is None or original.bias_k is not None:
+        if original.in_proj_weight is None or original.bias_k is not None or original.add_zero_attn:
             raise ValueError(
-                "attention must be batch_first, with queries, keys and values of one size and no bias_k/bias_v"
+                "attention must have queries, keys and values of one size, and no bias_k, bias_v or add_zero_attn"
             )
-        self.batch_first = True  # nn.TransformerEncoder asks its layers' attention
+        self.batch_first = original.batch_first  # nn.TransformerEncoder asks its layers' attention
         self.heads = original.num_heads
         self.out_proj = original.out_proj
         width = original.embed_dim
@@ -30,16 +30,28 @@ class PlainAttention(nn.Module):
             self.add_module(name, linear)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: object
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        **_: object,
     ) -> tuple[Tensor, None]:
-        """(n, length, width) each, to (n, length, width). Raises ValueError for a mask."""
-        if attn_mask is not None:
-            raise ValueError("a mask can't be kept in a graph")
+        """(n, length, width) each, length first unless `batch_first`. Raises ValueError for a mask per sample."""
+        if key_padding_mask is not None:
+            raise ValueError(
+                "a padding mask differs by sample, which no graph holds; leave src_key_padding_mask out"
+            )
+        if not self.batch_first:
+            query, key, value = (each.transpose(0, 1) for each in (query, key, value))
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = ~attn_mask  # true is what may be looked at there, and what may not here
         mixed = scaled_dot_product_attention(
-            self._split("q", query), self._split("k", key), self._split("v", value)
+            self._split("q", query), self._split("k", key), self._split("v", value), attn_mask
         )
         joined: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(query.shape))
-        return joined, None
+        return joined if self.batch_first else joined.transpose(0, 1), None
 
     def _split(self, name: str, x: Tensor) -> Tensor:
         """(n, length, width) to (n, heads, length, width / heads)."""

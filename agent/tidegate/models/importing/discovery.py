@@ -6,6 +6,7 @@ itself: paths part and meet again in an addition. Plain ones show as submodules,
 convolution or linear layer in them.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,8 +50,9 @@ class Discovered:
 def discover(module: nn.Module, example: Tensor, blocks: Sequence[str] = ()) -> Discovered:
     """The module as segments; `blocks` names submodules to take as the only blocks, in place of all found.
 
-    `example` is a batch (2 or more, *input shape). Where nothing can be skipped the network is one segment. Raises
-    ExportError when the module can't be exported and DiscoveryError when a named block is none.
+    `example` is a batch (2 or more, *input shape). What lies between blocks is cut too, where one value crosses:
+    samples may leave there. Raises ExportError when the module can't be exported and DiscoveryError when a named
+    block is none.
     """
     return cut_at_blocks(export_module(module, example, as_vector=True), blocks)
 
@@ -59,7 +61,9 @@ def cut_at_blocks(exported: Exported, blocks: Sequence[str] = ()) -> Discovered:
     """The graph of a whole module as segments, as `discover` says. Raises DiscoveryError."""
     finder = _BlockFinder(exported)
     found, refused = finder.named(blocks) if blocks else finder.all()
-    segments = tuple(_cut(exported.segment, found))
+    # Whoever names the blocks has samples leave before these alone.
+    cuts = frozenset() if blocks else frozenset(cut_points(exported.segment))
+    segments = tuple(_cut(exported.segment, found, cuts))
     return Discovered(TrainedNetwork(segments, exported.weights), tuple(refused))
 
 
@@ -168,8 +172,8 @@ class _BlockFinder:
         return _segment_name(".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, levels)))
 
 
-def _cut(graph: Segment, blocks: Sequence[NodeSpan]) -> Iterator[Segment]:
-    """Blocks and what lies between them, which always runs."""
+def _cut(graph: Segment, blocks: Sequence[NodeSpan], cuts: frozenset[int]) -> Iterator[Segment]:
+    """Blocks and what lies between them, which always runs: cut too, since samples may leave there."""
     names: dict[str, int] = {}
 
     def unique(name: str) -> str:
@@ -180,10 +184,37 @@ def _cut(graph: Segment, blocks: Sequence[NodeSpan]) -> Iterator[Segment]:
     for block in blocks:
         if start < block.first:
             name = "stem" if start == 0 else f"before-{block.name}"
-            yield subgraph(graph, unique(name), start, block.first - 1, fixed=True)
+            for first, last in _pieces(graph, cuts, start, block.first - 1):
+                yield subgraph(graph, unique(name), first, last, fixed=True)
         yield subgraph(graph, unique(block.name), block.first, block.last, fixed=False)
         start = block.last + 1
-    yield subgraph(graph, unique("head"), start, len(graph.nodes) - 1, fixed=True)
+    *others, (first, last) = _pieces(graph, cuts, start, len(graph.nodes) - 1)
+    if others and not any(_kind(node) is Kind.LAYER for node in graph.nodes[others[-1][0] : first]):
+        # Nobody leaves before the last layer, so that what comes before it stays with it.
+        first, _ = others.pop()
+    for piece in others:
+        yield subgraph(graph, unique("stem" if piece[0] == 0 else "before-head"), *piece, fixed=True)
+    yield subgraph(graph, unique("head"), first, last, fixed=True)
+
+
+def _pieces(graph: Segment, cuts: frozenset[int], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Nodes `first` to `last` as runs (first, last), cut between layers where the value that crosses is smallest.
+
+    Of equals the latest: what follows a layer without weights of its own stays with it. What comes before the
+    first layer is a run of its own where it makes the value smaller, as pooling does.
+    """
+    start, best = first, None
+    least = math.inf if first == 0 else math.prod(graph.nodes[first - 1].shape) - 1
+    for index in range(first, last + 1):
+        if _kind(graph.nodes[index]) is Kind.LAYER:
+            if best is not None:
+                yield start, best
+                start, best = best + 1, None
+            least = math.inf
+        elements = math.prod(graph.nodes[index].shape)
+        if index in cuts and elements <= least and index < last:
+            best, least = index, elements
+    yield start, last
 
 
 def _kind(node: Node) -> Kind:

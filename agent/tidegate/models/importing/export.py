@@ -1,22 +1,28 @@
 """From a torch module to graphs: exported once at calibration, so that devices never run its code."""
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
+from torch._ops import OperatorBase
 
 from tidegate.models.graph import Segment
 from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.attention import with_plain_attention
 from tidegate.models.importing.lowering import lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
+from tidegate.models.importing.one_output import a_copy
 from tidegate.models.network import WeightArray
 
 __all__ = ["ExportError", "Exported", "export_module", "export_segment"]
 
-_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+_LONGEST_NAME = 180
+"""Of the 200 characters that bundles allow: what is made of a name is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,13 @@ def export_segment(name: str, module: nn.Module, example: Tensor) -> tuple[Segme
 def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vector: bool = False) -> Exported:
     """The module at inference. Batch norms go into the convolution before them, or become a scale and a shift.
 
-    `example` is one batch of at least two samples, (n, *input shape). With `as_vector` an output of any shape
+    `example` is one batch of at least two samples, (n, *input shape), of whole numbers where the module takes
+    those; a graph has them in float32. With `as_vector` an output of any shape
     becomes a vector per sample, as answers are. Weights are named as in the module, behind
     `name` if there is one. Raises ExportError for what a segment can't say: an operator outside the allowlist,
     several inputs or outputs, a batch axis that is not the first.
     """
     where = name or type(module).__name__
-    _check_parts(module, example, where)
     try:
         program = _program(module, example)
     # torch.export raises whatever the model's own code meets on the way, and several kinds of its own.
@@ -55,31 +61,29 @@ def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vect
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    prefix = f"{name}." if name else ""
-    tensors = {
-        f"{prefix}{source}": tensor for source, tensor in {**program.state_dict, **program.constants}.items()
-    }
-    reader = Reader(where, {key: f"{prefix}{source}" for key, source in sources.items()}, tensors)
+    held = {**program.state_dict, **program.constants}
+    names = legal_names(held, f"{name}." if name else "")
+    tensors = {names[source]: tensor for source, tensor in held.items() if isinstance(tensor, Tensor)}
+    reader = Reader(where, {key: names[source] for key, source in sources.items()}, tensors)
     lower(program.graph, reader, as_vector=as_vector)
     segment = Segment(where, tuple(example.shape[1:]), tuple(reader.nodes))
     return Exported(segment, {weight: reader.array(weight) for weight in segment.weights}, reader.paths)
 
 
-def _check_parts(module: nn.Module, example: Tensor, where: str) -> None:
-    """What is known not to work, in words of modules rather than of operators."""
-    for path, child in module.named_modules():
-        if isinstance(child, _RECURRENT):
-            raise ExportError(
-                f"{where}: {path} is a {type(child).__name__}, whose loop over time a graph can't hold; "
-                "convolutions over time or attention can take its place"
-            )
-        if isinstance(child, nn.Embedding):
-            raise ExportError(
-                f"{where}: {path} is an nn.Embedding, which looks numbers up; bundles take float32 or pixels. "
-                "Let the factory return the model behind its embeddings, and feed those"
-            )
-    if not example.is_floating_point():
-        raise ExportError(f"{where}: takes {example.dtype}; graphs start from float32")
+def legal_names(sources: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """Names of weights as bundles have them, of letters, digits, `_`, `.` and `-`; each once."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for source in sources:
+        legal = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{prefix}{source}")[-_LONGEST_NAME:].lstrip(".-") or "weight"
+        layer, _, last = legal.rpartition(".")
+        name, count = legal, 1
+        while name in taken:
+            count += 1
+            name = f"{layer}_{count}.{last}" if layer else f"{last}_{count}"
+        taken.add(name)
+        found[source] = name
+    return found
 
 
 def _first_line(error: Exception) -> str:
@@ -92,6 +96,24 @@ def _first_line(error: Exception) -> str:
     return text.partition("\n")[0] or type(error).__name__
 
 
+def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
+    """What turns recurrent layers into their steps, one after the other."""
+    names = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+    return get_decompositions([getattr(torch.ops.aten, n).input for n in names])
+
+
+def in_float32(module: nn.Module) -> nn.Module:
+    """A copy in float32: tracing may change a module, and weights may be of half precision."""
+    copied = a_copy(module)
+    has_others = any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in _tensors(copied))
+    return copied.float() if has_others and copied is not module else copied
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
 def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -100,12 +122,12 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
         with warnings.catch_warnings():
             # torch 2.13's own code uses what it deprecates; nothing a user of this could change.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            plain = with_plain_attention(module.eval())
+            plain = with_plain_attention(in_float32(module.eval()))
             exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
             # Taking other operators apart is most of the time that an export takes.
             if all(str(node.target) in OPERATORS for node in exported.graph.nodes if node.op == "call_function"):
                 return exported
-            decomposed: torch.export.ExportedProgram = exported.run_decompositions({})
+            decomposed: torch.export.ExportedProgram = exported.run_decompositions(_unrolled())
             return decomposed
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -1,12 +1,14 @@
 """Conditions in a policy document: `when`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tidegate.documents import refuse
+from tidegate.documents.problem import shown
 from tidegate.policy import policy as data
 from tidegate.policy.readings import INPUT, INPUT_NAME
 from tidegate.policy.schema.part import Part
@@ -26,8 +28,72 @@ class Names:
     zones: Mapping[str, str] = field(default_factory=dict)
 
 
+_COMPARISON = re.compile(
+    r"\s*(?:(?P<reading>[A-Za-z_]\w*)\s*)?(?:is\s+(?=above|over|below|under))?(?P<sign>>=?|<=?|above|over|below|under|==?|is)\s*(?P<value>\S.*)",
+    re.ASCII,
+)
+_SIDES = {">": "above", ">=": "above", "above": "above", "over": "above"}
+
+
+def _as_written(text: str) -> str:
+    """What to write for `temperature > 80 C` or, behind a reading, for `> 80 C`; empty for any other text."""
+    found = _COMPARISON.fullmatch(text[:80])
+    if found is None:
+        return ""
+    value, sign = shown(found["value"].strip()), found["sign"]
+    side = _SIDES.get(sign, "below")
+    part = value if sign in {"=", "==", "is"} else f"{{{side}: {value}, until: ...}}"
+    if found["reading"] is None:
+        return f"write `{part}`"
+    reading = OTHER_READINGS.get(found["reading"].lower(), found["reading"])
+    return f"write `{{{reading}: {part}}}`"
+
+
+OTHER_READINGS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("cpu_temp", "cpu_temperature", "soc_temp", "temp", "board_temp", "celsius", "heat"), "temperature"
+    ),
+    **dict.fromkeys(("battery_level", "battery_percent", "charge", "soc", "battery_soc"), "battery"),
+    **dict.fromkeys(("cpu_usage", "cpu_load", "cpu_percent", "load", "load_average"), "cpu"),
+    **dict.fromkeys(("memory", "mem", "ram", "memory_free", "free_memory"), "memory_available"),
+    **dict.fromkeys(("watts", "power_w", "power_draw", "consumption"), "power"),
+    **dict.fromkeys(("fps", "rps", "qps", "requests", "load_hz", "request_hz"), "request_rate"),
+    **dict.fromkeys(("latency_ms", "latency_p95", "p95", "response_time"), "latency"),
+    **dict.fromkeys(("throttling", "is_throttled"), "throttled"),
+    **dict.fromkeys(("undervoltage", "low_voltage"), "under_voltage"),
+    **dict.fromkeys(("supply", "power_supply", "source"), "power_source"),
+    **dict.fromkeys(("and", "all_of"), "all"),
+    **dict.fromkeys(("or", "any_of"), "any"),
+    **dict.fromkeys(("between", "hours"), "time"),
+}
+"""What other tools, or people, call the keys of a condition."""
+
+_LINES: Mapping[str, str] = {
+    **dict.fromkeys(("charging", "plugged", "plugged_in", "on_ac", "mains", "ac"), "power_source: external"),
+    **dict.fromkeys(("discharging", "on_battery", "unplugged"), "power_source: battery"),
+}
+
+
 class ThresholdPart(Part, Generic[Number]):
     """`{above: 80 C, until: 72 C, for: 10 s}`."""
+
+    OTHER_WORDS: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("over", "more_than", "greater_than", "gt", "min"), "write `above`"),
+        **dict.fromkeys(("under", "less_than", "lt", "max"), "write `below`"),
+        **dict.fromkeys(
+            ("hysteresis", "leave", "off", "release"), "write `until`, with the value at which it ends"
+        ),
+        **dict.fromkeys(("duration", "for_s", "hold"), "write `for`, with a time such as `10 s`"),
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_a_text(cls, value: object) -> object:
+        if isinstance(value, str | int | float):
+            allowed = "{above: ..., until: ...}, {below: ..., until: ...}"
+            hint = _as_written(str(value)) or f"for example {{below: {shown(str(value))}, until: ...}}"
+            raise refuse("expected a mapping", allowed=allowed, hint=hint)
+        return value
 
     above: Number | None = None
     below: Number | None = None
@@ -133,6 +199,11 @@ class LevelPart(Part):
 class ConditionPart(Part):
     """One condition: a single key, either a reading or `any`, `all`, `not`."""
 
+    OTHER_WORDS: ClassVar[Mapping[str, str]] = {
+        **{word: f"write `{reading}`" for word, reading in OTHER_READINGS.items()},
+        **{word: f"write `{line}`" for word, line in _LINES.items()},
+    }
+
     any_of: Annotated[list["ConditionPart"], Field(min_length=1)] | None = Field(None, alias="any")
     all_of: Annotated[list["ConditionPart"], Field(min_length=1)] | None = Field(None, alias="all")
     negated: "ConditionPart | None" = Field(None, alias="not")
@@ -146,10 +217,23 @@ class ConditionPart(Part):
     request_rate: ThresholdPart[Rate] | None = None
     latency: ThresholdPart[Latency] | None = None
     input: InputPart | None = None
-    power_source: Literal["battery", "external"] | None = None
+    power_source: Literal["battery", "external"] | None = Field(
+        None, description="`external` is any supply but the battery: mains, USB, a panel"
+    )
     throttled: Literal["no", "yes"] | None = None
     under_voltage: Literal["no", "yes"] | None = None
     thermal_pressure: LevelPart | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_a_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            allowed = "{reading: {above: ..., until: ...}}, {power_source: battery}"
+            raise refuse("expected a mapping", allowed=allowed, hint=_as_written(value))
+        if isinstance(value, list):
+            hint = "write `{all: [...]}` where all of them must hold, `{any: [...]}` where one must"
+            raise refuse("expected one condition", allowed="a mapping with one key", hint=hint)
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -1,18 +1,19 @@
 """The whole policy document: pydantic at the border, the frozen Policy behind it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tidegate.documents import refuse
+from tidegate.documents import Kind, refuse
+from tidegate.documents.problem import shown
 from tidegate.policy import policy as data
 from tidegate.policy.schema.conditions import ConditionPart, Location, Names
 from tidegate.policy.schema.controls import ControlsPart
 from tidegate.policy.schema.goals import DriftGuardPart, GoalsPart
 from tidegate.policy.schema.part import Name, Part
 from tidegate.policy.schema.times import SchedulePart, TimeZone, WindowPart, window
-from tidegate.policy.schema.uses import BoundsPart, LimitPart, UsePart, use
+from tidegate.policy.schema.uses import SLEEP, WAKE_HINT, BoundsPart, LimitPart, UsePart, WakePart, use
 from tidegate.quantities.units import Duration, Share
 
 
@@ -23,6 +24,7 @@ class RulePart(Part):
     when: ConditionPart | None = None
     between: WindowPart | None = None
     use: UsePart
+    wake: WakePart | None = None
     limit: LimitPart | None = None
     controls: ControlsPart | None = None
     urgent: bool = False
@@ -34,12 +36,23 @@ class RulePart(Part):
             raise refuse("a rule needs `when`, `between` or both", hint=hint)
         return self
 
+    @model_validator(mode="after")
+    def _wakes(self) -> Self:
+        if self.use == SLEEP and self.wake is None:
+            raise refuse("a rule that sleeps needs `wake`", hint=WAKE_HINT, at=("use",))
+        if self.use != SLEEP and self.wake is not None:
+            raise refuse(
+                "only a rule with `use: sleep` wakes", hint="write `use: sleep`, or leave `wake` out", at=("wake",)
+            )
+        return self
+
     def rule(self, path: str, names: Names) -> data.Rule:
         """The rule as data; `path` is where it stands in the document."""
         when = None if self.when is None else self.when.condition(f"{path}.when", names)
         between = None if self.between is None else window(self.between, f"{path}.between", names.schedules)
         limit = data.NO_LIMIT if self.limit is None else self.limit.limit()
-        return data.Rule(self.name, use(self.use), when, between, self.urgent, limit, _controls(self.controls))
+        chosen = use(self.use) if self.wake is None else data.Sleep(self.wake.wake())
+        return data.Rule(self.name, chosen, when, between, self.urgent, limit, _controls(self.controls))
 
     def schedules_named(self) -> Iterator[tuple[Location, str]]:
         """The schedules it refers to, each with the way to the reference."""
@@ -54,6 +67,24 @@ class DefaultPart(Part):
 
     use: UsePart = "full"
     controls: ControlsPart | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_a_word(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise refuse(
+                "expected a mapping", allowed="{use: ...}", hint=f"write `default: {{use: {shown(value)}}}`"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _awake(self) -> Self:
+        if self.use == SLEEP:
+            hint = "write a rule with `use: sleep` and `wake`"
+            raise refuse(
+                "only a rule can sleep", allowed="full, cheapest, pause, a point or bounds", hint=hint, at=("use",)
+            )
+        return self
 
 
 def _controls(part: ControlsPart | None) -> data.Controls:
@@ -92,13 +123,17 @@ class OnMissingPart(Part):
 class PolicyDocument(Part):
     """A whole policy document."""
 
+    KIND: ClassVar = Kind.POLICY
+
     tidegate: Literal[1] = Field(description="the version of the policy language: `tidegate: 1`")
     name: Name
     version: int = Field(ge=1, lt=1 << 53, description="a whole number, higher with every change")
     max_accuracy_loss: Share = Field(description="the ceiling over all rules, for example `1.5 %`")
     default: DefaultPart = DefaultPart()
-    rules: tuple[RulePart, ...] = Field((), strict=False)
-    dwell: DwellPart = DwellPart()
+    rules: tuple[RulePart, ...] = Field(
+        (), strict=False, description="a list: every rule begins with `- name: ...`"
+    )
+    dwell: DwellPart = Field(DwellPart(), description="for example {down: 5 s, up: 60 s}")
     on_missing: OnMissingPart = OnMissingPart()
     no_fit: Literal["refuse", "slow_down", "cheapest_uncertified"] = "refuse"
     goals: GoalsPart | None = None

@@ -8,7 +8,7 @@ from tidegate.documents import refuse
 from tidegate.policy import policy as data
 from tidegate.policy.schema.part import Part
 from tidegate.policy.schema.times import TimeOfDay
-from tidegate.quantities.units import Energy, Latency, Percent, Power, Share, Temperature
+from tidegate.quantities.units import Duration, Energy, Latency, Percent, Power, Share, Temperature
 
 
 class UntilPart(Part):
@@ -37,6 +37,17 @@ class PanelPart(Part):
     set: TimeOfDay = data.Panel(0.0).set
 
 
+_LEAST_PERIOD_S = 300.0
+_LONGEST_PERIOD_S = 86400.0
+
+
+class DutyCyclePart(Part):
+    """`{asleep: 80 mW, period: 30 min}`: that the goals may have the device sleep, and what it draws then."""
+
+    asleep: Power = Field(description="what the device draws while it sleeps, for example `asleep: 80 mW`")
+    period: Duration = data.DutyCycle(0.0).period_s
+
+
 class GoalsPart(Part):
     """What the controller spends its budgets on: as many correct answers as meet all of these."""
 
@@ -45,6 +56,7 @@ class GoalsPart(Part):
     latency_p95: Latency | None = None
     temperature_ceiling: Temperature | None = None
     panel: PanelPart | None = None
+    duty_cycle: DutyCyclePart | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -53,11 +65,22 @@ class GoalsPart(Part):
         for key in ("energy_per_day", "latency_p95"):
             if getattr(self, key) == 0:
                 raise refuse("a goal that nothing can meet", allowed="more than zero", at=(key,))
+        if self.duty_cycle is not None and self.battery_until is None:
+            hint = "add `battery_until`, or leave `duty_cycle` out"
+            raise refuse("nothing to sleep for", hint=hint, at=("duty_cycle",))
+        if self.duty_cycle is not None and self.duty_cycle.period < _LEAST_PERIOD_S:
+            raise refuse("wakes too often", allowed="5 min to 24 h", at=("duty_cycle", "period"))
+        if self.duty_cycle is not None and self.duty_cycle.period > _LONGEST_PERIOD_S:
+            raise refuse(
+                "longer than any battery has to last by `battery_until`",
+                allowed="5 min to 24 h",
+                at=("duty_cycle", "period"),
+            )
         return self
 
     def goals(self) -> data.Goals:
         """The goals as data."""
-        until = self.battery_until
+        until, cycle = self.battery_until, self.duty_cycle
         reserved = until if isinstance(until, UntilPart) else None
         return data.Goals(
             battery_until=reserved.time if reserved is not None else until,  # type: ignore[arg-type]  # never the part
@@ -66,6 +89,7 @@ class GoalsPart(Part):
             latency_p95_ms=self.latency_p95,
             temperature_ceiling_c=self.temperature_ceiling,
             panel=None if self.panel is None else data.Panel(self.panel.peak, self.panel.rise, self.panel.set),
+            duty_cycle=None if cycle is None else data.DutyCycle(cycle.asleep, cycle.period),
         )
 
 

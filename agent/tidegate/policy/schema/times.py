@@ -30,17 +30,29 @@ TimeOfDay = Annotated[
 ]
 
 
+_SPAN = re.compile(r"\s*(\d?\d:\d\d)\s*(?:-|\u2013|to|\.\.)\s*(\d?\d:\d\d)\s*", re.ASCII)
+
+
+def _not_a_span(value: object) -> object:
+    span = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if span is not None:
+        allowed, start, end = "a list of two times of day", span[1].zfill(5), span[2].zfill(5)
+        raise refuse("expected two times of day", allowed=allowed, hint=f'write `["{start}", "{end}"]`')
+    return value
+
+
 def _two_times(times: list[time]) -> list[time]:
     if len(times) != 2 or times[0] == times[1]:
         raise refuse("expected two different times of day", allowed='a list such as ["22:00", "06:00"]')
     return times
 
 
-TwoTimes = Annotated[list[TimeOfDay], AfterValidator(_two_times)]
+TwoTimes = Annotated[list[TimeOfDay], AfterValidator(_two_times), BeforeValidator(_not_a_span)]
 
 
 def _window_branch(value: object) -> str:
-    return "<schedule>" if isinstance(value, str) else "<times>"
+    # Nobody calls a schedule `22:00-06:00`.
+    return "<schedule>" if isinstance(value, str) and not _SPAN.fullmatch(value) else "<times>"
 
 
 WindowPart = Annotated[

@@ -6,8 +6,13 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from tidegate.documents import refuse
 from tidegate.policy import policy as data
+from tidegate.policy.schema.conditions import InputName
 from tidegate.policy.schema.part import Name, Part
-from tidegate.quantities.units import Latency, Memory, Power, Rate, Share
+from tidegate.policy.schema.times import TimeOfDay
+from tidegate.quantities.units import Latency, Memory, Percent, Power, Rate, Share
+
+SLEEP = "sleep"
+WAKE_HINT = 'write `wake: {at: "06:00"}`'
 
 
 class BoundsPart(Part):
@@ -36,7 +41,7 @@ def _use_branch(value: object) -> str:
 UsePart = Annotated[
     Annotated[Name, Tag("<point>")] | Annotated[BoundsPart, Tag("<bounds>")],
     Discriminator(_use_branch),
-    Field(description="`full`, `cheapest`, `pause`, the name of a point, or bounds such as {max_power: 3 W}"),
+    Field(description="`full`, `cheapest`, `pause`, `sleep`, a point's name, or bounds such as {max_power: 3 W}"),
 ]
 
 
@@ -53,6 +58,32 @@ def use(part: str | BoundsPart) -> data.Use:
             return data.Named(part)
         case _:
             return part.use()
+
+
+class WakeBatteryPart(Part):
+    """`{above: 40 %}`."""
+
+    above: Percent = Field(lt=100.0, description="the charge above which it wakes, for example 40 %")
+
+
+class WakePart(Part):
+    """`{at: "06:00", battery: {above: 40 %}, input: motion, request: true}`: the first that comes ends a sleep."""
+
+    at: TimeOfDay | None = None
+    battery: WakeBatteryPart | None = None
+    input: InputName | None = Field(None, description="the name of an input: each new value of it wakes")
+    request: bool = Field(False, description="whether a request wakes, and is answered once there is a worker")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.model_fields_set or self.wake() == data.Wake():
+            raise refuse("nothing to wake by", allowed=", ".join(type(self).model_fields), hint=WAKE_HINT)
+        return self
+
+    def wake(self) -> data.Wake:
+        """What wakes, as data."""
+        above = None if self.battery is None else self.battery.above
+        return data.Wake(self.at, above, self.input, self.request)
 
 
 class LimitPart(Part):

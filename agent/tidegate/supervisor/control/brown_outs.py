@@ -89,24 +89,29 @@ class BrownOutRecord:
 
 
 def guard_at_start(record: BrownOutRecord, bundle: str, run: LastRun | None, boot: str | None) -> Guard:
-    """The guard to begin with; a run that another boot followed without a goodbye is booked on its point."""
-    losses = record.of(bundle)
+    """The guard to begin with; a run without a goodbye before another boot is booked on its bundle's point."""
     if run is None or end_of(run, boot) is not End.DEVICE_LOST:
-        return Guard(losses)
-    guard = after_loss(losses, run.point, run.supply)
-    record.keep(bundle, guard.losses)
-    return guard
+        return Guard(record.of(bundle))
+    of = run.bundle or bundle
+    guard = after_loss(record.of(of), run.point, run.supply)
+    record.keep(of, guard.losses)
+    # Another bundle's points are held against nothing, but the supply is the one that has failed.
+    return guard if of == bundle else Guard(climbs=True)
 
 
 def loss_told(run: LastRun, guard: Guard) -> Event:
     """The event of a run that ended with the device."""
-    count = guard.losses[run.point].count
     words = run.supply.in_words() or "nothing is known of the supply"
     ended = (
         f"the last run had no goodbye, and another boot followed: the power was lost at {run.point}, or it hung"
     )
-    follows = "it is put off" if count >= LOSSES else f"{LOSSES} put it off"
-    text = f"{ended} ({words}); {count} so far without a better supply, {follows}"
+    if run.point in guard.losses:
+        count = guard.losses[run.point].count
+        follows = "it is put off" if count >= LOSSES else f"{LOSSES} put it off"
+        booked = f"{count} so far without a better supply, {follows}"
+    else:
+        count, booked = 1, "it is booked on the bundle that was served then, not on this one"
+    text = f"{ended} ({words}); {booked}"
     return Event(EventKind.FAULT, text, {"point": run.point, "count": count, "supply": asdict(run.supply)})
 
 
@@ -120,8 +125,9 @@ def first_point(run: LastRun | None, ladder: Ladder, policy: Policy, guard: Guar
     return next(each.name for each in points if each.name not in off) if held or point in off else point
 
 
-def _counts(losses: Mapping[str, Losses]) -> Mapping[str, tuple[int, bool, int]]:
+def _counts(losses: Mapping[str, Losses]) -> Mapping[str, tuple[int, int, bool, int]]:
     """What is worth a write: of the time since then, whole hours."""
     return {
-        point: (each.count, bool(each.supply.volts), int(each.ran_s // 3600)) for point, each in losses.items()
+        point: (each.count, each.tries, bool(each.supply.volts), int(each.ran_s // 3600))
+        for point, each in losses.items()
     }

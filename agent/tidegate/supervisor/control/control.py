@@ -15,15 +15,21 @@ from tidegate.policy.choice import allowed
 from tidegate.policy.decide import decide
 from tidegate.policy.decision import ControlState, Decision
 from tidegate.policy.explain import Circumstances, Explanation, explain
+from tidegate.policy.hold import held
 from tidegate.policy.learned import GENERIC, Learned, Prior
 from tidegate.policy.policy import NO_LIMIT, NoFit, Policy
 from tidegate.policy.readings import LATENCY, REQUEST_RATE, UNITS
+from tidegate.policy.sleep import Sleeping
+from tidegate.policy.what_if import WhatIf, what_if
 from tidegate.shortened import shortened
-from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.control.drift_record import Demotion, DriftRecord
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.worker.channel import WorkerDown
-from tidegate_drivers.reading import POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot
+from tidegate.supervisor.worker.rest import Rest
+from tidegate_drivers.reading import POWER_SOURCE, TEMPERATURE, Provenance, Reading, Snapshot, Value
 
+LOOK_AGAIN_S = 600.0
+"""When a client should ask again of one that sleeps until something else than a time of day comes."""
 QUARANTINE_S = 60.0
 """How long a point that failed its canaries is left alone; the next failure doubles it."""
 
@@ -49,6 +55,12 @@ class SwitchableWorker(Protocol):
     def set_admission(self, state: AdmissionState) -> None:
         """Say what to let in, and whether the policy is satisfied."""
 
+    async def sleep(self, rest: Rest) -> None:
+        """Have no worker until `wake`."""
+
+    def wake(self) -> None:
+        """Have a worker again."""
+
 
 class Sensors(Protocol):
     """What the control loop needs of the drivers."""
@@ -58,7 +70,10 @@ class Sensors(Protocol):
 
 
 class Control:
-    """Holds the policy in force and the state between decisions; only `step` moves the worker."""
+    """Holds the policy in force and the state between decisions; only `step` moves the worker.
+
+    `held_at` is the point that somebody holds, None while the policy alone decides.
+    """
 
     def __init__(
         self,
@@ -76,7 +91,14 @@ class Control:
     ) -> None:
         self.policy = policy
         self.decision: Decision | None = None
+        self.on_request: Callable[[], None] = lambda: None
+        """Called when a request has ended a sleep, so that the next decision is made soon."""
         self.switches = 0
+        self.held_at: str | None = None
+        self.shadow_all = False
+        """Whether each answer is held against the full model's, whatever the policy spends on that."""
+        self.spares_demoted = False
+        """Whether points that break their certificate stay on the ladder: of a bundle that is about to go."""
         self._ladder = ladder
         self._worker = worker
         self._sensors = sensors
@@ -89,6 +111,7 @@ class Control:
         self._serving: Mapping[str, Reading] = {}
         self._stepping = asyncio.Lock()
         self._quarantine: dict[str, tuple[float, int]] = {}
+        drift.under(policy.version)
 
     async def adopt(self, policy: Policy) -> None:
         """Decide by another policy from the next step on; conditions start afresh, dwell goes on."""
@@ -103,11 +126,41 @@ class Control:
             followed = await self._step()
             if not followed:
                 self.policy, self._state = before
+                self._drift.under(self.policy.version)
             return followed
 
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
-        self._state = replace(self._state, holding=frozenset(), since={}, flapping=None)
+        self._drift.under(policy.version)
+        self._state = replace(
+            self._state, holding=frozenset(), since={}, flapping=None, sleeping=None, woken=frozenset()
+        )
+
+    def hold(self, point: str | None) -> str:
+        """Stay at a point from the next step on, as policy/hold.py does; None ends that. Says why not, if so."""
+        names = self.may_hold
+        if point is not None and point not in names:
+            return f"{point[:80]!r} can't be held: allowed are {', '.join(names)}"
+        if point != self.held_at:
+            self.held_at = point
+            told = "the policy decides again" if point is None else f"held at {point}, until that is ended"
+            self._emit(Event(EventKind.POLICY, told, {"held_at": point}))
+        return ""
+
+    @property
+    def point(self) -> str:
+        """The operating point that the worker is at."""
+        return self._worker.point
+
+    @property
+    def may_hold(self) -> tuple[str, ...]:
+        """The points that may be held: those that the policy in force may use."""
+        return tuple(point.name for point in allowed(self.runnable, self.policy.max_accuracy_loss))
+
+    @property
+    def _followed(self) -> Policy:
+        """What is decided by: the policy, or it while a point is held."""
+        return self.policy if self.held_at is None else held(self.policy, self.held_at)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -118,6 +171,8 @@ class Control:
     def take_ladder(self, ladder: Ladder, drift: DriftRecord) -> None:
         """Decide over another bundle's ladder from the next step on; call it while `paused`."""
         self._ladder, self._drift = ladder, drift
+        drift.under(self.policy.version)
+        self.shadow_all = self.spares_demoted = False
         self._quarantine.clear()
         # What was lost at another bundle's points says nothing of these.
         guard = replace(self.guard, losses={}, order=ladder.names)
@@ -128,6 +183,23 @@ class Control:
     def guard(self) -> Guard:
         """That against brown-outs, as of the last step."""
         return self._state.guard or Guard()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a switch waits, for a dwell to end or for the worker: time alone may bring it any moment."""
+        decision = self.decision
+        return decision is not None and not decision.asleep and decision.wanted != self._worker.point
+
+    @property
+    def sleeping(self) -> Sleeping | None:
+        """The sleep that the policy has it in; None while it is awake."""
+        return self._state.sleeping
+
+    def asked(self) -> None:
+        """A request has come: it ends a sleep that requests end, with the next decision."""
+        if self._state.sleeping is not None:
+            self._state = replace(self._state, sleeping=replace(self._state.sleeping, asked=True))
+            self.on_request()
 
     @property
     def put_off(self) -> str | None:
@@ -147,6 +219,8 @@ class Control:
         """Take the worker's last window as readings: how much was asked, and how long an answer took."""
         for count in served.shadow:
             self._drift.note(count)
+        for text in served.dropped:
+            self._emit(Event(EventKind.FAULT, text))
         at, max_age_s = self._clock(), 3 * max(1.0, served.window_s)
         values = {LATENCY: served.latency_p95_ms, REQUEST_RATE: served.asked_hz}
         self._serving = {
@@ -160,7 +234,13 @@ class Control:
         before = replace(self._state, point=self._worker.point)
         now = datetime.now().astimezone()
         device = Circumstances(obstacles, self._left_out())
-        return explain(self.snapshot(), self.policy, self._usable(), before, now, device)
+        return explain(self.snapshot(), self._followed, self._usable(), before, now, device)
+
+    def what_if(self, values: Mapping[str, Value]) -> WhatIf:
+        """What would be decided with these readings; changes nothing."""
+        before = replace(self._state, point=self._worker.point)
+        now = datetime.now().astimezone()
+        return what_if(values, self.snapshot(), self._followed, self._usable(), before, now)
 
     def snapshot(self) -> Snapshot:
         """All readings: of the device, of serving, and from outside."""
@@ -173,13 +253,20 @@ class Control:
             return await self._step()
 
     async def _step(self) -> bool:
+        if self.held_at not in {None, *self.may_hold}:
+            self.hold(None)  # another policy or bundle, which may not use it
         before = replace(self._state, point=self._worker.point)
         now = datetime.now().astimezone()
         snapshot = self.snapshot()
-        decision = _brief(decide(snapshot, self.policy, self._usable(), before, now))
+        decision = _brief(decide(snapshot, self._followed, self._usable(), before, now))
         self._announce(decision)
         self.decision = decision
-        self._worker.set_admission(_admission_state(decision, self.policy, snapshot))
+        self._worker.set_admission(_admission_state(decision, self.policy, snapshot, self.shadow_all))
+        if (sleeping := decision.state.sleeping) is not None:
+            self._state = decision.state
+            await self._worker.sleep(self._rest(sleeping, now))
+            return True
+        self._worker.wake()
         if not decision.changes(before):
             self._state = decision.state
             return True
@@ -191,6 +278,12 @@ class Control:
             else replace(decision.state, point=before.point, switched_at=before.switched_at)
         )
         return followed
+
+    def _rest(self, sleeping: Sleeping, now: datetime) -> Rest:
+        until_s = LOOK_AGAIN_S if sleeping.wake_at is None else (sleeping.wake_at - now).total_seconds()
+        on_request = self.asked if sleeping.wake.request else None
+        by = f"rule '{sleeping.rule}'" if sleeping.rule else "goals"
+        return Rest(f"{by}: {sleeping.in_words()}", until_s, on_request)
 
     async def _switch(self, decision: Decision, before: ControlState) -> bool:
         try:
@@ -214,8 +307,8 @@ class Control:
         flapping = decision.flapping if last is None or last.flapping != decision.flapping else ""
         if flapping:
             self._emit(Event(EventKind.FAULT, flapping, {"rule": decision.rule, "point": decision.point}))
-        if last is None or (last.rule, last.wanted, last.fits) != (decision.rule, decision.wanted, decision.fits):
-            text = f"wants {decision.wanted}: {decision.reason}"
+        if last is None or _news(last) != _news(decision):
+            text = f"{'sleeps' if decision.asleep else f'wants {decision.wanted}'}: {decision.reason}"
             details: dict[str, object] = {
                 "rule": decision.rule,
                 "wanted": decision.wanted,
@@ -247,12 +340,16 @@ class Control:
             for rung, point in enumerate(self._ladder.points)
             if rung == 0
             or (
-                point.name not in self._drift.demotions
+                point.name not in self._demotions
                 and point.name not in self._worker.refused
                 and (point.name == self._worker.point or self._quarantine.get(point.name, (now, 0))[0] <= now)
             )
         )
         return Ladder(kept)
+
+    @property
+    def _demotions(self) -> Mapping[str, Demotion]:
+        return {} if self.spares_demoted else self._drift.demotions
 
     def _left_out(self) -> dict[str, str]:
         """The points that are not usable now, each with the reason."""
@@ -263,8 +360,8 @@ class Control:
                 left_out[name] = self._worker.refused[name]
             elif self._worker.held_point is not None:
                 left_out[name] = f"workers have kept ending; {self._worker.held_point} alone is used for a while"
-            elif name in self._drift.demotions:
-                left_out[name] = f"it {self._drift.demotions[name].because}"
+            elif name in self._demotions:
+                left_out[name] = f"it {self._demotions[name].because}"
             else:
                 rest_s = self._quarantine[name][0] - now
                 left_out[name] = f"it failed its canaries and is left alone for another {rest_s:.0f} s"
@@ -275,13 +372,18 @@ class Control:
         self._quarantine[point] = (self._clock() + QUARANTINE_S * 2**failures, failures + 1)
 
 
+def _news(decision: Decision) -> tuple[object, ...]:
+    """What of a decision is worth an event when it changes."""
+    return decision.rule, decision.wanted, decision.fits, decision.asleep
+
+
 def _brief(decision: Decision) -> Decision:
     """The decision with its reasons cut: a long policy makes long ones, and they are told everywhere."""
     held_back = tuple(shortened(each, REASON_LIMIT) for each in decision.held_back)
     return replace(decision, reason=shortened(decision.reason, REASON_LIMIT), held_back=held_back)
 
 
-def _admission_state(decision: Decision, policy: Policy, snapshot: Snapshot) -> AdmissionState:
+def _admission_state(decision: Decision, policy: Policy, snapshot: Snapshot, shadow_all: bool) -> AdmissionState:
     refuse = decision.paused or (not decision.fits and policy.no_fit is NoFit.REFUSE)
     plain = decision.fits and not refuse and decision.limit == NO_LIMIT
     return AdmissionState(
@@ -290,7 +392,7 @@ def _admission_state(decision: Decision, policy: Policy, snapshot: Snapshot) -> 
         reason="" if plain else decision.reason,
         rate_hz=decision.limit.rate_hz,
         concurrency=decision.limit.concurrency,
-        shadow_share=_shadow_share(policy, snapshot),
+        shadow_share=1.0 if shadow_all else _shadow_share(policy, snapshot),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,9 @@ from tidegate.files import read_file, replace_file, set_aside
 from tidegate.messages import ShadowCount
 from tidegate.models.ladder import Ladder
 from tidegate.policy.drift import DriftTest
+from tidegate.supervisor.control.compared import Compared
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.telemetry.payloads.reported import ComparedPoint
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +35,15 @@ class Demotion:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The bundle's hash covers its weights, its ladder and the certificates: evidence against another is void."""
+    """The bundle's hash covers its weights, its ladder and the certificates: evidence against another is void.
+
+    `compared` is what was seen under the policy in force alone.
+    """
 
     bundle: str
     tests: Mapping[str, DriftTest] = field(default_factory=dict)
     demotions: Mapping[str, Demotion] = field(default_factory=dict)
+    compared: Compared = field(default_factory=lambda: Compared(0))
     format: Literal[1] = 1
 
 
@@ -56,11 +62,28 @@ class DriftRecord:
         self.damage = ""
         """What was wrong with the file that was found; empty when nothing was."""
         self._state = self._read(bundle)
+        self._told = self._state.compared
 
     @property
     def demotions(self) -> Mapping[str, Demotion]:
         """The points that are off the ladder, by name."""
         return self._state.demotions
+
+    @property
+    def compared(self) -> tuple[ComparedPoint, ...]:
+        """What was seen under the policy in force, as of when there was last something new to tell."""
+        told = []
+        for name, (seen, disagreed) in self._told.counts.items():
+            test = DriftTest.of(self._points[name]) if name in self._points else None
+            if test is not None and 0.0 < test.bound < 1.0:
+                told.append(ComparedPoint(name, seen, disagreed, round(test.bound, 6)))
+        return tuple(told)
+
+    def under(self, policy: int) -> None:
+        """Another version of the policy decides from now on: what it is judged by begins anew."""
+        if policy != self._state.compared.policy:
+            self._state = replace(self._state, compared=Compared(policy))
+            self._told = self._state.compared
 
     def note(self, count: ShadowCount) -> None:
         """Book shadow runs; demote a point whose certificate they refute, and say so."""
@@ -69,12 +92,15 @@ class DriftRecord:
         if test is None or count.point in state.demotions:
             return
         test = test.observe(count.seen, count.disagreed)
-        tests = {**state.tests, count.point: test}
+        compared = state.compared.with_count(count)
+        if compared.is_news(self._told):
+            self._told = compared
+        state = self._state = replace(state, tests={**state.tests, count.point: test}, compared=compared)
         if not test.exceeded:
-            self._state = _State(state.bundle, tests, state.demotions)
             return
         demotion = Demotion(count.point, datetime.now(UTC).isoformat(timespec="seconds"), test.in_words)
-        self._state = _State(state.bundle, tests, {**state.demotions, count.point: demotion})
+        self._state = replace(state, demotions={**state.demotions, count.point: demotion})
+        self._told = compared
         self.save()
         details: dict[str, object] = {"point": count.point, "seen": test.seen, "disagreed": test.disagreed}
         self._emit(Event(EventKind.FAULT, f"{count.point} is demoted: it {test.in_words}", details))
@@ -87,7 +113,9 @@ class DriftRecord:
             state.bundle,
             {name: test for name, test in state.tests.items() if point not in (None, name)},
             {name: kept for name, kept in state.demotions.items() if point not in (None, name)},
+            state.compared.without(point),
         )
+        self._told = self._state.compared
         self.save()
         for name in back:
             text = f"{name} is back on the ladder: its demotion was forgotten on demand"

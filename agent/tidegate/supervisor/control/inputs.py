@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tidegate.policy.readings import INPUT, INPUT_NAME, UNITS
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.payloads.input import InputMessage
+from tidegate.validation_words import in_words
 from tidegate_drivers.reading import Provenance, Reading
 
 MOST = 64
@@ -56,8 +58,12 @@ class Inputs:
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
+        counts: Heard | None = None,
     ) -> None:
         self.max_age_s = max_age_s
+        self.on_change: Callable[[str], None] = lambda _name: None
+        """Called with the name of each reading that has a new value, on the thread that brought it."""
+        self._counts = counts or Heard()
         self._emit = emit
         self._clock = clock
         self._unix_clock = unix_clock
@@ -83,11 +89,13 @@ class Inputs:
             # A bucket per known name, and one for all that is none: names come from whoever may publish.
             source = message.name if f"{INPUT}/{message.name}" in self._readings else ""
             bucket = max(self._taken_at.get(source, now - 1.0), now - 1.0)
+            if message.name in self._waiting:
+                del self._waiting[message.name]
+                self._counts.note("input", "overtaken")
             if bucket + 1.0 / RATE_HZ > now and source:
                 self._waiting[message.name] = message
                 return
             self._taken_at[source] = bucket + 1.0 / RATE_HZ
-            self._waiting.pop(message.name, None)
             self._take(message)
 
     def _take(self, message: InputMessage) -> None:
@@ -96,16 +104,20 @@ class Inputs:
             if not message.payload:
                 self._readings = {each: kept for each, kept in self._readings.items() if each != name}
                 self._taken_at.pop(message.name, None)
+                self._counts.note("input", "cleared")
                 return
             reading = self._reading(name, message)
         except _RefusedError as refusal:
+            self._counts.note("input", "refused")
             self._complain(message, str(refusal))
             return
+        self._counts.note("input", "taken")
         self._complained.pop(message.name, None)
         before = self._readings.get(name)
         # What the broker had kept comes again at every connection, after newer values.
         if before is None or before.at <= reading.at:
             self._readings = {**self._readings, name: reading}
+            self.on_change(name)
 
     def _reading(self, name: str, message: InputMessage) -> Reading:
         if INPUT_NAME.fullmatch(message.name) is None:
@@ -157,6 +169,6 @@ def _parsed(payload: bytes) -> _Payload:
     try:
         given = _payload().validate_json(payload)
     except ValidationError as error:
-        what = error.errors(include_url=False)[0]["msg"] if payload[:1] == b"{" else "no number"
+        what = in_words(error.errors(include_url=False)[0]["msg"]) if payload[:1] == b"{" else "no number"
         raise _RefusedError(f"{what}; allowed: {_ALLOWED}") from None
     return given if isinstance(given, _Payload) else _Payload(value=given)

@@ -29,13 +29,15 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class LastRun:
     """`point` is where it served last; `boot_id` names the boot of the system, None where it can't be told.
 
-    `ended` once it has said goodbye: without one it was killed, or the whole device was. `supply` is as last seen.
+    `ended` once it has said goodbye: without one it was killed, or the whole device was. `supply` is as last seen,
+    `bundle` the SHA-256 of the one whose point it is.
     """
 
     point: str
     boot_id: str | None = None
     ended: bool = False
     supply: Supply = field(default_factory=Supply)
+    bundle: str | None = None
 
 
 class End(StrEnum):
@@ -103,8 +105,15 @@ def boot_id() -> str | None:
 class RunRecord:
     """Keeps the file up to date; from any thread. A disk that refuses costs the record, never the service."""
 
-    def __init__(self, state_dir: Path, boot: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        boot: str | None,
+        bundle: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = state_dir / FILE_NAME
+        self._bundle = bundle
         self._clock = clock
         self._supply = Supply()
         self._supply_due = 0.0
@@ -122,7 +131,8 @@ class RunRecord:
     def news(self, point: str, supply: Supply) -> bool:
         """Note the point and what is seen of the supply; whether that is worth a write. Waits for no disk."""
         now = self._clock()
-        moved = point != self._point or supply.external is not self._supply.external
+        another = self._written is not None and self._written.bundle != self._bundle()
+        moved = another or point != self._point or supply.external is not self._supply.external
         far = _rounded(supply) != _rounded(self._supply) and now >= self._supply_due
         if moved or far:
             self._point, self._supply, self._supply_due = point, supply, now + SUPPLY_S
@@ -133,12 +143,17 @@ class RunRecord:
         self._ended = True
         self.write()
 
+    def goes_on(self) -> None:
+        """It has not ended after all: the system was only suspended."""
+        self._ended = False
+        self.write()
+
     def write(self) -> None:
         """Put on the disk what it does not say yet."""
         with self._lock:
             if self._point is None:
                 return
-            run = LastRun(self._point, self._boot, self._ended, self._supply)
+            run = LastRun(self._point, self._boot, self._ended, self._supply, self._bundle())
             if run != self._written or (self._ended and not self._path.exists()):
                 with suppress(OSError):
                     replace_file(self._path, json.dumps(asdict(run)) + "\n")

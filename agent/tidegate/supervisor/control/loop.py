@@ -5,20 +5,20 @@ import logging
 from collections.abc import Callable, Mapping
 
 from tidegate.policy.brown_out import Losses
+from tidegate.supervisor.control.cadence import Cadence
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.journal import Journal
 from tidegate.supervisor.sd_notify import notify
 from tidegate.supervisor.status.reporter import Reporter
+from tidegate.supervisor.system_sleep import SystemSleep
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.watchdog import Watchdog
-from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.process import WorkerProcess, WorkerState
 
 log = logging.getLogger("tidegate")
 
-TICK_S = 0.5
-"""How often the policy is consulted; a decision costs well under a millisecond."""
 EXTEND_EVERY_S = 5.0
 """How often systemd is asked for patience while the first worker starts: engines are tried, weights packed."""
 FIRST_READINGS_S = 1.0
@@ -40,6 +40,7 @@ class ControlLoop:
         watchdog: Watchdog,
         run_record: RunRecord,
         keep_losses: Callable[[Mapping[str, Losses]], None],
+        system_sleep: SystemSleep,
     ) -> None:
         self.ready = False
         """Whether systemd has been told so."""
@@ -52,8 +53,21 @@ class ControlLoop:
         self._watchdog = watchdog
         self._run_record = run_record
         self._keep_losses = keep_losses
+        self._system_sleep = system_sleep
         self._losses: Mapping[str, Losses] = control.guard.losses
         self._loop = asyncio.get_running_loop()
+        self._cadence = Cadence()
+        control.on_request = self._cadence.hurry
+
+    @property
+    def latest_s(self) -> float | None:
+        """By how much a step of the last minute began late at most; None before the second one."""
+        return self._cadence.latest_s
+
+    def reading_changed(self, name: str) -> None:
+        """Decide soon if the policy asks for this reading, or for all of its kind. May be called on any thread."""
+        if self._control.policy.asks_for(name):
+            self._cadence.hurry()
 
     async def run(self, model: str, addresses: Callable[[], str]) -> None:
         """Run until cancelled; the log is told which model answers, and `addresses` says where, in words."""
@@ -71,7 +85,9 @@ class ControlLoop:
         )
         while True:
             await self._step()
-            await asyncio.sleep(TICK_S)
+            asleep = self._worker.state is WorkerState.ASLEEP
+            self._system_sleep.consider(self._control.sleeping if asleep else None)
+            await self._cadence.next(waiting=self._control.waiting)
 
     async def _wait_worker(self) -> None:
         """Return once a worker has answered the canaries; until then systemd hears what the first one does."""
@@ -84,6 +100,7 @@ class ControlLoop:
             await asyncio.wait({ready}, timeout=EXTEND_EVERY_S)
 
     async def _step(self) -> None:
+        self._system_sleep.notice()
         self._watchdog.step_begins()
         await self._control.step()
         if self._control.decision is not None:

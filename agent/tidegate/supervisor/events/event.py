@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     SOCKET = "socket"
     CONFIG = "config"
     UPGRADE = "upgrade"
+    SLEEP = "sleep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tidegate.supervisor.events.event import Event, EventKind
 
-FOLDED = frozenset({EventKind.FAULT, EventKind.POLICY})
+FOLDED = frozenset({EventKind.FAULT, EventKind.POLICY, EventKind.BUNDLE})
 """What others can cause as often as they like; the rest is paced by the control loop."""
 AT_ONCE = 8
 """So many events of one source are told as they come, then one every EVERY_S."""

@@ -1,14 +1,18 @@
 """All that a reload is to bring into force, read and checked before anything is touched."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tidegate.config import AgentConfig
 from tidegate.documents import Document, parse, read
+from tidegate.messages import TcpAccess
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.policy.board import Board
 from tidegate.policy.points import check_points
 from tidegate.supervisor.broker_address import broker_address
+from tidegate.supervisor.control.drift_record import DriftRecord
+from tidegate.supervisor.endpoint_access import tcp_access
 from tidegate.supervisor.reload.changes import changes
 from tidegate.supervisor.updates.pushed_policy import Reader, Running
 from tidegate.telemetry.broker import Broker
@@ -16,7 +20,10 @@ from tidegate.telemetry.broker import Broker
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A valid configuration with what it names; `after_restart` are keys of it that are not swapped."""
+    """A valid configuration with what it names; `after_restart` are keys of it that are not swapped.
+
+    `drift` is what is known of the bundle's points, None where the file of that is to be asked.
+    """
 
     config: AgentConfig
     after_restart: tuple[str, ...]
@@ -24,21 +31,28 @@ class Candidate:
     local: Document
     policy: Running
     broker: Broker | None
+    access: TcpAccess
+    drift: DriftRecord | None = None
 
 
-def read_candidate(running: AgentConfig, wanted: AgentConfig, opened: Bundle, board: Board | None) -> Candidate:
-    """The candidate of a valid agent.yaml; `opened` is the bundle in force. Reads files, hashes the bundle.
+def read_candidate(
+    running: AgentConfig, wanted: AgentConfig, opened: Bundle, bundle_path: Path, board: Board | None
+) -> Candidate:
+    """The candidate of a valid agent.yaml; `opened` is the bundle in force, at `bundle_path` the one to be.
+
+    Reads files, hashes the bundle.
 
     Raises TidegateError.
     """
     change = changes(running, wanted)
-    bundle = open_bundle(change.config.bundle)
-    if bundle.sha256 == opened.sha256 and change.config.bundle == running.bundle:
+    bundle = open_bundle(bundle_path)
+    if bundle.sha256 == opened.sha256 and bundle.path == opened.path:
         bundle = opened
     local = parse(read(change.config.policy), str(change.config.policy))
     policy = read_policy(local, board, bundle.ladder)
     broker = broker_address(change.config.broker)
-    return Candidate(change.config, change.after_restart, bundle, local, policy, broker)
+    access = tcp_access(change.config.listen)
+    return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access)
 
 
 def read_policy(local: Document, board: Board | None, ladder: Ladder) -> Running:

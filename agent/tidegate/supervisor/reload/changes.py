@@ -15,7 +15,9 @@ SWAPPED = frozenset(
         "signature_thresholds",
         "telemetry",
         "inputs",
+        "pushed_bundles",
         "worker",
+        "streams",
     }
 )
 """Keys of agent.yaml that a reload brings into force; all others say what the agent was built around."""

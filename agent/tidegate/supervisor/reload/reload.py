@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tidegate.errors import TidegateError
@@ -61,6 +62,12 @@ class Reload:
         for task in self._asked:
             task.cancel()
         await asyncio.gather(*self._asked, return_exceptions=True)
+
+    @asynccontextmanager
+    async def kept_out(self) -> AsyncIterator[None]:
+        """No reload meanwhile: something else is swapped in."""
+        async with self._one_at_a_time:
+            yield
 
     async def run(self) -> Reloaded:
         """Reload now; returns when it is in force or refused."""

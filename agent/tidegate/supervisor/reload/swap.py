@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from tidegate.config import AgentConfig, trusted_keys
+from tidegate.config import AgentConfig, Stream, trusted_keys
+from tidegate.messages import StreamBroker, StreamSpec
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
+from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
@@ -18,7 +19,16 @@ from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate.telemetry.device import Device
+from tidegate.telemetry.link.inbox import OnPolicy
 
+_SETTINGS = (
+    "telemetry",
+    "inputs",
+    "pushed_bundles",
+    "allow_unsigned",
+    "trusted_keys",
+    "signature_thresholds",
+)
 DRAIN_S = 2.0
 """For what waits for the broker that is left; the rest goes to the next one."""
 
@@ -33,6 +43,7 @@ class Swap:
         worker: WorkerProcess,
         deciding: Deciding,
         link: BrokerLink,
+        receive: OnPolicy,
         board: Board | None,
         session: int,
         emit: Callable[[Event], None],
@@ -43,13 +54,15 @@ class Swap:
         self._control = deciding.control
         self._updates = deciding.updates
         self._link = link
-        self._board = board
+        self._receive = receive
+        self.board = board
         self._session = session
         self._emit = emit
 
     async def bring(self, candidate: Candidate) -> tuple[str, ...]:
         """Bring it into force; says in words what has changed. Raises WorkerDown, and nothing has changed then."""
         before, after = self.in_force.config, candidate.config
+        access = self._worker.spec.access
         changed = await self._worker_and_bundle(candidate)
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
@@ -58,14 +71,17 @@ class Swap:
         self._updates.allow_unsigned = after.allow_unsigned
         # In a thread: it may wait for the disk, and for keys that are received.
         await asyncio.to_thread(self._deciding.keys.use, trusted_keys(after))
-        for key in ("telemetry", "inputs", "allow_unsigned", "trusted_keys", "signature_thresholds"):
+        for key in _SETTINGS:
             if getattr(before, key) != getattr(after, key):
                 changed += (key,)
+        if candidate.access != access:
+            changed += ("what listen.token_file and listen.tls hold",)
+            await self._worker.retired()  # until then the former token and certificate would do
         return changed
 
     async def _worker_and_bundle(self, candidate: Candidate) -> tuple[str, ...]:
         bundle, old = candidate.bundle, self.in_force.bundle
-        spec = worker_spec(self._worker.spec, candidate.config, bundle)
+        spec = replace(worker_spec(self._worker.spec, candidate.config, bundle), access=candidate.access)
         if spec == self._worker.spec:
             return ()
         names = {point.name for point in bundle.ladder.points}
@@ -76,7 +92,8 @@ class Swap:
             if bundle.sha256 != old.sha256:
                 self.in_force.drift.save()
                 directory = self.in_force.config.state_dir
-                drift = DriftRecord(directory, bundle.sha256, bundle.ladder, self._emit)
+                drift = candidate.drift or DriftRecord(directory, bundle.sha256, bundle.ladder, self._emit)
+                drift.save()
                 self.in_force = InForce(candidate.config, bundle, drift)
                 self._control.take_ladder(bundle.ladder, drift)
                 return (f"bundle {bundle.model} ({bundle.sha256[:12]}...)",)
@@ -85,7 +102,7 @@ class Swap:
 
     async def _policy(self, candidate: Candidate) -> tuple[str, ...]:
         before, read_before = self._updates.state.running, self._updates.local
-        reader = Reader(candidate.local, self._board, lambda: self._control.runnable)
+        reader = Reader(candidate.local, self.board, lambda: self._control.runnable)
         local = candidate.policy
         running = await self._updates.take_local(local, reader)
         if (running.digest, running.origin) != (before.digest, before.origin):
@@ -103,7 +120,7 @@ class Swap:
             return ()
         await asyncio.to_thread(self._link.stop, DRAIN_S)
         device = Device(candidate.config.device, groups, self._session)
-        self._link.use(broker, device, self._deciding.receive, self._deciding.inputs.receive)
+        self._link.use(broker, device, self._receive, self._deciding.inputs.receive)
         self._link.start()
         return told
 
@@ -113,11 +130,39 @@ def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> Worke
     limit = config.worker.memory_limit
     return replace(
         built,
-        bundle=Path(config.bundle),
+        bundle=bundle.path,
         engine=config.worker.engine,
         keep_bytes=int(config.worker.keep_resident),
         spin=config.worker.spin,
         memory_limit_bytes=None if limit is None else int(limit),
         bundle_sha256=bundle.sha256,
+        streams=tuple(_stream_spec(each) for each in config.streams),
+        stream_broker=_stream_broker(config),
         certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
+    )
+
+
+def _stream_broker(config: AgentConfig) -> StreamBroker | None:
+    """Only where a stream asks for it: a worker needs no passwords."""
+    broker = broker_address(config.broker)
+    if broker is None or not any(each.source.mqtt or each.to.mqtt for each in config.streams):
+        return None
+    ca = None if broker.tls_ca is None else str(broker.tls_ca)
+    return StreamBroker(broker.host, broker.port, broker.username, broker.password, ca)
+
+
+def _stream_spec(stream: Stream) -> StreamSpec:
+    source = stream.source
+    return StreamSpec(
+        stream.name,
+        to_lines=None if stream.to.lines is None else str(stream.to.lines),
+        to_topic=stream.to.mqtt,
+        folder=None if source.folder is None else str(source.folder),
+        camera=source.camera,
+        lines=None if source.lines is None else str(source.lines),
+        topic=source.mqtt,
+        frames_per_second=stream.frames_per_second,
+        motion=stream.motion,
+        queue=stream.queue,
+        all_outputs=stream.to.outputs == "all",
     )

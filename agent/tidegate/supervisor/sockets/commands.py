@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from tidegate.supervisor.sockets.local_socket import CONVERSATION_S, serve_local
 from tidegate.supervisor.status.socket import StatusError, open_agent
+from tidegate.validation_words import in_words
 
 FILE_NAME = "command.sock"
 ANSWER_S = 240.0
@@ -103,7 +104,7 @@ async def serve_commands(path: Path, do: Callable[[Command], Awaitable[Done]]) -
                 line = await reader.readline()
             done = await do(_command().validate_json(line))
         except ValidationError as error:
-            done = Done(refused=error.errors(include_url=False)[0]["msg"])
+            done = Done(refused=in_words(error.errors(include_url=False)[0]["msg"]))
         except ValueError:
             done = Done(refused="a command is one line of JSON, shorter than 64 KiB")
         writer.write(json.dumps(asdict(done)).encode() + b"\n")

@@ -37,7 +37,7 @@ class KeptSocket:
         except OSError as error:
             if self._said != (reason := error.strerror or str(error)):
                 self._said = reason
-                log.error("%s: can't listen here, tried again every second: %s", self._path, reason)  # noqa: TRY400 - no traceback to see
+                log.error("%s: can't listen here, tried again every few seconds: %s", self._path, reason)  # noqa: TRY400 - no traceback to see
             return
         self._said = ""
         self._file = await asyncio.to_thread(identity, self._path)

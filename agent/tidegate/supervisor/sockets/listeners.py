@@ -36,6 +36,7 @@ class Listeners:
     sockets: tuple[socket.socket, ...]
     unix_path: Path | None
     tcp_port: int | None
+    key: str = "listen"
 
     def restored(self) -> "Listeners | None":
         """With a new Unix socket where the file of this one has been deleted; None while it is there.
@@ -44,7 +45,8 @@ class Listeners:
         """
         if self.unix_path is None or self.unix_path.exists():
             return None
-        return Listeners((_listen_unix(self.unix_path), *self.sockets[1:]), self.unix_path, self.tcp_port)
+        restored = _listen_unix(self.unix_path, self.key)
+        return Listeners((restored, *self.sockets[1:]), self.unix_path, self.tcp_port, self.key)
 
     def close(self) -> None:
         """Close the sockets and take the Unix socket's file away."""
@@ -54,15 +56,20 @@ class Listeners:
             self.unix_path.unlink(missing_ok=True)
 
 
-def open_listeners(unix_path: Path | None, tcp_port: int | None) -> Listeners:
-    """Listen on a Unix socket and on 127.0.0.1; port 0 takes a free one. Raises ListenerError."""
-    opened = Listeners((), None, None)
+def open_listeners(
+    unix_path: Path | None, tcp_port: int | None, address: str = "127.0.0.1", key: str = "listen"
+) -> Listeners:
+    """Listen on a Unix socket and on an IP address; port 0 takes a free one. Raises ListenerError.
+
+    `key` is the part of agent.yaml that says so.
+    """
+    opened = Listeners((), None, None, key)
     try:
         if unix_path is not None:
-            opened = Listeners((_patiently(partial(_listen_unix, unix_path)),), unix_path, None)
+            opened = Listeners((_patiently(partial(_listen_unix, unix_path, key)),), unix_path, None, key)
         if tcp_port is not None:
-            tcp = _patiently(partial(_listen_tcp, tcp_port))
-            opened = Listeners((*opened.sockets, tcp), unix_path, tcp.getsockname()[1])
+            tcp = _patiently(partial(_listen_tcp, address, tcp_port, key))
+            opened = Listeners((*opened.sockets, tcp), unix_path, tcp.getsockname()[1], key)
     except ListenerError:
         opened.close()
         raise
@@ -80,8 +87,8 @@ def _patiently(listen: Callable[[], socket.socket]) -> socket.socket:
             time.sleep(0.2)
 
 
-def _listen_unix(path: Path) -> socket.socket:
-    _clear_stale(path)
+def _listen_unix(path: Path, key: str) -> socket.socket:
+    _clear_stale(path, key)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,28 +97,28 @@ def _listen_unix(path: Path) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ListenerError(f"{path}: {error.strerror or error}; set another listen.unix in agent.yaml") from None
+        raise ListenerError(f"{path}: {error.strerror or error}; set another {key}.unix in agent.yaml") from None
     return listening
 
 
-def _listen_tcp(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _listen_tcp(address: str, port: int, key: str) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        listening.bind((address, port))
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        where = f"127.0.0.1:{port}"
-        raise ListenerError(f"{where}: {error.strerror}; set another listen.tcp in agent.yaml") from None
+        where = f"{address}:{port}"
+        raise ListenerError(f"{where}: {error.strerror}; set another {key}.tcp in agent.yaml") from None
     return listening
 
 
-def _clear_stale(path: Path) -> None:
+def _clear_stale(path: Path, key: str) -> None:
     """Take away the file a killed supervisor left, but never one that somebody answers on."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ListenerError(f"{path}: exists and is not a socket; set another listen.unix in agent.yaml")
+            raise ListenerError(f"{path}: exists and is not a socket; set another {key}.unix in agent.yaml")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
@@ -121,4 +128,4 @@ def _clear_stale(path: Path) -> None:
                 return
             except OSError:
                 pass
-        raise ListenerError(f"{path}: another tidegate is running here; stop it or set another listen.unix")
+        raise ListenerError(f"{path}: another tidegate is running here; stop it or set another {key}.unix")

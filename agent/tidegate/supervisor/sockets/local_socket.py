@@ -17,8 +17,8 @@ QUEUE = 1024
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def serve_local(path: Path, answer: Answer, conversation_s: float | None = None) -> asyncio.Server:
-    """Listen at `path` in the place of what was there, for owner and group; `answer` has one conversation."""
+def limited(answer: Answer, conversation_s: float | None = None) -> Answer:
+    """`answer` with few conversations at once and none for ever."""
     talking: list[asyncio.StreamWriter] = []
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,6 +36,12 @@ async def serve_local(path: Path, answer: Answer, conversation_s: float | None =
             if writer in talking:
                 talking.remove(writer)
 
+    return converse
+
+
+async def serve_local(path: Path, answer: Answer, conversation_s: float | None = None) -> asyncio.Server:
+    """Listen at `path` in the place of what was there, for owner and group; `answer` has one conversation."""
+    converse = limited(answer, conversation_s)
     await asyncio.to_thread(clear_way_for_socket, path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(path))

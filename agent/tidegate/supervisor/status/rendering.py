@@ -1,11 +1,13 @@
 """The agent's state as its status, as one telemetry window, and as its retained report. Pure."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from tidegate.policy.decision import Decision
 from tidegate.policy.explain import Explanation
+from tidegate.shortened import shortened
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.status import (
+    BundleStatus,
     DecisionStatus,
     PolicyStatus,
     RungStatus,
@@ -18,9 +20,16 @@ from tidegate.telemetry.payloads.reported import (
     FailedUpgrade,
     PolicyState,
     PolicyVerdict,
+    ReadingReport,
     Reported,
     ReportedKey,
+    UnavailableReading,
 )
+from tidegate.telemetry.payloads.window import Window
+from tidegate_drivers.reading import ENERGY, Freshness, Snapshot, Unit
+
+READING_REASON_LIMIT = 200
+"""Characters of why a reading can't be had, in the retained report: there are dozens of them."""
 
 
 def as_status(state: AgentState, explanation: Explanation | None) -> Status:
@@ -47,26 +56,81 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         troubles=state.troubles,
         allow_unsigned=state.allow_unsigned,
         keys=_keys(state),
-        refusals={kind.value: count for kind, count in state.updates.refusals.items()},
+        refusals={kind.value: count for kind, count in state.refusals.items()},
         recent=tuple(event.document() for event in state.recent),
+        held_at=state.held_at,
+        bundle=_bundle(state),
+        received=state.received,
+        heard={f"{kind} {fate}": count for (kind, fate), count in state.heard.items()},
+        latest_step_s=state.latest_step_s,
+        web_address=state.web_address,
+        exposure=state.exposure,
     )
 
 
-def as_telemetry(state: AgentState) -> dict[str, object]:
-    """One window as it is spooled for the `telemetry` topic."""
-    return {
-        "at": state.at,
-        "operating_point": state.point.name,
-        "certified_risk": state.point.certified_risk,
-        "policy": {name: value for name, value in asdict(_policy(state)).items() if name != "signed_by"},
-        "readings": {name: asdict(reading) for name, reading in show_readings(state.snapshot).items()},
-        "served": None if state.served is None else asdict(state.served),
-        "worker": asdict(_worker(state)),
-    }
+def as_telemetry(state: AgentState, window_s: float, energy_j: float | None) -> Window:
+    """One window of `window_s` seconds for the `telemetry` topic; `energy_j` is what it took, None if unknown."""
+    served, snapshot = state.served, state.snapshot
+    shadow = () if served is None else served.shadow
+    total_j = snapshot.number(ENERGY)
+    return Window(
+        at=round(state.at, 1),
+        s=round(window_s, 1),
+        point=state.point.name,
+        policy=state.updates.running.policy.version,
+        worker=state.worker,
+        restarts=state.worker_restarts,
+        switches=state.switches,
+        risk=state.point.certified_risk,
+        requests=None if served is None else served.requests,
+        failed=None if served is None else served.failed,
+        turned_away=None if served is None else served.turned_away,
+        samples=None if served is None else served.samples,
+        p50_ms=None if served is None else _short(served.latency_p50_ms),
+        p95_ms=None if served is None else _short(served.latency_p95_ms),
+        skip=None if served is None else _short(served.skip_ratio),
+        weights_bytes=None if served is None else served.weights_resident_bytes,
+        energy_j=None if energy_j is None else round(energy_j, 1),
+        total_j=None if total_j is None else round(total_j, 1),
+        shadow={each.point: (each.seen, each.disagreed) for each in shadow},
+        readings=_known_readings(snapshot),
+    )
 
 
-def as_reported(state: AgentState) -> Reported:
-    """What is retained on the `reported` topic; equal as long as there is nothing new to retain."""
+def _known_readings(snapshot: Snapshot) -> dict[str, float | str]:
+    """The fresh readings, without counters of joules: those are summed up in the window itself."""
+    readings: dict[str, float | str] = {}
+    for name, reading in snapshot.readings.items():
+        if reading.unit is Unit.JOULE or snapshot.freshness(name) is not Freshness.FRESH:
+            continue
+        value = reading.value if isinstance(reading.value, str) else _short(reading.value)
+        if value is not None:
+            readings[name] = value
+    return readings
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits: finer than any sensor here is accurate."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def described_readings(snapshot: Snapshot) -> tuple[tuple[ReadingReport, ...], tuple[UnavailableReading, ...]]:
+    """What the names in telemetry windows stand for, and why the other readings can't be had."""
+    known, unavailable = [], []
+    for name, reading in snapshot.readings.items():
+        if reading.value is None:
+            unavailable.append(UnavailableReading(name, shortened(reading.reason, READING_REASON_LIMIT)))
+        elif reading.unit is not Unit.JOULE:
+            known.append(ReadingReport(name, reading.unit, reading.provenance, reading.source))
+    return tuple(known), tuple(unavailable)
+
+
+def as_reported(state: AgentState, described: Snapshot) -> Reported:
+    """What is retained on the `reported` topic; equal as long as there is nothing new to retain.
+
+    `described` is the snapshot whose readings it says the units and sources of.
+    """
+    readings, unavailable = described_readings(described)
     updates = state.updates
     running, policy, refused = updates.running, updates.running.policy, updates.refused
     failed = state.failed_upgrade
@@ -92,10 +156,18 @@ def as_reported(state: AgentState) -> Reported:
         failed_upgrade=None
         if failed is None
         else FailedUpgrade(failed.version, failed.at, failed.reason, failed.last_words),
+        upgrading_from=state.upgrading_from,
         keys=_keys(state),
         allow_unsigned=state.allow_unsigned,
         verdicts=updates.verdicts,
         key_rotation=state.key_rotation,
+        readings=readings,
+        unavailable=unavailable,
+        held_at=state.held_at,
+        bundle_push=state.bundles.push,
+        bundle_refused=state.bundles.refused,
+        bundle_verdicts=state.bundles.verdicts,
+        compared=state.compared,
     )
 
 
@@ -104,6 +176,14 @@ def _policy(state: AgentState) -> PolicyStatus:
     return PolicyStatus(
         running.policy.name, running.policy.version, running.digest, running.origin, running.signed_by
     )
+
+
+def _bundle(state: AgentState) -> BundleStatus:
+    pushed, coming = state.bundle_push, state.bundles.push
+    doing = f"version {coming.version}: {coming.reason}" if coming is not None and coming.state == "trial" else ""
+    if pushed is None:
+        return BundleStatus(state.bundle, state.bundle_path, "local", coming=doing)
+    return BundleStatus(state.bundle, state.bundle_path, "pushed", pushed.version, pushed.signed_by, doing)
 
 
 def _keys(state: AgentState) -> tuple[ReportedKey, ...]:
@@ -145,4 +225,6 @@ def _telemetry(state: AgentState) -> TelemetryStatus:
         reason="" if link is None else link.reason,
         since=None if link is None or not link.since else link.since,
         in_memory=None if spool is None else spool.in_memory,
+        merged=None if spool is None else spool.merged,
+        data_left_bytes=state.data_left_bytes,
     )

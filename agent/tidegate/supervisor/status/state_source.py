@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 from tidegate import __version__
 from tidegate.last_trial import LastTrial
+from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
+from tidegate.supervisor.endpoint_access import exposure
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_status
 from tidegate.supervisor.status.served_windows import ServedWindows
 from tidegate.supervisor.status.status import Status
+from tidegate.supervisor.upgrade_trial import version_before
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.wiring.reporting import Reporting
 from tidegate.supervisor.worker.process import WorkerProcess
@@ -23,17 +26,24 @@ class StateSource:
         in_force: Callable[[], InForce],
         worker: WorkerProcess,
         deciding: Deciding,
+        bundles: BundleUpdates,
         reporting: Reporting,
         served: ServedWindows,
         failed_upgrade: LastTrial | None,
+        *,
+        latest_s: Callable[[], float | None],
     ) -> None:
         self._in_force = in_force
         self._worker = worker
         self._deciding = deciding
+        self._bundles = bundles
         self._reporting = reporting
         self._served = served
         self._failed_upgrade = failed_upgrade
+        self._latest_s = latest_s
         self._started_at = time.monotonic()
+        self.web_address = ""
+        """Where a browser finds the status page, in words; empty where none is served."""
 
     def state(self) -> AgentState:
         """The agent as it is now."""
@@ -48,6 +58,9 @@ class StateSource:
             groups=config.groups,
             model=bundle.model,
             bundle=bundle.sha256,
+            bundle_path=str(bundle.path),
+            bundle_push=self._bundles.in_force,
+            bundles=self._bundles.progress,
             ladder=ladder,
             engine=worker.engine,
             point=ladder.points[ladder.rung(worker.point)],
@@ -70,14 +83,27 @@ class StateSource:
             troubles=reporting.troubles.now,
             recent=tuple(reporting.journal.recent),
             failed_upgrade=self._failed_upgrade,
+            upgrading_from=version_before(),
+            held_at=deciding.control.held_at,
+            data_left_bytes=link.data_left_bytes,
+            compared=in_force.drift.compared,
+            key_refusals=deciding.keys.refusals,
+            received=reporting.heard.received,
+            heard=reporting.heard.counts,
+            latest_step_s=self._latest_s(),
+            web_address=self.web_address,
+            exposure=exposure(config.listen),
         )
 
     def retained(self) -> tuple[object, ...]:
         """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""
+        upgrading_from = version_before()
         in_force = self._in_force()
         updates, keys = self._deciding.updates, self._deciding.keys
         pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
-        return *pushed, self._worker.point, in_force.bundle.sha256, in_force.config, in_force.drift.demotions
+        decided = self._deciding.control.held_at, self._worker.point
+        runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
+        return *pushed, self._bundles.progress, *decided, *runs, upgrading_from
 
     def status(self) -> Status:
         """Everything there is to show."""

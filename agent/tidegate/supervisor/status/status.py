@@ -35,6 +35,21 @@ class PolicyStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleStatus:
+    """The bundle in force and where it lies; `origin` is `local` for agent.yaml's, or `pushed` as `version`.
+
+    `coming` says how far a pushed one is that is not in force yet; empty without one.
+    """
+
+    hash: str
+    path: str
+    origin: str
+    version: int | None = None
+    signed_by: tuple[str, ...] = ()
+    coming: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RungStatus:
     """One operating point of the ladder as shown; `refused` says why this device's engine never uses it."""
 
@@ -70,7 +85,8 @@ class TelemetryStatus:
     """The MQTT link and the spool; counts are since the spool was made, None while its file can't be read.
 
     `reason` says why the broker is not reached or what it refused, `since` (Unix time) how long the link is as it
-    is. `in_memory` of the waiting rows are not on the disk.
+    is. `in_memory` of the waiting rows are not on the disk, `merged` ones have gone into others.
+    `data_left_bytes` may be sent now of the broker's `data_per_day`, None without one.
     """
 
     link: str
@@ -82,13 +98,19 @@ class TelemetryStatus:
     reason: str = ""
     since: float | None = None
     in_memory: int | None = None
+    merged: int | None = None
+    data_left_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """Everything the live view, `tidegate status` and the JSON lines show.
 
-    `refusals` counts refused pushes since the start, by kind; `keys` are those whose signatures count.
+    `refusals` counts refused pushes since the start, by kind; `keys` are those whose signatures count. `held_at`
+    is the point that somebody holds, None while the policy alone decides. `received` messages came from the broker
+    since the start, `heard` counts what became of them, such as `input refused`. `latest_step_s` is by how much a
+    decision of the last minute came late at most, None before the second one. `web_address` says where the status
+    page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
     """
 
     device: str
@@ -114,6 +136,13 @@ class Status:
     keys: tuple[ReportedKey, ...] = ()
     refusals: dict[str, int] = field(default_factory=dict)
     recent: tuple[dict[str, object], ...] = field(default_factory=tuple)
+    held_at: str | None = None
+    bundle: BundleStatus | None = None
+    received: int = 0
+    heard: dict[str, int] = field(default_factory=dict)
+    latest_step_s: float | None = None
+    web_address: str = ""
+    exposure: str = ""
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,7 +14,6 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.files import read_file, replace_file
-from tidegate.policy.store import MOST_AHEAD
 from tidegate.shortened import shortened
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.latest_time import LatestTime
@@ -24,6 +23,7 @@ from tidegate.telemetry.payloads.keys_envelope import KeysDocument, KeysPush, ke
 from tidegate.telemetry.payloads.reported import PolicyState
 from tidegate.trust.dsse import Envelope
 from tidegate.trust.keys import KeyFormatError
+from tidegate.trust.ratchet import MOST_AHEAD
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import NotSigned, Role, TrustedKeys
 
@@ -92,6 +92,8 @@ class KeyStore:
     ) -> None:
         self.verdict: PolicyState | None = None
         """The last one on a rotation."""
+        self.refusals: Mapping[Refusal, int] = {}
+        """How many rotations were refused since the start, by kind."""
         self._file = state_dir / FILE_NAME
         self._latest_time = latest_time
         self._emit = emit
@@ -184,6 +186,7 @@ class KeyStore:
             details: dict[str, object] = {"version": version, "keys": names}
         else:
             reason = shortened(refused.reason, REASON_LIMIT)
+            self.refusals = {**self.refusals, refused.refusal: self.refusals.get(refused.refusal, 0) + 1}
             self.verdict = PolicyState(
                 version, digest, "refused", reason, push_id=push_id, refusal=refused.refusal
             )

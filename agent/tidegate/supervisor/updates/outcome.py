@@ -1,4 +1,4 @@
-"""What became of a pushed policy: a closed set of results, and how each of them is reported and told. Pure."""
+"""What became of a pushed policy or bundle: a closed set of results, and how each is reported and told. Pure."""
 
 from dataclasses import dataclass
 
@@ -63,7 +63,19 @@ class Repeated:
 UpdateResult = Accepted | Rejected | RolledBack | Deferred | Repeated
 
 
-def event_of(result: UpdateResult) -> Event | None:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was pushed, in a word, and the kind of events about it."""
+
+    word: str
+    kind: EventKind
+
+
+POLICY = Subject("policy", EventKind.POLICY)
+BUNDLE = Subject("bundle", EventKind.BUNDLE)
+
+
+def event_of(result: UpdateResult, subject: Subject) -> Event | None:
     """How a result is told, None for one that was told before."""
     details: dict[str, object] = {"version": result.version}
     match result:
@@ -71,16 +83,16 @@ def event_of(result: UpdateResult) -> Event | None:
             who = f"signed by {', '.join(result.signed_by)}" if result.signed_by else "unsigned"
             text = f"{result.name} version {result.version} is in force, {who}"
             details |= {"state": "accepted", "signed_by": list(result.signed_by)}
-            return Event(EventKind.POLICY, text, details, source="accepted")
+            return Event(subject.kind, text, details, source="accepted")
         case Deferred():
-            text = f"pushed policy version {result.version} has to wait: {result.reason}"
+            text = f"pushed {subject.word} version {result.version} has to wait: {result.reason}"
             return Event(EventKind.FAULT, text, details, source="push waits")
         case Rejected() | RolledBack():
             reported = reported_as(result)
             how = reported.state.replace("_", " ")
-            text = f"pushed policy version {result.version} {how}: {reported.reason}"
+            text = f"pushed {subject.word} version {result.version} {how}: {reported.reason}"
             details |= {"state": reported.state} | ({"refusal": reported.refusal} if reported.refusal else {})
-            return Event(EventKind.POLICY, text, details, source=reported.state)
+            return Event(subject.kind, text, details, source=reported.state)
         case Repeated():
             return None
 

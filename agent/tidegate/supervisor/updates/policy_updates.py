@@ -12,14 +12,18 @@ from collections.abc import Callable
 from concurrent.futures import TimeoutError as NoAnswerError
 from dataclasses import replace
 
+from tidegate.documents import Document
+from tidegate.models.ladder import Ladder
 from tidegate.policy.policy import Policy
-from tidegate.policy.store import PolicyStore, StoreError, Verdict, WrongStateError
+from tidegate.policy.push_condition import PushCondition
+from tidegate.policy.store import PolicyStore, StoreError, WrongStateError
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.crash_loop import CrashLoop
 from tidegate.supervisor.updates.health import AskedWorker, PolicyControl, health_problem
 from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.outcome import (
+    POLICY,
     Accepted,
     Deferred,
     Rejected,
@@ -28,6 +32,7 @@ from tidegate.supervisor.updates.outcome import (
     UpdateResult,
     event_of,
 )
+from tidegate.supervisor.updates.push_condition import read_condition_of, until_it_holds, waits_for
 from tidegate.supervisor.updates.push_reader import PushReader
 from tidegate.supervisor.updates.pushed_policy import First, Reader, Running
 from tidegate.supervisor.updates.screening import Known, refused_by_store, screen
@@ -42,8 +47,10 @@ from tidegate.telemetry.payloads.envelope import (
     policy_in,
 )
 from tidegate.trust.dsse import Envelope
+from tidegate.trust.ratchet import Verdict
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import NotSigned, Role, Signed
+from tidegate_drivers.reading import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +58,11 @@ WORKER_DEADLINE_S = 15.0
 """How long a push waits for a worker, which knows what its engine can run; then it is handed over again later."""
 HAND_OVER_DEADLINE_S = 25.0
 """MQTT's keep-alive goes on after this at the latest."""
+
+
+_REMEDY_UNSIGNED = (
+    "push it with --key FILE, or set `allow_unsigned: true` in agent.yaml to trust whoever may publish there"
+)
 
 
 class NotYetError(Exception):
@@ -72,6 +84,7 @@ class PolicyUpdates:
         keys: KeyStore,
         allow_unsigned: bool,
         verdict_file: VerdictFile,
+        snapshot: Callable[[], Snapshot],
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +99,7 @@ class PolicyUpdates:
         self._keys = keys
         self.allow_unsigned = allow_unsigned
         self._verdict_file = verdict_file
+        self._snapshot = snapshot
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -131,12 +145,15 @@ class PolicyUpdates:
                 self._conclude(RolledBack(stored.version, stored.digest, reason, before.policy.name))
             return best
 
-    async def upkeep(self) -> None:
-        """What is due now and then: the disk is tried again, the clock looked at."""
+    def write_down(self) -> None:
+        """What is due on the disk now and then; waits for it, and so belongs into a thread."""
         if self._store.unsaved:
-            await asyncio.to_thread(self._store.settle)
-        await asyncio.to_thread(self.keep_verdicts)
-        await asyncio.to_thread(self._latest_time.note)
+            self._store.settle()
+        self.keep_verdicts()
+        self._latest_time.note()
+
+    def tell_clock(self) -> None:
+        """Say what is wrong with the clock when that changes."""
         problem = self._latest_time.problem
         if bool(problem) is not bool(self._clock_problem_told):
             text = (
@@ -144,6 +161,22 @@ class PolicyUpdates:
             )
             self._emit(Event(EventKind.FAULT, text, {"latest_time": self._latest_time.now().timestamp()}))
         self._clock_problem_told = problem
+
+    def problem_over(self, ladder: Ladder) -> str | None:
+        """Why the policies of this device can't run over another ladder; None where they can. May take seconds."""
+        reader = self._reader.over(ladder)
+        if (problem := reader.problem_of_local()) is not None:
+            return problem
+        stored = self._store.accepted
+        if self.state.running.origin == "local" or stored is None:
+            return None
+        read = reader.stored(stored)
+        return read if isinstance(read, str) else None
+
+    @property
+    def local_document(self) -> Document:
+        """The local policy as it was read."""
+        return self._reader.document
 
     def keep_verdicts(self) -> None:
         """Write the last verdicts down, if there are new ones."""
@@ -203,9 +236,11 @@ class PolicyUpdates:
         if (result := screen(push, topic, self._known(push, signed))) is not None:
             return result
         await self._wait_for_worker()
-        policy = await self._push_reader.read(push)
+        policy, condition = await self._push_reader.read(push), read_condition_of(push.when)
         if isinstance(policy, str):
             return Rejected(push.version, push.hash, policy, Refusal.INVALID)
+        if isinstance(condition, str):
+            return Rejected(push.version, push.hash, condition, Refusal.INVALID)
         self._overtake_trial(push.version)
         async with self._one_at_a_time:
             floor = self.local.policy.version
@@ -217,7 +252,7 @@ class PolicyUpdates:
                 return Repeated(push.version, push.hash, self._why_taken_back(push))
             if self._trying is not None:
                 self._trying.cancel()  # it waits for the disk; had it begun, the lock would be its
-            self._trying = self._loop.create_task(self._try(push, policy, signed))
+            self._trying = self._loop.create_task(self._try(push, policy, signed, condition))
         return None
 
     def _overtake_trial(self, version: int) -> None:
@@ -235,6 +270,7 @@ class PolicyUpdates:
             clock_problem=self._latest_time.problem,
             signed=signed,
             allow_unsigned=self.allow_unsigned,
+            remedy_unsigned=_REMEDY_UNSIGNED,
         )
 
     def _why_taken_back(self, push: PolicyPush) -> str | None:
@@ -250,8 +286,13 @@ class PolicyUpdates:
         except TimeoutError:
             raise NotYetError("no worker is ready; it is tried when one is") from None
 
-    async def _try(self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned) -> None:
-        """The trial; put off and begun again as long as the disk refuses to record it."""
+    async def _try(
+        self, push: PolicyPush, policy: Policy, signed: Signed | NotSigned, condition: PushCondition | None
+    ) -> None:
+        """The trial, once its condition holds; put off and begun again while the disk refuses to record it."""
+        if condition is not None:
+            waits = Deferred(push.version, push.hash, waits_for(condition), policy.name)
+            await until_it_holds(condition, self._snapshot, lambda: self._remember(waits))
         backoff = Backoff(base_s=2.0, cap_s=60.0)
         while True:
             async with self._one_at_a_time:
@@ -328,10 +369,13 @@ class PolicyUpdates:
 
     def _conclude(self, result: UpdateResult) -> None:
         """Remember a result for `reported`, and tell it."""
+        self._remember(result)
+        if (event := event_of(result, POLICY)) is not None:
+            self._emit(event)
+
+    def _remember(self, result: UpdateResult) -> None:
         at_s = int(self._latest_time.clock().timestamp())
         self.state = replace(after(self.state, result), verdicts=remembered(self.state.verdicts, result, at_s))
-        if (event := event_of(result)) is not None:
-            self._emit(event)
 
 
 def _opened(payload: bytes) -> tuple[Envelope, PolicyPush]:

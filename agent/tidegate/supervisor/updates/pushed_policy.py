@@ -34,18 +34,30 @@ class Reader:
     """
 
     def __init__(self, local: Document, board: Board | None, ladder: Callable[[], Ladder]) -> None:
-        self._local = local
+        self.document = local
         self._board = board
         self._ladder = ladder
 
+    def over(self, ladder: Ladder) -> "Reader":
+        """One that reads over this ladder."""
+        return Reader(self.document, self._board, lambda: ladder)
+
+    def problem_of_local(self) -> str | None:
+        """Why the local policy does not go with the ladder; None where it does."""
+        try:
+            check_points(self.document, self.local().policy, self._ladder())
+        except DocumentError as error:
+            return shortened(str(error), REASON_LIMIT)
+        return None
+
     def local(self) -> Running:
         """The local policy. Raises DocumentError."""
-        return Running(load_layers(self._local, self._board).policy, digest_of(self._local.text), "local")
+        return Running(load_layers(self.document, self._board).policy, digest_of(self.document.text), "local")
 
     def pushed(self, text: str, name: str, version: int) -> Policy:
         """The policy in a pushed text; `name` is the file named in messages. Raises DocumentError."""
         document = parse(text, name)
-        policy = load_layers(document, self._board, (self._local,)).policy
+        policy = load_layers(document, self._board, (self.document,)).policy
         check_points(document, policy, self._ladder())
         if policy.version != version:
             raise VersionError(f"its text says version {policy.version}, it was pushed as version {version}")

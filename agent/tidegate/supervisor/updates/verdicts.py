@@ -1,4 +1,4 @@
-"""The last verdicts on pushed policies, newest first, kept over restarts."""
+"""The last verdicts on pushed policies or bundles, newest first, kept over restarts."""
 
 import json
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from tidegate.supervisor.updates.outcome import Accepted, Deferred, Repeated, Up
 from tidegate.telemetry.payloads.reported import PastVerdict
 
 FILE_NAME = "verdicts.json"
+BUNDLES_FILE_NAME = "bundle_verdicts.json"
 MOST_KEPT = 20
 REASON_LIMIT = 160
 """Characters of a reason that is past: all verdicts travel in each report."""
@@ -51,8 +52,8 @@ def _verdicts() -> TypeAdapter[tuple[PastVerdict, ...]]:
 class VerdictFile:
     """Where they are kept. What is written last may be a telemetry window old when the power goes."""
 
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / FILE_NAME
+    def __init__(self, directory: Path, name: str = FILE_NAME) -> None:
+        self._file = directory / name
         self._written = self.read()
 
     def read(self) -> tuple[PastVerdict, ...]:

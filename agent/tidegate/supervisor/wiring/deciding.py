@@ -17,6 +17,7 @@ from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.updates.trust import PolicyTrust
 from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.topics import is_keys
 
 
@@ -35,15 +36,20 @@ class Deciding:
     trust: PolicyTrust
 
     def receive(self, topic: str, payload: bytes) -> None:
-        """Take what was pushed, a policy or keys; raises when it could not be made durable. On MQTT's thread."""
+        """Take pushed policies and keys; raises when it could not be made durable. On MQTT's thread."""
         (self.keys if is_keys(topic) else self.updates).receive(topic, payload)
 
 
 def wire_deciding(
-    config: AgentConfig, opened: Opened, worker: WorkerProcess, drift: DriftRecord, emit: Callable[[Event], None]
+    config: AgentConfig,
+    opened: Opened,
+    worker: WorkerProcess,
+    drift: DriftRecord,
+    emit: Callable[[Event], None],
+    heard: Heard,
 ) -> Deciding:
     """By the first policy, over the points that the worker's engine runs."""
-    inputs = Inputs(config.inputs.max_age, emit)
+    inputs = Inputs(config.inputs.max_age, emit, counts=heard)
     control = Control(
         ladder=opened.bundle.ladder,
         policy=opened.first.running.policy,
@@ -66,6 +72,7 @@ def wire_deciding(
         keys=keys,
         allow_unsigned=config.allow_unsigned,
         verdict_file=VerdictFile(config.state_dir),
+        snapshot=control.snapshot,
         emit=emit,
     )
     trust = PolicyTrust(opened.store, opened.latest_time, updates, emit)

@@ -21,6 +21,7 @@ from tidegate.messages import (
     Switch,
     Switched,
     ToWorker,
+    Tried,
     Unable,
     decode_from_worker,
     encode,
@@ -69,7 +70,7 @@ class WorkerChannel:
         if not self._writer.is_closing():
             self._writer.write(encode(message))
 
-    async def listen(self, on_message: Callable[[Starting | Ready | Unable], None]) -> None:
+    async def listen(self, on_message: Callable[[Starting | Ready | Tried | Unable], None]) -> None:
         """Read until the worker closes its end. Raises NonsenseError."""
         # A worker that is killed with something of ours unread resets the channel.
         with suppress(ConnectionError):
@@ -84,8 +85,8 @@ class WorkerChannel:
                 future.set_exception(WorkerDown("the worker ended"))
         self._answers.clear()
 
-    def _take(self, message: FromWorker, on_message: Callable[[Starting | Ready | Unable], None]) -> None:
-        if isinstance(message, Starting | Ready | Unable):
+    def _take(self, message: FromWorker, on_message: Callable[[Starting | Ready | Tried | Unable], None]) -> None:
+        if isinstance(message, Starting | Ready | Tried | Unable):
             on_message(message)
         elif (future := self._answers.pop(message.id, None)) is not None and not future.done():
             future.set_result(message)

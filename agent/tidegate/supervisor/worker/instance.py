@@ -4,21 +4,21 @@ import asyncio
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
-import psutil
-
 from tidegate import child
-from tidegate.messages import Ready, Starting, Stop, Unable
+from tidegate.messages import Ready, Starting, Stop, Tried, Unable
 from tidegate.supervisor.worker.cause import cause, oom_kills
 from tidegate.supervisor.worker.channel import NonsenseError, WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import read_stack, stack_file
 from tidegate.supervisor.worker.orphan import remember_worker
+from tidegate.supervisor.worker.resident import resident_bytes
 from tidegate.supervisor.worker.spec import WorkerSpec
 
 READY_DEADLINE_S = 120.0
-"""Importing torch, packing weights and trying engines on a small board takes tens of seconds."""
+"""Importing torch and packing weights on a small board takes tens of seconds."""
 STOP_DEADLINE_S = 5.0
 STACK_S = 0.3
 """For a worker that hangs to write down where."""
@@ -36,6 +36,7 @@ class WorkerInstance:
         self.kill_reason = ""
         self.resident_bytes: int | None = None
         self.unable: Unable | None = None
+        self.on_tried: Callable[[Tried], None] = lambda _: None
         self._process = process
         self._stack: IO[bytes] | None = None
         self._oom_kills = oom_kills()
@@ -52,7 +53,7 @@ class WorkerInstance:
             process = await asyncio.create_subprocess_exec(
                 *child.command("tidegate.worker", *spec.arguments(point, theirs.fileno(), stack.fileno())),
                 env=child.environment(),
-                pass_fds=[theirs.fileno(), stack.fileno(), *(each.fileno() for each in spec.listening)],
+                pass_fds=[theirs.fileno(), stack.fileno(), *spec.inherited],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=spec.log_file,
                 stderr=spec.log_file,
@@ -125,10 +126,10 @@ class WorkerInstance:
 
     def look_at_memory(self) -> int | None:
         """Its resident bytes; None when it is gone."""
-        with suppress(psutil.Error):
-            self.resident_bytes = psutil.Process(self.pid).memory_info().rss
-            return self.resident_bytes
-        return None
+        found = resident_bytes(self.pid)
+        if found is not None:
+            self.resident_bytes = found
+        return found
 
     def take_stack(self) -> str:
         """What it wrote down of its end; once."""
@@ -144,12 +145,14 @@ class WorkerInstance:
         except NonsenseError as error:
             self.kill(f"it sent nonsense: {error}")
 
-    def _take(self, message: Starting | Ready | Unable) -> None:
+    def _take(self, message: Starting | Ready | Tried | Unable) -> None:
         match message:
             case Starting():
                 self.doing = message.doing
             case Unable():
                 self.unable, self.kill_reason = message, message.reason
+            case Tried():
+                self.on_tried(message)
             case Ready() if self.spec.bundle_sha256 not in {None, message.bundle}:
                 self.kill(f"it serves bundle {message.bundle[:12]}..., not {self.spec.bundle_sha256}")
             case Ready() if not self._ready.done():

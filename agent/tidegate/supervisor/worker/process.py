@@ -1,27 +1,31 @@
 """The worker: one process after the other, asked, told, and replaced when it dies, leaks or hangs."""
 
 import asyncio
+import math
 import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tidegate import __version__
-from tidegate.messages import AdmissionState, Ready, Serve, Served, Switched
+from tidegate.messages import AdmissionState, Ready, Serve, Served, Switched, Tried
 from tidegate.supervisor.worker import restart_rule
 from tidegate.supervisor.worker.channel import WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import CrashReport, now_text
 from tidegate.supervisor.worker.instance import READY_DEADLINE_S, STOP_DEADLINE_S, WorkerInstance
 from tidegate.supervisor.worker.refusal import Refusal
+from tidegate.supervisor.worker.rest import Rest, connection_waits
 from tidegate.supervisor.worker.spec import WorkerSpec
 
 SWITCH_DEADLINE_S = 60.0
 REPORT_DEADLINE_S = 1.0
-PING_EVERY_S = 2.0
+PING_EVERY_S = 8.0
 PONG_DEADLINE_S = 15.0
 """The longest a healthy inference queue may take for what waits in it."""
+PUT_OFF_S = 5.0
+"""After somebody waited for a worker, a push that is tried for example, for what it is to be asked."""
 MEND_S = 15.0
 """Beyond its deadline, for a worker that was killed to be gone and for the next one to be started."""
 OVER_LIMIT = 1.25
@@ -34,6 +38,8 @@ class WorkerState(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     DOWN = "down"
+    ASLEEP = "asleep"
+    """There is none, and is to be none for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,9 @@ class WorkerProcess:
         self._taken_over = asyncio.Event()
         self._stopping = False
         self._refusal = Refusal()
+        self._rest: Rest | None = None
+        self._awaited = 0
+        self._awake_until = 0.0
         self._retiring: set[asyncio.Task[None]] = set()
         self._due_at = time.monotonic() + READY_DEADLINE_S
 
@@ -120,16 +129,30 @@ class WorkerProcess:
         """Keep a worker alive until `stop`."""
         try:
             while not self._stopping:
-                if self._current is None:
-                    await self._start_next()
-                else:
+                if self._current is not None:
                     await self._keep(self._current)
+                elif self._rest is not None:
+                    await self._sleep(self._rest)
+                else:
+                    await self._start_next()
         finally:
             self._refusal.stop()
 
     async def wait_ready(self) -> None:
-        """Return once a worker answers requests."""
-        await self._ready.wait()
+        """Return once a worker answers requests; for whoever waits for one, a sleep is put off for a while."""
+        with self.kept_awake():
+            self.wake()
+            await self._ready.wait()
+
+    @contextmanager
+    def kept_awake(self) -> Iterator[None]:
+        """Begin no sleep meanwhile, nor for a while after; one that is under way ends when a worker takes over."""
+        self._awaited += 1
+        try:
+            yield
+        finally:
+            self._awaited -= 1
+            self._awake_until = time.monotonic() + PUT_OFF_S
 
     async def switch(self, point: str) -> Switched:
         """Move the worker to another point. Raises WorkerDown when it isn't there, dies or takes for ever."""
@@ -178,6 +201,7 @@ class WorkerProcess:
     async def take_over(self, candidate: WorkerInstance) -> None:
         """Let the candidate of `prepare` answer from now on; the worker before it finishes what is in flight."""
         before, self._current, self._spec = self._current, candidate, candidate.spec
+        self._rest = None
         self._restart = restart_rule.renewed(self._restart, self._restart.point)
         self._let_in(candidate, await candidate.wait_ready())
         self._taken_over.set()
@@ -186,11 +210,17 @@ class WorkerProcess:
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
 
-    async def renew(self, listening: tuple[socket.socket, ...], reason: str) -> None:
+    async def renew(
+        self, listening: tuple[socket.socket, ...], frigate: socket.socket | None, reason: str
+    ) -> None:
         """Let a worker on these sockets take over from the present one, which first answers what is in flight."""
         self._spec = replace(self._spec, listening=listening)
+        if frigate is not None and self._spec.frigate is not None:
+            self._spec = replace(self._spec, frigate=replace(self._spec.frigate, listening=frigate))
         if self._current is not None:
             await self._current.stop(reason)
+        elif self.state is WorkerState.ASLEEP:
+            self._taken_over.set()
 
     async def stop(self) -> None:
         """Let the worker finish what is in flight and end; no other follows."""
@@ -198,8 +228,47 @@ class WorkerProcess:
         self._taken_over.set()
         if self._current is not None:
             await self._current.stop(f"it did not stop within {STOP_DEADLINE_S:.0f} s")
+        await self.retired()
+
+    async def retired(self) -> None:
+        """Return once the workers from which others took over have ended."""
         if self._retiring:
             await asyncio.wait(self._retiring)
+
+    async def sleep(self, rest: Rest) -> None:
+        """Have no worker from now on, until `wake`; the one there is answers what is in flight, and ends.
+
+        While somebody waits for a worker, and a little after that, nothing happens: call it again.
+        """
+        if self._awaited or time.monotonic() < self._awake_until:
+            return
+        self._rest = rest
+        if self._current is not None:
+            self._expect_within(STOP_DEADLINE_S)
+            await self._current.stop(f"it did not stop within {STOP_DEADLINE_S:.0f} s")
+
+    def wake(self) -> None:
+        """Have a worker again."""
+        if self._rest is not None:
+            self._rest = None
+            self._taken_over.set()
+
+    async def _sleep(self, rest: Rest) -> None:
+        """Wait for `wake`, or for a worker that takes over; whoever asks meanwhile is refused, or wakes."""
+        self._taken_over.clear()
+        self._refusal.stop()
+        self.state, self._due_at = WorkerState.ASLEEP, math.inf
+        listening = self._spec.listening
+        if rest.on_request is None:
+            await self._refusal.start(listening, rest.reason, rest.retry_after_s, self._spec.access)
+            await self._taken_over.wait()
+        else:
+            # Connections stay in the backlog: the next worker answers them.
+            async with connection_waits(listening, rest.on_request):
+                await self._taken_over.wait()
+        if self.state is WorkerState.ASLEEP:
+            self.state = WorkerState.DOWN
+            self._expect_within(READY_DEADLINE_S)
 
     async def _start_next(self) -> None:
         """A worker after the pause that the last one's end calls for, unless another takes over meanwhile."""
@@ -243,7 +312,7 @@ class WorkerProcess:
             return
         self.state, self._current = WorkerState.DOWN, None
         self._ready.clear()
-        if self._stopping:
+        if self._stopping or self._rest is not None:
             worker.take_stack()
         else:
             await self._ended(worker, reason)
@@ -282,12 +351,17 @@ class WorkerProcess:
         self.state = WorkerState.SERVING
         self.engine = ready.engine
         self.refused = ready.refused
+        worker.on_tried = self._tried
         self._moved(ready.point)
         self._expect_within(PING_EVERY_S + PONG_DEADLINE_S)
         if self._admission is not None:
             worker.channel.send(self._admission)
-        worker.channel.send(Serve())
+        worker.channel.send(Serve(worker.spec.streams, worker.spec.stream_broker, worker.spec.access))
         self._ready.set()
+
+    def _tried(self, tried: Tried) -> None:
+        """The next decision is among the points that there are now."""
+        self.engine, self.refused = tried.engine, tried.refused
 
     def _serving(self) -> WorkerChannel:
         """The channel to a worker that serves. Raises WorkerDown."""
@@ -311,7 +385,7 @@ class WorkerProcess:
         self._restart = restart_rule.ended(self._restart, lived_s, now, cheapest)
         self._expect_within(self._restart.pause_s)
         if self._restart.refuses:
-            await self._refusal.start(self._spec.listening, reason, self._restart.pause_s)
+            await self._refusal.start(self._spec.listening, reason, self._restart.pause_s, self._spec.access)
         self._on_end(
             WorkerEnded(
                 0 if worker is None else worker.pid,

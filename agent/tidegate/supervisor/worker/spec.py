@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tidegate.messages import ANYBODY, StreamBroker, StreamSpec, TcpAccess
 from tidegate.supervisor.worker.crash_reports import CrashReports
+
+
+@dataclass(frozen=True, slots=True)
+class FrigateSpec:
+    """Where Frigate asks, how long it waits, and where models are kept that it hands over; None if it may not."""
+
+    listening: socket.socket
+    answer_within_s: float
+    models: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,17 @@ class WorkerSpec:
     record: Path | None = None
     """Where to write down which process the worker is."""
     crash_reports: CrashReports | None = None
+    frigate: FrigateSpec | None = None
+    access: TcpAccess = ANYBODY
+    """What is asked of those who connect over TCP."""
+    streams: tuple[StreamSpec, ...] = ()
+    stream_broker: StreamBroker | None = None
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors that the command line names, but those of the channel."""
+        frigate = () if self.frigate is None else (self.frigate.listening.fileno(),)
+        return (*(each.fileno() for each in self.listening), *frigate)
 
     def arguments(self, point: str, control_fd: int, crash_fd: int) -> list[str]:
         """The worker's command line, to start at `point` and be told what to do over `control_fd`."""
@@ -36,9 +57,16 @@ class WorkerSpec:
         arguments += ["--keep-bytes", str(self.keep_bytes)]
         if self.spin:
             arguments += ["--spin"]
+        if self.memory_limit_bytes is not None:
+            arguments += ["--memory-limit", str(self.memory_limit_bytes)]
         if self.bundle_sha256 is not None:
             arguments += ["--bundle-sha256", self.bundle_sha256]
         arguments += ["--control-fd", str(control_fd), "--crash-fd", str(crash_fd)]
         for listening in self.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
+        if self.frigate is not None:
+            arguments += ["--frigate-fd", str(self.frigate.listening.fileno())]
+            arguments += ["--frigate-within-s", str(self.frigate.answer_within_s)]
+            if self.frigate.models is not None:
+                arguments += ["--frigate-models", str(self.frigate.models)]
         return arguments

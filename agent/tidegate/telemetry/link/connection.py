@@ -9,7 +9,7 @@ import logging
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import paho.mqtt.client as mqtt
@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.link import trouble
 from tidegate.telemetry.link.inbox import Inbox
 from tidegate.telemetry.link.outbox import Outbox
@@ -42,6 +43,9 @@ CONNACK_S = 15.0
 # So many connections in a row that end sooner than this have something in common.
 CUT_OFF_TIMES = 3
 CUT_OFF_WITHIN_S = 15.0
+OnHeard = Callable[[bytes, bool], None]
+"""Takes the payload of a message, and whether the broker had kept it (retained)."""
+
 # First byte of a CONNACK (MQTT 5, section 3.2.1).
 _CONNACK = 0x20
 # How long the DISCONNECT may take to leave.
@@ -60,13 +64,22 @@ class Connection:
     """
 
     def __init__(
-        self, broker: Broker, device: Device, outbox: Outbox, on_up: Callable[[str], None], on_input: OnInput
+        self,
+        broker: Broker,
+        device: Device,
+        outbox: Outbox,
+        on_up: Callable[[str], None],
+        on_input: OnInput,
+        heard: Mapping[str, OnHeard],
+        counts: Heard,
     ) -> None:
         self._broker = broker
         self._device = device
         self._outbox = outbox
         self._on_up = on_up
         self._on_input = on_input
+        self._heard = heard
+        self._counts = counts
         self._client: mqtt.Client | None = None
         self._opened: socket.socket | None = None
         self._opened_at = 0.0
@@ -109,7 +122,7 @@ class Connection:
             self._read_and_write(client, sock, wakeup, timeout_s)
         except MQTTException as error:
             self.down_because, self._blamed = f"{self._broker}: unreadable answer: {error}", True
-        self._outbox.settle()
+        self._outbox.settle_when_due()
 
     def acknowledge(self, mid: int) -> None:
         """PUBACK an incoming message."""
@@ -124,6 +137,11 @@ class Connection:
             self._opened = None
         if self.up_since is not None:
             self._outbox.lost(blamed=self._blamed, hung_up=self._hung_up)
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is up and nothing but the socket or news can call for anything."""
+        return self.up_since is not None and self._outbox.resting
 
     def publish_offline(self) -> None:
         """Put the last status into the outbox."""
@@ -200,8 +218,13 @@ class Connection:
         client.will_set(self._device.topics.status, self._status("offline", None), qos=1, retain=True)
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-            if (name := self._device.topics.input_of(message.topic)) is not None:
-                self._take_input(name, message)
+            self._counts.arrived()
+            name, hear = self._device.topics.input_of(message.topic), self._heard.get(message.topic)
+            if name is not None or hear is not None:
+                if name is not None:
+                    self._take_input(name, message)
+                elif hear is not None:
+                    self._hear(hear, message)
                 if message.qos:
                     client.ack(message.mid, message.qos)
                 return
@@ -241,6 +264,12 @@ class Connection:
         except Exception:
             logger.exception("input %s", name)
 
+    def _hear(self, hear: OnHeard, message: mqtt.MQTTMessage) -> None:
+        try:
+            hear(bytes(message.payload), message.retain)
+        except Exception:
+            logger.exception("%s", message.topic)
+
     def _on_connack(self, connack: Connack) -> None:
         self.up_since = time.monotonic()
         self.connects += 1
@@ -270,8 +299,9 @@ class Connection:
 
     @property
     def _filters(self) -> tuple[tuple[str, int], ...]:
-        """Filters with their QoS. Inputs have 0: what a broker queues for a device that is away is of no use."""
-        return (*((topic, 1) for topic in self._device.desired_topics), (self._device.topics.inputs, 0))
+        """Filters with their QoS. Inputs and the like have 0: a device that was away has no use for old ones."""
+        at_once = (self._device.topics.inputs, *self._heard)
+        return (*((topic, 1) for topic in self._device.desired_topics), *((topic, 0) for topic in at_once))
 
     def _status(self, state: Literal["online", "offline"], since: float | None) -> bytes:
         return DeviceStatus(state, self._device.session, since).to_payload()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.link.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ class Inbox:
     that somebody floods has its newest policy tried now and then, and holds nothing else up.
     """
 
-    def __init__(self, on_policy: OnPolicy, acknowledge: Acknowledge) -> None:
+    def __init__(self, on_policy: OnPolicy, acknowledge: Acknowledge, counts: Heard | None = None) -> None:
         self._on_policy = on_policy
         self._acknowledge = acknowledge
+        self._counts = counts or Heard()
         self._unstored: dict[str, _Unstored] = {}
         # When each topic will have paused enough.
         self._paused_until: dict[str, float] = {}
@@ -45,9 +47,12 @@ class Inbox:
     def receive(self, topic: str, payload: bytes, mid: int | None) -> None:
         """A message arrived; `mid` is None for QoS 0. An empty payload clears the topic."""
         overtaken = self._unstored.pop(topic, None)
-        if overtaken is not None and overtaken.mid is not None:
-            self._acknowledge(overtaken.mid)
+        if overtaken is not None:
+            self._counts.note("push", "overtaken")
+            if overtaken.mid is not None:
+                self._acknowledge(overtaken.mid)
         if not payload:
+            self._counts.note("push", "cleared")
             if mid is not None:
                 self._acknowledge(mid)
             return
@@ -65,6 +70,11 @@ class Inbox:
             del self._unstored[topic]
             self._deliver(topic, waiting)
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing waits to be handed over again."""
+        return not self._unstored
+
     def connection_lost(self) -> None:
         """The broker will send again what was not acknowledged, under packet ids of the new connection."""
         self._unstored.clear()
@@ -74,11 +84,13 @@ class Inbox:
         try:
             self._on_policy(topic, waiting.payload)
         except Exception as error:  # noqa: BLE001 - the broker keeps the policy, whatever it was
+            self._counts.note("push", "put off")
             delay_s = waiting.backoff.failed()
             logger.warning("policy on %s was not taken: %r; next attempt in %.0f s", topic, error, delay_s)
             waiting.at = time.monotonic() + delay_s
             self._unstored[topic] = waiting
             return
+        self._counts.note("push", "judged")
         now = time.monotonic()
         pause_s = min(max(MIN_PAUSE_S, PAUSE_FACTOR * (now - began)), MAX_PAUSE_S)
         self._paused_until[topic] = max(now, self._paused_until.get(topic, now)) + pause_s

@@ -7,15 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from paho.mqtt import MQTTException
 
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.link import trouble
 from tidegate.telemetry.link.backoff import Backoff
-from tidegate.telemetry.link.connection import DISCONNECT_S, Connection
+from tidegate.telemetry.link.connection import DISCONNECT_S, KEEPALIVE_S, Connection, OnHeard
+from tidegate.telemetry.link.data_budget import DataBudget
 from tidegate.telemetry.link.inbox import Inbox, OnPolicy
 from tidegate.telemetry.link.outbox import Outbox
 from tidegate.telemetry.payloads.document import to_json
@@ -24,6 +28,8 @@ from tidegate.telemetry.spool import Spool
 
 logger = logging.getLogger(__name__)
 
+# How often keep-alive is looked at when nothing else waits: a broker gives it half its time more.
+KEEPALIVE_LOOK_S = KEEPALIVE_S / 6
 # How long the last status may wait for its PUBACK after the drain.
 LAST_STATUS_S = 1.0
 
@@ -53,7 +59,8 @@ class Link:
     `on_policy(topic, payload)` is called in that thread and must have stored the policy durably when it returns:
     only then the broker gets its PUBACK. If it raises, it is called again later with the same bytes.
     `on_input` is called in that thread for every number that an outside source sends, and `on_state` whenever the
-    state changes.
+    state changes. What is used of the broker's `data_per_day` is kept in `budget_file`. `heard` holds by further
+    topics (QoS 0) what is called in that thread with their messages. `counts` hears of all that arrives.
     """
 
     def __init__(
@@ -65,15 +72,21 @@ class Link:
         on_policy: OnPolicy,
         on_input: OnInput = lambda _: None,
         on_state: Callable[[LinkState], None] = lambda _: None,
+        budget_file: Path | None = None,
+        heard: Mapping[str, OnHeard] = MappingProxyType({}),
+        counts: Heard | None = None,
     ) -> None:
         # How reconnection is paced; may be replaced before `start`.
         self.backoff = Backoff()
         self._broker = broker
         self._reported_topic = device.topics.reported
         self._on_state = on_state
-        self._outbox = Outbox(spool)
-        self._connection = Connection(broker, device, self._outbox, self._on_up, on_input)
-        self._inbox = Inbox(on_policy, self._connection.acknowledge)
+        per_day = broker.data_per_day_bytes
+        self._budget = None if per_day is None else DataBudget(per_day, budget_file)
+        self._outbox = Outbox(spool, self._budget)
+        counts = counts or Heard()
+        self._connection = Connection(broker, device, self._outbox, self._on_up, on_input, heard, counts)
+        self._inbox = Inbox(on_policy, self._connection.acknowledge, counts)
         self._state = LinkState("offline", "not started")
         self._stopping = threading.Event()
         self._drain_until = 0.0
@@ -105,6 +118,15 @@ class Link:
         self._outbox.retain(self._reported_topic, to_json(document))
         self._wake_thread()
 
+    def retain(self, topic: str, payload: bytes) -> None:
+        """Retain something else as `report` does; an empty payload clears the topic."""
+        self._outbox.retain(topic, payload)
+        self._wake_thread()
+
+    def delivered(self, topic: str) -> bool:
+        """Whether the broker has what was last retained there, over the connection that is up."""
+        return self._outbox.delivered(topic)
+
     def wake(self) -> None:
         """The spool has new rows."""
         self._outbox.wake()
@@ -114,6 +136,11 @@ class Link:
     def counters(self) -> LinkCounters:
         """What the link has done since this start."""
         return LinkCounters(self._outbox.published, self._connection.connects, self._outbox.in_flight, self._state)
+
+    @property
+    def data_left_bytes(self) -> float | None:
+        """What may be sent now of the broker's `data_per_day`; None without a limit."""
+        return None if self._budget is None else self._budget.left_bytes
 
     def _wake_thread(self) -> None:
         try:
@@ -153,8 +180,10 @@ class Link:
     def _stay_connected(self, connection: Connection) -> None:
         last_status_until: float | None = None
         while connection.down_because is None:
-            # Keep-alive, pauses and retries are looked at once a second, the end of the drain without delay.
-            connection.step(self._wakeup, 0.05 if self._stopping.is_set() else 1.0)
+            # Pauses and retries are looked at once a second, the end of the drain without delay.
+            busy_s = 0.05 if self._stopping.is_set() else 1.0
+            resting = connection.resting and self._inbox.resting and not self._stopping.is_set()
+            connection.step(self._wakeup, KEEPALIVE_LOOK_S if resting else busy_s)
             self._empty_wakeup()
             now = time.monotonic()
             self._inbox.retry(now)

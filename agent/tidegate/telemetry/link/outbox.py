@@ -2,17 +2,18 @@
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.telemetry.link.backoff import Backoff
+from tidegate.telemetry.link.data_budget import DataBudget
 from tidegate.telemetry.link.hang_ups import HangUps
+from tidegate.telemetry.link.lane import Lane
 from tidegate.telemetry.link.message import Message
 from tidegate.telemetry.spool import Spool
-from tidegate.telemetry.spool.row import Row
+from tidegate.telemetry.spool.file import is_telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +54,19 @@ class Outbox:
     One thread (the link's) calls everything but `retain` and `wake`, which any thread may.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, budget: DataBudget | None = None) -> None:
         self._spool = spool
+        self._budget = budget
         self._lock = threading.Lock()
         self._retained: dict[str, _Retained] = {}
-        self._look = True
+        # What happened is told before what was measured.
+        self._lanes = (Lane(telemetry=False), Lane(telemetry=True))
         self._window = WINDOW
         self._max_packet_bytes: int | None = None
         self._outstanding: dict[int, Message] = {}
         self._acknowledged: list[int] = []
-        self._fetched: deque[Row] = deque()
-        self._cursor = 0
+        # What is given up and for which reason, while the disk does not let go of it.
+        self._given_up: dict[int, str] = {}
         self._generation = spool.generation
         self._pauses: dict[str, _Pause] = {}
         self._refusals: dict[int, int] = {}
@@ -79,7 +82,8 @@ class Outbox:
 
     def wake(self) -> None:
         """The spool has new rows."""
-        self._look = True
+        for lane in self._lanes:
+            lane.look = True
 
     def connected(self, receive_maximum: int, max_packet_bytes: int | None, session_present: bool) -> bool:
         """A connection is up with the broker's limits. False: the caller must forget what it would resend.
@@ -92,13 +96,15 @@ class Outbox:
         with self._lock:
             for document in self._retained.values():
                 document.unsent = not document.given_up
-        self._look = True
+        self.wake()
         fits = len(self._outstanding) <= self._window and not any(map(self._too_large, self._outstanding.values()))
         if session_present and fits and not self._suspect:
+            for message in self._outstanding.values():
+                self._spend(message)
             return True
         self._suspect = False
         for message in self._outstanding.values():
-            self._rewind(message.seq)
+            self._rewind(message.topic, message.seq)
             if message.topic in self._pauses:
                 self._hold(message)
         self._outstanding.clear()
@@ -131,16 +137,31 @@ class Outbox:
         """The next message to publish, None when there is none or the window is full. `now` is monotonic."""
         if len(self._outstanding) >= (1 if self._one_at_a_time else self._window):
             return None
-        for pause in self._pauses.values():
+        paused = self._paused(now) if self._pauses else frozenset()
+        if (document := self._next_retained(paused)) is not None:
+            return document
+        budget = self._budget
+        # What was sent and the disk does not let go of is forgotten in a kill: then the thinner takes two windows
+        # for sent, and would merge what is beyond.
+        stuck = len(self._acknowledged) + len(self._given_up) > WINDOW
+        lanes = (
+            lane
+            for lane in self._lanes
+            if not (stuck and lane.telemetry) and (budget is None or budget.allows(telemetry=lane.telemetry))
+        )
+        return next((row for lane in lanes if (row := self._next_row(lane, paused)) is not None), None)
+
+    def _paused(self, now: float) -> frozenset[str]:
+        for topic, pause in self._pauses.items():
             if pause.resume_after is not None and now >= pause.until:
-                self._rewind(pause.resume_after + 1)
+                self._rewind(topic, pause.resume_after + 1)
                 pause.resume_after = None
-        paused = {topic for topic, pause in self._pauses.items() if now < pause.until}
-        return self._next_retained(paused) or self._next_row(paused)
+        return frozenset(topic for topic, pause in self._pauses.items() if now < pause.until)
 
     def sent(self, mid: int, message: Message) -> None:
         """`message` went out under packet id `mid`."""
         self._outstanding[mid] = message
+        self._spend(message)
 
     def refuse(self, message: Message, why: str) -> None:
         """`message` can't be sent at all: it is given up."""
@@ -164,10 +185,22 @@ class Outbox:
             return
         self._refused(message, reason, now)
 
+    def settle_when_due(self) -> None:
+        """Settle a window's worth at once, or all when no answer is awaited: each time costs the disk a write.
+
+        So at most twice a window may have reached the broker of what waits: the thinner counts on it.
+        """
+        if len(self._acknowledged) + len(self._given_up) >= WINDOW or not self._outstanding:
+            self.settle()
+
     def settle(self) -> None:
-        """Delete the rows acknowledged since the last call. What the disk refuses now is tried again."""
-        if self._acknowledged and self._spool.acknowledge(*self._acknowledged):
-            self._acknowledged.clear()
+        """Delete the rows acknowledged or given up since the last call. What the disk refuses is tried again."""
+        if self._acknowledged:
+            self._acknowledged = list(self._spool.acknowledge(*self._acknowledged))
+        for seq, reason in tuple(self._given_up.items()):
+            if not self._spool.drop(seq, reason):
+                return
+            del self._given_up[seq]
 
     def delivered(self, topic: str) -> bool:
         """Whether the retained document of `topic` has reached the broker in this connection."""
@@ -182,7 +215,15 @@ class Outbox:
         """Messages without an answer yet."""
         return len(self._outstanding)
 
-    def _next_retained(self, paused: set[str]) -> Message | None:
+    @property
+    def resting(self) -> bool:
+        """Whether nothing waits: for an answer, for a topic's pause to end, or for the disk."""
+        return not (self._outstanding or self._pauses or self._acknowledged or self._given_up)
+
+    def _next_retained(self, paused: frozenset[str]) -> Message | None:
+        with self._lock:
+            if not any(document.unsent for document in self._retained.values()):
+                return None
         busy = paused | {message.topic for message in self._outstanding.values() if message.retain}
         for message in self._take_unsent(busy):
             if not self._too_large(message):
@@ -190,7 +231,7 @@ class Outbox:
             self._give_up(message, "too_large", f"the broker allows packets of {self._max_packet_bytes} bytes")
         return None
 
-    def _take_unsent(self, busy: set[str]) -> Iterator[Message]:
+    def _take_unsent(self, busy: frozenset[str]) -> Iterator[Message]:
         while True:
             with self._lock:
                 unsent = [(t, d) for t, d in self._retained.items() if d.unsent and t not in busy]
@@ -202,27 +243,18 @@ class Outbox:
                 message = Message(topic, document.payload)
             yield message
 
-    def _next_row(self, paused: set[str]) -> Message | None:
-        busy = {message.seq for message in self._outstanding.values()} | set(self._acknowledged)
+    def _next_row(self, lane: Lane, paused: frozenset[str]) -> Message | None:
         if self._generation != self._spool.generation:
             # The file was opened again: rows behind the cursor may have come to light.
             self._generation = self._spool.generation
-            self._rewind(1)
+            for each in self._lanes:
+                each.rewind(1)
         while True:
-            if not self._fetched:
-                if not self._look:
+            while not lane.fetched:
+                if not lane.look:
                     return None
-                # Before the query: a row put during it must be looked for again.
-                self._look = False
-                limit = WINDOW + len(busy)
-                self._fetched.extend(self._spool.after(self._cursor, limit, paused))
-                if not self._fetched:
-                    return None
-                self._look = True
-                self._cursor = self._fetched[-1].seq
-            row = self._fetched.popleft()
-            if row.seq in busy:
-                continue
+                self._fetch(lane, paused)
+            row = lane.fetched.popleft()
             message = Message(row.topic, row.payload, row.seq)
             if row.topic in paused:
                 self._hold(message)
@@ -231,11 +263,26 @@ class Outbox:
             else:
                 return message
 
-    def _rewind(self, seq: int | None) -> None:
-        if seq is not None and seq <= self._cursor:
-            self._cursor = seq - 1
-            self._fetched.clear()
-        self._look = True
+    def _fetch(self, lane: Lane, paused: frozenset[str]) -> None:
+        """Those behind its cursor that are not under way, acknowledged or given up: a rewind comes past them."""
+        busy = {message.seq for message in self._outstanding.values()} | {*self._acknowledged, *self._given_up}
+        # Before the query: a row put during it must be looked for again.
+        lane.look = False
+        rows = self._spool.after(lane.cursor, WINDOW + len(busy), paused, telemetry=lane.telemetry)
+        if rows:
+            lane.look, lane.cursor = True, rows[-1].seq
+            lane.fetched.extend(row for row in rows if row.seq not in busy)
+
+    def _rewind(self, topic: str, seq: int | None) -> None:
+        lane = self._lanes[is_telemetry(topic)]
+        if seq is None:
+            lane.look = True
+        else:
+            lane.rewind(seq)
+
+    def _spend(self, message: Message) -> None:
+        if self._budget is not None:
+            self._budget.spend(message.packet_bytes)
 
     def _too_large(self, message: Message) -> bool:
         return self._max_packet_bytes is not None and message.packet_bytes > self._max_packet_bytes
@@ -269,7 +316,8 @@ class Outbox:
         logger.error("%s, seq %s: dropped (%s): %s", message.topic, message.seq, reason, why)
         if message.seq is not None:
             self._refusals.pop(message.seq, None)
-            self._spool.drop(message.seq, reason)
+            if not self._spool.drop(message.seq, reason):
+                self._given_up[message.seq] = reason
             return
         with self._lock:
             document = self._retained[message.topic]

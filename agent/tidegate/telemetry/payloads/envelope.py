@@ -12,12 +12,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from tidegate.errors import EX_USAGE, TidegateError
 from tidegate.telemetry import topics
 from tidegate.trust.dsse import DsseError, Envelope, explained, parse_envelope, refuse_duplicate_keys
-from tidegate.trust.keys import PrivateKey
+from tidegate.trust.signer import Signer
 
 PAYLOAD_TYPE = "application/vnd.tidegate.policy+json"
 MAX_ENVELOPE_BYTES = 256 * 1024
 # The largest whole number that every JSON reader keeps exact (RFC 8259, section 6).
 MAX_VERSION = 2**53 - 1
+
+
+MAX_CONDITION_LENGTH = 8000
 
 
 class EnvelopeError(TidegateError, ValueError):
@@ -51,12 +54,18 @@ class Target:
         """Where the keys that the target is to trust are retained."""
         return topics.keys_beside(self.topic)
 
+    @property
+    def bundle_topic(self) -> str:
+        """Where the target's desired bundle is retained."""
+        return topics.bundle_beside(self.topic)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPush:
     """A policy as an envelope holds it; whether its signers are trusted, the envelope's reader has to judge.
 
     `push_id` tells this push from others of the same text; verdicts repeat it. Empty where the pusher gave none.
+    `when` is a condition in the policy language under which it is tried, empty for any time.
     """
 
     policy: str
@@ -64,11 +73,17 @@ class PolicyPush:
     target: Target
     expires: datetime | None
     push_id: str = ""
+    when: str = ""
 
     @property
     def hash(self) -> str:
         """SHA-256 of the policy text, hexadecimal: what `reported` names it by."""
         return policy_hash(self.policy)
+
+    @property
+    def topic(self) -> str:
+        """Where it is retained."""
+        return self.target.topic
 
 
 def policy_hash(policy: str) -> str:
@@ -101,6 +116,7 @@ class _Payload(_Strict):
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     target: TargetDocument
     expires: AwareDatetime | None
+    when: Annotated[str, Field(max_length=MAX_CONDITION_LENGTH)] = ""
 
 
 def seal(
@@ -108,7 +124,8 @@ def seal(
     version: int,
     target: Target,
     expires: datetime | None = None,
-    keys: Sequence[PrivateKey] = (),
+    keys: Sequence[Signer] = (),
+    when: str = "",
 ) -> Envelope:
     """The envelope of a policy, signed with `keys`. Raises EnvelopeError for what no device would open."""
     payload = json.dumps(
@@ -117,6 +134,7 @@ def seal(
             "version": version,
             "target": target_to(target),
             "expires": expires.isoformat() if expires is not None else None,
+            **({"when": when} if when else {}),
         }
     ).encode()
     sealed = Envelope(PAYLOAD_TYPE, payload).signed_by(keys)
@@ -147,7 +165,7 @@ def policy_in(envelope: Envelope) -> PolicyPush:
         raise EnvelopeError(f"policy envelope: {error}") from error
     except ValueError as error:
         raise EnvelopeError(f"policy envelope: {error}; {_ALLOWED}") from error
-    return PolicyPush(payload.policy, payload.version, target, payload.expires, envelope.push_id)
+    return PolicyPush(payload.policy, payload.version, target, payload.expires, envelope.push_id, payload.when)
 
 
 _ALLOWED = "allowed is a payload of {policy, version, target, expires}"

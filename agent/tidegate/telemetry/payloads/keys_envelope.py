@@ -20,7 +20,8 @@ from tidegate.telemetry.payloads.envelope import (
     target_to,
 )
 from tidegate.trust.dsse import Envelope, explained, refuse_duplicate_keys
-from tidegate.trust.keys import KeyFormatError, PrivateKey, parse_public
+from tidegate.trust.keys import KeyFormatError, parse_public
+from tidegate.trust.signer import Signer
 from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
 
 PAYLOAD_TYPE = "application/vnd.tidegate.keys+json"
@@ -69,7 +70,7 @@ def seal_keys(
     version: int,
     target: Target,
     expires: datetime | None = None,
-    signers: Sequence[PrivateKey] = (),
+    signers: Sequence[Signer] = (),
 ) -> Envelope:
     """The envelope of a list of keys, signed. Raises EnvelopeError for what no device would open."""
     payload = json.dumps(

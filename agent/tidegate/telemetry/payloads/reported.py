@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tidegate.errors import EX_DATAERR, TidegateError
+from tidegate.validation_words import in_words
 
 PolicyVerdict = Literal["accepted", "trial", "rolled_back", "refused"]
 
@@ -22,10 +23,11 @@ class ReportedError(TidegateError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """A pushed policy and what became of it. `hash` is the SHA-256 of its text, hexadecimal.
+    """A pushed policy or bundle and what became of it. `hash` is the SHA-256 of its text, hexadecimal.
 
     `push_id` is that of the last push of this version and text that was judged: the one that `state` answers.
     `refusal` is the kind of the reason of one that was refused, a value of tidegate.trust.refusal.Refusal.
+    `percent` of a bundle's content are there while it comes in, in steps of ten; None at other times.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -37,6 +39,7 @@ class PolicyState:
     name: str = ""
     push_id: str = ""
     refusal: str = ""
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,25 @@ class PastVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedPoint:
+    """What shadow runs have shown of a point: on `disagreed` of `seen` answers the full model gave another.
+
+    `allowed` is the share of them that its certificate allows, above 0 and below 1. Raises ValueError.
+    """
+
+    __pydantic_config__ = _TOLERANT
+
+    point: str
+    seen: int
+    disagreed: int
+    allowed: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.disagreed <= self.seen and 0.0 < self.allowed < 1.0):
+            raise ValueError(f"{self.point}: {self.disagreed} of {self.seen} compared, {self.allowed} allowed")
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedKey:
     """A key whose signatures count on this device, and for what: values of tidegate.trust.trusted_keys.Role."""
 
@@ -63,6 +85,28 @@ class ReportedKey:
     name: str
     keyid: str
     roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingReport:
+    """What a reading's name in telemetry windows stands for: its unit, provenance and source."""
+
+    __pydantic_config__ = _TOLERANT
+
+    name: str
+    unit: str
+    provenance: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnavailableReading:
+    """A reading that telemetry windows leave out, and why."""
+
+    __pydantic_config__ = _TOLERANT
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +127,15 @@ class Reported:
 
     `certified_risk` is the bound of the operating point as a share from 0 to 1, None when nothing is certified.
     `demoted` are the points that shadow runs took off the ladder, `groups` those whose policies the device takes.
-    `failed_upgrade` is the last upgrade where it was taken back.
+    `failed_upgrade` is the last upgrade where it was taken back, `upgrading_from` the version that comes back if
+    the one that runs fails its trial; None when none is on trial.
     `allow_unsigned`: whether it takes policies from whoever may publish, None where an older agent does not say.
     `verdicts` are the last ones on pushed policies, newest first; `key_rotation` is the last on pushed keys.
+    `held_at` is the point that somebody holds, None while the policy alone decides. `readings` says what the names
+    in telemetry windows stand for, `unavailable` why others are not in them. `bundle_push` is the last pushed
+    bundle that is or was taken in, and how far it got; `bundle_refused` the last that was not, `bundle_verdicts`
+    the last verdicts on bundles. `compared` is what shadow runs have shown under the policy and bundle in force,
+    told again whenever it has grown by a quarter.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -103,6 +153,14 @@ class Reported:
     allow_unsigned: bool | None = None
     verdicts: tuple[PastVerdict, ...] = ()
     key_rotation: PolicyState | None = None
+    readings: tuple[ReadingReport, ...] = ()
+    unavailable: tuple[UnavailableReading, ...] = ()
+    held_at: str | None = None
+    bundle_push: PolicyState | None = None
+    bundle_refused: PolicyState | None = None
+    bundle_verdicts: tuple[PastVerdict, ...] = ()
+    compared: tuple[ComparedPoint, ...] = ()
+    upgrading_from: str | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""
@@ -122,5 +180,5 @@ def parse_reported(data: bytes) -> Reported:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "whole document"
-        msg = f"reported, at {where}: {first['msg']}"
+        msg = f"reported, at {where}: {in_words(first['msg'])}"
         raise ReportedError(msg) from error

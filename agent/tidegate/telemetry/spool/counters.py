@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SpoolCounters:
-    """Totals over the life of the spool: put == acknowledged + sum(dropped.values()) + waiting.
+    """Totals over the life of the spool: put == acknowledged + sum(dropped.values()) + merged + waiting.
 
-    `in_memory` of the waiting rows are not on the disk, because it does not take them now.
+    `merged` rows have gone into others, which hold what was in them. `in_memory` of the waiting rows are not on
+    the disk, because it does not take them now.
     """
 
     put: int
@@ -17,3 +18,4 @@ class SpoolCounters:
     waiting: int
     waiting_bytes: int
     in_memory: int
+    merged: int = 0

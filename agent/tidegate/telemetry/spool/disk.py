@@ -15,7 +15,7 @@ from tidegate.telemetry.spool.account import Account
 from tidegate.telemetry.spool.file import SpoolDamagedError
 from tidegate.telemetry.spool.refill import Refilled, refill
 from tidegate.telemetry.spool.row import Row
-from tidegate.telemetry.spool.sequence import Sequence
+from tidegate.telemetry.spool.sequence import Sequence, now_ms
 from tidegate.telemetry.spool.stored import Stored
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,23 @@ class Disk:
             return None
         stored = self._stored or Stored()
         return stored.with_account(stored.account.plus(self._unbooked))
+
+    def next_seq(self) -> int:
+        """A number for a row that goes to the disk now; only an opened file tells the last one."""
+        self.last_seq += 1
+        return self.last_seq
+
+    def seq_without_disk(self, seq: int | None) -> int:
+        """A number for a row that only memory has, `seq` if it was given one; no restart gives it again."""
+        if self._stored is None:
+            self.last_seq = max(self.last_seq, self.sequence.floor(lost=self._holds_something()))
+        number = self.last_seq + 1 if seq is None else seq
+        try:
+            self.sequence.guard(number)
+        except OSError:
+            number = max(number, now_ms())
+        self.last_seq = max(self.last_seq, number)
+        return number
 
     def note_recovery(self) -> None:
         """All that waited for the disk is on it."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tidegate.files import clear_way
 from tidegate.telemetry.spool.account import Account, open_account, seal_account
 from tidegate.telemetry.spool.row import ROW_OVERHEAD_BYTES, Row
+from tidegate.telemetry.spool.thinning import Waiting
 
 SCHEMA_VERSION = 2
 # The schema of tidegate 0.1, whose rows have no checksum.
@@ -54,6 +55,12 @@ _DAMAGED_READ = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, 8202, 8458})
 _SIZE = (
     f"coalesce(length(CAST(topic AS BLOB)), 0) + coalesce(length(CAST(payload AS BLOB)), 0) + {ROW_OVERHEAD_BYTES}"
 )
+
+# Question marks of one statement: SQLite allowed 999 before 3.32.
+_MOST_VARIABLES = 500
+
+# By its topic; `LIKE` would ignore case.
+_TELEMETRY = "substr(topic, -10) = '/telemetry'"
 
 
 class SpoolDamagedError(Exception):
@@ -178,25 +185,68 @@ def insert(database: sqlite3.Connection, rows: Iterable[Row]) -> None:
     )
 
 
-def delete(database: sqlite3.Connection, seq: int) -> int | None:
-    """Remove a row, as part of the caller's transaction; its size, None if there was none."""
-    found = database.execute(f"SELECT {_SIZE} FROM row WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - a constant
-    if found is None:
-        return None
-    database.execute("DELETE FROM row WHERE seq = ?", (seq,))
-    return int(found[0])
+def delete(database: sqlite3.Connection, seqs: Collection[int]) -> tuple[int, int]:
+    """Remove rows, as part of the caller's transaction: how many there were, and their size together."""
+    numbers, rows, size_bytes = list(seqs), 0, 0
+    for begin in range(0, len(numbers), _MOST_VARIABLES):
+        some = numbers[begin : begin + _MOST_VARIABLES]
+        which = f"FROM row WHERE seq IN ({','.join('?' * len(some))})"
+        found = database.execute(f"SELECT count(*), coalesce(sum({_SIZE}), 0) {which}", some).fetchone()
+        database.execute(f"DELETE {which}", some)
+        rows, size_bytes = rows + int(found[0]), size_bytes + int(found[1])
+    return rows, size_bytes
 
 
 def after(
-    database: sqlite3.Connection, seq: int, limit: int, excluding: Collection[str]
+    database: sqlite3.Connection, seq: int, limit: int, excluding: Collection[str], telemetry: bool | None = None
 ) -> list[tuple[Any, Any, Any, Any, Any]]:
-    """The columns of `row_of` for at most `limit` rows behind `seq`; of any type in a damaged row."""
+    """The columns of `row_of` for at most `limit` rows behind `seq`; of any type in a damaged row.
+
+    Windows of telemetry alone, or all but them, or (None) both.
+    """
     holes = ",".join("?" * len(excluding))
+    kind = {True: f"AND {_TELEMETRY}", False: f"AND NOT {_TELEMETRY}", None: ""}[telemetry]
     query = (
-        "SELECT seq, topic, payload, at, crc FROM row "  # noqa: S608 - only question marks
-        f"WHERE seq > ? AND topic NOT IN ({holes}) ORDER BY seq LIMIT ?"
+        "SELECT seq, topic, payload, at, crc FROM row "  # noqa: S608 - constants and question marks
+        f"WHERE seq > ? AND topic NOT IN ({holes}) {kind} ORDER BY seq LIMIT ?"
     )
     return database.execute(query, (seq, *excluding, limit)).fetchall()
+
+
+def is_telemetry(topic: str) -> bool:
+    """Whether a row of this topic is a window of telemetry, by the same rule as the statements here."""
+    return topic.endswith("/telemetry")
+
+
+def telemetry_after(database: sqlite3.Connection, seq: int) -> Iterator[Waiting]:
+    """The windows behind `seq`, oldest first, without those that damage has left without a number or a name."""
+    query = f"SELECT seq, topic, at, {_SIZE} FROM row WHERE seq > ? AND {_TELEMETRY} ORDER BY seq"  # noqa: S608 - constants
+    for number, topic, at, size_bytes in database.execute(query, (seq,)):
+        if isinstance(at, float) and isinstance(topic, bytes):
+            yield Waiting(number, topic.decode(errors="replace"), at, size_bytes)
+
+
+def nth_telemetry(database: sqlite3.Connection, count: int) -> dict[str, int]:
+    """By topic the number of the `count`-th window, of the last where there are fewer."""
+    numbered = (
+        f"SELECT topic, seq, row_number() OVER (PARTITION BY topic ORDER BY seq) nth FROM row WHERE {_TELEMETRY}"  # noqa: S608 - constants
+    )
+    query = f"SELECT topic, max(seq) FROM ({numbered}) WHERE nth <= ? GROUP BY topic"  # noqa: S608 - constants
+    found = database.execute(query, (count,))
+    return {topic.decode(errors="replace"): seq for topic, seq in found if isinstance(topic, bytes)}
+
+
+def telemetry_within(database: sqlite3.Connection, first: int, last: int) -> bool:
+    """Whether a window has a number from `first` to `last`."""
+    query = f"SELECT 1 FROM row WHERE seq BETWEEN ? AND ? AND {_TELEMETRY} LIMIT 1"  # noqa: S608 - constants
+    return database.execute(query, (first, last)).fetchone() is not None
+
+
+def rows_numbered(database: sqlite3.Connection, seqs: Collection[int]) -> list[tuple[Any, Any, Any, Any, Any]]:
+    """The columns of `row_of` for these rows, by number; of any type in a damaged row."""
+    holes = ",".join("?" * len(seqs))
+    query = f"SELECT seq, topic, payload, at, crc FROM row WHERE seq IN ({holes}) ORDER BY seq"  # noqa: S608 - only question marks
+    return database.execute(query, tuple(seqs)).fetchall()
 
 
 def used_pages(database: sqlite3.Connection) -> int:
@@ -206,9 +256,13 @@ def used_pages(database: sqlite3.Connection) -> int:
     return int(pages) - int(free)
 
 
-def oldest(database: sqlite3.Connection) -> Iterator[tuple[int, object, int]]:
-    """Seq, time and size of the rows, oldest first; times are of any type in a damaged row."""
-    return iter(database.execute(f"SELECT seq, at, {_SIZE} FROM row ORDER BY seq"))  # noqa: S608 - a constant
+def oldest(database: sqlite3.Connection, *, telemetry: bool = False) -> Iterator[tuple[int, object, int]]:
+    """Seq, time and size of the rows, or of the windows of telemetry alone, oldest first.
+
+    Times are of any type in a damaged row.
+    """
+    kind = f"WHERE {_TELEMETRY}" if telemetry else ""
+    return iter(database.execute(f"SELECT seq, at, {_SIZE} FROM row {kind} ORDER BY seq"))  # noqa: S608 - constants
 
 
 def older_than(database: sqlite3.Connection, at: float) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ class Memory:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._rows: dict[int, Row] = {}
+        self._handed_out: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -47,25 +48,37 @@ class Memory:
             if not aged and size_bytes <= self._bounds.memory_bytes:
                 break
             size_bytes -= oldest.size_bytes
-            del self._rows[oldest.seq]
+            self._remove(oldest.seq)
             lost = lost.plus(_dropped("age" if aged else "unstored"))
         return lost
+
+    def hand_out(self, seqs: Collection[int]) -> None:
+        """Those of these rows that are here are with the link now."""
+        self._handed_out |= seqs & self._rows.keys()
+
+    def handed_out(self, rows: Collection[Row]) -> list[int]:
+        """Of these rows the numbers of those that a link ever had, ascending."""
+        return sorted(self._handed_out & {row.seq for row in rows})
 
     def acknowledge(self, seqs: Collection[int]) -> Account:
         """The broker has these rows. Raises KeyError for one that is not here."""
         for seq in seqs:
-            del self._rows[seq]
+            self._remove(seq)
         return Account(put=len(seqs), acknowledged=len(seqs))
 
     def drop(self, seq: int, reason: str) -> Account:
         """Give a row up. Raises KeyError if it is not here."""
-        del self._rows[seq]
+        self._remove(seq)
         return _dropped(reason)
 
     def forget(self, rows: Collection[Row]) -> None:
         """These rows are on the disk now."""
         for row in rows:
-            del self._rows[row.seq]
+            self._remove(row.seq)
+
+    def _remove(self, seq: int) -> None:
+        del self._rows[seq]
+        self._handed_out.discard(seq)
 
 
 def _dropped(reason: str) -> Account:

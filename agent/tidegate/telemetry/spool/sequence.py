@@ -25,7 +25,7 @@ class Sequence:
         """The number above which a new database starts; `lost` says that there was one before."""
         if self._reserved is not None:
             return self._reserved
-        return _now_ms() if lost or self._damaged else 0
+        return now_ms() if lost or self._damaged else 0
 
     def resume(self, last: int, *, lost: bool) -> int:
         """Where an intact database whose last number is `last` goes on.
@@ -36,30 +36,31 @@ class Sequence:
         reserved = self._reserved
         if reserved is not None and (lost or reserved > last + RESERVED_SEQS):
             return max(reserved, last)
-        return max(last, _now_ms()) if lost else last
+        return max(last, now_ms()) if lost else last
 
     def reserve(self, seq: int) -> None:
         """Make sure that the file is not passed by `seq`. Raises OSError."""
         if self._reserved is None or seq > self._reserved:
             self.renew(seq)
 
+    def guard(self, seq: int) -> None:
+        """Make sure that a restart goes on above `seq`, whatever lower number it finds in the database.
+
+        Raises OSError.
+        """
+        if self._reserved is None or self._reserved <= seq + RESERVED_SEQS:
+            # A block more than `resume` needs to see the gap: the next rows then need no write.
+            self._renew(max(seq, self._reserved or 0) + 2 * RESERVED_SEQS)
+
     def renew(self, seq: int) -> None:
         """Write the file for numbers from `seq` on. Raises OSError."""
-        above = max((seq // RESERVED_SEQS + 1) * RESERVED_SEQS, self._reserved or 0)
+        self._renew(max((seq // RESERVED_SEQS + 1) * RESERVED_SEQS, self._reserved or 0))
+
+    def _renew(self, above: int) -> None:
         write_number(self._path, above)
         self._reserved = above
 
-    def skip_ahead(self, last: int) -> int:
-        """A number whose successors no restart gives again, although no database will know of them."""
-        above = max(last, self._reserved or 0)
-        try:
-            # Two blocks up, so that `resume` sees the gap.
-            write_number(self._path, above + 2 * RESERVED_SEQS)
-        except OSError:
-            return max(last, _now_ms())
-        self._reserved = above + 2 * RESERVED_SEQS
-        return above + RESERVED_SEQS
 
-
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Milliseconds of Unix time, as the number that nothing else vouches for."""
     return int(time.time() * 1000)

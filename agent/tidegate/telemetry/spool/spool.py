@@ -5,8 +5,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +14,12 @@ from tidegate.telemetry.spool import changes
 from tidegate.telemetry.spool.bounds import Bounds
 from tidegate.telemetry.spool.counters import SpoolCounters
 from tidegate.telemetry.spool.disk import Disk
+from tidegate.telemetry.spool.file import is_telemetry
 from tidegate.telemetry.spool.memory import Memory
 from tidegate.telemetry.spool.row import Row
 from tidegate.telemetry.spool.stored import Stored
+from tidegate.telemetry.spool.thinner import Thinner
+from tidegate.telemetry.spool.thinning import PRESSED, TIERS, Tier
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,10 @@ T = TypeVar("T")
 
 # What the files of a spool take at most beyond `max_bytes`: the log of one transaction and the fixed pages.
 BEYOND_BYTES = 1 << 20
+THIN_EVERY_S = 60.0
+"""How often it is looked for windows to merge; it reads the number and time of each that waits."""
+# Transactions of one `put` that merge windows: what is left is for the next.
+_THIN_STEPS = 8
 
 
 class Spool:
@@ -39,6 +46,8 @@ class Spool:
         self._lock = threading.Lock()
         self._disk = Disk(path)
         self._memory = Memory(self._bounds)
+        self._thinner = Thinner()
+        self._thinned_at: float | None = None
         with self._lock:
             self._change(lambda _database, stored: (stored, True))
 
@@ -46,53 +55,86 @@ class Spool:
         """Keep a document with its `seq` written into it, and return that seq.
 
         On return the row survives a kill of the process and a power cut, unless `problem` says that it is in
-        memory. `now` is Unix time in seconds. The oldest rows give way to the new one ("full") or to their age
-        ("age"). Raises TypeError or ValueError for a document that JSON cannot hold (NaN included).
+        memory. `now` is Unix time in seconds. Where room is short, waiting telemetry is merged further, then its
+        oldest windows give way, events at last ("full"). Any row gives way to its age ("age"). Raises TypeError or
+        ValueError for a document that JSON cannot hold (NaN included).
         """
         json.dumps(document, allow_nan=False)
+        tried: list[Row] = []
+
+        def number(_: sqlite3.Connection, stored: Stored) -> tuple[Stored, Sequence[Row]]:
+            # A try that failed may have come to the disk all the same: with its number kept it is there once.
+            if not tried or tried[0].seq <= stored.account.seq:
+                tried[:] = [_row(self._disk.next_seq(), topic, document, now)]
+            self._disk.sequence.reserve(tried[0].seq)
+            return stored, tried
+
         with self._lock:
             if self._memory_is_stored(now):
-                row = _row(self._disk.last_seq + 1, topic, document, now)
-                aged_left = self._store((row,), now)
+                aged_left = self._store(number, now)
                 if aged_left is not None:
-                    self._disk.last_seq = row.seq
                     if aged_left:
                         self._expire(now)
-                    return row.seq
-            return self._keep_in_memory(topic, document, now)
+                    self._thin(now)
+                    return tried[0].seq
+            row = _row(self._disk.seq_without_disk(tried[0].seq if tried else None), topic, document, now)
+            self._disk.book(self._memory.keep(row, now))
+            return row.seq
 
-    def after(self, seq: int, limit: int, excluding: Collection[str] = ()) -> tuple[Row, ...]:
-        """At most `limit` rows with a greater seq, oldest first, leaving out the topics in `excluding`."""
+    def after(
+        self, seq: int, limit: int, excluding: Collection[str] = (), *, telemetry: bool | None = None
+    ) -> tuple[Row, ...]:
+        """At most `limit` rows with a greater seq, oldest first, leaving out the topics in `excluding`.
+
+        Windows of telemetry alone, or all but them, or (None) both. What was given stays as it is until it is
+        acknowledged or dropped.
+        """
         with self._lock:
-            rows = self._change(lambda database, stored: changes.read(database, stored, seq, limit, excluding))
-            kept = (row for row in self._memory if row.seq > seq and row.topic not in excluding)
-            return (*(rows or ()), *kept)[:limit]
+            rows = self._change(
+                lambda database, stored: changes.read(database, stored, seq, limit, excluding, telemetry)
+            )
+            kept = (
+                row
+                for row in self._memory
+                if row.seq > seq and row.topic not in excluding and telemetry in {None, is_telemetry(row.topic)}
+            )
+            self._thinner.note_handed_out(rows or ())
+            given = (*(rows or ()), *kept)[:limit]
+            self._memory.hand_out({row.seq for row in given})
+            return given
 
-    def acknowledge(self, *seqs: int) -> bool:
-        """Delete rows that the broker has; those already dropped are no error. False if the disk refused."""
+    def acknowledge(self, *seqs: int) -> tuple[int, ...]:
+        """Delete rows that the broker has; those already dropped are no error. Gives those that the disk keeps."""
         with self._lock:
             held = {seq for seq in seqs if seq in self._memory}
             self._disk.book(self._memory.acknowledge(held))
             stored_seqs = [seq for seq in seqs if seq not in held]
             if not stored_seqs:
-                return True
+                return ()
             done = self._change(
                 lambda database, stored: (changes.acknowledge(database, stored, stored_seqs), True)
             )
-            return done is not None
+            return () if done is not None else tuple(stored_seqs)
 
     def drop(self, seq: int, reason: str) -> bool:
-        """Give a row up for `reason`, counted. False if it was gone already or the disk refused."""
+        """Give a row up for `reason`, counted unless it was gone already. False if the disk refused."""
         with self._lock:
             if seq in self._memory:
                 self._disk.book(self._memory.drop(seq, reason))
                 return True
-            return bool(self._change(lambda database, stored: changes.drop(database, stored, (seq,), reason)))
+            done = self._change(lambda database, stored: changes.drop(database, stored, (seq,), reason))
+            return done is not None
 
     def expire(self, now: float) -> None:
         """Drop the rows older than the bound, also those that lie behind younger ones after a change of clock."""
         with self._lock:
             self._expire(now)
+
+    def thin(self, now: float) -> None:
+        """Make one of the windows that have waited long enough, as far as a few transactions take it."""
+        with self._lock:
+            self._thinned_at = None
+            self._thin(now)
 
     @property
     def problem(self) -> str | None:
@@ -118,6 +160,7 @@ class Spool:
                 waiting=stored.rows + len(self._memory),
                 waiting_bytes=stored.size_bytes + self._memory.size_bytes,
                 in_memory=len(self._memory),
+                merged=stored.account.merged,
             )
 
     def take_incidents(self) -> tuple[str, ...]:
@@ -142,35 +185,51 @@ class Spool:
             self._disk.note_recovery()
         return answer
 
-    def _keep_in_memory(self, topic: str, document: Mapping[str, object], now: float) -> int:
-        """Under a number that the disk will not give again if the process ends before it has the row."""
-        disk = self._disk
-        if not self._memory:
-            disk.last_seq = disk.sequence.skip_ahead(disk.last_seq)
-        with suppress(OSError):
-            disk.sequence.reserve(disk.last_seq + 1)
-        row = _row(disk.last_seq + 1, topic, document, now)
-        disk.last_seq = row.seq
-        disk.book(self._memory.keep(row, now))
-        return row.seq
-
     def _memory_is_stored(self, now: float) -> bool:
         """Bring what is in memory to the disk; True when nothing is left there."""
         while batch := self._memory.first_batch():
-            if self._store(batch, now) is None:
+            if self._store(partial(self._in_place, batch), now) is None:
                 return False
             self._memory.forget(batch)
         return True
 
-    def _store(self, rows: Sequence[Row], now: float) -> bool | None:
+    def _in_place(
+        self, batch: Sequence[Row], database: sqlite3.Connection, stored: Stored
+    ) -> tuple[Stored, Sequence[Row]]:
+        # The numbers of the next batch are given too, and the disk does not know of them yet.
+        self._disk.sequence.guard(self._disk.last_seq)
+        return changes.replace(database, stored, batch, self._memory.handed_out(batch)), batch
+
+    def _store(
+        self, rows: Callable[[sqlite3.Connection, Stored], tuple[Stored, Sequence[Row]]], now: float
+    ) -> bool | None:
         """Put rows on the disk, None if it refuses; True when rows that are too old are left there."""
 
         def work(database: sqlite3.Connection, stored: Stored) -> tuple[Stored, bool]:
             stored, aged_left = changes.drop_aged(database, stored, self._bounds.oldest_at(now))
-            self._disk.sequence.reserve(rows[-1].seq)
-            return changes.put(database, stored, rows, self._bounds), aged_left
+            stored, putting = rows(database, stored)
+            thin = partial(self._thin_once, now, (TIERS, *PRESSED))
+            return changes.put(database, stored, putting, self._bounds, thin), aged_left
 
         return self._change(work)
+
+    def _thin(self, now: float) -> None:
+        """Now and then; a clock that was set back is no reason to wait for it."""
+        if self._thinned_at is not None and 0 <= now - self._thinned_at < THIN_EVERY_S:
+            return
+        for _ in range(_THIN_STEPS):
+            if not self._change(partial(self._thin_once, now, (TIERS,))):
+                self._thinned_at = now
+                return
+
+    def _thin_once(
+        self, now: float, ways: Iterable[tuple[Tier, ...]], database: sqlite3.Connection, stored: Stored
+    ) -> tuple[Stored, bool]:
+        for tiers in ways:
+            stored, thinned = self._thinner.step(database, self._disk.generation, stored, now, tiers)
+            if thinned:
+                return stored, True
+        return stored, False
 
     def _expire(self, now: float) -> None:
         oldest_at = self._bounds.oldest_at(now)

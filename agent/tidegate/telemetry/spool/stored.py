@@ -19,9 +19,9 @@ class Stored:
         """After one more row of `size_bytes`."""
         return replace(self, rows=self.rows + 1, size_bytes=self.size_bytes + size_bytes)
 
-    def without_row(self, size_bytes: int) -> "Stored":
-        """After one row of `size_bytes` went; the account is for the caller to change."""
-        return replace(self, rows=self.rows - 1, size_bytes=self.size_bytes - size_bytes)
+    def without_rows(self, rows: int, size_bytes: int) -> "Stored":
+        """After `rows` of `size_bytes` together went; the account is for the caller to change."""
+        return replace(self, rows=self.rows - rows, size_bytes=self.size_bytes - size_bytes)
 
     def with_account(self, account: Account) -> "Stored":
         """The same rows under another account."""

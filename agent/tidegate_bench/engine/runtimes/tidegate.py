@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tidegate.engines.engine import Engine
+from tidegate.engines.engine import Engine, Variant
 from tidegate.engines.runtime.cache import Cache
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.network_cache import NetworkCache
@@ -49,14 +49,26 @@ def _open_litert(network: Network) -> Engine:
     return LiteRtEngine(network)
 
 
+def opened_variant(engine: str, precision: str, directory: Path, threads: int) -> Variant:
+    """One of ours at its fixed point, ready to run."""
+    point = unmeasured(engine, precision, threads, ranges=open_ranges(directory))
+    return _prepared(engine, directory, open_network(directory), point)
+
+
+def _prepared(
+    engine: str, directory: Path, network: Network, point: OperatingPoint, *, spin: bool = False
+) -> Variant:
+    opened = _open_litert(network) if engine == "litert" else open_onnx(directory, network, spin)
+    return opened.prepare(point)
+
+
 def _opener(engine: str, precision: str, *, gated: bool = False, spin: bool = False) -> Callable[[Path, int], Run]:
     def opened(directory: Path, threads: int) -> Run:
         network = open_network(directory)
         # Gates that open every time: what gating costs when it saves nothing.
         gates = {segment.name: -1.0 for segment in blocks_of(network)} if gated else None
         point = unmeasured(engine, precision, threads, gates, open_ranges(directory))
-        opened = _open_litert(network) if engine == "litert" else open_onnx(directory, network, spin)
-        variant = opened.prepare(point)
+        variant = _prepared(engine, directory, network, point, spin=spin)
         return lambda batch: variant.run(batch).outputs
 
     return opened

@@ -4,8 +4,8 @@ import pytest
 
 from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.knob_settings import KnobSettings
+from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.cost import Cost
-from tidegate.calibration.search.greedy_search import ChainStep
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.strategy import SearchStrategy
 

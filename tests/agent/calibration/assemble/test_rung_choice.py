@@ -51,5 +51,6 @@ def test_names_say_what_was_turned_and_never_clash() -> None:
     assert name_point(KnobSettings(precision=Precision.INT8), {Precision.INT8}, 0.0, []) == "int8"
     skipping = KnobSettings(precision=Precision.INT8, skip=frozenset({"block_1"}))
     assert name_point(skipping, {Precision.INT8}, 0.114, []) == "int8-skip-11"
+    assert name_point(KnobSettings(exits={"a": 0.5}), {Precision.FP32}, 0.0, []) == "fp32-exits"
     assert name_point(skipping, {Precision.INT8}, 0.114, ["int8-skip-11"]) == "int8-skip-11-b"
     assert name_point(KnobSettings(), {Precision.INT8, Precision.INT4}, 0.0, []) == "mixed"

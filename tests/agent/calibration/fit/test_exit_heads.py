@@ -1,5 +1,7 @@
 """Exit heads: what grid, how fitted, and that what the search sees of them is no sample they were fitted on."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,17 @@ from torch import Tensor, nn
 from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.fit.cross_fitting import FOLDS, CrossFit, folds
 from tidegate.calibration.fit.exit_answers import exit_answers
-from tidegate.calibration.fit.exit_heads import FittedExits, fit_exits
+from tidegate.calibration.fit.exit_heads import LEAST_APART, FittedExits, exit_sites, fit_exits
 from tidegate.calibration.fit.logistic import Standardized, logistic
 from tidegate.calibration.fit.ridge import Linear
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
+from tidegate.models.graph.flops import segment_flops
+from tidegate.models.importing.discovery import discover
 from tidegate.models.importing.export_network import export_network
-from tidegate.models.network import TrainedNetwork
+from tidegate.models.network import TrainedNetwork, blocks_of
 
 SAMPLES = 240
 
@@ -67,6 +71,48 @@ def test_the_grid_is_as_fine_as_answers_need(network: TrainedNetwork, inputs: Ar
 
 def test_there_is_an_exit_before_every_block_but_the_first_segment(network: TrainedNetwork, inputs: Array) -> None:
     assert fit_exits(network, KnobSettings(), inputs, mean_kl).network.exit_heads.keys() == {"block"}
+
+
+class Appending(nn.Module):
+    """A layer whose output is appended to its input, as in a DenseNet: nothing of it can be skipped."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, torch.relu(self.conv(x))], 1)
+
+
+def test_samples_may_leave_where_no_block_is_and_take_fewer_values_along_behind_a_pool(inputs: Array) -> None:
+    torch.manual_seed(0)
+    stem = nn.Conv2d(1, 8, 3, padding=1)
+    body = (Appending(8), Appending(12), nn.MaxPool2d(2), Appending(16), nn.Flatten())
+    net = nn.Sequential(stem, *body, nn.Linear(320, 3)).eval()
+    network = discover(net, torch.from_numpy(inputs[:2])).network
+    found = fit_exits(network, KnobSettings(), inputs, mean_kl)
+    assert blocks_of(network) == ()
+    shapes = [head.input_shape for head in found.network.exit_heads.values()]
+    assert shapes == [(8, 8, 8), (12, 8, 8), (16, 4, 4)]
+    leaving = KnobSettings(exits={next(iter(found.heads)): -1.0})
+    assert EagerEngine(found.network).build(leaving).forward(inputs).flops < 0.2 * (
+        EagerEngine(found.network).build(KnobSettings()).forward(inputs).flops
+    )
+
+
+def test_exits_that_are_no_blocks_lie_apart(inputs: Array) -> None:
+    """Two large layers, forty tiny ones and two large ones; the first layer is a block."""
+    tiny = [layer for _ in range(20) for layer in (nn.Linear(3, 4), nn.Linear(4, 3))]
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 3), *tiny, nn.Linear(3, 900), nn.Linear(900, 3)
+    )
+    network = discover(net.eval(), torch.from_numpy(inputs[:2])).network
+    flops = [segment_flops(segment, network.weight_shapes) for segment in network.segments]
+    names = [segment.name for segment in network.segments]
+    places = [names.index(site.name) for site in exit_sites(network)]
+    between = [sum(flops[first:last]) for first, last in pairwise(places)]
+    assert 1 < len(places) < 10
+    assert all(own >= LEAST_APART * sum(flops) for own in between)
 
 
 def test_a_network_with_one_output_has_no_margin_and_gets_none(inputs: Array) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tidegate.calibration.assemble.plan import ALPHAS, DELTA
-from tidegate.calibration.certify.certification import samples_needed
 from tidegate.calibration.report.ladder_table import with_table
 from tidegate.models.bundle import open_bundle
+from tidegate.models.exact_test import samples_needed
 
 ROOT = Path(__file__).parents[4]
 PAGE = ROOT / "docs" / "ladder.md"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tidegate.calibration.assemble.calibrate import fitted
-from tidegate.calibration.data.batches import forward_all
 from tidegate.calibration.data.digits.net import DigitsNet
+from tidegate.calibration.data.passes import forward_all
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.calibration.search.activation_cache import ActivationCache
 from tidegate.engines.engine import Array

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tidegate.calibration.assemble.plan import ALPHAS, DELTA
-from tidegate.calibration.certify.certification import binomial_cdf
 from tidegate.calibration.data.digits.data import load_split
 from tidegate.engines.bundle_check import verify
 from tidegate.engines.engine import Engine
@@ -16,6 +15,7 @@ from tidegate.engines.plan.quantization import WEIGHT_LIMIT
 from tidegate.engines.runtime.processor import weight_limit
 from tidegate.engines.runtime.registry import open_engine
 from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.exact_test import binomial_cdf
 from tidegate.models.ladder import OperatingPoint
 
 ROOT = Path(__file__).parents[4]

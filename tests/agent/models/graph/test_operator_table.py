@@ -12,7 +12,9 @@ from tidegate.models.graph.operators import OPERATORS
 
 AGENT = Path(__file__).parents[4] / "agent"
 TABLE = "tidegate/models/graph/operators.py"
-CONVERTERS = {f"tidegate/engines/{engine}/converters.py" for engine in ("onnxruntime", "litert")}
+CONVERTERS = {
+    f"tidegate/engines/{engine}/converters.py" for engine in ("onnxruntime", "litert", "mlx", "coreml", "coreai")
+}
 IMPORTERS = "tidegate/models/importing/"
 
 EACH = pytest.mark.parametrize("operator", OPERATORS.values(), ids=list(OPERATORS))

@@ -41,10 +41,14 @@ def encoder(*, norm_first: bool) -> nn.Module:
     return nn.Sequential(nn.Linear(5, 8), body, nn.Flatten(), nn.Linear(7 * 8, 3))
 
 
+def vision_transformer() -> nn.Module:
+    return SmallTransformer(layers=2)
+
+
 NETS: list[tuple[str, Callable[[], nn.Module], tuple[int, ...], int]] = [
     ("residual CNN", lambda: DigitsNet((4, 8), (2, 2)), (1, 8, 8), 4),
     ("inverted residuals", SmallMobileNet, (1, 8, 8), 6),
-    ("pre-norm encoder", SmallTransformer, (1, 8, 8), 8),
+    ("pre-norm encoder", vision_transformer, (1, 8, 8), 4),
     ("pre-norm encoder of torch", lambda: encoder(norm_first=True), (7, 5), 4),
     ("post-norm encoder of torch", lambda: encoder(norm_first=False), (7, 5), 4),
     ("plain MLP", mlp, (5,), 2),
@@ -93,10 +97,10 @@ def test_blocks_are_found_and_the_function_is_kept(
 
 
 def test_attention_and_mlp_of_an_encoder_layer_are_blocks_apart() -> None:
-    network = cut_at_blocks(exported(SmallTransformer, (1, 8, 8))).network
+    network = cut_at_blocks(exported(vision_transformer, (1, 8, 8))).network
     blocks = [segment for segment in network.segments if segment.skippable]
     attends = ["scaled_dot_product_attention" in str(segment.nodes) for segment in blocks]
-    assert attends == [True, False] * 4
+    assert attends == [True, False] * 2
 
 
 def test_a_block_that_changes_shape_is_one_when_it_has_a_shortcut() -> None:
@@ -135,17 +139,38 @@ def test_overlapping_blocks_are_refused() -> None:
         discover(made(mlp), torch.zeros(2, 5), blocks=["2", "2"])
 
 
-def test_a_network_with_nothing_to_skip_is_one_segment_that_always_runs() -> None:
-    found = discover(nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).eval(), torch.zeros(2, 5))
-    (segment,) = found.network.segments
-    assert segment.fixed
+def test_a_network_with_nothing_to_skip_always_runs_and_is_cut_where_samples_may_leave() -> None:
+    net = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    found = discover(net.eval(), torch.zeros(2, 5))
+    assert all(segment.fixed for segment in found.network.segments)
+    assert [(each.name, each.output_shape) for each in found.network.segments] == [
+        ("stem", (4,)),
+        ("before-head", (6,)),
+        ("head", (3,)),
+    ]
     assert any("changes shape" in reason for _, reason in found.refused)
 
 
-def test_a_batch_axis_that_moves_is_refused() -> None:
+def test_what_lies_between_blocks_is_cut_where_the_smallest_value_crosses() -> None:
+    """Behind the pool and not before it; a layer keeps the activation that follows it."""
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(96, 3)),
+    )
+    network = discover(net.eval(), torch.zeros(2, 1, 8, 8)).network
+    assert [segment.output_shape for segment in network.segments] == [(4, 4, 4), (8, 4, 4), (96,), (3,)]
+
+
+def test_where_the_user_names_the_blocks_samples_leave_before_these_alone() -> None:
+    network = cut_at_blocks(exported(SmallMobileNet, (1, 8, 8)), ["features.4"]).network
+    assert [segment.name for segment in network.segments] == ["stem", "features.4", "head"]
+
+
+def test_an_answer_with_samples_elsewhere_is_refused() -> None:
     class Turned(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return (x.transpose(0, 1) + 1).transpose(0, 1)
+            return x.transpose(0, 1) + 1
 
     with pytest.raises(ExportError, match="samples must stay along the first axis"):
         discover(Turned(), torch.zeros(2, 5))

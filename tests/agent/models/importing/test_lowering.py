@@ -9,12 +9,9 @@ from torch import nn
 from user_models import (
     IMAGE,
     MODELS,
-    SIGNAL,
     VECTOR,
     FixedBatch,
     MobileV3,
-    Recurrent,
-    Tokens,
     VisionTransformer,
 )
 
@@ -60,8 +57,6 @@ def test_every_engine_answers_like_the_model(kind: type[nn.Module]) -> None:
 @pytest.mark.parametrize(
     ("kind", "shape", "words"),
     [
-        (Recurrent, SIGNAL, "memory is a GRU.*convolutions over time or attention"),
-        (Tokens, VECTOR, "words is an nn.Embedding.*behind its embeddings"),
         (FixedBatch, VECTOR, "x.shape\\[0\\] rather than len"),
     ],
 )

@@ -173,28 +173,6 @@ class Regressor(nn.Module):
         return self.net(x).squeeze(-1)
 
 
-class Recurrent(nn.Module):
-    """A loop over time, which no graph holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.memory, self.head = nn.GRU(3, 8, batch_first=True), nn.Linear(8, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.memory(x.transpose(1, 2))[0][:, -1])
-
-
-class Tokens(nn.Module):
-    """Starts from whole numbers, which no bundle takes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.head = nn.Embedding(10, 8), nn.Linear(8, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.words(x.long()).mean(1))
-
-
 class FixedBatch(nn.Module):
     """Counts its samples in a way that a trace takes for a constant."""
 

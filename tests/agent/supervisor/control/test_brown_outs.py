@@ -1,5 +1,6 @@
 """What a start makes of a run that ended with the device, and what is kept of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_another_bundle_begins_anew(tmp_path: Path) -> None:
     assert BrownOutRecord(tmp_path).of("other") == {}
 
 
+def test_a_loss_under_one_bundle_is_not_held_against_the_points_of_the_next(tmp_path: Path) -> None:
+    run = replace(LOST, bundle="b")
+    guard_at_start(BrownOutRecord(tmp_path), "b", run, "now")
+    under_another = guard_at_start(BrownOutRecord(tmp_path), "c", run, "now")
+    assert under_another == Guard(climbs=True), "its points are clean, but the supply has failed"
+    assert "not on this one" in loss_told(run, under_another).text
+    assert BrownOutRecord(tmp_path).of("b")["full"].count == LOSSES, "it is booked where it belongs"
+    assert BrownOutRecord(tmp_path).of("c") == {}
+
+
 def test_where_a_run_begins() -> None:
     cheapest = LADDER.points[-1].name
     assert first_point(LOST, LADDER, POLICY, Guard()) == "full"
@@ -90,8 +101,8 @@ def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path) -> None:
 
 
 def test_the_supply_is_written_in_steps_and_not_with_every_reading(tmp_path: Path) -> None:
-    now = [0.0]
-    record = RunRecord(tmp_path, "boot", lambda: now[0])
+    now, bundle = [0.0], ["b"]
+    record = RunRecord(tmp_path, "boot", lambda: bundle[0], lambda: now[0])
     assert record.news("full", Supply(80.0, external=False))
     assert not record.news("full", Supply(79.0, external=False))
     assert not record.news("full", Supply(70.0, external=False))
@@ -100,4 +111,8 @@ def test_the_supply_is_written_in_steps_and_not_with_every_reading(tmp_path: Pat
     assert record.news("full", Supply(70.0, external=True))
     assert record.news("other", Supply(70.0, external=True))
     record.write()
-    assert read_last_run(tmp_path)[0] == LastRun("other", "boot", supply=Supply(70.0, external=True))
+    supply = Supply(70.0, external=True)
+    assert read_last_run(tmp_path)[0] == LastRun("other", "boot", supply=supply, bundle="b")
+    assert not record.news("other", supply)
+    bundle[0] = "c"
+    assert record.news("other", supply)

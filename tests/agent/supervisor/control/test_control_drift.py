@@ -13,6 +13,7 @@ from tidegate.policy.schema import load_policy
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.worker.rest import Rest
 from tidegate_drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot, Unit
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
@@ -31,6 +32,12 @@ class Worker:
 
     def set_admission(self, state: AdmissionState) -> None:
         self.admissions.append(state)
+
+    async def sleep(self, rest: Rest) -> None:
+        raise AssertionError(f"put to sleep: {rest.reason}")
+
+    def wake(self) -> None:
+        """As the real one, which is awake."""
 
     async def switch(self, point: str) -> Switched:
         self.point = point

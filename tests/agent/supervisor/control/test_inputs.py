@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tidegate.supervisor.control.inputs import LONGEST_BYTES, MOST, RATE_HZ, Inputs
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.payloads.input import InputMessage
 from tidegate_drivers.reading import Freshness, Snapshot
 
@@ -20,7 +21,8 @@ class Device:
     def __init__(self) -> None:
         self.now = 100.0
         self.events: list[Event] = []
-        self.inputs = Inputs(60.0, self.events.append, lambda: self.now, lambda: UNIX + self.now)
+        self.heard = Heard()
+        self.inputs = Inputs(60.0, self.events.append, lambda: self.now, lambda: UNIX + self.now, self.heard)
 
     def gets(
         self, payload: object, name: str = "people", *, kept: bool = False, expiry_s: float | None = None
@@ -175,3 +177,17 @@ def test_names_that_nobody_sends_any_more_make_room() -> None:
     assert device.state() == (5.0, Freshness.FRESH)
     assert device.state("input/junk7") == (2.0, Freshness.FRESH)
     assert len(device.inputs.readings()) == MOST
+
+
+def test_each_message_is_counted_by_what_became_of_it() -> None:
+    device = Device()
+    for number in range(100):
+        device.gets(number)
+    device.gets(b"x", name="other")
+    device.inputs.readings()
+    device.now += 10
+    device.gets(b"")
+    counts = device.heard.counts
+    assert (counts["input", "refused"], counts["input", "cleared"]) == (1, 1)
+    assert counts["input", "overtaken"] > 70, "of a flood the last one counts"
+    assert sum(counts.values()) == 102

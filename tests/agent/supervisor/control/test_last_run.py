@@ -25,24 +25,24 @@ CHEAPEST = LADDER.cheapest.name
 
 def test_a_run_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
     assert point_of(read_last_run(tmp_path)[0], LADDER) == "full"
-    RunRecord(tmp_path, "boot").at(CHEAPEST)
+    RunRecord(tmp_path, "boot", lambda: "b").at(CHEAPEST)
     assert point_of(read_last_run(tmp_path)[0], LADDER) == CHEAPEST
 
 
 def test_only_a_goodbye_ends_a_run(tmp_path: Path) -> None:
-    record = RunRecord(tmp_path, "boot")
+    record = RunRecord(tmp_path, "boot", lambda: "b")
     record.at(CHEAPEST)
-    assert read_last_run(tmp_path) == (LastRun(CHEAPEST, "boot", ended=False), "")
+    assert read_last_run(tmp_path) == (LastRun(CHEAPEST, "boot", ended=False, bundle="b"), "")
     record.ended()
-    assert read_last_run(tmp_path) == (LastRun(CHEAPEST, "boot", ended=True), "")
+    assert read_last_run(tmp_path) == (LastRun(CHEAPEST, "boot", ended=True, bundle="b"), "")
 
 
 def test_a_goodbye_is_written_into_a_directory_that_was_emptied(tmp_path: Path) -> None:
-    record = RunRecord(tmp_path, "boot")
+    record = RunRecord(tmp_path, "boot", lambda: "b")
     record.at(CHEAPEST)
     (tmp_path / FILE_NAME).unlink()
     record.ended()
-    assert read_last_run(tmp_path)[0] == LastRun(CHEAPEST, "boot", ended=True)
+    assert read_last_run(tmp_path)[0] == LastRun(CHEAPEST, "boot", ended=True, bundle="b")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_content_of_the_file_stops_an_agent(content: bytes) -> None:
 
 def test_a_directory_that_is_missing_costs_only_the_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    record = RunRecord(tmp_path / "file" / "missing", "boot")
+    record = RunRecord(tmp_path / "file" / "missing", "boot", lambda: "b")
     record.at("full")
     record.ended()
 

@@ -29,9 +29,16 @@ OTHER: dict[str, object] = {
     "telemetry": {"window": "1 s"},
     "spool": {"max_size": "2 MiB"},
     "inputs": {"max_age": "5 s"},
+    "pushed_bundles": {"max_size": "1 GiB"},
     "meter": "hwmon://ina219/power1",
     "controls": ["cpu_governor"],
+    "suspend": "systemd",
     "replay": {"trace": "day.csv"},
+    "web": {"tcp": 9464},
+    "frigate": {"tcp": 5555},
+    "streams": [{"name": "door", "from": {"camera": "/dev/video0"}, "to": {"lines": "answers.jsonl"}}],
+    "home_assistant": True,
+    "remote_hold": True,
     "worker": {"engine": "onnx"},
 }
 

@@ -71,3 +71,23 @@ def test_a_port_in_use_is_named(path: Path) -> None:
         open_listeners(path, first.tcp_port)
     assert not path.exists(), "what was opened before the failure is closed again"
     first.close()
+
+
+def test_frigates_address_is_named_by_its_own_key(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("precious")
+    with pytest.raises(ListenerError, match=r"set another frigate\.unix"):
+        open_listeners(path, None, key="frigate")
+    with pytest.raises(ListenerError, match=r"192\.0\.2\.1:0: .*set another frigate\.tcp"):
+        open_listeners(None, 0, "192.0.2.1", "frigate")
+
+
+def test_a_deleted_file_comes_back_for_the_same_key(path: Path) -> None:
+    opened = open_listeners(path, None, key="frigate")
+    assert opened.restored() is None
+    path.unlink()
+    restored = opened.restored()
+    assert restored is not None
+    assert (restored.unix_path, restored.key, path.exists()) == (path, "frigate", True)
+    opened.sockets[0].close()
+    restored.close()

@@ -2,150 +2,20 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from agent_states import BARE, BUSY, EXPLANATION, LADDER, SNAPSHOT
 
-from tidegate.last_trial import failed
-from tidegate.messages import Served, ShadowCount
-from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
-from tidegate.policy.decision import ControlState, Decision
-from tidegate.policy.explain import ControlExplained, Explanation, RuleExplained, RuleState
-from tidegate.policy.schema import load_policy
-from tidegate.supervisor.control.drift_record import Demotion
-from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.paths import profiles_directory
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_reported, as_status, as_telemetry
 from tidegate.supervisor.status.status import to_json
-from tidegate.supervisor.status.troubles import Trouble
-from tidegate.supervisor.updates.pushed_policy import Running
-from tidegate.supervisor.updates.state import UpdatesState
-from tidegate.supervisor.worker.process import WorkerState
-from tidegate.telemetry.link.link import LinkState
-from tidegate.telemetry.payloads.reported import PolicyState
-from tidegate.telemetry.spool import SpoolCounters
-from tidegate.trust.keys import PrivateKey
-from tidegate.trust.refusal import Refusal
-from tidegate.trust.trusted_keys import Role, TrustedKey, TrustedKeys
+from tidegate.telemetry.payloads.document import to_json as to_payload
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
+from tidegate_drivers.replay import discover
+from tidegate_drivers.trace import ReplayTrace
 
-
-def point(name: str, alpha: float | None, latency_ms: float) -> OperatingPoint:
-    certificate = None if alpha is None else Certificate(Risk.NEWLY_WRONG, alpha, 0.05, 1000, 2)
-    return OperatingPoint(
-        name, "onnx", Figures(400, 0.98, 0.0, 0.01, 0.0, 1.0, latency_ms, 2 * latency_ms, 4096), certificate
-    )
-
-
-LADDER = Ladder(
-    (point("full", 0.0, 4.0), point("int8", 0.01, 2.0), point("foreign", 0.02, 1.5), point("skip", None, 1.0))
-)
-POINT = LADDER.points[1].name
-POLICY = load_policy("tidegate: 1\nname: field\nversion: 7\nmax_accuracy_loss: 5 %\n", "field.yaml")
-RUNNING = Running(POLICY, "ab" * 32, "pushed", ("ops",))
-REFUSED = PolicyState(8, "cd" * 32, "rolled_back", "the worker stopped answering: no answer", "pushed-8")
-DECISION = Decision(
-    POINT,
-    LADDER.points[-1].name,
-    "battery low",
-    True,
-    False,
-    "battery 12 %",
-    ("not below dwell",),
-    ControlState(POINT),
-)
-EXPLANATION = Explanation(
-    POINT,
-    LADDER.points[-1].name,
-    "battery low",
-    "battery 12 %",
-    ("not below dwell",),
-    (RuleExplained("battery low", RuleState.IN_FORCE, "battery 12 %", ("battery above 25 %",)),),
-    (ControlExplained("governor", "powersave", "agent.yaml does not list it"),),
-    {LADDER.points[2].name: "another engine's"},
-    ("It runs there.",),
-)
-SNAPSHOT = Snapshot(
-    100.0,
-    {
-        "battery": Reading(12.0, Unit.PERCENT, 99.0, Provenance.MEASURED, "power_supply/BAT0"),
-        "temperature": Reading(61.5, Unit.CELSIUS, 1.0, Provenance.ESTIMATED, "thermal/cpu"),
-        "power": Reading(None, Unit.WATT, 99.0, Provenance.UNAVAILABLE, "rapl", reason="may not be read"),
-    },
-)
-SERVED = Served(3, 2.0, 20, 1, 21, 1.5, 2.5, 0.25, 4096, 2, (ShadowCount(POINT, 5, 1),))
-COUNTERS = SpoolCounters(40, 30, {"age": 2, "bytes": 1}, 7, 700, 3)
-LINK = LinkState("offline", "127.0.0.1:1883: refused", 1_800_000_000.0)
-DEMOTION = Demotion(LADDER.points[3].name, "2027-06-01T00:00:00+00:00", "disagreed")
-TROUBLES = (Trouble("broker", "2027-06-01T00:00:00+00:00", "127.0.0.1:1883: refused"),)
-RECENT = (
-    Event(EventKind.WORKER, "worker 7 ended", {"pid": 7}, datetime(2027, 6, 1, tzinfo=UTC)),
-    Event(
-        EventKind.SWITCH,
-        "full → lower",
-        {"from": "full", "prepare_ms": 1.5},
-        datetime(2027, 6, 1, 1, tzinfo=UTC),
-        "x",
-    ),
-)
-
-BUSY = AgentState(
-    at=1_800_000_100.5,
-    uptime_s=50.04,
-    version="9.9.9",
-    device="gate-7",
-    groups=("north", "field"),
-    model="digits",
-    bundle="ef" * 32,
-    ladder=LADDER,
-    engine="onnx",
-    point=LADDER.points[1],
-    refused={LADDER.points[2].name: "another engine's"},
-    worker=WorkerState.SERVING,
-    worker_pid=4242,
-    worker_restarts=3,
-    switches=9,
-    updates=UpdatesState(
-        RUNNING,
-        on_trial=True,
-        refused=REFUSED,
-        accepted=4,
-        results=1,
-        refusals={Refusal.EXPIRED: 2},
-        push_ids={(POLICY.version, "ab" * 32): "a7", (8, "cd" * 32): "c8"},
-    ),
-    trusted_keys=TrustedKeys(
-        (TrustedKey("ops", PrivateKey(bytes(32)).public, frozenset({Role.POLICY, Role.KEY_ROTATION})),)
-    ),
-    key_rotation=None,
-    allow_unsigned=True,
-    decision=DECISION,
-    snapshot=SNAPSHOT,
-    served=SERVED,
-    broker="127.0.0.1:1883",
-    link=LINK,
-    spool=COUNTERS,
-    demotions=(DEMOTION,),
-    troubles=TROUBLES,
-    recent=RECENT,
-    failed_upgrade=failed("versions/2", "2027-06-01T00:00:00+00:00", "canary 3 got no answer", "the end"),
-)
-BARE = replace(
-    BUSY,
-    refused={},
-    worker=WorkerState.DOWN,
-    worker_pid=None,
-    updates=UpdatesState(RUNNING, accepted=4, results=1),
-    decision=None,
-    snapshot=Snapshot(100.0, {}),
-    served=None,
-    broker=None,
-    link=None,
-    spool=None,
-    demotions=(),
-    troubles=(),
-)
 RECORDED = json.loads((Path(__file__).parent / "recorded_state.json").read_text())
 
 
@@ -158,14 +28,46 @@ def in_order(document: object) -> str:
 def test_status_and_telemetry_are_as_recorded(name: str, state: AgentState) -> None:
     explanation = None if state.decision is None else EXPLANATION
     assert in_order(json.loads(to_json(as_status(state, explanation)))) == in_order(RECORDED[name]["status"])
-    assert in_order(as_telemetry(state)) == in_order(RECORDED[name]["telemetry"])
+    assert in_order(as_telemetry(state, 10.04, 12.345).to_document()) == in_order(RECORDED[name]["telemetry"])
 
 
 def test_reported_is_as_recorded() -> None:
-    assert in_order(as_reported(BUSY).to_document()) == in_order(RECORDED["busy"]["reported"])
+    assert in_order(json.loads(to_payload(as_reported(BUSY, SNAPSHOT).to_document()))) == in_order(
+        RECORDED["busy"]["reported"]
+    )
 
 
 def test_what_changes_without_news_leaves_the_report_equal() -> None:
     later = replace(BUSY, at=BUSY.at + 1, uptime_s=60.0, snapshot=Snapshot(101.0, {}), served=None, recent=())
-    assert as_reported(later) == as_reported(BUSY)
-    assert as_reported(replace(BUSY, point=LADDER.full)) != as_reported(BUSY)
+    assert as_reported(later, SNAPSHOT) == as_reported(BUSY, SNAPSHOT)
+    assert as_reported(replace(BUSY, point=LADDER.full), SNAPSHOT) != as_reported(BUSY, SNAPSHOT)
+
+
+def test_a_window_of_the_demo_device_is_small() -> None:
+    """With a day from the trace and the processor's and the memory's readings, as docs/telemetry.md states."""
+    played = discover(ReplayTrace.load(profiles_directory() / "traces" / "field-camera-day.csv"), 60.0)
+    readings = {
+        sensor.name: Reading(sensor.read(), sensor.unit, 99.0, sensor.provenance, sensor.source)
+        for sensor in played.sensors
+    }
+    readings["memory_available"] = Reading(23_520_000_000.0, Unit.BYTE, 99.0, Provenance.MEASURED, "meminfo")
+    readings["memory_pressure"] = Reading(0.12, Unit.PERCENT, 99.0, Provenance.MEASURED, "psi/memory")
+    readings["cpu"] = Reading(42.47, Unit.PERCENT, 99.0, Provenance.MEASURED, "stat")
+    window = as_telemetry(replace(BUSY, snapshot=Snapshot(100.0, readings)), 10.0, 21.4)
+    payload = to_payload({**window.to_document(), "seq": 1_000_000})
+    assert window.readings.keys() == readings.keys() > {"battery", "temperature", "power"}
+    assert len(payload) <= 400, payload
+
+
+def test_the_report_says_once_what_windows_leave_out() -> None:
+    report = as_reported(BUSY, SNAPSHOT)
+    assert [(each.name, each.reason) for each in report.unavailable] == [("power", "may not be read")]
+    assert [(each.name, each.unit) for each in report.readings] == [("battery", "%"), ("temperature", "C")]
+    assert as_telemetry(BUSY, 10.0, None).readings == {"battery": 12.0}, "a stale one is not known now"
+
+
+def test_a_counter_of_joules_is_in_the_window_itself() -> None:
+    counter = Reading(4321.06, Unit.JOULE, 99.0, Provenance.MEASURED, "rapl")
+    state = replace(BUSY, snapshot=Snapshot(100.0, {"energy": counter, "energy_counter/package-0": counter}))
+    window = as_telemetry(state, 10.0, 3.21)
+    assert (window.readings, window.total_j, window.energy_j) == ({}, 4321.1, 3.2)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.policy.store import MOST_AHEAD
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.updates.key_rotation import FILE_NAME, KeyStore, refusal_of, rotation_in_force
 from tidegate.supervisor.updates.latest_time import LatestTime
@@ -18,6 +17,7 @@ from tidegate.telemetry.payloads.envelope import MAX_ENVELOPE_BYTES, Target
 from tidegate.telemetry.payloads.keys_envelope import PAYLOAD_TYPE, keys_in, seal_keys
 from tidegate.trust.dsse import Envelope
 from tidegate.trust.keys import PrivateKey
+from tidegate.trust.ratchet import MOST_AHEAD
 from tidegate.trust.trusted_keys import Role, Signed, TrustedKey, TrustedKeys
 
 PRIVATE = {name: PrivateKey(bytes(32 * [number])) for number, name in enumerate("abcd", start=1)}
@@ -101,6 +101,7 @@ def test_keys_are_replaced_and_outlive_a_restart(tmp_path: Path) -> None:
         assert again.store.trusted == NEW
         assert await again.push(OLD, 2, "ca") == "downgrade"
         assert await again.push(OLD, 3, "a") == "unknown_key", "the old key alone counts no longer"
+        assert again.store.refusals == {"downgrade": 1, "unknown_key": 1}
 
     run(scene)
 

@@ -18,11 +18,12 @@ from tidegate.documents import parse
 from tidegate.messages import AdmissionState, Switched
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
-from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
+from tidegate.policy.store import PolicyStore, digest_of
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.sockets.commands import BelieveClock, SetTrusted, ShowTrust
+from tidegate.supervisor.updates import push_condition
 from tidegate.supervisor.updates.crash_loop import IN_A_ROW_S, MOST_IN_A_ROW, MOST_WHILE_NEW, NEW_S
 from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.latest_time import LatestTime
@@ -31,11 +32,13 @@ from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.updates.trust import PolicyTrust
 from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.channel import WorkerDown
+from tidegate.supervisor.worker.rest import Rest
 from tidegate.telemetry.payloads.envelope import Target, seal
 from tidegate.trust.keys import PrivateKey
+from tidegate.trust.ratchet import MOST_AHEAD
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import TrustedKeys
-from tidegate_drivers.reading import Snapshot
+from tidegate_drivers.reading import POWER_SOURCE, Provenance, Reading, Snapshot
 
 LADDER = open_bundle(profiles_directory() / "bundles" / "digits").ladder
 TOPIC = "tidegate/gate-7/policy"
@@ -73,6 +76,12 @@ class Worker:
         if self.broken is not None:
             raise self.broken
 
+    async def sleep(self, rest: Rest) -> None:
+        raise AssertionError(f"put to sleep: {rest.reason}")
+
+    def wake(self) -> None:
+        """As the real one, which is awake."""
+
     async def switch(self, point: str) -> Switched:
         self.point = point if self.follows else self.point
         return Switched(0, self.follows, self.point, 0.0, 0.0, 1.0)
@@ -92,6 +101,7 @@ class Device:
 
     def __init__(self, directory: Path, *, unix_s: float | None = None) -> None:
         self.now = 1000.0
+        self.readings: dict[str, Reading] = {}
         self.unix_s = NOW.timestamp() if unix_s is None else unix_s
         self.events: list[Event] = []
         self.worker = Worker()
@@ -117,6 +127,7 @@ class Device:
             keys=KeyStore(directory, TrustedKeys(), self.latest_time, self.events.append),
             allow_unsigned=True,
             verdict_file=VerdictFile(directory),
+            snapshot=lambda: Snapshot(time.monotonic(), self.readings),
             emit=self.events.append,
             clock=lambda: self.now,
         )
@@ -132,9 +143,12 @@ class Device:
         to: str = "gate-7",
         push_id: str = "",
         keys: Sequence[PrivateKey] = (),
+        when: str = "",
     ) -> str:
         """Push, wait for the verdict on it, and say what it is."""
-        envelope = replace(seal(text, version, Target("device", to), expires, keys), push_id=push_id).to_json()
+        envelope = replace(
+            seal(text, version, Target("device", to), expires, keys, when), push_id=push_id
+        ).to_json()
         verdicts = self.updates.state.results
         await asyncio.to_thread(self.updates.receive, topic, envelope)
         await until(lambda: self.updates.state.results > verdicts and not self.updates.state.on_trial)
@@ -227,7 +241,7 @@ def test_a_refusal_from_before_is_no_verdict_on_a_push_that_is_tried(tmp_path: P
         await device.updates._take(TOPIC, envelope)
         state = device.updates.state
         assert (state.push_id(2, digest_of(policy(2))), state.refused) == ("b", None)
-        await until(lambda: device.says(2) == "accepted")
+        await until(lambda: not device.updates.state.on_trial and device.says(2) == "accepted")
 
     run(scene)
 
@@ -236,7 +250,7 @@ TOO_FAR = MOST_AHEAD + 3
 LARGEST = 2**53 - 1
 # What is pushed (text, version, more), and a word of the reason.
 REFUSED: dict[str, tuple[str, int, dict[str, object], str]] = {
-    "no YAML": ("a: [", 3, {}, "not YAML"),
+    "no YAML": ("a: [", 3, {}, "is not closed"),
     "no policy": ("a: 1", LARGEST - MOST_AHEAD * 3, {}, "too far ahead"),
     "an unknown key": (policy(3, "defualt: {}\n"), 3, {}, "defualt"),
     "the merge key": (policy(3, "<<: {a: 1}\n"), 3, {}, "unknown key"),
@@ -440,7 +454,8 @@ def test_the_last_verdicts_outlive_a_restart(tmp_path: Path) -> None:
         assert await device.push(policy(2), 2) == "accepted"
         for _ in range(3):
             assert await device.push(policy(1), 1) == "refused"
-        await device.updates.upkeep()
+        device.updates.write_down()
+        device.updates.tell_clock()
         device.updates.keep_verdicts()
         first, second = Device(tmp_path).updates.state.verdicts
         assert (first.version, first.state, first.refusal, first.count) == (1, "refused", "downgrade", 3)
@@ -510,6 +525,9 @@ def test_a_disk_that_refuses_at_first_makes_the_broker_keep_the_push(tmp_path: P
 def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
+    # No attempt of its own comes in between.
+    monkeypatch.setattr("tidegate.telemetry.link.backoff.Backoff.failed", lambda _self, _held_s=0.0: 60.0)
+
     async def scene() -> None:
         device = Device(tmp_path)
         assert await device.push(policy(2), 2) == "accepted"
@@ -527,7 +545,8 @@ def test_a_disk_that_refuses_during_a_trial_shuts_no_push_out(
         assert (device.running, device.updates.state.on_trial) == (2, False)
         assert (tmp_path / "policies.json").exists()
         refusing, device.worker.answers = False, True
-        await device.updates.upkeep()
+        device.updates.write_down()
+        device.updates.tell_clock()
         assert not device.store.unsaved
         assert await device.push(policy(4), 4) == "accepted"
         assert PolicyStore(tmp_path).accepted.version == 4  # type: ignore[union-attr]
@@ -729,3 +748,30 @@ def test_the_owner_sees_and_sets_the_trusted_version_and_the_time(tmp_path: Path
         assert await device.push(policy(4), 4, expires=NOW + timedelta(days=1)) == "accepted"
 
     run(scene)
+
+
+def test_a_policy_is_tried_when_its_condition_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_condition, "LOOK_EVERY_S", 0.01)
+
+    async def scenario() -> None:
+        device = Device(tmp_path)
+        await device.push(policy(5), 5, when="{power_source: external}")
+        refused = device.updates.state.refused
+        assert refused is not None
+        assert (refused.version, refused.state) == (5, "trial")
+        assert refused.reason == "it waits for {power_source: external}"
+        assert device.control.policy.version == 1
+        assert not [event for event in device.events if event.kind == "fault"], "waiting is no fault"
+        at = time.monotonic()
+        device.readings[POWER_SOURCE] = Reading("external", "", at, Provenance.MEASURED, "test", 1000.0)
+        await until(lambda: device.control.policy.version == 5 and not device.updates.state.on_trial)
+        assert device.updates.state.refused is None
+        device.readings.clear()
+        await device.push(policy(6), 6, when="{power_source: external}")
+        await device.push(policy(7), 7)
+        await until(lambda: device.control.policy.version == 7)
+        await device.push(policy(8), 8, when="{power_source: extern}")
+        assert device.updates.state.refused is not None
+        assert (device.updates.state.refused.refusal, device.control.policy.version) == (Refusal.INVALID, 7)
+
+    asyncio.run(scenario())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.policy.store import MOST_AHEAD, PolicyStore, digest_of
+from tidegate.policy.store import PolicyStore, digest_of
 from tidegate.supervisor.updates.outcome import Rejected, Repeated
 from tidegate.supervisor.updates.screening import Known, screen
 from tidegate.telemetry.payloads.envelope import PolicyPush, Target
+from tidegate.trust.ratchet import MOST_AHEAD
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import NotSigned, Signed
 

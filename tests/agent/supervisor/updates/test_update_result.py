@@ -8,6 +8,7 @@ import pytest
 from tidegate.policy.schema import load_policy
 from tidegate.supervisor.events.event import EventKind
 from tidegate.supervisor.updates.outcome import (
+    POLICY,
     REASON_LIMIT,
     Accepted,
     Deferred,
@@ -98,7 +99,7 @@ def test_each_result_in_each_state(
     assert then.refused == (refused if reported is before else reported), "EARLIER is of another version"
     assert (then.running, then.on_trial) == (LOCAL, on_trial), "only who adopts a policy says what runs"
     assert (then.accepted, then.results) == (3 if isinstance(result, Accepted) else 2, 8)
-    event = event_of(result)
+    event = event_of(result, POLICY)
     assert told == (None if event is None else (event.kind, event.text, event.details, event.source))
 
 
@@ -124,6 +125,6 @@ def test_a_long_reason_is_cut_where_it_travels(result: Rejected | RolledBack) ->
     reported = after(UpdatesState(LOCAL), result).refused
     assert reported is not None
     assert len(reported.reason) <= REASON_LIMIT
-    event = event_of(result)
+    event = event_of(result, POLICY)
     assert event is not None
     assert event.text.endswith(reported.reason)

@@ -3,8 +3,14 @@
 import asyncio
 import json
 import socket
+import ssl
 from pathlib import Path
 
+import pytest
+from certificates import HAVE_OPENSSL, Authority
+
+from tidegate.listening.server_tls import read_server_tls
+from tidegate.messages import TcpAccess
 from tidegate.supervisor.sockets.listeners import open_listeners
 from tidegate.supervisor.worker.refusal import Refusal
 
@@ -61,6 +67,38 @@ def test_whoever_says_nothing_or_nonsense_keeps_nobody_out(tmp_path: Path) -> No
         for _, writer in silent:
             writer.close()
         nonsense.close()
+        listeners.close()
+
+    asyncio.run(refuse())
+
+
+@pytest.mark.skipif(not HAVE_OPENSSL, reason="needs openssl")
+def test_over_tcp_the_reason_is_for_who_shows_the_token(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    server = authority.signed("server")
+    access = TcpAccess("0123456789abcdef", read_server_tls(server.certificate, server.key, None))
+    trusting = ssl.create_default_context(cafile=authority.certificate)
+
+    async def asked(port: int, header: str) -> str:
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+        writer.write(f"GET /v2 HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
+    async def refuse() -> None:
+        listeners = open_listeners(tmp_path / "tidegate.sock", 0)
+        assert listeners.tcp_port is not None
+        refusal = Refusal()
+        await refusal.start(listeners.sockets, "it held too much", 30.0, access)
+        stranger = await asked(listeners.tcp_port, "")
+        assert stranger.startswith("HTTP/1.1 503 ")
+        assert "ask again in 30 s" in stranger
+        assert "held too much" not in stranger
+        assert "held too much" in await asked(listeners.tcp_port, "authorization: bearer 0123456789abcdef\r\n")
+        assert "held too much" in str(await ask(tmp_path / "tidegate.sock")), "the socket asks for nothing"
+        refusal.stop()
         listeners.close()
 
     asyncio.run(refuse())

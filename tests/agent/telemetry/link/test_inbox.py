@@ -2,6 +2,7 @@
 
 import time
 
+from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.link.inbox import BURST_S, MIN_PAUSE_S, PAUSE_FACTOR, Inbox
 
 
@@ -98,3 +99,17 @@ def test_a_topic_whose_policies_take_long_rests_longer() -> None:
     for mid in range(100):
         inbox.receive("p", b"%d" % mid, mid)
     assert len(stored) <= BURST_S / ((PAUSE_FACTOR - 1) * 0.5) + 2
+
+
+def test_each_policy_is_counted_by_what_became_of_it() -> None:
+    device, counts = Device(), Heard()
+    inbox = Inbox(device.store, device.acknowledge, counts)
+    inbox.receive("p", b"", 1)
+    inbox.receive("p", b"one", 2)
+    device.disk_works = False
+    inbox.receive("p", b"two", 3)
+    device.disk_works = True
+    inbox.receive("p", b"three", 4)
+    inbox.retry(time.monotonic() + 1000)
+    fates = {fate: count for (_, fate), count in counts.counts.items()}
+    assert fates == {"cleared": 1, "judged": 2, "overtaken": 1, "put off": 1}

@@ -257,8 +257,8 @@ def test_device_killed_under_load(broker: LocalBroker, tmp_path: Path, listener:
         finally:
             kill(second)
         until(lambda: status_is("offline", 2), "the Will of session 2")
-        # Sent before the kill, their PUBACK not yet on disk: the new process cannot know and sends them again.
-        assert len(watch.duplicates) <= WINDOW
+        # Sent before the kill, or acknowledged and not yet deleted, which is done a window at a time.
+        assert len(watch.duplicates) <= 2 * WINDOW
 
 
 def test_policy_is_acknowledged_only_after_it_was_stored(mosquitto: None, spool: Spool) -> None:

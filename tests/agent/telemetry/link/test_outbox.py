@@ -13,6 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tidegate.telemetry.link.message import Message
 from tidegate.telemetry.link.outbox import MAX_REFUSALS, WINDOW, Outbox
 from tidegate.telemetry.spool import Spool
+from tidegate.telemetry.spool.thinner import _UNCERTAIN_ROWS
 
 LATER = 10_000.0
 
@@ -262,3 +263,49 @@ def run_against_a_moody_broker(spool: Spool, data: st.DataObject) -> None:
         now += 1000.0
         wire.answer(wire.pump(now), now=now)
     pytest.fail(f"never sent: {spool.after(0, 1000)}")
+
+
+def test_events_go_before_telemetry_that_waits_longer(spool: Spool) -> None:
+    put(spool, 40, "tidegate/cam-1/telemetry")
+    put(spool, 3, "tidegate/cam-1/event")
+    wire = connected(spool)
+    assert seqs(wire.pump())[:5] == [41, 42, 43, 1, 2]
+    put(spool, 1, "tidegate/cam-1/event")
+    wire.outbox.wake()
+    wire.answer(wire.sent[:2])
+    assert seqs(wire.pump())[0] == 44
+
+
+def test_a_row_under_way_that_a_rewind_fetched_again_is_not_sent_again(spool: Spool) -> None:
+    put(spool, 1, "a")
+    put(spool, 2, "b")
+    wire = connected(spool, 2)
+    (first, second) = wire.pump()
+    wire.answer([first], 0x87)  # not authorized: "a" pauses, and its row comes again
+    assert seqs(wire.pump()) == [3]
+    wire.answer([second], 0x00, LATER)
+    assert seqs(wire.pump(LATER)) == [1], "the rewind has fetched row 3 as well, which is under way"
+    wire.answer(wire.sent[2:3], 0x00, LATER)
+    assert wire.pump(LATER) == []
+
+
+def test_windows_that_the_disk_does_not_let_go_of_stay_as_few_as_the_thinner_counts_on(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(spool, 200, "d/telemetry")
+    wire = connected(spool)
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(spool, "acknowledge", lambda *seqs: seqs)
+        while fresh := wire.pump():
+            wire.answer(fresh)
+        assert len(wire.sent) == _UNCERTAIN_ROWS == 2 * WINDOW
+        put(spool, 3, "d/event")
+        wire.outbox.wake()
+        events = wire.pump()
+        assert [message.topic for _, message in events] == 3 * ["d/event"], "which are never merged"
+    wire.answer(events)
+    while fresh := wire.pump():
+        wire.answer(fresh)
+    assert len(wire.sent) == 203, "each once"
+    assert spool.counters is not None
+    assert spool.counters.waiting == 0

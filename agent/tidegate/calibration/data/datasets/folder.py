@@ -1,5 +1,6 @@
 """A folder of images: one subfolder per class in alphabetical order, or images alone without labels."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tidegate.calibration.data.datasets.dataset import PIXEL_SCALE, DataError, D
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 MAX_PIXELS = 64_000_000
+MAX_TIMES_LONGER = 100
+"""A side than the other: resized to the size, a longer one would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,12 @@ def read_folder(path: Path, spec: ImageSpec) -> Dataset:
     if not files:
         raise DataError(f"{path}: no images in it; allowed are {', '.join(sorted(SUFFIXES))}")
     inputs = np.stack([_read(file, spec) for file in files])
+    names_of_files = tuple(str(file.relative_to(path)) for file in files)
     if not classes:
-        return Dataset(path.name, inputs, None, None, PIXEL_SCALE)
+        return Dataset(path.name, inputs, None, None, PIXEL_SCALE, names_of_files)
     labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     names = tuple(folder.name for folder in classes)
-    return Dataset(path.name, inputs, labels.astype(np.int64), names, PIXEL_SCALE)
+    return Dataset(path.name, inputs, labels.astype(np.int64), names, PIXEL_SCALE, names_of_files)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -40,15 +44,21 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _read(file: Path, spec: ImageSpec) -> npt.NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra that other forms of data do without
+    from PIL import Image  # noqa: PLC0415 - an extra that other forms of data do without
 
     try:
         with Image.open(file) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise DataError(f"{file}: {opened.width}x{opened.height} pixels, allowed are {MAX_PIXELS}")
+            if max(opened.size) > MAX_TIMES_LONGER * min(opened.size):
+                raise DataError(
+                    f"{file}: {opened.width}x{opened.height} pixels, allowed is a side {MAX_TIMES_LONGER} times "
+                    "as long as the other; cut it or take it out"
+                )
             image = opened.convert("L" if spec.grey else "RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{file}: {error}") from error
+    # Pillow's decoders raise any of these for files that break off or lie about their size.
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise DataError(f"{file}: {error}; take it out, or put a picture there that opens") from error
     factor = spec.size / min(image.size)
     width, height = (max(spec.size, round(side * factor)) for side in image.size)
     image = image.resize((width, height))

@@ -2,22 +2,72 @@
 
 from torch import fx
 
-from tidegate.models.importing.lowering import norms, pointwise, shapes, signals
-from tidegate.models.importing.lowering.reader import Reader, Rule
+from tidegate.models.graph import Weight
+from tidegate.models.importing.lowering import (
+    composed,
+    layouts,
+    norms,
+    pointwise,
+    products,
+    rearranged,
+    shapes,
+    signals,
+    whole_numbers,
+    windowed,
+)
+from tidegate.models.importing.lowering.folding import Folding, is_check
+from tidegate.models.importing.lowering.reader import ExportError, Reader, Refused, Rule, Value
 
-_RULES: dict[str, Rule] = {**norms.RULES, **pointwise.RULES, **shapes.RULES}
+_RULES: dict[str, Rule] = {
+    **norms.RULES,
+    **pointwise.RULES,
+    **shapes.RULES,
+    **composed.RULES,
+    **products.RULES,
+    **rearranged.RULES,
+    **windowed.RULES,
+    **whole_numbers.RULES,
+}
 
 
 def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
     """Read a whole graph into the reader's nodes; with `as_vector` its output is flattened.
 
-    Raises ExportError for what graphs can't say.
+    Raises ExportError that names all places which graphs can't say, with a reason for each.
     """
+    folding = Folding(reader)
+    refusals: dict[str, None] = {}
     for node in graph.nodes:
-        if node.op == "placeholder":
-            reader.take_input(node)
-        elif node.op == "call_function":
-            rule = signals.rule_for(node, reader) or _RULES.get(str(node.target)) or Reader.keep
-            reader.values[node.name] = rule(reader, node)
-        else:
-            reader.finish(node, as_vector=as_vector)
+        if is_check(node):
+            continue
+        if any(isinstance(reader.values.get(each.name), Refused) for each in node.all_input_nodes):
+            reader.values[node.name] = Refused()
+            continue
+        try:
+            if node.op == "placeholder":
+                reader.take_input(node)
+                weight = reader.values[node.name]
+                if isinstance(weight, Weight):
+                    folding.take_weight(node, reader.tensors[weight.weight])
+            elif node.op == "call_function":
+                reader.values[node.name] = _read(node, reader, folding)
+            else:
+                reader.finish(node, as_vector=as_vector)
+        except ExportError as error:
+            refusals[str(error)] = None
+            reader.values[node.name] = Refused()
+    if refusals:
+        raise ExportError("\n".join(refusals))
+
+
+def _read(node: fx.Node, reader: Reader, folding: Folding) -> Value:
+    known = folding.value(node)
+    if known is not None:
+        return known[0]
+    rule = (
+        layouts.rule_for(node, reader)
+        or signals.rule_for(node, reader)
+        or _RULES.get(str(node.target))
+        or Reader.keep
+    )
+    return rule(reader, node)

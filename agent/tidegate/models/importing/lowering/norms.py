@@ -64,7 +64,8 @@ def _fold(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> None
         raise ExportError(f"{source.name} has a kernel that is not a weight")
     kernel = reader.tensors[weight.weight]
     old = reader.tensors[bias.weight] if isinstance(bias, Weight) else torch.zeros(())
-    new_bias = bias.weight if isinstance(bias, Weight) else f"{weight.weight.rpartition('.')[0]}.bias"
+    layer_name = weight.weight.rpartition(".")[0] or weight.weight
+    new_bias = bias.weight if isinstance(bias, Weight) else f"{layer_name}.bias"
     reader.tensors[weight.weight] = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))
     reader.tensors[new_bias] = old * scale + shift
     reader.nodes[index] = replace(layer, args=(x, weight, Weight(new_bias), *rest))

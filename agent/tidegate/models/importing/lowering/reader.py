@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.graph import INPUT, Argument, Node, Ref, Weight
+from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Weight
+from tidegate.models.graph.operator import Domain, Kind
 from tidegate.models.graph.operators import OPERATORS, VIEW
 from tidegate.models.network import WeightArray
 
@@ -29,21 +29,39 @@ class AsImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Permuted:
-    """A value with its axes in another order, samples not first; `axes` as `permute` takes them."""
+class Laid:
+    """A value with its samples in front, though the exported value has them elsewhere.
 
-    source: fx.Node
-    axes: tuple[int, ...]
+    `shape` is per sample. `groups` has, for each exported axis in order, the axes of `ref` that it is made of, 0
+    being the samples': none for an axis of size 1.
+    """
+
+    ref: Argument
+    shape: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """A weight repeated for every sample, as `expand` does."""
+    """A weight repeated for every sample, as `expand` does: of size 1 along the samples' axis.
+
+    Or of several, where that axis holds as many of each sample.
+    """
 
     weight: Weight
 
 
-Value = Argument | AsImage | Permuted | Expanded
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A number or tensor that depends on how many samples there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What could not be read; so can't what depends on it, and only the first is told of."""
+
+
+Value = Argument | AsImage | Laid | Expanded | Counted | Refused
 Rule = Callable[["Reader", fx.Node], Value]
 
 
@@ -52,6 +70,24 @@ def call(node: fx.Node) -> dict[str, Any]:
     arguments = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001 - there is no public way
     given = dict(zip((argument.name for argument in arguments), node.args, strict=False)) | node.kwargs
     return {argument.name: given.get(argument.name, argument.default_value) for argument in arguments}
+
+
+LARGEST_WHOLE = 2**24
+"""Up to it float32 holds every whole number."""
+
+_MIXED = (
+    "an answer would depend on the other samples, or on how many are asked together; "
+    "leave the first axis and x.shape[0] out of the arithmetic"
+)
+_BY_VALUE = "; what chooses by value belongs behind the model: return what it chooses from"
+_INSTEAD: dict[str, str] = {
+    **dict.fromkeys(
+        ("aten.topk.default", "aten.sort.default", "aten.argmax.default", "aten.argsort.default"), _BY_VALUE
+    ),
+    **dict.fromkeys(("aten.nonzero.default", "aten.gather.default", "aten.grid_sampler_2d.default"), _BY_VALUE),
+    "aten.conv3d.default": "; convolutions over images (2d) and signals (1d) have one",
+}
+"""By operator, what to do in its place."""
 
 
 class Reader:
@@ -73,8 +109,12 @@ class Reader:
     def keep(self, node: fx.Node) -> Value:
         """The operator as it is, if graphs have it."""
         operator = str(node.target)
+        value = node.meta["val"]
+        if isinstance(value, Tensor) and not value.ndim:
+            raise self.refusal(node, _MIXED)
         if operator not in OPERATORS:
-            raise self.refusal(node, f"operator {operator} is not among {', '.join(sorted(OPERATORS))}")
+            raise self.refusal(node, f"operator {operator} has no form in a graph{_INSTEAD.get(operator, '')}")
+        self._check_axes(node, operator)
         args = tuple(self.argument(argument) for argument in node.args)
         kwargs = {key: self.argument(argument) for key, argument in node.kwargs.items()}
         return self.add(node, operator, args, self.shape(node), kwargs=kwargs)
@@ -90,6 +130,9 @@ class Reader:
     ) -> Ref:
         """A node named after where it comes from; `suffix` tells those from one source apart."""
         name = source.name + suffix
+        given = (*args, *(kwargs or {}).values())
+        if OPERATORS[operator].kind not in {Kind.VIEW, Kind.COPY} and BatchSize() in given:
+            raise self.refusal(source, _MIXED)
         self.nodes.append(Node(name, operator, args, shape, kwargs or {}))
         self.paths[name] = self.path(source)
         return Ref(name)
@@ -106,12 +149,18 @@ class Reader:
         self.tensors[full] = tensor.detach().clone()
         return Weight(full)
 
+    def keep_tensor(self, source: fx.Node, tensor: Tensor) -> str:
+        """The full name of a tensor that was computed beforehand; known ones keep theirs."""
+        name = self.constant(source, source.name, tensor)
+        return name.weight
+
     def array(self, weight: str) -> WeightArray:
-        """A weight's values. Raises ExportError unless they are float32."""
+        """A weight's values in float32. Raises ExportError for whole numbers that it can't hold."""
         tensor = self.tensors[weight]
-        if tensor.dtype != torch.float32:
-            raise ExportError(f"{weight}: weights are float32 before calibration, found {tensor.dtype}")
-        array: WeightArray = np.ascontiguousarray(tensor.detach().numpy())
+        whole = not tensor.is_floating_point()
+        if whole and tensor.numel() and int(tensor.long().abs().max()) > LARGEST_WHOLE:
+            raise ExportError(f"{weight}: holds whole numbers above {LARGEST_WHOLE}, which float32 rounds")
+        array: WeightArray = np.ascontiguousarray(tensor.detach().float().numpy())
         return array
 
     def argument(self, argument: object) -> Argument:
@@ -123,6 +172,17 @@ class Reader:
         if argument is None or isinstance(argument, bool | int | float | str):
             return argument
         raise ExportError(f"{self._segment}: an argument of type {type(argument).__name__} can't be kept as data")
+
+    def _check_axes(self, node: fx.Node, operator: str) -> None:
+        """Raises ExportError where an operator would work along the samples' axis."""
+        by_domain = {parameter.name: parameter.domain for parameter in OPERATORS[operator].parameters}
+        for name, given in call(node).items():
+            if by_domain.get(name) in {Domain.AXIS, Domain.AXES}:
+                axes = given if isinstance(given, list | tuple) else [given]
+                source = node.all_input_nodes[0].meta["val"]
+                rank = len(source.shape)
+                if any(isinstance(axis, int) and axis % rank == 0 for axis in axes):
+                    raise self.refusal(node, _MIXED)
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
         """Shape per sample. Raises ExportError where samples are not along the first axis."""
@@ -162,8 +222,12 @@ class Reader:
             case AsImage(image):
                 self.values[node.name] = ref = self.view(node, image, self.shape(node), "_signal")
                 return ref
-            case Permuted():
-                raise self.refusal(node, f"moves samples to another axis ({value.axes}); they must stay first")
+            case Refused():
+                raise self.refusal(node, "is made of what could not be read")
+            case Laid():
+                raise self.refusal(node, "moves samples to another axis; they must stay first")
+            case Counted():
+                raise self.refusal(node, _MIXED)
             case Expanded(weight):
                 raise self.refusal(
                     node, f"{weight.weight} repeated for every sample can be added, multiplied or joined, no more"

@@ -5,8 +5,8 @@ import operator
 import torch
 from torch import fx
 
-from tidegate.models.graph import Argument, BatchSize, Ref, Weight
-from tidegate.models.importing.lowering.reader import Expanded, Permuted, Reader, Rule, Value, call
+from tidegate.models.graph import Argument, Ref
+from tidegate.models.importing.lowering.reader import Expanded, Reader, Rule, Value, call
 
 _SLICE = "aten.slice.Tensor"
 _UNBIND = "aten.unbind.int"
@@ -15,14 +15,6 @@ _WHOLE = 2**62
 """Where a slice ends that has no end."""
 
 _TURNS = frozenset({"aten.clone.default", "aten.contiguous.default", "aten.transpose.int", "aten.permute.default"})
-
-
-def batch_size(reader: Reader, node: fx.Node) -> Value:
-    """The number of samples, as a number."""
-    axis = call(node)["dim"]
-    if axis != 0:
-        raise reader.refusal(node, f"axis {axis} varies; only the batch axis 0 may")
-    return BatchSize()
 
 
 def view(reader: Reader, node: fx.Node) -> Value:
@@ -37,17 +29,7 @@ def view(reader: Reader, node: fx.Node) -> Value:
 def plain_view(reader: Reader, node: fx.Node) -> Value:
     """Axes of size 1 that come or go."""
     source: fx.Node = call(node)["self"]
-    value = reader.values.get(source.name)
-    if isinstance(value, Weight):
-        return reader.constant(node, "viewed", reader.tensors[value.weight].reshape(node.meta["val"].shape))
     return reader.view(node, reader.argument(source), reader.shape(node))
-
-
-def permute(reader: Reader, node: fx.Node) -> Value:
-    """As it is; where samples would leave the first axis, remembered until a slice of it is taken."""
-    given = call(node)
-    axes = tuple(axis % len(given["dims"]) for axis in given["dims"])
-    return Permuted(given["self"], axes) if axes[0] != 0 else reader.keep(node)
 
 
 def getitem(reader: Reader, node: fx.Node) -> Value:
@@ -83,9 +65,6 @@ def take_slice(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     source, axis, start, end, step = (given[name] for name in ("self", "dim", "start", "end", "step"))
     value = reader.values[source.name]
-    if isinstance(value, Weight):
-        tensor = torch.ops.aten.slice.Tensor(reader.tensors[value.weight], axis, start, end, step)
-        return reader.constant(node, "slice", tensor)
     if axis == 0:
         if start not in {0, None} or (end is not None and end < _WHOLE) or step != 1:
             raise reader.refusal(node, "takes some of the samples; a graph answers each by itself")
@@ -97,21 +76,6 @@ def take_slice(reader: Reader, node: fx.Node) -> Value:
     return reader.add(node, _SLICE, args, reader.shape(node))
 
 
-def expand(reader: Reader, node: fx.Node) -> Value:
-    """A weight repeated for every sample."""
-    source: fx.Node = call(node)["self"]
-    value = reader.values[source.name]
-    wanted = reader.shape(node)
-    if isinstance(value, Weight):
-        tensor = reader.tensors[value.weight].detach()
-        if tuple(tensor.shape) in {wanted, (1, *wanted)}:
-            return Expanded(value)
-        return Expanded(reader.constant(node, "expanded", tensor.expand(1, *wanted)))
-    if reader.shape(source) == wanted:
-        return value
-    raise reader.refusal(node, "repeats a value; only weights can be repeated, for every sample")
-
-
 def join(reader: Reader, node: fx.Node) -> Value:
     """Values one after the other. Weights among them are added where zeros were put in their place."""
     given = call(node)
@@ -119,11 +83,11 @@ def join(reader: Reader, node: fx.Node) -> Value:
     values = [member for member in members if not isinstance(reader.values.get(member.name), Expanded)]
     if len(values) == len(members):
         return reader.keep(node)
-    if len(values) != 1:
-        raise reader.refusal(node, "joins weights with several values; allowed is one value among them")
-    (value,) = values
     shape = reader.shape(node)
     axis = given["dim"] % (len(shape) + 1)
+    if len(values) != 1:
+        return _join_several(reader, node, members, axis)
+    (value,) = values
     before = sum(int(member.meta["val"].shape[axis]) for member in members[: members.index(value)])
     behind = shape[axis - 1] - before - reader.shape(value)[axis - 1]
     pads = (*[0] * (2 * (len(shape) - axis)), before, behind)
@@ -132,6 +96,26 @@ def join(reader: Reader, node: fx.Node) -> Value:
     )
     joined = torch.cat([_expanded_tensor(reader, member) for member in members], axis)
     return reader.add(node, "aten.add.Tensor", (padded, reader.constant(node, "joined", joined[0])), shape)
+
+
+def _join_several(reader: Reader, node: fx.Node, members: list[fx.Node], axis: int) -> Value:
+    """Weights among several values as values: zeros of some value's, and the weight added."""
+    value = next(member for member in members if not isinstance(reader.values.get(member.name), Expanded))
+    parts = []
+    for index, member in enumerate(members):
+        found = reader.values.get(member.name)
+        if not isinstance(found, Expanded):
+            parts.append(reader.argument(member))
+            continue
+        size, own = int(member.meta["val"].shape[axis]), int(value.meta["val"].shape[axis])
+        if size > own:
+            raise reader.refusal(node, "joins several values with a weight that is longer than the first of them")
+        sizes = list(reader.shape(value))
+        sizes[axis - 1] = size
+        cut = reader.add(node, _SLICE, (reader.argument(value), axis, 0, size), tuple(sizes), f"_cut{index}")
+        empty = reader.add(node, "aten.mul.Tensor", (cut, 0.0), tuple(sizes), f"_empty{index}")
+        parts.append(reader.add(node, "aten.add.Tensor", (empty, found.weight), tuple(sizes), f"_made{index}"))
+    return reader.add(node, "aten.cat.default", (tuple(parts), axis), reader.shape(node))
 
 
 def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
@@ -143,26 +127,8 @@ def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
 
 def _selected(reader: Reader, node: fx.Node, source: fx.Node, axis: int, index: int) -> Value:
     """One place along an axis: a slice, and a view without the axis."""
-    value = reader.values[source.name]
-    if isinstance(value, Permuted):
-        return _selected_of_permuted(reader, node, value, axis, index)
-    if isinstance(value, Weight):
-        return reader.constant(node, "picked", reader.tensors[value.weight].select(axis, index))
     part = _sliced(reader, node, source, axis, index, 1, "_part")
     return reader.view(node, part, reader.shape(node))
-
-
-def _selected_of_permuted(reader: Reader, node: fx.Node, permuted: Permuted, axis: int, index: int) -> Value:
-    """Of a value whose axes wait to change places: picked first, where samples are still in front."""
-    own = permuted.axes[axis]
-    part = _sliced(reader, node, permuted.source, own, index, 1, "_part")
-    sizes = list(reader.shape(permuted.source))
-    del sizes[own - 1]
-    flat = reader.view(node, part, tuple(sizes), "_flat")
-    left = tuple(place - (place > own) for place in permuted.axes if place != own)
-    if left[0] != 0:
-        raise reader.refusal(node, f"moves samples to another axis ({left}); they must stay first")
-    return reader.add(node, "aten.permute.default", (flat, left), reader.shape(node))
 
 
 def _sliced(
@@ -179,7 +145,6 @@ def _sliced(
 
 
 RULES: dict[str, Rule] = {
-    "aten.sym_size.int": batch_size,
     "aten.view.default": view,
     "aten._unsafe_view.default": view,
     "aten.unsqueeze.default": plain_view,
@@ -187,12 +152,10 @@ RULES: dict[str, Rule] = {
     "aten.squeeze.dims": plain_view,
     "aten.squeeze.default": plain_view,
     "aten.unflatten.int": plain_view,
-    "aten.permute.default": permute,
     str(operator.getitem): getitem,
     _UNBIND: parts,
     **dict.fromkeys(_SPLITS, parts),
     "aten.select.int": select,
     _SLICE: take_slice,
-    "aten.expand.default": expand,
     "aten.cat.default": join,
 }

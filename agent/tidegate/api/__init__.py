@@ -1,0 +1,1 @@
+"""What `import tidegate` gives: ladders in one's own process, without the service."""

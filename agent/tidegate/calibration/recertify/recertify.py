@@ -1,0 +1,114 @@
+"""Running a bundle's points on inputs of one's own, and the bundle with the certificates that come of it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tidegate.calibration.data.batches import answer_on_all_cores
+from tidegate.calibration.data.datasets import Dataset
+from tidegate.calibration.recertify.counting import PointAnswers, answers_of, compared
+from tidegate.engines.engine import Engine, UnsupportedPoint
+from tidegate.errors import EX_DATAERR, TidegateError
+from tidegate.models.bundle import Bundle
+from tidegate.models.bundle.another_ladder import write_with_ladder
+from tidegate.models.bundle.evidence import Floats, Indices, Objects
+from tidegate.models.graph.row_numbers import RowNumbers
+from tidegate.models.ladder import Certificate, Compared, Ladder
+
+
+class RecertifyError(TidegateError, ValueError):
+    """This bundle can't be certified on these inputs; the message says why and what to do."""
+
+    exit_code = EX_DATAERR
+
+
+@dataclass(frozen=True, slots=True)
+class LadderAnswers:
+    """The full model's answers (n,), None where outputs are no classes; the other points' in the ladder's order.
+
+    `left_out` are points that the engine can't run here, each with the reason.
+    """
+
+    full: Indices | None
+    points: Mapping[str, PointAnswers]
+    left_out: Mapping[str, str]
+
+
+def answered(
+    bundle: Bundle,
+    engine: Engine,
+    inputs: Floats,
+    progress: Callable[[str], None] = lambda _: None,
+    objects: Objects | None = None,
+) -> LadderAnswers:
+    """What every point answers to inputs (n, *input shape), with objects if known. Raises RecertifyError."""
+    comparison = bundle.calibration.comparison
+    if comparison.kind is Compared.OWN:
+        raise RecertifyError(
+            f"{bundle.path}: was certified by a function of its builder's own, which isn't in the bundle;"
+            " build it again with --risk disagreement to certify it elsewhere"
+        )
+    if objects is not None and comparison.detector is None:
+        raise RecertifyError(f"{bundle.path}: its task is {comparison.task}; objects are for detectors")
+    if inputs.shape[1:] != bundle.input.shape:
+        raise RecertifyError(
+            f"{bundle.path}: takes inputs of the shape {bundle.input.shape}, these have {inputs.shape[1:]}"
+        )
+    rows = RowNumbers.of(bundle.segments[0], bundle.weight_shapes)
+    if rows is not None and (trouble := rows.trouble(inputs)) is not None:
+        raise RecertifyError(f"{bundle.path}: of the inputs {trouble}; take those inputs out")
+    full = answer_on_all_cores(engine, bundle.ladder.full, inputs).outputs
+    points: dict[str, PointAnswers] = {}
+    left_out: dict[str, str] = {}
+    for point in bundle.ladder.points[1:]:
+        try:
+            outputs = answer_on_all_cores(engine, point, inputs).outputs
+        except UnsupportedPoint as error:
+            left_out[point.name] = str(error)
+            continue
+        points[point.name] = compared(comparison, full, outputs, objects)
+        progress(f"{point.name}: differs from full on {points[point.name].differs.sum()} of {len(inputs)} inputs")
+    return LadderAnswers(answers_of(comparison, full), points, left_out)
+
+
+def with_certificates(
+    bundle: Bundle,
+    found: Mapping[str, Certificate | None],
+    alphas: Sequence[float],
+    delta: float,
+    data: Dataset,
+    out: Path,
+) -> None:
+    """Write the bundle with certificates of these points alone; others leave the ladder. `out` must not exist.
+
+    `data` are the inputs, by which the ladder then says what it holds for. Raises RecertifyError.
+    """
+    full = bundle.ladder.full
+    held = [each for each in found.values() if each is not None]
+    if not held:
+        raise RecertifyError("no point is certified on these inputs: there is nothing to write; more would help")
+    if out.exists():
+        raise RecertifyError(f"{out}: is there already; name a directory that isn't")
+    points = [replace(full, certificate=Certificate(held[0].risk, 0.0, delta, held[0].n, 0))]
+    points += [
+        replace(point, certificate=certificate)
+        for point in bundle.ladder.points[1:]
+        if (certificate := found.get(point.name)) is not None
+    ]
+    digest = hashlib.sha256(np.ascontiguousarray(data.inputs).tobytes()).hexdigest()
+    comparison = bundle.calibration.comparison
+    failure = bundle.calibration.failure
+    if comparison.detector is not None and comparison.bound is not None:
+        failure = comparison.detector.failure(comparison.bound, data.objects is not None)
+    calibration = replace(
+        bundle.calibration,
+        failure=failure,
+        data=data.name,
+        alphas=tuple(alphas),
+        delta=delta,
+        parts={**bundle.calibration.parts, "certify": digest},
+    )
+    write_with_ladder(bundle, Ladder(tuple(points)), calibration, out)

@@ -1,0 +1,109 @@
+"""What a count on inputs of a place came to, as a statement that can be signed: which bundle, on what, where."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from tidegate.errors import EX_DATAERR, TidegateError
+from tidegate.models.bundle import Bundle
+from tidegate.models.ladder import Risk
+from tidegate.validation_words import in_words
+
+PAYLOAD_TYPE = "application/vnd.tidegate.certificate+json"
+MAX_BYTES = 1 << 20
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class StatementError(TidegateError, ValueError):
+    """A statement can't be read, or isn't about this bundle; the message says why."""
+
+    exit_code = EX_DATAERR
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PointStatement(_Strict):
+    """One point: with confidence 1 - delta at most `alpha` of tries fail; `failures` of `n` did."""
+
+    name: str
+    alpha: Share
+    risk: Risk
+    n: Count
+    failures: Count
+
+
+class Statement(_Strict):
+    """All points of a bundle that `bundle certify` wrote, with `clip` frames to a try and `labelled` labels.
+
+    `placement` is the runtime of each of the `engines`, its compute unit and versions: with others the count is
+    made again.
+    """
+
+    tidegate_certificate: Literal[1] = 1
+    model: str
+    bundle_sha256: Sha256
+    data: str
+    data_sha256: Sha256
+    inputs: Count
+    clip: Annotated[int, Field(ge=1)]
+    labelled: Count
+    delta: Share
+    engines: tuple[str, ...]
+    placement: str
+    counted_at: AwareDatetime
+    points: tuple[PointStatement, ...]
+
+    def check(self, bundle: Bundle) -> None:
+        """Raises StatementError where it is about another bundle."""
+        if self.bundle_sha256 != bundle.sha256:
+            raise StatementError(
+                f"{bundle.path}: the certificate is for a bundle of SHA-256 {self.bundle_sha256[:12]}..., this "
+                f"one has {bundle.sha256[:12]}...; count again on this one with `tidegate bundle certify`"
+            )
+
+
+def statement_of(
+    bundle: Bundle,
+    *,
+    inputs: int,
+    clip: int,
+    labelled: int,
+    engines: tuple[str, ...],
+    placement: str,
+    counted_at: AwareDatetime,
+) -> Statement:
+    """Of a bundle that was written with the certificates of a count on so many inputs."""
+    points = [(point.name, point.certificate) for point in bundle.ladder.points if point.certificate is not None]
+    return Statement(
+        model=bundle.model,
+        bundle_sha256=bundle.sha256,
+        data=bundle.calibration.data,
+        data_sha256=bundle.calibration.parts["certify"],
+        inputs=inputs,
+        clip=clip,
+        labelled=labelled,
+        delta=bundle.calibration.delta,
+        engines=engines,
+        placement=placement,
+        counted_at=counted_at,
+        points=tuple(
+            PointStatement(name=name, alpha=held.alpha, risk=held.risk, n=held.n, failures=held.failures)
+            for name, held in points
+        ),
+    )
+
+
+def read_statement(payload: bytes, where: str) -> Statement:
+    """Raises StatementError."""
+    try:
+        return Statement.model_validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "whole document"
+        raise StatementError(
+            f"{where}, at {place}: {in_words(first['msg'])}; needed is what `bundle certify --key` writes"
+        ) from None

@@ -1,0 +1,1 @@
+"""torch on Apple's GPU: the reference's operators on another device."""

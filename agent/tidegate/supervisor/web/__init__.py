@@ -1,0 +1,1 @@
+"""The status page and /metrics over HTTP: for browsers and scrapers, nothing that changes the agent."""

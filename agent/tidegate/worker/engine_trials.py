@@ -1,0 +1,49 @@
+"""Trying the engines of `auto` once requests are answered, in the time that is left."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from tidegate.engines.runtime.choice import Choice
+from tidegate.engines.runtime.resident import memory_is_short
+
+log = logging.getLogger(__name__)
+
+SETTLED_S = 10.0
+"""After the first requests are let in: the supervisor's start, and the first switch, are over by then."""
+
+
+async def tried(make: Callable[[], Choice]) -> Choice | None:
+    """The choice that comes of the trials, made in a thread that holds nobody up, not even at the end.
+
+    None while memory is short: a trial's process holds an engine beside the one that answers.
+    """
+    await asyncio.sleep(SETTLED_S)
+    if memory_is_short():
+        log.info("no engines are tried now, as memory is short; the next start looks again")
+        return None
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Choice] = loop.create_future()
+
+    def settle(choice: Choice | None, error: Exception | None) -> None:
+        if made.cancelled():
+            return
+        if choice is None:
+            made.set_exception(error or RuntimeError("no choice"))
+        else:
+            made.set_result(choice)
+
+    def run() -> None:
+        choice, error = None, None
+        try:
+            choice = make()
+        except Exception as broken:
+            log.exception("the engines could not be tried")
+            error = broken
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, choice, error)
+
+    # A daemon: the interpreter waits for others, and a trial's process takes half a minute.
+    threading.Thread(target=run, name="engine-trials", daemon=True).start()
+    return await made

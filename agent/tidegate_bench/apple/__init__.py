@@ -1,0 +1,1 @@
+"""What Apple's runtimes are given, shown without a Mac."""

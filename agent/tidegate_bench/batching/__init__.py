@@ -1,0 +1,1 @@
+"""What an engine gains by answering several samples at once."""

@@ -1,0 +1,1 @@
+"""Many agents on one machine: a broker that restarts, a push to all, rollouts that are halted or not."""

@@ -1,0 +1,1 @@
+"""Frigate's detector through policy switches, kills and hand-overs: `tidegate bench frigate`."""

@@ -1,0 +1,1 @@
+"""What brokers, networks, disks, kills and strangers do to an agent, and what its spool costs."""

@@ -1,0 +1,1 @@
+"""Networks that packages ship with their weights: what their ladders save, and whether they hold."""

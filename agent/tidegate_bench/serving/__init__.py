@@ -1,0 +1,1 @@
+"""What an answer costs the worker beside the network: `tidegate bench serving`."""

@@ -1,0 +1,1 @@
+"""How surely, and how soon, an agent that starts gives its first answer."""

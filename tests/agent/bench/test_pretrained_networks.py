@@ -1,0 +1,41 @@
+"""`tidegate bench pretrained`: what its goals say of rows, and inputs that are the same from the same seed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tidegate_bench.pretrained.bench import goals
+from tidegate_bench.pretrained.contents import contents
+from tidegate_bench.pretrained.lettering import lines, pages
+from tidegate_bench.pretrained.modules import OutputNet, RefineNet, TinyCrepe
+from tidegate_bench.pretrained.tones import tones
+
+
+def test_goals_count_what_was_measured_and_say_unknown_of_the_rest() -> None:
+    taken = {"share_of_cpu": 0.6, "contradicted": False}
+    dear = {"share_of_cpu": 0.9, "contradicted": True}
+    refused = {"share_of_cpu": None, "contradicted": None}
+    assert [goal.value for goal in goals([taken, dear, refused])] == [1, 1]
+    assert [goal.value for goal in goals([refused])] == [None, None]
+    assert [goal.met for goal in goals([taken] * 4)] == [True, True]
+
+
+def test_inputs_repeat_with_their_seed_alone() -> None:
+    for make in (
+        lambda seed: lines(2, 48, 192, seed, turned=True),
+        lambda seed: pages(2, 96, seed),
+        lambda seed: tones(2, seed),
+        lambda seed: contents(2, seed),
+    ):
+        assert np.array_equal(make(1), make(1))
+        assert not np.array_equal(make(1), make(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "answers"),
+    [(RefineNet, (3, 24, 24), 2), (OutputNet, (3, 48, 48), 2), (TinyCrepe, (1024,), 360)],
+)
+def test_layers_fit_each_other(make: type[nn.Module], shape: tuple[int, ...], answers: int) -> None:
+    with torch.no_grad():
+        assert make()(torch.rand(2, *shape)).shape == (2, answers)
