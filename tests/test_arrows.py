@@ -19,15 +19,16 @@ MAY_IMPORT = {
     "api": "boards calibration.recertify documents engines errors models.bundle models.graph models.ladder paths"
     " policy simulation tidegate_drivers worker.canary worker.choosing numpy",
     "__main__": "cli",
-    "cli": "errors api boards calibration child config demo documents engines extras files fleet import_path"
-    " listening messages models network paths policy quantities shortened simulation supervisor telemetry"
-    " terminal tidegate_drivers trust validation_words pydantic_core rich typer",
+    "cli": "errors api boards calibration child config demo documents engines extras files fleet footage"
+    " import_path listening messages models network paths policy quantities shortened simulation supervisor"
+    " telemetry terminal tidegate_drivers trust validation_words pydantic_core rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
     "supervisor": "errors boards child config content documents durable_number engines.runtime.installed files"
+    " footage.kept"
     " last_trial listening messages network.shut_out service_log models.bundle models.errors models.ladder paths"
     " policy shortened telemetry tidegate_drivers trust validation_words h11 prometheus_client psutil pydantic",
-    "worker": "engines errors files listening messages service_log models parent telemetry.broker"
+    "worker": "engines errors files footage listening messages service_log models parent telemetry.broker"
     " telemetry.link.paho_client PIL av h11 numpy paho pydantic pydantic_core zmq",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",
@@ -81,6 +82,8 @@ MAY_IMPORT = {
     "listening.bearer": "",
     "listening.loopback": "",
     "listening.token_file": "documents errors",
+    "footage": "errors files numpy",
+    "footage.kept": "",
     "trust": "errors files validation_words nacl pydantic",
     "boards": "documents models.ladder paths policy quantities pydantic",
     "messages": "shortened pydantic",

@@ -135,6 +135,13 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetFootage:
+    """Supervisor says: delete the frames that are kept, and begin anew."""
+
+    kind: Literal["forget_footage"] = "forget_footage"
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Supervisor says: answer what is in flight, then end."""
 
@@ -245,6 +252,7 @@ class StreamCount:
 class Served:
     """Worker answers Report. Latencies are of inference alone; None where nothing was served.
 
+    `footage_trouble` is why frames are not kept that should be; empty while they are, and where none should be.
     `turned_away` are requests that the policy's limits refused (429 and 503). `dropped` says of each engine that
     was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't asked for any.
     """
@@ -263,6 +271,7 @@ class Served:
     dropped: tuple[str, ...] = ()
     streams: tuple[StreamCount, ...] = ()
     frigate: StreamCount | None = None
+    footage_trouble: str = ""
     kind: Literal["served"] = "served"
 
     @property
@@ -272,7 +281,7 @@ class Served:
         return asked / self.window_s if self.window_s > 0 else None
 
 
-ToWorker = Switch | Ping | Report | AdmissionState | Serve | Stop
+ToWorker = Switch | Ping | Report | AdmissionState | Serve | ForgetFootage | Stop
 FromWorker = Starting | Ready | Tried | Unable | Switched | Pong | Served
 
 

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from tidegate.footage.kept import FootageCount
 from tidegate.last_trial import failed
 from tidegate.messages import Served, ShadowCount
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
@@ -13,6 +15,7 @@ from tidegate.supervisor.bundles.progress import BundleProgress
 from tidegate.supervisor.bundles.slots import Base, Placed, Slot
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.pushed_policy import Running
@@ -132,6 +135,14 @@ BUSY = AgentState(
     bundles=BundleProgress(
         PolicyState(6, "aa" * 32, "trial", "it is taken in", "", "b6"), refusals={Refusal.EXPIRED: 1}
     ),
+    footage=FootageState(
+        Path("/var/lib/tidegate/footage"),
+        FootageCount(812, 31, 46_137_344, 1_799_000_000, 1_800_000_000),
+        64 << 20,
+        2_592_000.0,
+        60.0,
+    ),
+    keeps_footage=True,
 )
 BARE = replace(
     BUSY,
@@ -150,4 +161,6 @@ BARE = replace(
     bundle_path="/srv/digits",
     bundle_push=None,
     bundles=BundleProgress(),
+    footage=None,
+    keeps_footage=False,
 )

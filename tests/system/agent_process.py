@@ -64,6 +64,7 @@ class AgentProcess:
     """`tidegate run` in a directory that outlives restarts."""
 
     device = "camera-1"
+    bundle = BUNDLE
     program = SERVICE
 
     def __init__(self, directory: Path, broker: LocalBroker | None, settings: dict[str, object]) -> None:

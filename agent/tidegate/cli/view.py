@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tidegate.messages import Served, StreamCount
-from tidegate.supervisor.status.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.supervisor.status.status import FootageStatus, ReadingStatus, RungStatus, Status, TelemetryStatus
 from tidegate.terminal.rows import Line, Row, fit
 from tidegate_drivers.reading import (
     BATTERY,
@@ -145,6 +145,8 @@ def _service(status: Status) -> Iterator[Row]:
     if status.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker sets this device's policy"
         yield Row(TROUBLE, "unsigned", said, "bold yellow", at_most=2)
+    if status.footage is not None:
+        yield Row(10.7, "footage", _footage(status.footage), at_most=2)
     if status.exposure:
         yield Row(TROUBLE, "exposed", status.exposure, "bold yellow", at_most=3)
     if status.refusals:
@@ -159,6 +161,13 @@ def _service(status: Status) -> Iterator[Row]:
     serving = worker.state == "serving"
     text = f"{worker.state}, pid {worker.pid or 'none'}, {worker.restarts} restarts"
     yield Row(10 if serving else TROUBLE, "worker", text, "" if serving else "yellow")
+
+
+def _footage(footage: FootageStatus) -> str:
+    found = f"{footage.sampled} clips and {footage.disagreements} disagreements kept"
+    room = f"{footage.size_bytes / (1 << 20):.1f} of {footage.max_bytes / (1 << 20):.0f} MiB"
+    since = "" if footage.oldest is None else f", since {footage.oldest[:16].replace('T', ' ')} UTC"
+    return f"{found}, {room}{since}; on this device alone, for its agent's user"
 
 
 def _streams(status: Status) -> Iterator[Row]:

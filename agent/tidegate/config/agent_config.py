@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from tidegate.config.broker import Broker, Inputs, PushedBundles, Spool, Telemetry
 from tidegate.config.doors import Frigate, Listen, Web
+from tidegate.config.footage import Footage
 from tidegate.config.keys import TrustedKeysPart
 from tidegate.config.part import Part
 from tidegate.config.streams import Stream, named_apart
@@ -78,6 +79,7 @@ class AgentConfig(TrustedKeysPart):
     web: Web | None = None
     frigate: Frigate | None = None
     streams: Annotated[tuple[Stream, ...], AfterValidator(named_apart)] = Field((), strict=False, max_length=16)
+    footage: Footage | None = Field(None, description="keep frames of what is answered: off without this section")
     home_assistant: bool = False
     remote_hold: bool = False
     worker: Worker = Worker()

@@ -24,6 +24,7 @@ from tidegate.supervisor.endpoint_access import certificate_trouble
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
+from tidegate.supervisor.footage_watch import FootageState, look_after
 from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
@@ -117,6 +118,9 @@ class Supervisor:
         reporting.troubles.watch("listen", self._certificate)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
+        self._footage: FootageState | None = None
+        self._footage_stays = ""
+        reporting.troubles.watch("footage", self._footage_trouble)
         self.reload = Reload(
             self._candidate,
             self._bring,
@@ -152,6 +156,7 @@ class Supervisor:
             self._served,
             failed,
             latest_s=lambda: self._control_loop.latest_s,
+            footage=lambda: self._footage,
         )
         self._web = None if config.web is None else self._pages(config.web)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
@@ -190,7 +195,7 @@ class Supervisor:
             ),
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
-        self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust)
+        self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust, self._worker)
 
     @property
     def in_force(self) -> InForce:
@@ -306,7 +311,8 @@ class Supervisor:
         while True:
             # In a thread, as a disk that hangs must not take the loop with it, and in one go: each call of a
             # thread wakes an idle device several times.
-            found, incidents, missing = await asyncio.to_thread(self._look, kept)
+            now_s = self._opened.latest_time.now().timestamp()
+            found, incidents, missing = await asyncio.to_thread(self._look, kept, now_s)
             self._reporting.troubles.tell(found)
             for incident in incidents:
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
@@ -315,7 +321,10 @@ class Supervisor:
             self._now_and_then()
             await asyncio.sleep(LOOK_S)
 
-    def _look(self, kept: Sequence[KeptSocket]) -> tuple[dict[str, str | None], tuple[str, ...], Missing]:
+    def _look(
+        self, kept: Sequence[KeptSocket], now_s: float
+    ) -> tuple[dict[str, str | None], tuple[str, ...], Missing]:
+        self._look_at_footage(now_s)
         self._deciding.updates.write_down()
         self._bundles.write_down()
         return self._reporting.troubles.ask(), self._opened.spool.take_incidents(), self._sockets.look(kept)
@@ -326,6 +335,24 @@ class Supervisor:
         self._reporter.send_window()
         if self._web is not None:
             self._web.page.note()
+
+    def _look_at_footage(self, now_s: float) -> None:
+        self._footage_stays = ""
+        try:
+            self._footage = look_after(self.in_force.config, now_s)
+        except OSError as error:
+            self._footage_stays = (
+                f"{error.filename}: {error.strerror}; frames are still there, delete them by hand"
+            )
+
+    def _footage_trouble(self) -> str | None:
+        served = self._served.latest
+        told = (
+            ""
+            if served is None or not served.footage_trouble
+            else f"frames are not kept: {served.footage_trouble}"
+        )
+        return self._footage_stays or told or None
 
     def _certificate(self) -> str | None:
         trouble = certificate_trouble(self._worker.spec.access.tls, time.time())
@@ -364,8 +391,14 @@ class Supervisor:
         return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board)
 
     async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
+        kept_before = self.in_force.config.footage
         changed = await self._swap.bring(candidate)
         self._bundles.note_in_force()
+        if kept_before is not None and candidate.config.footage is None:
+            await self._worker.retired()  # until then it may write a frame
+            now_s = self._opened.latest_time.now().timestamp()
+            await asyncio.to_thread(self._look_at_footage, now_s)
+            changed += ("footage: none is kept, and what there was is deleted",)
         return changed
 
     def _receive(self, topic: str, payload: bytes) -> None:

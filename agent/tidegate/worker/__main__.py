@@ -26,6 +26,7 @@ from tidegate.engines.runtime.placement_watch import PlacementWatch
 from tidegate.engines.runtime.registry import open_at_once
 from tidegate.engines.runtime.resident import ResidentEngine
 from tidegate.errors import TidegateError
+from tidegate.footage.store import FootageStore
 from tidegate.messages import LINE_LIMIT_BYTES, AdmissionState, FromWorker, Ready, Starting, Unable, encode
 from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.evidence import Canaries
@@ -39,6 +40,7 @@ from tidegate.worker.control import ControlChannel
 from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.engine_trials import tried
 from tidegate.worker.expected_bundle import OtherBundle, open_expected
+from tidegate.worker.footage import KeptFootage
 from tidegate.worker.frigate.detector import Detector
 from tidegate.worker.frigate.hand_over import FileModel, HandOver
 from tidegate.worker.http.connections import Connections
@@ -70,6 +72,16 @@ class FrigateArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class FootageArguments:
+    """Where frames are kept, how many bytes of them and for how long, and how long a clip is."""
+
+    directory: Path
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Arguments:
     """What the supervisor says on the command line."""
 
@@ -85,6 +97,7 @@ class Arguments:
     crash_fd: int | None
     listen_fds: tuple[int, ...]
     frigate: "FrigateArguments | None"
+    footage: "FootageArguments | None"
 
 
 def parse_arguments() -> Arguments:
@@ -104,10 +117,17 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--frigate-fd", type=int)
     parser.add_argument("--frigate-within-s", type=float, default=math.inf)
     parser.add_argument("--frigate-models", type=Path)
+    parser.add_argument("--footage", type=Path)
+    parser.add_argument("--footage-bytes", type=int, default=0)
+    parser.add_argument("--footage-age-s", type=float, default=math.inf)
+    parser.add_argument("--clip-s", type=float, default=math.inf)
     parsed = parser.parse_args()
     frigate = None
     if parsed.frigate_fd is not None:
         frigate = FrigateArguments(parsed.frigate_fd, parsed.frigate_within_s, parsed.frigate_models)
+    footage = None
+    if parsed.footage is not None:
+        footage = FootageArguments(parsed.footage, parsed.footage_bytes, parsed.footage_age_s, parsed.clip_s)
     return Arguments(
         bundle=parsed.bundle,
         bundle_sha256=parsed.bundle_sha256,
@@ -121,6 +141,7 @@ def parse_arguments() -> Arguments:
         crash_fd=parsed.crash_fd,
         listen_fds=tuple(parsed.listen_fd),
         frigate=frigate,
+        footage=footage,
     )
 
 
@@ -163,17 +184,10 @@ def _open(arguments: Arguments) -> _Opened:
 async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     """Be ready, serve when the supervisor lets requests in, until it says stop or is gone."""
     opened = _open(arguments)
-    bundle, engine, auto, canaries, variant = (
-        opened.bundle,
-        opened.engine,
-        opened.auto,
-        opened.canaries,
-        opened.variant,
-    )
+    bundle, engine, auto = opened.bundle, opened.engine, opened.auto
+    canaries, variant = opened.canaries, opened.variant
     queue = InferenceQueue(variant)
-    comparison = bundle.calibration.comparison
-    watch = None if auto is None else PlacementWatch(auto, comparison)
-    shadow = Shadow(engine, bundle.ladder.full, comparison, queue, watch=watch)
+    shadow = _shadow(opened, queue, arguments.footage)
     certified_answers = CertifiedAnswers(engine, bundle.ladder, opened.refused, canaries, queue)
     interface = Interface.of(bundle)
     admission = Admission()
@@ -234,6 +248,7 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
             queue.close()
             signal.raise_signal(number)  # the supervisor says what ended it
     queue.close()
+    await asyncio.to_thread(shadow.close)
     if commanded.done():
         commanded.result()
 
@@ -255,6 +270,17 @@ def _frigate_door(
     listening = socket.socket(fileno=asked.listen_fd)
     detector = detector_of(state, hand_over)
     return FrigateDoor(listening, detector, asked.answer_within_s, takes_models=hand_over is not None)
+
+
+def _shadow(opened: _Opened, queue: InferenceQueue, asked: FootageArguments | None) -> Shadow:
+    footage = None if asked is None else _kept_footage(asked)
+    bundle, comparison = opened.bundle, opened.bundle.calibration.comparison
+    watch = None if opened.auto is None else PlacementWatch(opened.auto, comparison)
+    return Shadow(opened.engine, bundle.ladder.full, comparison, queue, watch=watch, footage=footage)
+
+
+def _kept_footage(asked: FootageArguments) -> KeptFootage:
+    return KeptFootage(FootageStore(asked.directory, asked.max_bytes, asked.max_age_s), asked.clip_s)
 
 
 def _open_file(path: Path, name: str) -> FileModel:

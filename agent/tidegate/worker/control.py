@@ -15,6 +15,7 @@ from tidegate.engines.runtime.memory import return_freed
 from tidegate.engines.runtime.resident import ResidentEngine
 from tidegate.messages import (
     AdmissionState,
+    ForgetFootage,
     Ping,
     Pong,
     Report,
@@ -161,6 +162,9 @@ class ControlChannel:
                     return
                 self._writer.write(encode(Pong(ping_id)))
             case Report(id=report_id):
+                footage = self._shadow.footage
+                if footage is not None:
+                    footage.end_clips()
                 served = replace(
                     self._queue.report(report_id),
                     turned_away=sum(take() for take in self._take_turned_away),
@@ -168,6 +172,7 @@ class ControlChannel:
                     dropped=self._take_dropped(),
                     streams=self.take_streams(),
                     frigate=self.take_frigate(),
+                    footage_trouble="" if footage is None else footage.trouble,
                 )
                 self._idle_memory.after(served)
                 self._certified_answers.after_window()
@@ -180,6 +185,9 @@ class ControlChannel:
             case Serve():
                 self.serve_message = message
                 self.may_serve.set()
+            case ForgetFootage():
+                if self._shadow.footage is not None:
+                    self._shadow.footage.forget()
             case Stop():
                 return
         await self._writer.drain()

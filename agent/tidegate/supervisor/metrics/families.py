@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from tidegate.footage.kept import FootageCount, Queue
 from tidegate.messages import Served
 from tidegate.supervisor.metrics.served_totals import ServedTotals
 from tidegate.supervisor.status.agent_state import AgentState
@@ -25,6 +26,8 @@ def families(state: AgentState, totals: ServedTotals) -> Iterator[Metric]:
     yield from _point(state)
     yield from _agent(state)
     yield from _readings(state.snapshot)
+    if state.footage is not None:
+        yield from _footage(state.footage.count)
     if state.spool is not None:
         yield from _spool(state.spool)
 
@@ -121,6 +124,14 @@ def _readings(snapshot: Snapshot) -> Iterator[Metric]:
     yield others
     if (joules := snapshot.number(ENERGY)) is not None:
         yield _counter("tidegate_energy_joules", "Energy used by the device", joules)
+
+
+def _footage(found: FootageCount) -> Iterator[Metric]:
+    frames = GaugeMetricFamily("tidegate_footage_frames", "Frames kept on the device", labels=("queue",))
+    frames.add_metric((Queue.SAMPLE.value,), found.sampled)
+    frames.add_metric((Queue.DISAGREEMENTS.value,), found.disagreements)
+    yield frames
+    yield _gauge("tidegate_footage_bytes", "What they take on the disk", found.size_bytes)
 
 
 def _spool(spool: SpoolCounters) -> Iterator[Metric]:

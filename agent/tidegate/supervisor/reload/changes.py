@@ -18,6 +18,7 @@ SWAPPED = frozenset(
         "pushed_bundles",
         "worker",
         "streams",
+        "footage",
     }
 )
 """Keys of agent.yaml that a reload brings into force; all others say what the agent was built around."""

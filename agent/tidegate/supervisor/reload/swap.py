@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tidegate.config import AgentConfig, Stream, trusted_keys
+from tidegate.footage.kept import DIRECTORY as FOOTAGE
 from tidegate.messages import StreamBroker, StreamSpec
 from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
@@ -17,7 +18,7 @@ from tidegate.supervisor.reload.candidate import Candidate
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.worker.process import WorkerProcess
-from tidegate.supervisor.worker.spec import WorkerSpec
+from tidegate.supervisor.worker.spec import FootageSpec, WorkerSpec
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link.inbox import OnPolicy
 
@@ -138,8 +139,16 @@ def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> Worke
         bundle_sha256=bundle.sha256,
         streams=tuple(_stream_spec(each) for each in config.streams),
         stream_broker=_stream_broker(config),
+        footage=_footage_spec(config),
         certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
     )
+
+
+def _footage_spec(config: AgentConfig) -> FootageSpec | None:
+    footage = config.footage
+    if footage is None:
+        return None
+    return FootageSpec(config.state_dir / FOOTAGE, int(footage.max_size), footage.max_age, footage.clip)
 
 
 def _stream_broker(config: AgentConfig) -> StreamBroker | None:

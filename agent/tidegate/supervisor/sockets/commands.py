@@ -81,7 +81,14 @@ class ReloadConfig:
     kind: Literal["reload"] = "reload"
 
 
-Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig
+@dataclass(frozen=True, slots=True)
+class ClearFootage:
+    """Delete all frames that are kept; those that come after it are kept as before."""
+
+    kind: Literal["clear_footage"] = "clear_footage"
+
+
+Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig | ClearFootage
 
 
 @cache

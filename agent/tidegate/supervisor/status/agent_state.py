@@ -12,6 +12,7 @@ from tidegate.supervisor.bundles.progress import BundleProgress
 from tidegate.supervisor.bundles.slots import Placed
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
@@ -36,6 +37,7 @@ class AgentState:
     `data_left_bytes` where the broker has no `data_per_day`. `received` messages came from the broker, `heard` is
     what became of them. `latest_step_s` is by how much a decision of the last minute came late at most, None
     before the second one. `web_address` is empty where there is no status page,
+    `footage` is None where no frames are kept, and before it was looked at;
     `exposure` where the endpoint lets others do nothing that is probably not meant.
     """
 
@@ -81,6 +83,8 @@ class AgentState:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    footage: FootageState | None = None
+    keeps_footage: bool = False
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

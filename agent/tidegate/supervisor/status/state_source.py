@@ -7,6 +7,7 @@ from tidegate import __version__
 from tidegate.last_trial import LastTrial
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.endpoint_access import exposure
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_status
@@ -32,6 +33,7 @@ class StateSource:
         failed_upgrade: LastTrial | None,
         *,
         latest_s: Callable[[], float | None],
+        footage: Callable[[], FootageState | None],
     ) -> None:
         self._in_force = in_force
         self._worker = worker
@@ -41,6 +43,7 @@ class StateSource:
         self._served = served
         self._failed_upgrade = failed_upgrade
         self._latest_s = latest_s
+        self._footage = footage
         self._started_at = time.monotonic()
         self.web_address = ""
         """Where a browser finds the status page, in words; empty where none is served."""
@@ -93,6 +96,8 @@ class StateSource:
             latest_step_s=self._latest_s(),
             web_address=self.web_address,
             exposure=exposure(config.listen),
+            footage=self._footage(),
+            keeps_footage=config.footage is not None,
         )
 
     def retained(self) -> tuple[object, ...]:

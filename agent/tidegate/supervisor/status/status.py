@@ -103,6 +103,24 @@ class TelemetryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FootageStatus:
+    """Frames kept on this device: an even sample of clips, and inputs on which a point and full differed.
+
+    `oldest` and `newest` (ISO 8601) are None while there are none.
+    """
+
+    sampled: int
+    disagreements: int
+    size_bytes: int
+    oldest: str | None
+    newest: str | None
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the live view, `tidegate status` and the JSON lines show.
 
@@ -111,6 +129,7 @@ class Status:
     since the start, `heard` counts what became of them, such as `input refused`. `latest_step_s` is by how much a
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
+    `footage` is None where no frames are kept.
     """
 
     device: str
@@ -143,6 +162,7 @@ class Status:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    footage: FootageStatus | None = None
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tidegate import __version__
-from tidegate.messages import AdmissionState, Ready, Serve, Served, Switched, Tried
+from tidegate.messages import AdmissionState, ForgetFootage, Ready, Serve, Served, Switched, Tried
 from tidegate.supervisor.worker import restart_rule
 from tidegate.supervisor.worker.channel import WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import CrashReport, now_text
@@ -179,6 +179,11 @@ class WorkerProcess:
             self._admission = state
             if self._current is not None and self._current.serves:
                 self._current.channel.send(state)
+
+    def forget_footage(self) -> None:
+        """Have the worker delete the frames that it keeps, and those that wait in it for the disk."""
+        if self._current is not None and self._current.serves:
+            self._current.channel.send(ForgetFootage())
 
     async def prepare(self, spec: WorkerSpec, point: str) -> WorkerInstance:
         """A worker by another spec, ready beside the present one, that takes no requests yet.

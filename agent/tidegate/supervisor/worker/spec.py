@@ -19,6 +19,16 @@ class FrigateSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FootageSpec:
+    """Where frames are kept, how many bytes of them and for how long, and how long a clip is."""
+
+    directory: Path
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """All about a worker but the operating point it starts at."""
 
@@ -42,6 +52,8 @@ class WorkerSpec:
     """What is asked of those who connect over TCP."""
     streams: tuple[StreamSpec, ...] = ()
     stream_broker: StreamBroker | None = None
+    footage: FootageSpec | None = None
+    """None where no frames are kept."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -69,4 +81,8 @@ class WorkerSpec:
             arguments += ["--frigate-within-s", str(self.frigate.answer_within_s)]
             if self.frigate.models is not None:
                 arguments += ["--frigate-models", str(self.frigate.models)]
+        if self.footage is not None:
+            arguments += ["--footage", str(self.footage.directory)]
+            arguments += ["--footage-bytes", str(self.footage.max_bytes)]
+            arguments += ["--footage-age-s", str(self.footage.max_age_s), "--clip-s", str(self.footage.clip_s)]
         return arguments

@@ -135,7 +135,8 @@ class Reported:
     in telemetry windows stand for, `unavailable` why others are not in them. `bundle_push` is the last pushed
     bundle that is or was taken in, and how far it got; `bundle_refused` the last that was not, `bundle_verdicts`
     the last verdicts on bundles. `compared` is what shadow runs have shown under the policy and bundle in force,
-    told again whenever it has grown by a quarter.
+    told again whenever it has grown by a quarter. `keeps_footage`: whether frames are kept on the device (they are
+    never sent), None where an older agent does not say.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -161,6 +162,7 @@ class Reported:
     bundle_verdicts: tuple[PastVerdict, ...] = ()
     compared: tuple[ComparedPoint, ...] = ()
     upgrading_from: str | None = None
+    keeps_footage: bool | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""
