@@ -40,8 +40,8 @@ MAY_IMPORT = {
     " calibration.target_engine engines models numpy torch",
     "calibration.measure": "calibration.candidate calibration.certify calibration.data calibration.knob_settings"
     " calibration.target_engine engines models numpy",
-    "calibration.recertify": "errors calibration.certify calibration.data engines files models validation_words"
-    " PIL numpy pydantic",
+    "calibration.recertify": "errors calibration.certify calibration.data engines files footage models"
+    " validation_words PIL numpy pydantic",
     "calibration.report": "calibration.data calibration.knob_settings calibration.search drawing engines models"
     " numpy",
     "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
@@ -63,8 +63,8 @@ MAY_IMPORT = {
     "engines": "errors child extras files models ai_edge_litert coreai coremltools flatbuffers mlx numpy"
     " onnxruntime psutil torch",
     "models": "errors numpy torch",
-    "models.bundle": "models.comparing models.errors models.graph models.ladder models.network models.task numpy"
-    " validation_words pydantic safetensors",
+    "models.bundle": "errors models.comparing models.errors models.graph models.ladder models.network models.task"
+    " numpy validation_words pydantic safetensors",
     "models.gates": "models.graph models.knobs models.ladder torch",
     "models.graph": "models.errors numpy",
     "models.importing": "errors models.graph models.network numpy onnx torch",

@@ -10,7 +10,8 @@ from tidegate.footage.sampling import Ceiling, Sampling
 
 def simulated(arrivals: list[float], room: int, max_age_s: float, chance: np.random.Generator) -> list[float]:
     """When those clips came that are in the sample at the end."""
-    sampling, kept = Sampling(), []
+    sampling = Sampling()
+    kept: list[tuple[float, float]] = []
     for now_s in arrivals:
         kept = [(at_s, key) for at_s, key in kept if at_s >= now_s - max_age_s]
         key = float(chance.random())

@@ -31,7 +31,8 @@ def frame(seed: int = 0, size: int = 64) -> Frame:
 )
 def test_a_frame_comes_back_to_the_bit(values: np.ndarray) -> None:
     back = decoded(encoded(Frame(values, "door", "int8")), "here")
-    assert (back.source, back.point, back.values.dtype) == ("door", "int8", np.float32)
+    assert (back.source, back.point) == ("door", "int8")
+    assert back.values.dtype == np.float32
     assert back.values.tobytes() == values.tobytes()
     assert back.values.shape == values.shape
 
