@@ -24,8 +24,8 @@ MAY_IMPORT = {
     " telemetry terminal tidegate_drivers trust validation_words pydantic_core rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config content documents durable_number engines.runtime.installed files"
-    " footage.kept"
+    "supervisor": "errors boards child config content documents durable_number engines.runtime.installed"
+    " engines.runtime.placement files footage.kept"
     " last_trial listening messages network.shut_out service_log models.bundle models.errors models.ladder paths"
     " policy shortened telemetry tidegate_drivers trust validation_words h11 prometheus_client psutil pydantic",
     "worker": "engines errors files footage listening messages service_log models parent telemetry.broker"
@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "calibration.measure": "calibration.candidate calibration.certify calibration.data calibration.knob_settings"
     " calibration.target_engine engines models numpy",
     "calibration.recertify": "errors calibration.certify calibration.data engines files footage models"
-    " validation_words PIL numpy pydantic",
+    " trust.dsse validation_words PIL numpy pydantic",
     "calibration.report": "calibration.data calibration.knob_settings calibration.search drawing engines models"
     " numpy",
     "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"

@@ -22,7 +22,13 @@ from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
-from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState
+from tidegate.telemetry.payloads.reported import (
+    CertifiedPoint,
+    ComparedPoint,
+    PolicyState,
+    Recount,
+    ReportedCertificate,
+)
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate.trust.keys import PrivateKey
 from tidegate.trust.refusal import Refusal
@@ -143,6 +149,21 @@ BUSY = AgentState(
         60.0,
     ),
     keeps_footage=True,
+    certificate=ReportedCertificate(
+        "in_force",
+        signed_by=("yard",),
+        keyids=("ab" * 32,),
+        data="footage of 2027-01-01 to 2027-01-31",
+        inputs=812,
+        clip=1,
+        labelled=31,
+        delta=0.05,
+        counted_at="2027-01-31T12:00:00+00:00",
+        placement="onnx on cpu, onnxruntime 1.26.0, debian 12",
+        here="onnx on cpu, onnxruntime 1.27.0, debian 12",
+        points=(CertifiedPoint("full", 0.0, 812, 0), CertifiedPoint("int8", 0.01, 812, 2)),
+        recount=Recount("holds", "onnx on cpu, onnxruntime 1.27.0, debian 12", "it holds", "2027-02-01", 812),
+    ),
 )
 BARE = replace(
     BUSY,
@@ -163,4 +184,5 @@ BARE = replace(
     bundles=BundleProgress(),
     footage=None,
     keeps_footage=False,
+    certificate=None,
 )

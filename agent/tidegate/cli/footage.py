@@ -15,7 +15,7 @@ from tidegate.footage import kept
 from tidegate.footage.kept import FootageCount
 from tidegate.footage.words import in_words
 from tidegate.supervisor.sockets.commands import FILE_NAME as COMMANDS
-from tidegate.supervisor.sockets.commands import ClearFootage
+from tidegate.supervisor.sockets.commands import ClearFootage, CountFootage
 
 app = typer.Typer(help="Frames kept on this device, for certificates of its own.", no_args_is_help=True)
 
@@ -34,6 +34,21 @@ def show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> 
         out.print(f"off: {config} has no `footage`, and none is kept", markup=False, soft_wrap=True)
     if wanted.footage is not None or found != FootageCount(0, 0, 0, None, None):
         out.print(f"{in_words(found)} in {directory}", markup=False, soft_wrap=True)
+
+
+@app.command("count")
+def count(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Have the agent count its certificates again on the frames that are kept, now; `status` says what came.
+
+    It does so by itself after an update of runtime or system, and once a day on what is new, given charge.
+    """
+    done = send_command(load_config(config).state_dir, CountFootage())
+    if done.refused:
+        fail(done.refused, EX_UNAVAILABLE)
+    if as_json:
+        write_json({"counting": True})
+    else:
+        out.print("it is counted beside the answers; `tidegate status` says what came of it", markup=False)
 
 
 @app.command("clear")

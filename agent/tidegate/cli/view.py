@@ -7,6 +7,7 @@ from rich.text import Text
 
 from tidegate.messages import Served, StreamCount
 from tidegate.supervisor.status.status import FootageStatus, ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.telemetry.payloads.reported import ReportedCertificate
 from tidegate.terminal.rows import Line, Row, fit
 from tidegate_drivers.reading import (
     BATTERY,
@@ -145,6 +146,8 @@ def _service(status: Status) -> Iterator[Row]:
     if status.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker sets this device's policy"
         yield Row(TROUBLE, "unsigned", said, "bold yellow", at_most=2)
+    if status.certificate is not None and status.certificate.state == "in_force":
+        yield Row(8.3, "certificate", _certificate(status.certificate), at_most=3)
     if status.footage is not None:
         yield Row(10.7, "footage", _footage(status.footage), at_most=2)
     if status.exposure:
@@ -161,6 +164,17 @@ def _service(status: Status) -> Iterator[Row]:
     serving = worker.state == "serving"
     text = f"{worker.state}, pid {worker.pid or 'none'}, {worker.restarts} restarts"
     yield Row(10 if serving else TROUBLE, "worker", text, "" if serving else "yellow")
+
+
+def _certificate(held: ReportedCertificate) -> str:
+    """Of this place, and whether it was counted on what runs here; one that does not count is a trouble."""
+    counted = f"{held.inputs} inputs, {held.labelled} labelled" + (
+        f", clips of {held.clip}" if held.clip != 1 else ""
+    )
+    told = f"on {held.data} ({counted}), {held.counted_at[:10]}, signed by {', '.join(held.signed_by)}"
+    if held.recount is not None:
+        return f"{told}; counted again here: {held.recount.state}: {held.recount.reason}"
+    return told if held.placement == held.here else f"{told}; counted on {held.placement}, here is {held.here}"
 
 
 def _footage(footage: FootageStatus) -> str:

@@ -61,6 +61,9 @@ class AgentConfig(TrustedKeysPart):
 
     device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
     bundle: FilePath = Field(description="the model's bundle, a path relative to this file")
+    certificate: FilePath | None = Field(
+        None, description="a signed count on inputs of this place, which replaces the bundle's certificates"
+    )
     policy: FilePath = Field(description="the local policy, a path relative to this file")
     board: BoardName | None = None
     state_dir: FilePath = Field(default_factory=lambda: user_directory("state"))

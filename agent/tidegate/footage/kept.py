@@ -1,5 +1,6 @@
 """What is kept: files named by time and key. No numpy here: the supervisor asks as well."""
 
+import errno
 import math
 import os
 import re
@@ -16,6 +17,7 @@ DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 AHEAD_S = 86_400.0
 """A frame from further ahead than that is from a clock that was wrong: nobody can say how old it is."""
+CLEAR_TRIES = 5
 DRAFT_S = 600.0
 """Nothing takes so long to be written."""
 _NAME = re.compile(r"([0-9]{1,12})-([0-9a-f]{16})\.npz")
@@ -119,5 +121,13 @@ def clear(directory: Path) -> bool:
     if directory.is_symlink():
         directory.unlink()
         return True
-    shutil.rmtree(directory)
-    return True
+    for _ in range(CLEAR_TRIES):
+        try:
+            shutil.rmtree(directory)
+        except OSError as error:
+            # Somebody else deletes it as well, or writes a frame meanwhile.
+            if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+                raise
+        if not os.path.lexists(directory):
+            return True
+    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(directory))

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.paths import cache_directory
 from tidegate.supervisor.bundle_watch import wait_superseded
 from tidegate.supervisor.bundles.bundle_swap import BundleSwap
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
@@ -29,6 +30,8 @@ from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
 from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.own_certificate import certificate_told
+from tidegate.supervisor.recount.recounting import Recounting
 from tidegate.supervisor.reload.candidate import Candidate, read_candidate
 from tidegate.supervisor.reload.reload import Reload
 from tidegate.supervisor.reload.swap import Swap
@@ -90,7 +93,7 @@ class Supervisor:
         self._reporting = reporting = wire_reporting(config, opened, observers)
         self._journal = reporting.journal
         emit = self._journal.emit
-        drift = DriftRecord(config.state_dir, opened.bundle.sha256, opened.bundle.ladder, emit)
+        drift = DriftRecord(config.state_dir, opened.certified.identity, opened.bundle.ladder, emit)
         if faults := (*opened.state_faults, *((drift.damage,) if drift.damage else ())):
             reporting.troubles.note("state", "; ".join(faults))
         serving = wire_serving(
@@ -100,7 +103,7 @@ class Supervisor:
         self._run_record = RunRecord(config.state_dir, boot_id(), lambda: self.in_force.bundle.sha256)
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit, reporting.heard)
         self._swap = Swap(
-            InForce(config, opened.bundle, drift),
+            InForce(config, opened.bundle, drift, opened.certified),
             worker=self._worker,
             deciding=deciding,
             link=reporting.link,
@@ -109,6 +112,8 @@ class Supervisor:
             session=opened.session,
             emit=emit,
         )
+        if opened.certified.own is not None:
+            emit(certificate_told(opened.certified))
         failed = failed_upgrade()
         if failed is not None:
             tell_once(failed, config.state_dir, emit)
@@ -116,6 +121,7 @@ class Supervisor:
             emit(loss_told(opened.last_run, opened.guard))
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
+        reporting.troubles.watch("certificate", self._own_certificate)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
         self._footage: FootageState | None = None
@@ -147,6 +153,14 @@ class Supervisor:
             emit=emit,
             counts=reporting.heard,
         )
+        self._recounting = Recounting(
+            config.state_dir,
+            cache_directory(),
+            lambda: self.in_force,
+            self._worker,
+            deciding.control,
+            emit,
+        )
         self._state = StateSource(
             lambda: self.in_force,
             self._worker,
@@ -157,6 +171,7 @@ class Supervisor:
             failed,
             latest_s=lambda: self._control_loop.latest_s,
             footage=lambda: self._footage,
+            certificate=lambda: self._recounting.report,
         )
         self._web = None if config.web is None else self._pages(config.web)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
@@ -195,7 +210,9 @@ class Supervisor:
             ),
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
-        self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust, self._worker)
+        self._commands = LocalCommands(
+            lambda: self.in_force, self.reload, deciding.trust, self._worker, self._recounting
+        )
 
     @property
     def in_force(self) -> InForce:
@@ -292,6 +309,7 @@ class Supervisor:
                     self._telemetry_loop(),
                     self._look_loop(kept),
                     self._home_assistant.run(),
+                    self._recounting.run(),
                 )
             ]
             changed, emit = self._worker.bundle_changed, self._journal.emit
@@ -358,6 +376,10 @@ class Supervisor:
         trouble = certificate_trouble(self._worker.spec.access.tls, time.time())
         return None if trouble is None else f"{trouble.said}; {trouble.way_out}"
 
+    def _own_certificate(self) -> str | None:
+        certified = self.in_force.certified
+        return None if certified is None else certified.trouble
+
     def _addresses(self) -> str:
         """Where it listens, in words."""
         tcp, unix, listen = self.listeners.tcp_port, self.listeners.unix_path, self.in_force.config.listen
@@ -388,7 +410,7 @@ class Supervisor:
             raise NoConfigurationError("this agent was not started from an agent.yaml; start it anew")
         wanted, in_force = self._reread(), self.in_force
         path = self._bundles.path_for(wanted.bundle)
-        return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board)
+        return read_candidate(in_force.config, wanted, path, self._opened.board)
 
     async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
         kept_before = self.in_force.config.footage

@@ -5,8 +5,16 @@ from collections.abc import Callable
 
 from tidegate.footage import kept
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.recount.recounting import Recounting
 from tidegate.supervisor.reload.reload import Reload
-from tidegate.supervisor.sockets.commands import ClearFootage, Command, Done, ForgetDrift, ReloadConfig
+from tidegate.supervisor.sockets.commands import (
+    ClearFootage,
+    Command,
+    CountFootage,
+    Done,
+    ForgetDrift,
+    ReloadConfig,
+)
 from tidegate.supervisor.updates.trust import PolicyTrust
 from tidegate.supervisor.worker.process import WorkerProcess
 
@@ -15,12 +23,18 @@ class LocalCommands:
     """Belongs to the event loop."""
 
     def __init__(
-        self, in_force: Callable[[], InForce], reload: Reload, trust: PolicyTrust, worker: WorkerProcess
+        self,
+        in_force: Callable[[], InForce],
+        reload: Reload,
+        trust: PolicyTrust,
+        worker: WorkerProcess,
+        recounting: Recounting,
     ) -> None:
         self._in_force = in_force
         self._reload = reload
         self._trust = trust
         self._worker = worker
+        self._recounting = recounting
 
     async def do(self, command: Command) -> Done:
         """Do it and say what was done, or why nothing was."""
@@ -35,6 +49,8 @@ class LocalCommands:
                 )
             case ClearFootage():
                 return await self._clear_footage()
+            case CountFootage():
+                return Done(refused=self._recounting.ask())
             case _:
                 return await self._trust.do(command)
 

@@ -13,6 +13,7 @@ from tidegate.supervisor.bundles.first_bundle import FirstBundle
 from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
+from tidegate.supervisor.own_certificate import CertifiedBundle
 from tidegate.supervisor.sockets.listeners import Listeners
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import First
@@ -30,10 +31,13 @@ class Opened:
     connect to `listeners` over TCP; `profile`, `broker` and `frigate`, where Frigate asks,
     are None where agent.yaml names none. `slots` holds
     pushed bundles. `last_run` is None before the first, `state_faults` says what is wrong with state that was
-    found, in sentences. `guard` is that against brown-outs to begin with, `brown_outs` where its losses are kept.
+    found, in sentences.
+    `certified` is the bundle to begin with. `guard` is that against brown-outs to begin with,
+    `brown_outs` where its losses are kept.
     """
 
     first_bundle: FirstBundle
+    certified: CertifiedBundle
     slots: SlotStore
     profile: Profile | None
     local: Document
@@ -55,8 +59,8 @@ class Opened:
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle to begin with: agent.yaml's or a pushed one."""
-        return self.first_bundle.bundle
+        """The bundle to begin with, agent.yaml's or a pushed one, with the certificates that it has here."""
+        return self.certified.bundle
 
     @property
     def board(self) -> Board | None:

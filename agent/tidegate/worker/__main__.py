@@ -95,6 +95,7 @@ class Arguments:
     memory_limit_bytes: int | None
     control_fd: int
     crash_fd: int | None
+    certificates_fd: int | None
     listen_fds: tuple[int, ...]
     frigate: "FrigateArguments | None"
     footage: "FootageArguments | None"
@@ -113,6 +114,7 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--memory-limit", type=int)
     parser.add_argument("--control-fd", type=int, required=True)
     parser.add_argument("--crash-fd", type=int)
+    parser.add_argument("--certificates-fd", type=int)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parser.add_argument("--frigate-fd", type=int)
     parser.add_argument("--frigate-within-s", type=float, default=math.inf)
@@ -139,6 +141,7 @@ def parse_arguments() -> Arguments:
         memory_limit_bytes=parsed.memory_limit,
         control_fd=parsed.control_fd,
         crash_fd=parsed.crash_fd,
+        certificates_fd=parsed.certificates_fd,
         listen_fds=tuple(parsed.listen_fd),
         frigate=frigate,
         footage=footage,
@@ -162,7 +165,7 @@ def _open(arguments: Arguments) -> _Opened:
     """Says on the way what it does, and why it can't; exits then."""
     try:
         _tell(arguments.control_fd, Starting("it opens the bundle"))
-        bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
+        bundle = open_expected(arguments.bundle, arguments.bundle_sha256, arguments.certificates_fd)
         _tell(arguments.control_fd, Starting(f"it opens engine {arguments.engine}"))
         opened, trials = open_at_once(
             arguments.engine, bundle, arguments.cache, arguments.spin, arguments.memory_limit_bytes

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tidegate.engines.runtime.apple_silicon import has_core_ai, is_apple_silicon
-from tidegate.engines.runtime.device import system_build
 from tidegate.engines.runtime.installed import installed_version
 from tidegate.engines.runtime.onnx_providers import PROVIDERS
 from tidegate.engines.runtime.runtimes import FORMS, RUNTIMES, runtime_of
+from tidegate.engines.runtime.system import system_build
 
 CPU = "cpu"
 GPU = "gpu"

@@ -9,6 +9,7 @@ from tidegate.models.bundle import Bundle
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.own_certificate import certified
 from tidegate.supervisor.reload.candidate import Candidate, read_policy
 from tidegate.supervisor.reload.reload import Reload
 from tidegate.supervisor.reload.swap import Swap
@@ -57,7 +58,7 @@ class BundleSwap:
 
     def problem_over(self, bundle: Bundle) -> str | None:
         """Why the policies in force can't run over a bundle's ladder; None where they can. May take seconds."""
-        return self._policies.problem_over(bundle.ladder)
+        return self._policies.problem_over(certified(bundle, self.in_force.config).bundle.ladder)
 
     async def bring(self, bundle: Bundle, drift: DriftRecord | None = None) -> None:
         """Serve it, once a worker has answered its canaries; `drift` is what is known of its points already.
@@ -65,7 +66,8 @@ class BundleSwap:
         Raises WorkerDown or DocumentError, and nothing has changed then.
         """
         local = self._policies.local_document
-        policy = await asyncio.to_thread(read_policy, local, self._swap.board, bundle.ladder)
+        ladder = (await asyncio.to_thread(certified, bundle, self.in_force.config)).bundle.ladder
+        policy = await asyncio.to_thread(read_policy, local, self._swap.board, ladder)
         access = self._worker.spec.access
         candidate = Candidate(self.in_force.config, (), bundle, local, policy, self._link.broker, access, drift)
         await self._swap.bring(candidate)

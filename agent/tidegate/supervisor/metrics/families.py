@@ -74,6 +74,11 @@ def _point(state: AgentState) -> Iterator[Metric]:
     yield _gauge("tidegate_operating_point_rung", "Its rung, 0 for full", state.ladder.rung(state.point.name))
     if state.point.certified_risk is not None:
         yield _gauge("tidegate_certified_risk_ratio", "Certified bound of its risk", state.point.certified_risk)
+    certified = sum(point.certified_risk is not None for point in state.ladder.points)
+    yield _gauge("tidegate_points_certified", "Points with a certificate that counts here", certified)
+    if state.certificate is not None:
+        own = state.certificate.state == "in_force"
+        yield _gauge("tidegate_own_certificate_in_force", "Whether this place's own certificate counts", own)
     yield _gauge("tidegate_operating_point_held", "Whether it is held from outside", state.held_at is not None)
     yield _gauge("tidegate_points_demoted", "Points off the ladder for disagreeing", len(state.demotions))
 

@@ -13,6 +13,7 @@ from tidegate.policy.points import check_points
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.endpoint_access import tcp_access
+from tidegate.supervisor.own_certificate import certified, keys_in_force, read_own_certificate
 from tidegate.supervisor.reload.changes import changes
 from tidegate.supervisor.updates.pushed_policy import Reader, Running
 from tidegate.telemetry.broker import Broker
@@ -35,10 +36,8 @@ class Candidate:
     drift: DriftRecord | None = None
 
 
-def read_candidate(
-    running: AgentConfig, wanted: AgentConfig, opened: Bundle, bundle_path: Path, board: Board | None
-) -> Candidate:
-    """The candidate of a valid agent.yaml; `opened` is the bundle in force, at `bundle_path` the one to be.
+def read_candidate(running: AgentConfig, wanted: AgentConfig, bundle_path: Path, board: Board | None) -> Candidate:
+    """The candidate of a valid agent.yaml; at `bundle_path` is the bundle to be in force.
 
     Reads files, hashes the bundle.
 
@@ -46,10 +45,11 @@ def read_candidate(
     """
     change = changes(running, wanted)
     bundle = open_bundle(bundle_path)
-    if bundle.sha256 == opened.sha256 and bundle.path == opened.path:
-        bundle = opened
+    if change.config.certificate is not None:
+        # Whoever reloads is told of one that is wrong; one for another bundle is reported.
+        read_own_certificate(change.config.certificate, keys_in_force(change.config))
     local = parse(read(change.config.policy), str(change.config.policy))
-    policy = read_policy(local, board, bundle.ladder)
+    policy = read_policy(local, board, certified(bundle, change.config).bundle.ladder)
     broker = broker_address(change.config.broker)
     access = tcp_access(change.config.listen)
     return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access)

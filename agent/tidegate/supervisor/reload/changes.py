@@ -19,6 +19,7 @@ SWAPPED = frozenset(
         "worker",
         "streams",
         "footage",
+        "certificate",
     }
 )
 """Keys of agent.yaml that a reload brings into force; all others say what the agent was built around."""

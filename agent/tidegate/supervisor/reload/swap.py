@@ -7,13 +7,13 @@ from dataclasses import replace
 from tidegate.config import AgentConfig, Stream, trusted_keys
 from tidegate.footage.kept import DIRECTORY as FOOTAGE
 from tidegate.messages import StreamBroker, StreamSpec
-from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.own_certificate import CertifiedBundle, certificate_in_words, certified
 from tidegate.supervisor.reload.candidate import Candidate
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.wiring.deciding import Deciding
@@ -64,7 +64,9 @@ class Swap:
         """Bring it into force; says in words what has changed. Raises WorkerDown, and nothing has changed then."""
         before, after = self.in_force.config, candidate.config
         access = self._worker.spec.access
-        changed = await self._worker_and_bundle(candidate)
+        # In a thread: it reads the certificate and the keys that are received.
+        held = await asyncio.to_thread(certified, candidate.bundle, after)
+        changed = await self._worker_and_bundle(candidate, held)
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
         changed += await self._broker(before, candidate)
@@ -80,10 +82,12 @@ class Swap:
             await self._worker.retired()  # until then the former token and certificate would do
         return changed
 
-    async def _worker_and_bundle(self, candidate: Candidate) -> tuple[str, ...]:
-        bundle, old = candidate.bundle, self.in_force.bundle
-        spec = replace(worker_spec(self._worker.spec, candidate.config, bundle), access=candidate.access)
+    async def _worker_and_bundle(self, candidate: Candidate, held: CertifiedBundle) -> tuple[str, ...]:
+        bundle, old = held.bundle, self.in_force.bundle
+        before = self.in_force.certified
+        spec = replace(worker_spec(self._worker.spec, candidate.config, held), access=candidate.access)
         if spec == self._worker.spec:
+            self.in_force = replace(self.in_force, certified=held)
             return ()
         names = {point.name for point in bundle.ladder.points}
         point = self._worker.point if self._worker.point in names else bundle.ladder.full.name
@@ -93,12 +97,20 @@ class Swap:
             if bundle.sha256 != old.sha256:
                 self.in_force.drift.save()
                 directory = self.in_force.config.state_dir
-                drift = candidate.drift or DriftRecord(directory, bundle.sha256, bundle.ladder, self._emit)
+                drift = candidate.drift or DriftRecord(directory, held.identity, bundle.ladder, self._emit)
                 drift.save()
-                self.in_force = InForce(candidate.config, bundle, drift)
+                self.in_force = InForce(candidate.config, bundle, drift, held)
                 self._control.take_ladder(bundle.ladder, drift)
                 return (f"bundle {bundle.model} ({bundle.sha256[:12]}...)",)
-            self.in_force = replace(self.in_force, bundle=bundle)
+            if before is not None and held.identity != before.identity:
+                # What was seen under other certificates is no evidence against these.
+                self.in_force.drift.save()
+                drift = DriftRecord(self.in_force.config.state_dir, held.identity, bundle.ladder, self._emit)
+                drift.save()
+                self.in_force = replace(self.in_force, bundle=bundle, drift=drift, certified=held)
+                self._control.take_certificates(bundle.ladder, drift)
+                return (f"certificate {certificate_in_words(held)}",)
+            self.in_force = replace(self.in_force, bundle=bundle, certified=held)
         return (f"worker on {self._worker.engine}",)
 
     async def _policy(self, candidate: Candidate) -> tuple[str, ...]:
@@ -126,9 +138,9 @@ class Swap:
         return told
 
 
-def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> WorkerSpec:
+def worker_spec(built: WorkerSpec, config: AgentConfig, held: CertifiedBundle) -> WorkerSpec:
     """How a worker of this configuration is started; sockets and the like are those of `built`."""
-    limit = config.worker.memory_limit
+    limit, bundle = config.worker.memory_limit, held.bundle
     return replace(
         built,
         bundle=bundle.path,
@@ -140,6 +152,7 @@ def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> Worke
         streams=tuple(_stream_spec(each) for each in config.streams),
         stream_broker=_stream_broker(config),
         footage=_footage_spec(config),
+        certificates=held.certificates,
         certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
     )
 

@@ -88,7 +88,14 @@ class ClearFootage:
     kind: Literal["clear_footage"] = "clear_footage"
 
 
-Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig | ClearFootage
+@dataclass(frozen=True, slots=True)
+class CountFootage:
+    """Count the certificates again on the frames that are kept, now."""
+
+    kind: Literal["count_footage"] = "count_footage"
+
+
+Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig | ClearFootage | CountFootage
 
 
 @cache

@@ -17,7 +17,7 @@ from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
-from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState
+from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState, ReportedCertificate
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import TrustedKeys
@@ -38,6 +38,7 @@ class AgentState:
     what became of them. `latest_step_s` is by how much a decision of the last minute came late at most, None
     before the second one. `web_address` is empty where there is no status page,
     `footage` is None where no frames are kept, and before it was looked at;
+    `certificate` where the bundle's own ones count;
     `exposure` where the endpoint lets others do nothing that is probably not meant.
     """
 
@@ -85,6 +86,7 @@ class AgentState:
     exposure: str = ""
     footage: FootageState | None = None
     keeps_footage: bool = False
+    certificate: ReportedCertificate | None = None
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

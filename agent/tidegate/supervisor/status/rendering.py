@@ -68,6 +68,7 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         web_address=state.web_address,
         exposure=state.exposure,
         footage=_footage(state),
+        certificate=state.certificate,
     )
 
 
@@ -172,6 +173,7 @@ def as_reported(state: AgentState, described: Snapshot) -> Reported:
         bundle_verdicts=state.bundles.verdicts,
         compared=state.compared,
         keeps_footage=state.keeps_footage,
+        certificate=state.certificate,
     )
 
 

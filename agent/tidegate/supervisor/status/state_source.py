@@ -17,6 +17,7 @@ from tidegate.supervisor.upgrade_trial import version_before
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.wiring.reporting import Reporting
 from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.telemetry.payloads.reported import ReportedCertificate
 
 
 class StateSource:
@@ -34,6 +35,7 @@ class StateSource:
         *,
         latest_s: Callable[[], float | None],
         footage: Callable[[], FootageState | None],
+        certificate: Callable[[], ReportedCertificate | None],
     ) -> None:
         self._in_force = in_force
         self._worker = worker
@@ -44,6 +46,7 @@ class StateSource:
         self._failed_upgrade = failed_upgrade
         self._latest_s = latest_s
         self._footage = footage
+        self._certificate = certificate
         self._started_at = time.monotonic()
         self.web_address = ""
         """Where a browser finds the status page, in words; empty where none is served."""
@@ -98,6 +101,7 @@ class StateSource:
             exposure=exposure(config.listen),
             footage=self._footage(),
             keeps_footage=config.footage is not None,
+            certificate=self._certificate(),
         )
 
     def retained(self) -> tuple[object, ...]:
@@ -108,7 +112,7 @@ class StateSource:
         pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
         decided = self._deciding.control.held_at, self._worker.point
         runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
-        return *pushed, self._bundles.progress, *decided, *runs, upgrading_from
+        return *pushed, self._bundles.progress, *decided, *runs, self._certificate(), upgrading_from
 
     def status(self) -> Status:
         """Everything there is to show."""

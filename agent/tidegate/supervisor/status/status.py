@@ -7,7 +7,7 @@ from tidegate.messages import Served
 from tidegate.policy.explain import Explanation
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.status.troubles import Trouble
-from tidegate.telemetry.payloads.reported import ReportedKey
+from tidegate.telemetry.payloads.reported import ReportedCertificate, ReportedKey
 from tidegate_drivers.reading import Freshness, Reading, Snapshot
 
 
@@ -129,7 +129,7 @@ class Status:
     since the start, `heard` counts what became of them, such as `input refused`. `latest_step_s` is by how much a
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
-    `footage` is None where no frames are kept.
+    `footage` is None where no frames are kept, `certificate` where the bundle's own ones count.
     """
 
     device: str
@@ -163,6 +163,7 @@ class Status:
     web_address: str = ""
     exposure: str = ""
     footage: FootageStatus | None = None
+    certificate: ReportedCertificate | None = None
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

@@ -56,7 +56,7 @@ def wire_serving(
     point = first_point(opened.last_run, bundle.ladder, opened.first.running.policy, opened.guard)
     if point in drift.demotions:
         point = bundle.ladder.full.name
-    worker = WorkerProcess(worker_spec(built, config, bundle), point, worker_ended)
+    worker = WorkerProcess(worker_spec(built, config, opened.certified), point, worker_ended)
     return Serving(worker, SocketWatch(opened.listeners, opened.frigate, worker.renew, emit))
 
 

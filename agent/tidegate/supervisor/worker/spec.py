@@ -1,11 +1,13 @@
 """How a worker is started: what its command line says."""
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from tidegate.messages import ANYBODY, StreamBroker, StreamSpec, TcpAccess
+from tidegate.models.ladder import Certificate
 from tidegate.supervisor.worker.crash_reports import CrashReports
 
 
@@ -54,6 +56,8 @@ class WorkerSpec:
     stream_broker: StreamBroker | None = None
     footage: FootageSpec | None = None
     """None where no frames are kept."""
+    certificates: Mapping[str, Certificate] | None = None
+    """Of this place, in the place of the bundle's own, by point; None where those count."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -61,8 +65,11 @@ class WorkerSpec:
         frigate = () if self.frigate is None else (self.frigate.listening.fileno(),)
         return (*(each.fileno() for each in self.listening), *frigate)
 
-    def arguments(self, point: str, control_fd: int, crash_fd: int) -> list[str]:
-        """The worker's command line, to start at `point` and be told what to do over `control_fd`."""
+    def arguments(self, point: str, control_fd: int, crash_fd: int, certificates_fd: int | None) -> list[str]:
+        """The worker's command line, to start at `point` and be told what to do over `control_fd`.
+
+        `certificates_fd` holds the `certificates`, where there are any.
+        """
         arguments = ["--bundle", str(self.bundle), "--point", point, "--engine", self.engine]
         if self.cache_dir is not None:
             arguments += ["--cache", str(self.cache_dir)]
@@ -74,6 +81,8 @@ class WorkerSpec:
         if self.bundle_sha256 is not None:
             arguments += ["--bundle-sha256", self.bundle_sha256]
         arguments += ["--control-fd", str(control_fd), "--crash-fd", str(crash_fd)]
+        if certificates_fd is not None:
+            arguments += ["--certificates-fd", str(certificates_fd)]
         for listening in self.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
         if self.frigate is not None:
