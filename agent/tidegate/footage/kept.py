@@ -17,6 +17,7 @@ DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 AHEAD_S = 86_400.0
 """A frame from further ahead than that is from a clock that was wrong: nobody can say how old it is."""
+BLOCK_BYTES = 4096
 CLEAR_TRIES = 5
 DRAFT_S = 600.0
 """Nothing takes so long to be written."""
@@ -71,9 +72,14 @@ def kept_frames(directory: Path, queue: Queue) -> tuple[KeptFrame, ...]:
                 continue
             with suppress(OSError):
                 if each.is_file(follow_symlinks=False):
-                    size = each.stat(follow_symlinks=False).st_size
+                    size = taken_bytes(each.stat(follow_symlinks=False).st_size)
                     found.append(KeptFrame(Path(each.path), int(name[1]), int(name[2], 16) / _KEYS, size))
     return tuple(sorted(found, key=lambda frame: (frame.at_s, frame.key)))
+
+
+def taken_bytes(content: int) -> int:
+    """What a file of so many bytes takes on most disks."""
+    return -(-content // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def count(directory: Path) -> FootageCount:

@@ -75,7 +75,7 @@ class FootageStore:
         content = encoded(frame)
         path = frame_path(self._directory, queue, at_s, key)
         replace_file(path, content, synced=False, mode=kept.FILE_MODE)
-        return len(content)
+        return kept.taken_bytes(len(content))
 
     def _fit_sample(self) -> None:
         """Delete what is too old, and the largest keys until the rest fits; the ceiling is where they end."""

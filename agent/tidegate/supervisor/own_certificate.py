@@ -117,7 +117,7 @@ def certificate_in_words(held: CertifiedBundle) -> str:
 def certificate_told(held: CertifiedBundle) -> Event:
     """That an own certificate counts."""
     details: dict[str, object] = {} if held.report is None else {"certificate": asdict(held.report)}
-    return Event(EventKind.CERTIFICATE, f"certificate {certificate_in_words(held)}", details)
+    return Event(EventKind.CERTIFICATE, f"in force: {certificate_in_words(held)}", details)
 
 
 def _digest(envelope: Envelope) -> str:

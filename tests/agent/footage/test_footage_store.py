@@ -62,7 +62,7 @@ def test_only_the_owner_reads_it(tmp_path: Path) -> None:
 
 
 def test_the_quota_keeps_the_smallest_keys_and_outlives_a_restart(tmp_path: Path) -> None:
-    one = len(encoded(frame()))
+    one = kept.taken_bytes(len(encoded(frame())))
     quota = int(10.5 * one / (1 - store.APART_SHARE))
     kept_by = FootageStore(tmp_path, quota, 1e6, lambda: 2000.0)
     keys = np.random.default_rng(7).permutation(40) / 40
@@ -81,7 +81,7 @@ def test_the_quota_keeps_the_smallest_keys_and_outlives_a_restart(tmp_path: Path
 
 
 def test_disagreements_are_apart_and_the_oldest_of_them_go_first(tmp_path: Path) -> None:
-    one = len(encoded(frame()))
+    one = kept.taken_bytes(len(encoded(frame())))
     kept_by = FootageStore(tmp_path, int(3.5 * one / store.APART_SHARE), 1e12)
     kept_by.put(frame(), 1.0, 0.5)
     for number in range(6):

@@ -117,10 +117,12 @@ class DriftRecord:
         else:
             self.save()
 
-    def demote(self, point: str, because: str) -> None:
-        """Take a point off the ladder for another reason, if it is on it."""
-        if point in self._points and point not in self._state.demotions:
-            self._demote(point, because, {})
+    def demote(self, point: str, because: str) -> bool:
+        """Take a point off the ladder for another reason; False where it is not on it."""
+        if point not in self._points or point in self._state.demotions:
+            return False
+        self._demote(point, because, {})
+        return True
 
     def restore(self, point: str, because: str) -> None:
         """Give a point back that `demote` took off."""

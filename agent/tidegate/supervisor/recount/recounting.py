@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,7 @@ class Recounting:
         worker: WorkerProcess,
         control: Control,
         emit: Callable[[Event], None],
+        count_kept: Callable[..., Awaitable[Counted]] = count,
     ) -> None:
         self._state_dir = state_dir
         self._cache_dir = cache_dir
@@ -55,6 +56,7 @@ class Recounting:
         self._worker = worker
         self._control = control
         self._emit = emit
+        self._count_kept = count_kept
         self._recounted: Recounted | None = None
         self._waiting: Recount | None = None
         self._asked = asyncio.Event()
@@ -133,7 +135,7 @@ class Recounting:
         identity, bundle = self._identity, in_force.bundle
         certificate = None if own is None else own.path
         here = "" if own is None else self._here(own)
-        found = await count(
+        found = await self._count_kept(
             bundle.path, self._worker.spec.engine, self._cache_dir, footage, self._known_until_s, certificate
         )
         if self._identity != identity:
@@ -169,15 +171,18 @@ class Recounting:
         else:
             reason = f"all its points are shown again on {found.inputs} kept clips"
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        recount = Recount(state, here, reason, at, found.inputs, fails)
-        drift = self._in_force().drift
-        for name in fails:
-            failures = found.points[name].failures
-            drift.demote(name, f"failed on {failures} of {found.inputs} kept clips on {here}: not certified there")
+        taken_off = tuple(name for name in fails if self._take_off(name, here, found))
+        recount = Recount(state, here, reason, at, found.inputs, taken_off)
         self._give_back("it is shown again on this runtime", tuple(name for name in judged if name not in fails))
-        text = f"certificate of {own.statement.placement}, counted again on {here}: {state}: {reason}"
+        text = f"of {own.statement.placement}, counted again on {here}: {state}: {reason}"
         self._emit(Event(EventKind.CERTIFICATE, text, {"recount": asdict(recount)}))
         return recount
+
+    def _take_off(self, name: str, here: str, found: Counted) -> bool:
+        """Demote a point; False where the guard has done so, which no count undoes."""
+        failures, before = found.points[name].failures, self._known.recount
+        because = f"failed on {failures} of {found.inputs} kept clips on {here}: not certified there"
+        return self._in_force().drift.demote(name, because) or (before is not None and name in before.taken_off)
 
     def _guard(self, found: Counted) -> None:
         """Hold the frames that are new against the certificates in force."""
@@ -198,7 +203,7 @@ class Recounting:
     def _wait(self, own: OwnCertificate, state: State, reason: str) -> None:
         waiting = Recount(state, self._here(own), reason)
         if self._waiting is None:
-            text = f"certificate: counted on {own.statement.placement}, here is {waiting.here}: {state}: {reason}"
+            text = f"counted on {own.statement.placement}, here is {waiting.here}: {state}: {reason}"
             self._emit(Event(EventKind.CERTIFICATE, text, {"recount": asdict(waiting)}))
         self._waiting = waiting
 
