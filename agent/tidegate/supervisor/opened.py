@@ -32,8 +32,8 @@ class Opened:
     connect to `listeners` over TCP; `profile`, `broker` and `frigate`, where Frigate asks,
     are None where agent.yaml names none. `slots` holds
     pushed bundles. `last_run` is None before the first, `state_faults` says what is wrong with state that was
-    found, in sentences, and `schema` whether it is stated. `certified` is the bundle to begin with. `guard` is that
-    against brown-outs to begin with,
+    found, in sentences, and `schema` whether it is stated. `certified` is the bundle to begin with. `guard` is
+    that against brown-outs to begin with,
     `brown_outs` where its losses are kept.
     """
 

@@ -6,10 +6,8 @@ against, empty for none; who has signed it is the supervisor's business.
 """
 
 import json
-import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import numpy as np
 from tidegate.calibration.certify.certification import certify, reachable
 from tidegate.calibration.recertify.counting import failed
 from tidegate.calibration.recertify.inputs import KeptInputs, read_footage
+from tidegate.calibration.recertify.patient import PatientEngine, yields_to_all
 from tidegate.calibration.recertify.recertify import LadderAnswers, answered_in_parts
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.registry import open_engine
@@ -30,8 +29,6 @@ from tidegate.models.bundle.statement import MAX_BYTES, Statement, read_statemen
 from tidegate.models.comparing import Mask
 from tidegate.models.ladder import Risk
 from tidegate.trust.dsse import parse_envelope
-
-NICE = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +75,16 @@ def counted(
 def main() -> None:
     """The process."""
     keep_one_heap()
-    os.nice(NICE)
-    with suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    yields = yields_to_all()
     try:
-        told = _count(*sys.argv[1:])
+        told = _count(*sys.argv[1:], yields=yields)
     except (TidegateError, OSError) as error:
         told = {"error": str(error)}
     sys.stdout.write(json.dumps(told) + "\n")
 
 
 def _count(
-    bundle_path: str, engine: str, cache: str, footage: str, since_s: str, certificate: str
+    bundle_path: str, engine: str, cache: str, footage: str, since_s: str, certificate: str, *, yields: bool
 ) -> dict[str, object]:
     if memory_is_short():
         return {"error": "memory is short"}
@@ -98,7 +93,7 @@ def _count(
     if certificate:
         told = read_statement(parse_envelope(read_file(Path(certificate)), 2 * MAX_BYTES).payload, certificate)
     opened = open_engine(engine, bundle, Path(cache) if cache else None)
-    answers = answered_in_parts(bundle, opened, sample.parts())
+    answers = answered_in_parts(bundle, opened if yields else PatientEngine(opened), sample.parts())
     recent = np.array([frame.at_s > float(since_s) for frame in sample.frames])
     points = counted(answers, sample.labels, recent, told)
     return {

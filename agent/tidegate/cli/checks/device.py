@@ -66,6 +66,8 @@ def check_footage(config: AgentConfig) -> Iterator[Check]:
         if found.sampled or found.disagreements:
             said = f"{in_words(found)} are still in {directory}, and agent.yaml keeps none"
             yield Check("footage", "fault", said, "tidegate footage clear")
+        else:
+            yield Check("footage", "ok", "no frame is kept")
         return
     if directory.exists() and stat.S_IMODE(directory.stat().st_mode) & 0o077:
         said = f"{directory} may be read by others on this machine"

@@ -3,10 +3,14 @@
 import numpy as np
 
 from tidegate.calibration.recertify.counting import PointAnswers
-from tidegate.calibration.recertify.recertify import LadderAnswers
+from tidegate.calibration.recertify.patient import PatientEngine
+from tidegate.calibration.recertify.recertify import LadderAnswers, answered
 from tidegate.calibration.recertify.recount import counted
+from tidegate.engines.runtime.registry import open_engine
+from tidegate.models.bundle import open_bundle
 from tidegate.models.bundle.statement import PointStatement, Statement
 from tidegate.models.ladder import Risk
+from tidegate.paths import profiles_directory
 
 TOLD = Statement.model_validate(
     {
@@ -67,3 +71,14 @@ def test_only_what_is_new_is_held_against_the_guard() -> None:
     recent = np.arange(600) >= 590
     found = counted(answers(600, {"int8": 595}), None, recent, None)
     assert (found["int8"].recent_differs, found["int8"].failures, found["int8"].holds) == (5, 595, None)
+
+
+def test_where_it_may_not_step_back_it_rests() -> None:
+    bundle = open_bundle(profiles_directory() / "bundles" / "digits")
+    rested: list[float] = []
+    patient = PatientEngine(open_engine("onnx", bundle), rested.append)
+    inputs = bundle.samples().inputs()
+    found = answered(bundle, patient, inputs)
+    assert found.points.keys() == answered(bundle, open_engine("onnx", bundle), inputs).points.keys()
+    assert len(rested) == len(bundle.ladder.points)
+    assert all(seconds > 0 for seconds in rested)
