@@ -25,6 +25,7 @@ def show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> 
     """Show how many frames are kept, of how long, and who may read them."""
     wanted = load_config(config)
     directory = wanted.state_dir / kept.DIRECTORY
+    _check_readable(directory)
     found = kept.count(directory)
     if as_json:
         limits = None if wanted.footage is None else wanted.footage.model_dump(mode="json")
@@ -61,6 +62,7 @@ def clear(
 ) -> None:
     """Delete all frames that are kept, now; the agent goes on keeping new ones if agent.yaml says so."""
     directory = state_dir if state_dir is not None else load_config(config).state_dir
+    _check_readable(directory / kept.DIRECTORY)
     before = kept.count(directory / kept.DIRECTORY)
     if (directory / COMMANDS).exists():
         done = send_command(directory, ClearFootage())
@@ -76,3 +78,9 @@ def clear(
         write_json({"deleted": gone})
     else:
         out.print(f"{gone} frames deleted", markup=False)
+
+
+def _check_readable(directory: Path) -> None:
+    """Nothing is not the same as nothing that this user may see."""
+    if (trouble := kept.unreadable(directory)) is not None:
+        fail(f"{trouble}; run this as the agent's user, or as root", EX_UNAVAILABLE)

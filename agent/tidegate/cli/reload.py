@@ -24,8 +24,8 @@ def reload(
 ) -> None:
     """Bring the changed configuration into force and return when it is; with 78 when the agent keeps the old one.
 
-    Policy, bundle, certificate, broker, groups, telemetry, inputs, footage and worker are swapped while requests are
-    answered. What needs a restart is named.
+    Policy, bundle, certificate, broker, groups, telemetry, inputs, footage, worker are swapped while it answers.
+    What needs a restart is named.
     """
     directory = _state_dir(config) if state_dir is None else state_dir
     done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))

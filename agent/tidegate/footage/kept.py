@@ -77,6 +77,17 @@ def kept_frames(directory: Path, queue: Queue) -> tuple[KeptFrame, ...]:
     return tuple(sorted(found, key=lambda frame: (frame.at_s, frame.key)))
 
 
+def unreadable(directory: Path) -> str | None:
+    """Why this user can't tell what is kept; None where they can, or where nothing is."""
+    try:
+        with os.scandir(directory):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+
+
 def taken_bytes(content: int) -> int:
     """What a file of so many bytes takes on most disks."""
     return -(-content // BLOCK_BYTES) * BLOCK_BYTES

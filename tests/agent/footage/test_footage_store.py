@@ -121,3 +121,14 @@ def test_clearing_leaves_nothing_whatever_is_there(tmp_path: Path) -> None:
     directory.symlink_to(elsewhere)
     assert kept.clear(directory)
     assert (elsewhere / "mine").exists()
+
+
+def test_what_this_user_may_not_see_is_not_called_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept.unreadable(tmp_path / "none") is None
+    assert kept.unreadable(tmp_path) is None
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root, as which tests may run, is refused nothing
+    assert kept.unreadable(tmp_path) == f"{tmp_path}: Permission denied"

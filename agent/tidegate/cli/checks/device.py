@@ -61,6 +61,10 @@ def check_disk(config: AgentConfig) -> Iterator[Check]:
 def check_footage(config: AgentConfig) -> Iterator[Check]:
     """Whether frames are kept, and that nobody else on this machine reads them."""
     directory, footage = config.state_dir / kept.DIRECTORY, config.footage
+    if (trouble := kept.unreadable(directory)) is not None:
+        if footage is not None:
+            yield Check("footage", "warning", trouble, "run this as the agent's user, or as root")
+        return
     found = kept.count(directory)
     if footage is None:
         if found.sampled or found.disagreements:
