@@ -22,6 +22,11 @@ class InForce:
     certified: CertifiedBundle | None = None
 
     @property
+    def build(self) -> Bundle:
+        """The bundle as its build left it."""
+        return self.bundle if self.certified is None else self.certified.build
+
+    @property
     def certificate(self) -> ReportedCertificate | None:
         """What became of the certificate that agent.yaml names; None where it names none."""
         return None if self.certified is None else self.certified.report

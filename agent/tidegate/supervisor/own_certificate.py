@@ -38,12 +38,13 @@ class OwnCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CertifiedBundle:
-    """A bundle as it is used here: with an own certificate where there is one for it, else with its build's.
+    """A bundle as it is used here: with an own certificate where there is one for it, else as its `build` left it.
 
     `identity` is another one whenever what is promised of its points is. `report` says what became of the
     certificate that agent.yaml names, None where it names none.
     """
 
+    build: Bundle
     bundle: Bundle
     identity: str
     own: OwnCertificate | None = None
@@ -94,15 +95,15 @@ def certified(bundle: Bundle, config: AgentConfig) -> CertifiedBundle:
     One that can't be gone by is reported, and the bundle's own certificates count.
     """
     if config.certificate is None:
-        return CertifiedBundle(bundle, bundle.sha256)
+        return CertifiedBundle(bundle, bundle, bundle.sha256)
     try:
         own = read_own_certificate(config.certificate, keys_in_force(config))
         own.statement.check(bundle)
     except (OwnCertificateError, StatementError) as error:
         reason = f"{error}; until then the bundle's own certificates count"
-        return CertifiedBundle(bundle, bundle.sha256, report=ReportedCertificate("refused", reason))
+        return CertifiedBundle(bundle, bundle, bundle.sha256, report=ReportedCertificate("refused", reason))
     with_own = replace(bundle, ladder=own.statement.ladder(bundle.ladder))
-    return CertifiedBundle(with_own, f"{bundle.sha256}+{own.digest[:16]}", own, _report(own))
+    return CertifiedBundle(bundle, with_own, f"{bundle.sha256}+{own.digest[:16]}", own, _report(own))
 
 
 def certificate_in_words(held: CertifiedBundle) -> str:

@@ -66,7 +66,7 @@ class Scene:
         file.write_text(yaml.safe_dump({**document, "state_dir": str(directory), "footage": {}}))
         own = OwnCertificate(directory / "camera.json", statement, "ab" * 32, ("yard",), ("cd",))
         report = ReportedCertificate("in_force", placement=statement.placement)
-        certified = CertifiedBundle(BUNDLE, "b+1", own, report)
+        certified = CertifiedBundle(BUNDLE, BUNDLE, "b+1", own, report)
         drift = DriftRecord(directory, "b+1", BUNDLE.ladder, self.events.append)
         self.in_force = InForce(load_config(file), BUNDLE, drift, certified)
         path = frame_path(directory / kept.DIRECTORY, Queue.SAMPLE, 1_800_000_000, 0.5)
