@@ -254,15 +254,16 @@ class ModelState(StrEnum):
 class FurtherModelState:
     """What one of the further models does, and why where it doesn't answer.
 
-    `wanted` is False once a client has had it unloaded, or as it is loaded by the first request. `point`, `engine`
-    and `refused` say of a loaded one what Ready says of the main one; `held_bytes` is what the worker's resident
-    memory grew by when it was loaded, None where it isn't.
+    `wanted` is False once a client has had it unloaded, `failed` says whether the last try to load it failed.
+    `point`, `engine` and `refused` say of a loaded one what Ready says of the main one; `held_bytes` is what the
+    worker's resident memory grew by when it was loaded, None where it isn't.
     """
 
     name: str
     bundle: str
     state: ModelState
     wanted: bool
+    failed: bool = False
     reason: str = ""
     point: str = ""
     engine: str = ""

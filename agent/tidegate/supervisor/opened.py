@@ -13,6 +13,7 @@ from tidegate.supervisor.bundles.first_bundle import FirstBundle
 from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
+from tidegate.supervisor.models.further_model import FurtherModel
 from tidegate.supervisor.sockets.listeners import Listeners
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import First
@@ -52,6 +53,8 @@ class Opened:
     state_faults: tuple[str, ...]
     guard: Guard
     brown_outs: BrownOutRecord
+    models: tuple[FurtherModel, ...] = ()
+    """Those beside the main one."""
 
     @property
     def bundle(self) -> Bundle:

@@ -134,14 +134,14 @@ class FurtherModels:
         if entry.loading is not None:
             return None
         failed_lately = entry.failed_at is not None and entry.asked_at - entry.failed_at < AGAIN_S
-        if entry.spec.on_request and entry.wanted and not failed_lately:
+        if entry.spec.on_request and entry.wanted and not failed_lately and not entry.spec.obstacle:
             return None
         raise self._unavailable(entry)
 
     async def ready(self, name: str) -> ModelEndpoint:
         """What answers for a model, once it is loaded. Raises Unavailable, NotFound."""
         entry = self._entry(name)
-        if entry.endpoint is None and entry.state is not ModelState.UNLOADING:
+        if entry.endpoint is None and entry.state is not ModelState.UNLOADING and not entry.spec.obstacle:
             await asyncio.shield(self._loading(entry))
         if entry.endpoint is None:
             raise self._unavailable(entry)
@@ -248,6 +248,8 @@ class FurtherModels:
             entry.reason = spec.obstacle or (NOT_YET if spec.on_request else UNLOADED.format(spec.name))
             return self._begin(entry) if _loads_now(spec) else None
         before, entry.spec = entry.spec, spec
+        if spec.obstacle and entry.served is None:
+            entry.reason = spec.obstacle
         same = (before.bundle, before.bundle_sha256, before.engine) == (
             spec.bundle,
             spec.bundle_sha256,
@@ -426,6 +428,7 @@ def _told(entry: _Entry) -> FurtherModelState:
         entry.spec.bundle_sha256,
         entry.state,
         entry.wanted,
+        entry.failed_at is not None,
         entry.reason,
         "" if model is None else model.point.name,
         "" if model is None else model.engine,
