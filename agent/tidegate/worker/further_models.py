@@ -52,7 +52,10 @@ class NoRoom(Exception):  # noqa: N818 - reads as what it is at the call site
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One model: what is asked of it, and what it does. `needs_bytes` is what loading it took before."""
+    """One model: what is asked of it, and what it does.
+
+    `needs_bytes` is what loading it took before, `uncounted` what it served and no report has told yet.
+    """
 
     spec: FurtherModelSpec
     wanted: bool
@@ -65,6 +68,7 @@ class _Entry:
     failed_at: float | None = None
     held_bytes: int | None = None
     needs_bytes: int = 0
+    uncounted: ModelServed | None = None
 
     @property
     def may_be_evicted(self) -> bool:
@@ -208,23 +212,40 @@ class FurtherModels:
         """What each served since the last report; what nobody asked for in a while is let go."""
         found = []
         for entry in self._entries.values():
-            if entry.served is None:
-                continue
-            window = entry.served.queue.report(0)
-            entry.served.parts.certified_answers.after_window()
-            found.append(
-                ModelServed(
-                    entry.spec.name,
-                    window.requests,
-                    window.failed,
-                    window.samples,
-                    window.latency_p50_ms,
-                    window.latency_p95_ms,
-                    window.skip_ratio,
-                    window.weights_resident_bytes,
-                )
-            )
+            if entry.served is not None:
+                self._count(entry, entry.served)
+                entry.served.parts.certified_answers.after_window()
+            if entry.uncounted is not None:
+                found.append(entry.uncounted)
+                entry.uncounted = None
         return tuple(found)
+
+    @staticmethod
+    def _count(entry: _Entry, model: ServedModel) -> None:
+        """Keep for the next report what the model served, which may be closed before that."""
+        window = model.queue.report(0)
+        now = ModelServed(
+            entry.spec.name,
+            window.requests,
+            window.failed,
+            window.samples,
+            window.latency_p50_ms,
+            window.latency_p95_ms,
+            window.skip_ratio,
+            window.weights_resident_bytes,
+        )
+        before = entry.uncounted
+        if before is None:
+            entry.uncounted = now
+            return
+        latest = now if now.latency_p95_ms is not None else before
+        entry.uncounted = replace(
+            latest,
+            requests=before.requests + now.requests,
+            failed=before.failed + now.failed,
+            samples=before.samples + now.samples,
+            weights_resident_bytes=now.weights_resident_bytes,
+        )
 
     def stop_loading(self) -> None:
         """Load no more: the worker ends, and must not wait for that."""
@@ -344,6 +365,7 @@ class FurtherModels:
         log.info("model %s answers at %s on %s", entry.spec.name, model.point.name, model.engine)
         if former is not None:
             await self._let_go(former)
+            self._count(entry, former)
 
     async def _replace(self, entry: _Entry, before: FurtherModelSpec) -> None:
         """Have another bundle or engine answer by this name; the former one answers until then."""
@@ -392,6 +414,7 @@ class FurtherModels:
             await asyncio.sleep(LOOK_S)
         entry.served = None
         await self._let_go(model)
+        self._count(entry, model)
         entry.held_bytes = None
         if entry.endpoint is None:
             entry.state = ModelState.UNAVAILABLE
