@@ -90,7 +90,7 @@ class ControlLoop:
             await self._step()
             asleep = self._worker.state is WorkerState.ASLEEP
             self._system_sleep.consider(self._control.sleeping if asleep else None)
-            await self._cadence.next(waiting=self._control.waiting)
+            await self._cadence.next(waiting=self._control.waiting or self._following.waiting)
 
     async def _wait_worker(self) -> None:
         """Return once a worker has answered the canaries; until then systemd hears what the first one does."""

@@ -28,6 +28,8 @@ class Following:
     ) -> None:
         self._control = control
         self._worker = worker
+        self.waiting = False
+        """Whether a model is still on its way: time alone may bring it there any moment."""
         self._emit = emit
         self._clock = clock
         self._switched_at: dict[str, float] = {}
@@ -37,6 +39,7 @@ class Following:
     async def step(self) -> None:
         """Switch those that are not where they belong, and tell the worker which there are if it must know."""
         board, decision = self._worker.board, self._control.decision
+        self.waiting = False
         if decision is None or not board.models:
             return
         self._worker.tell_models()
@@ -46,30 +49,32 @@ class Following:
             if state is None or state.state is not ModelState.READY:
                 board.aim(model.name, target)
                 continue
-            await self._bring(model, state, Target(target, urgent))
+            self.waiting |= await self._bring(model, state, Target(target, urgent)) != target
 
     def _target(self, model: FurtherModel, decision: Decision) -> tuple[str, bool]:
         policy = self._policy(model.max_accuracy_loss)
         ladder = self._usable(model)
         return followed(decision, policy, self._control.ladder, ladder, self._control.held_at), decision.urgent
 
-    async def _bring(self, model: FurtherModel, state: FurtherModelState, target: Target) -> None:
+    async def _bring(self, model: FurtherModel, state: FurtherModelState, target: Target) -> str:
+        """Take it a step there; the point that it is at then."""
         now = self._clock()
         before = ControlState(state.point, self._switched_at.get(model.name))
         taken = step(target, self._policy(model.max_accuracy_loss), self._usable(model), before, now)
         self._worker.board.aim(model.name, taken.point)
         if taken.point == state.point:
-            return
+            return taken.point
         try:
             switched = await self._worker.switch(taken.point, model.name)
         except WorkerDown:
-            return  # the worker's end is reported; the next one begins there
+            return state.point  # the worker's end is reported; the next one begins there
         if switched.ok:
             self._switched_at[model.name] = now
             self._quarantine.pop((model.name, taken.point), None)
         else:
             self._isolate(model.name, taken.point)
         self._tell(model.name, state.point, taken.point, switched)
+        return taken.point if switched.ok else state.point
 
     def _usable(self, model: FurtherModel) -> Ladder:
         """The model's ladder without points that its engine refuses or that failed their canaries lately."""
