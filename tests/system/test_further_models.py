@@ -19,7 +19,7 @@ from here import tidegate_here
 
 from tidegate.demo.client import UnixConnection
 from tidegate.models.bundle import open_bundle
-from tidegate_bench.frigate.subject import SIZE, keep_bundle
+from tidegate_bench.frigate.subject import CHEAP, SIZE, keep_bundle
 
 HEAVY_BYTES = 32 << 20
 LIMIT_MIB = 175
@@ -185,23 +185,22 @@ def test_memory_is_given_back_and_what_does_not_fit_makes_the_idlest_go_or_is_re
 def test_all_follow_one_policy_each_on_its_own_ladder(agent: AgentProcess) -> None:
     policy = agent.directory / "policy.yaml"
     text = policy.read_text()
-    cheapest = open_bundle(BUNDLE).ladder.points[-1].name
-    policy.write_text(pinned(cheapest, 2))
-    assert tidegate_here("reload", "--config", agent.config).returncode == 0
-    within = [
-        point.name
-        for point in open_bundle(BUNDLE).ladder.points
-        if point.certificate is not None and point.certificate.alpha <= CEILING
-    ]
-    agent.wait_until(lambda status: status.point == cheapest and points(agent)["twin"] == within[-1])
-    assert points(agent)["cells"] == "full", "its only cheaper point is certified for more"
-    assert ask(agent, "twin")[1]["parameters"]["operating_point"] == within[-1]
-    policy.write_text(pinned(BELOW_FULL, 3))
+    ladder = open_bundle(BUNDLE).ladder
+    policy.write_text(pinned(BELOW_FULL, 2))
     assert tidegate_here("reload", "--config", agent.config).returncode == 0
     agent.wait_until(lambda status: status.point == BELOW_FULL and points(agent)["twin"] == BELOW_FULL)
+    when = "{memory_available: {above: 2 MiB, until: 1 MiB}}"
+    urgent = f"rules: [{{name: always, when: {when}, use: cheapest, urgent: true}}]\n"
+    policy.write_text(text.replace("version: 1", "version: 3") + urgent)
+    assert tidegate_here("reload", "--config", agent.config).returncode == 0
+    within = [each.name for each in ladder.points if each.certificate and each.certificate.alpha <= CEILING]
+    assert within[-1] != ladder.cheapest.name
+    agent.wait_until(lambda status: status.point == ladder.cheapest.name and points(agent)["twin"] == within[-1])
+    assert points(agent)["cells"] == CHEAP
+    assert ask(agent, "twin")[1]["parameters"]["operating_point"] == within[-1]
     policy.write_text(text.replace("version: 1", "version: 4"))
     assert tidegate_here("reload", "--config", agent.config).returncode == 0
-    agent.wait_until(lambda _: points(agent)["twin"] == "full")
+    agent.wait_until(lambda _: points(agent)["cells"] == "full")
 
 
 def test_a_killed_worker_brings_them_back_and_requests_wait_for_that(agent: AgentProcess) -> None:

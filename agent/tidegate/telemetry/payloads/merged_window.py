@@ -119,9 +119,9 @@ def _points(windows: Sequence[Window]) -> Mapping[str, float]:
 
 
 def _models(windows: Sequence[Window]) -> Mapping[str, ModelWindow]:
-    """As the last window has them, with the requests of all."""
+    """As they were seen last, with the requests of all windows."""
     found: dict[str, ModelWindow] = {}
-    for name in windows[-1].models:
+    for name in dict.fromkeys(name for window in windows for name in window.models):
         each = [window.models[name] for window in windows if name in window.models]
         late = [model.p95_ms for model in each if model.p95_ms is not None]
         requests = _sum(model.requests for model in each)
