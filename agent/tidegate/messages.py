@@ -254,7 +254,8 @@ class ModelState(StrEnum):
 class FurtherModelState:
     """What one of the further models does, and why where it doesn't answer.
 
-    `wanted` is False once a client has had it unloaded, `failed` says whether the last try to load it failed.
+    `wanted` is False once a client has had it unloaded, `failed` says whether the last try to load it failed. Of
+    those that are LOADING one has `begun`, the others wait for it.
     `point`, `engine` and `refused` say of a loaded one what Ready says of the main one; `held_bytes` is what the
     worker's resident memory grew by when it was loaded, None where it isn't.
     """
@@ -264,6 +265,7 @@ class FurtherModelState:
     state: ModelState
     wanted: bool
     failed: bool = False
+    begun: bool = False
     reason: str = ""
     point: str = ""
     engine: str = ""

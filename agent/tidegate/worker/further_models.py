@@ -64,6 +64,7 @@ class _Entry:
     served: ServedModel | None = None
     endpoint: ModelEndpoint | None = None
     loading: "asyncio.Task[None] | None" = None
+    begun: bool = False
     asked_at: float = 0.0
     failed_at: float | None = None
     held_bytes: int | None = None
@@ -146,7 +147,7 @@ class FurtherModels:
         """What answers for a model, once it is loaded. Raises Unavailable, NotFound."""
         entry = self._entry(name)
         if entry.endpoint is None and entry.state is not ModelState.UNLOADING and not entry.spec.obstacle:
-            await asyncio.shield(self._loading(entry))
+            await asyncio.wait([self._loading(entry)])
         if entry.endpoint is None:
             raise self._unavailable(entry)
         return entry.endpoint
@@ -319,7 +320,7 @@ class FurtherModels:
             log.exception("model %s", entry.spec.name)
             self._failed(entry, f"{type(error).__name__}: {error}")
         finally:
-            entry.loading = None
+            entry.loading, entry.begun = None, False
         self._tell()
 
     def _failed(self, entry: _Entry, reason: str) -> None:
@@ -328,7 +329,7 @@ class FurtherModels:
 
     async def _load_alone(self, entry: _Entry, spec: FurtherModelSpec) -> None:
         """Have the entry answer by this spec. Raises what says why not, and then it does what it did before."""
-        entry.state = ModelState.LOADING
+        entry.state, entry.begun = ModelState.LOADING, True
         entry.reason = f"it is being loaded by engine {spec.engine}"
         self._tell()
         bundle = await asyncio.to_thread(open_expected, Path(spec.bundle), spec.bundle_sha256)
@@ -378,6 +379,8 @@ class FurtherModels:
             log.error("model %s stays as it is: %s", wanted.name, error)  # noqa: TRY400 - its reason is all there is
             entry.spec = replace(before, wanted=entry.wanted)
             entry.state, entry.reason, entry.failed_at = ModelState.READY, str(error), time.monotonic()
+        finally:
+            entry.begun = False
 
     async def _make_room(self, entry: _Entry, bundle: Bundle, point: str) -> None:
         """Return when it fits: what is kept for switches goes first, then models that nobody asked for lately."""
@@ -452,6 +455,7 @@ def _told(entry: _Entry) -> FurtherModelState:
         entry.state,
         entry.wanted,
         entry.failed_at is not None,
+        entry.begun,
         entry.reason,
         "" if model is None else model.point.name,
         "" if model is None else model.engine,

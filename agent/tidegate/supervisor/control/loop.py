@@ -106,7 +106,7 @@ class ControlLoop:
         self._system_sleep.notice()
         self._watchdog.step_begins()
         await self._control.step()
-        await self._following.step()
+        self._following.step()
         if self._control.decision is not None:
             self._settings.want(self._control.decision.controls)
         self._remember()

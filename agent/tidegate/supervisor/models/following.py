@@ -1,9 +1,10 @@
 """Has the models beside the main one follow the policy: to the point that goes with the main model's."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
-from tidegate.messages import FurtherModelState, ModelState, Switched
+from tidegate.messages import ModelState, Switched
 from tidegate.models.ladder import Ladder
 from tidegate.policy.decision import ControlState, Decision
 from tidegate.policy.follow import followed, under
@@ -26,55 +27,61 @@ class Following:
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._control = control
-        self._worker = worker
         self.waiting = False
         """Whether a model is still on its way: time alone may bring it there any moment."""
         self._emit = emit
+        self._control = control
+        self._worker = worker
         self._clock = clock
         self._switched_at: dict[str, float] = {}
         self._quarantine: dict[tuple[str, str], tuple[float, int]] = {}
         self._policies: tuple[Policy, dict[float | None, Policy]] = (control.policy, {})
+        self._switching: asyncio.Task[None] | None = None
 
-    async def step(self) -> None:
-        """Switch those that are not where they belong, and tell the worker which there are if it must know."""
-        board, decision = self._worker.board, self._control.decision
-        self.waiting = False
-        if decision is None or not board.models:
+    def step(self) -> None:
+        """Have those switch that are not where they belong, and tell the worker which there are if it must know.
+
+        Returns at once: the main model's next decision doesn't wait for others to be prepared.
+        """
+        decision = self._control.decision
+        if decision is None or not self._worker.board.models:
+            self.waiting = False
             return
+        if self._switching is not None:
+            if not self._switching.done():
+                return
+            self._switching.result()
         self._worker.tell_models()
-        for model in board.models:
-            target, urgent = self._target(model, decision)
-            state = board.states.get(model.name)
-            if state is None or state.state is not ModelState.READY:
-                board.aim(model.name, target)
-                continue
-            self.waiting |= await self._bring(model, state, Target(target, urgent)) != target
+        self.waiting = False
+        moves = [move for model in self._worker.board.models if (move := self._move(model, decision)) is not None]
+        self._switching = asyncio.create_task(self._switch_all(moves)) if moves else None
 
-    def _target(self, model: FurtherModel, decision: Decision) -> tuple[str, bool]:
-        policy = self._policy(model.max_accuracy_loss)
-        ladder = self._usable(model)
-        return followed(decision, policy, self._control.ladder, ladder, self._control.held_at), decision.urgent
-
-    async def _bring(self, model: FurtherModel, state: FurtherModelState, target: Target) -> str:
-        """Take it a step there; the point that it is at then."""
-        now = self._clock()
+    def _move(self, model: FurtherModel, decision: Decision) -> tuple[FurtherModel, str, str] | None:
+        """The model with the points that it goes from and to; None where it stays."""
+        board, policy, ladder = self._worker.board, self._policy(model.max_accuracy_loss), self._usable(model)
+        wanted = followed(decision, policy, self._control.ladder, ladder, self._control.held_at)
+        state = board.states.get(model.name)
+        if state is None or state.state is not ModelState.READY:
+            board.aim(model.name, wanted)
+            return None
         before = ControlState(state.point, self._switched_at.get(model.name))
-        taken = step(target, self._policy(model.max_accuracy_loss), self._usable(model), before, now)
-        self._worker.board.aim(model.name, taken.point)
-        if taken.point == state.point:
-            return taken.point
-        try:
-            switched = await self._worker.switch(taken.point, model.name)
-        except WorkerDown:
-            return state.point  # the worker's end is reported; the next one begins there
-        if switched.ok:
-            self._switched_at[model.name] = now
-            self._quarantine.pop((model.name, taken.point), None)
-        else:
-            self._isolate(model.name, taken.point)
-        self._tell(model.name, state.point, taken.point, switched)
-        return taken.point if switched.ok else state.point
+        taken = step(Target(wanted, decision.urgent), policy, ladder, before, self._clock())
+        board.aim(model.name, taken.point)
+        self.waiting |= taken.point != wanted
+        return None if taken.point == state.point else (model, state.point, taken.point)
+
+    async def _switch_all(self, moves: list[tuple[FurtherModel, str, str]]) -> None:
+        for model, before, point in moves:
+            try:
+                switched = await self._worker.switch(point, model.name)
+            except WorkerDown:
+                return  # the worker's end is reported; the next one begins there
+            if switched.ok:
+                self._switched_at[model.name] = self._clock()
+                self._quarantine.pop((model.name, point), None)
+            else:
+                self._isolate(model.name, point)
+            self._tell(model.name, before, point, switched)
 
     def _usable(self, model: FurtherModel) -> Ladder:
         """The model's ladder without points that its engine refuses or that failed their canaries lately."""

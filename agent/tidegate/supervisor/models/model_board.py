@@ -60,10 +60,10 @@ class ModelBoard:
             self._tell(before, now)
         self._states = {each.name: each for each in message.models if each.name in self._models}
 
-    def worker_ended(self) -> None:
-        """There is no worker to answer any more."""
+    def worker_ended(self, *, unasked: bool) -> None:
+        """There is no worker to answer any more; one that ended `unasked` may have died of what it loaded."""
         for name, state in self._states.items():
-            if state.state is ModelState.LOADING:
+            if unasked and state.begun:
                 self._deaths[name] = self._deaths.get(name, 0) + 1
         self._states = {}
 

@@ -352,8 +352,9 @@ class WorkerProcess:
             return
         self.state, self._current = WorkerState.DOWN, None
         self._ready.clear()
-        self.board.worker_ended()
-        if self._stopping or self._rest is not None:
+        asked = self._stopping or self._rest is not None
+        self.board.worker_ended(unasked=not asked)
+        if asked:
             worker.take_stack()
         else:
             await self._ended(worker, reason)

@@ -18,7 +18,8 @@ def said(
     state: ModelState, name: str = "plates", *, wanted: bool = True, failed: bool = False, reason: str = ""
 ) -> ModelStates:
     point = "full" if state is ModelState.READY else ""
-    return ModelStates((FurtherModelState(name, BUNDLE.sha256, state, wanted, failed, reason, point),))
+    begun = state is ModelState.LOADING
+    return ModelStates((FurtherModelState(name, BUNDLE.sha256, state, wanted, failed, begun, reason, point),))
 
 
 def test_it_asks_for_all_from_the_full_point_on() -> None:
@@ -44,18 +45,21 @@ def test_a_model_that_workers_die_of_is_left_alone_until_a_reload() -> None:
     for death in range(DEATHS_HOLD):
         assert board.specs(held=False)[0].obstacle == "", death
         board.take(said(ModelState.LOADING))
-        board.worker_ended()
+        board.worker_ended(unasked=True)
     assert "the worker ended 2 times while it was loaded" in board.specs(held=False)[0].obstacle
     board.use((PLATES,))
     assert board.specs(held=False)[0].obstacle == ""
 
 
-def test_a_worker_that_ends_with_a_model_loaded_did_not_die_of_it() -> None:
+def test_a_worker_that_ends_with_a_model_loaded_or_as_it_is_told_did_not_die_of_it() -> None:
     board = ModelBoard((PLATES,))
+    for _ in range(DEATHS_HOLD):
+        board.take(said(ModelState.LOADING))
+        board.worker_ended(unasked=False)
     for _ in range(DEATHS_HOLD + 1):
         board.take(said(ModelState.LOADING))
         board.take(said(ModelState.READY))
-        board.worker_ended()
+        board.worker_ended(unasked=True)
     assert board.specs(held=False)[0].obstacle == ""
     assert board.states == {}
 
