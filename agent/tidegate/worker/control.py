@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -115,13 +116,15 @@ class ControlChannel:
                 self._writer.write(encode(await self._switched(message)))
             case SetModels() if self.further is not None:
                 failed = await self.further.take(message.models)
-                self._writer.write(encode(ModelsSet(message.id, failed)))
+                self.tell(ModelsSet(message.id, failed))
             case Serve():
                 self.serve_message = message
                 self.may_serve.set()
             case SetModels() | Stop():
                 return
-        await self._writer.drain()
+        # A supervisor that is gone is noticed where messages are read.
+        with suppress(ConnectionError):
+            await self._writer.drain()
 
     def _served(self, report_id: int) -> Served:
         served = replace(

@@ -107,6 +107,7 @@ class FurtherModels:
         self._tell_states = tell
         self._entries: dict[str, _Entry] = {}
         self._replacing: set[asyncio.Task[None]] = set()
+        self._told = ModelStates(())
         # Two at once could each find the same room.
         self._one_at_a_time = asyncio.Lock()
 
@@ -440,7 +441,10 @@ class FurtherModels:
         return Unavailable(f"model {entry.spec.name!r} is not loaded: {entry.reason}")
 
     def _tell(self) -> None:
-        self._tell_states(ModelStates(tuple(map(_told, self._entries.values()))))
+        now = ModelStates(tuple(map(_told, self._entries.values())))
+        if now != self._told:
+            self._told = now
+            self._tell_states(now)
 
 
 def _loads_now(spec: FurtherModelSpec) -> bool:
