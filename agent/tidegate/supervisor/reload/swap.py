@@ -87,9 +87,12 @@ class Swap:
         return changed
 
     async def _models(self, candidate: Candidate) -> tuple[str, ...]:
-        """Raises WorkerDown when one can't be loaded, and those before are in force then."""
+        """Those that do not answer are tried again.
+
+        Raises WorkerDown when a new one can't be loaded, and those before are in force then.
+        """
         before = self._worker.board.models
-        if candidate.models == before:
+        if candidate.models == before and self._worker.board.trouble is None:
             return ()
         failed = await self._worker.use_models(candidate.models)
         known = {each.name: each for each in before}
