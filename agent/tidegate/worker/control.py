@@ -29,6 +29,7 @@ from tidegate.messages import (
     encode,
     lines,
 )
+from tidegate.validation_words import in_words
 from tidegate.worker.further_models import FurtherModels
 from tidegate.worker.idle import IdleMemory
 from tidegate.worker.reception import Reception
@@ -80,7 +81,7 @@ class ControlChannel:
                     message = decode_to_worker(line)
                 except ValidationError as error:
                     # Whoever waits for an answer hears of it by its deadline; requests go on.
-                    log.error("no message: %s", error.errors(include_url=False)[0]["msg"])  # noqa: TRY400 - no traceback to see
+                    log.error("no message: %s", in_words(error.errors(include_url=False)[0]["msg"]))  # noqa: TRY400 - no traceback to see
                     continue
                 if isinstance(message, Stop):
                     if self.further is not None:
