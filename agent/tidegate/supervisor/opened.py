@@ -1,6 +1,7 @@
 """What an agent runs on, opened and checked before it serves."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tidegate.boards import Profile
 from tidegate.documents import Document
@@ -58,6 +59,8 @@ class Opened:
     brown_outs: BrownOutRecord
     models: tuple[FurtherModel, ...] = ()
     """Those beside the main one."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Those that could not be opened, each with the reason."""
 
     @property
     def bundle(self) -> Bundle:

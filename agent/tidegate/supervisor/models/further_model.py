@@ -1,9 +1,10 @@
 """A model beside the main one: its key in agent.yaml with its bundle, opened and checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from tidegate.config import AgentConfig
+from tidegate.config import AgentConfig, Model
 from tidegate.engines.runtime.installed import check_installed
 from tidegate.errors import EX_CONFIG, TidegateError
 from tidegate.models.bundle import Bundle, open_bundle
@@ -32,25 +33,36 @@ def open_models(config: AgentConfig, main: str, opened: Sequence[FurtherModel] =
 
     Reads files, hashes bundles. Raises TidegateError.
     """
-    check_name(main, (each.name for each in config.models))
     known = {each.bundle.path: each.bundle for each in opened}
-    found = []
+    found = tuple(_opened(config, each, main, known) for each in config.models)
+    for each in found:
+        check_installed(each.engine)
+    return found
+
+
+def open_those_that_open(config: AgentConfig, main: str) -> tuple[tuple[FurtherModel, ...], Mapping[str, str]]:
+    """The same at a start, which none of them is to hinder; and those that don't open, each with the reason."""
+    found, left_out = [], {}
     for each in config.models:
-        bundle = open_bundle(each.bundle)
-        before = known.get(bundle.path)
-        engine = each.engine or config.worker.engine
-        check_installed(engine)
-        found.append(
-            FurtherModel(
-                each.name,
-                before if before is not None and before.sha256 == bundle.sha256 else bundle,
-                engine,
-                each.load == "on_request",
-                each.max_accuracy_loss,
-                used_by(config, each.name),
-            )
-        )
-    return tuple(found)
+        try:
+            found.append(_opened(config, each, main, {}))
+        except (TidegateError, OSError) as error:
+            left_out[each.name] = str(error)
+    return tuple(found), left_out
+
+
+def _opened(config: AgentConfig, asked: Model, main: str, known: Mapping[Path, Bundle]) -> FurtherModel:
+    check_name(main, (asked.name,))
+    bundle = open_bundle(asked.bundle)
+    before = known.get(bundle.path)
+    return FurtherModel(
+        asked.name,
+        before if before is not None and before.sha256 == bundle.sha256 else bundle,
+        asked.engine or config.worker.engine,
+        asked.load == "on_request",
+        asked.max_accuracy_loss,
+        used_by(config, asked.name),
+    )
 
 
 def check_name(main: str, others: Iterable[str]) -> None:

@@ -15,8 +15,13 @@ class ModelBoard:
     """Belongs to the event loop; outlives the workers."""
 
     def __init__(
-        self, models: Sequence[FurtherModel] = (), emit: Callable[[Event], None] = lambda _event: None
+        self,
+        models: Sequence[FurtherModel] = (),
+        emit: Callable[[Event], None] = lambda _event: None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
+        self.left_out = left_out or {}
+        """Models of agent.yaml that could not be opened at the start, each with the reason."""
         self._emit = emit
         self._models = {each.name: each for each in models}
         self._states: dict[str, FurtherModelState] = {}
@@ -37,6 +42,7 @@ class ModelBoard:
     def use(self, models: Sequence[FurtherModel]) -> None:
         """Have these models from now on; what they died of is forgotten."""
         self._models = {each.name: each for each in models}
+        self.left_out = {}
         self._deaths.clear()
         self._unloaded &= set(self._models)
         for name in set(self._points) - set(self._models):
@@ -70,7 +76,8 @@ class ModelBoard:
     @property
     def trouble(self) -> str | None:
         """Which models don't answer that are to; None for none."""
-        reasons = [
+        reasons = [f"{name}: {reason}; mend it, and `tidegate reload`" for name, reason in self.left_out.items()]
+        reasons += [
             f"{name}: {state.reason}"
             for name, state in self._states.items()
             if state.state is ModelState.UNAVAILABLE and state.wanted and not self._rests(name, state)

@@ -72,9 +72,9 @@ def main_status(
 def further_statuses(
     board: ModelBoard, served: Served | None, totals: Mapping[str, ModelTotals]
 ) -> tuple[ModelStatus, ...]:
-    """The others', in the order of agent.yaml."""
+    """The others', in the order of agent.yaml, and last those that could not be opened."""
     windows = {} if served is None else {each.name: each for each in served.models}
-    return tuple(
+    opened = tuple(
         _further(
             each,
             board.states.get(each.name),
@@ -84,6 +84,8 @@ def further_statuses(
         )
         for each in board.models
     )
+    unavailable = ModelState.UNAVAILABLE.value
+    return (*opened, *(ModelStatus(name, False, unavailable, "", "", why) for name, why in board.left_out.items()))
 
 
 def _further(

@@ -57,7 +57,7 @@ def wire_serving(
     point = first_point(opened.last_run, bundle.ladder, opened.first.running.policy, opened.guard)
     if point in drift.demotions:
         point = bundle.ladder.full.name
-    board = ModelBoard(opened.models, emit)
+    board = ModelBoard(opened.models, emit, opened.left_out)
     worker = WorkerProcess(worker_spec(built, config, bundle), point, worker_ended, board)
     return Serving(worker, SocketWatch(opened.listeners, opened.frigate, worker.renew, emit))
 

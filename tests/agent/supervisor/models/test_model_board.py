@@ -1,13 +1,24 @@
 """What the supervisor asks of a worker as to further models: what clients unloaded, and what workers died of."""
 
+from pathlib import Path
+
 import pytest
 
+from tidegate.config import load_config
+from tidegate.errors import TidegateError
 from tidegate.messages import FurtherModelState, ModelState, ModelStates
 from tidegate.models.bundle import open_bundle
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.events.event import Event, EventKind
-from tidegate.supervisor.models.further_model import FurtherModel, ModelNameError, check_name
+from tidegate.supervisor.models.further_model import (
+    FurtherModel,
+    ModelNameError,
+    check_name,
+    open_models,
+    open_those_that_open,
+)
 from tidegate.supervisor.models.model_board import DEATHS_HOLD, ModelBoard, same_but_points
+from tidegate.supervisor.models.model_status import further_statuses
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
 PLATES = FurtherModel("plates", BUNDLE, "onnx")
@@ -102,6 +113,25 @@ def test_events_tell_of_what_changes_once() -> None:
     board.take(said(ModelState.UNAVAILABLE, failed=True, reason="its bundle is damaged"))
     assert [each.kind for each in events] == [EventKind.BUNDLE, EventKind.BUNDLE, EventKind.FAULT]
     assert events[-1].text == "model plates does not answer: its bundle is damaged"
+
+
+def test_a_start_serves_without_the_models_that_do_not_open(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    named = {"gone": "gone", "digits": BUNDLE.path, "twin": BUNDLE.path}
+    models = "".join(f"- {{name: {name}, bundle: {path}}}\n" for name, path in named.items())
+    config.write_text(f"device: d\nbundle: x\npolicy: p\nlisten: {{unix: s}}\nmodels:\n{models}")
+    loaded = load_config(config)
+    found, left_out = open_those_that_open(loaded, "digits")
+    assert [each.name for each in found] == ["twin"]
+    assert "is not a directory" in left_out["gone"]
+    assert "the name of the main model" in left_out["digits"]
+    board = ModelBoard(found, left_out=left_out)
+    assert str(board.trouble).startswith("gone: ")
+    assert [each.name for each in further_statuses(board, None, {})] == ["twin", "gone", "digits"]
+    board.use(found)
+    assert board.trouble is None
+    with pytest.raises(TidegateError):
+        open_models(loaded, "digits")
 
 
 def test_no_model_has_the_main_ones_name() -> None:
