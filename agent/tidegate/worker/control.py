@@ -105,6 +105,8 @@ class ControlChannel:
                 await asyncio.wrap_future(self._model.queue.call(lambda: None))
                 if self.further is not None:
                     await self.further.answered()
+                    # The supervisor looks at the worker's memory when it has the answer.
+                    await self.further.relieve()
                 if not self._takes_connections():
                     log.error("no answer to the supervisor's ping: no connection gets in, a new worker is needed")
                     return

@@ -102,7 +102,8 @@ class FurtherModels:
         """Called when a model answers no more, before it is closed."""
         self._main = main
         self._reception = reception
-        self._runtime = runtime
+        # What is kept for switches is the main model's: a budget for each would be several.
+        self._runtime = replace(runtime, keep_bytes=0)
         self._budget = budget
         self._tell_states = tell
         self._entries: dict[str, _Entry] = {}
@@ -209,6 +210,15 @@ class FurtherModels:
     async def answered(self) -> None:
         """Return once each model's queue has answered what waits in it."""
         await asyncio.gather(*(asyncio.wrap_future(each.queue.call(lambda: None)) for each in self.served))
+
+    async def relieve(self) -> None:
+        """Give memory back while the worker is near its limit, before it has to be replaced for that."""
+        if not self._entries or self._one_at_a_time.locked() or not self._budget.is_tight:
+            return
+        async with self._one_at_a_time:
+            await self._forget_kept()
+            while self._budget.is_tight and await self._evict_idlest("memory was short"):
+                continue
 
     def report(self) -> tuple[ModelServed, ...]:
         """What each served since the last report; what nobody asked for in a while is let go."""
@@ -390,17 +400,26 @@ class FurtherModels:
         need = max(need_bytes(bundle, wanted), entry.needs_bytes)
         if self._budget.lacking(need) is None:
             return
+        await self._forget_kept()
+        while (lacking := self._budget.lacking(need)) is not None:
+            if not await self._evict_idlest(f"it made room for {entry.spec.name}"):
+                raise NoRoom(lacking)
+
+    async def _forget_kept(self) -> None:
         for model in (self._main, *self.served):
             model.forget_kept()
         await asyncio.to_thread(give_back)
-        while (lacking := self._budget.lacking(need)) is not None:
-            others = [each for each in self._entries.values() if each is not entry and each.may_be_evicted]
-            if not others:
-                raise NoRoom(lacking)
-            idlest = min(others, key=lambda each: each.asked_at)
-            log.info("model %s makes room for %s", idlest.spec.name, entry.spec.name)
-            await self._close(idlest, f"it made room for {entry.spec.name}; {NOT_YET}")
-            self._tell()
+
+    async def _evict_idlest(self, why: str) -> bool:
+        """Unload the model that was not asked for longest; False where none may be."""
+        others = [each for each in self._entries.values() if each.may_be_evicted]
+        if not others:
+            return False
+        idlest = min(others, key=lambda each: each.asked_at)
+        log.info("model %s is evicted: %s", idlest.spec.name, why)
+        await self._close(idlest, f"{why}; {NOT_YET}")
+        self._tell()
+        return True
 
     async def _close(self, entry: _Entry, reason: str) -> None:
         """Take it out of service, and give its memory back when what it was asked is answered."""

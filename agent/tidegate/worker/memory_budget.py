@@ -18,7 +18,9 @@ from tidegate_drivers.sensor import SensorError
 LEAST_NEED_BYTES = 4 << 20
 """A runtime's session has a size of its own, however small the network."""
 KEPT_FREE = 0.1
-"""The share of the machine's memory that loading leaves to everything else."""
+"""The share of the machine's memory that loading leaves to everything else, of the worker's to its requests."""
+TIGHT = 0.05
+"""With less than this share of its limit left, the worker is about to be replaced for outgrowing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,10 @@ class MemoryBudget:
     def lacking(self, need_bytes: int) -> str | None:
         """Why so much more doesn't fit, in words; None where it does."""
         held, machine = self._held(), self._machine()
-        if self.limit_bytes is not None and held + need_bytes > self.limit_bytes:
+        if self.limit_bytes is not None and held + need_bytes > (1 - KEPT_FREE) * self.limit_bytes:
             return (
                 f"it needs about {_mib(need_bytes)} MiB, and the worker holds {_mib(held)} of the"
-                f" {_mib(self.limit_bytes)} MiB that worker.memory_limit allows"
+                f" {_mib(self.limit_bytes)} MiB that worker.memory_limit allows, a tenth of which is for requests"
             )
         if machine.available_bytes - need_bytes < KEPT_FREE * machine.total_bytes:
             return (
@@ -76,6 +78,11 @@ class MemoryBudget:
                 " service or container may have"
             )
         return None
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether the worker is near its limit."""
+        return self.limit_bytes is not None and self._held() > (1 - TIGHT) * self.limit_bytes
 
     def exceeded(self) -> str | None:
         """By how much the worker is over its limit, in words; None where it isn't."""

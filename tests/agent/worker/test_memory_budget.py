@@ -13,12 +13,12 @@ AMPLE = Machine(1000 * MIB, 800 * MIB)
 @pytest.mark.parametrize(
     ("limit", "machine", "need", "said"),
     [
-        (200, AMPLE, 100, None),
+        (200, AMPLE, 80, None),
         (
             200,
             AMPLE,
             101,
-            "it needs about 101 MiB, and the worker holds 100 of the 200 MiB that worker.memory_limit",
+            "it needs about 81 MiB, and the worker holds 100 of the 200 MiB that worker.memory_limit",
         ),
         (None, AMPLE, 700, None),
         (None, AMPLE, 701, "800 MiB of this machine's 1000 are available, of which a tenth"),
@@ -33,6 +33,12 @@ def test_what_does_not_fit_is_said_with_its_figures(
     lacking = budget.lacking(need * MIB)
     assert (lacking is None) == (said is None)
     assert said is None or said in str(lacking)
+
+
+def test_near_its_limit_memory_is_tight() -> None:
+    assert not MemoryBudget(200 * MIB, lambda: 190 * MIB).is_tight
+    assert MemoryBudget(200 * MIB, lambda: 191 * MIB).is_tight
+    assert not MemoryBudget(None, lambda: 191 * MIB).is_tight
 
 
 def test_after_loading_what_is_held_counts() -> None:
