@@ -17,7 +17,7 @@ AMPLE = Machine(1000 * MIB, 800 * MIB)
         (
             200,
             AMPLE,
-            101,
+            81,
             "it needs about 81 MiB, and the worker holds 100 of the 200 MiB that worker.memory_limit",
         ),
         (None, AMPLE, 700, None),
