@@ -77,6 +77,7 @@ class _Entry:
         return (
             self.served is not None
             and self.endpoint is not None
+            and not self.begun
             and self.spec.on_request
             and not self.spec.used_by
             and not self.endpoint.unanswered
@@ -361,7 +362,7 @@ class FurtherModels:
         entry.needs_bytes = max(entry.needs_bytes, held)
 
     async def _install(self, entry: _Entry, model: ServedModel, opened: OpenedModel) -> None:
-        former = entry.served
+        former, former_endpoint = entry.served, entry.endpoint
         if former is not None:
             await self.on_gone(former)
         parts = model.parts
@@ -376,6 +377,7 @@ class FurtherModels:
             self.try_engines(model, opened.auto, opened.trials)
         log.info("model %s answers at %s on %s", entry.spec.name, model.point.name, model.engine)
         if former is not None:
+            await self._answered_all(former_endpoint)
             await self._let_go(former)
             self._count(entry, former)
 
@@ -387,11 +389,18 @@ class FurtherModels:
                 await self._load_alone(entry, wanted)
             entry.failed_at, entry.reason = None, ""
         except (*UNABLE, NoRoom, OSError) as error:
-            log.error("model %s stays as it is: %s", wanted.name, error)  # noqa: TRY400 - its reason is all there is
-            entry.spec = replace(before, wanted=entry.wanted)
-            entry.state, entry.reason, entry.failed_at = ModelState.READY, str(error), time.monotonic()
+            self._stays(entry, before, str(error))
+        except Exception as error:
+            log.exception("model %s", wanted.name)
+            self._stays(entry, before, f"{type(error).__name__}: {error}")
         finally:
             entry.begun = False
+
+    @staticmethod
+    def _stays(entry: _Entry, before: FurtherModelSpec, reason: str) -> None:
+        log.error("model %s stays as it is: %s", before.name, reason)
+        entry.spec = replace(before, wanted=entry.wanted)
+        entry.state, entry.reason, entry.failed_at = ModelState.READY, reason, time.monotonic()
 
     async def _make_room(self, entry: _Entry, bundle: Bundle, point: str) -> None:
         """Return when it fits: what is kept for switches goes first, then models that nobody asked for lately."""
@@ -431,10 +440,7 @@ class FurtherModels:
         entry.state, entry.endpoint = ModelState.UNLOADING, None
         self._tell()
         await self.on_gone(model)
-        await asyncio.sleep(0)  # requests that were just begun are counted by then
-        until = time.monotonic() + ANSWERED_S
-        while endpoint is not None and endpoint.unanswered and time.monotonic() < until:  # noqa: ASYNC110 - rare
-            await asyncio.sleep(LOOK_S)
+        await self._answered_all(endpoint)
         entry.served = None
         await self._let_go(model)
         self._count(entry, model)
@@ -442,6 +448,14 @@ class FurtherModels:
         if entry.endpoint is None:
             entry.state = ModelState.UNAVAILABLE
         self._answer_briefly()
+
+    @staticmethod
+    async def _answered_all(endpoint: ModelEndpoint | None) -> None:
+        """Return when a model that is asked no more has answered what it was."""
+        await asyncio.sleep(0)  # requests that were just begun are counted by then
+        until = time.monotonic() + ANSWERED_S
+        while endpoint is not None and endpoint.unanswered and time.monotonic() < until:  # noqa: ASYNC110 - rare
+            await asyncio.sleep(LOOK_S)
 
     async def _let_go(self, model: ServedModel) -> None:
         await asyncio.to_thread(model.close)
