@@ -27,6 +27,7 @@ from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
 from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
+from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.reload.candidate import Candidate, read_candidate
 from tidegate.supervisor.reload.reload import Reload
@@ -116,6 +117,7 @@ class Supervisor:
         reporting.troubles.watch("state schema", opened.schema.trouble)
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
+        reporting.troubles.watch("models", lambda: self._worker.board.trouble)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
         self.reload = Reload(
@@ -175,6 +177,7 @@ class Supervisor:
         self._control_loop = ControlLoop(
             control=deciding.control,
             worker=self._worker,
+            following=Following(deciding.control, self._worker, emit),
             updates=deciding.updates,
             settings=deciding.settings,
             journal=self._journal,
@@ -362,7 +365,8 @@ class Supervisor:
             raise NoConfigurationError("this agent was not started from an agent.yaml; start it anew")
         wanted, in_force = self._reread(), self.in_force
         path = self._bundles.path_for(wanted.bundle)
-        return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board)
+        models = self._worker.board.models
+        return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board, models)
 
     async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
         changed = await self._swap.bring(candidate)

@@ -24,6 +24,7 @@ from tidegate.supervisor.control.last_run import boot_id, read_last_run
 from tidegate.supervisor.endpoint_access import exposure, tcp_access
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.frigate_package import lacking_for_frigate
+from tidegate.supervisor.models.further_model import open_those_that_open
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
 from tidegate.supervisor.state_directory import damaged_numbers, session_number
@@ -100,6 +101,7 @@ def _open(
         slots = SlotStore(config.state_dir)
         found = first_bundle(slots, config.bundle)
         bundle = found.bundle
+        models, left_out = open_those_that_open(config, bundle.model)
         profile = board_profile(config)
         board = None if profile is None else profile.board
         local = parse(read(config.policy), str(config.policy))
@@ -134,6 +136,8 @@ def _open(
             schema=UnstatedSchema(config.state_dir, brought.unstated),
             guard=guard_at_start(brown_outs, bundle.sha256, last_run, boot_id()),
             brown_outs=brown_outs,
+            models=models,
+            left_out=left_out,
         )
         return Supervisor(
             config,

@@ -57,6 +57,10 @@ class Shadow:
         counts, self._counts = self._counts, {}
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
+    def close(self) -> None:
+        """Let the full model go; call it once the queue is closed."""
+        self._release()
+
     def _watches(self, answered: QueueAnswer) -> bool:
         return self._watch is not None and self._watch.watches(answered.answer.engine)
 

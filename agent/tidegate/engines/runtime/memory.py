@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 _LEAST_CODE_BYTES = 2**20
 """Smaller libraries aren't worth the call."""
 
@@ -80,3 +82,15 @@ def _code() -> list[tuple[int, int]]:
             if end - start >= _LEAST_CODE_BYTES:
                 found.append((start, end - start))
     return found
+
+
+def give_back() -> None:
+    """As `return_freed`, and done when it returns."""
+    returning = _returning()
+    if returning is not None:
+        returning()
+
+
+def held_bytes() -> int:
+    """Resident bytes of this process."""
+    return int(psutil.Process().memory_info().rss)

@@ -10,6 +10,7 @@ from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.journal import Journal
+from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.sd_notify import notify
 from tidegate.supervisor.status.reporter import Reporter
 from tidegate.supervisor.system_sleep import SystemSleep
@@ -41,6 +42,7 @@ class ControlLoop:
         run_record: RunRecord,
         keep_losses: Callable[[Mapping[str, Losses]], None],
         system_sleep: SystemSleep,
+        following: Following,
     ) -> None:
         self.ready = False
         """Whether systemd has been told so."""
@@ -54,6 +56,7 @@ class ControlLoop:
         self._run_record = run_record
         self._keep_losses = keep_losses
         self._system_sleep = system_sleep
+        self._following = following
         self._losses: Mapping[str, Losses] = control.guard.losses
         self._loop = asyncio.get_running_loop()
         self._cadence = Cadence()
@@ -87,7 +90,7 @@ class ControlLoop:
             await self._step()
             asleep = self._worker.state is WorkerState.ASLEEP
             self._system_sleep.consider(self._control.sleeping if asleep else None)
-            await self._cadence.next(waiting=self._control.waiting)
+            await self._cadence.next(waiting=self._control.waiting or self._following.waiting)
 
     async def _wait_worker(self) -> None:
         """Return once a worker has answered the canaries; until then systemd hears what the first one does."""
@@ -103,6 +106,7 @@ class ControlLoop:
         self._system_sleep.notice()
         self._watchdog.step_begins()
         await self._control.step()
+        self._following.step()
         if self._control.decision is not None:
             self._settings.want(self._control.decision.controls)
         self._remember()

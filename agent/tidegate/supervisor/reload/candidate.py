@@ -1,5 +1,6 @@
 """All that a reload is to bring into force, read and checked before anything is touched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tidegate.policy.points import check_points
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.endpoint_access import tcp_access
+from tidegate.supervisor.models.further_model import FurtherModel, open_models
 from tidegate.supervisor.reload.changes import changes
 from tidegate.supervisor.updates.pushed_policy import Reader, Running
 from tidegate.telemetry.broker import Broker
@@ -32,15 +34,21 @@ class Candidate:
     policy: Running
     broker: Broker | None
     access: TcpAccess
+    models: tuple[FurtherModel, ...]
     drift: DriftRecord | None = None
 
 
 def read_candidate(
-    running: AgentConfig, wanted: AgentConfig, opened: Bundle, bundle_path: Path, board: Board | None
+    running: AgentConfig,
+    wanted: AgentConfig,
+    opened: Bundle,
+    bundle_path: Path,
+    board: Board | None,
+    models: Sequence[FurtherModel] = (),
 ) -> Candidate:
     """The candidate of a valid agent.yaml; `opened` is the bundle in force, at `bundle_path` the one to be.
 
-    Reads files, hashes the bundle.
+    `models` are those beside it that are in force. Reads files, hashes bundles.
 
     Raises TidegateError.
     """
@@ -52,7 +60,8 @@ def read_candidate(
     policy = read_policy(local, board, bundle.ladder)
     broker = broker_address(change.config.broker)
     access = tcp_access(change.config.listen)
-    return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access)
+    further = open_models(change.config, bundle.model, models)
+    return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access, further)
 
 
 def read_policy(local: Document, board: Board | None, ladder: Ladder) -> Running:

@@ -16,6 +16,7 @@ from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.reload.candidate import Candidate
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.wiring.deciding import Deciding
+from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.supervisor.worker.spec import WorkerSpec
 from tidegate.telemetry.device import Device
@@ -63,7 +64,13 @@ class Swap:
         """Bring it into force; says in words what has changed. Raises WorkerDown, and nothing has changed then."""
         before, after = self.in_force.config, candidate.config
         access = self._worker.spec.access
-        changed = await self._worker_and_bundle(candidate)
+        models = self._worker.board.models
+        changed = await self._models(candidate)
+        try:
+            changed += await self._worker_and_bundle(candidate)
+        except WorkerDown:
+            await self._worker.use_models(models)
+            raise
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
         changed += await self._broker(before, candidate)
@@ -78,6 +85,27 @@ class Swap:
             changed += ("what listen.token_file and listen.tls hold",)
             await self._worker.retired()  # until then the former token and certificate would do
         return changed
+
+    async def _models(self, candidate: Candidate) -> tuple[str, ...]:
+        """Those that do not answer are tried again.
+
+        Raises WorkerDown when a new one can't be loaded, and those before are in force then.
+        """
+        before = self._worker.board.models
+        if candidate.models == before and self._worker.board.trouble is None:
+            return ()
+        failed = await self._worker.use_models(candidate.models)
+        known = {each.name: each for each in before}
+        news = [each for each in candidate.models if known.get(each.name) != each]
+        new = {each.name for each in news}
+        if reasons := [f"model {name}: {reason}" for name, reason in failed.items() if name in new]:
+            await self._worker.use_models(before)
+            raise WorkerDown("; ".join(reasons))
+        gone = [name for name in known if name not in {each.name for each in candidate.models}]
+        told = [
+            f"model {each.name} ({each.bundle.sha256[:12]}...)" for each in candidate.models if each.name in new
+        ]
+        return (*told, *(f"model {name} is served no more" for name in gone))
 
     async def _worker_and_bundle(self, candidate: Candidate) -> tuple[str, ...]:
         bundle, old = candidate.bundle, self.in_force.bundle
@@ -165,4 +193,5 @@ def _stream_spec(stream: Stream) -> StreamSpec:
         motion=stream.motion,
         queue=stream.queue,
         all_outputs=stream.to.outputs == "all",
+        model=stream.model,
     )

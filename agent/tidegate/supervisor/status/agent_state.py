@@ -12,6 +12,7 @@ from tidegate.supervisor.bundles.progress import BundleProgress
 from tidegate.supervisor.bundles.slots import Placed
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
@@ -36,7 +37,8 @@ class AgentState:
     `data_left_bytes` where the broker has no `data_per_day`. `received` messages came from the broker, `heard` is
     what became of them. `latest_step_s` is by how much a decision of the last minute came late at most, None
     before the second one. `web_address` is empty where there is no status page,
-    `exposure` where the endpoint lets others do nothing that is probably not meant.
+    `exposure` where the endpoint lets others do nothing that is probably not meant. `models` are all, the main one
+    first.
     """
 
     at: float
@@ -81,6 +83,7 @@ class AgentState:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    models: tuple[ModelStatus, ...] = ()
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

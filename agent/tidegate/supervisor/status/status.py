@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from tidegate.messages import Served
 from tidegate.policy.explain import Explanation
 from tidegate.supervisor.control.drift_record import Demotion
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.telemetry.payloads.reported import ReportedKey
 from tidegate_drivers.reading import Freshness, Reading, Snapshot
@@ -111,6 +112,7 @@ class Status:
     since the start, `heard` counts what became of them, such as `input refused`. `latest_step_s` is by how much a
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
+    `models` are all that are served, the main one first, of which everything else here is told.
     """
 
     device: str
@@ -143,6 +145,7 @@ class Status:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    models: tuple[ModelStatus, ...] = ()
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:
