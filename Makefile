@@ -47,9 +47,7 @@ wheel:            ## dist/tidegate-VERSION-py3-none-any.whl
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 requirements:     ## the versions and hashes that services install, made anew; takes uv
-	{ sed -n '/^#/!q; p' agent/tidegate/service/requirements.txt; \
-	  uv pip compile --quiet --universal --python-version 3.11 --extra onnx --extra metrics --generate-hashes --no-header pyproject.toml; \
-	} > requirements.new && mv requirements.new agent/tidegate/service/requirements.txt
+	$(PYTHON) -m release.requirements
 
 release-dry-run:  ## all that a release consists of, built twice and checked, in dist/release; publishes nothing
 	$(PYTHON) -m pip install --quiet --editable '.[release]'

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from release.licences import PAGE, stated, texts
-from release.pins import REQUIREMENTS, pins
+from release.pins import FILES, all_pins
 from release.sbom import bill_of_materials
 from release.vendored import vendored, without_licence
 from tidegate import RELEASED, __version__
@@ -98,14 +98,15 @@ def build_site() -> str:
 
 def copy_requirements() -> str:
     """As services install them."""
-    shutil.copy(REQUIREMENTS, OUT / "requirements.txt")
-    found = pins(REQUIREMENTS.read_text(encoding="utf-8"))
+    for file in FILES:
+        shutil.copy(file, OUT)
+    found = all_pins()
     return f"{len(found)} pins, {sum(len(pin.sha256) for pin in found)} hashes"
 
 
 def write_licences() -> str:
     """Texts of all packages that are pinned."""
-    names = dict.fromkeys(pin.name for pin in pins(REQUIREMENTS.read_text(encoding="utf-8")))
+    names = dict.fromkeys(pin.name for pin in all_pins())
     if bare := without_licence(ROOT / "agent"):
         raise LookupError(f"no licence beside {', '.join(map(str, bare))}")
     copied = vendored(ROOT / "agent")
@@ -120,7 +121,7 @@ def write_licences() -> str:
 def write_bill() -> str:
     """CycloneDX, held against its schema."""
     (wheel,) = OUT.glob("*.whl")
-    found = pins(REQUIREMENTS.read_text(encoding="utf-8"))
+    found = all_pins()
     licences = stated(PAGE.read_text(encoding="utf-8"))
     copied = vendored(ROOT / "agent")
     bill = bill_of_materials(__version__, _sha256(wheel), found, licences, copied, BUILT_AT)

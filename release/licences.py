@@ -11,8 +11,8 @@ ROW = re.compile(r"^\| (?P<package>[a-z0-9-]+) \| (?P<licence>[^|-][^|]*?) \|$",
 TEXT = re.compile(r"(licen[cs]e|notice|copying|edl-v|epl-v)", re.IGNORECASE)
 WITHOUT_TEXT = {"flatbuffers": ROOT / "LICENSE"}
 """Packages that bring no text, and where the same one is."""
-NOT_HERE = frozenset({"colorama"})
-"""Installed on systems only on which tidegate does not run."""
+NOT_HERE = frozenset({"colorama", "mlx-metal", "nvidia-ml-py", "zeus-apple-silicon"})
+"""Installed on other systems alone, or on none of those on which releases are made."""
 
 
 def stated(page: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What an installed service depends on: the pins of agent/tidegate/service/requirements.txt as data."""
+"""What an installed service depends on: the pins of agent/tidegate/service/requirements*.txt as data."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = ROOT / "agent" / "tidegate" / "service" / "requirements.txt"
+FILES = (REQUIREMENTS, *sorted(REQUIREMENTS.parent.glob("requirements-*.txt")))
+"""That of every service, and those of extras."""
 PIN = re.compile(
     r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; (?P<marker>.+?))? \\\n"
     r"(?P<hashes>(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)"
@@ -41,3 +43,8 @@ def pins(text: str) -> list[Pin]:
         )
         for each in found
     ]
+
+
+def all_pins() -> list[Pin]:
+    """Those of every service and of its extras."""
+    return [pin for file in FILES for pin in pins(file.read_text(encoding="utf-8"))]

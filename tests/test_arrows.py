@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "supervisor": "errors boards child config content documents durable_number engines.runtime.installed files"
     " last_trial listening messages network.shut_out service_log models.bundle models.errors models.ladder paths"
     " policy shortened telemetry tidegate_drivers trust validation_words h11 prometheus_client psutil pydantic",
-    "worker": "engines errors files listening messages service_log models parent telemetry.broker"
+    "worker": "engines errors files listening messages service_log models parent telemetry.broker validation_words"
     " telemetry.link.paho_client PIL av h11 numpy paho pydantic pydantic_core zmq",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",

@@ -12,13 +12,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from release.licences import NOT_HERE, PAGE, stated, texts
-from release.pins import REQUIREMENTS, pins
+from release.pins import FILES, all_pins, pins
 from release.vendored import vendored, without_licence
 
-TEXT = REQUIREMENTS.read_text()
-PINS = pins(TEXT)
+TEXT = "".join(file.read_text() for file in FILES)
+PINS = all_pins()
 LICENCES = stated(PAGE.read_text())
 FREE_WORDS = {
+    "BSD": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "3-Clause BSD License": "BSD-3-Clause",
     "MIT License": "MIT",

@@ -44,7 +44,7 @@ def _requirement(package: str) -> tuple[str, str] | None:
     for line in stated:
         requirement, _, marker = line.partition(";")
         found = re.match(r"[A-Za-z0-9._-]+", requirement)
-        extra = re.search(r"extra == ['\"]([a-z]+)['\"]", marker)
+        extra = re.search(r"extra == ['\"]([a-z-]+)['\"]", marker)
         if "sys_platform" in marker and not re.search(rf"sys_platform == ['\"]{sys.platform}['\"]", marker):
             continue
         if extra is not None and found is not None and found.group().lower() == package.lower():

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from tidegate.service import main, steps, systemd
+from tidegate.service.release import EXTRAS
 
 PYTHON = r"""#!/bin/sh
 # A Python that makes "environments" and a pip that puts a `tidegate` into them.
@@ -89,6 +90,8 @@ class World:
             (directory / name).mkdir()
             with zipfile.ZipFile(directory / name / "tidegate-1.0-py3-none-any.whl", "w") as wheel:
                 wheel.writestr(zipfile.ZipInfo("tidegate/service/requirements.txt"), f"# {name}\n")
+                for extra in EXTRAS:
+                    wheel.writestr(zipfile.ZipInfo(f"tidegate/service/requirements-{extra}.txt"), f"# {extra}\n")
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin",
             "HOME": str(self.home),

@@ -34,6 +34,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 PAGE = 4096
 """What a tmpfs gives out at once."""
 
+LONG_COMMENT = "\n" + f"# {'-' * 98}\n" * 600
+"""More than the agent gives up between two writes of the filler."""
+
 
 @contextmanager
 def kept_full(disk: Path) -> Iterator[None]:
@@ -67,7 +70,8 @@ def test_a_push_on_a_full_disk_waits_and_is_taken_when_there_is_room(
     agent.wait_until(lambda status: status.telemetry.link == "online")
     target = Target("device", agent.device)
     with kept_full(small_disk):
-        assert push(broker.address, seal(pinned(BELOW_FULL, 2), 2, target), 8.0).outcome != "accepted"
+        long = seal(pinned(BELOW_FULL, 2) + LONG_COMMENT, 2, target)
+        assert push(broker.address, long, 8.0).outcome != "accepted"
         status = agent.status()
         assert (status.policy.version, status.policy_pushes_applied) == (1, 0)
         assert any("has to wait" in str(event["text"]) for event in status.recent)

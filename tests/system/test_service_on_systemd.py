@@ -277,6 +277,17 @@ def test_the_network_opens_for_what_agent_yaml_names_and_closes_behind_it(machin
     assert machine.run("test", "-e", "/etc/systemd/system/tidegate.service.d/20-network.conf").returncode == 1
 
 
+def test_litert_runs_in_what_the_unit_leaves_it(machine: Machine) -> None:
+    machine.must("cp", "-p", "/etc/tidegate/agent.yaml", "/root/agent.yaml")
+    machine.must("sh", "-c", "echo 'worker: {engine: litert}' >> /etc/tidegate/agent.yaml")
+    machine.must("tidegate", "config", "check")
+    machine.must("tidegate", "reload")
+    assert json.loads(machine.must("tidegate", "status", "--json"))["engine"] == "litert"
+    assert ask(machine, "member").returncode == 0
+    machine.must("mv", "/root/agent.yaml", "/etc/tidegate/agent.yaml")
+    machine.must("tidegate", "reload")
+
+
 def test_a_killed_agent_comes_back(machine: Machine) -> None:
     machine.must("systemctl", "kill", "--signal", "KILL", "tidegate")
     machine.must(

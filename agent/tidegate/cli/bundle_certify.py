@@ -111,14 +111,14 @@ def _table(bundle: Bundle, found: "Recertified", tries: int) -> Table:
 def _say_what_to_label(count: int, sheet: Path | None) -> None:
     if sheet is None:
         out.print(
-            f"{count} inputs have no label and points differ from full there: they count as failures; "
+            f"without a label, though points differ from full there: {count}; they count as failures; "
             "--labels SHEET.csv writes a sheet to label them in",
             markup=False,
             soft_wrap=True,
         )
         return
     out.print(
-        f"{count} inputs need a label, the most wanted first: fill in `label` in {sheet} and run this again",
+        f"inputs that need a label: {count}, the most wanted first; fill in `label` in {sheet} and run this again",
         markup=False,
         soft_wrap=True,
     )

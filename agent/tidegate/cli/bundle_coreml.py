@@ -9,6 +9,7 @@ from tidegate.cli.bundle_path import BundlePath
 from tidegate.cli.console import err, fail, out, show_table
 from tidegate.errors import EX_DATAERR
 from tidegate.models.bundle import open_bundle
+from tidegate.quantities.counted import counted
 from tidegate.terminal.table import Table
 
 COLUMNS = ("package", "operating points", "functions", "weights")
@@ -44,5 +45,7 @@ def coreml(
         for point, reason in each.refused.items():
             err.print(f"{each.path.name} has no {point}: {reason}", markup=False, soft_wrap=True)
     out.print(
-        f"wrote {len(written)} packages to {out_directory}; not run on hardware yet", markup=False, soft_wrap=True
+        f"wrote {counted(len(written), 'package')} to {out_directory}; not run on hardware yet",
+        markup=False,
+        soft_wrap=True,
     )

@@ -29,6 +29,7 @@ from tidegate.fleet.rollout.rollout import Plan, Pushable, Rollout
 from tidegate.fleet.rollout.rollout_state import RolloutState
 from tidegate.models.bundle import open_bundle
 from tidegate.policy.push_condition import read_condition
+from tidegate.quantities.counted import counted
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.payloads.bundle_envelope import is_address, seal_bundle
 from tidegate.telemetry.payloads.envelope import Target, policy_hash, seal
@@ -134,7 +135,7 @@ def push_command(
 def _rolled_out(what: str, devices: int, fared: Fared | None) -> tuple[list[str], int]:
     """How a rollout ended that no limit halted, and the exit code; `fared` is None where it was over before."""
     if fared is None:
-        return [f"{what}: rolled out to {devices} devices"], 0
+        return [f"{what}: rolled out to {counted(devices, 'device')}"], 0
     missed = {name: dict(sorted(fared.counted.get(name, {}).items())) for name in _NOT_TAKEN}
     lines = [f"{what}: rolled out; {devices - sum(map(len, missed.values()))} of {devices} took it"]
     for name, reasons in missed.items():

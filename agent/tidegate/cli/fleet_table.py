@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from tidegate.fleet.overview import DeviceOverview
+from tidegate.quantities.counted import counted
 from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState
 from tidegate.terminal.table import Table
 from tidegate.terminal.wrapping import plain
@@ -26,7 +27,7 @@ def summary(devices: Sequence[DeviceOverview]) -> str:
     parts += [f"{demoted} demoted points"] if demoted else []
     held = sum(each.reported is not None and each.reported.held_at is not None for each in devices)
     parts += [f"{held} held"] if held else []
-    return f"{len(devices)} devices: {', '.join(parts) or 'none'}"
+    return f"{counted(len(devices), 'device')}: {', '.join(parts) or 'none'}"
 
 
 def fleet_table(title: str, devices: Sequence[DeviceOverview], now: float, *, wide: bool) -> Table:
@@ -98,7 +99,7 @@ def verdict_table(devices: Sequence[DeviceOverview]) -> Table:
                 found.append((one.at_s, [*row, str(one.count), one.reason or "none"]))
     rows = [row for _, row in sorted(found, key=lambda told: (-told[0], told[1]))]
     columns = ["device", "at (its clock)", "what", "version", "verdict", "times", "reason"]
-    return Table(f"{len(rows)} verdicts", columns, rows)
+    return Table(counted(len(rows), "verdict"), columns, rows)
 
 
 def _policy(each: DeviceOverview) -> str:

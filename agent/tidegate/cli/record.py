@@ -13,6 +13,7 @@ from tidegate.cli.console import fail, out
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.running_agent import ask_status
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
+from tidegate.quantities.counted import counted
 from tidegate.supervisor.status.socket import StatusError
 from tidegate_drivers.catalog import discover
 from tidegate_drivers.reading import UNITS, Snapshot
@@ -43,7 +44,7 @@ def record(
         fail(f"{file}: can't be written: {error.strerror}; name another file", EX_UNAVAILABLE)
     finally:
         sampler.stop()
-    out.print(f"{file}: {rows} rows", markup=False)
+    out.print(f"{file}: {counted(rows, 'row')}", markup=False)
 
 
 def _record(handle: TextIO, sampler: Sampler, seconds: float, interval_s: float, state_dir: Path | None) -> int:

@@ -200,6 +200,7 @@ class _Pusher:
         self._chunks = ChunkServer(pushed.hash, content)
         self._one_device = not any("+" in topic for topic in filters)
         self._refusal = ""
+        self._told: list[str] = []
         self._answered: dict[int, ReasonCode] = {}
         self._changed = threading.Condition()
         self.answers: dict[str, _DeviceAnswer] = {}
@@ -255,14 +256,17 @@ class _Pusher:
                 self._tell(tell)
 
     def _tell(self, tell: Callable[[str], None]) -> None:
-        """Say what the first of those do that are waited for, and how many others there are."""
+        """Say what the first of those waited for do, and how many others there are; nothing twice running."""
         waited_for = {name: each.progress for name, each in sorted(self.members.items()) if not each.final}
-        for name in list(waited_for)[:_MOST_TOLD]:
-            tell(f"{name}: {waited_for[name]}")
+        lines = [f"{name}: {progress}" for name, progress in list(waited_for.items())[:_MOST_TOLD]]
         if len(waited_for) > _MOST_TOLD:
-            tell(f"and {len(waited_for) - _MOST_TOLD} more")
+            lines.append(f"and {len(waited_for) - _MOST_TOLD} more")
         if self._refusal:
-            tell(self._refusal)
+            lines.append(self._refusal)
+        for line in lines:
+            if line not in self._told:
+                tell(line)
+        self._told = lines
 
     def _settled(self, waited_s: float) -> bool:
         """Whether nothing more is to be expected."""

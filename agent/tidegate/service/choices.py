@@ -11,11 +11,15 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """`python` makes the environments; `wheels` is where packages come from without a network."""
+    """`python` makes the environments; `wheels` is where packages come from without a network.
+
+    `extras` are those of tidegate's that are installed besides, in order.
+    """
 
     python: str
     wheels: str | None = None
     broker: str | None = None
+    extras: tuple[str, ...] = ()
 
 
 def to_json(choices: Choices) -> str:
@@ -34,4 +38,5 @@ def read_choices(path: Path) -> Choices | None:
     names = {field.name for field in fields(Choices)}
     if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("python"), str):
         raise ServiceError(f"{path}: is of no version of tidegate that is known here; remove it to choose anew")
-    return Choices(**{name: value for name, value in found.items() if name in names})
+    known = {name: value for name, value in found.items() if name in names}
+    return Choices(**{**known, "extras": tuple(known.get("extras", ()))})

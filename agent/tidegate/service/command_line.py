@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tidegate.errors import EX_USAGE
+from tidegate.service.release import EXTRAS
 
 TRIAL_S = 60.0
 
@@ -40,6 +41,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         each.add_argument("--user", action="store_true", help="for you alone, without root")
     for each in (service, upgrade, rollback, apply, uninstall):
         each.add_argument("--dry-run", action="store_true", help="print each step and change nothing")
+    for each in (service, upgrade, wheels):
+        each.add_argument(
+            "--extras",
+            type=_extras,
+            metavar="NAMES",
+            help=f"what is installed besides, with commas between, or none: {', '.join(EXTRAS)}",
+        )
     for each in (service, upgrade):
         each.add_argument("--wheels", type=Path, metavar="DIR", help="install from this folder, without a network")
         each.add_argument(
@@ -57,6 +65,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     wheels.add_argument("--platform", metavar="TAG", help="of another machine, such as manylinux_2_28_aarch64")
     wheels.add_argument("--python-version", metavar="V", help="of another machine, such as 3.13")
     return top, dict(added.choices)
+
+
+def _extras(said: str) -> tuple[str, ...]:
+    asked = set() if said == "none" else {name.strip() for name in said.split(",")}
+    if unknown := sorted(asked.difference(EXTRAS)):
+        raise argparse.ArgumentTypeError(f"found {', '.join(unknown)}; allowed are {', '.join(EXTRAS)}, or none")
+    return tuple(sorted(asked))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

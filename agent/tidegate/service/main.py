@@ -53,15 +53,12 @@ def judge(where: Places, version: str, seconds: float, limit_bytes: int | None) 
     return Judged(said.strip().splitlines()[-1])
 
 
-def release_of(asked: argparse.Namespace, before: Choices | None) -> Release:
-    """What to install: the wheels named now, else the clone, else the wheels named before."""
-    if asked.wheels is not None:
-        return from_wheels(asked.wheels.resolve())
+def release_of(chosen: Choices) -> Release:
+    """What to install: the wheels named now or before, else the clone."""
+    if chosen.wheels is not None:
+        return from_wheels(Path(chosen.wheels), chosen.extras)
     if (CLONE / "pyproject.toml").is_file():
-        remembered = None if before is None or before.wheels is None else Path(before.wheels)
-        return from_clone(CLONE) if remembered is None else from_wheels(remembered)
-    if before is not None and before.wheels is not None:
-        return from_wheels(Path(before.wheels))
+        return from_clone(CLONE, chosen.extras)
     raise UsageError(
         "no clone lies beside this program; name a folder made by ./install.sh wheels DIR: --wheels DIR"
     )
@@ -75,6 +72,8 @@ def choose(asked: argparse.Namespace, before: Choices | None) -> Choices:
         chosen = replace(chosen, python=machine.base_python())
     if asked.wheels is not None:
         chosen = replace(chosen, wheels=str(asked.wheels.resolve()))
+    if asked.extras is not None:
+        chosen = replace(chosen, extras=asked.extras)
     if getattr(asked, "broker", None) is not None:
         parse_broker(asked.broker)
         chosen = replace(chosen, broker=asked.broker)
@@ -94,7 +93,7 @@ def install(asked: argparse.Namespace) -> None:
     if asked.verb == "upgrade" and before is None:
         raise UsageError(f"nothing is installed at {where.prefix}; ./install.sh service installs it")
     chosen = choose(asked, before)
-    release = release_of(asked, before)
+    release = release_of(chosen)
     found = machine.found(where, release.name)
     wish = wanted(asked, found, CLONE)
     uv = shutil.which("uv")
@@ -311,9 +310,9 @@ def status(asked: argparse.Namespace) -> int:
 
 def make_wheels(asked: argparse.Namespace) -> None:
     """Fill a folder."""
-    release = from_clone(CLONE)
+    release = from_clone(CLONE, asked.extras or ())
     with wheels.scratch() as scratch:
-        say(f"fetching what tidegate needs into {asked.folder}, about 60 MB")
+        say(f"fetching what tidegate needs into {asked.folder}, about 80 MB")
         execute(wheels.steps(asked.folder.resolve(), release, Path(scratch), asked.platform, asked.python_version))
     say(f"{asked.folder} is complete; on the device: ./install.sh service --wheels DIR")
 

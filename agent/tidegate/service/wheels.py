@@ -1,5 +1,6 @@
 """A folder with everything that an installation takes, for devices without a network."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from tidegate.service.steps import Command, Directory, Step, TextFile
 
 ASK_S = 300.0
 FETCH_S = 1800.0
+OLDEST_GLIBC_MINOR = 17
+"""manylinux2014 is another name of manylinux_2_17."""
 
 
 def steps(folder: Path, release: Release, scratch: Path, platform: str | None, python: str | None) -> list[Step]:
@@ -27,7 +30,7 @@ def steps(folder: Path, release: Release, scratch: Path, platform: str | None, p
         "--quiet",
     )
     other = (
-        *(() if platform is None else ("--platform", platform)),
+        *(part for tag in compatible(platform) for part in ("--platform", tag)),
         *(() if python is None else ("--python-version", python)),
     )
     rewrite = (
@@ -47,6 +50,18 @@ def steps(folder: Path, release: Release, scratch: Path, platform: str | None, p
         Command((*pip, *fetch, "-r", str(requirements)), FETCH_S),
         Command((*pip, "wheel", "--no-deps", "-w", str(folder), str(release.install)), FETCH_S),
     ]
+
+
+def compatible(platform: str | None) -> list[str]:
+    """The tags of wheels that run on a platform, newest first: pip takes of manylinux just the one named."""
+    if platform is None:
+        return []
+    found = re.fullmatch(r"manylinux_2_(\d+)_(\w+)", platform)
+    if found is None:
+        return [platform]
+    newest, machine = int(found[1]), found[2]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, OLDEST_GLIBC_MINOR - 1, -1)]
+    return [*tags, f"manylinux2014_{machine}"] if newest >= OLDEST_GLIBC_MINOR else [platform]
 
 
 def scratch() -> "tempfile.TemporaryDirectory[str]":

@@ -113,6 +113,7 @@ class Supervisor:
             tell_once(failed, config.state_dir, emit)
         if opened.guard.climbs and opened.last_run is not None:
             emit(loss_told(opened.last_run, opened.guard))
+        reporting.troubles.watch("state schema", opened.schema.trouble)
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)

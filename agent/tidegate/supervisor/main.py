@@ -27,7 +27,7 @@ from tidegate.supervisor.frigate_package import lacking_for_frigate
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
 from tidegate.supervisor.state_directory import damaged_numbers, session_number
-from tidegate.supervisor.state_schema.bring import bring_to_schema
+from tidegate.supervisor.state_schema.bring import UnstatedSchema, bring_to_schema
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import Reader, first_policy
 from tidegate.supervisor.worker.orphan import FILE_NAME as WORKER_RECORD
@@ -91,7 +91,8 @@ def _open(
 ) -> Supervisor:
     try:
         held.enter_context(state_directory.held(config.state_dir))
-        state_faults = [*bring_to_schema(config.state_dir), *damaged_numbers(config.state_dir)]
+        brought = bring_to_schema(config.state_dir)
+        state_faults = [*brought.faults, *damaged_numbers(config.state_dir)]
         last_run, damage = read_last_run(config.state_dir)
         brown_outs = BrownOutRecord(config.state_dir)
         state_faults += [fault for fault in (damage, brown_outs.damage) if fault]
@@ -130,6 +131,7 @@ def _open(
             session=session_number(config.state_dir / "session"),
             last_run=last_run,
             state_faults=tuple(state_faults),
+            schema=UnstatedSchema(config.state_dir, brought.unstated),
             guard=guard_at_start(brown_outs, bundle.sha256, last_run, boot_id()),
             brown_outs=brown_outs,
         )

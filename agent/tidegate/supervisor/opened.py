@@ -14,6 +14,7 @@ from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
 from tidegate.supervisor.sockets.listeners import Listeners
+from tidegate.supervisor.state_schema.bring import UnstatedSchema
 from tidegate.supervisor.updates.latest_time import LatestTime
 from tidegate.supervisor.updates.pushed_policy import First
 from tidegate.telemetry.broker import Broker
@@ -30,7 +31,8 @@ class Opened:
     connect to `listeners` over TCP; `profile`, `broker` and `frigate`, where Frigate asks,
     are None where agent.yaml names none. `slots` holds
     pushed bundles. `last_run` is None before the first, `state_faults` says what is wrong with state that was
-    found, in sentences. `guard` is that against brown-outs to begin with, `brown_outs` where its losses are kept.
+    found, in sentences, and `schema` whether it is stated. `guard` is that against brown-outs to begin with,
+    `brown_outs` where its losses are kept.
     """
 
     first_bundle: FirstBundle
@@ -50,6 +52,7 @@ class Opened:
     session: int
     last_run: LastRun | None
     state_faults: tuple[str, ...]
+    schema: UnstatedSchema
     guard: Guard
     brown_outs: BrownOutRecord
 

@@ -33,6 +33,7 @@ from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.evidence import Canaries
 from tidegate.models.errors import BundleError
 from tidegate.models.ladder import OperatingPoint
+from tidegate.validation_words import in_words
 from tidegate.worker.canary import AGREEMENT_NEEDED, agreement, disagreement_in_words
 from tidegate.worker.certified_answers import CertifiedAnswers
 from tidegate.worker.choosing import refused_points
@@ -102,7 +103,7 @@ class ControlChannel:
                     message = decode_to_worker(line)
                 except ValidationError as error:
                     # Whoever waits for an answer hears of it by its deadline; requests go on.
-                    log.error("no message: %s", error.errors(include_url=False)[0]["msg"])  # noqa: TRY400 - no traceback to see
+                    log.error("no message: %s", in_words(error.errors(include_url=False)[0]["msg"]))  # noqa: TRY400 - no traceback to see
                     continue
                 if isinstance(message, Stop):
                     return

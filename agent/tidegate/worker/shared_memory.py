@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tidegate.validation_words import in_words
 from tidegate.worker.protocol.refusals import BadRequest, NotFound, shown
 from tidegate.worker.protocol.request import RegionPart
 
@@ -65,7 +66,7 @@ class SharedMemory:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "body"
-            raise BadRequest(f"{where}: {first['msg']}; found {shown(first['input'])}") from None
+            raise BadRequest(f"{where}: {in_words(first['msg'])}; found {shown(first['input'])}") from None
         file = self._open(asked.key)
         size = os.fstat(file).st_size
         if asked.offset + asked.byte_size > size:

@@ -84,7 +84,7 @@ def test_the_command_asks_for_labels_and_writes_a_bundle(
     np.savez(data, inputs=inputs)
     first = certify("--data", str(data), "--labels", str(sheet))
     assert first.exit_code == 0, first.output
-    assert "inputs need a label" in first.output
+    assert "inputs that need a label" in first.output
     rows = list(csv.DictReader(sheet.open()))
     filled = ["input,label", *(f"{row['input']},{labels[int(row['input'])]}" for row in rows)]
     sheet.write_text("\n".join(filled))
@@ -92,7 +92,7 @@ def test_the_command_asks_for_labels_and_writes_a_bundle(
     signed = ("--out", str(out), "--clip", "2", "--key", str(tmp_path / "yard.key"))
     second = certify("--data", str(data), "--labels", str(sheet), *signed)
     assert second.exit_code == 0, second.output
-    assert "need a label" not in second.output
+    assert "that need a label" not in second.output
     written = open_bundle(out)
     assert all(check.ok for check in verify(out))
     assert written.calibration.data == "yard.npz"

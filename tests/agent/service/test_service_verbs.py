@@ -77,6 +77,23 @@ def test_the_folder_of_wheels_is_remembered(world: World) -> None:
     assert world.running == first
 
 
+def test_extras_are_installed_remembered_and_taken_away(world: World) -> None:
+    def requirements() -> str:
+        return (world.prefix / "current" / "requirements.txt").read_text()
+
+    assert install(world, "one", "--extras", "video,frigate")[0] == 0
+    with_extras = world.current
+    assert requirements() == "# one\n# frigate\n# video\n"
+    assert verb(world, "upgrade", "--trial", "0")[0] == 0
+    assert world.current == with_extras
+    assert verb(world, "upgrade", "--trial", "0", "--wheels", str(world.directory / "two"))[0] == 0
+    assert requirements() == "# two\n# frigate\n# video\n"
+    assert install(world, "one", "--extras", "none")[0] == 0
+    assert requirements() == "# one\n"
+    code, said = install(world, "one", "--extras", "torch")
+    assert (code, "found torch; allowed are frigate, nvidia, pictures, video, or none" in said) == (64, True)
+
+
 def test_versions_that_nothing_goes_back_to_are_removed(world: World) -> None:
     install(world)
     install(world, "two")

@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 
 from tidegate.service.other_markers import environment, kept
+from tidegate.service.wheels import compatible
 
 REQUIREMENTS = (files("tidegate.service") / "requirements.txt").read_text()
 MIXED = """\
@@ -42,6 +43,21 @@ def test_hashes_stay_and_markers_go() -> None:
         "anywhere==1.0 \\\n    --hash=sha256:00\n    # via tidegate\n"
         "new-python==2 \\\n    --hash=sha256:01 \\\n    --hash=sha256:02\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("platform", "first", "last", "number"),
+    [
+        ("manylinux_2_28_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64", 13),
+        ("manylinux_2_17_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", 2),
+        ("manylinux2014_aarch64", "manylinux2014_aarch64", "manylinux2014_aarch64", 1),
+        ("macosx_14_0_arm64", "macosx_14_0_arm64", "macosx_14_0_arm64", 1),
+    ],
+)
+def test_wheels_for_an_older_system_are_taken_too(platform: str, first: str, last: str, number: int) -> None:
+    tags = compatible(platform)
+    assert (tags[0], tags[-1], len(tags)) == (first, last, number)
+    assert compatible(None) == []
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])

@@ -142,9 +142,9 @@ def test_uint8_is_whole_and_from_0_to_255(value: float) -> None:
         ({"shape": [0, *SHAPE]}, "inputs.0.shape: found [0, 1, 2, 2], allowed is [1..64, 1, 2, 2]"),
         ({"shape": [-1, *SHAPE]}, "inputs.0.shape: found [-1, 1, 2, 2], allowed is [1..64, 1, 2, 2]"),
         ({"shape": [10**12]}, "inputs.0.shape: found [1000000000000], allowed is [1..64, 1, 2, 2]"),
-        ({"shape": [True, *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found True, a boolean"),
-        ({"shape": [1.0, *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found 1.0"),
-        ({"shape": ["1", *SHAPE]}, "inputs.0.shape.0: Input should be a valid integer; found '1', a string"),
+        ({"shape": [True, *SHAPE]}, "inputs.0.shape.0: must be a valid integer; found True, a boolean"),
+        ({"shape": [1.0, *SHAPE]}, "inputs.0.shape.0: must be a valid integer; found 1.0"),
+        ({"shape": ["1", *SHAPE]}, "inputs.0.shape.0: must be a valid integer; found '1', a string"),
         ({"data": [1, 2, 3]}, "inputs.0.data: found 3 values, shape [1, 1, 2, 2] needs 4"),
         ({"data": []}, "inputs.0.data: found 0 values, shape [1, 1, 2, 2] needs 4"),
         ({"data": [[1, 2, 3, 4]]}, "inputs.0.data[0]: found 4 values, shape [1, 1, 2, 2] needs 1"),
@@ -165,7 +165,7 @@ def test_uint8_is_whole_and_from_0_to_255(value: float) -> None:
             {"data": None},
             "inputs.0: found none; a tensor has one of `data`, binary_data_size and shared_memory_region",
         ),
-        ({"data": "1234"}, "inputs.0.data: Input should be a valid list; found '1234', a string"),
+        ({"data": "1234"}, "inputs.0.data: must be a valid list; found '1234', a string"),
     ],
 )
 def test_a_refusal_says_where_what_and_what_is_allowed(changes: dict[str, object], message: str) -> None:
@@ -176,8 +176,8 @@ def test_refusals_of_whole_requests() -> None:
     assert refusal(b"") == "body: empty; a request is a JSON object with `inputs`"
     assert "Invalid JSON" in refusal(b'{"inputs": \xff}')
     assert "Invalid JSON" in refusal(b"[" * 5000)
-    assert "should be an object" in refusal(b"[1]")
-    assert refusal(b"{}") == "inputs: Field required"
+    assert "must be an object" in refusal(b"[1]")
+    assert refusal(b"{}") == "inputs: is missing"
     assert "at most 1 item" in refusal(json.dumps({"inputs": [GOOD, GOOD]}).encode())
     assert refusal(json.dumps({"inputs": [{**GOOD, "name": 7}]}).encode()).endswith("; found 7")
     wanted = json.dumps({"inputs": [GOOD], "outputs": [{"name": "boxes"}]}).encode()

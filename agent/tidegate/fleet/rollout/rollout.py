@@ -25,6 +25,7 @@ from tidegate.fleet.rollout.abort_rule import (
 from tidegate.fleet.rollout.heard import Heard, Kind, RolledOut
 from tidegate.fleet.rollout.rollout_state import RolloutState, RolloutStateError, opened, rollout_topic, sealed
 from tidegate.fleet.rollout.stages import stages
+from tidegate.quantities.counted import counted
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.payloads.envelope import Target
 from tidegate.telemetry.topics import ROOT
@@ -190,13 +191,13 @@ class Rollout:
         state = self._with_before(plan, state, names)
         for name in names:
             self._push(name)
-        self._tell(f"stage {number} of {len(state.stages)}: {len(names)} devices")
+        self._tell(f"stage {number} of {len(state.stages)}: {counted(len(names), 'device')}")
         fared = self._watch(plan, state)
         everybody = [name for stage in state.stages[:number] for name in stage]
         reason = reason_to_halt(plan.rule, fared)
         took = [name for name in names if self._heard.verdict(name) == "accepted"]
         if reason is None and not any(self._heard.verdict(name) == "accepted" for name in everybody):
-            reason = f"none of the {len(everybody)} devices so far was there to try it"
+            reason = "none of the devices so far was there to try it"
         unknown = unknowns(plan.rule, fared)
         if reason is not None:
             self._withdraw(everybody)

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.files import replace_file
@@ -16,27 +17,69 @@ WAY_BACK_S = 60.0
 _EVERY_FILE = files_between(1, SCHEMA)
 
 
-def bring_to_schema(state_dir: Path) -> tuple[str, ...]:
-    """What is wrong with the schema of the state found there, in sentences; the state is of this version's then.
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What was wrong with the state found, and why its schema can't be stated, in sentences."""
+
+    faults: tuple[str, ...] = ()
+    unstated: str = ""
+
+
+def bring_to_schema(state_dir: Path) -> Brought:
+    """Make the state found there this version's.
 
     The caller holds the directory. Raises nothing for the disk: state that can't be brought along is left to the
     readers of its files, who begin anew.
     """
     if not state_dir.is_dir():
-        return ()
+        return Brought()
     try:
-        finish(state_dir)
-        stated = read_stated(state_dir)
-        if isinstance(stated, Unreadable):
-            replace_file(state_dir / FILE_NAME, as_bytes(OURS))
-            return (f"{stated.why}; its files are read as schema {SCHEMA}",)
-        if stated.schema > SCHEMA:
-            return _from_newer(state_dir, stated)
-        if stated != OURS:
-            _migrate(state_dir, stated.schema, OURS)
+        return Brought(_brought(state_dir))
     except OSError as error:
-        where = error.filename or state_dir
-        return (f"{where}: {error.strerror}; the state stays as it is until it can be brought to schema {SCHEMA}",)
+        return Brought(unstated=_unstated(state_dir, error))
+
+
+class UnstatedSchema:
+    """State that is ours as it stands, as of a first start, in a directory whose disk did not let us say so."""
+
+    def __init__(self, state_dir: Path, why: str) -> None:
+        self._state_dir = state_dir
+        self._why: str | None = why or None
+
+    def trouble(self) -> str | None:
+        """Why the schema can't be stated; None once it is, which each call tries. Waits for the disk."""
+        if self._why is not None:
+            try:
+                self._state()
+            except OSError as error:
+                self._why = _unstated(self._state_dir, error)
+        return self._why
+
+    def _state(self) -> None:
+        """What would have to be migrated waits for a start: others use those files by now."""
+        stated = read_stated(self._state_dir)
+        if isinstance(stated, Stated) and stated.schema <= SCHEMA:
+            there = read_files(self._state_dir, files_between(stated.schema, SCHEMA))
+            if migrated(there, stated.schema, SCHEMA) == there:
+                replace_file(self._state_dir / FILE_NAME, as_bytes(OURS))
+                self._why = None
+
+
+def _unstated(state_dir: Path, error: OSError) -> str:
+    where = error.filename or state_dir
+    return f"{where}: {error.strerror}; the state stays as it is until it can be brought to schema {SCHEMA}"
+
+
+def _brought(state_dir: Path) -> tuple[str, ...]:
+    finish(state_dir)
+    stated = read_stated(state_dir)
+    if isinstance(stated, Unreadable):
+        replace_file(state_dir / FILE_NAME, as_bytes(OURS))
+        return (f"{stated.why}; its files are read as schema {SCHEMA}",)
+    if stated.schema > SCHEMA:
+        return _from_newer(state_dir, stated)
+    if stated != OURS:
+        _migrate(state_dir, stated.schema, OURS)
     return ()
 
 

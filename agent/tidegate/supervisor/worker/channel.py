@@ -27,6 +27,7 @@ from tidegate.messages import (
     encode,
     lines,
 )
+from tidegate.validation_words import in_words
 
 T = TypeVar("T", Switched, Pong, Served)
 
@@ -111,4 +112,4 @@ def _decoded(line: bytes) -> FromWorker:
     try:
         return decode_from_worker(line)
     except ValidationError as error:
-        raise NonsenseError(error.errors(include_url=False)[0]["msg"]) from error
+        raise NonsenseError(in_words(error.errors(include_url=False)[0]["msg"])) from error

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tidegate.validation_words import in_words
+
 Bytes = bytes | memoryview
 Rows = npt.NDArray[np.float32]
 
@@ -85,7 +87,7 @@ def read(frames: Sequence[Bytes]) -> ModelAsked | ModelSent | Picture:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "header"
-        raise Refused(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise Refused(f"{where}: {in_words(first['msg'])}") from None
     if header.model_request:
         return ModelAsked(header.model_name)
     if len(frames) != 2:

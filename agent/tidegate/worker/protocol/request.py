@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tidegate.engines.engine import Array
+from tidegate.validation_words import in_words
 from tidegate.worker.protocol.datatypes import Datatype, datatype_named, network_values
 from tidegate.worker.protocol.elements import elements
 from tidegate.worker.protocol.interface import ENVELOPE_BYTES, ENVELOPE_ITEMS, Interface
@@ -251,7 +252,7 @@ def _parse(plain: bytes, interface: Interface) -> _Document:
             raise BadRequest(f"body: {first['msg']}") from None
         where = ".".join(str(part) for part in first["loc"]) or "body"
         instead = "" if first["type"] == "missing" else f"; found {shown(first['input'])}"
-        raise BadRequest(f"{where}: {first['msg']}{instead}") from None
+        raise BadRequest(f"{where}: {in_words(first['msg'])}{instead}") from None
 
 
 def _outputs(document: _Document, interface: Interface) -> tuple[WantedOutput, ...]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tidegate.validation_words import in_words
 from tidegate.worker.pictures import sample_of, takes_pictures
 from tidegate.worker.protocol.refusals import BadRequest, shown
 from tidegate.worker.streams.frame import Frame, Values
@@ -34,7 +35,7 @@ def frame_of_line(line: bytes, sample_shape: tuple[int, ...], where: str) -> Fra
         return Frame(_values(asked, sample_shape, where), asked.id or where)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return BadFrame(": ".join(filter(None, (where, ".".join(map(str, first["loc"])), first["msg"]))))
+        return BadFrame(": ".join(filter(None, (where, ".".join(map(str, first["loc"])), in_words(first["msg"])))))
     except (BadRequest, binascii.Error) as error:
         return BadFrame(str(error))
 

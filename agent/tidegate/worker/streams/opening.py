@@ -75,7 +75,12 @@ def _lacking(spec: StreamSpec, sample_shape: tuple[int, ...]) -> str | None:
     if spec.lines is None and not is_of_pictures(sample_shape):
         return f"the network takes {list(sample_shape)}; pictures have 1 or 3 channels, height and width"
     if spec.folder is not None and not takes_pictures(sample_shape):
-        return "the package Pillow is missing; install it with `pip install 'tidegate[data]'`"
+        return f"the package Pillow is missing; {_install('pictures')}"
     if spec.camera is not None and find_spec("av") is None:
-        return "the package av is missing; install it with `pip install 'tidegate[video]'`"
+        return f"the package av is missing; {_install('video')}"
     return None
+
+
+def _install(extra: str) -> str:
+    for_a_service = f"for a service with `./install.sh service --extras {extra}`"
+    return f"install it with `pip install 'tidegate[{extra}]'`, {for_a_service}"

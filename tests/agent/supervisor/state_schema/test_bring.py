@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tidegate.supervisor.control.last_run import LastRun, read_last_run
-from tidegate.supervisor.state_schema import change, stated
-from tidegate.supervisor.state_schema.bring import bring_to_schema, take_back
+from tidegate.supervisor.state_schema import bring, change, stated
+from tidegate.supervisor.state_schema.bring import Brought, UnstatedSchema, bring_to_schema, take_back
 from tidegate.supervisor.state_schema.migrations import SCHEMA
 
 OLD = {"operating_point": b"cheapest\n"}
@@ -28,14 +28,14 @@ def schema_of(state_dir: Path) -> int:
 
 
 def test_a_new_directory_states_its_schema(tmp_path: Path) -> None:
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
     assert schema_of(tmp_path) == SCHEMA
     assert {path.name for path in tmp_path.iterdir()} == {"schema"}
 
 
 def test_state_of_schema_1_is_brought_along_and_kept(tmp_path: Path) -> None:
     lay(tmp_path, OLD)
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
     assert read_last_run(tmp_path) == (LastRun("cheapest"), "")
     assert (tmp_path / "schema-1/operating_point").read_bytes() == OLD["operating_point"]
     assert not (tmp_path / "operating_point").exists()
@@ -78,7 +78,7 @@ def test_the_newer_version_brings_its_state_back(newer: Callable[[str], Path]) -
         'echo \'{"point": "exact"}\' > "$4/last_run.json"; '
         'echo "{\\"schema\\": $5, \\"written_by\\": null}" > "$4/schema"'
     )
-    assert bring_to_schema(state_dir) == ()
+    assert bring_to_schema(state_dir) == Brought()
     assert read_last_run(state_dir) == (LastRun("exact"), "")
 
 
@@ -88,19 +88,19 @@ def test_the_newer_version_brings_its_state_back(newer: Callable[[str], Path]) -
 )
 def test_else_what_was_kept_before_is_used_again(newer: Callable[[str], Path], script: str, why: str) -> None:
     state_dir = newer(script)
-    (fault,) = bring_to_schema(state_dir)
+    (fault,) = bring_to_schema(state_dir).faults
     assert "written by a newer version of tidegate, schema 3 where 2 is known" in fault
     assert why in fault
     assert read_last_run(state_dir) == (LastRun("cheapest"), "")
     assert (state_dir / "schema-3/last_run.json").read_bytes() == b'["of schema 3"]'
-    assert bring_to_schema(state_dir) == ()
+    assert bring_to_schema(state_dir) == Brought()
 
 
 def test_the_newer_version_stopped_on_its_way_is_brought_to_its_end(newer: Callable[[str], Path]) -> None:
     written = {"last_run.json": '{"point": "exact"}', "schema": f'{{"schema": {SCHEMA}, "written_by": null}}'}
     redo = json.dumps({"write": written, "remove": []})
     state_dir = newer(f"echo '{redo}' > \"$4/migration.json\"; kill -9 $$")
-    assert bring_to_schema(state_dir) == ()
+    assert bring_to_schema(state_dir) == Brought()
     assert read_last_run(state_dir) == (LastRun("exact"), "")
 
 
@@ -117,7 +117,7 @@ def test_only_a_version_beside_ours_is_asked(
 ) -> None:
     state_dir = newer("exit 0")
     (state_dir / "schema").write_text(json.dumps({"schema": 9, "written_by": written_by}))
-    (fault,) = bring_to_schema(state_dir)
+    (fault,) = bring_to_schema(state_dir).faults
     assert why in fault
 
 
@@ -126,11 +126,11 @@ def test_only_a_version_beside_ours_is_asked(
 )
 def test_a_damaged_schema_is_put_aside_and_said(tmp_path: Path, content: bytes) -> None:
     lay(tmp_path, {"schema": content, "last_run.json": b'{"point": "full"}'})
-    (fault,) = bring_to_schema(tmp_path)
+    (fault,) = bring_to_schema(tmp_path).faults
     assert "kept as schema.damaged-1" in fault
     assert (tmp_path / "schema.damaged-1").read_bytes() == content
     assert read_last_run(tmp_path) == (LastRun("full"), "")
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
 
 
 def test_stopped_before_any_step_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_stopped_before_any_step_nothing_is_lost(tmp_path: Path, monkeypatch: py
                 bring_to_schema(state_dir)
             except KeyboardInterrupt:
                 stops += 1
-        assert bring_to_schema(state_dir) == ()
+        assert bring_to_schema(state_dir) == Brought()
         assert read_last_run(state_dir) == (LastRun("cheapest"), "")
         take_back(state_dir, 1)
         assert (state_dir / "operating_point").read_bytes().strip() == b"cheapest"
@@ -178,15 +178,35 @@ def test_a_disk_that_refuses_is_said_and_tried_again(tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(change, "replace_file", full)
-        (fault,) = bring_to_schema(tmp_path)
-    assert "No space left on device" in fault
+        brought = bring_to_schema(tmp_path)
+    assert "No space left on device" in brought.unstated
+    # What has to be migrated waits for the next start: the agent that runs uses the files by now.
+    assert UnstatedSchema(tmp_path, brought.unstated).trouble() == brought.unstated
     assert (tmp_path / "operating_point").exists()
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
     assert read_last_run(tmp_path)[0] == LastRun("cheapest")
 
 
+def test_a_first_start_on_a_full_disk_states_its_schema_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str | bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(change, "replace_file", full)
+        patched.setattr(bring, "replace_file", full)
+        unstated = UnstatedSchema(tmp_path, bring_to_schema(tmp_path).unstated)
+        assert "No space left on device" in (unstated.trouble() or "")
+    lay(tmp_path, {"last_run.json": b'{"point": "full"}'})
+    assert unstated.trouble() is None
+    assert stated.read_stated(tmp_path) == stated.OURS
+    assert read_last_run(tmp_path) == (LastRun("full"), "")
+    assert UnstatedSchema(tmp_path, "").trouble() is None
+
+
 def test_without_a_directory_there_is_nothing_to_bring(tmp_path: Path) -> None:
-    assert bring_to_schema(tmp_path / "missing") == ()
+    assert bring_to_schema(tmp_path / "missing") == Brought()
     assert not (tmp_path / "missing").exists()
 
 
@@ -211,7 +231,7 @@ def test_a_redo_of_another_hand_is_not_done_and_holds_nothing_up(tmp_path: Path,
         redo = {"write": {}, "remove": [], **redo}
     state_dir = tmp_path / "state"
     lay(state_dir, OLD | {"migration.json": json.dumps(redo).encode()})
-    assert bring_to_schema(state_dir) == ()
+    assert bring_to_schema(state_dir) == Brought()
     assert {path.name for path in tmp_path.iterdir()} == {"state"}
     assert {path.name for path in state_dir.iterdir()} == {"last_run.json", "schema", "schema-1"}
     assert read_last_run(state_dir) == (LastRun("cheapest"), "")
@@ -238,13 +258,13 @@ def _made(path: Path) -> Path:
 def test_nothing_in_the_way_holds_it_up(tmp_path: Path, what: str) -> None:
     lay(tmp_path, OLD)
     in_the_way(tmp_path)[what]()
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
     assert read_last_run(tmp_path) == (LastRun("cheapest"), "")
     assert (tmp_path / "schema-1/operating_point").read_bytes() == OLD["operating_point"]
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
 
 
 def test_a_huge_file_is_left_to_its_reader(tmp_path: Path) -> None:
     lay(tmp_path, {"operating_point": b"x" * (15 << 20)})
-    assert bring_to_schema(tmp_path) == ()
+    assert bring_to_schema(tmp_path) == Brought()
     assert schema_of(tmp_path) == SCHEMA

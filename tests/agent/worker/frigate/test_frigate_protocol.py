@@ -41,7 +41,7 @@ def test_what_frigate_sends_is_read() -> None:
         ([], "0 frames"),
         ([b"x" * 5000], "JSON header"),
         ([b"{"], "header: Invalid JSON"),
-        ([b"[]"], "header: Input should be an object"),
+        ([b"[]"], "header: must be an object"),
         (frames({"shape": ["a"]}, b""), "shape.0"),
         (frames(HEADER), "1 frames"),
         (frames(HEADER, bytes(72), b""), "3 frames"),

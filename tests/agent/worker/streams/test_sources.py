@@ -182,7 +182,7 @@ def test_lines_are_frames_or_say_what_is_wrong(pipe: tuple[LineSource, Callable[
             "",
             "no picture that can be read",
             "line 11: ",
-            "other: Extra inputs",
+            "other: is not known here",
             "Invalid JSON",
         ),
         strict=True,
@@ -287,7 +287,7 @@ def test_lines_go_to_the_file_that_is_there(tmp_path: Path) -> None:
     [
         (b"nonsense", "line 7: Invalid JSON"),
         (b"{}", "line 7: allowed is one of `data` and `picture`"),
-        (b'{"data": "x"}', "line 7: data: Input should be"),
+        (b'{"data": "x"}', "line 7: data: must be"),
     ],
 )
 def test_a_line_that_is_no_frame_is_refused_with_where_it_stands(line: bytes, said: str) -> None:

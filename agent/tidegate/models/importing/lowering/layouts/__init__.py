@@ -1,0 +1,33 @@
+"""Values whose samples are not alone in front: windows of images, heads of attention, time before samples."""
+
+from typing import Any
+
+from torch import fx
+
+from tidegate.models.graph.operators import OPERATORS
+from tidegate.models.importing.lowering.layouts import over_axes, parts, products, views
+from tidegate.models.importing.lowering.layouts.layout import is_plain, refused
+from tidegate.models.importing.lowering.layouts.parts import SPLITS, part_of_split
+from tidegate.models.importing.lowering.layouts.pointwise import pointwise
+from tidegate.models.importing.lowering.reader import Laid, Reader, Rule
+
+_ALL: dict[str, Rule] = {**views.RULES, **parts.RULES, **products.RULES, **over_axes.RULES}
+
+
+def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
+    """How to read a node with samples elsewhere than in front, or that puts them there; None for any other."""
+    sources = [reader.values.get(each.name) for each in node.all_input_nodes]
+    if str(node.target) == "<built-in function getitem>":
+        parent: Any = node.args[0]
+        sources = [reader.values.get(each.name) for each in parent.all_input_nodes]
+        is_part = any(isinstance(each, Laid) for each in sources) and str(parent.target) in SPLITS
+        return part_of_split if is_part else None
+    if str(node.target) in SPLITS:
+        return None
+    if not any(isinstance(each, Laid) for each in sources) and is_plain(node):
+        return None
+    return _ALL.get(str(node.target)) or (pointwise if _is_elementwise(node) else refused)
+
+
+def _is_elementwise(node: fx.Node) -> bool:
+    return str(node.target) in OPERATORS and OPERATORS[str(node.target)].is_elementwise
