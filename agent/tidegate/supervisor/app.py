@@ -190,6 +190,7 @@ class Supervisor:
             ),
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
+        self._journal.observe(self._control_loop.happened)
         self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust)
 
     @property
@@ -371,6 +372,7 @@ class Supervisor:
     def _receive(self, topic: str, payload: bytes) -> None:
         """Take what was pushed; raises when it could not be made durable. On MQTT's thread."""
         (self._bundles if is_bundle(topic) else self._deciding).receive(topic, payload)
+        self._control_loop.pushed()
 
     def _receive_chunk(self, packed: bytes, _retained: bool) -> None:
         self._bundles.receive_chunk(packed)
