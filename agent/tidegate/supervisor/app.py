@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
-from tidegate.supervisor.bundles.bundle_swap import BundleSwap
+from tidegate.supervisor.bundles.bundle_swap import TRIAL_S, BundleSwap
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -141,6 +141,7 @@ class Supervisor:
             snapshot=deciding.control.snapshot,
             verdict_file=VerdictFile(config.state_dir, BUNDLES_FILE_NAME),
             emit=emit,
+            trial_s=TRIAL_S,
             counts=reporting.heard,
         )
         self._state = StateSource(
