@@ -126,6 +126,7 @@ def test_what_is_marked_as_run_runs(
         "broker.local": f"127.0.0.1:{broker.port}",
         "/etc/tidegate/agent.yaml": str(agent.config),
         "/srv/www/digits": str(desk),
+        "--listen 15": "--listen 2",
     }
     asks_an_agent = ("key trust", "reload", "status", "policy trusted")
     asks_a_broker = ("fleet status",)
