@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.supervisor.bundle_watch import wait_superseded
-from tidegate.supervisor.bundles.bundle_swap import BundleSwap
+from tidegate.supervisor.bundles.bundle_swap import TRIAL_S, BundleSwap
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -144,6 +144,7 @@ class Supervisor:
             snapshot=deciding.control.snapshot,
             verdict_file=VerdictFile(config.state_dir, BUNDLES_FILE_NAME),
             emit=emit,
+            trial_s=TRIAL_S,
             counts=reporting.heard,
         )
         self._state = StateSource(
@@ -194,6 +195,7 @@ class Supervisor:
             ),
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
+        self._journal.observe(self._control_loop.happened)
         self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust)
 
     @property
@@ -376,6 +378,7 @@ class Supervisor:
     def _receive(self, topic: str, payload: bytes) -> None:
         """Take what was pushed; raises when it could not be made durable. On MQTT's thread."""
         (self._bundles if is_bundle(topic) else self._deciding).receive(topic, payload)
+        self._control_loop.pushed()
 
     def _receive_chunk(self, packed: bytes, _retained: bool) -> None:
         self._bundles.receive_chunk(packed)

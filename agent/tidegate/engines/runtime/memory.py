@@ -55,6 +55,11 @@ def return_freed() -> None:
 
 @cache
 def _returning() -> Callable[[], None] | None:
+    return giving_back()
+
+
+def giving_back() -> Callable[[], None] | None:
+    """What returns this process's free heap pages and unused code when it is called; None where nothing can."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)

@@ -9,6 +9,7 @@ from tidegate.supervisor.control.cadence import Cadence
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
+from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Journal
 from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.sd_notify import notify
@@ -24,6 +25,8 @@ EXTEND_EVERY_S = 5.0
 """How often systemd is asked for patience while the first worker starts: engines are tried, weights packed."""
 FIRST_READINGS_S = 1.0
 """Given to the drivers before the first decision, so that it isn't made blind."""
+_TOLD_IN_REPORT = frozenset({EventKind.POLICY, EventKind.BUNDLE, EventKind.CONFIG})
+"""Kinds of events by which pushes end: the report that is retained for their pushers has changed."""
 
 
 class ControlLoop:
@@ -70,6 +73,15 @@ class ControlLoop:
     def reading_changed(self, name: str) -> None:
         """Decide soon if the policy asks for this reading, or for all of its kind. May be called on any thread."""
         if self._control.policy.asks_for(name):
+            self._cadence.hurry()
+
+    def pushed(self) -> None:
+        """Report soon what became of a push, for which its pusher waits. May be called on any thread."""
+        self._cadence.hurry()
+
+    def happened(self, event: Event) -> None:
+        """Report soon where an event is the end of a trial."""
+        if event.kind in _TOLD_IN_REPORT:
             self._cadence.hurry()
 
     async def run(self, model: str, addresses: Callable[[], str]) -> None:
