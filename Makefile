@@ -25,10 +25,10 @@ test:             ## what CI runs: checks and every test; ARGS="tests/agent/poli
 slow:             ## soaks and long statistics
 	./install.sh test -m slow $(ARGS)
 
-browser:          ## the status page in headless Chromium; Debian: apt install chromium chromium-driver npm
+browser:          ## the pages in headless Chromium; Debian: apt install chromium chromium-driver npm
 	$(PYTHON) -m pip install --quiet --editable '.[browser]'
 	npm install --silent --no-save --no-package-lock --prefix build axe-core@4.14.1
-	$(PYTHON) -m pytest -m chromium tests/system/test_page_in_chromium.py $(ARGS)
+	$(PYTHON) -m pytest -m chromium tests/system/test_page_in_chromium.py tests/system/test_labels_in_chromium.py $(ARGS)
 
 newcomer:         ## docs/getting-started.md, typed as it stands into a fresh clone; two minutes
 	./install.sh test -m slow tests/system/test_getting_started.py

@@ -485,7 +485,7 @@ case $verb in
     collecting=$!
     "$venv/bin/python" -m mypy || { kill "$collecting"; exit 1; }
     wait "$collecting" || : # the run below says what is wrong
-    exec "$venv/bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
+    exec "$venv/bin/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder "$@"
     ;;
   build)
     choose_runtime

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tidegate.engines.runtime import memory
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
 
 # Processes that tests start, dozens of agents among them, would compile the whole of tidegate each for itself, and
@@ -49,6 +50,14 @@ def pytest_collection_finish() -> None:
     """From here on garbage is collected, but for what was imported."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_memory() -> Iterator[None]:
+    """This process gives no memory back: five runtimes would be mapped anew at each point that a test prepares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_returning", lambda: None)
+        yield
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ MAY_IMPORT = {
     " last_trial listening messages network.shut_out service_log models.bundle models.errors models.ladder paths"
     " policy shortened telemetry tidegate_drivers trust validation_words h11 prometheus_client psutil pydantic",
     "worker": "engines errors files footage listening messages service_log models parent telemetry.broker"
-    " validation_words"
-    " telemetry.link.paho_client PIL av h11 numpy paho pydantic pydantic_core zmq",
+    " telemetry.link.paho_client tidegate_drivers.linux.cgroup tidegate_drivers.sensor validation_words PIL av"
+    " h11 numpy paho psutil pydantic pydantic_core zmq",
     # what makes a ladder, and what tries a policy on it
     "calibration": "errors engines extras models pydantic",
     "calibration.assemble": "errors calibration engines models numpy pydantic torch",

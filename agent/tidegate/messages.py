@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Literal
 
@@ -22,14 +23,20 @@ LINE_LIMIT_BYTES = 1 << 20
 """A ladder of 1,000 points, each refused with a reason of the full length, fits."""
 REASON_LIMIT = 1000
 """Characters of a reason: it goes into replies, events and onto screens."""
+REFUSED_LIMIT = 100
+"""Characters of why one of a further model's points is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Supervisor asks: prepare this operating point, verify it on the canaries, switch between two requests."""
+    """Supervisor asks: prepare this operating point, verify it on the canaries, switch between two requests.
+
+    `model` names one of the further models, None the main one.
+    """
 
     id: int
     point: str
+    model: str | None = None
     kind: Literal["switch"] = "switch"
 
 
@@ -102,6 +109,8 @@ class StreamSpec:
     motion: float | None = None
     queue: int = 2
     all_outputs: bool = False
+    model: str | None = None
+    """Which of the further models answers; None for the main one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,36 @@ class ForgetFootage:
     """Supervisor says: delete the frames that are kept, and begin anew."""
 
     kind: Literal["forget_footage"] = "forget_footage"
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherModelSpec:
+    """A model beside the main one: its bundle, the engine, and the operating point that it begins at.
+
+    With `wanted` it is loaded now, with `on_request` by the first request for it, and then it may be evicted for
+    another. `used_by` says who needs it, in words: it is neither evicted nor unloaded by clients then. `obstacle`
+    is why it is not loaded although it is wanted, empty without one. `sample_shape` is that of one input.
+    """
+
+    name: str
+    bundle: str
+    bundle_sha256: str
+    engine: str
+    point: str
+    sample_shape: tuple[int, ...] = ()
+    wanted: bool = True
+    on_request: bool = False
+    used_by: str = ""
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetModels:
+    """Supervisor says which models there are beside the main one, and asks to hear when they are loaded."""
+
+    id: int
+    models: tuple[FurtherModelSpec, ...] = ()
+    kind: Literal["set_models"] = "set_models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +248,55 @@ class Switched:
     kind: Literal["switched"] = "switched"
 
 
+class ModelState(StrEnum):
+    """What a model does, in the words of Triton's repository index."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherModelState:
+    """What one of the further models does, and why where it doesn't answer.
+
+    `wanted` is False once a client has had it unloaded, `failed` says whether the last try to load it failed. Of
+    those that are LOADING one has `begun`, the others wait for it.
+    `point`, `engine` and `refused` say of a loaded one what Ready says of the main one; `held_bytes` is what the
+    worker's resident memory grew by when it was loaded, None where it isn't.
+    """
+
+    name: str
+    bundle: str
+    state: ModelState
+    wanted: bool
+    failed: bool = False
+    begun: bool = False
+    reason: str = ""
+    point: str = ""
+    engine: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+    held_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStates:
+    """Worker says, whenever one of them changes: what the further models do, all of them."""
+
+    models: tuple[FurtherModelState, ...]
+    kind: Literal["model_states"] = "model_states"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSet:
+    """Worker answers SetModels once none is being loaded; `failed` are those that can't be, with the reason."""
+
+    id: int
+    failed: dict[str, str] = field(default_factory=dict)
+    kind: Literal["models_set"] = "models_set"
+
+
 @dataclass(frozen=True, slots=True)
 class Pong:
     """Worker answers Ping."""
@@ -249,12 +337,26 @@ class StreamCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Worker answers Report. Latencies are of inference alone; None where nothing was served.
+class ModelServed:
+    """What a further model served in the window of Served; the same words."""
 
-    `footage_trouble` is why frames are not kept that should be; empty while they are, and where none should be.
-    `turned_away` are requests that the policy's limits refused (429 and 503). `dropped` says of each engine that
-    was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't asked for any.
+    name: str
+    requests: int
+    failed: int
+    samples: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    skip_ratio: float | None
+    weights_resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Worker answers Report: what the main model served. Latencies are of inference alone; None of nothing.
+
+    `turned_away` are requests to any model that the policy's limits refused (429 and 503). `dropped` says of each
+    engine that was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't
+    asked for any. `models` are the further ones that are loaded, `resident_bytes` what the process holds.
     """
 
     id: int
@@ -272,6 +374,8 @@ class Served:
     streams: tuple[StreamCount, ...] = ()
     frigate: StreamCount | None = None
     footage_trouble: str = ""
+    models: tuple[ModelServed, ...] = ()
+    resident_bytes: int | None = None
     kind: Literal["served"] = "served"
 
     @property
@@ -281,8 +385,8 @@ class Served:
         return asked / self.window_s if self.window_s > 0 else None
 
 
-ToWorker = Switch | Ping | Report | AdmissionState | Serve | ForgetFootage | Stop
-FromWorker = Starting | Ready | Tried | Unable | Switched | Pong | Served
+ToWorker = Switch | Ping | Report | AdmissionState | Serve | SetModels | ForgetFootage | Stop
+FromWorker = Starting | Ready | Tried | Unable | Switched | Pong | Served | ModelStates | ModelsSet
 
 
 @cache
@@ -303,7 +407,18 @@ def encode(message: ToWorker | FromWorker) -> bytes:
     elif isinstance(message, Ready | Tried):
         refused = {point: shortened(reason, REASON_LIMIT) for point, reason in message.refused.items()}
         message = replace(message, refused=refused)
+    elif isinstance(message, ModelStates):
+        message = replace(message, models=tuple(_shorter(each) for each in message.models))
+    elif isinstance(message, ModelsSet):
+        failed = {model: shortened(reason, REASON_LIMIT) for model, reason in message.failed.items()}
+        message = replace(message, failed=failed)
     return json.dumps(asdict(message), separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _shorter(state: FurtherModelState) -> FurtherModelState:
+    # All ladders have to fit into a line together.
+    refused = {point: shortened(reason, REFUSED_LIMIT) for point, reason in state.refused.items()}
+    return replace(state, reason=shortened(state.reason, REASON_LIMIT), refused=refused)
 
 
 async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -464,6 +464,48 @@ def test_what_frigate_may_not_have(directory, part, said):
     assert said in refused(directory, LEAST + f"frigate: {part}\n")
 
 
+MODELS = "models: [{name: plates, bundle: plates}, {name: faces, bundle: faces, load: on_request}]\n"
+
+
+def test_models_beside_the_main_one(directory):
+    plates, faces = loaded(directory, LEAST + MODELS).models
+    assert plates.bundle == directory.resolve() / "plates"
+    assert (plates.engine, plates.max_accuracy_loss, plates.load) == (None, None, "at_start")
+    assert faces.load == "on_request"
+    text = LEAST + MODELS.replace("load: on_request", "max_accuracy_loss: 0.5 %, engine: litert")
+    assert (loaded(directory, text).models[1].max_accuracy_loss, loaded(directory, text).models[1].engine) == (
+        0.005,
+        "litert",
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("name: faces", "name: plates", "models[1].name: two models are called plates"),
+        ("name: faces", "name: a/b", "models[1].name: not usable in an MQTT topic"),
+        ("name: plates, ", "", "models[0].name"),
+        ("bundle: faces", "bundle: ''", "models[1].bundle"),
+        ("on_request", "later", "models[1].load"),
+        ("load: on_request", "engine: tflite", "models[1].engine"),
+        ("load: on_request", "max_accuracy_loss: 2", "models[1].max_accuracy_loss"),
+        ("load: on_request", "point: full", "models[1].point: unknown key"),
+    ],
+)
+def test_what_a_model_may_not_be(directory, right, wrong, said):
+    assert said in refused(directory, LEAST + MODELS.replace(right, wrong))
+
+
+@pytest.mark.parametrize("part", ["streams: [{name: door, model: MODEL, from: {lines: a}, to: {lines: b}}]\n",
+                                  "frigate: {unix: f.sock, model: MODEL}\n"])  # fmt: skip
+def test_streams_and_frigate_name_a_model_that_is_there(directory, part):
+    assert loaded(directory, LEAST + MODELS + part.replace("MODEL", "faces")).models[1].name == "faces"
+    said = refused(directory, LEAST + MODELS + part.replace("MODEL", "dogs"))
+    assert "model: no such model" in said
+    assert "plates, faces; without the key the bundle's own model answers" in " ".join(said.split())
+    assert "model: no such model" in refused(directory, LEAST + part.replace("MODEL", "faces"))
+
+
 STREAM = "streams: [{name: door, from: {camera: /dev/video0}, to: {lines: answers.jsonl}}]\n"
 
 

@@ -12,12 +12,18 @@ from tidegate.messages import (
     LINE_LIMIT_BYTES,
     REASON_LIMIT,
     AdmissionState,
+    FurtherModelSpec,
+    FurtherModelState,
+    ModelsSet,
+    ModelState,
+    ModelStates,
     Ping,
     Pong,
     Ready,
     Report,
     Serve,
     Served,
+    SetModels,
     Starting,
     Stop,
     StreamSpec,
@@ -42,7 +48,16 @@ to_worker = st.one_of(
         st.lists(st.builds(StreamSpec, st.text(max_size=9), st.text(max_size=9)), max_size=2).map(tuple),
         kind=st.just("serve"),
     ),
+    st.builds(
+        SetModels,
+        counts,
+        st.lists(st.builds(FurtherModelSpec, *[st.text(max_size=9)] * 5), max_size=2).map(tuple),
+        kind=st.just("set_models"),
+    ),
     st.builds(Stop, kind=st.just("stop")),
+)
+model_states = st.builds(
+    FurtherModelState, st.text(max_size=9), st.text(max_size=9), st.sampled_from(ModelState), st.booleans()
 )
 from_worker = st.one_of(
     st.builds(Starting, st.text(max_size=20), kind=st.just("starting")),
@@ -59,6 +74,13 @@ from_worker = st.one_of(
         kind=st.just("switched"),
     ),
     st.builds(Pong, counts, kind=st.just("pong")),
+    st.builds(ModelStates, st.lists(model_states, max_size=2).map(tuple), kind=st.just("model_states")),
+    st.builds(
+        ModelsSet,
+        counts,
+        st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=2),
+        kind=st.just("models_set"),
+    ),
     st.builds(
         Served,
         counts,
@@ -101,13 +123,36 @@ def test_anything_else_is_refused(line: bytes) -> None:
         Switched(1, False, "full", 0.0, 0.0, None, "x" * 10_000_000),
         Ready(1, "full", "onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
         Tried("onnx", {f"point-{number}": "why " * 20_000 for number in range(200)}),
+        ModelStates(
+            tuple(
+                FurtherModelState(
+                    f"model-{model}",
+                    "ab" * 32,
+                    ModelState.UNAVAILABLE,
+                    True,
+                    reason="why " * 20_000,
+                    refused={f"point-{number}": "why " * 20_000 for number in range(200)},
+                )
+                for model in range(8)
+            )
+        ),
+        ModelsSet(1, {f"model-{model}": "why " * 20_000 for model in range(8)}),
     ],
 )
 def test_what_is_said_has_a_bound_whatever_the_reason(message: AdmissionState | Switched | Ready | Tried) -> None:
     line = encode(message)
     assert len(line) < LINE_LIMIT_BYTES
     decoded = decode_to_worker(line) if isinstance(message, AdmissionState) else decode_from_worker(line)
-    reasons = decoded.refused.values() if isinstance(decoded, Ready | Tried) else [decoded.reason]  # type: ignore[union-attr]
+    match decoded:
+        case Ready() | Tried():
+            reasons = [*decoded.refused.values()]
+        case ModelsSet():
+            reasons = [*decoded.failed.values()]
+        case ModelStates():
+            reasons = [each.reason for each in decoded.models]
+        case _:
+            reasons = [decoded.reason]  # type: ignore[union-attr]
+    assert reasons
     assert all(len(reason) == REASON_LIMIT and reason.endswith("\N{HORIZONTAL ELLIPSIS}") for reason in reasons)
 
 

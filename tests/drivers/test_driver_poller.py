@@ -169,6 +169,7 @@ def test_driver_that_was_found_too_late_hears_events_all_the_same(
     write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tidegate_drivers.watch._COALESCE_S", 0.02)
+    monkeypatch.setattr("tidegate_drivers.watch._ROUND_S", 0.1)
     monkeypatch.setattr("tidegate_drivers.driver_poller._DISCOVER_EVERY_S", 0.05)
     root, pipe = write_tree(BATTERY), Pipe()
     missed = Discovery("power_supply", again=partial(listening, root, pipe))

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from service_forks import ForkedService
@@ -66,6 +67,8 @@ class AgentProcess:
     device = "camera-1"
     bundle = BUNDLE
     program = SERVICE
+    constants: Mapping[str, float] = MappingProxyType({})
+    """Of tidegate's modules, by dotted names: waits to be shorter than those of a device. Linux only."""
 
     def __init__(self, directory: Path, broker: LocalBroker | None, settings: dict[str, object]) -> None:
         self.directory = directory
@@ -105,7 +108,7 @@ class AgentProcess:
         with self._log.open("ab") as log:
             command = self.command()
             if sys.platform == "linux" and command == child.command(*SERVICE, str(self.config)):
-                self._process = ForkedService(self.config, log)
+                self._process = ForkedService(self.config, log, self.constants)
             else:
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child.environment()

@@ -1,6 +1,6 @@
 """Real agents for the system tests: a process of their own, the shipped bundle, a real broker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,14 @@ from tidegate.fleet.broker import LocalBroker
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
-    """Starts agents that end with the test; keyword arguments become keys of agent.yaml."""
+    """Starts agents that end with the test; keyword arguments become keys of agent.yaml, but for `constants`."""
     started: list[AgentProcess] = []
 
-    def start(broker: LocalBroker | None = None, **settings: object) -> AgentProcess:
+    def start(
+        broker: LocalBroker | None = None, *, constants: Mapping[str, float] | None = None, **settings: object
+    ) -> AgentProcess:
         agent = AgentProcess(tmp_path, broker, settings)
+        agent.constants = constants or {}
         started.append(agent)
         agent.start()
         return agent

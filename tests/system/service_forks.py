@@ -11,7 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
@@ -23,8 +25,13 @@ MESSAGE_BYTES = 1 << 17
 class ForkedService:
     """The part of subprocess.Popen that agents of tests need."""
 
-    def __init__(self, config: Path, log: IO[bytes]) -> None:
-        asked = {"config": str(config), "directory": str(Path.cwd()), "environment": child.environment()}
+    def __init__(self, config: Path, log: IO[bytes], constants: Mapping[str, float]) -> None:
+        asked = {
+            "config": str(config),
+            "directory": str(Path.cwd()),
+            "environment": child.environment(),
+            "constants": dict(constants),
+        }
         self.pid = _answer(asked, log)
         self.returncode: int | None = None
 
@@ -113,6 +120,10 @@ def _serve(asking: socket.socket) -> Path | None:
         os.chdir(asked["directory"])
         os.environ.clear()
         os.environ.update(asked["environment"])
+        for name, value in asked["constants"].items():
+            module, _, constant = name.rpartition(".")
+            assert hasattr(import_module(module), constant), name
+            setattr(import_module(module), constant, value)
         return Path(asked["config"])
 
 

@@ -22,6 +22,7 @@ StartAgent = Callable[..., AgentProcess]
 
 pytestmark = pytest.mark.broker
 
+BRIEF_TRIAL = {"tidegate.supervisor.app.TRIAL_S": 3.0}
 ASLEEP = """\
 rules:
   - name: always
@@ -50,7 +51,7 @@ def test_a_pushed_bundle_serves_and_survives_a_restart(
     start_agent: StartAgent, broker: LocalBroker, desk: Path
 ) -> None:
     key = {"name": "models", "key": read_public(Path("models.pub")).text, "roles": ["bundle"]}
-    agent = start_agent(broker, trusted_keys=[key])
+    agent = start_agent(broker, constants=BRIEF_TRIAL, trusted_keys=[key])
     agent.wait_until(lambda status: status.telemetry.link == "online")
     new = edited_bundle(desk / "new", 7.0)
     done = push(broker, new, 5)
@@ -96,7 +97,7 @@ def test_live_answers_that_refute_a_certificate_lead_back_and_cost_no_request(
     (desk.parent / "policy.yaml").write_text(pinned(cheapest, 1))
     key = {"name": "models", "key": read_public(Path("models.pub")).text, "roles": ["bundle", "certificate"]}
     sign_own_certificate(desk / "own.json")
-    agent = start_agent(broker, trusted_keys=[key], certificate=str(desk / "own.json"))
+    agent = start_agent(broker, constants=BRIEF_TRIAL, trusted_keys=[key], certificate=str(desk / "own.json"))
     agent.wait_until(lambda status: status.telemetry.link == "online" and status.point == cheapest)
     before = agent.status().bundle
     statuses: list[int] = []
@@ -130,7 +131,7 @@ def test_a_device_that_sleeps_stays_up_for_the_trial_and_sleeps_again(
 ) -> None:
     (desk.parent / "policy.yaml").write_text(PLAIN_POLICY + ASLEEP)
     key = {"name": "models", "key": read_public(Path("models.pub")).text, "roles": ["bundle"]}
-    agent = start_agent(broker, trusted_keys=[key])
+    agent = start_agent(broker, constants=BRIEF_TRIAL, trusted_keys=[key])
     agent.wait_until(lambda status: status.telemetry.link == "online" and status.worker.state == "asleep")
     done = push(broker, edited_bundle(desk / "new", 7.0), 5)
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,7 @@ from agent_process import BUNDLE, PLAIN_POLICY, AgentProcess
 from documented_commands import ROOT, Commands, commands_of
 from here import tidegate_here
 
+from tidegate.fleet import listener
 from tidegate.fleet.broker import LocalBroker
 
 StartAgent = Callable[..., AgentProcess]
@@ -106,7 +107,9 @@ def test_a_mark_that_says_nothing_is_found(mark: str, words: str) -> None:
 def test_what_is_marked_as_run_runs(
     start_agent: StartAgent, broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = start_agent(broker, device="gate-7", groups=["barn", "north"])
+    monkeypatch.setattr(listener, "_QUIET_S", 0.25)
+    brief_trial = {"tidegate.supervisor.app.TRIAL_S": 2.0}
+    agent = start_agent(broker, constants=brief_trial, device="gate-7", groups=["barn", "north"])
     agent.wait_until(lambda status: status.telemetry.link == "online")
     desk = tmp_path / "desk"
     desk.mkdir()
@@ -123,6 +126,7 @@ def test_what_is_marked_as_run_runs(
         "broker.local": f"127.0.0.1:{broker.port}",
         "/etc/tidegate/agent.yaml": str(agent.config),
         "/srv/www/digits": str(desk),
+        "--listen 15": "--listen 2",
     }
     asks_an_agent = ("key trust", "reload", "status", "policy trusted")
     asks_a_broker = ("fleet status",)

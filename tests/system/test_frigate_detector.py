@@ -68,6 +68,23 @@ def speak_no_such_protocol(path: Path) -> None:
     context.destroy(linger=0)
 
 
+def test_frigate_is_answered_by_the_model_that_it_is_given_beside_another_one(
+    start_agent: Callable[..., AgentProcess], client: Callable[[], FrigateClient], kept: Path, tmp_path: Path
+) -> None:
+    frigate = {"unix": str(tmp_path / "frigate.sock"), "answer_within": "5 s", "model": "cells"}
+    models = [{"name": "cells", "bundle": str(kept / "cells"), "load": "on_request"}]
+    agent = start_agent(models=models, frigate=frigate)
+    agent.wait_until(lambda status: [each.state for each in status.models] == ["READY", "READY"])
+    asking = client()
+    assert asking.ready
+    assert_found(asking, 1, 2, 1)
+    assert agent.ask()[0] == 200
+    agent.kill_worker()
+    assert_found(client(), 3, 0, 0)
+    status = agent.wait_until(lambda status: status.served is not None and status.served.frigate is not None)
+    assert [each.is_ready for each in status.models] == [True, True]
+
+
 def test_a_bundle_answers_through_switches_kills_and_a_deleted_socket(
     start_agent: Callable[..., AgentProcess], client: Callable[[], FrigateClient], kept: Path, tmp_path: Path
 ) -> None:

@@ -27,8 +27,8 @@ SHOWN = {
     "bundle build": (
         r"circle\n.*square\n.*triangle",
         r"operating point +certified risk +accuracy",
-        r"full +≤ 0\.0% +9\d\.\d%",
-        r"int8\S* +≤ 1\.[05]% +9\d\.\d%",
+        r"full +≤ 0\.0% +(9\d\.\d|100\.0)%",
+        r"(int8|mixed)\S* +≤ 1\.[05]% +(9\d\.\d|100\.0)%",
     ),
     "bundle verify": (r"ok: .*canar",),
     "cat > agent.yaml": (r"policy\.yaml.*valid|valid.*policy\.yaml|at-home", r"agent\.yaml"),

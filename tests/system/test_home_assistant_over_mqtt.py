@@ -18,6 +18,9 @@ StartAgent = Callable[..., AgentProcess]
 
 pytestmark = pytest.mark.broker
 
+HOME_ASSISTANT = "tidegate.supervisor.home_assistant"
+SOON = {f"{HOME_ASSISTANT}.AGAIN_WITHIN_S": 2.0, f"{HOME_ASSISTANT}.LOOK_S": 2.0}
+
 
 def test_it_is_announced_held_and_removed(start_agent: StartAgent, broker: LocalBroker) -> None:
     configs: queue.Queue[bytes] = queue.Queue()
@@ -28,7 +31,7 @@ def test_it_is_announced_held_and_removed(start_agent: StartAgent, broker: Local
     def say(to: str, payload: str, *, retain: bool = False) -> None:
         publish.single(to, payload, qos=1, retain=retain, hostname="127.0.0.1", port=broker.port)
 
-    agent = start_agent(broker, home_assistant=True, remote_hold=True)
+    agent = start_agent(broker, constants=SOON, home_assistant=True, remote_hold=True)
     config = json.loads(configs.get(timeout=30))
     assert BELOW_FULL in config["components"]["operating_point"]["options"]
     hold = config["components"]["operating_point"]["command_topic"]

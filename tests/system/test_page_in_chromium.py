@@ -3,20 +3,25 @@
 `make browser` runs this with what it takes; with TIDEGATE_SCREENSHOTS=DIR it leaves its pictures there.
 """
 
-import os
-import shutil
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_process import AgentProcess
+from headless_chromium import (
+    LOOKS,
+    chromium_at,
+    judged_by_axe,
+    keep,
+    loaded_from,
+    resize,
+    sticks_out_px,
+    text,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.chromium, pytest.mark.timeout(400)]
 
-AXE = Path(__file__).parents[2] / "build" / "node_modules" / "axe-core" / "axe.min.js"
-WITHIN_S = 150.0
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
 POLICY = f"""\
 tidegate: 1
@@ -54,53 +59,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
 
 @pytest.fixture(scope="module")
 def browser(agent: AgentProcess) -> Iterator[Any]:
-    """Headless Chromium at the agent's page, 1200 pixels wide."""
-    try:
-        from selenium import webdriver  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError:
-        pytest.fail("needs selenium: make browser")
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs or not AXE.exists():
-        pytest.fail(f"needs chromium, chromedriver (apt install chromium chromium-driver) and {AXE}: make browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--lang=en-GB"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(programs[1])))
-    driver.set_script_timeout(WITHIN_S)
-    resize(driver, 1200, 1000)
-    driver.get(agent.status().web_address)
-    yield driver
-    driver.quit()
-
-
-def resize(browser: Any, width: int, height: int, scheme: str = "light") -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-    )
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def text(browser: Any, selector: str) -> str:
-    return str(browser.execute_script("return document.querySelector(arguments[0]).textContent", selector))
-
-
-def wait_for(browser: Any, selector: str, what: str) -> str:
-    """The text of an element once `what` stands in it."""
-    deadline = time.monotonic() + WITHIN_S
-    while what not in (found := text(browser, selector)):
-        assert time.monotonic() < deadline, f"{selector} says {found!r}, and never {what!r}"
-        time.sleep(0.1)
-    return found
-
-
-def keep(browser: Any, name: str) -> None:
-    """A picture for whoever asked for one."""
-    if "TIDEGATE_SCREENSHOTS" in os.environ:
-        browser.save_screenshot(str(Path(os.environ["TIDEGATE_SCREENSHOTS"]) / f"{name}.png"))
+    with chromium_at(agent.status().web_address) as opened:
+        yield opened
 
 
 def test_it_follows_the_battery_down_the_ladder(browser: Any) -> None:
@@ -141,25 +101,17 @@ def test_names_are_text(browser: Any) -> None:
     assert browser.title.startswith("camera-1: int8")
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "scheme"), [("light", 1200, "light"), ("dark", 1200, "dark"), ("phone", 360, "dark")]
-)
+@LOOKS
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(
     browser: Any, name: str, width: int, scheme: str
 ) -> None:
     resize(browser, width, 1000, scheme)
     wait_for(browser, "#connection", "Live")
     keep(browser, f"status-page-{name}")
-    browser.execute_script(AXE.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("axe.run().then(arguments[0])")
-    serious = [
-        (each["id"], [node["target"] for node in each["nodes"]])
-        for each in found["violations"]
-        if each["impact"] in {"serious", "critical"}
-    ]
+    serious, kept = judged_by_axe(browser)
     assert serious == []
-    assert len(found["passes"]) > 15
-    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    assert kept > 15
+    assert sticks_out_px(browser) <= 0
 
 
 def test_a_clock_that_was_set_back_leaves_rows_of_this_time_alone(browser: Any) -> None:
@@ -183,7 +135,7 @@ def test_a_clock_that_was_set_back_leaves_rows_of_this_time_alone(browser: Any) 
 
 
 def test_nothing_is_loaded_from_elsewhere_and_nothing_is_complained_about(browser: Any) -> None:
-    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+    loaded = loaded_from(browser)
     origin = browser.execute_script("return location.origin")
     assert len(loaded) > 7
     assert [each for each in loaded if not each.startswith(origin)] == []

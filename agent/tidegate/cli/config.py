@@ -51,7 +51,9 @@ def check(
     for each in checks:
         if each.verdict == "warning":
             err.print(f"{each.name}: {each.said}; {each.way_out}", markup=False, soft_wrap=True)
-    valid = "; ".join(each.said for each in checks if each.name in {"bundle", "policy"})
+    valid = "; ".join(
+        each.said for each in checks if each.name in {"bundle", "policy"} or each.name[:6] == "model "
+    )
     out.print(f"{file}: valid: {valid}", markup=False, soft_wrap=True)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tidegate.messages import Served, StreamCount
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.status import FootageStatus, ReadingStatus, RungStatus, Status, TelemetryStatus
 from tidegate.telemetry.payloads.reported import ReportedCertificate
 from tidegate.terminal.rows import Line, Row, fit
@@ -54,6 +55,7 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield from _point(status)
     yield from _decision(status)
     yield from _service(status)
+    yield from _models(status)
     yield from _streams(status)
     for trouble in status.troubles:
         yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
@@ -182,6 +184,27 @@ def _footage(footage: FootageStatus) -> str:
     room = f"{footage.size_bytes / (1 << 20):.1f} of {footage.max_bytes / (1 << 20):.0f} MiB"
     since = "" if footage.oldest is None else f", since {footage.oldest[:16].replace('T', ' ')} UTC"
     return f"{found}, {room}{since}; on this device alone, for its agent's user"
+
+
+def _models(status: Status) -> Iterator[Row]:
+    """Each model, the main one too, where there is more than one."""
+    if len(status.models) < 2:
+        return
+    for each in status.models:
+        yield Row(7.2, f"model {each.name}", format_model(each), "" if each.is_ready else "yellow", at_most=2)
+
+
+def format_model(model: ModelStatus) -> str:
+    """Where it is, what it serves and holds; or why it doesn't answer."""
+    if not model.is_ready:
+        return f"{model.state.lower()}: {model.reason}"
+    served = "nothing served yet"
+    if model.window_requests is not None and model.window_s:
+        served = f"{model.window_requests / model.window_s:.0f}/s served"
+    late = "" if model.latency_p95_ms is None else f", p95 {model.latency_p95_ms:.2f} ms"
+    weights = model.weights_resident_bytes
+    held = "" if weights is None else f", {weights / 2**20:.1f} MiB of weights"
+    return f"at {model.point} ({format_risk(model.certified_risk)}), {served}{late}{held}"
 
 
 def _streams(status: Status) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from tidegate.config.doors import Frigate, Listen, Web
 from tidegate.config.files import DEFAULT_CONFIG, board_profile, config_in, load_config, state_dir_in
 from tidegate.config.footage import Footage
 from tidegate.config.keys import KeyEntry, KeysFile, trusted_keys
+from tidegate.config.models import Model
 from tidegate.config.streams import Stream
 from tidegate.config.values import ControlName
 
@@ -19,6 +20,7 @@ __all__ = [
     "KeyEntry",
     "KeysFile",
     "Listen",
+    "Model",
     "Stream",
     "Telemetry",
     "Web",

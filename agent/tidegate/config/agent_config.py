@@ -1,7 +1,7 @@
 """agent.yaml: who this device is, what it runs, where it listens and whom it tells."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
@@ -9,6 +9,7 @@ from tidegate.config.broker import Broker, Inputs, PushedBundles, Spool, Telemet
 from tidegate.config.doors import Frigate, Listen, Web
 from tidegate.config.footage import Footage
 from tidegate.config.keys import TrustedKeysPart
+from tidegate.config.models import MOST, EngineName, Model, models_named_apart
 from tidegate.config.part import Part
 from tidegate.config.streams import Stream, named_apart
 from tidegate.config.values import BoardName, ControlName, FilePath, MeterAddress, SuspendBy, TopicLevel
@@ -29,26 +30,13 @@ class Replay(Part):
 
 
 class Worker(Part):
-    """The process that owns the model: what runs it, and `memory_limit` in bytes of resident memory.
+    """The process that owns the models: what runs them, and `memory_limit` in bytes of resident memory for all.
 
     Weights of points that were left stay in memory up to `keep_resident` bytes, unless memory is short. With
     `spin` the threads of an answer wait for each other awake.
     """
 
-    engine: Literal[
-        "auto",
-        "onnx",
-        "litert",
-        "mlx",
-        "coreml",
-        "coreai",
-        "eager",
-        "coreml-gpu",
-        "coreml-cpu",
-        "coreai-gpu",
-        "mps",
-        "mps-fp16",
-    ] = "auto"
+    engine: EngineName = "auto"
     memory_limit: Memory | None = None
     keep_resident: Memory = float(32 << 20)
     spin: bool = False
@@ -63,6 +51,9 @@ class AgentConfig(TrustedKeysPart):
     bundle: FilePath = Field(description="the model's bundle, a path relative to this file")
     certificate: FilePath | None = Field(
         None, description="a signed count on inputs of this place, which replaces the bundle's certificates"
+    )
+    models: Annotated[tuple[Model, ...], AfterValidator(models_named_apart)] = Field(
+        (), strict=False, max_length=MOST, description="models beside the main one, which `bundle` names"
     )
     policy: FilePath = Field(description="the local policy, a path relative to this file")
     board: BoardName | None = None
@@ -110,4 +101,16 @@ class AgentConfig(TrustedKeysPart):
                 if topic is not None and self.broker is None:
                     hint = "add `broker: {host: ...}`"
                     raise refuse("there is no broker", hint=hint, at=("streams", index, place, "mqtt"))
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_there(self) -> Self:
+        names = [each.name for each in self.models]
+        allowed = f"{', '.join(names)}; without the key the bundle's own model answers" if names else "no such key"
+        for index, stream in enumerate(self.streams):
+            if stream.model is not None and stream.model not in names:
+                hint = "" if names else "add it under `models`, or leave the key out"
+                raise refuse("no such model", allowed=allowed, hint=hint, at=("streams", index, "model"))
+        if self.frigate is not None and self.frigate.model is not None and self.frigate.model not in names:
+            raise refuse("no such model", allowed=allowed, at=("frigate", "model"))
         return self

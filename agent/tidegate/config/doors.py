@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tidegate.config.part import Part
-from tidegate.config.values import FilePath, HostName, Interface, IpAddress, SocketPath
+from tidegate.config.values import FilePath, HostName, Interface, IpAddress, SocketPath, TopicLevel
 from tidegate.documents import refuse
 from tidegate.listening.loopback import is_loopback
 from tidegate.quantities.units import Duration
@@ -123,6 +123,7 @@ class Frigate(Part):
 
     Frigate speaks without a password and without encryption, so another address than this machine's own has to be
     meant: `unauthenticated`. With `hand_over` the model that Frigate sends answers in the place of the bundle.
+    `model` names one of `models` to answer in the place of the main one.
     """
 
     unix: SocketPath | None = None
@@ -130,6 +131,7 @@ class Frigate(Part):
     address: IpAddress = "127.0.0.1"
     unauthenticated: bool = False
     hand_over: bool = False
+    model: TopicLevel | None = None
     answer_within: Duration = 0.15
 
     @model_validator(mode="after")

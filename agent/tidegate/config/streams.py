@@ -72,7 +72,10 @@ class StreamSink(Part):
 
 
 class Stream(Part):
-    """Frames that the worker reads. `motion` leaves out what doesn't move, `queue` is how many wait at most."""
+    """Frames that the worker reads. `motion` leaves out what doesn't move, `queue` is how many wait at most.
+
+    `model` names one of `models` to answer them, in the place of the main one.
+    """
 
     name: TopicLevel
     source: StreamSource = Field(alias="from")
@@ -80,6 +83,7 @@ class Stream(Part):
     frames_per_second: float = Field(5.0, gt=0, le=240)
     motion: Share | None = None
     queue: int = Field(2, ge=1, le=64)
+    model: TopicLevel | None = None
 
     @model_validator(mode="after")
     def _something_moves(self) -> Self:

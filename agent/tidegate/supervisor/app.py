@@ -15,7 +15,7 @@ from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
 from tidegate.paths import cache_directory
 from tidegate.supervisor.bundle_watch import wait_superseded
-from tidegate.supervisor.bundles.bundle_swap import BundleSwap
+from tidegate.supervisor.bundles.bundle_swap import TRIAL_S, BundleSwap
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.control.brown_outs import loss_told
 from tidegate.supervisor.control.drift_record import DriftRecord
@@ -29,6 +29,7 @@ from tidegate.supervisor.footage_watch import FootageState, look_after
 from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
+from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.own_certificate import certificate_told
 from tidegate.supervisor.recount.recounting import Recounting
@@ -123,6 +124,7 @@ class Supervisor:
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
         reporting.troubles.watch("certificate", self._own_certificate)
+        reporting.troubles.watch("models", lambda: self._worker.board.trouble)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
         self._footage: FootageState | None = None
@@ -152,6 +154,7 @@ class Supervisor:
             snapshot=deciding.control.snapshot,
             verdict_file=VerdictFile(config.state_dir, BUNDLES_FILE_NAME),
             emit=emit,
+            trial_s=TRIAL_S,
             counts=reporting.heard,
         )
         self._recounting = Recounting(
@@ -195,6 +198,7 @@ class Supervisor:
         self._control_loop = ControlLoop(
             control=deciding.control,
             worker=self._worker,
+            following=Following(deciding.control, self._worker, emit),
             updates=deciding.updates,
             settings=deciding.settings,
             journal=self._journal,
@@ -211,6 +215,7 @@ class Supervisor:
             ),
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
+        self._journal.observe(self._control_loop.happened)
         self._commands = LocalCommands(
             lambda: self.in_force, self.reload, deciding.trust, self._worker, self._recounting
         )
@@ -411,7 +416,8 @@ class Supervisor:
             raise NoConfigurationError("this agent was not started from an agent.yaml; start it anew")
         wanted, in_force = self._reread(), self.in_force
         path = self._bundles.path_for(wanted.bundle)
-        return read_candidate(in_force.config, wanted, path, self._opened.board)
+        models = self._worker.board.models
+        return read_candidate(in_force.config, wanted, path, self._opened.board, models)
 
     async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
         kept_before = self.in_force.config.footage
@@ -427,6 +433,7 @@ class Supervisor:
     def _receive(self, topic: str, payload: bytes) -> None:
         """Take what was pushed; raises when it could not be made durable. On MQTT's thread."""
         (self._bundles if is_bundle(topic) else self._deciding).receive(topic, payload)
+        self._control_loop.pushed()
 
     def _receive_chunk(self, packed: bytes, _retained: bool) -> None:
         self._bundles.receive_chunk(packed)

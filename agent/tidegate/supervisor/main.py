@@ -24,6 +24,7 @@ from tidegate.supervisor.control.last_run import boot_id, read_last_run
 from tidegate.supervisor.endpoint_access import exposure, tcp_access
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.frigate_package import lacking_for_frigate
+from tidegate.supervisor.models.further_model import open_those_that_open
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.own_certificate import certified
 from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
@@ -102,6 +103,7 @@ def _open(
         found = first_bundle(slots, config.bundle)
         held_here = certified(found.bundle, config)
         bundle = held_here.bundle
+        models, left_out = open_those_that_open(config, bundle.model)
         profile = board_profile(config)
         board = None if profile is None else profile.board
         local = parse(read(config.policy), str(config.policy))
@@ -137,6 +139,8 @@ def _open(
             schema=UnstatedSchema(config.state_dir, brought.unstated),
             guard=guard_at_start(brown_outs, bundle.sha256, last_run, boot_id()),
             brown_outs=brown_outs,
+            models=models,
+            left_out=left_out,
         )
         return Supervisor(
             config,

@@ -1,6 +1,7 @@
 """What an agent runs on, opened and checked before it serves."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tidegate.boards import Profile
 from tidegate.documents import Document
@@ -13,6 +14,7 @@ from tidegate.supervisor.bundles.first_bundle import FirstBundle
 from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
+from tidegate.supervisor.models.further_model import FurtherModel
 from tidegate.supervisor.own_certificate import CertifiedBundle
 from tidegate.supervisor.sockets.listeners import Listeners
 from tidegate.supervisor.state_schema.bring import UnstatedSchema
@@ -58,6 +60,10 @@ class Opened:
     schema: UnstatedSchema
     guard: Guard
     brown_outs: BrownOutRecord
+    models: tuple[FurtherModel, ...] = ()
+    """Those beside the main one."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Those that could not be opened, each with the reason."""
 
     @property
     def bundle(self) -> Bundle:

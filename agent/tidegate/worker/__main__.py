@@ -13,62 +13,34 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tidegate.engines.engine import UnsupportedPoint, Variant
-from tidegate.engines.runtime.auto import AutoEngine
-from tidegate.engines.runtime.choice import Choice
-from tidegate.engines.runtime.installed import UnknownEngine
 from tidegate.engines.runtime.memory import keep_one_heap
-from tidegate.engines.runtime.placement_watch import PlacementWatch
-from tidegate.engines.runtime.registry import open_at_once
-from tidegate.engines.runtime.resident import ResidentEngine
-from tidegate.errors import TidegateError
 from tidegate.footage.store import FootageStore
-from tidegate.messages import LINE_LIMIT_BYTES, AdmissionState, FromWorker, Ready, Starting, Unable, encode
-from tidegate.models.bundle import Bundle
-from tidegate.models.bundle.evidence import Canaries
-from tidegate.models.errors import BundleError
+from tidegate.messages import LINE_LIMIT_BYTES, FromWorker, Ready, Starting, Unable, encode
 from tidegate.parent import finish_within
 from tidegate.service_log import log_to_standard_error
-from tidegate.worker.admission import Admission
-from tidegate.worker.certified_answers import CertifiedAnswers
-from tidegate.worker.choosing import NoRightAnswer, first_variant, refused_points
 from tidegate.worker.control import ControlChannel
+from tidegate.worker.doors import Doors, FrigateArguments
 from tidegate.worker.endpoint import Endpoint
-from tidegate.worker.engine_trials import tried
+from tidegate.worker.engine_trials import EngineTrials
 from tidegate.worker.expected_bundle import OtherBundle, open_expected
 from tidegate.worker.footage import KeptFootage
-from tidegate.worker.frigate.detector import Detector
-from tidegate.worker.frigate.hand_over import FileModel, HandOver
+from tidegate.worker.further_models import FurtherModels
 from tidegate.worker.http.connections import Connections
 from tidegate.worker.http.open_files import connection_limit, files_in_use, raise_file_limit
 from tidegate.worker.http.server import Server
-from tidegate.worker.inference_queue import InferenceQueue
-from tidegate.worker.protocol.interface import Interface
-from tidegate.worker.shadow import Shadow
-from tidegate.worker.streams.opening import open_streams
-from tidegate.worker.streams.stream import Stream
-
-if TYPE_CHECKING:
-    from tidegate.worker.frigate.door import FrigateDoor
+from tidegate.worker.memory_budget import MemoryBudget
+from tidegate.worker.model_endpoint import ModelEndpoint
+from tidegate.worker.opened_model import UNABLE, OpenedModel, Runtime, open_model
+from tidegate.worker.reception import Reception
+from tidegate.worker.served_model import ServedModel
 
 log = logging.getLogger("tidegate.worker")
 
 ORPHAN_ENDS_S = 5.0
 """For what was asked before the supervisor was gone."""
 REASON_LETTERS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class FrigateArguments:
-    """Where Frigate asks, how long it may wait, and where the models are kept that it hands over, if it does."""
-
-    listen_fd: int
-    answer_within_s: float
-    models: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +69,8 @@ class Arguments:
     crash_fd: int | None
     certificates_fd: int | None
     listen_fds: tuple[int, ...]
-    frigate: "FrigateArguments | None"
-    footage: "FootageArguments | None"
+    frigate: FrigateArguments | None
+    footage: FootageArguments | None
 
 
 def parse_arguments() -> Arguments:
@@ -119,6 +91,7 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--frigate-fd", type=int)
     parser.add_argument("--frigate-within-s", type=float, default=math.inf)
     parser.add_argument("--frigate-models", type=Path)
+    parser.add_argument("--frigate-model")
     parser.add_argument("--footage", type=Path)
     parser.add_argument("--footage-bytes", type=int, default=0)
     parser.add_argument("--footage-age-s", type=float, default=math.inf)
@@ -126,7 +99,9 @@ def parse_arguments() -> Arguments:
     parsed = parser.parse_args()
     frigate = None
     if parsed.frigate_fd is not None:
-        frigate = FrigateArguments(parsed.frigate_fd, parsed.frigate_within_s, parsed.frigate_models)
+        frigate = FrigateArguments(
+            parsed.frigate_fd, parsed.frigate_within_s, parsed.frigate_models, parsed.frigate_model
+        )
     footage = None
     if parsed.footage is not None:
         footage = FootageArguments(parsed.footage, parsed.footage_bytes, parsed.footage_age_s, parsed.clip_s)
@@ -148,80 +123,55 @@ def parse_arguments() -> Arguments:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What serves: `variant` has answered the canaries. `auto` and `trials` where engines are to be tried."""
-
-    bundle: Bundle
-    engine: ResidentEngine
-    refused: dict[str, str]
-    canaries: Canaries
-    variant: Variant
-    auto: AutoEngine | None
-    trials: Callable[[], Choice] | None
-
-
-def _open(arguments: Arguments) -> _Opened:
+def _open(arguments: Arguments, runtime: Runtime) -> OpenedModel:
     """Says on the way what it does, and why it can't; exits then."""
+
+    def say(doing: str) -> None:
+        _tell(arguments.control_fd, Starting(doing))
+
     try:
-        _tell(arguments.control_fd, Starting("it opens the bundle"))
+        say("it opens the bundle")
         bundle = open_expected(arguments.bundle, arguments.bundle_sha256, arguments.certificates_fd)
-        _tell(arguments.control_fd, Starting(f"it opens engine {arguments.engine}"))
-        opened, trials = open_at_once(
-            arguments.engine, bundle, arguments.cache, arguments.spin, arguments.memory_limit_bytes
-        )
-        engine = ResidentEngine(opened, arguments.keep_bytes)
-        refused = refused_points(engine, bundle.ladder)
-        _tell(arguments.control_fd, Starting(f"it prepares {arguments.point} on {engine.name}"))
-        canaries = bundle.canaries()
-        variant = first_variant(engine, bundle.ladder, canaries, arguments.point, refused)
-    except (BundleError, UnknownEngine, UnsupportedPoint, NoRightAnswer) as error:
+        return open_model(bundle, arguments.engine, arguments.point, runtime, say)
+    except UNABLE as error:
         log.error("%s", error)  # noqa: TRY400 - its reason is all there is to know
         reason = str(error)[:REASON_LETTERS]
         _tell(arguments.control_fd, Unable(reason, other_bundle=isinstance(error, OtherBundle)))
         sys.exit(os.EX_UNAVAILABLE)
-    auto = opened if isinstance(opened, AutoEngine) else None
-    return _Opened(bundle, engine, refused, canaries, variant, auto, trials)
 
 
 async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     """Be ready, serve when the supervisor lets requests in, until it says stop or is gone."""
-    opened = _open(arguments)
-    bundle, engine, auto = opened.bundle, opened.engine, opened.auto
-    canaries, variant = opened.canaries, opened.variant
-    queue = InferenceQueue(variant)
-    shadow = _shadow(opened, queue, arguments.footage)
-    certified_answers = CertifiedAnswers(engine, bundle.ladder, opened.refused, canaries, queue)
-    interface = Interface.of(bundle)
-    admission = Admission()
-    endpoint = Endpoint(bundle.model, interface, queue, shadow, certified_answers, admission)
-    frigate = None
-    if arguments.frigate is not None:
-        detector_of = partial(Detector, bundle.model, interface, queue, shadow, admission)
-        frigate = _frigate_door(arguments.frigate, detector_of, lambda: endpoint.admission_state)
+    runtime = Runtime(arguments.cache, arguments.keep_bytes, arguments.spin, arguments.memory_limit_bytes)
+    opened = _open(arguments, runtime)
+    reception = Reception()
+    model = ServedModel(opened.parts(opened.bundle.model))
+    model.shadow.footage = _kept_footage(arguments.footage)
+    main = ModelEndpoint(
+        model.name, model.interface, model.queue, model.parts.certified_answers, reception, model.shadow
+    )
+    endpoint = Endpoint(main, reception)
     connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
     server = Server(endpoint, connections, each_second)
+    doors = Doors(reception, arguments.frigate)
     channel = socket.socket(fileno=arguments.control_fd)
     reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT_BYTES)
     control = ControlChannel(
         reader,
         writer,
-        bundle=bundle,
-        engine=engine,
-        queue=queue,
-        endpoint=endpoint,
-        shadow=shadow,
-        certified_answers=certified_answers,
-        canaries=canaries,
+        model=model,
+        reception=reception,
         takes_connections=lambda: server.takes_connections,
-        take_dropped=tuple if auto is None else auto.take_dropped,
-        take_turned_away=(
-            endpoint.take_turned_away,
-            *(() if frigate is None else (frigate.take_turned_away,)),
-        ),
+        take_dropped=tuple if opened.auto is None else opened.auto.take_dropped,
+        take_turned_away=(endpoint.take_turned_away, doors.take_turned_away),
     )
+    control.take_streams, control.take_frigate = doors.take_streams, doors.take_frigate
+    further = FurtherModels(model, reception, runtime, MemoryBudget(arguments.memory_limit_bytes), control.tell)
+    control.further = further
+    endpoint.serve_also(further)
     finish_within(ORPHAN_ENDS_S)
-    writer.write(encode(Ready(os.getpid(), variant.point.name, engine.name, opened.refused, bundle.sha256)))
+    ready = Ready(os.getpid(), model.point.name, model.engine, opened.refused, opened.bundle.sha256)
+    writer.write(encode(ready))
     await writer.drain()
     commanded = asyncio.create_task(control.serve())
     let_in = asyncio.create_task(control.may_serve.wait())
@@ -229,76 +179,43 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     if control.may_serve.is_set():
         listening = [socket.socket(fileno=fd) for fd in arguments.listen_fds]
         serving = asyncio.create_task(server.serve(listening, control.serve_message.access))
-        if frigate is not None:
-            control.take_frigate = frigate.take
-            frigate.start()
-        open_one = partial(
-            Stream, queue=queue, shadow=shadow, admission=admission, state=lambda: endpoint.admission_state
-        )
-        streams = _started_streams(control, interface, open_one)
-        if opened.trials is not None and auto is not None:
-            trying = asyncio.create_task(_try_engines(control, auto, opened.trials))
-            commanded.add_done_callback(lambda _: trying.cancel())
+        doors.asked = control.serve_message
+        further.on_ready, further.on_gone = doors.open_further, doors.close_further
+        await doors.open_main(model)
+        for each in further.served:
+            await doors.open_further(each)
+        trials = EngineTrials()
+        commanded.add_done_callback(lambda _: trials.cancel())
+        further.try_engines = trials.begin
+        if opened.trials is not None and opened.auto is not None:
+            trials.begin(model, opened.auto, opened.trials)
         ended_by: list[signal.Signals] = []
         with ending_on_signals(server.stop, ended_by):
             await asyncio.wait((serving, commanded), return_when=asyncio.FIRST_COMPLETED)
             server.stop()
-            await asyncio.gather(*(asyncio.to_thread(each.stop) for each in streams))
-            if frigate is not None:
-                await asyncio.to_thread(frigate.stop)
+            further.stop_loading()
+            await doors.close()
             await serving
+        await _closed(model, further)
         for number in ended_by:
-            queue.close()
             signal.raise_signal(number)  # the supervisor says what ended it
-    queue.close()
-    await asyncio.to_thread(shadow.close)
+    await _closed(model, further)
     if commanded.done():
         commanded.result()
 
 
-def _started_streams(control: ControlChannel, interface: Interface, open_one: "partial[Stream]") -> list[Stream]:
-    streams = open_streams(control.serve_message, interface, open_one)
-    control.take_streams = lambda: tuple(each.take() for each in streams)
-    for each in streams:
-        each.start()
-    return streams
+async def _closed(model: ServedModel, further: FurtherModels) -> None:
+    """Once all have answered what is queued, and what is kept is written."""
+    model.queue.close()
+    if (footage := model.shadow.footage) is not None:
+        await asyncio.to_thread(footage.close)
+    await further.close()
 
 
-def _frigate_door(
-    asked: FrigateArguments, detector_of: "partial[Detector]", state: Callable[[], AdmissionState]
-) -> "FrigateDoor":
-    from tidegate.worker.frigate.door import FrigateDoor  # noqa: PLC0415 - loads ZeroMQ, which few agents have
-
-    hand_over = None if asked.models is None else HandOver(asked.models, _open_file)
-    listening = socket.socket(fileno=asked.listen_fd)
-    detector = detector_of(state, hand_over)
-    return FrigateDoor(listening, detector, asked.answer_within_s, takes_models=hand_over is not None)
-
-
-def _shadow(opened: _Opened, queue: InferenceQueue, asked: FootageArguments | None) -> Shadow:
-    footage = None if asked is None else _kept_footage(asked)
-    bundle, comparison = opened.bundle, opened.bundle.calibration.comparison
-    watch = None if opened.auto is None else PlacementWatch(opened.auto, comparison)
-    return Shadow(opened.engine, bundle.ladder.full, comparison, queue, watch=watch, footage=footage)
-
-
-def _kept_footage(asked: FootageArguments) -> KeptFootage:
+def _kept_footage(asked: FootageArguments | None) -> KeptFootage | None:
+    if asked is None:
+        return None
     return KeptFootage(FootageStore(asked.directory, asked.max_bytes, asked.max_age_s), asked.clip_s)
-
-
-def _open_file(path: Path, name: str) -> FileModel:
-    try:
-        from tidegate.engines.onnxruntime.file_variant import FileVariant  # noqa: PLC0415 - loads ONNX Runtime
-    except ModuleNotFoundError:
-        raise UnsupportedPoint(f"{name}: ONNX Runtime is missing; pip install 'tidegate[onnx]'") from None
-    return FileVariant(path, name)
-
-
-async def _try_engines(control: ControlChannel, auto: AutoEngine, trials: Callable[[], Choice]) -> None:
-    # What broke is in the log; the engines that answer go on.
-    with suppress(TidegateError, OSError):
-        if (choice := await tried(trials)) is not None:
-            await control.use(auto, choice)
 
 
 @contextmanager

@@ -64,6 +64,12 @@ class CertifiedAnswers:
             self._variant = None
         self._was_used = False
 
+    def close(self) -> None:
+        """Let the variant go; call it once the queue is closed."""
+        if self._variant is not None:
+            self._variant.release()
+            self._variant = None
+
     def _next_dearer(self, most_risk: float) -> OperatingPoint:
         able = [point for point in self._ladder.points if point.name not in self.refused]
         rung = self._ladder.rung(self._queue.point.name)

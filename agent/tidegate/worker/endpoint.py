@@ -1,95 +1,62 @@
-"""The inference endpoint: requests in, answers of the queue out, each with its point and certified risk."""
+"""The inference endpoint: paths, tokens and methods of all models; requests go to the one that they name."""
 
-import asyncio
-import logging
-import math
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from http import HTTPStatus
-from time import perf_counter_ns
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic_core import to_json
 
 from tidegate.listening.bearer import shows
 from tidegate.messages import AdmissionState
 from tidegate.worker import codings
-from tidegate.worker.admission import Admission, TooMuch
 from tidegate.worker.calls import Calls
-from tidegate.worker.certified_answers import CertifiedAnswers
-from tidegate.worker.http.bodies import Bodies, BodyRefused, HeldBody
+from tidegate.worker.further_models import FurtherModels
+from tidegate.worker.http.bodies import BodyRefused, HeldBody, too_large
 from tidegate.worker.http.connection import Answer
 from tidegate.worker.http.message import HERE, Body, Caller, Head, Response
-from tidegate.worker.inference_queue import InferenceQueue, QueueAnswer, QueueFull
-from tidegate.worker.pictures import sample_of, takes_pictures
-from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.model_endpoint import JSON_LENGTH, NO_REGION, ModelEndpoint
 from tidegate.worker.protocol.model_documents import VERSION
-from tidegate.worker.protocol.refusals import BadRequest, Forbidden, NotFound, shown
-from tidegate.worker.protocol.reply import Reply, reply
-from tidegate.worker.protocol.request import KEPT_BYTES, InferRequest, RegionPart, RequestReader
+from tidegate.worker.protocol.refusals import BadRequest, Forbidden, NotFound, Unavailable, shown
+from tidegate.worker.reception import Reception
+from tidegate.worker.responses import error_response, json_response, refused
 from tidegate.worker.routes import Call, Route, model_path, route_of
-from tidegate.worker.shadow import Shadow
-from tidegate.worker.shared_memory import SharedMemory
-from tidegate.worker.statistics import Statistics
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-BUDGET_BYTES = 32 * 1024 * 1024
-"""What the bodies of all requests, and the batches made of them, may hold; four of the largest fit in any case."""
-QUICK_JSON_BYTES = 16 * 1024
-"""JSON this small is read in well under a millisecond; a larger one would keep the event loop from everybody."""
-QUICK_BYTES = 1024 * 1024
-"""The same for binary data."""
-QUICK_VALUES = 8192
-"""The same for values to be written."""
 ALIGNED_BYTES = 64
 """Kernels read whole vectors; a tensor that is not aligned would have to be copied."""
 
 MAX_PATH_SHOWN = 100
 CHALLENGE = 'Bearer realm="tidegate"'
 REGION_CALLS = frozenset({Call.REGION_STATUS, Call.REGION_REGISTER, Call.REGION_UNREGISTER})
-NO_REGION = "system shared memory: for clients on this machine alone; from others allowed is binary data"
-JSON_LENGTH = "inference-header-content-length"
+OF_LOADED = frozenset({Call.MODEL_METADATA, Call.CONFIGURATION, Call.STATISTICS})
+"""What can be told of a model only while it is loaded."""
 
 
 class Endpoint:
-    """Serves one model; `admission_state` is what the supervisor last said of the policy."""
+    """Serves the main model, and further ones where there are any."""
 
-    def __init__(
-        self,
-        model: str,
-        interface: Interface,
-        queue: InferenceQueue,
-        shadow: Shadow,
-        certified_answers: CertifiedAnswers,
-        admission: Admission | None = None,
-    ) -> None:
-        self.admission_state = AdmissionState(fits=True, refuse=False, reason="")
-        largest = interface.max_body_bytes
-        self.bodies = Bodies(largest, max(BUDGET_BYTES, 4 * largest))
-        self._model = model
-        self._interface = interface
-        self._queue = queue
-        self._admission = Admission() if admission is None else admission
-        self._shadow = shadow
-        self._certified_answers = certified_answers
-        self._regions = SharedMemory()
-        read_picture = sample_of if takes_pictures(interface.sample_shape) else None
-        self._reader = RequestReader(interface, self._regions.read, read_picture)
-        self._remote_reader = RequestReader(interface, _no_region, read_picture)
-        self._statistics = Statistics()
-        self._calls = Calls(model, interface, self._regions, self._statistics)
-        # One: what it does holds the interpreter's lock, and two would only take it from each other.
-        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parsing")
-        self._turned_away = 0
+    def __init__(self, main: ModelEndpoint, reception: Reception) -> None:
+        self._main = main
+        self.bodies = reception.bodies
+        self._reception = reception
+        self._calls = Calls(main, reception)
+        reception.fit_bodies((main.interface.max_body_bytes,))
+
+    @property
+    def admission_state(self) -> AdmissionState:
+        """What the supervisor last said of the policy."""
+        return self._reception.admission_state
+
+    @admission_state.setter
+    def admission_state(self, state: AdmissionState) -> None:
+        self._reception.admission_state = state
+
+    def serve_also(self, further: FurtherModels) -> None:
+        """Answer for these models too."""
+        self._calls.further = further
 
     def take_turned_away(self) -> int:
         """How many requests the policy's limits refused since the last call."""
-        count, self._turned_away = self._turned_away, 0
-        return count
+        return self._reception.take_turned_away()
 
     def begin(self, head: Head, caller: Caller = HERE) -> Response | Answer:
         """What answers a request once its body is here, or the answer where the body need not be read."""
@@ -102,18 +69,18 @@ class Endpoint:
             if head.method not in route.methods:
                 allowed = ", ".join(route.methods)
                 text = f"{head.path[:MAX_PATH_SHOWN]}: found method {head.method[:20]}, allowed is {allowed}"
-                return _error(HTTPStatus.METHOD_NOT_ALLOWED, text, {"Allow": allowed})
+                return error_response(HTTPStatus.METHOD_NOT_ALLOWED, text, {"Allow": allowed})
             self._check_model(route)
             if route.call is Call.INFER:
                 if self.admission_state.refuse:
-                    self._turned_away += 1
-                    return _error(HTTPStatus.SERVICE_UNAVAILABLE, self.admission_state.reason)
+                    self._reception.turned_away += 1
+                    return error_response(HTTPStatus.SERVICE_UNAVAILABLE, self.admission_state.reason)
                 self._check_coding(head)
-                return self._infer if caller.is_local else self._infer_remotely
+                return self._inferring(route, head, caller)
             if route.call in REGION_CALLS and not caller.is_local:
                 raise Forbidden(NO_REGION)
         except (BadRequest, BodyRefused) as refusal:
-            return _error(refusal.status, str(refusal), _headers_of(refusal))
+            return refused(refusal, self.admission_state)
         return self._others(route)
 
     def body_buffer(self, head: Head, size: int) -> memoryview:
@@ -127,35 +94,101 @@ class Endpoint:
     def _without_token(self, head: Head, route: Route | None) -> Response:
         """Probes of load balancers and clusters show none: whether it lives and is ready is told, and no more."""
         if head.method == "GET" and route == Route(Call.LIVE):
-            return _json({"live": True})
+            return json_response({"live": True})
         if head.method == "GET" and route == Route(Call.READY):
             ready = not self.admission_state.lets_nothing_in
-            return _json({"ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+            return json_response({"ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
         text = "a token is needed: `Authorization: Bearer TOKEN`, with what is in this device's listen.token_file"
-        return _error(HTTPStatus.UNAUTHORIZED, text, {"WWW-Authenticate": CHALLENGE})
+        return error_response(HTTPStatus.UNAUTHORIZED, text, {"WWW-Authenticate": CHALLENGE})
 
-    def _others(self, route: Route) -> Answer:
-        def answer(_head: Head, body: Body, _held: HeldBody) -> Response:
+    def _inferring(self, route: Route, head: Head, caller: Caller) -> Answer:
+        if (further := self._calls.further) is None or route.model is None or route.model == self._main.name:
+            _check_length(head, self._main)
+            return self._main.infer if caller.is_local else self._main.infer_remotely
+        name, known = route.model, further.find(route.model)
+        if known is not None:
+            _check_length(head, known)
+
+        def answer(head: Head, body: Body, held: HeldBody) -> Response | Awaitable[Response]:
+            # Once more: while the body was on its way, the model may have been replaced or unloaded.
             try:
-                if route.call is Call.READY and (state := self.admission_state).lets_nothing_in:
-                    return _json({"ready": False, "error": state.reason}, HTTPStatus.SERVICE_UNAVAILABLE)
-                return _json(self._calls.answer(route, bytes(body), self.admission_state))
-            except BadRequest as refusal:
-                return _error(refusal.status, str(refusal))
+                model = further.find(name) if name in further.names else None
+            except Unavailable as refusal:
+                return refused(refusal, self.admission_state)
+            if model is None:
+                return self._inferred_later(further, name, head, body, held, caller)
+            return model.infer(head, body, held, is_local=caller.is_local)
 
         return answer
 
-    def _check_model(self, route: Route) -> None:
-        if route.model is not None and route.model != self._model:
-            raise NotFound(f"model {shown(route.model)}: not here; {self._only_model()}")
-        if route.version not in {None, VERSION}:
-            raise NotFound(f"version {shown(route.version)} of {self._model}: not here; allowed is {VERSION!r}")
+    async def _inferred_later(
+        self, further: FurtherModels, name: str, head: Head, body: Body, held: HeldBody, caller: Caller
+    ) -> Response:
+        """Answer once the model is loaded."""
+        try:
+            model = await further.ready(name)
+        except BadRequest as refusal:
+            return refused(refusal, self.admission_state)
+        answered = model.infer(head, body, held, is_local=caller.is_local)
+        return answered if isinstance(answered, Response) else await answered
 
-    def _only_model(self) -> str:
-        return f"this server's only model is at {model_path(self._model)}"
+    def _others(self, route: Route) -> Answer:
+        def answer(_head: Head, body: Body, _held: HeldBody) -> Response | Awaitable[Response]:
+            try:
+                if route.call is Call.READY and (obstacle := self._obstacle(route)) is not None:
+                    return json_response({"ready": False, "error": obstacle}, HTTPStatus.SERVICE_UNAVAILABLE)
+                found = self._calls.answer(route, self._asked(route), bytes(body))
+            except BadRequest as refusal:
+                return refused(refusal, self.admission_state)
+            return self._changed(found) if isinstance(found, Awaitable) else json_response(found)
+
+        return answer
+
+    async def _changed(self, change: Awaitable[Any]) -> Response:
+        try:
+            await change
+        except BadRequest as refusal:
+            return refused(refusal, self.admission_state)
+        return json_response({})
+
+    def _obstacle(self, route: Route) -> str | None:
+        """Why the server, or the model that the path names, takes no requests."""
+        if self.admission_state.lets_nothing_in:
+            return self.admission_state.reason
+        further = self._calls.further
+        if further is None or route.model is None or route.model == self._main.name:
+            return None
+        return further.is_ready(route.model)
+
+    def _asked(self, route: Route) -> ModelEndpoint:
+        """The model that the path names. Raises Unavailable for one that has to be loaded and isn't."""
+        further = self._calls.further
+        if further is None or route.model in {None, self._main.name} or route.call not in OF_LOADED:
+            return self._main
+        name = str(route.model)
+        if (found := further.find(name)) is None:
+            raise Unavailable(further.is_ready(name) or f"model {shown(name)} is being loaded; ask again")
+        return found
+
+    def _check_model(self, route: Route) -> None:
+        if route.model is not None and route.model not in self._names:
+            raise NotFound(f"model {shown(route.model)}: not here; {self._models_here()}")
+        if route.version not in {None, VERSION}:
+            name = route.model or self._main.name
+            raise NotFound(f"version {shown(route.version)} of {name}: not here; allowed is {VERSION!r}")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (self._main.name, *(() if self._calls.further is None else self._calls.further.names))
+
+    def _models_here(self) -> str:
+        names = self._names
+        if len(names) == 1:
+            return f"this server's only model is at {model_path(names[0])}"
+        return f"this server's models are at {', '.join(map(model_path, names))}"
 
     def _nothing_at(self, path: str) -> NotFound:
-        return NotFound(f"{path[:MAX_PATH_SHOWN]}: nothing here; {self._only_model()}")
+        return NotFound(f"{path[:MAX_PATH_SHOWN]}: nothing here; {self._models_here()}")
 
     def _check_coding(self, head: Head) -> None:
         coding = head.headers.get("content-encoding", "identity").strip().lower()
@@ -164,192 +197,9 @@ class Endpoint:
             text = f"Content-Encoding: found {coding[:40]!r}, allowed are {allowed}"
             raise BodyRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, {"Accept-Encoding": allowed})
 
-    def _infer_remotely(self, head: Head, body: Body, held: HeldBody) -> Response | Awaitable[Response]:
-        return self._infer(head, body, held, is_local=False)
 
-    def _infer(
-        self, head: Head, body: Body, held: HeldBody, *, is_local: bool = True
-    ) -> Response | Awaitable[Response]:
-        """Answer at once where nothing holds the event loop up for long, else later."""
-        asked = _Asked(head, body, held, self.admission_state, perf_counter_ns(), is_local)
-        if asked.is_slow or not self._queue.answers_here:
-            return self._answered_later(asked, None)
-        try:
-            request = self._read(asked)
-            held.resize(request.batch.nbytes)
-            values = len(request.batch) * self._interface.values
-            if request.max_certified_risk is not None or values > QUICK_VALUES:
-                return self._answered_later(asked, request)
-            read_ns = perf_counter_ns()
-            with self._admission.enter(asked.admission_state.rate_hz, asked.admission_state.concurrency):
-                answered = self._queue.infer_here(request.batch)
-            answered_ns = perf_counter_ns()
-            response = self._replied(asked, request, answered)
-            self._note(asked, request, answered, read_ns, answered_ns)
-        except Exception as error:  # noqa: BLE001 - what is no refusal is logged
-            return self._failed(asked, error)
-        return response
-
-    async def _answered_later(self, asked: "_Asked", request: InferRequest | None) -> Response:
-        try:
-            if request is None:
-                request = await self._aside_if(asked.is_slow, lambda: self._read(asked))
-                asked.held.resize(request.batch.nbytes)
-            read_ns = perf_counter_ns()
-            with self._admission.enter(asked.admission_state.rate_hz, asked.admission_state.concurrency):
-                if request.max_certified_risk is None:
-                    answered = await asyncio.wrap_future(self._queue.infer(request.batch))
-                else:
-                    answered = await self._certified_answers.infer(request.batch, request.max_certified_risk)
-            answered_ns = perf_counter_ns()
-            is_slow, known = answered.answer.outputs.size > QUICK_VALUES, request
-            response = await self._aside_if(is_slow, lambda: self._replied(asked, known, answered))
-            self._note(asked, request, answered, read_ns, answered_ns)
-        except Exception as error:  # noqa: BLE001 - what is no refusal is logged
-            return self._failed(asked, error)
-        return response
-
-    def _read(self, asked: "_Asked") -> InferRequest:
-        body, coding = asked.body, asked.coding
-        if coding in codings.WINDOW_BITS:
-            try:
-                body = codings.decoded(body, coding, self.bodies.max_bytes)
-            except codings.TooLong:
-                raise self.bodies.too_large("more, decoded") from None
-        json_bytes = _json_length(asked.head.headers)
-        return (self._reader if asked.is_local else self._remote_reader).read(body, json_bytes)
-
-    def _replied(self, asked: "_Asked", request: InferRequest, answered: QueueAnswer) -> Response:
-        built = reply(
-            self._model,
-            request.id,
-            self._interface,
-            request.outputs,
-            answered.answer.outputs,
-            _parameters(answered, asked.admission_state),
-            self._regions.write if asked.is_local else _no_region_to_write,
-        )
-        return _response(built, asked.head.headers.get("accept-encoding"))
-
-    def _note(
-        self, asked: "_Asked", request: InferRequest, answered: QueueAnswer, read_ns: int, answered_ns: int
-    ) -> None:
-        """What is kept of an answer: a share of them is compared, all are counted."""
-        self._shadow.consider(request.batch, answered, asked.admission_state.shadow_share)
-        infer_ns = int(answered.latency_ms * 1e6)
-        self._statistics.answered(
-            len(request.batch),
-            input_ns=read_ns - asked.began_ns,
-            queue_ns=max(0, answered_ns - read_ns - infer_ns),
-            infer_ns=infer_ns,
-            output_ns=perf_counter_ns() - answered_ns,
-        )
-
-    def _failed(self, asked: "_Asked", error: Exception) -> Response:
-        self._statistics.failed(perf_counter_ns() - asked.began_ns)
-        if isinstance(error, BadRequest | BodyRefused | TooMuch | QueueFull):
-            self._turned_away += isinstance(error, TooMuch)
-            return _refused(error, asked.admission_state)
-        log.error("inference failed", exc_info=error)
-        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, f"inference failed: {error}")
-
-    async def _aside_if(self, slow: bool, function: Callable[[], T]) -> T:
-        """Call where it delays nobody, or here when it is quick."""
-        if slow:
-            return await asyncio.get_running_loop().run_in_executor(self._aside, function)
-        return function()
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request for inference, whole but not read."""
-
-    head: Head
-    body: Body
-    held: HeldBody
-    admission_state: AdmissionState
-    began_ns: int
-    is_local: bool
-
-    @property
-    def coding(self) -> str:
-        """Of the body."""
-        return self.head.headers.get("content-encoding", "identity").strip().lower()
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether reading it would keep the event loop from everybody."""
-        quick_bytes = QUICK_BYTES if JSON_LENGTH in self.head.headers else QUICK_JSON_BYTES
-        if len(self.body) > quick_bytes or self.coding in codings.WINDOW_BITS:
-            return True
-        # A small file may be a large picture.
-        return b'"BYTES"' in bytes(self.body[:KEPT_BYTES])
-
-
-def _json_length(headers: Mapping[str, str]) -> int | None:
-    """How many bytes of the body are JSON, when the client says so. Raises BadRequest."""
-    if (declared := headers.get(JSON_LENGTH)) is None:
-        return None
-    if not (declared.isascii() and declared.isdecimal() and len(declared) < 16):
-        raise BadRequest(
-            f"Inference-Header-Content-Length: found {declared[:40]!r}, a number of bytes belongs there"
-        )
-    return int(declared)
-
-
-def _response(built: Reply, accept_encoding: str | None) -> Response:
-    parts = (built.document,) if built.binary is None else (built.document, built.binary)
-    headers = {"Content-Type": "application/json"}
-    if built.binary is not None:
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Inference-Header-Content-Length": str(len(built.document)),
-        }
-    accepts = None if accept_encoding is None else codings.accepted(accept_encoding)
-    if accepts is not None and sum(map(len, parts)) >= codings.LEAST_BYTES:
-        parts, headers = (codings.encoded(parts, accepts),), {**headers, "Content-Encoding": accepts}
-    return Response(HTTPStatus.OK, headers, parts)
-
-
-def _parameters(answered: QueueAnswer, admission_state: AdmissionState) -> dict[str, str | float | bool]:
-    """What every reply carries. A point without a certificate has no `certified_risk` rather than a 0."""
-    parameters: dict[str, str | float | bool] = {
-        "operating_point": answered.point.name,
-        "skip_ratio": round(answered.answer.skip_ratio, 4),
-        "policy_fits": admission_state.fits,
-    }
-    if answered.point.certificate is not None:
-        parameters["certified_risk"] = answered.point.certificate.alpha
-    return parameters
-
-
-def _no_region(_part: RegionPart) -> NoReturn:
-    raise Forbidden(NO_REGION)
-
-
-def _no_region_to_write(_part: RegionPart, _data: bytes) -> None:
-    raise Forbidden(NO_REGION)
-
-
-def _headers_of(refusal: Exception) -> dict[str, str]:
-    return refusal.headers if isinstance(refusal, BodyRefused) else {}
-
-
-def _refused(refusal: BadRequest | BodyRefused | TooMuch | QueueFull, admission_state: AdmissionState) -> Response:
-    match refusal:
-        case BadRequest() | BodyRefused():
-            return _error(refusal.status, str(refusal), _headers_of(refusal))
-        case TooMuch():
-            retry_after = {"Retry-After": str(math.ceil(refusal.retry_after_s))}
-            return _error(HTTPStatus.TOO_MANY_REQUESTS, f"{refusal}; {admission_state.reason}", retry_after)
-        case QueueFull():
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(refusal), {"Retry-After": "1"})
-
-
-def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(status, {"Content-Type": "application/json"}, (to_json(document),))
-
-
-def _error(status: HTTPStatus, message: str, headers: dict[str, str] | None = None) -> Response:
-    response = _json({"error": message}, status)
-    return Response(status, {**response.headers, **(headers or {})}, response.body)
+def _check_length(head: Head, model: ModelEndpoint) -> None:
+    """Raises BodyRefused for a body that is larger than any request to this model, if not to another one."""
+    length, largest = head.headers.get("content-length", ""), model.interface.max_body_bytes
+    if length.isdecimal() and len(length) < 16 and int(length) > largest:
+        raise too_large(f"{length} bytes", largest)

@@ -4,9 +4,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
+from tidegate.engines.runtime.auto import AutoEngine
 from tidegate.engines.runtime.choice import Choice
 from tidegate.engines.runtime.resident import memory_is_short
+from tidegate.errors import TidegateError
+from tidegate.worker.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -47,3 +51,29 @@ async def tried(make: Callable[[], Choice]) -> Choice | None:
     # A daemon: the interpreter waits for others, and a trial's process takes half a minute.
     threading.Thread(target=run, name="engine-trials", daemon=True).start()
     return await made
+
+
+class EngineTrials:
+    """Tries engines for one model after the other, while requests are answered. One event loop's."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Lock()
+        self._trying: set[asyncio.Task[None]] = set()
+
+    def begin(self, model: ServedModel, auto: AutoEngine, make: Callable[[], Choice]) -> None:
+        """Try them for this model some time soon, and have it use what is found best."""
+        trying = asyncio.create_task(self._try(model, auto, make))
+        self._trying.add(trying)
+        trying.add_done_callback(self._trying.discard)
+
+    def cancel(self) -> None:
+        """Use nothing any more that is found."""
+        for each in self._trying:
+            each.cancel()
+
+    async def _try(self, model: ServedModel, auto: AutoEngine, make: Callable[[], Choice]) -> None:
+        async with self._one_at_a_time:
+            # What broke is in the log; the engines that answer go on.
+            with suppress(TidegateError, OSError):
+                if (choice := await tried(make)) is not None and not model.is_closed:
+                    await model.use(auto, choice)

@@ -14,7 +14,8 @@ class IdleMemory:
 
     def after(self, window: Served) -> None:
         """Take note of a window that is over."""
-        if window.requests or window.failed or window.turned_away:
+        of_others = sum(each.requests + each.failed for each in window.models)
+        if window.requests or window.failed or window.turned_away or of_others:
             self._was_asked = True
         elif self._was_asked:
             self._was_asked = False

@@ -16,6 +16,8 @@ T = TypeVar("T")
 HERE_MS = 50.0
 """Answers that take less on average are given in the thread that asks, when nobody waits: handing a request to
 another thread and back costs .1 to .3 ms, and whoever else comes meanwhile has to wait for this answer anyway."""
+HERE_BESIDE_OTHERS_MS = 5.0
+"""The same while further models are served: theirs would wait too, which have queues of their own."""
 AVERAGED = 4
 """Answers, about: a single one may be late as others had the processor."""
 FAILURES = 3
@@ -55,6 +57,8 @@ class InferenceQueue:
         self._running = Lock()
         self._recent_ms: float | None = None
         self._failures = 0
+        self.here_ms = HERE_MS
+        """Answers that take longer on average are given in the queue's own thread."""
         self.on_failing: Callable[[OperatingPoint, Exception], None] = lambda _point, _error: None
         """Called, in whichever thread answers, when the serving point has failed several times in a row."""
 
@@ -86,7 +90,7 @@ class InferenceQueue:
     @property
     def answers_here(self) -> bool:
         """Whether `infer_here` is the way to go: answers are quick, and nobody waits."""
-        return self._queued == 0 and self._recent_ms is not None and self._recent_ms <= HERE_MS
+        return self._queued == 0 and self._recent_ms is not None and self._recent_ms <= self.here_ms
 
     def infer_here(self, batch: Array) -> QueueAnswer:
         """The serving variant's answer, in this thread."""
@@ -118,6 +122,10 @@ class InferenceQueue:
     def close(self) -> None:
         """Answer what is queued, then end the thread."""
         self._thread.shutdown(wait=True)
+
+    def release(self) -> None:
+        """Let the variant go, once the queue is closed."""
+        self._variant.release()
 
     def _submit(self, function: Callable[[], T]) -> "Future[T]":
         def run() -> T:

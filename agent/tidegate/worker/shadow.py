@@ -69,9 +69,8 @@ class Shadow:
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
     def close(self) -> None:
-        """Write what is kept and is not on the disk yet. May wait for it."""
-        if self.footage is not None:
-            self.footage.close()
+        """Let the full model go; call it once the queue is closed."""
+        self._release()
 
     def _watches(self, answered: QueueAnswer) -> bool:
         return self._watch is not None and self._watch.watches(answered.answer.engine)

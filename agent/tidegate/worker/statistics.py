@@ -55,21 +55,17 @@ class Statistics:
         self._parts["fail"].add(ns)
 
     def document(self, model: str) -> dict[str, Any]:
-        """GET /v2/models/{m}/stats. Nothing is cached."""
+        """A model's part of GET /v2/models/stats. Nothing is cached."""
         return {
-            "model_stats": [
-                {
-                    "name": model,
-                    "version": VERSION,
-                    "last_inference": self._last_inference_ms,
-                    "inference_count": self._samples,
-                    "execution_count": self._parts["success"].count,
-                    "inference_stats": _documents(self._parts),
-                    "batch_stats": [
-                        {"batch_size": size, **_documents(self._by_size[size])} for size in sorted(self._by_size)
-                    ],
-                }
-            ]
+            "name": model,
+            "version": VERSION,
+            "last_inference": self._last_inference_ms,
+            "inference_count": self._samples,
+            "execution_count": self._parts["success"].count,
+            "inference_stats": _documents(self._parts),
+            "batch_stats": [
+                {"batch_size": size, **_documents(self._by_size[size])} for size in sorted(self._by_size)
+            ],
         }
 
 

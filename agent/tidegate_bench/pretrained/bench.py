@@ -152,5 +152,9 @@ def _measured(bundle: Bundle, point: OperatingPoint, inputs: Floats) -> tuple[tu
         failures = int(np.count_nonzero(differ(bundle.calibration.comparison, full, other)))
         # Of gates and exits, turns differ by which of their inputs leave early.
         varies = bool(point.exits or point.thresholds)
-        times = turn_times_ms(variants, inputs).mean(axis=1) if varies else cpu_times_ms(variants, inputs)
+        times = (
+            turn_times_ms(variants, inputs, cold_inputs=0).mean(axis=1)
+            if varies
+            else cpu_times_ms(variants, inputs, cold_inputs=0)
+        )
         return (float(times[0]), float(times[1])), failures

@@ -22,7 +22,9 @@ from tidegate.worker.http.connections import Connections
 from tidegate.worker.http.open_files import MAX_CONNECTIONS, raise_file_limit
 from tidegate.worker.http.server import Server
 from tidegate.worker.inference_queue import InferenceQueue
+from tidegate.worker.model_endpoint import ModelEndpoint
 from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.reception import Reception
 from tidegate.worker.shadow import Shadow
 from tidegate_bench.engine.runtimes.tidegate import open_onnx, unmeasured
 from tidegate_bench.engine.store import open_inputs, open_network, open_ranges
@@ -68,7 +70,8 @@ def main() -> None:
         certified = CertifiedAnswers(
             engine, Ladder((point,)), {}, Canaries(sample, outputs, {}, Comparison()), queue
         )
-        endpoint = Endpoint(MODEL, interface, queue, shadow, certified)
+        reception = Reception()
+        endpoint = Endpoint(ModelEndpoint(MODEL, interface, queue, certified, reception, shadow), reception)
         await Server(endpoint, Connections(MAX_CONNECTIONS), lambda: None).serve(listening)
 
     threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()

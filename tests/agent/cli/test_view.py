@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from tidegate.cli.view import render
 from tidegate.messages import Served, StreamCount
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.status import (
     BundleStatus,
     DecisionStatus,
@@ -209,3 +210,15 @@ def test_streams_and_frigate_have_a_line_each_and_say_why_no_frames_come() -> No
     assert "no frame since the worker began; no frames come: /dev/video0: No such file" in by_label["stream yard"]
     assert "ZeroMQ at ipc:///run/f.sock, 0.4/s answered, 1 dropped, last frame" in by_label["frigate"]
     assert not [line for line in shown(STATUS, 200, None) if "stream" in line]
+
+
+def test_models_are_listed_where_there_are_several() -> None:
+    main = ModelStatus(
+        "digits", True, "READY", "ab", "/a", point="int8", certified_risk=0.01, window_s=2.0, window_requests=50
+    )
+    late = replace(main, latency_p95_ms=0.7, weights_resident_bytes=3 << 20)
+    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", "the first request for it loads it", True)
+    assert "\nmodel digits" not in "\n".join(shown(replace(STATUS, models=(main,)), 100, None))
+    text = "\n".join(shown(replace(STATUS, models=(late, resting)), 100, None))
+    assert "at int8 (≤ 1.0%), 25/s served, p95 0.70 ms, 3.0 MiB of weights" in text
+    assert "unavailable: the first request for it loads it" in text

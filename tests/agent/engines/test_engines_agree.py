@@ -202,6 +202,28 @@ def test_every_sample_goes_its_own_way_in_a_batch(opened: Open, precision: Preci
 
 @ENGINES
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_an_answer_stays_what_it_was_when_others_come(opened: Open, precision: Precision) -> None:
+    """Samples that leave early and late, one by one, between others; arrays are kept from answer to answer."""
+    network = image_network(("residual", "downsample", "inverted", "residual"), 8, 3)
+    batch = batch_for(network, 12)
+    exits = {"b1": 0.55, "b3": 0.5}
+    engine = opened(network)
+    certified_on = engine.name if precision is Precision.INT8 else "eager"
+    variant, other = (engine.prepare(point(certified_on, precision=precision, exits=exits)) for _ in range(2))
+    together = variant.run(batch)
+    assert 0 < together.skipped_blocks < 3 * len(batch), "or this test shows nothing"
+    alone = [variant.run(sample[None]) for sample in batch]
+    between = []
+    for sample, another in zip(batch, batch[::-1], strict=True):
+        between.append(variant.run(sample[None]))
+        other.run(another[None])
+    for answers in (alone, between):
+        assert difference(np.concatenate([answer.outputs for answer in answers]), together.outputs) < EXACT
+        assert sum(answer.executed_blocks for answer in answers) == together.executed_blocks
+
+
+@ENGINES
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_an_exit_may_lead_to_the_head_of_the_network(opened: Open, precision: Precision) -> None:
     whole = token_network(2, 8, 5)
     network = replace(whole, exit_heads={"b0": whole.segments[-1], "b1": whole.segments[-1]})

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/sel
 def test_code_that_was_given_back_still_runs() -> None:
     matrix = np.random.default_rng(0).normal(size=(40, 40))
     before = np.linalg.inv(matrix)
-    give_back = memory._returning()
+    give_back = memory.giving_back()
     assert give_back is not None
     give_back()
     assert np.array_equal(np.linalg.inv(matrix), before)

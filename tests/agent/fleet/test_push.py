@@ -184,7 +184,7 @@ def test_a_fleet_tells_who_refused_and_who_is_silent(broker: LocalBroker, yard: 
     yard.add("gate-5", (), "trial")
     yard.add("gate-6", (), None)
     yard.devices[-1].link.stop(1.0)
-    roll = push_to_many(broker.address, seal(POLICY, 3, FLEET), 4)
+    roll = push_to_many(broker.address, seal(POLICY, 3, FLEET), 1.5)
     assert roll.accepted == ("gate-1",)
     assert roll.refused == {"gate-2": "version 3 is older", "gate-3": "the worker stopped answering"}
     assert roll.silent.keys() == {"gate-4", "gate-5", "gate-6"}

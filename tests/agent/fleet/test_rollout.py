@@ -180,7 +180,7 @@ def test_a_stage_lasts_until_enough_answers_are_compared(broker: LocalBroker, li
             for light in lights.values():
                 if light.verdict:
                     light.compared = (ComparedPoint("int8", 4000, 80, 0.02),)
-                    threading.Timer(1.0, light.tell).start()
+                    threading.Timer(0.3, light.tell).start()
 
     state = rollout(broker, compare_more).run(replace(PLAN, compare_s=20.0))
     assert (state.state, state.unknown) == ("done", ())

@@ -46,7 +46,10 @@ class Worker:
 
 
 @pytest.fixture
-def sampler(tmp_path):
+def sampler(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "tidegate_drivers.linux.cpu._INTERVAL_S", 0.2
+    )  # its share is of the time between two reads
     device_tree.write(device_tree.load("laptop"), tmp_path)
     sampler = Sampler(discover(tmp_path))
     sampler.start()

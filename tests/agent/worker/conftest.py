@@ -17,7 +17,9 @@ from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.http.connections import Connections
 from tidegate.worker.http.server import Server
 from tidegate.worker.inference_queue import InferenceQueue
+from tidegate.worker.model_endpoint import ModelEndpoint
 from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.reception import Reception
 from tidegate.worker.shadow import Shadow
 
 
@@ -29,7 +31,8 @@ def endpoint() -> Iterator[Endpoint]:
     interface = Interface.of(bundle)
     shadow = Shadow(engine, bundle.ladder.full, bundle.calibration.comparison, queue)
     certified_answers = CertifiedAnswers(engine, bundle.ladder, {}, bundle.canaries(), queue)
-    yield Endpoint(bundle.model, interface, queue, shadow, certified_answers)
+    reception = Reception()
+    yield Endpoint(ModelEndpoint(bundle.model, interface, queue, certified_answers, reception, shadow), reception)
     queue.close()
 
 

@@ -16,13 +16,14 @@ from tidegate.messages import LINE_LIMIT_BYTES, Tried, decode_from_worker
 from tidegate.models.bundle import open_bundle
 from tidegate.models.ladder import Ladder
 from tidegate.paths import profiles_directory
-from tidegate.worker import control
+from tidegate.worker import served_model
 from tidegate.worker.certified_answers import CertifiedAnswers
 from tidegate.worker.choosing import refused_points
 from tidegate.worker.control import ControlChannel
-from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.inference_queue import FAILURES, InferenceQueue
 from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.reception import Reception
+from tidegate.worker.served_model import ModelParts, ServedModel
 from tidegate.worker.shadow import Shadow
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
@@ -53,19 +54,10 @@ def heard(ladder: Ladder, ask: Callable[[InferenceQueue], None], messages: int) 
         queue, canaries = InferenceQueue(Breaking()), BUNDLE.canaries()
         certified = CertifiedAnswers(engine, ladder, refused_points(engine, ladder), canaries, queue)
         shadow = Shadow(engine, ladder.full, bundle.calibration.comparison, queue)
-        interface = Interface.of(bundle)
+        parts = ModelParts(bundle.model, bundle, Interface.of(bundle), engine, queue, shadow, certified, canaries)
         channel = await asyncio.open_unix_connection(sock=theirs, limit=LINE_LIMIT_BYTES)
-        kept = ControlChannel(
-            *channel,
-            bundle=bundle,
-            engine=engine,
-            queue=queue,
-            endpoint=Endpoint(bundle.model, interface, queue, shadow, certified),
-            shadow=shadow,
-            certified_answers=certified,
-            canaries=canaries,
-            takes_connections=lambda: True,
-        )
+        model = ServedModel(parts)
+        kept = ControlChannel(*channel, model=model, reception=Reception(), takes_connections=lambda: True)
         await asyncio.to_thread(ask, queue)
         found = []
         for _ in range(messages):
@@ -94,7 +86,7 @@ def fail(times: int) -> Callable[[InferenceQueue], None]:
 
 
 def test_a_point_that_keeps_failing_is_refused_and_offered_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "GIVEN_UP_S", 0.0)
+    monkeypatch.setattr(served_model, "GIVEN_UP_S", 0.0)
     gone, back = heard(BUNDLE.ladder, fail(FAILURES), 2)
     reason = gone.refused["full"]
     assert reason == f"it failed {FAILURES} times in a row: Failed to allocate memory"

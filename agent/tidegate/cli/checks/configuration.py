@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tidegate.cli.checks.check import Check, attempt
@@ -14,6 +15,7 @@ from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.endpoint_access import certificate_trouble, exposure, tcp_access
 from tidegate.supervisor.frigate_package import lacking_for_frigate
+from tidegate.supervisor.models.further_model import check_name
 from tidegate.supervisor.own_certificate import certificate_in_words, certified
 from tidegate.supervisor.reload.candidate import read_policy
 from tidegate.telemetry.broker import Broker
@@ -53,7 +55,8 @@ def check_configuration(path: Path) -> Configuration:
         checks.append(Check("engine", "ok", f"{engine} is installed"))
     except UnknownEngine as error:
         checks.append(Check("engine", "fault", str(error)))
-    checks.extend(_frigate(config, bundle))
+    further = dict(_further(config, bundle, checks))
+    checks.extend(_frigate(config, further.get(config.frigate.model or "", bundle) if config.frigate else None))
     web = config.web
     if web is not None and web.token_file is not None:
         file = web.token_file
@@ -91,6 +94,23 @@ def _certificate(config: AgentConfig, bundle: Bundle) -> Iterator[Check]:
         said = f"it was counted on {found.report.placement}, here is {found.report.here}"
         way_out = "the agent counts again if it keeps frames: `footage` in agent.yaml"
         yield Check("certificate", "warning", said, "" if config.footage is not None else way_out)
+
+
+def _further(config: AgentConfig, main: Bundle | None, checks: list[Check]) -> Iterator[tuple[str, Bundle | None]]:
+    """The models beside the main one: their bundles, engines and names."""
+    for each in config.models:
+        name, path, engine = f"model {each.name}", each.bundle, each.engine
+        found: list[Check] = []
+        if main is not None:
+            attempt(name, found, partial(check_name, main.model, (each.name,)))
+        bundle = attempt(name, found, partial(open_bundle, path))
+        if engine is not None:
+            attempt(name, found, partial(check_installed, engine))
+        if bundle is not None and not found:
+            count = len(bundle.ladder.points)
+            found.append(Check(name, "ok", f"{bundle.model}, {count} operating points, files as recorded"))
+        checks += found
+        yield each.name, bundle
 
 
 def _frigate(config: AgentConfig, bundle: Bundle | None) -> Iterator[Check]:

@@ -1,7 +1,8 @@
 """Models opened, and samples taken through them one by one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,21 +10,29 @@ import numpy.typing as npt
 from tidegate.engines.engine import Array, UnsupportedPoint
 from tidegate.engines.litert.model import Model
 from tidegate.engines.litert.runtime import Interpreter
+from tidegate.engines.plan.axis_order import Order
 from tidegate.engines.plan.stages import Stage
 from tidegate.engines.runtime.pipeline_variant import PipelineResult
 from tidegate.models.ladder import Activity
 
 Value = npt.NDArray[np.generic]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A model, opened, with the numbers of its input and outputs."""
+    """A model, opened, with its input and its outputs as LiteRT holds them: views, good until the next run.
+
+    `taken` has the axes as the model wants them, `taken_in_order` as the graph counts them; so has `answer`, which
+    is None where the model gives none.
+    """
 
     model: Model
-    interpreter: Interpreter
-    given: int
-    outputs: tuple[int, ...]
+    invoke: Callable[[], object]
+    taken: Value
+    taken_in_order: Value
+    outputs: tuple[Value, ...]
+    answer: Array | None
 
     @classmethod
     def open(cls, model: Model, threads: int) -> "Session":
@@ -33,27 +42,30 @@ class Session:
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise UnsupportedPoint(f"LiteRT refuses the model: {str(error).partition(chr(10))[0]}") from error
-        (given,) = (int(each["index"]) for each in interpreter.get_input_details())
-        return cls(
-            model, interpreter, given, tuple(int(each["index"]) for each in interpreter.get_output_details())
+        (taken,) = (interpreter.tensor(each["index"])() for each in interpreter.get_input_details())
+        outputs = tuple(interpreter.tensor(each["index"])() for each in interpreter.get_output_details())
+        answer = (
+            None if model.answer is None else _in_order(outputs[model.answer].view(np.float32), model.answer_axes)
         )
+        # Its own `invoke` refuses to run while there are views, as tensors might be allocated anew. Their shapes
+        # never change here. Copies in and out, and the check, took as long as a small network where an answer
+        # finds the caches cold.
+        invoke = interpreter._interpreter.Invoke  # noqa: SLF001 - there is no other way around that check
+        return cls(model, invoke, taken, _in_order(taken, model.input_order), outputs, answer)
 
     def run(self, value: Value) -> None:
         """Compute on one value, laid out as the model wants it."""
-        self.interpreter.set_tensor(self.given, value)
-        self.interpreter.invoke()
+        self.taken[...] = value
+        self.invoke()
 
     def output(self, place: int) -> Value:
-        """What the last run gave, as a copy."""
-        found: Value = self.interpreter.get_tensor(self.outputs[place])
-        return found
+        """What the last run gave, until the next."""
+        return self.outputs[place]
 
-    def answer(self) -> Array:
-        """The answer of the last run, its axes in the graph's order."""
-        assert self.model.answer is not None  # noqa: S101 - the caller knows that it answers
-        found = self.output(self.model.answer).astype(np.float32, copy=False)
-        axes = self.model.answer_axes
-        return found if axes is None else np.transpose(found, [axes.index(axis) for axis in range(len(axes))])
+
+def _in_order(view: npt.NDArray[Scalar], axes: Order | None) -> npt.NDArray[Scalar]:
+    """A view whose axes lie as `axes` says, as the graph counts them."""
+    return view if axes is None else np.transpose(view, np.argsort(axes).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,41 +95,67 @@ class _Sample:
     """The input of the block before, where a gate compares with it."""
 
 
-@dataclass(slots=True)
+class _Step(NamedTuple):
+    """A stage without a gate, as few objects as an answer can do with: asked a few times a second, it finds the
+    processor's caches cold, and each of them costs.
+
+    `source` goes to `place`; None stands for the sample itself. Whoever's margin is above `leave_above` has its
+    `answer`, after `executed` blocks; None for `best_two`: everybody has.
+    """
+
+    place: Value
+    source: Value | None
+    invoke: Callable[[], object]
+    best_two: "memoryview[float] | None"
+    leave_above: float
+    answer: Array
+    executed: int
+
+
 class StagedPipeline:
     """A network's stages in a row. Gates that compare with the last frame remember it here."""
 
-    stages: Sequence[ReadyStage]
-    activity: Activity
-    _frames: dict[str, Value] = field(default_factory=dict)
+    def __init__(self, stages: Sequence[ReadyStage], activity: Activity) -> None:
+        self._stages = stages
+        self._activity = activity
+        self._frames: dict[str, Value] = {}
+        self._steps = () if any(ready.stage.gated for ready in stages) else tuple(_steps(stages))
 
     @property
     def weights_bytes(self) -> int:
         """Bytes of the models, which are their weights but for some kilobytes."""
-        sessions = [each for ready in self.stages for each in (ready.session, ready.block, ready.stand_in)]
+        sessions = [each for ready in self._stages for each in (ready.session, ready.block, ready.stand_in)]
         return sum(len(session.model.data) for session in sessions if session is not None)
 
     def run(self, batch: Array) -> PipelineResult:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
-        order = self.stages[0].session.model.input_order
-        answers, executed = [], 0
-        for index in range(len(batch)):
-            sample = _Sample(np.ascontiguousarray(np.transpose(batch[index : index + 1], order)))
-            answers.append(self._through(sample))
-            executed += sample.executed
-        return PipelineResult(np.concatenate(answers), executed)
+        one = self._ungated if self._steps else self._through
+        if len(batch) == 1:
+            return PipelineResult(*one(batch))
+        each = [one(batch[index : index + 1]) for index in range(len(batch))]
+        return PipelineResult(np.concatenate([answer for answer, _ in each]), sum(count for _, count in each))
 
-    def _through(self, sample: _Sample) -> Array:
-        for ready in self.stages:
+    def _ungated(self, sample: Array) -> tuple[Array, int]:
+        for place, source, invoke, best_two, leave_above, answer, executed in self._steps:
+            place[...] = sample if source is None else source
+            invoke()
+            if best_two is None or best_two[0] - best_two[1] > leave_above:
+                return answer.copy(), executed
+        raise AssertionError("the last stage answers")
+
+    def _through(self, entering: Array) -> tuple[Array, int]:
+        order = self._stages[0].session.model.input_order
+        sample = _Sample(np.transpose(entering, order))
+        for ready in self._stages:
             session, model = ready.session, ready.session.model
             session.run(sample.value)
             sample.executed += ready.always
             if model.best_two is not None:
-                ((best, second),) = session.output(model.best_two)
+                ((best, second),) = session.output(model.best_two).tolist()
                 if best - second > ready.leave_above:
-                    return session.answer()
+                    return _given(session), sample.executed
             if ready.stage.answers:
-                return session.answer()
+                return _given(session), sample.executed
             if model.carried is not None:
                 sample.value = session.output(model.carried)
             if ready.stage.gated is not None:
@@ -139,13 +177,37 @@ class StagedPipeline:
             return float(session.output(model.score)[0])
         assert model.seen is not None  # noqa: S101 - what isn't scored inside is compared here
         seen = session.output(model.seen)
-        if self.activity is Activity.FRAME_CHANGE:
+        if self._activity is Activity.FRAME_CHANGE:
             before = self._frames.get(block)
-            self._frames[block] = seen
+            self._frames[block] = seen.copy()
         else:
             before = sample.before if model.before is None else session.output(model.before)
             sample.before = seen
         return np.inf if before is None else _relative_change(seen, before)
+
+
+def _steps(stages: Sequence[ReadyStage]) -> Iterator[_Step]:
+    source: Value | None = None
+    executed = 0
+    for ready in stages:
+        session, model = ready.session, ready.session.model
+        place = session.taken_in_order if source is None else session.taken
+        executed += ready.always
+        best_two = None
+        if model.best_two is not None:
+            best_two = memoryview(session.outputs[model.best_two].data).cast("B").cast("f")
+        yield _Step(place, source, session.invoke, best_two, ready.leave_above, _answer_of(session), executed)
+        source = source if model.carried is None else session.outputs[model.carried]
+
+
+def _answer_of(session: Session) -> Array:
+    assert session.answer is not None  # noqa: S101 - samples may leave behind it, or it is the last
+    return session.answer
+
+
+def _given(session: Session) -> Array:
+    """The answer of the last run, which the next doesn't change."""
+    return _answer_of(session).copy()
 
 
 def _relative_change(x: Value, before: Value) -> float:

@@ -109,7 +109,7 @@ class OnnxEngine:
             opened = partial(self._opened, key, network, partition, arithmetic)
             session = self._session(key, partition, opened)
             ready.append(ReadyPartition.of(partition, session, point.thresholds, point.exits))
-        return SessionPipeline(ready)
+        return SessionPipeline(ready, on_cpu=self._provider is None)
 
     def _session(self, key: _Key, partition: Partition, opened: Callable[[], InferenceSession]) -> Session:
         session = self._sessions.get(key)

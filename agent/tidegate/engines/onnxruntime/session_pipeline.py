@@ -1,18 +1,21 @@
 """Taking batches through the partitions of a network: who stays, who leaves where, and what gates remember."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tidegate.engines.engine import Array
+from tidegate.engines.onnxruntime.bound_session import Value, bound
 from tidegate.engines.onnxruntime.graph import BEST_TWO, CARRIED, FRAME, FRESH, PREVIOUS, RAN, SEEN, TAU, X, Y
 from tidegate.engines.onnxruntime.session import Session
 from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.pipeline_variant import PipelineResult
 
-Value = npt.NDArray[np.generic]
+_DATATYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+"""Of values between partitions: plain, or codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,31 @@ class ReadyPartition:
         return cls(partition, session, tau, leave_above, names, places, always, remembers)
 
 
+class _Step(NamedTuple):
+    """A partition as one sample finds it, with as few objects as an answer can do with: asked a few times a second
+    it finds the processor's caches cold, and each of them costs.
+
+    Whoever's margin is above `leave_above` has its `answer`, after `executed` blocks; None for `best_two`:
+    everybody has.
+    """
+
+    invoke: Callable[[], None]
+    best_two: "memoryview[float] | None"
+    leave_above: float
+    answer: Array
+    executed: int
+
+
 class SessionPipeline:
     """A network's partitions in a row. Gates that compare with the last frame remember it here."""
 
-    def __init__(self, partitions: Sequence[ReadyPartition]) -> None:
+    def __init__(self, partitions: Sequence[ReadyPartition], on_cpu: bool = True) -> None:
+        """`on_cpu`: whether sessions compute where arrays lie."""
         self._partitions = partitions
         self._one_by_one = any(ready.partition.gated for ready in partitions)
         self._frames: dict[str, Value] = {}
+        self._entrance = np.empty(_one(partitions[0].session.runtime.get_inputs()[0].shape), np.float32)
+        self._steps = tuple(_steps(partitions, self._entrance)) if on_cpu and not self._one_by_one else ()
 
     @property
     def weights_bytes(self) -> int:
@@ -64,7 +85,7 @@ class SessionPipeline:
 
     def run(self, batch: Array) -> PipelineResult:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
-        if len(batch) == 1 and not self._one_by_one:
+        if len(batch) == 1 and self._steps:
             return self._sample(batch)
         # An If decides for all it is given, and gates decide per sample.
         if not self._one_by_one or len(batch) == 1:
@@ -75,23 +96,13 @@ class SessionPipeline:
         )
 
     def _sample(self, sample: Array) -> PipelineResult:
-        """What `_batch` gives for one sample where no gate decides, by fewer subgraphs.
-
-        Asked a few times a second, an answer finds the processor's caches cold, and every subgraph costs.
-        """
-        value: Value = sample
-        executed = 0
-        for ready in self._partitions:
-            given = ready.session.runtime.run(ready.outputs, {X: value})
-            executed += ready.always
-            places = ready.places
-            if ready.partition.leaving is None:
-                break
-            best, second = given[places[BEST_TWO]][0]
-            if best - second > ready.leave_above:
-                break
-            value = given[places[CARRIED]]
-        return PipelineResult(given[places[Y]].astype(np.float32, copy=False), executed)
+        """What `_batch` gives for one sample where no gate decides: between partitions there is only a compare."""
+        self._entrance[...] = sample
+        for invoke, best_two, leave_above, answer, executed in self._steps:
+            invoke()
+            if best_two is None or best_two[0] - best_two[1] > leave_above:
+                return PipelineResult(answer.copy(), executed)
+        raise AssertionError("the last partition answers")
 
     def _batch(self, batch: Array) -> PipelineResult:
         executed = 0
@@ -143,6 +154,33 @@ class SessionPipeline:
         none_yet = {subgraph.name: np.zeros((1, *subgraph.shape), np.float32) for subgraph in gated}
         frames = {f"{FRAME}/{name}": self._frames.get(name, zeros) for name, zeros in none_yet.items()}
         return {FRESH: fresh, **frames}
+
+
+def _steps(partitions: Sequence[ReadyPartition], entrance: Value) -> Iterator[_Step]:
+    """Each partition writes what the next one reads."""
+    value = entrance
+    executed = 0
+    for ready in partitions:
+        executed += ready.always
+        leaving = ready.partition.leaving
+        answers = ready.partition.subgraphs[-1] if leaving is None else leaving.exit_head
+        assert answers is not None  # noqa: S101 - samples leave by a head
+        outputs: dict[str, Value] = {Y: np.empty((1, *answers.output_shape), np.float32)}
+        best_two = None
+        if leaving is not None:
+            two: Value = np.empty((1, 2), np.float32)
+            best_two = memoryview(two.data).cast("B").cast("f")
+            carried = ready.session.runtime.get_outputs()[ready.places[CARRIED]]
+            outputs |= {BEST_TWO: two, CARRIED: np.empty(_one(carried.shape), _DATATYPES[carried.type])}
+        invoke = bound(ready.session.runtime, {X: value}, outputs)
+        yield _Step(invoke, best_two, ready.leave_above, outputs[Y].view(np.float32), executed)
+        value = outputs.get(CARRIED, value)
+
+
+def _one(shape: Sequence[int | str]) -> tuple[int, ...]:
+    """A declared shape for one sample."""
+    _, *rest = shape
+    return (1, *(int(size) for size in rest))
 
 
 def _carried(found: Mapping[str, Value]) -> dict[str, Value]:

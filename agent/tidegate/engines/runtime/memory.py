@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 _LEAST_CODE_BYTES = 2**20
 """Smaller libraries aren't worth the call."""
 
@@ -53,6 +55,11 @@ def return_freed() -> None:
 
 @cache
 def _returning() -> Callable[[], None] | None:
+    return giving_back()
+
+
+def giving_back() -> Callable[[], None] | None:
+    """What returns this process's free heap pages and unused code when it is called; None where nothing can."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)
@@ -80,3 +87,15 @@ def _code() -> list[tuple[int, int]]:
             if end - start >= _LEAST_CODE_BYTES:
                 found.append((start, end - start))
     return found
+
+
+def give_back() -> None:
+    """As `return_freed`, and done when it returns."""
+    returning = _returning()
+    if returning is not None:
+        returning()
+
+
+def held_bytes() -> int:
+    """Resident bytes of this process."""
+    return int(psutil.Process().memory_info().rss)

@@ -1,7 +1,6 @@
 """An operating point ready to answer, as a pipeline of models that a runtime has opened."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.ladder import OperatingPoint
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineResult:
+class PipelineResult(NamedTuple):
     """Outputs of a batch (samples, ...), and how many skippable blocks ran over all of its samples."""
 
     outputs: Array
@@ -62,5 +60,6 @@ class PipelineVariant:
 
 
 def _entering(batch: Array, resolution: tuple[int, int] | None) -> Array:
-    x = np.require(batch, np.float32, ["C"])
-    return x if resolution is None else np.require(resized(x, resolution), np.float32, ["C"])
+    # Not `np.require`, which is Python: asked a few times a second, an answer finds the caches cold.
+    x = np.ascontiguousarray(batch, np.float32)
+    return x if resolution is None else np.ascontiguousarray(resized(x, resolution), np.float32)

@@ -9,6 +9,7 @@ from tidegate.models.bundle import Bundle
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.models.further_model import ModelNameError, check_name
 from tidegate.supervisor.own_certificate import certified
 from tidegate.supervisor.reload.candidate import Candidate, read_policy
 from tidegate.supervisor.reload.reload import Reload
@@ -57,7 +58,14 @@ class BundleSwap:
                 yield
 
     def problem_over(self, bundle: Bundle) -> str | None:
-        """Why the policies in force can't run over a bundle's ladder; None where they can. May take seconds."""
+        """Why a bundle can't be served by the policies and beside the models in force; None where it can.
+
+        May take seconds.
+        """
+        try:
+            check_name(bundle.model, (each.name for each in self._worker.board.models))
+        except ModelNameError as error:
+            return str(error)
         return self._policies.problem_over(certified(bundle, self.in_force.config).bundle.ladder)
 
     async def bring(self, bundle: Bundle, drift: DriftRecord | None = None) -> None:
@@ -68,8 +76,10 @@ class BundleSwap:
         local = self._policies.local_document
         ladder = (await asyncio.to_thread(certified, bundle, self.in_force.config)).bundle.ladder
         policy = await asyncio.to_thread(read_policy, local, self._swap.board, ladder)
-        access = self._worker.spec.access
-        candidate = Candidate(self.in_force.config, (), bundle, local, policy, self._link.broker, access, drift)
+        access, models = self._worker.spec.access, self._worker.board.models
+        candidate = Candidate(
+            self.in_force.config, (), bundle, local, policy, self._link.broker, access, models, drift
+        )
         await self._swap.bring(candidate)
 
     @contextmanager

@@ -326,6 +326,11 @@ class Control:
             self._emit(Event(EventKind.DECISION, text, details))
 
     @property
+    def ladder(self) -> Ladder:
+        """All points of the bundle in force."""
+        return self._ladder
+
+    @property
     def runnable(self) -> Ladder:
         """The ladder without points that the engine refuses: what a policy may name here."""
         return Ladder(tuple(point for point in self._ladder.points if point.name not in self._worker.refused))

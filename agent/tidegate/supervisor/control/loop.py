@@ -9,7 +9,9 @@ from tidegate.supervisor.control.cadence import Cadence
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.control.last_run import RunRecord
 from tidegate.supervisor.control.settings import Settings
+from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Journal
+from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.sd_notify import notify
 from tidegate.supervisor.status.reporter import Reporter
 from tidegate.supervisor.system_sleep import SystemSleep
@@ -23,6 +25,8 @@ EXTEND_EVERY_S = 5.0
 """How often systemd is asked for patience while the first worker starts: engines are tried, weights packed."""
 FIRST_READINGS_S = 1.0
 """Given to the drivers before the first decision, so that it isn't made blind."""
+_TOLD_IN_REPORT = frozenset({EventKind.POLICY, EventKind.BUNDLE, EventKind.CONFIG})
+"""Kinds of events by which pushes end: the report that is retained for their pushers has changed."""
 
 
 class ControlLoop:
@@ -41,6 +45,7 @@ class ControlLoop:
         run_record: RunRecord,
         keep_losses: Callable[[Mapping[str, Losses]], None],
         system_sleep: SystemSleep,
+        following: Following,
     ) -> None:
         self.ready = False
         """Whether systemd has been told so."""
@@ -54,6 +59,7 @@ class ControlLoop:
         self._run_record = run_record
         self._keep_losses = keep_losses
         self._system_sleep = system_sleep
+        self._following = following
         self._losses: Mapping[str, Losses] = control.guard.losses
         self._loop = asyncio.get_running_loop()
         self._cadence = Cadence()
@@ -67,6 +73,15 @@ class ControlLoop:
     def reading_changed(self, name: str) -> None:
         """Decide soon if the policy asks for this reading, or for all of its kind. May be called on any thread."""
         if self._control.policy.asks_for(name):
+            self._cadence.hurry()
+
+    def pushed(self) -> None:
+        """Report soon what became of a push, for which its pusher waits. May be called on any thread."""
+        self._cadence.hurry()
+
+    def happened(self, event: Event) -> None:
+        """Report soon where an event is the end of a trial."""
+        if event.kind in _TOLD_IN_REPORT:
             self._cadence.hurry()
 
     async def run(self, model: str, addresses: Callable[[], str]) -> None:
@@ -87,7 +102,7 @@ class ControlLoop:
             await self._step()
             asleep = self._worker.state is WorkerState.ASLEEP
             self._system_sleep.consider(self._control.sleeping if asleep else None)
-            await self._cadence.next(waiting=self._control.waiting)
+            await self._cadence.next(waiting=self._control.waiting or self._following.waiting)
 
     async def _wait_worker(self) -> None:
         """Return once a worker has answered the canaries; until then systemd hears what the first one does."""
@@ -103,6 +118,7 @@ class ControlLoop:
         self._system_sleep.notice()
         self._watchdog.step_begins()
         await self._control.step()
+        self._following.step()
         if self._control.decision is not None:
             self._settings.want(self._control.decision.controls)
         self._remember()

@@ -39,11 +39,15 @@ class Journal:
         self.recent: deque[Event] = deque(maxlen=RECENT)
         self._topics = topics
         self._writer = SpoolWriter(spool, wake)
-        self._observers = observers
+        self._observers = list(observers)
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._folding = Folding()
         self._folding_lock = threading.Lock()
+
+    def observe(self, observer: Observer) -> None:
+        """Tell it of every event from now on, on the event loop."""
+        self._observers.append(observer)
 
     def emit(self, event: Event) -> None:
         """Record an event everywhere, or count it if its source says the like too often."""

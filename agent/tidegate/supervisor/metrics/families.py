@@ -24,6 +24,7 @@ def families(state: AgentState, totals: ServedTotals) -> Iterator[Metric]:
     if state.served is not None:
         yield from _window(state.served)
     yield from _point(state)
+    yield from _models(state)
     yield from _agent(state)
     yield from _readings(state.snapshot)
     if state.footage is not None:
@@ -62,6 +63,8 @@ def _window(served: Served) -> Iterator[Metric]:
     if served.skip_ratio is not None:
         yield _gauge("tidegate_blocks_skipped_ratio", "Share of blocks skipped", served.skip_ratio)
     yield _gauge("tidegate_weights_resident_bytes", "Weights in memory", served.weights_resident_bytes)
+    if served.resident_bytes is not None:
+        yield _gauge("tidegate_worker_resident_bytes", "What the worker holds in memory", served.resident_bytes)
 
 
 def _point(state: AgentState) -> Iterator[Metric]:
@@ -81,6 +84,34 @@ def _point(state: AgentState) -> Iterator[Metric]:
         yield _gauge("tidegate_own_certificate_in_force", "Whether this place's own certificate counts", own)
     yield _gauge("tidegate_operating_point_held", "Whether it is held from outside", state.held_at is not None)
     yield _gauge("tidegate_points_demoted", "Points off the ladder for disagreeing", len(state.demotions))
+
+
+def _models(state: AgentState) -> Iterator[Metric]:
+    """Of all models, the main one too, by their names."""
+    label, by_point, by_quantile = ("model",), ("model", "point"), ("model", "quantile")
+    ready = GaugeMetricFamily("tidegate_model_ready", "Whether the model answers", labels=label)
+    requests = CounterMetricFamily("tidegate_model_requests", "Requests the model answered", labels=label)
+    failed = CounterMetricFamily("tidegate_model_requests_failed", "Requests that failed", labels=label)
+    points = GaugeMetricFamily("tidegate_model_operating_point", "1 for the point it is at", labels=by_point)
+    risk = GaugeMetricFamily("tidegate_model_certified_risk_ratio", "Certified bound of its risk", labels=label)
+    latency = GaugeMetricFamily(
+        "tidegate_model_latency_seconds", "Latency in the last window, by quantile", labels=by_quantile
+    )
+    weights = GaugeMetricFamily("tidegate_model_weights_resident_bytes", "Weights in memory", labels=label)
+    for each in state.models:
+        ready.add_metric((each.name,), each.is_ready)
+        requests.add_metric((each.name,), each.requests)
+        failed.add_metric((each.name,), each.failed)
+        if each.point is not None:
+            points.add_metric((each.name, each.point), 1)
+        if each.certified_risk is not None:
+            risk.add_metric((each.name,), each.certified_risk)
+        for quantile, value_ms in (("0.5", each.latency_p50_ms), ("0.95", each.latency_p95_ms)):
+            if value_ms is not None:
+                latency.add_metric((each.name, quantile), value_ms / 1e3)
+        if each.weights_resident_bytes is not None:
+            weights.add_metric((each.name,), each.weights_resident_bytes)
+    yield from (ready, requests, failed, points, risk, latency, weights)
 
 
 def _agent(state: AgentState) -> Iterator[Metric]:

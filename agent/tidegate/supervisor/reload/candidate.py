@@ -1,5 +1,6 @@
 """All that a reload is to bring into force, read and checked before anything is touched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tidegate.policy.points import check_points
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.endpoint_access import tcp_access
+from tidegate.supervisor.models.further_model import FurtherModel, open_models
 from tidegate.supervisor.own_certificate import certified, keys_in_force, read_own_certificate
 from tidegate.supervisor.reload.changes import changes
 from tidegate.supervisor.updates.pushed_policy import Reader, Running
@@ -33,13 +35,20 @@ class Candidate:
     policy: Running
     broker: Broker | None
     access: TcpAccess
+    models: tuple[FurtherModel, ...]
     drift: DriftRecord | None = None
 
 
-def read_candidate(running: AgentConfig, wanted: AgentConfig, bundle_path: Path, board: Board | None) -> Candidate:
+def read_candidate(
+    running: AgentConfig,
+    wanted: AgentConfig,
+    bundle_path: Path,
+    board: Board | None,
+    models: Sequence[FurtherModel] = (),
+) -> Candidate:
     """The candidate of a valid agent.yaml; at `bundle_path` is the bundle to be in force.
 
-    Reads files, hashes the bundle.
+    `models` are those beside it that are in force. Reads files, hashes bundles.
 
     Raises TidegateError.
     """
@@ -52,7 +61,8 @@ def read_candidate(running: AgentConfig, wanted: AgentConfig, bundle_path: Path,
     policy = read_policy(local, board, certified(bundle, change.config).bundle.ladder)
     broker = broker_address(change.config.broker)
     access = tcp_access(change.config.listen)
-    return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access)
+    further = open_models(change.config, bundle.model, models)
+    return Candidate(change.config, change.after_restart, bundle, local, policy, broker, access, further)
 
 
 def read_policy(local: Document, board: Board | None, ladder: Ladder) -> Running:

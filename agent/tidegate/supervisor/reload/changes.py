@@ -8,6 +8,7 @@ SWAPPED = frozenset(
     {
         "policy",
         "bundle",
+        "models",
         "broker",
         "groups",
         "allow_unsigned",

@@ -17,6 +17,7 @@ from tidegate.supervisor.own_certificate import CertifiedBundle, certificate_in_
 from tidegate.supervisor.reload.candidate import Candidate
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.wiring.deciding import Deciding
+from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.supervisor.worker.spec import FootageSpec, WorkerSpec
 from tidegate.telemetry.device import Device
@@ -66,7 +67,13 @@ class Swap:
         access = self._worker.spec.access
         # In a thread: it reads the certificate and the keys that are received.
         held = await asyncio.to_thread(certified, candidate.bundle, after)
-        changed = await self._worker_and_bundle(candidate, held)
+        models = self._worker.board.models
+        changed = await self._models(candidate)
+        try:
+            changed += await self._worker_and_bundle(candidate, held)
+        except WorkerDown:
+            await self._worker.use_models(models)
+            raise
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
         changed += await self._broker(before, candidate)
@@ -81,6 +88,27 @@ class Swap:
             changed += ("what listen.token_file and listen.tls hold",)
             await self._worker.retired()  # until then the former token and certificate would do
         return changed
+
+    async def _models(self, candidate: Candidate) -> tuple[str, ...]:
+        """Those that do not answer are tried again.
+
+        Raises WorkerDown when a new one can't be loaded, and those before are in force then.
+        """
+        before = self._worker.board.models
+        if candidate.models == before and self._worker.board.trouble is None:
+            return ()
+        failed = await self._worker.use_models(candidate.models)
+        known = {each.name: each for each in before}
+        news = [each for each in candidate.models if known.get(each.name) != each]
+        new = {each.name for each in news}
+        if reasons := [f"model {name}: {reason}" for name, reason in failed.items() if name in new]:
+            await self._worker.use_models(before)
+            raise WorkerDown("; ".join(reasons))
+        gone = [name for name in known if name not in {each.name for each in candidate.models}]
+        told = [
+            f"model {each.name} ({each.bundle.sha256[:12]}...)" for each in candidate.models if each.name in new
+        ]
+        return (*told, *(f"model {name} is served no more" for name in gone))
 
     async def _worker_and_bundle(self, candidate: Candidate, held: CertifiedBundle) -> tuple[str, ...]:
         bundle, old = held.bundle, self.in_force.bundle
@@ -187,4 +215,5 @@ def _stream_spec(stream: Stream) -> StreamSpec:
         motion=stream.motion,
         queue=stream.queue,
         all_outputs=stream.to.outputs == "all",
+        model=stream.model,
     )

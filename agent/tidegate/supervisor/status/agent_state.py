@@ -13,6 +13,7 @@ from tidegate.supervisor.bundles.slots import Placed
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.footage_watch import FootageState
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
@@ -39,7 +40,8 @@ class AgentState:
     before the second one. `web_address` is empty where there is no status page,
     `footage` is None where no frames are kept, and before it was looked at;
     `certificate` where the bundle's own ones count;
-    `exposure` where the endpoint lets others do nothing that is probably not meant.
+    `exposure` where the endpoint lets others do nothing that is probably not meant. `models` are all, the main one
+    first.
     """
 
     at: float
@@ -87,6 +89,7 @@ class AgentState:
     footage: FootageState | None = None
     keeps_footage: bool = False
     certificate: ReportedCertificate | None = None
+    models: tuple[ModelStatus, ...] = ()
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

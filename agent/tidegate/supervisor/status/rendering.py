@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from tidegate.policy.decision import Decision
 from tidegate.policy.explain import Explanation
 from tidegate.shortened import shortened
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.status import (
     BundleStatus,
@@ -27,7 +28,7 @@ from tidegate.telemetry.payloads.reported import (
     ReportedKey,
     UnavailableReading,
 )
-from tidegate.telemetry.payloads.window import Window
+from tidegate.telemetry.payloads.window import ModelWindow, Window
 from tidegate_drivers.reading import ENERGY, Freshness, Snapshot, Unit
 
 READING_REASON_LIMIT = 200
@@ -69,6 +70,7 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         exposure=state.exposure,
         footage=_footage(state),
         certificate=state.certificate,
+        models=state.models,
     )
 
 
@@ -98,6 +100,17 @@ def as_telemetry(state: AgentState, window_s: float, energy_j: float | None) -> 
         total_j=None if total_j is None else round(total_j, 1),
         shadow={each.point: (each.seen, each.disagreed) for each in shadow},
         readings=_known_readings(snapshot),
+        models={each.name: _model_window(each) for each in state.models if not each.main},
+    )
+
+
+def _model_window(model: ModelStatus) -> ModelWindow:
+    return ModelWindow(
+        state=model.state,
+        point=model.point,
+        requests=model.window_requests,
+        p95_ms=_short(model.latency_p95_ms),
+        weights_bytes=model.weights_resident_bytes,
     )
 
 

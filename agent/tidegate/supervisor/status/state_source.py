@@ -9,6 +9,8 @@ from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.endpoint_access import exposure
 from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.metrics.served_totals import ModelTotals
+from tidegate.supervisor.models.model_status import ModelStatus, further_statuses, main_status
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_status
 from tidegate.supervisor.status.served_windows import ServedWindows
@@ -16,7 +18,7 @@ from tidegate.supervisor.status.status import Status
 from tidegate.supervisor.upgrade_trial import version_before
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.wiring.reporting import Reporting
-from tidegate.supervisor.worker.process import WorkerProcess
+from tidegate.supervisor.worker.process import WorkerProcess, WorkerState
 from tidegate.telemetry.payloads.reported import ReportedCertificate
 
 
@@ -102,7 +104,16 @@ class StateSource:
             footage=self._footage(),
             keeps_footage=config.footage is not None,
             certificate=self._certificate(),
+            models=self._models(),
         )
+
+    def _models(self) -> tuple[ModelStatus, ...]:
+        worker, bundle, served = self._worker, self._in_force().bundle, self._served
+        totals = ModelTotals(served.totals.requests, served.totals.failed, served.totals.samples)
+        point = bundle.ladder.points[bundle.ladder.rung(worker.point)]
+        reason = "" if worker.state is WorkerState.SERVING else f"the worker is {worker.state}"
+        main = main_status(bundle, point, worker.engine, served.latest, totals, reason)
+        return (main, *further_statuses(worker.board, served.latest, served.totals.models))
 
     def retained(self) -> tuple[object, ...]:
         """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from tidegate.messages import Served
 from tidegate.policy.explain import Explanation
 from tidegate.supervisor.control.drift_record import Demotion
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.telemetry.payloads.reported import ReportedCertificate, ReportedKey
 from tidegate_drivers.reading import Freshness, Reading, Snapshot
@@ -130,6 +131,7 @@ class Status:
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
     `footage` is None where no frames are kept, `certificate` where the bundle's own ones count.
+    `models` are all that are served, the main one first, of which everything else here is told.
     """
 
     device: str
@@ -164,6 +166,7 @@ class Status:
     exposure: str = ""
     footage: FootageStatus | None = None
     certificate: ReportedCertificate | None = None
+    models: tuple[ModelStatus, ...] = ()
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

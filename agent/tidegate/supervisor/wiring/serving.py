@@ -9,6 +9,7 @@ from tidegate.paths import cache_directory
 from tidegate.supervisor.control.brown_outs import first_point
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.models.model_board import ModelBoard
 from tidegate.supervisor.opened import Opened
 from tidegate.supervisor.reload.swap import worker_spec
 from tidegate.supervisor.sockets.listeners import Listeners
@@ -56,7 +57,8 @@ def wire_serving(
     point = first_point(opened.last_run, bundle.ladder, opened.first.running.policy, opened.guard)
     if point in drift.demotions:
         point = bundle.ladder.full.name
-    worker = WorkerProcess(worker_spec(built, config, opened.certified), point, worker_ended)
+    board = ModelBoard(opened.models, emit, opened.left_out)
+    worker = WorkerProcess(worker_spec(built, config, opened.certified), point, worker_ended, board)
     return Serving(worker, SocketWatch(opened.listeners, opened.frigate, worker.renew, emit))
 
 
@@ -64,4 +66,4 @@ def _frigate(config: AgentConfig, listeners: Listeners | None) -> FrigateSpec | 
     if config.frigate is None or listeners is None:
         return None
     models = config.state_dir / FRIGATE_MODELS if config.frigate.hand_over else None
-    return FrigateSpec(listeners.sockets[0], config.frigate.answer_within, models)
+    return FrigateSpec(listeners.sockets[0], config.frigate.answer_within, models, config.frigate.model)

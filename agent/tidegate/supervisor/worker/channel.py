@@ -12,11 +12,15 @@ from pydantic import ValidationError
 from tidegate.messages import (
     LINE_LIMIT_BYTES,
     FromWorker,
+    FurtherModelSpec,
+    ModelsSet,
+    ModelStates,
     Ping,
     Pong,
     Ready,
     Report,
     Served,
+    SetModels,
     Starting,
     Switch,
     Switched,
@@ -29,7 +33,9 @@ from tidegate.messages import (
 )
 from tidegate.validation_words import in_words
 
-T = TypeVar("T", Switched, Pong, Served)
+T = TypeVar("T", Switched, Pong, Served, ModelsSet)
+Told = Starting | Ready | Tried | Unable | ModelStates
+"""What a worker says unasked."""
 
 
 class WorkerDown(Exception):  # noqa: N818 - reads as what it is at the call site
@@ -47,16 +53,20 @@ class WorkerChannel:
         self._reader = reader
         self._writer = writer
         self._ids = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[Switched | Pong | Served]] = {}
+        self._answers: dict[int, asyncio.Future[Switched | Pong | Served | ModelsSet]] = {}
 
     @classmethod
     async def open(cls, ours: socket.socket) -> "WorkerChannel":
         """Over our end of a socket pair, which belongs to the channel from now on."""
         return cls(*await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT_BYTES))
 
-    async def switch(self, point: str, deadline_s: float) -> Switched:
-        """Ask for another operating point. Raises WorkerDown."""
-        return await self._ask(Switch(next(self._ids), point), Switched, deadline_s)
+    async def switch(self, point: str, deadline_s: float, model: str | None = None) -> Switched:
+        """Ask for another operating point, of a further model where one is named. Raises WorkerDown."""
+        return await self._ask(Switch(next(self._ids), point, model), Switched, deadline_s)
+
+    async def set_models(self, models: tuple[FurtherModelSpec, ...], deadline_s: float) -> ModelsSet:
+        """Say which further models there are, and return when they are loaded. Raises WorkerDown."""
+        return await self._ask(SetModels(next(self._ids), models), ModelsSet, deadline_s)
 
     async def ping(self, deadline_s: float) -> None:
         """Return once the inference queue has answered. Raises WorkerDown."""
@@ -71,7 +81,7 @@ class WorkerChannel:
         if not self._writer.is_closing():
             self._writer.write(encode(message))
 
-    async def listen(self, on_message: Callable[[Starting | Ready | Tried | Unable], None]) -> None:
+    async def listen(self, on_message: Callable[[Told], None]) -> None:
         """Read until the worker closes its end. Raises NonsenseError."""
         # A worker that is killed with something of ours unread resets the channel.
         with suppress(ConnectionError):
@@ -86,14 +96,14 @@ class WorkerChannel:
                 future.set_exception(WorkerDown("the worker ended"))
         self._answers.clear()
 
-    def _take(self, message: FromWorker, on_message: Callable[[Starting | Ready | Tried | Unable], None]) -> None:
-        if isinstance(message, Starting | Ready | Tried | Unable):
+    def _take(self, message: FromWorker, on_message: Callable[[Told], None]) -> None:
+        if isinstance(message, Told):
             on_message(message)
         elif (future := self._answers.pop(message.id, None)) is not None and not future.done():
             future.set_result(message)
 
-    async def _ask(self, message: Switch | Ping | Report, kind: type[T], deadline_s: float) -> T:
-        future: asyncio.Future[Switched | Pong | Served] = asyncio.get_running_loop().create_future()
+    async def _ask(self, message: Switch | Ping | Report | SetModels, kind: type[T], deadline_s: float) -> T:
+        future: asyncio.Future[Switched | Pong | Served | ModelsSet] = asyncio.get_running_loop().create_future()
         self._answers[message.id] = future
         self.send(message)
         try:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import IO
 
 from tidegate import child
-from tidegate.messages import Ready, Starting, Stop, Tried, Unable
+from tidegate.messages import ModelStates, Ready, Starting, Stop, Tried, Unable
 from tidegate.supervisor.worker.cause import cause, oom_kills
 from tidegate.supervisor.worker.certificates import handed_over
-from tidegate.supervisor.worker.channel import NonsenseError, WorkerChannel, WorkerDown
+from tidegate.supervisor.worker.channel import NonsenseError, Told, WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import read_stack, stack_file
 from tidegate.supervisor.worker.orphan import remember_worker
 from tidegate.supervisor.worker.resident import resident_bytes
@@ -38,6 +38,7 @@ class WorkerInstance:
         self.resident_bytes: int | None = None
         self.unable: Unable | None = None
         self.on_tried: Callable[[Tried], None] = lambda _: None
+        self.on_models: Callable[[ModelStates], None] = lambda _: None
         self._process = process
         self._stack: IO[bytes] | None = None
         self._oom_kills = oom_kills()
@@ -152,7 +153,7 @@ class WorkerInstance:
         except NonsenseError as error:
             self.kill(f"it sent nonsense: {error}")
 
-    def _take(self, message: Starting | Ready | Tried | Unable) -> None:
+    def _take(self, message: Told) -> None:
         match message:
             case Starting():
                 self.doing = message.doing
@@ -160,6 +161,8 @@ class WorkerInstance:
                 self.unable, self.kill_reason = message, message.reason
             case Tried():
                 self.on_tried(message)
+            case ModelStates():
+                self.on_models(message)
             case Ready() if self.spec.bundle_sha256 not in {None, message.bundle}:
                 self.kill(f"it serves bundle {message.bundle[:12]}..., not {self.spec.bundle_sha256}")
             case Ready() if not self._ready.done():

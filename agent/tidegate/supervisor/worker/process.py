@@ -4,13 +4,25 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tidegate import __version__
-from tidegate.messages import AdmissionState, ForgetFootage, Ready, Serve, Served, Switched, Tried
+from tidegate.messages import (
+    AdmissionState,
+    ForgetFootage,
+    FurtherModelSpec,
+    Ready,
+    Serve,
+    Served,
+    SetModels,
+    Switched,
+    Tried,
+)
+from tidegate.supervisor.models.further_model import FurtherModel
+from tidegate.supervisor.models.model_board import ModelBoard, same_but_points
 from tidegate.supervisor.worker import restart_rule
 from tidegate.supervisor.worker.channel import WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import CrashReport, now_text
@@ -20,6 +32,8 @@ from tidegate.supervisor.worker.rest import Rest, connection_waits
 from tidegate.supervisor.worker.spec import WorkerSpec
 
 SWITCH_DEADLINE_S = 60.0
+MODELS_DEADLINE_S = 120.0
+"""For all further models of a reload to be loaded, one after the other."""
 REPORT_DEADLINE_S = 1.0
 PING_EVERY_S = 8.0
 PONG_DEADLINE_S = 15.0
@@ -66,7 +80,15 @@ class WorkerProcess:
     `refused` are the points that its engine can't run, by name, each with the reason.
     """
 
-    def __init__(self, spec: WorkerSpec, point: str, on_end: Callable[[WorkerEnded], None]) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        point: str,
+        on_end: Callable[[WorkerEnded], None],
+        board: ModelBoard | None = None,
+    ) -> None:
+        self.board = ModelBoard() if board is None else board
+        """The models beside the main one."""
         self.engine = spec.engine
         self.refused: Mapping[str, str] = {}
         self.state = WorkerState.DOWN
@@ -89,6 +111,7 @@ class WorkerProcess:
         self._awake_until = 0.0
         self._retiring: set[asyncio.Task[None]] = set()
         self._due_at = time.monotonic() + READY_DEADLINE_S
+        self._models_told: tuple[FurtherModelSpec, ...] = ()
 
     @property
     def point(self) -> str:
@@ -154,9 +177,14 @@ class WorkerProcess:
             self._awaited -= 1
             self._awake_until = time.monotonic() + PUT_OFF_S
 
-    async def switch(self, point: str) -> Switched:
-        """Move the worker to another point. Raises WorkerDown when it isn't there, dies or takes for ever."""
-        switched = await self._serving().switch(point, SWITCH_DEADLINE_S)
+    async def switch(self, point: str, model: str | None = None) -> Switched:
+        """Move the worker, or one of the further models, to another point.
+
+        Raises WorkerDown when it isn't there, dies or takes for ever.
+        """
+        switched = await self._serving().switch(point, SWITCH_DEADLINE_S, model)
+        if model is not None:
+            return switched
         if switched.bundle_changed:
             self.bundle_changed.set()
         if switched.ok:
@@ -185,6 +213,26 @@ class WorkerProcess:
         if self._current is not None and self._current.serves:
             self._current.channel.send(ForgetFootage())
 
+    def tell_models(self) -> None:
+        """Tell the worker which further models there are, if that is something else than it was told."""
+        if self._current is not None and self._current.serves:
+            specs = self.board.specs(held=self.held_point is not None)
+            if not same_but_points(self._models_told, specs):
+                self._models_told = specs
+                self._current.channel.send(SetModels(0, specs))
+
+    async def use_models(self, models: Sequence[FurtherModel]) -> Mapping[str, str]:
+        """Have these further models from now on; those that can't be loaded, each with the reason.
+
+        A worker that isn't there yet, or ends meanwhile, is told them when it is let in.
+        """
+        self.board.use(models)
+        self._models_told = specs = self.board.specs(held=self.held_point is not None)
+        try:
+            return (await self._serving().set_models(specs, MODELS_DEADLINE_S)).failed
+        except WorkerDown:
+            return {}
+
     async def prepare(self, spec: WorkerSpec, point: str) -> WorkerInstance:
         """A worker by another spec, ready beside the present one, that takes no requests yet.
 
@@ -206,6 +254,8 @@ class WorkerProcess:
     async def take_over(self, candidate: WorkerInstance) -> None:
         """Let the candidate of `prepare` answer from now on; the worker before it finishes what is in flight."""
         before, self._current, self._spec = self._current, candidate, candidate.spec
+        if before is not None:
+            before.on_models = lambda _: None
         self._rest = None
         self._restart = restart_rule.renewed(self._restart, self._restart.point)
         self._let_in(candidate, await candidate.wait_ready())
@@ -317,7 +367,9 @@ class WorkerProcess:
             return
         self.state, self._current = WorkerState.DOWN, None
         self._ready.clear()
-        if self._stopping or self._rest is not None:
+        asked = self._stopping or self._rest is not None
+        self.board.worker_ended(unasked=not asked)
+        if asked:
             worker.take_stack()
         else:
             await self._ended(worker, reason)
@@ -357,10 +409,14 @@ class WorkerProcess:
         self.engine = ready.engine
         self.refused = ready.refused
         worker.on_tried = self._tried
+        worker.on_models = self.board.take
         self._moved(ready.point)
         self._expect_within(PING_EVERY_S + PONG_DEADLINE_S)
         if self._admission is not None:
             worker.channel.send(self._admission)
+        self._models_told = self.board.specs(held=self.held_point is not None)
+        # Before it takes requests: those to models that are being loaded wait instead of being refused.
+        worker.channel.send(SetModels(0, self._models_told))
         worker.channel.send(Serve(worker.spec.streams, worker.spec.stream_broker, worker.spec.access))
         self._ready.set()
 

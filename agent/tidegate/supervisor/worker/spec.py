@@ -13,11 +13,15 @@ from tidegate.supervisor.worker.crash_reports import CrashReports
 
 @dataclass(frozen=True, slots=True)
 class FrigateSpec:
-    """Where Frigate asks, how long it waits, and where models are kept that it hands over; None if it may not."""
+    """Where Frigate asks, how long it waits, and where models are kept that it hands over; None if it may not.
+
+    `model` names the further model that answers, None the main one.
+    """
 
     listening: socket.socket
     answer_within_s: float
     models: Path | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class WorkerSpec:
             arguments += ["--frigate-within-s", str(self.frigate.answer_within_s)]
             if self.frigate.models is not None:
                 arguments += ["--frigate-models", str(self.frigate.models)]
+            if self.frigate.model is not None:
+                arguments += ["--frigate-model", self.frigate.model]
         if self.footage is not None:
             arguments += ["--footage", str(self.footage.directory)]
             arguments += ["--footage-bytes", str(self.footage.max_bytes)]

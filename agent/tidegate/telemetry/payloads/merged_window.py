@@ -1,9 +1,10 @@
 """Several windows as one: counts and joules summed, readings averaged with their extremes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import fsum
 
-from tidegate.telemetry.payloads.window import Value, Window
+from tidegate.telemetry.payloads.window import ModelWindow, Value, Window
 
 
 def merged(windows: Sequence[Window]) -> Window:
@@ -40,6 +41,7 @@ def merged(windows: Sequence[Window]) -> Window:
         low=_extremes(windows, lowest=True),
         high=_extremes(windows, lowest=False),
         points=_points(windows),
+        models=_models(windows),
     )
 
 
@@ -114,3 +116,14 @@ def _points(windows: Sequence[Window]) -> Mapping[str, float]:
         for point, s in (each.points or {each.point: each.s}).items():
             seconds[point] = round(seconds.get(point, 0.0) + s, 3)
     return seconds if len(seconds) > 1 else {}
+
+
+def _models(windows: Sequence[Window]) -> Mapping[str, ModelWindow]:
+    """As they were seen last, with the requests of all windows."""
+    found: dict[str, ModelWindow] = {}
+    for name in dict.fromkeys(name for window in windows for name in window.models):
+        each = [window.models[name] for window in windows if name in window.models]
+        late = [model.p95_ms for model in each if model.p95_ms is not None]
+        requests = _sum(model.requests for model in each)
+        found[name] = replace(each[-1], requests=requests, p95_ms=max(late, default=None))
+    return found

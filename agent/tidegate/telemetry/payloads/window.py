@@ -37,11 +37,33 @@ KEYS = {
     "readings": "r",
     "low": "lo",
     "high": "hi",
+    "models": "m",
 }
 """The key that each field travels under (docs/decisions/0011-telemetry-as-short-json.md)."""
 
+MODEL_KEYS = {"state": "st", "point": "op", "requests": "n", "p95_ms": "p95", "weights_bytes": "wb"}
+"""The same for what is said of a further model."""
+
 NonNegative = Annotated[float, Field(ge=0)]
 Value = float | str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWindow:
+    """What was known of a model beside the main one; None is unknown, or nothing while it isn't loaded."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore", alias_generator=MODEL_KEYS.__getitem__)
+
+    state: str
+    point: str | None = None
+    requests: NonNegativeInt | None = None
+    p95_ms: NonNegative | None = None
+    weights_bytes: NonNegativeInt | None = None
+
+    def to_document(self) -> dict[str, object]:
+        """As a JSON object, without what is unknown."""
+        found = {key: getattr(self, name) for name, key in MODEL_KEYS.items()}
+        return {key: _shown(value) for key, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +74,7 @@ class Window:
     those that were fresh; their units are in `reported`. In a window made of several (`windows`), readings
     are means weighted by time, `low` and `high` their extremes, and `points` the seconds at each operating point
     (without, it was `point` alone). `shadow` says by point how many samples were compared with the full model, and
-    how many disagreed.
+    how many disagreed. `models` are those beside the main one, of which all else is told.
     """
 
     # A newer agent may say more.
@@ -84,6 +106,7 @@ class Window:
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
     points: Mapping[str, NonNegative] = field(default_factory=dict)
+    models: Mapping[str, ModelWindow] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object without `seq`, which the spool gives, and without what is unknown or empty."""
@@ -103,6 +126,8 @@ def _shown(value: object) -> object:
     """Whole numbers without a decimal point: each costs two bytes."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, ModelWindow):
+        return value.to_document()
     if isinstance(value, Mapping):
         return {name: _shown(each) for name, each in value.items()}
     return value

@@ -29,6 +29,7 @@ def window_schema() -> dict[str, object]:
         "type": "object",
         "properties": properties,
         "required": [*_ALWAYS, *found["required"]],
+        "$defs": found["$defs"],
     }
 
 
@@ -59,6 +60,7 @@ _DESCRIPTIONS = {
     "readings": "fresh readings by name, units are in `reported`; of several windows means weighted by time",
     "low": "the lowest of each reading that is a number; absent: one window",
     "high": "the highest of each reading that is a number; absent: one window",
+    "models": "models beside the main one: state (`st`), operating point, requests, p95 and weights; absent: none",
 }
 
 

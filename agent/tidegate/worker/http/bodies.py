@@ -19,6 +19,12 @@ class BodyRefused(Exception):  # noqa: N818 - the client's doing, not the progra
         self.headers = headers or {}
 
 
+def too_large(found: str, max_bytes: int) -> BodyRefused:
+    """The answer to who sends more than any request to a model needs."""
+    allowed = f"the largest request to this model has {max_bytes} bytes"
+    return BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: found {found}, {allowed}")
+
+
 class Bodies:
     """What all requests together hold in memory. One event loop's, not thread-safe."""
 
@@ -48,8 +54,7 @@ class Bodies:
 
     def too_large(self, found: str) -> BodyRefused:
         """The answer to who sends more than any request needs."""
-        allowed = f"the largest request to this model has {self.max_bytes} bytes"
-        return BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: found {found}, {allowed}")
+        return too_large(found, self.max_bytes)
 
     def _full(self) -> BodyRefused:
         text = (

@@ -1,5 +1,6 @@
 """What requests may ask of the model, and how large they may be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -86,8 +87,7 @@ class Interface:
     @property
     def max_body_bytes(self) -> int:
         """The largest body that can be a request: a whole batch, within reason."""
-        sample = prod(self.sample_shape) * VALUE_BYTES
-        return ENVELOPE_BYTES + min(MAX_SAMPLES * sample, max(MAX_BODY_BYTES, sample))
+        return max_body_bytes(self.sample_shape)
 
     @property
     def max_samples(self) -> int:
@@ -99,3 +99,9 @@ class Interface:
         """Lists in the largest nested tensor, and some for the rest of the request."""
         lists = accumulate((self.max_samples, *self.sample_shape[:-1]), mul)
         return ENVELOPE_ITEMS + sum(int(each) for each in lists)
+
+
+def max_body_bytes(sample_shape: Sequence[int]) -> int:
+    """The largest body that can be a request to a model with samples of this shape."""
+    sample = prod(sample_shape) * VALUE_BYTES
+    return ENVELOPE_BYTES + min(MAX_SAMPLES * sample, max(MAX_BODY_BYTES, sample))

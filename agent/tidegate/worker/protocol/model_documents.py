@@ -53,7 +53,6 @@ def model_configuration(model: str, interface: Interface) -> Document:
     }
 
 
-def repository_index(model: str, reason: str | None) -> list[Document]:
-    """POST /v2/repository/index; `reason` says why the model takes no requests, if so."""
-    state = {"state": "READY"} if reason is None else {"state": "UNAVAILABLE", "reason": reason}
-    return [{"name": model, "version": VERSION, **state}]
+def index_entry(model: str, state: str, reason: str) -> Document:
+    """One model in the answer to POST /v2/repository/index; `reason` says why it takes no requests, if so."""
+    return {"name": model, "version": VERSION, "state": state, **({"reason": reason} if reason else {})}

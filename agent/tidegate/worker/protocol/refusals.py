@@ -25,6 +25,12 @@ class NotFound(BadRequest):
     status = HTTPStatus.NOT_FOUND
 
 
+class Unavailable(BadRequest):
+    """The model is known, and doesn't answer now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
 def shown(value: object) -> str:
     """What was found, cut to what fits a line, and of what kind it is where that is the point."""
     if isinstance(value, list):

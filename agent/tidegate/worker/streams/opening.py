@@ -19,12 +19,15 @@ from tidegate.worker.streams.source import BadFrame, Source, SourceGone
 from tidegate.worker.streams.stream import Stream
 
 
-def open_streams(asked: Serve, interface: Interface, open_one: Callable[..., Stream]) -> list[Stream]:
-    """One stream of each, not started."""
+def open_streams(
+    asked: Serve, model: str | None, interface: Interface, open_one: Callable[..., Stream]
+) -> list[Stream]:
+    """One stream of each that this model answers, None being the main one; not started."""
     broker = _broker(asked.broker)
     return [
         open_one(spec, _source(spec, interface.sample_shape, broker), _sink(spec, broker), interface=interface)
         for spec in asked.streams
+        if spec.model == model
     ]
 
 

@@ -4,19 +4,32 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.knob_settings import KnobSettings
-from tidegate.calibration.measure.cpu_time import cpu_times_ms, turn_times_ms
+from tidegate.calibration.measure.cpu_time import FEWEST_INPUTS, cpu_times_ms, turn_times_ms
 from tidegate.calibration.measure.exit_times import LEAST_MS, along_line, measure_exit_times
 from tidegate.calibration.target_engine import target_engines
 from tidegate.engines.engine import Answer, Array
 from tidegate.models.importing.export_network import export_network
 
 INPUTS = np.zeros((8, 1), np.float32)
+
+
+@dataclass
+class Wandering:
+    """A variant that reads memory all over the place; only `run` is asked of it."""
+
+    memory: npt.NDArray[np.int64] = field(default_factory=lambda: np.ones(2**17, np.int64))
+    places: npt.NDArray[np.intp] = field(default_factory=lambda: np.random.default_rng(0).permutation(2**17))
+
+    def run(self, batch: Array) -> Answer:
+        self.memory[self.places].sum()
+        return Answer(batch, 0, 0)
 
 
 @dataclass
@@ -38,7 +51,7 @@ def test_all_run_the_same_number_of_inputs_in_a_round_one_by_one() -> None:
     variants = [Busy(1.0), Busy(0.1)]
     times = turn_times_ms(variants, INPUTS, rounds=3)  # type: ignore[arg-type] # no more than `run` is used
     assert times.shape == (2, 3)
-    assert len(variants[0].ran) == len(variants[1].ran)
+    assert len(variants[0].ran) == len(variants[1].ran) == 2 + 3 * (10 + FEWEST_INPUTS)
     assert {*variants[0].ran, *variants[1].ran} == {1}
 
 
@@ -46,6 +59,13 @@ def test_times_are_per_input_and_of_the_processor() -> None:
     slow, fast = cpu_times_ms([Busy(1.0), Busy(0.1)], INPUTS, rounds=5)  # type: ignore[list-item] # as above
     assert slow == pytest.approx(1.0, rel=0.3)
     assert 0.1 <= fast < 0.3
+
+
+def test_answers_that_find_the_caches_cold_count_as_much_as_others() -> None:
+    variant = Wandering()
+    (both,) = cpu_times_ms([variant], INPUTS, rounds=10)  # type: ignore[list-item] # as above
+    (warm,) = cpu_times_ms([variant], INPUTS, rounds=10, cold_inputs=0)  # type: ignore[list-item] # as above
+    assert both > 1.1 * warm
 
 
 class Wide(nn.Module):

@@ -25,6 +25,9 @@ SHIPPED = ROOT / "profiles" / "bundles" / "digits"
 SLACK = 1 if weight_limit() == WEIGHT_LIMIT else 3
 """In samples. Where 8-bit products are added in 16 bits, weights have 7 bits, and certified was the other way."""
 
+TIPPED = 2
+"""In samples that skip all blocks or none more: an exit passes many, and more of them lie near its threshold."""
+
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
@@ -78,7 +81,7 @@ def test_figures_are_what_the_report_part_shows(
         figures.newly_wrong, abs=one
     )
     assert (full != given).mean() == pytest.approx(figures.disagreement, abs=one)
-    assert answer.skip_ratio == pytest.approx(figures.skip_ratio, abs=one)
+    assert answer.skip_ratio == pytest.approx(figures.skip_ratio, abs=one + TIPPED / len(samples.labels))
     assert variant.weights_resident_bytes == figures.weights_resident_bytes
 
 

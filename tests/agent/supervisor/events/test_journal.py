@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.supervisor.events import spool_writer
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.folding import AT_ONCE
 from tidegate.supervisor.events.journal import TEXT_LIMIT, Journal
-from tidegate.supervisor.events.spool_writer import MOST_WAITING
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.topics import DeviceTopics
 
@@ -82,13 +82,14 @@ def test_rows_that_a_dead_disk_cost_are_told_of(tmp_path: Path, monkeypatch: pyt
         return real(spool, topic, document, now)
 
     monkeypatch.setattr(Spool, "put", put)
+    monkeypatch.setattr(spool_writer, "MOST_WAITING", 64)
 
     def scene(journal: Journal, spool: Spool, _seen: list[Event]) -> None:
         journal.telemetry({"number": -1}, time.time())
         while journal._writer._waiting:
             time.sleep(0.001)
         started = time.monotonic()
-        for number in range(MOST_WAITING + 100):
+        for number in range(64 + 100):
             journal.telemetry({"number": number}, time.time())
         assert time.monotonic() - started < 1
         journal.tell_folded()

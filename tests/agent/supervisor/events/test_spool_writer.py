@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.supervisor.events.spool_writer import MOST_WAITING, SpoolWriter
+from tidegate.supervisor.events import spool_writer
+from tidegate.supervisor.events.spool_writer import SpoolWriter
 from tidegate.telemetry.spool import Spool
 
 
@@ -34,35 +35,38 @@ def test_putting_does_not_wait_and_nothing_is_lost_or_out_of_order(spool: SlowSp
     woken: list[int] = []
     writer = SpoolWriter(spool, lambda: woken.append(1))
     started = time.monotonic()
-    for number in range(500):
+    for number in range(200):
         writer.put("t", {"number": number}, time.time())
     assert time.monotonic() - started < 0.5
     assert not writer.flush(0.05)
     spool.answers.set()
     assert writer.flush(60)
     rows = spool.after(0, 1000)
-    assert [row.seq for row in rows] == list(range(1, 501))
-    assert b'"number":499' in rows[-1].payload
+    assert [row.seq for row in rows] == list(range(1, 201))
+    assert b'"number":199' in rows[-1].payload
     assert woken
     assert writer.take_lost() == 0
     counters = spool.counters
     assert counters is not None
-    assert counters.put == counters.acknowledged + sum(counters.dropped.values()) + counters.waiting == 500
+    assert counters.put == counters.acknowledged + sum(counters.dropped.values()) + counters.waiting == 200
     writer.close(1)
 
 
-def test_what_a_dead_disk_costs_is_counted_and_the_newest_is_kept(spool: SlowSpool) -> None:
+def test_what_a_dead_disk_costs_is_counted_and_the_newest_is_kept(
+    spool: SlowSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_writer, "MOST_WAITING", 64)
     writer = SpoolWriter(spool, lambda: None)
     writer.put("t", {"number": -1}, time.time())
     while writer._waiting:
         time.sleep(0.001)
-    for number in range(MOST_WAITING + 40):
+    for number in range(64 + 40):
         writer.put("t", {"number": number}, time.time())
     assert writer.take_lost() == 40
     assert writer.take_lost() == 0
     spool.answers.set()
     assert writer.flush(60)
-    assert [row.seq for row in spool.after(0, 5000)] == list(range(1, MOST_WAITING + 2))
+    assert [row.seq for row in spool.after(0, 5000)] == list(range(1, 64 + 2))
     writer.close(1)
 
 

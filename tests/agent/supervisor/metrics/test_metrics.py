@@ -13,10 +13,11 @@ from agent_states import BARE, BUSY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from tidegate.messages import Served, ShadowCount
+from tidegate.messages import ModelServed, Served, ShadowCount
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.metrics.exposition import exposition
-from tidegate.supervisor.metrics.served_totals import ServedTotals
+from tidegate.supervisor.metrics.served_totals import ModelTotals, ServedTotals
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
@@ -99,6 +100,33 @@ def test_unknown_has_no_sample() -> None:
         "tidegate_messages_heard_total",
     }
     assert "tidegate_worker_serving" in names
+
+
+def test_each_model_has_its_own_samples_and_none_of_what_is_unknown() -> None:
+    main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8", certified_risk=0.01, requests=7)
+    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", "the first request loads it", True)
+    late = replace(main, latency_p95_ms=2.5, weights_resident_bytes=4096)
+    found = samples(replace(BUSY, models=(late, resting)))
+    assert {
+        "tidegate_model_ready model=digits": 1.0,
+        "tidegate_model_ready model=plates": 0.0,
+        "tidegate_model_requests_total model=digits": 7.0,
+        "tidegate_model_operating_point model=digits point=int8": 1.0,
+        "tidegate_model_certified_risk_ratio model=digits": 0.01,
+        "tidegate_model_latency_seconds model=digits quantile=0.95": 0.0025,
+        "tidegate_model_weights_resident_bytes model=digits": 4096.0,
+    }.items() <= found.items()
+    unknown = ("operating_point", "certified_risk", "latency", "weights")
+    assert not [name for name in found if "model=plates" in name and any(each in name for each in unknown)]
+
+
+def test_windows_of_further_models_add_up_by_name() -> None:
+    window = Served(
+        1, 2.0, 0, 0, 0, None, None, None, 0, models=(ModelServed("plates", 3, 1, 4, 1.0, 2.0, None, 9),)
+    )
+    twice = TOTALS.plus(window).plus(window)
+    assert twice.models == {"plates": ModelTotals(6, 2, 8)}
+    assert twice.requests == TOTALS.requests
 
 
 def test_windows_add_up() -> None:

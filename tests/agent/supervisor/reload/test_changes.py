@@ -17,6 +17,7 @@ BASE: dict[str, object] = {
 OTHER: dict[str, object] = {
     "device": "gate-8",
     "bundle": "letters",
+    "models": [{"name": "plates", "bundle": "plates"}],
     "policy": "other.yaml",
     "board": "raspberry-pi-5",
     "state_dir": "elsewhere",

@@ -8,6 +8,7 @@ import pytest
 from agent_states import BARE, BUSY, EXPLANATION, LADDER, SNAPSHOT
 
 from tidegate.paths import profiles_directory
+from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_reported, as_status, as_telemetry
 from tidegate.supervisor.status.status import to_json
@@ -41,6 +42,20 @@ def test_what_changes_without_news_leaves_the_report_equal() -> None:
     later = replace(BUSY, at=BUSY.at + 1, uptime_s=60.0, snapshot=Snapshot(101.0, {}), served=None, recent=())
     assert as_reported(later, SNAPSHOT) == as_reported(BUSY, SNAPSHOT)
     assert as_reported(replace(BUSY, point=LADDER.full), SNAPSHOT) != as_reported(BUSY, SNAPSHOT)
+
+
+def test_a_window_tells_of_models_beside_the_main_one_what_is_known() -> None:
+    main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8")
+    plates = ModelStatus(
+        "plates", False, "READY", "cd", "/b", point="full", window_requests=3, latency_p95_ms=1.23456
+    )
+    resting = ModelStatus("faces", False, "UNAVAILABLE", "ef", "/c", "the first request for it loads it")
+    window = as_telemetry(replace(BUSY, models=(main, plates, resting)), 10.0, None)
+    assert window.to_document()["m"] == {
+        "plates": {"st": "READY", "op": "full", "n": 3, "p95": 1.235},
+        "faces": {"st": "UNAVAILABLE"},
+    }
+    assert "m" not in as_telemetry(replace(BUSY, models=(main,)), 10.0, None).to_document()
 
 
 def test_a_window_of_the_demo_device_is_small() -> None:

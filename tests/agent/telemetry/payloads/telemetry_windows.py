@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from tidegate.telemetry.payloads.window import Window
+from tidegate.telemetry.payloads.window import ModelWindow, Window
 
 counts = st.none() | st.integers(0, 10**6)
 amounts = st.none() | st.integers(0, 10**7).map(lambda value: value / 10)
@@ -19,6 +19,18 @@ shadows = st.dictionaries(
     st.sampled_from(("int8", "skip")), st.tuples(st.integers(0, 1000), st.integers(0, 1000)), max_size=2
 )
 
+models = st.dictionaries(
+    st.sampled_from(("plates", "faces")),
+    st.builds(
+        ModelWindow,
+        state=st.sampled_from(("READY", "UNAVAILABLE")),
+        point=st.none() | st.sampled_from(("full", "int8")),
+        requests=counts,
+        p95_ms=amounts,
+        weights_bytes=counts,
+    ),
+    max_size=2,
+)
 
 windows = st.builds(
     Window,
@@ -42,5 +54,6 @@ windows = st.builds(
     total_j=amounts,
     shadow=shadows,
     readings=readings,
+    models=models,
 )
 """One window as a device sends it, whatever it knew."""

@@ -48,7 +48,7 @@ def test_means_lie_between_the_extremes(found: list[Window]) -> None:
 @given(several, several)
 def test_in_two_steps_it_comes_to_the_same(first: list[Window], second: list[Window]) -> None:
     at_once, stepwise = merged([*first, *second]), merged([merged(first), merged(second)])
-    for name in ("windows", "at", "point", *SUMMED, "shadow", "low", "high"):
+    for name in ("windows", "at", "point", *SUMMED, "shadow", "low", "high", "models"):
         assert getattr(stepwise, name) == getattr(at_once, name), name
     for name, seconds in at_once.points.items():
         assert stepwise.points[name] == pytest.approx(seconds, abs=0.01)

@@ -166,6 +166,22 @@ function streams(served) {
   });
 }
 
+function modelRow(model) {
+  const row = element("tr");
+  const ready = model.state === "READY";
+  for (const text of [
+    model.name,
+    ready ? "ready" : `${model.state.toLowerCase()}: ${model.reason}`,
+    model.point ?? "",
+    model.point === null ? "" : model.certified_risk === null ? "not certified" : `≤ ${share(model.certified_risk)}`,
+    `${model.requests}${model.failed ? `, ${model.failed} failed` : ""}`,
+    model.latency_p95_ms === null ? "" : `${figure(model.latency_p95_ms)} ms`,
+    model.weights_resident_bytes === null ? "" : `${(model.weights_resident_bytes / 2 ** 20).toFixed(1)} MiB`,
+  ]) row.append(element("td", text));
+  if (!ready) row.className = "off";
+  return row;
+}
+
 function show(status) {
   document.title = `${status.device}: ${status.point} · tidegate`;
   say($("device"), status.device);
@@ -180,6 +196,8 @@ function show(status) {
     : `At ${status.point}: ${[decision.reason, ...decision.held_back].join("; ")}.`);
   fill($("troubles"), troubles(status));
   fill($("now"), tiles(status));
+  $("models-section").hidden = status.models.length < 2;
+  fill($("models").tBodies[0], status.models.map(modelRow));
   const fetched = streams(status.served);
   $("streams-section").hidden = fetched.length === 0;
   fill($("streams"), fetched);

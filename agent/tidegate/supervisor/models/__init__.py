@@ -1,0 +1,1 @@
+"""The models beside the main one, as the supervisor knows them."""
