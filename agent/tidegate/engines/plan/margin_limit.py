@@ -6,7 +6,7 @@ import numpy as np
 
 
 def margin_limit(leave_above: float) -> float:
-    """What a difference of two probabilities, as Python numbers, exceeds where in float32 it exceeds `leave_above`.
+    """What a difference of two probabilities exceeds as a Python number where in float32 it exceeds `leave_above`.
 
     Margins near 1 are so close that it matters: a batch and a sample of its own must leave at the same exit.
     """
