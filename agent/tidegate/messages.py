@@ -144,13 +144,6 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetFootage:
-    """Supervisor says: delete the frames that are kept, and begin anew."""
-
-    kind: Literal["forget_footage"] = "forget_footage"
-
-
-@dataclass(frozen=True, slots=True)
 class FurtherModelSpec:
     """A model beside the main one: its bundle, the engine, and the operating point that it begins at.
 
@@ -178,6 +171,13 @@ class SetModels:
     id: int
     models: tuple[FurtherModelSpec, ...] = ()
     kind: Literal["set_models"] = "set_models"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFootage:
+    """Supervisor says: delete the frames that are kept, and begin anew."""
+
+    kind: Literal["forget_footage"] = "forget_footage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +357,7 @@ class Served:
     `turned_away` are requests to any model that the policy's limits refused (429 and 503). `dropped` says of each
     engine that was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't
     asked for any. `models` are the further ones that are loaded, `resident_bytes` what the process holds.
+    `footage_trouble` is why frames are not kept that should be; empty while they are, and where none should be.
     """
 
     id: int
@@ -373,9 +374,9 @@ class Served:
     dropped: tuple[str, ...] = ()
     streams: tuple[StreamCount, ...] = ()
     frigate: StreamCount | None = None
-    footage_trouble: str = ""
     models: tuple[ModelServed, ...] = ()
     resident_bytes: int | None = None
+    footage_trouble: str = ""
     kind: Literal["served"] = "served"
 
     @property

@@ -31,9 +31,9 @@ def reload(
     done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))
     if done.refused:
         fail(f"not reloaded, the agent goes on as before: {done.refused}", EX_CONFIG)
-    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False)
+    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False, soft_wrap=True)
     if done.after_restart:
-        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False)
+        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False, soft_wrap=True)
     _warn_of_unit(config)
 
 

@@ -49,11 +49,11 @@ class AgentConfig(TrustedKeysPart):
 
     device: TopicLevel = Field(description="the device's name in MQTT topics, for example `gate-7`")
     bundle: FilePath = Field(description="the model's bundle, a path relative to this file")
-    certificate: FilePath | None = Field(
-        None, description="a signed count on inputs of this place, which replaces the bundle's certificates"
-    )
     models: Annotated[tuple[Model, ...], AfterValidator(models_named_apart)] = Field(
         (), strict=False, max_length=MOST, description="models beside the main one, which `bundle` names"
+    )
+    certificate: FilePath | None = Field(
+        None, description="a signed count on inputs of this place, which replaces the bundle's certificates"
     )
     policy: FilePath = Field(description="the local policy, a path relative to this file")
     board: BoardName | None = None

@@ -123,8 +123,8 @@ class Supervisor:
         reporting.troubles.watch("state schema", opened.schema.trouble)
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
-        reporting.troubles.watch("certificate", self._own_certificate)
         reporting.troubles.watch("models", lambda: self._worker.board.trouble)
+        reporting.troubles.watch("certificate", self._own_certificate)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
         self._footage: FootageState | None = None

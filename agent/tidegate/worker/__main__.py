@@ -52,6 +52,10 @@ class FootageArguments:
     max_age_s: float
     clip_s: float
 
+    def kept(self) -> KeptFootage:
+        """What keeps them there."""
+        return KeptFootage(FootageStore(self.directory, self.max_bytes, self.max_age_s), self.clip_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -145,8 +149,8 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     runtime = Runtime(arguments.cache, arguments.keep_bytes, arguments.spin, arguments.memory_limit_bytes)
     opened = _open(arguments, runtime)
     reception = Reception()
-    model = ServedModel(opened.parts(opened.bundle.model))
-    model.shadow.footage = _kept_footage(arguments.footage)
+    footage = None if arguments.footage is None else arguments.footage.kept()
+    model = ServedModel(opened.parts(opened.bundle.model, footage))
     main = ModelEndpoint(
         model.name, model.interface, model.queue, model.parts.certified_answers, reception, model.shadow
     )
@@ -196,26 +200,19 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
             further.stop_loading()
             await doors.close()
             await serving
-        await _closed(model, further)
+        await _end(model, further)
         for number in ended_by:
             signal.raise_signal(number)  # the supervisor says what ended it
-    await _closed(model, further)
+    await _end(model, further)
     if commanded.done():
         commanded.result()
 
 
-async def _closed(model: ServedModel, further: FurtherModels) -> None:
-    """Once all have answered what is queued, and what is kept is written."""
+async def _end(model: ServedModel, further: FurtherModels) -> None:
+    """Answer what is queued, and write the frames that are kept."""
     model.queue.close()
-    if (footage := model.shadow.footage) is not None:
-        await asyncio.to_thread(footage.close)
     await further.close()
-
-
-def _kept_footage(asked: FootageArguments | None) -> KeptFootage | None:
-    if asked is None:
-        return None
-    return KeptFootage(FootageStore(asked.directory, asked.max_bytes, asked.max_age_s), asked.clip_s)
+    await asyncio.to_thread(model.shadow.close)
 
 
 @contextmanager

@@ -125,16 +125,13 @@ class ControlChannel:
                 self.serve_message = message
                 self.may_serve.set()
             case ForgetFootage():
-                self._forget_footage()
+                if self._model.shadow.footage is not None:
+                    self._model.shadow.footage.forget()
             case SetModels() | Stop():
                 return
         # A supervisor that is gone is noticed where messages are read.
         with suppress(ConnectionError):
             await self._writer.drain()
-
-    def _forget_footage(self) -> None:
-        if self._model.shadow.footage is not None:
-            self._model.shadow.footage.forget()
 
     def _served(self, report_id: int) -> Served:
         footage = self._model.shadow.footage

@@ -69,8 +69,13 @@ class Shadow:
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
     def close(self) -> None:
-        """Let the full model go; call it once the queue is closed."""
+        """Let the full model go, and write what is kept and is not on the disk yet; may wait for it.
+
+        Call it once the queue is closed.
+        """
         self._release()
+        if self.footage is not None:
+            self.footage.close()
 
     def _watches(self, answered: QueueAnswer) -> bool:
         return self._watch is not None and self._watch.watches(answered.answer.engine)

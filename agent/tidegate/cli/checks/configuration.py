@@ -81,21 +81,6 @@ def _check_access(config: AgentConfig) -> Iterator[Check]:
         yield Check("listen", "warning", said, way_out)
 
 
-def _certificate(config: AgentConfig, bundle: Bundle) -> Iterator[Check]:
-    """Of this place: whether it would count, and whether it was counted on what runs here."""
-    found = certified(bundle, config)
-    if found.report is None:
-        return
-    if found.own is None:
-        yield Check("certificate", "fault", found.report.reason)
-        return
-    yield Check("certificate", "ok", certificate_in_words(found))
-    if found.report.placement != found.report.here:
-        said = f"it was counted on {found.report.placement}, here is {found.report.here}"
-        way_out = "the agent counts again if it keeps frames: `footage` in agent.yaml"
-        yield Check("certificate", "warning", said, "" if config.footage is not None else way_out)
-
-
 def _further(config: AgentConfig, main: Bundle | None, checks: list[Check]) -> Iterator[tuple[str, Bundle | None]]:
     """The models beside the main one: their bundles, engines and names."""
     for each in config.models:
@@ -111,6 +96,21 @@ def _further(config: AgentConfig, main: Bundle | None, checks: list[Check]) -> I
             found.append(Check(name, "ok", f"{bundle.model}, {count} operating points, files as recorded"))
         checks += found
         yield each.name, bundle
+
+
+def _certificate(config: AgentConfig, bundle: Bundle) -> Iterator[Check]:
+    """Of this place: whether it would count, and whether it was counted on what runs here."""
+    found = certified(bundle, config)
+    if found.report is None:
+        return
+    if found.own is None:
+        yield Check("certificate", "fault", found.report.reason)
+        return
+    yield Check("certificate", "ok", certificate_in_words(found))
+    if found.report.placement != found.report.here:
+        said = f"it was counted on {found.report.placement}, here is {found.report.here}"
+        way_out = "the agent counts again if it keeps frames: `footage` in agent.yaml"
+        yield Check("certificate", "warning", said, "" if config.footage is not None else way_out)
 
 
 def _frigate(config: AgentConfig, bundle: Bundle | None) -> Iterator[Check]:

@@ -86,10 +86,10 @@ class AgentState:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    models: tuple[ModelStatus, ...] = ()
     footage: FootageState | None = None
     keeps_footage: bool = False
     certificate: ReportedCertificate | None = None
-    models: tuple[ModelStatus, ...] = ()
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

@@ -68,9 +68,9 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         latest_step_s=state.latest_step_s,
         web_address=state.web_address,
         exposure=state.exposure,
+        models=state.models,
         footage=_footage(state),
         certificate=state.certificate,
-        models=state.models,
     )
 
 

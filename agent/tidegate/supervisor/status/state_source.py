@@ -101,10 +101,10 @@ class StateSource:
             latest_step_s=self._latest_s(),
             web_address=self.web_address,
             exposure=exposure(config.listen),
+            models=self._models(),
             footage=self._footage(),
             keeps_footage=config.footage is not None,
             certificate=self._certificate(),
-            models=self._models(),
         )
 
     def _models(self) -> tuple[ModelStatus, ...]:

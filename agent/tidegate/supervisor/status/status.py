@@ -130,8 +130,8 @@ class Status:
     since the start, `heard` counts what became of them, such as `input refused`. `latest_step_s` is by how much a
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
-    `footage` is None where no frames are kept, `certificate` where the bundle's own ones count.
     `models` are all that are served, the main one first, of which everything else here is told.
+    `footage` is None where no frames are kept, `certificate` where the bundle's own ones count.
     """
 
     device: str
@@ -164,9 +164,9 @@ class Status:
     latest_step_s: float | None = None
     web_address: str = ""
     exposure: str = ""
+    models: tuple[ModelStatus, ...] = ()
     footage: FootageStatus | None = None
     certificate: ReportedCertificate | None = None
-    models: tuple[ModelStatus, ...] = ()
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

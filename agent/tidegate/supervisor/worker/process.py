@@ -208,11 +208,6 @@ class WorkerProcess:
             if self._current is not None and self._current.serves:
                 self._current.channel.send(state)
 
-    def forget_footage(self) -> None:
-        """Have the worker delete the frames that it keeps, and those that wait in it for the disk."""
-        if self._current is not None and self._current.serves:
-            self._current.channel.send(ForgetFootage())
-
     def tell_models(self) -> None:
         """Tell the worker which further models there are, if that is something else than it was told."""
         if self._current is not None and self._current.serves:
@@ -232,6 +227,11 @@ class WorkerProcess:
             return (await self._serving().set_models(specs, MODELS_DEADLINE_S)).failed
         except WorkerDown:
             return {}
+
+    def forget_footage(self) -> None:
+        """Have the worker delete the frames that it keeps, and those that wait in it for the disk."""
+        if self._current is not None and self._current.serves:
+            self._current.channel.send(ForgetFootage())
 
     async def prepare(self, spec: WorkerSpec, point: str) -> WorkerInstance:
         """A worker by another spec, ready beside the present one, that takes no requests yet.
