@@ -158,6 +158,7 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     connections = Connections(connection_limit(raise_file_limit(), files_in_use()))
     server = Server(endpoint, connections, each_second)
     doors = Doors(reception, arguments.frigate)
+    doors.prepare_main(model)
     channel = socket.socket(fileno=arguments.control_fd)
     reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT_BYTES)
     control = ControlChannel(

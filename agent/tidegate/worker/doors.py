@@ -45,6 +45,11 @@ class Doors:
         self._door: FrigateDoor | None = None
         self._streams: dict[str | None, list[Stream]] = {}
 
+    def prepare_main(self, model: ServedModel) -> None:
+        """Load what Frigate's door needs, and the model it handed over last, before requests are let in."""
+        if self._frigate is not None and self._listening is not None and self._frigate.model is None:
+            self._door = self._frigate_door(self._frigate, self._listening, model)
+
     async def open_main(self, model: ServedModel) -> None:
         """Have the main model asked."""
         await self._open(None, model)
@@ -86,7 +91,8 @@ class Doors:
         )
         self._streams[name] = streams = open_streams(self.asked, name, model.interface, open_one)
         if self._frigate is not None and self._listening is not None and self._frigate.model == name:
-            self._door = self._frigate_door(self._frigate, self._listening, model)
+            if self._door is None:
+                self._door = self._frigate_door(self._frigate, self._listening, model)
             self._door.start()
         for each in streams:
             each.start()
