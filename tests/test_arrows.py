@@ -19,15 +19,16 @@ MAY_IMPORT = {
     "api": "boards calibration.recertify documents engines errors models.bundle models.graph models.ladder paths"
     " policy simulation tidegate_drivers worker.canary worker.choosing numpy",
     "__main__": "cli",
-    "cli": "errors api boards calibration child config demo documents engines extras files fleet import_path"
-    " listening messages models network paths policy quantities shortened simulation supervisor telemetry"
-    " terminal tidegate_drivers trust validation_words pydantic_core rich typer",
+    "cli": "errors api boards calibration child config demo documents engines extras files fleet footage"
+    " import_path listening messages models network paths policy quantities shortened simulation supervisor"
+    " telemetry terminal tidegate_drivers trust validation_words pydantic_core rich typer",
     "demo": "errors child config engines fleet models paths supervisor telemetry numpy",
     # the service
-    "supervisor": "errors boards child config content documents durable_number engines.runtime.installed files"
+    "supervisor": "errors boards child config content documents durable_number engines.runtime.installed"
+    " engines.runtime.placement files footage.kept"
     " last_trial listening messages network.shut_out service_log models.bundle models.errors models.ladder paths"
     " policy shortened telemetry tidegate_drivers trust validation_words h11 prometheus_client psutil pydantic",
-    "worker": "engines errors files listening messages service_log models parent telemetry.broker"
+    "worker": "engines errors files footage listening messages service_log models parent telemetry.broker"
     " telemetry.link.paho_client tidegate_drivers.linux.cgroup tidegate_drivers.sensor validation_words PIL av"
     " h11 numpy paho psutil pydantic pydantic_core zmq",
     # what makes a ladder, and what tries a policy on it
@@ -40,8 +41,8 @@ MAY_IMPORT = {
     " calibration.target_engine engines models numpy torch",
     "calibration.measure": "calibration.candidate calibration.certify calibration.data calibration.knob_settings"
     " calibration.target_engine engines models numpy",
-    "calibration.recertify": "errors calibration.certify calibration.data engines files models validation_words"
-    " PIL numpy pydantic",
+    "calibration.recertify": "errors calibration.certify calibration.data engines files footage models"
+    " trust.dsse validation_words PIL numpy pydantic",
     "calibration.report": "calibration.data calibration.knob_settings calibration.search drawing engines models"
     " numpy",
     "calibration.search": "errors calibration.certify calibration.data calibration.fit calibration.knob_settings"
@@ -63,8 +64,8 @@ MAY_IMPORT = {
     "engines": "errors child extras files models ai_edge_litert coreai coremltools flatbuffers mlx numpy"
     " onnxruntime psutil torch",
     "models": "errors numpy torch",
-    "models.bundle": "models.comparing models.errors models.graph models.ladder models.network models.task numpy"
-    " validation_words pydantic safetensors",
+    "models.bundle": "errors models.comparing models.errors models.graph models.ladder models.network models.task"
+    " numpy validation_words pydantic safetensors",
     "models.gates": "models.graph models.knobs models.ladder torch",
     "models.graph": "models.errors numpy",
     "models.importing": "errors models.graph models.network numpy onnx torch",
@@ -82,6 +83,8 @@ MAY_IMPORT = {
     "listening.bearer": "",
     "listening.loopback": "",
     "listening.token_file": "documents errors",
+    "footage": "errors files numpy",
+    "footage.kept": "",
     "trust": "errors files validation_words nacl pydantic",
     "boards": "documents models.ladder paths policy quantities pydantic",
     "messages": "shortened pydantic",

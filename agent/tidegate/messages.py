@@ -174,6 +174,13 @@ class SetModels:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetFootage:
+    """Supervisor says: delete the frames that are kept, and begin anew."""
+
+    kind: Literal["forget_footage"] = "forget_footage"
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Supervisor says: answer what is in flight, then end."""
 
@@ -350,6 +357,7 @@ class Served:
     `turned_away` are requests to any model that the policy's limits refused (429 and 503). `dropped` says of each
     engine that was caught answering wrong what it did. `frigate` counts Frigate's pictures, None where it isn't
     asked for any. `models` are the further ones that are loaded, `resident_bytes` what the process holds.
+    `footage_trouble` is why frames are not kept that should be; empty while they are, and where none should be.
     """
 
     id: int
@@ -368,6 +376,7 @@ class Served:
     frigate: StreamCount | None = None
     models: tuple[ModelServed, ...] = ()
     resident_bytes: int | None = None
+    footage_trouble: str = ""
     kind: Literal["served"] = "served"
 
     @property
@@ -377,7 +386,7 @@ class Served:
         return asked / self.window_s if self.window_s > 0 else None
 
 
-ToWorker = Switch | Ping | Report | AdmissionState | Serve | SetModels | Stop
+ToWorker = Switch | Ping | Report | AdmissionState | Serve | SetModels | ForgetFootage | Stop
 FromWorker = Starting | Ready | Tried | Unable | Switched | Pong | Served | ModelStates | ModelsSet
 
 

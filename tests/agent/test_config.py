@@ -633,3 +633,27 @@ def test_names_and_addresses_are_hosts(directory: Path, host: str) -> None:
     broker = loaded(directory, LEAST + f'broker: {{host: "{host}"}}\n').broker
     assert broker is not None
     assert broker.host == host
+
+
+@pytest.mark.parametrize(
+    ("footage", "words"),
+    [
+        ("{max_size: 64 KiB}", "too little room for frames"),
+        ("{max_age: 5 s}", "frames would be gone at once"),
+        ("{clip: 40 d}", "not the length of a clip"),
+        ("{clip: 0 s}", "not the length of a clip"),
+        ("{max_size: 8 MiB, blur: true}", "footage.blur"),
+    ],
+)
+def test_footage_that_would_be_of_no_use_is_refused(tmp_path: Path, footage: str, words: str) -> None:
+    file = tmp_path / "agent.yaml"
+    plain = "device: a\nbundle: b\npolicy: p\nlisten: {tcp: 0}\n"
+    file.write_text(plain)
+    assert load_config(file).footage is None
+    file.write_text(plain + f"footage: {footage}\n")
+    with pytest.raises(DocumentError, match=words):
+        load_config(file)
+    file.write_text(plain + "footage: {}\n")
+    kept = load_config(file).footage
+    assert kept is not None
+    assert (kept.max_size, kept.max_age, kept.clip) == (64 << 20, 30 * 86400, 60)

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from tidegate.footage.kept import FootageCount
 from tidegate.last_trial import failed
 from tidegate.messages import Served, ShadowCount
 from tidegate.models.ladder import Certificate, Figures, Ladder, OperatingPoint, Risk
@@ -13,13 +15,20 @@ from tidegate.supervisor.bundles.progress import BundleProgress
 from tidegate.supervisor.bundles.slots import Base, Placed, Slot
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.pushed_policy import Running
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
-from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState
+from tidegate.telemetry.payloads.reported import (
+    CertifiedPoint,
+    ComparedPoint,
+    PolicyState,
+    Recount,
+    ReportedCertificate,
+)
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate.trust.keys import PrivateKey
 from tidegate.trust.refusal import Refusal
@@ -132,6 +141,29 @@ BUSY = AgentState(
     bundles=BundleProgress(
         PolicyState(6, "aa" * 32, "trial", "it is taken in", "", "b6"), refusals={Refusal.EXPIRED: 1}
     ),
+    footage=FootageState(
+        Path("/var/lib/tidegate/footage"),
+        FootageCount(812, 31, 46_137_344, 1_799_000_000, 1_800_000_000),
+        64 << 20,
+        2_592_000.0,
+        60.0,
+    ),
+    keeps_footage=True,
+    certificate=ReportedCertificate(
+        "in_force",
+        signed_by=("yard",),
+        keyids=("ab" * 32,),
+        data="footage of 2027-01-01 to 2027-01-31",
+        inputs=812,
+        clip=1,
+        labelled=31,
+        delta=0.05,
+        counted_at="2027-01-31T12:00:00+00:00",
+        placement="onnx on cpu, onnxruntime 1.26.0, debian 12",
+        here="onnx on cpu, onnxruntime 1.27.0, debian 12",
+        points=(CertifiedPoint("full", 0.0, 812, 0), CertifiedPoint("int8", 0.01, 812, 2)),
+        recount=Recount("holds", "onnx on cpu, onnxruntime 1.27.0, debian 12", "it holds", "2027-02-01", 812),
+    ),
 )
 BARE = replace(
     BUSY,
@@ -150,4 +182,7 @@ BARE = replace(
     bundle_path="/srv/digits",
     bundle_push=None,
     bundles=BundleProgress(),
+    footage=None,
+    keeps_footage=False,
+    certificate=None,
 )

@@ -65,6 +65,7 @@ class AgentProcess:
     """`tidegate run` in a directory that outlives restarts."""
 
     device = "camera-1"
+    bundle = BUNDLE
     program = SERVICE
     constants: Mapping[str, float] = MappingProxyType({})
     """Of tidegate's modules, by dotted names: waits to be shorter than those of a device. Linux only."""

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from edited_bundle import edited_bundle
 from here import Ended, tidegate_here
 
 from tidegate.fleet.broker import LocalBroker
-from tidegate.trust.key_file import read_public
+from tidegate.models.bundle import open_bundle
+from tidegate.models.bundle.statement import PAYLOAD_TYPE, statement_of
+from tidegate.trust.dsse import Envelope
+from tidegate.trust.key_file import read_private, read_public
 
 StartAgent = Callable[..., AgentProcess]
 
@@ -65,13 +69,35 @@ def test_a_pushed_bundle_serves_and_survives_a_restart(
     assert "version 4 is older than the trusted version 5" in older.stderr
 
 
+def sign_own_certificate(path: Path) -> None:
+    """For the bundle that agents here begin with, of what its build has certified."""
+    bundle = open_bundle(AgentProcess.bundle)
+    held = {point.name: point.certificate for point in bundle.ladder.points if point.certificate is not None}
+    statement = statement_of(
+        bundle,
+        held,
+        data="yard",
+        data_sha256="0" * 64,
+        inputs=600,
+        clip=1,
+        labelled=0,
+        delta=0.05,
+        engines=(ENGINE,),
+        placement="elsewhere",
+        counted_at=datetime.now(UTC),
+    )
+    envelope = Envelope(PAYLOAD_TYPE, statement.model_dump_json().encode())
+    path.write_bytes(envelope.signed_by([read_private(Path("models.key"))]).to_json())
+
+
 def test_live_answers_that_refute_a_certificate_lead_back_and_cost_no_request(
     start_agent: StartAgent, broker: LocalBroker, desk: Path
 ) -> None:
     cheapest = rungs(ENGINE)[-1]
     (desk.parent / "policy.yaml").write_text(pinned(cheapest, 1))
-    key = {"name": "models", "key": read_public(Path("models.pub")).text, "roles": ["bundle"]}
-    agent = start_agent(broker, constants=BRIEF_TRIAL, trusted_keys=[key])
+    key = {"name": "models", "key": read_public(Path("models.pub")).text, "roles": ["bundle", "certificate"]}
+    sign_own_certificate(desk / "own.json")
+    agent = start_agent(broker, constants=BRIEF_TRIAL, trusted_keys=[key], certificate=str(desk / "own.json"))
     agent.wait_until(lambda status: status.telemetry.link == "online" and status.point == cheapest)
     before = agent.status().bundle
     statuses: list[int] = []
@@ -96,6 +122,8 @@ def test_live_answers_that_refute_a_certificate_lead_back_and_cost_no_request(
     assert set(statuses) == {200}
     status = agent.status()
     assert (status.bundle, status.demotions, status.point) == (before, (), cheapest)
+    assert status.certificate is not None
+    assert status.certificate.state == "in_force"
 
 
 def test_a_device_that_sleeps_stays_up_for_the_trial_and_sleeps_again(

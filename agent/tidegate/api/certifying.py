@@ -1,7 +1,7 @@
 """Certificates of a bundle's points on inputs of the caller's own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +83,16 @@ def recertified(
     labelled = labels is not None and found.full is not None
     labelled |= any(point.lost is not None for point in points)
     masks = [by_clip(failed(found.full, point, labels), clips) for point in points]
+    differed = [int(by_clip(point.differs, clips).sum()) for point in points]
     risk = Risk.NEWLY_WRONG if labelled else Risk.DISAGREEMENT
     counts = [int(mask.sum()) for mask in masks]
     return Recertified(
-        dict(zip(found.points, certificates(masks, risk, alphas, delta), strict=True)),
+        {
+            name: None if held is None else replace(held, disagreed=count)
+            for name, held, count in zip(
+                found.points, certificates(masks, risk, alphas, delta), differed, strict=True
+            )
+        },
         dict(zip(found.points, counts, strict=True)),
         to_label(points, labels) if found.full is not None else np.empty(0, np.int64),
     )

@@ -1,6 +1,5 @@
 """`tidegate bundle certificate`, and what `bundle certify --key` writes: a count that a key vouches for."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +11,19 @@ from tidegate.cli.console import fail, out, show_table
 from tidegate.cli.envelope_output import write_envelope
 from tidegate.cli.json_option import JsonOption, write_json
 from tidegate.cli.view import format_risk
-from tidegate.engines.runtime.placement import placement_of
-from tidegate.engines.runtime.runtimes import FORMS, RUNTIMES
+from tidegate.engines.runtime.placement import engines_in, placements_in_words
 from tidegate.errors import EX_DATAERR
 from tidegate.files import read_file
-from tidegate.models.bundle import open_bundle
+from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle.statement import MAX_BYTES, PAYLOAD_TYPE, Statement, read_statement, statement_of
 from tidegate.terminal.table import Table
 from tidegate.trust.dsse import DsseError, Envelope, parse_envelope
 from tidegate.trust.key_file import read_public
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from tidegate.calibration.recertify.statement import Statement
+    from tidegate.models.ladder import Certificate
     from tidegate.trust.signer import Signer
 
 
@@ -35,26 +34,39 @@ def certificate_path(bundle: Path) -> Path:
 
 
 def write_certificate(
-    bundle: Path, keys: "Sequence[Signer]", engine: str, *, inputs: int, clip: int, labelled: int
+    path: Path,
+    keys: "Sequence[Signer]",
+    bundle: Bundle,
+    certificates: "Mapping[str, Certificate]",
+    engine: str,
+    *,
+    data: str,
+    data_sha256: str,
+    inputs: int,
+    clip: int,
+    labelled: int,
+    delta: float,
 ) -> None:
-    """Sign what was counted for the bundle that was written, on an engine as it calls itself.
+    """Sign what was counted for the bundle, on an engine as it calls itself.
 
     Raises what signing and writing raise.
     """
-    from tidegate.calibration.recertify.statement import PAYLOAD_TYPE, statement_of  # noqa: PLC0415 - numpy
-
-    engines = tuple(name for name in re.findall(r"[a-z0-9-]+", engine) if name in (*RUNTIMES, *FORMS))
+    engines = engines_in(engine)
     statement = statement_of(
-        open_bundle(bundle),
+        bundle,
+        certificates,
+        data=data,
+        data_sha256=data_sha256,
         inputs=inputs,
         clip=clip,
         labelled=labelled,
+        delta=delta,
         engines=engines,
-        placement=_placement(engines),
+        placement=placements_in_words(engines),
         counted_at=datetime.now(UTC),
     )
     envelope = Envelope(PAYLOAD_TYPE, statement.model_dump_json().encode()).signed_by(keys)
-    write_envelope(envelope, certificate_path(bundle), "certificate")
+    write_envelope(envelope, path, "certificate")
 
 
 def certificate_command(
@@ -68,8 +80,6 @@ def certificate_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show whose word a bundle's certificates are, on what they were counted and where; 65 if nobody's."""
-    from tidegate.calibration.recertify.statement import MAX_BYTES, PAYLOAD_TYPE, read_statement  # noqa: PLC0415 - numpy
-
     opened = open_bundle(bundle)
     path = certificate or certificate_path(bundle)
     try:
@@ -84,7 +94,7 @@ def certificate_command(
         fail(f"{path}: is not signed by {names}; take it from who counted, or count again", EX_DATAERR)
     statement = read_statement(envelope.payload, str(path))
     statement.check(opened)
-    here = _placement(statement.engines)
+    here = placements_in_words(statement.engines)
     if as_json:
         write_json(
             {
@@ -104,18 +114,12 @@ def certificate_command(
         )
 
 
-def _placement(engines: "Sequence[str]") -> str:
-    """Of each engine, here and now."""
-    known = (name for name in engines if name in {*RUNTIMES, *FORMS})
-    return "; ".join(placement_of(name).in_words for name in known) or "nothing that this version knows"
-
-
 def _vouches(key: Path, envelope: Envelope) -> bool:
     public = read_public(key)
     return any(public.verifies(envelope.signed_bytes, signature.sig) for signature in envelope.signatures)
 
 
-def _show(statement: "Statement", signers_named: str) -> None:
+def _show(statement: Statement, signers_named: str) -> None:
     tries = f"{statement.inputs} inputs" + (f" in clips of {statement.clip}" if statement.clip > 1 else "")
     out.print(
         f"signed by {signers_named}: {statement.model} on {statement.data}, {tries}, {statement.labelled} "

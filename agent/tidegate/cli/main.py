@@ -38,6 +38,7 @@ GROUPS = {
     "key": "tidegate.cli.key",
     "bundle": "tidegate.cli.bundle",
     "fleet": "tidegate.cli.fleet",
+    "footage": "tidegate.cli.footage",
 }
 """Modules that have commands of their own under `app`."""
 

@@ -24,16 +24,16 @@ def reload(
 ) -> None:
     """Bring the changed configuration into force and return when it is; with 78 when the agent keeps the old one.
 
-    Policy, bundle, broker, groups, telemetry, inputs and worker are swapped while requests are answered. What
-    needs a restart is named.
+    Policy, bundle, certificate, broker, groups, telemetry, inputs, footage, worker are swapped while it answers.
+    What needs a restart is named.
     """
     directory = _state_dir(config) if state_dir is None else state_dir
     done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))
     if done.refused:
         fail(f"not reloaded, the agent goes on as before: {done.refused}", EX_CONFIG)
-    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False)
+    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False, soft_wrap=True)
     if done.after_restart:
-        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False)
+        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False, soft_wrap=True)
     _warn_of_unit(config)
 
 

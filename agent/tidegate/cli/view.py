@@ -7,7 +7,8 @@ from rich.text import Text
 
 from tidegate.messages import Served, StreamCount
 from tidegate.supervisor.models.model_status import ModelStatus
-from tidegate.supervisor.status.status import ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.supervisor.status.status import FootageStatus, ReadingStatus, RungStatus, Status, TelemetryStatus
+from tidegate.telemetry.payloads.reported import ReportedCertificate
 from tidegate.terminal.rows import Line, Row, fit
 from tidegate_drivers.reading import (
     BATTERY,
@@ -147,6 +148,10 @@ def _service(status: Status) -> Iterator[Row]:
     if status.allow_unsigned:
         said = "allow_unsigned: whoever may publish at the broker sets this device's policy"
         yield Row(TROUBLE, "unsigned", said, "bold yellow", at_most=2)
+    if status.certificate is not None and status.certificate.state == "in_force":
+        yield Row(8.3, "certificate", _certificate(status.certificate), at_most=3)
+    if status.footage is not None:
+        yield Row(10.7, "footage", _footage(status.footage), at_most=2)
     if status.exposure:
         yield Row(TROUBLE, "exposed", status.exposure, "bold yellow", at_most=3)
     if status.refusals:
@@ -182,6 +187,24 @@ def format_model(model: ModelStatus) -> str:
     weights = model.weights_resident_bytes
     held = "" if weights is None else f", {weights / 2**20:.1f} MiB of weights"
     return f"at {model.point} ({format_risk(model.certified_risk)}), {served}{late}{held}"
+
+
+def _certificate(held: ReportedCertificate) -> str:
+    """Of this place, and whether it was counted on what runs here; one that does not count is a trouble."""
+    counted = f"{held.inputs} inputs, {held.labelled} labelled" + (
+        f", clips of {held.clip}" if held.clip != 1 else ""
+    )
+    told = f"on {held.data} ({counted}), {held.counted_at[:10]}, signed by {', '.join(held.signed_by)}"
+    if held.recount is not None:
+        return f"{told}; counted again here: {held.recount.state}: {held.recount.reason}"
+    return told if held.placement == held.here else f"{told}; counted on {held.placement}, here is {held.here}"
+
+
+def _footage(footage: FootageStatus) -> str:
+    found = f"{footage.sampled} clips and {footage.disagreements} disagreements kept"
+    room = f"{footage.size_bytes / (1 << 20):.1f} of {footage.max_bytes / (1 << 20):.0f} MiB"
+    since = "" if footage.oldest is None else f", since {footage.oldest[:16].replace('T', ' ')} UTC"
+    return f"{found}, {room}{since}; on this device alone, for its agent's user"
 
 
 def _streams(status: Status) -> Iterator[Row]:

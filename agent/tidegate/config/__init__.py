@@ -4,6 +4,7 @@ from tidegate.config.agent_config import AgentConfig, Worker
 from tidegate.config.broker import Broker, Telemetry
 from tidegate.config.doors import Frigate, Listen, Web
 from tidegate.config.files import DEFAULT_CONFIG, board_profile, config_in, load_config, state_dir_in
+from tidegate.config.footage import Footage
 from tidegate.config.keys import KeyEntry, KeysFile, trusted_keys
 from tidegate.config.models import Model
 from tidegate.config.streams import Stream
@@ -14,6 +15,7 @@ __all__ = [
     "AgentConfig",
     "Broker",
     "ControlName",
+    "Footage",
     "Frigate",
     "KeyEntry",
     "KeysFile",

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from tidegate.config.broker import Broker, Inputs, PushedBundles, Spool, Telemetry
 from tidegate.config.doors import Frigate, Listen, Web
+from tidegate.config.footage import Footage
 from tidegate.config.keys import TrustedKeysPart
 from tidegate.config.models import MOST, EngineName, Model, models_named_apart
 from tidegate.config.part import Part
@@ -51,6 +52,9 @@ class AgentConfig(TrustedKeysPart):
     models: Annotated[tuple[Model, ...], AfterValidator(models_named_apart)] = Field(
         (), strict=False, max_length=MOST, description="models beside the main one, which `bundle` names"
     )
+    certificate: FilePath | None = Field(
+        None, description="a signed count on inputs of this place, which replaces the bundle's certificates"
+    )
     policy: FilePath = Field(description="the local policy, a path relative to this file")
     board: BoardName | None = None
     state_dir: FilePath = Field(default_factory=lambda: user_directory("state"))
@@ -69,6 +73,7 @@ class AgentConfig(TrustedKeysPart):
     web: Web | None = None
     frigate: Frigate | None = None
     streams: Annotated[tuple[Stream, ...], AfterValidator(named_apart)] = Field((), strict=False, max_length=16)
+    footage: Footage | None = Field(None, description="keep frames of what is answered: off without this section")
     home_assistant: bool = False
     remote_hold: bool = False
     worker: Worker = Worker()

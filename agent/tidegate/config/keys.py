@@ -19,7 +19,7 @@ def _public_key(value: str) -> str:
         raise refuse("not a public key", allowed=allowed) from None
 
 
-RoleName = Literal["policy", "bundle", "key_rotation"]
+RoleName = Literal["policy", "bundle", "key_rotation", "certificate"]
 
 
 class KeyEntry(Part):

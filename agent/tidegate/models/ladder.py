@@ -131,13 +131,25 @@ class Activity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`risk` <= `alpha` with confidence 1 - `delta`, by an exact test with `failures` in `n` held-out inputs."""
+    """`risk` <= `alpha` with confidence 1 - `delta`, by an exact test with `failures` in `n` held-out inputs.
+
+    `disagreed` of them had an answer apart from the full model's; None where a bundle's figures say that.
+    """
 
     risk: Risk
     alpha: float
     delta: float
     n: int
     failures: int
+    disagreed: int | None = None
+
+    def harmless(self, figures: "Figures") -> float:
+        """The share of inputs on which a point may differ without being newly wrong, as it was counted."""
+        if self.risk is not Risk.NEWLY_WRONG:
+            return 0.0
+        if self.disagreed is not None:
+            return max(0, self.disagreed - self.failures) / self.n
+        return 0.0 if figures.newly_wrong is None else max(0.0, figures.disagreement - figures.newly_wrong)
 
 
 @dataclass(frozen=True, slots=True)

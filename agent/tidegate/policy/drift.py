@@ -6,7 +6,7 @@ A bet against the certificate (`tidegate.models.bet`).
 from dataclasses import dataclass
 
 from tidegate.models.bet import START, after, refuted
-from tidegate.models.ladder import OperatingPoint, Risk
+from tidegate.models.ladder import OperatingPoint
 
 DELTA = 0.01
 """How likely a point within its bound is ever demoted by chance."""
@@ -31,10 +31,7 @@ class DriftTest:
         certificate = point.certificate
         if certificate is None:
             return None
-        harmless = 0.0
-        if certificate.risk is Risk.NEWLY_WRONG and point.figures.newly_wrong is not None:
-            harmless = max(0.0, point.figures.disagreement - point.figures.newly_wrong)
-        return cls(certificate.alpha + harmless)
+        return cls(certificate.alpha + certificate.harmless(point.figures))
 
     def observe(self, seen: int, disagreed: int) -> "DriftTest":
         """After so many more shadow runs; their order within the count does not matter."""

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from tidegate.config import AgentConfig, Web
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.paths import cache_directory
 from tidegate.supervisor.bundle_watch import wait_superseded
 from tidegate.supervisor.bundles.bundle_swap import TRIAL_S, BundleSwap
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
@@ -24,11 +25,14 @@ from tidegate.supervisor.endpoint_access import certificate_trouble
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.failed_upgrade import failed_upgrade, tell_once
+from tidegate.supervisor.footage_watch import FootageState, look_after
 from tidegate.supervisor.home_assistant import HomeAssistant
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.local_commands import LocalCommands
 from tidegate.supervisor.models.following import Following
 from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.own_certificate import certificate_told
+from tidegate.supervisor.recount.recounting import Recounting
 from tidegate.supervisor.reload.candidate import Candidate, read_candidate
 from tidegate.supervisor.reload.reload import Reload
 from tidegate.supervisor.reload.swap import Swap
@@ -90,7 +94,7 @@ class Supervisor:
         self._reporting = reporting = wire_reporting(config, opened, observers)
         self._journal = reporting.journal
         emit = self._journal.emit
-        drift = DriftRecord(config.state_dir, opened.bundle.sha256, opened.bundle.ladder, emit)
+        drift = DriftRecord(config.state_dir, opened.certified.identity, opened.bundle.ladder, emit)
         if faults := (*opened.state_faults, *((drift.damage,) if drift.damage else ())):
             reporting.troubles.note("state", "; ".join(faults))
         serving = wire_serving(
@@ -100,7 +104,7 @@ class Supervisor:
         self._run_record = RunRecord(config.state_dir, boot_id(), lambda: self.in_force.bundle.sha256)
         self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit, reporting.heard)
         self._swap = Swap(
-            InForce(config, opened.bundle, drift),
+            InForce(config, opened.bundle, drift, opened.certified),
             worker=self._worker,
             deciding=deciding,
             link=reporting.link,
@@ -109,6 +113,8 @@ class Supervisor:
             session=opened.session,
             emit=emit,
         )
+        if opened.certified.own is not None:
+            emit(certificate_told(opened.certified))
         failed = failed_upgrade()
         if failed is not None:
             tell_once(failed, config.state_dir, emit)
@@ -118,8 +124,12 @@ class Supervisor:
         reporting.troubles.watch("supply", lambda: deciding.control.put_off)
         reporting.troubles.watch("listen", self._certificate)
         reporting.troubles.watch("models", lambda: self._worker.board.trouble)
+        reporting.troubles.watch("certificate", self._own_certificate)
         reporting.troubles.watch("network", UnitNetwork(lambda: self.in_force.config).look)
         self._served = ServedWindows(self._worker, deciding.control)
+        self._footage: FootageState | None = None
+        self._footage_stays = ""
+        reporting.troubles.watch("footage", self._footage_trouble)
         self.reload = Reload(
             self._candidate,
             self._bring,
@@ -147,6 +157,14 @@ class Supervisor:
             trial_s=TRIAL_S,
             counts=reporting.heard,
         )
+        self._recounting = Recounting(
+            config.state_dir,
+            cache_directory(),
+            lambda: self.in_force,
+            self._worker,
+            deciding.control,
+            emit,
+        )
         self._state = StateSource(
             lambda: self.in_force,
             self._worker,
@@ -156,6 +174,8 @@ class Supervisor:
             self._served,
             failed,
             latest_s=lambda: self._control_loop.latest_s,
+            footage=lambda: self._footage,
+            certificate=lambda: self._recounting.report,
         )
         self._web = None if config.web is None else self._pages(config.web)
         self._reporter = Reporter(self._journal, reporting.link, self._state.state, self._state.retained)
@@ -196,7 +216,9 @@ class Supervisor:
         )
         deciding.inputs.on_change = self._control_loop.reading_changed
         self._journal.observe(self._control_loop.happened)
-        self._commands = LocalCommands(lambda: self.in_force, self.reload, deciding.trust)
+        self._commands = LocalCommands(
+            lambda: self.in_force, self.reload, deciding.trust, self._worker, self._recounting
+        )
 
     @property
     def in_force(self) -> InForce:
@@ -293,6 +315,7 @@ class Supervisor:
                     self._telemetry_loop(),
                     self._look_loop(kept),
                     self._home_assistant.run(),
+                    self._recounting.run(),
                 )
             ]
             changed, emit = self._worker.bundle_changed, self._journal.emit
@@ -312,7 +335,8 @@ class Supervisor:
         while True:
             # In a thread, as a disk that hangs must not take the loop with it, and in one go: each call of a
             # thread wakes an idle device several times.
-            found, incidents, missing = await asyncio.to_thread(self._look, kept)
+            now_s = self._opened.latest_time.now().timestamp()
+            found, incidents, missing = await asyncio.to_thread(self._look, kept, now_s)
             self._reporting.troubles.tell(found)
             for incident in incidents:
                 self._journal.emit(Event(EventKind.FAULT, incident, {"part": "spool"}))
@@ -321,7 +345,10 @@ class Supervisor:
             self._now_and_then()
             await asyncio.sleep(LOOK_S)
 
-    def _look(self, kept: Sequence[KeptSocket]) -> tuple[dict[str, str | None], tuple[str, ...], Missing]:
+    def _look(
+        self, kept: Sequence[KeptSocket], now_s: float
+    ) -> tuple[dict[str, str | None], tuple[str, ...], Missing]:
+        self._look_at_footage(now_s)
         self._deciding.updates.write_down()
         self._bundles.write_down()
         return self._reporting.troubles.ask(), self._opened.spool.take_incidents(), self._sockets.look(kept)
@@ -333,9 +360,31 @@ class Supervisor:
         if self._web is not None:
             self._web.page.note()
 
+    def _look_at_footage(self, now_s: float) -> None:
+        self._footage_stays = ""
+        try:
+            self._footage = look_after(self.in_force.config, now_s)
+        except OSError as error:
+            self._footage_stays = (
+                f"{error.filename}: {error.strerror}; frames are still there, delete them by hand"
+            )
+
+    def _footage_trouble(self) -> str | None:
+        served = self._served.latest
+        told = (
+            ""
+            if served is None or not served.footage_trouble
+            else f"frames are not kept: {served.footage_trouble}"
+        )
+        return self._footage_stays or told or None
+
     def _certificate(self) -> str | None:
         trouble = certificate_trouble(self._worker.spec.access.tls, time.time())
         return None if trouble is None else f"{trouble.said}; {trouble.way_out}"
+
+    def _own_certificate(self) -> str | None:
+        certified = self.in_force.certified
+        return None if certified is None else certified.trouble
 
     def _addresses(self) -> str:
         """Where it listens, in words."""
@@ -368,11 +417,17 @@ class Supervisor:
         wanted, in_force = self._reread(), self.in_force
         path = self._bundles.path_for(wanted.bundle)
         models = self._worker.board.models
-        return read_candidate(in_force.config, wanted, in_force.bundle, path, self._opened.board, models)
+        return read_candidate(in_force.config, wanted, path, self._opened.board, models)
 
     async def _bring(self, candidate: Candidate) -> tuple[str, ...]:
+        kept_before = self.in_force.config.footage
         changed = await self._swap.bring(candidate)
         self._bundles.note_in_force()
+        if kept_before is not None and candidate.config.footage is None:
+            await self._worker.retired()  # until then it may write a frame
+            now_s = self._opened.latest_time.now().timestamp()
+            await asyncio.to_thread(self._look_at_footage, now_s)
+            changed += ("footage: none is kept, and what there was is deleted",)
         return changed
 
     def _receive(self, topic: str, payload: bytes) -> None:

@@ -26,6 +26,7 @@ from tidegate.supervisor.events.journal import Observer
 from tidegate.supervisor.frigate_package import lacking_for_frigate
 from tidegate.supervisor.models.further_model import open_those_that_open
 from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.own_certificate import certified
 from tidegate.supervisor.sockets.listeners import Listeners, open_listeners
 from tidegate.supervisor.state_directory import damaged_numbers, session_number
 from tidegate.supervisor.state_schema.bring import UnstatedSchema, bring_to_schema
@@ -100,7 +101,8 @@ def _open(
         end_orphan(config.state_dir / WORKER_RECORD)
         slots = SlotStore(config.state_dir)
         found = first_bundle(slots, config.bundle)
-        bundle = found.bundle
+        held_here = certified(found.bundle, config)
+        bundle = held_here.bundle
         models, left_out = open_those_that_open(config, bundle.model)
         profile = board_profile(config)
         board = None if profile is None else profile.board
@@ -117,6 +119,7 @@ def _open(
         held.callback(spool.close)
         opened = Opened(
             first_bundle=found,
+            certified=held_here,
             slots=slots,
             profile=profile,
             local=local,

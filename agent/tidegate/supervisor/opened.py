@@ -15,6 +15,7 @@ from tidegate.supervisor.bundles.slot_store import SlotStore
 from tidegate.supervisor.control.brown_outs import BrownOutRecord
 from tidegate.supervisor.control.last_run import LastRun
 from tidegate.supervisor.models.further_model import FurtherModel
+from tidegate.supervisor.own_certificate import CertifiedBundle
 from tidegate.supervisor.sockets.listeners import Listeners
 from tidegate.supervisor.state_schema.bring import UnstatedSchema
 from tidegate.supervisor.updates.latest_time import LatestTime
@@ -33,11 +34,13 @@ class Opened:
     connect to `listeners` over TCP; `profile`, `broker` and `frigate`, where Frigate asks,
     are None where agent.yaml names none. `slots` holds
     pushed bundles. `last_run` is None before the first, `state_faults` says what is wrong with state that was
-    found, in sentences, and `schema` whether it is stated. `guard` is that against brown-outs to begin with,
+    found, in sentences, and `schema` whether it is stated. `certified` is the bundle to begin with. `guard` is
+    that against brown-outs to begin with,
     `brown_outs` where its losses are kept.
     """
 
     first_bundle: FirstBundle
+    certified: CertifiedBundle
     slots: SlotStore
     profile: Profile | None
     local: Document
@@ -64,8 +67,8 @@ class Opened:
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle to begin with: agent.yaml's or a pushed one."""
-        return self.first_bundle.bundle
+        """The bundle to begin with, agent.yaml's or a pushed one, with the certificates that it has here."""
+        return self.certified.bundle
 
     @property
     def board(self) -> Board | None:

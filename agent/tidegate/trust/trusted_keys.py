@@ -15,6 +15,7 @@ class Role(StrEnum):
     POLICY = "policy"
     BUNDLE = "bundle"
     KEY_ROTATION = "key_rotation"
+    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.engines.runtime.memory import keep_one_heap
+from tidegate.footage.store import FootageStore
 from tidegate.messages import LINE_LIMIT_BYTES, FromWorker, Ready, Starting, Unable, encode
 from tidegate.parent import finish_within
 from tidegate.service_log import log_to_standard_error
@@ -24,6 +25,7 @@ from tidegate.worker.doors import Doors, FrigateArguments
 from tidegate.worker.endpoint import Endpoint
 from tidegate.worker.engine_trials import EngineTrials
 from tidegate.worker.expected_bundle import OtherBundle, open_expected
+from tidegate.worker.footage import KeptFootage
 from tidegate.worker.further_models import FurtherModels
 from tidegate.worker.http.connections import Connections
 from tidegate.worker.http.open_files import connection_limit, files_in_use, raise_file_limit
@@ -42,6 +44,20 @@ REASON_LETTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
+class FootageArguments:
+    """Where frames are kept, how many bytes of them and for how long, and how long a clip is."""
+
+    directory: Path
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
+
+    def kept(self) -> KeptFootage:
+        """What keeps them there."""
+        return KeptFootage(FootageStore(self.directory, self.max_bytes, self.max_age_s), self.clip_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Arguments:
     """What the supervisor says on the command line."""
 
@@ -55,8 +71,10 @@ class Arguments:
     memory_limit_bytes: int | None
     control_fd: int
     crash_fd: int | None
+    certificates_fd: int | None
     listen_fds: tuple[int, ...]
     frigate: FrigateArguments | None
+    footage: FootageArguments | None
 
 
 def parse_arguments() -> Arguments:
@@ -72,17 +90,25 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--memory-limit", type=int)
     parser.add_argument("--control-fd", type=int, required=True)
     parser.add_argument("--crash-fd", type=int)
+    parser.add_argument("--certificates-fd", type=int)
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parser.add_argument("--frigate-fd", type=int)
     parser.add_argument("--frigate-within-s", type=float, default=math.inf)
     parser.add_argument("--frigate-models", type=Path)
     parser.add_argument("--frigate-model")
+    parser.add_argument("--footage", type=Path)
+    parser.add_argument("--footage-bytes", type=int, default=0)
+    parser.add_argument("--footage-age-s", type=float, default=math.inf)
+    parser.add_argument("--clip-s", type=float, default=math.inf)
     parsed = parser.parse_args()
     frigate = None
     if parsed.frigate_fd is not None:
         frigate = FrigateArguments(
             parsed.frigate_fd, parsed.frigate_within_s, parsed.frigate_models, parsed.frigate_model
         )
+    footage = None
+    if parsed.footage is not None:
+        footage = FootageArguments(parsed.footage, parsed.footage_bytes, parsed.footage_age_s, parsed.clip_s)
     return Arguments(
         bundle=parsed.bundle,
         bundle_sha256=parsed.bundle_sha256,
@@ -94,8 +120,10 @@ def parse_arguments() -> Arguments:
         memory_limit_bytes=parsed.memory_limit,
         control_fd=parsed.control_fd,
         crash_fd=parsed.crash_fd,
+        certificates_fd=parsed.certificates_fd,
         listen_fds=tuple(parsed.listen_fd),
         frigate=frigate,
+        footage=footage,
     )
 
 
@@ -107,7 +135,7 @@ def _open(arguments: Arguments, runtime: Runtime) -> OpenedModel:
 
     try:
         say("it opens the bundle")
-        bundle = open_expected(arguments.bundle, arguments.bundle_sha256)
+        bundle = open_expected(arguments.bundle, arguments.bundle_sha256, arguments.certificates_fd)
         return open_model(bundle, arguments.engine, arguments.point, runtime, say)
     except UNABLE as error:
         log.error("%s", error)  # noqa: TRY400 - its reason is all there is to know
@@ -121,7 +149,8 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
     runtime = Runtime(arguments.cache, arguments.keep_bytes, arguments.spin, arguments.memory_limit_bytes)
     opened = _open(arguments, runtime)
     reception = Reception()
-    model = ServedModel(opened.parts(opened.bundle.model))
+    footage = None if arguments.footage is None else arguments.footage.kept()
+    model = ServedModel(opened.parts(opened.bundle.model, footage))
     main = ModelEndpoint(
         model.name, model.interface, model.queue, model.parts.certified_answers, reception, model.shadow
     )
@@ -171,14 +200,19 @@ async def serve(arguments: Arguments, each_second: Callable[[], None]) -> None:
             further.stop_loading()
             await doors.close()
             await serving
-        model.queue.close()
-        await further.close()
+        await _end(model, further)
         for number in ended_by:
             signal.raise_signal(number)  # the supervisor says what ended it
-    model.queue.close()
-    await further.close()
+    await _end(model, further)
     if commanded.done():
         commanded.result()
+
+
+async def _end(model: ServedModel, further: FurtherModels) -> None:
+    """Answer what is queued, and write the frames that are kept."""
+    model.queue.close()
+    await further.close()
+    await asyncio.to_thread(model.shadow.close)
 
 
 @contextmanager

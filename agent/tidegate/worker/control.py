@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tidegate.engines.runtime.memory import held_bytes, return_freed
 from tidegate.messages import (
     AdmissionState,
+    ForgetFootage,
     FromWorker,
     ModelsSet,
     Ping,
@@ -123,6 +124,9 @@ class ControlChannel:
             case Serve():
                 self.serve_message = message
                 self.may_serve.set()
+            case ForgetFootage():
+                if self._model.shadow.footage is not None:
+                    self._model.shadow.footage.forget()
             case SetModels() | Stop():
                 return
         # A supervisor that is gone is noticed where messages are read.
@@ -130,6 +134,9 @@ class ControlChannel:
             await self._writer.drain()
 
     def _served(self, report_id: int) -> Served:
+        footage = self._model.shadow.footage
+        if footage is not None:
+            footage.end_clips()
         served = replace(
             self._model.queue.report(report_id),
             turned_away=sum(take() for take in self._take_turned_away),
@@ -139,6 +146,7 @@ class ControlChannel:
             frigate=self.take_frigate(),
             models=() if self.further is None else self.further.report(),
             resident_bytes=held_bytes(),
+            footage_trouble="" if footage is None else footage.trouble,
         )
         self._idle_memory.after(served)
         self._model.parts.certified_answers.after_window()

@@ -16,6 +16,7 @@ from tidegate.models.bundle.evidence import Canaries
 from tidegate.models.errors import BundleError
 from tidegate.worker.certified_answers import CertifiedAnswers
 from tidegate.worker.choosing import NoRightAnswer, first_variant, refused_points
+from tidegate.worker.footage import KeptFootage
 from tidegate.worker.inference_queue import InferenceQueue
 from tidegate.worker.protocol.interface import Interface
 from tidegate.worker.served_model import ModelParts
@@ -47,12 +48,12 @@ class OpenedModel:
     auto: AutoEngine | None
     trials: Callable[[], Choice] | None
 
-    def parts(self, name: str) -> ModelParts:
-        """What answers for it under this name."""
+    def parts(self, name: str, footage: KeptFootage | None = None) -> ModelParts:
+        """What answers for it under this name; `footage` keeps frames that it answers."""
         bundle, comparison = self.bundle, self.bundle.calibration.comparison
         queue = InferenceQueue(self.variant)
         watch = None if self.auto is None else PlacementWatch(self.auto, comparison)
-        shadow = Shadow(self.engine, bundle.ladder.full, comparison, queue, watch=watch)
+        shadow = Shadow(self.engine, bundle.ladder.full, comparison, queue, watch=watch, footage=footage)
         certified = CertifiedAnswers(self.engine, bundle.ladder, self.refused, self.canaries, queue)
         return ModelParts(
             name, bundle, Interface.of(bundle), self.engine, queue, shadow, certified, self.canaries, self.auto

@@ -10,6 +10,7 @@ from tidegate.engines.runtime.placement_watch import PlacementWatch
 from tidegate.messages import ShadowCount
 from tidegate.models.comparing import differ
 from tidegate.models.ladder import Compared, Comparison, OperatingPoint
+from tidegate.worker.footage import HTTP, KeptFootage
 from tidegate.worker.inference_queue import InferenceQueue, QueueAnswer
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,12 @@ class Shadow:
         queue: InferenceQueue,
         chance: Callable[[], float] = random.random,
         watch: PlacementWatch | None = None,
+        footage: KeptFootage | None = None,
     ) -> None:
         """Answers are held against each other by the `comparison` that the ladder was certified with.
 
         `engine` runs the full point. `watch` compares answers of another unit than the CPU with the CPU's too.
+        `footage` is shown every input, and those that are answered apart.
         """
         self._engine = engine
         self._full = full
@@ -40,9 +43,17 @@ class Shadow:
         self._counts: dict[str, tuple[int, int]] = {}
         self._said_blind = False
         self._watch = watch
+        self.footage = footage
 
-    def consider(self, batch: Array, answered: QueueAnswer, share: float) -> "Future[None] | None":
-        """Compare this answer with the full model's, for `share` of the answers; gives what was queued, if so."""
+    def consider(
+        self, batch: Array, answered: QueueAnswer, share: float, source: str = HTTP
+    ) -> "Future[None] | None":
+        """Compare this answer with the full model's, for `share` of the answers; gives what was queued, if so.
+
+        `source` is where the inputs came from.
+        """
+        if self.footage is not None:
+            self.footage.note(batch, source)
         if answered.point.name == self._full.name and not self._watches(answered):
             return None
         if share > 0.0 and self._comparison.kind is Compared.OWN:
@@ -50,7 +61,7 @@ class Shadow:
             return None
         if share <= 0.0:
             return self._queue.call(self._release) if self._variant is not None else None
-        return self._queue.call(lambda: self._compare(batch, answered)) if self._chance() < share else None
+        return self._queue.call(lambda: self._compare(batch, answered, source)) if self._chance() < share else None
 
     def take(self) -> tuple[ShadowCount, ...]:
         """What was counted since the last call."""
@@ -58,13 +69,18 @@ class Shadow:
         return tuple(ShadowCount(point, seen, disagreed) for point, (seen, disagreed) in counts.items())
 
     def close(self) -> None:
-        """Let the full model go; call it once the queue is closed."""
+        """Let the full model go, and write what is kept and is not on the disk yet; may wait for it.
+
+        Call it once the queue is closed.
+        """
         self._release()
+        if self.footage is not None:
+            self.footage.close()
 
     def _watches(self, answered: QueueAnswer) -> bool:
         return self._watch is not None and self._watch.watches(answered.answer.engine)
 
-    def _compare(self, batch: Array, answered: QueueAnswer) -> None:
+    def _compare(self, batch: Array, answered: QueueAnswer, source: str) -> None:
         if self._watch is not None:
             self._watch.compare(batch, answered.point, answered.answer)
         if answered.point.name == self._full.name:
@@ -77,7 +93,10 @@ class Shadow:
         except UnsupportedPoint as error:
             log.warning("no shadow runs: %s", error)
             return
-        apart = int(differ(self._comparison, outputs, answered.answer.outputs).sum())
+        differs = differ(self._comparison, outputs, answered.answer.outputs)
+        apart = int(differs.sum())
+        if self.footage is not None and apart:
+            self.footage.disagreed(batch, differs, answered.point.name, source)
         seen, disagreed = self._counts.get(answered.point.name, (0, 0))
         self._counts[answered.point.name] = (seen + len(outputs), disagreed + apart)
 

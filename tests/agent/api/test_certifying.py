@@ -11,11 +11,11 @@ from typer.testing import CliRunner, Result
 
 import tidegate
 from tidegate.calibration.recertify.recertify import RecertifyError
-from tidegate.calibration.recertify.statement import PAYLOAD_TYPE, StatementError, read_statement
 from tidegate.cli.bundle_certificate import certificate_path
 from tidegate.cli.main import application
 from tidegate.engines.bundle_check import verify
 from tidegate.models.bundle import Bundle, open_bundle
+from tidegate.models.bundle.statement import PAYLOAD_TYPE, StatementError, read_statement
 from tidegate.models.ladder import Compared, Comparison, Risk
 from tidegate.paths import profiles_directory
 from tidegate.trust.dsse import Envelope, parse_envelope

@@ -12,11 +12,12 @@ import yaml
 from certificates import HAVE_OPENSSL, Authority
 from typer.testing import CliRunner
 
-from tidegate.cli.checks.device import check_clock
+from tidegate.cli.checks.device import check_clock, check_footage
 from tidegate.cli.checks.signers import check_signers
 from tidegate.cli.main import application
 from tidegate.config import load_config, trusted_keys
 from tidegate.fleet.broker import LocalBroker, find_mosquitto
+from tidegate.footage import kept
 from tidegate.paths import profiles_directory
 from tidegate.supervisor import frigate_package
 from tidegate.supervisor.updates.key_rotation import KeyStore
@@ -297,3 +298,18 @@ def test_an_endpoint_that_others_reach_is_looked_at(write: Callable[..., Path], 
     code, _, said = check(write(listen={**asks, "tls": {**good.paths, "key": str(expired.key)}}))
     assert code == 78
     assert f"{expired.key}: not the key of {good.certificate}" in said
+
+
+def test_frames_that_stay_or_that_others_may_read_are_told(write: Callable[..., Path]) -> None:
+    off, on = load_config(write()), load_config(write(footage={"max_size": "8 MiB"}))
+    assert [each.said for each in check_footage(off)] == ["no frame is kept"]
+    (told,) = check_footage(on)
+    assert (told.verdict, told.said[:27]) == ("ok", "0 clips and 0 disagreements")
+    directory = on.state_dir / kept.DIRECTORY / "sample"
+    directory.mkdir(mode=0o755, parents=True)
+    directory.parent.chmod(0o755)
+    (directory / "1700000000-8000000000000000.npz").touch()
+    (told,) = check_footage(on)
+    assert (told.verdict, told.way_out) == ("warning", f"chmod -R go= {directory.parent}")
+    (told,) = check_footage(off)
+    assert (told.verdict, told.way_out) == ("fault", "tidegate footage clear")

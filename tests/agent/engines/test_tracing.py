@@ -121,3 +121,17 @@ def test_gates_and_unknown_values_are_refused(network: TrainedNetwork, inputs: A
         Tracer(network).trace(KnobSettings(thresholds={"block": 1.0}), inputs)
     with pytest.raises(UnsupportedPoint, match=r"block\.nothing"):
         EagerEngine(network).build(KnobSettings(activations={"block.nothing": Activation()}))
+
+
+class Scaled(nn.Module):
+    """By one number per sample, which is a value without any other dimension."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = torch.flatten(x, 1)
+        return flat * torch.sigmoid(flat.mean(1)).unsqueeze(1)
+
+
+def test_a_value_of_one_number_a_sample_has_its_bytes() -> None:
+    alone = export_network([("scaled", Scaled())], torch.zeros(2, 1, 6, 6))
+    trace = Tracer(alone).trace(KnobSettings(), np.ones((3, 1, 6, 6), np.float32))
+    assert trace.peak_live_dense_bytes == (36 + 1 + 36) * 4

@@ -12,6 +12,8 @@ from tidegate.calibration.recertify.counting import unlabelled
 from tidegate.files import replace_file
 from tidegate.models.bundle.evidence import Indices
 
+GONE = "gone"
+"""In the place of an input that is not kept any more."""
 COLUMNS = ("input", "file", "full", "label")
 
 
@@ -55,13 +57,13 @@ def write_sheet(path: Path, rows: Sequence[Row], given: Mapping[int, str]) -> No
 
 
 def read_labels(
-    path: Path, inputs: int, names: Sequence[str], files: Sequence[str] = ()
+    path: Path, inputs: int, names: Sequence[str], files: Sequence[str] = (), *, moving: bool = False
 ) -> tuple[Indices, Mapping[int, str]]:
     """Labels (inputs,), -1 where none is given; and those given, as they stand, by place.
 
     A label is a class's name or its number. `files` (inputs,) are the data's, if inputs have their own: a sheet
-    that names others was written for other data. Raises DataError with the line, what was found and what is
-    allowed.
+    that names others was written for other data. With `moving` they alone say which input a row is about, and rows
+    of those that are gone count no more. Raises DataError with the line, what was found and what is allowed.
     """
     if not names:
         raise DataError(f"{path}: this bundle's model has no classes, so that its inputs take no labels")
@@ -69,12 +71,14 @@ def read_labels(
     given: dict[int, str] = {}
     seen: set[int] = set()
     numbers = {name: number for number, name in enumerate(names)}
-    for line, row in enumerate(_lines(path), 2):
+    for line, row in enumerate(_rows_in_place(path, files, moving=moving), 2):
         if None in row or not {"input", "label"} <= row.keys():
             raise DataError(
                 f"{path}:{line}: needed are the columns {', '.join(COLUMNS)}; file and full may be missing"
             )
         index, label = (row["input"] or "").strip(), (row["label"] or "").strip()
+        if index == GONE:
+            continue
         place = _number(index)
         if place is None or place >= inputs:
             raise DataError(
@@ -99,9 +103,23 @@ def read_labels(
     return labels, given
 
 
-def rows_of(path: Path) -> tuple[Row, ...]:
+def rows_of(path: Path, files: Sequence[str] = (), *, moving: bool = False) -> tuple[Row, ...]:
     """What a sheet asks for, once `read_labels` has found nothing wrong with it. Raises DataError."""
-    return tuple(Row(int(row["input"]), row.get("file") or "", row.get("full") or "") for row in _lines(path))
+    rows = _rows_in_place(path, files, moving=moving)
+    return tuple(
+        Row(int(row["input"]), row.get("file") or "", row.get("full") or "")
+        for row in rows
+        if row["input"] != GONE
+    )
+
+
+def _rows_in_place(path: Path, files: Sequence[str], *, moving: bool) -> list[dict[str, str]]:
+    """The sheet's rows, of `moving` inputs with the places where those are now."""
+    rows = _lines(path)
+    if not moving:
+        return rows
+    places = {name: str(place) for place, name in enumerate(files)}
+    return [{**row, "input": places.get(row.get("file") or "", GONE)} if "input" in row else row for row in rows]
 
 
 def _number(text: str) -> int | None:

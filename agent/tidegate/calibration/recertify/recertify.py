@@ -1,15 +1,14 @@
 """Running a bundle's points on inputs of one's own, and the bundle with the certificates that come of it."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tidegate.calibration.data.batches import answer_on_all_cores
-from tidegate.calibration.data.datasets import Dataset
 from tidegate.calibration.recertify.counting import PointAnswers, answers_of, compared
+from tidegate.calibration.recertify.inputs import Inputs
 from tidegate.engines.engine import Engine, UnsupportedPoint
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.bundle import Bundle
@@ -74,31 +73,70 @@ def answered(
     return LadderAnswers(answers_of(comparison, full), points, left_out)
 
 
+def answered_in_parts(
+    bundle: Bundle,
+    engine: Engine,
+    parts: Iterable[Floats],
+    progress: Callable[[int], None] = lambda _: None,
+) -> LadderAnswers:
+    """The same on inputs that come in parts, at least one; `progress` is told how many have been answered."""
+    found: list[LadderAnswers] = []
+    done = 0
+    for part in parts:
+        found.append(answered(bundle, engine, part))
+        done += len(part)
+        progress(done)
+    return _joined(found)
+
+
+def _joined(found: Sequence[LadderAnswers]) -> LadderAnswers:
+    left_out = {name: reason for each in found for name, reason in each.left_out.items()}
+    full = [each.full for each in found if each.full is not None]
+    points = {
+        name: _joined_points([each.points[name] for each in found])
+        for name in found[0].points
+        if name not in left_out
+    }
+    return LadderAnswers(np.concatenate(full) if full else None, points, left_out)
+
+
+def _joined_points(found: Sequence[PointAnswers]) -> PointAnswers:
+    answers = [each.answers for each in found if each.answers is not None]
+    return PointAnswers(
+        np.concatenate(answers) if answers else None, np.concatenate([each.differs for each in found])
+    )
+
+
+def held_certificates(
+    bundle: Bundle, found: Mapping[str, Certificate | None], delta: float
+) -> dict[str, Certificate]:
+    """Of the points that hold, full first, which loses nothing. Raises RecertifyError where no other does."""
+    held = {name: each for name, each in found.items() if each is not None}
+    if not held:
+        raise RecertifyError("no point is certified on these inputs: there is nothing to write; more would help")
+    first = next(iter(held.values()))
+    return {bundle.ladder.full.name: Certificate(first.risk, 0.0, delta, first.n, 0, 0), **held}
+
+
 def with_certificates(
     bundle: Bundle,
-    found: Mapping[str, Certificate | None],
+    found: Mapping[str, Certificate],
     alphas: Sequence[float],
     delta: float,
-    data: Dataset,
+    data: Inputs,
     out: Path,
 ) -> None:
     """Write the bundle with certificates of these points alone; others leave the ladder. `out` must not exist.
 
     `data` are the inputs, by which the ladder then says what it holds for. Raises RecertifyError.
     """
-    full = bundle.ladder.full
-    held = [each for each in found.values() if each is not None]
-    if not held:
-        raise RecertifyError("no point is certified on these inputs: there is nothing to write; more would help")
     if out.exists():
         raise RecertifyError(f"{out}: is there already; name a directory that isn't")
-    points = [replace(full, certificate=Certificate(held[0].risk, 0.0, delta, held[0].n, 0))]
-    points += [
+    points = [
         replace(point, certificate=certificate)
-        for point in bundle.ladder.points[1:]
+        for point in bundle.ladder.points
         if (certificate := found.get(point.name)) is not None
     ]
-    digest = hashlib.sha256(np.ascontiguousarray(data.inputs).tobytes()).hexdigest()
     comparison = bundle.calibration.comparison
     failure = bundle.calibration.failure
     if comparison.detector is not None and comparison.bound is not None:
@@ -109,6 +147,6 @@ def with_certificates(
         data=data.name,
         alphas=tuple(alphas),
         delta=delta,
-        parts={**bundle.calibration.parts, "certify": digest},
+        parts={**bundle.calibration.parts, "certify": data.sha256},
     )
     write_with_ladder(bundle, Ladder(tuple(points)), calibration, out)

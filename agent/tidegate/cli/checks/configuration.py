@@ -16,6 +16,7 @@ from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.endpoint_access import certificate_trouble, exposure, tcp_access
 from tidegate.supervisor.frigate_package import lacking_for_frigate
 from tidegate.supervisor.models.further_model import check_name
+from tidegate.supervisor.own_certificate import certificate_in_words, certified
 from tidegate.supervisor.reload.candidate import read_policy
 from tidegate.telemetry.broker import Broker
 
@@ -42,11 +43,12 @@ def check_configuration(path: Path) -> Configuration:
     if bundle is not None:
         count = len(bundle.ladder.points)
         checks.append(Check("bundle", "ok", f"{bundle.model}, {count} operating points, files as recorded"))
-        board, ladder = None if profile is None else profile.board, bundle.ladder
+        board, ladder = None if profile is None else profile.board, certified(bundle, config).bundle.ladder
         running = attempt("policy", checks, lambda: read_policy(_policy(config), board, ladder))
         if running is not None:
             said = f"{running.policy.name} version {running.policy.version} is valid"
             checks.append(Check("policy", "ok", said))
+        checks.extend(_certificate(config, bundle))
     engine = config.worker.engine
     try:
         check_installed(engine)
@@ -94,6 +96,21 @@ def _further(config: AgentConfig, main: Bundle | None, checks: list[Check]) -> I
             found.append(Check(name, "ok", f"{bundle.model}, {count} operating points, files as recorded"))
         checks += found
         yield each.name, bundle
+
+
+def _certificate(config: AgentConfig, bundle: Bundle) -> Iterator[Check]:
+    """Of this place: whether it would count, and whether it was counted on what runs here."""
+    found = certified(bundle, config)
+    if found.report is None:
+        return
+    if found.own is None:
+        yield Check("certificate", "fault", found.report.reason)
+        return
+    yield Check("certificate", "ok", certificate_in_words(found))
+    if found.report.placement != found.report.here:
+        said = f"it was counted on {found.report.placement}, here is {found.report.here}"
+        way_out = "the agent counts again if it keeps frames: `footage` in agent.yaml"
+        yield Check("certificate", "warning", said, "" if config.footage is not None else way_out)
 
 
 def _frigate(config: AgentConfig, bundle: Bundle | None) -> Iterator[Check]:

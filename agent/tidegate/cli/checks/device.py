@@ -10,6 +10,8 @@ from pathlib import Path
 from tidegate import RELEASED
 from tidegate.cli.checks.check import Check
 from tidegate.config import AgentConfig
+from tidegate.footage import kept
+from tidegate.footage.words import in_words
 from tidegate.supervisor.status.socket import FILE_NAME as STATUS_SOCKET
 from tidegate.supervisor.status.troubles import trouble_with_directory
 
@@ -20,6 +22,7 @@ def check_device(config: AgentConfig) -> Iterator[Check]:
     yield from check_disk(config)
     yield from check_listen(config)
     yield from check_secrets(config)
+    yield from check_footage(config)
 
 
 def check_clock(now: float) -> Check:
@@ -53,6 +56,29 @@ def check_disk(config: AgentConfig) -> Iterator[Check]:
     short = free_bytes < spool_bytes
     way_out = "free some, or lower spool.max_size" if short else ""
     yield Check("disk", "warning" if short else "ok", said, way_out)
+
+
+def check_footage(config: AgentConfig) -> Iterator[Check]:
+    """Whether frames are kept, and that nobody else on this machine reads them."""
+    directory, footage = config.state_dir / kept.DIRECTORY, config.footage
+    if (trouble := kept.unreadable(directory)) is not None:
+        if footage is not None:
+            yield Check("footage", "warning", trouble, "run this as the agent's user, or as root")
+        return
+    found = kept.count(directory)
+    if footage is None:
+        if found.sampled or found.disagreements:
+            said = f"{in_words(found)} are still in {directory}, and agent.yaml keeps none"
+            yield Check("footage", "fault", said, "tidegate footage clear")
+        else:
+            yield Check("footage", "ok", "no frame is kept")
+        return
+    if directory.exists() and stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        said = f"{directory} may be read by others on this machine"
+        yield Check("footage", "warning", said, f"chmod -R go= {directory}")
+        return
+    limits = f"at most {int(footage.max_size) >> 20} MiB, none older than {footage.max_age / 86400:g} d"
+    yield Check("footage", "ok", f"{in_words(found)} kept; {limits}; never sent, for the agent's user alone")
 
 
 def check_listen(config: AgentConfig) -> Iterator[Check]:

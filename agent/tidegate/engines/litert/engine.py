@@ -17,6 +17,7 @@ from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.plan.arithmetic import Arithmetic, ArithmeticKey, arithmetic_of
 from tidegate.engines.plan.capabilities import Capabilities
 from tidegate.engines.plan.execution import plan_execution, with_signs
+from tidegate.engines.plan.margin_limit import margin_limit
 from tidegate.engines.plan.quantization import (
     WEIGHT_LIMIT,
     QuantizedWeight,
@@ -118,7 +119,7 @@ def _ready(stage: Stage, point: OperatingPoint, opened: Callable[[Stage], Sessio
     return ReadyStage(
         stage,
         opened(stage),
-        np.inf if leaving is None else point.exits[leaving.name],
+        np.inf if leaving is None else margin_limit(point.exits[leaving.name]),
         np.inf if gated is None else point.thresholds[gated.name],
         block,
         stand_in,

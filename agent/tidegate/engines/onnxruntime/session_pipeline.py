@@ -11,6 +11,7 @@ from tidegate.engines.engine import Array
 from tidegate.engines.onnxruntime.bound_session import Value, bound
 from tidegate.engines.onnxruntime.graph import BEST_TWO, CARRIED, FRAME, FRESH, PREVIOUS, RAN, SEEN, TAU, X, Y
 from tidegate.engines.onnxruntime.session import Session
+from tidegate.engines.plan.margin_limit import margin_limit
 from tidegate.engines.plan.partitions import Partition
 from tidegate.engines.runtime.pipeline_variant import PipelineResult
 
@@ -75,7 +76,7 @@ class SessionPipeline:
         self._partitions = partitions
         self._one_by_one = any(ready.partition.gated for ready in partitions)
         self._frames: dict[str, Value] = {}
-        self._entrance = np.empty(_one(partitions[0].session.runtime.get_inputs()[0].shape), np.float32)
+        self._entrance = np.empty((1, *partitions[0].partition.first.shape), np.float32)
         self._steps = tuple(_steps(partitions, self._entrance)) if on_cpu and not self._one_by_one else ()
 
     @property
@@ -173,7 +174,7 @@ def _steps(partitions: Sequence[ReadyPartition], entrance: Value) -> Iterator[_S
             carried = ready.session.runtime.get_outputs()[ready.places[CARRIED]]
             outputs |= {BEST_TWO: two, CARRIED: np.empty(_one(carried.shape), _DATATYPES[carried.type])}
         invoke = bound(ready.session.runtime, {X: value}, outputs)
-        yield _Step(invoke, best_two, ready.leave_above, outputs[Y].view(np.float32), executed)
+        yield _Step(invoke, best_two, margin_limit(ready.leave_above), outputs[Y].view(np.float32), executed)
         value = outputs.get(CARRIED, value)
 
 

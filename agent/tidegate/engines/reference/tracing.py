@@ -181,7 +181,7 @@ def _bits(tensor: ActivationTensor, activations: Mapping[str, Activation]) -> in
 
 def _sizes(values: Tensor, bits: int) -> tuple[Sizes, Sizes]:
     """Bytes per sample dense, and encoded where that is smaller."""
-    flat = values.flatten(1)
+    flat = values.reshape(len(values), -1)  # a value may be one number per sample
     elements = flat.shape[1]
     dense = dense_bytes(elements, bits)
     nonzero: npt.NDArray[np.int64] = torch.count_nonzero(flat, 1).numpy()

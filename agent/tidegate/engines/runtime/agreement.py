@@ -15,7 +15,7 @@ from tidegate.engines.runtime.placement import CPU, Placement
 from tidegate.engines.runtime.runtimes import FORMS
 from tidegate.models.comparing import Mask, differ
 from tidegate.models.exact_test import binomial_cdf, samples_needed, upper_bound
-from tidegate.models.ladder import Compared, Comparison, Ladder, OperatingPoint, Risk
+from tidegate.models.ladder import Compared, Comparison, Ladder, OperatingPoint
 
 TOLERANCE = 1e-3
 """Largest difference of an output that sums in another order explain, as a share of the largest output: engines
@@ -194,10 +194,7 @@ def _allowed(point: OperatingPoint) -> float | None:
     certificate = point.certificate
     if certificate is None:
         return None
-    harmless = 0.0
-    if certificate.risk is Risk.NEWLY_WRONG and point.figures.newly_wrong is not None:
-        harmless = max(0.0, point.figures.disagreement - point.figures.newly_wrong)
-    return min(0.999, certificate.alpha + harmless) or None
+    return min(0.999, certificate.alpha + certificate.harmless(point.figures)) or None
 
 
 def _finite(outputs: Array) -> npt.NDArray[np.bool_]:

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from tidegate import __version__
 from tidegate.engines.runtime.installed import installed_version
 from tidegate.engines.runtime.processor import cpu_flags
+from tidegate.engines.runtime.system import system_build
 
 _RUNTIMES = ("torch", "onnxruntime", "ai-edge-litert", "mlx", "coremltools", "coreai-core", "numpy")
 
@@ -38,21 +38,3 @@ def _sources_digest() -> str:
     for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
-
-
-@cache
-def system_build() -> str:
-    """The build of the operating system that this process runs on, in which a Mac's and a board's drivers come."""
-    if platform.system() == "Darwin":
-        command = ["sysctl", "-n", "kern.osversion"]
-        try:
-            told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-            return f"macOS {told.stdout.strip()}"
-        except (OSError, subprocess.SubprocessError):
-            return f"macOS {platform.mac_ver()[0]}"
-    try:
-        told_by_file = platform.freedesktop_os_release()
-    except OSError:
-        return platform.system()
-    parts = (told_by_file.get(key, "") for key in ("ID", "VERSION_ID", "BUILD_ID"))
-    return " ".join(part for part in parts if part)

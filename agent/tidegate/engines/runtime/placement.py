@@ -1,12 +1,14 @@
 """Where a network runs: a runtime, a compute unit, and the versions that decide what the two compute."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tidegate.engines.runtime.apple_silicon import has_core_ai, is_apple_silicon
-from tidegate.engines.runtime.device import system_build
 from tidegate.engines.runtime.installed import installed_version
 from tidegate.engines.runtime.onnx_providers import PROVIDERS
-from tidegate.engines.runtime.runtimes import runtime_of
+from tidegate.engines.runtime.runtimes import FORMS, RUNTIMES, runtime_of
+from tidegate.engines.runtime.system import system_build
 
 CPU = "cpu"
 GPU = "gpu"
@@ -32,6 +34,17 @@ def placement_of(engine: str) -> Placement:
     """The placement of an engine on this device now. Raises KeyError for a name that is no engine."""
     package = runtime_of(engine)
     return Placement(engine, unit_of(engine), f"{package} {installed_version(package)}", system_build())
+
+
+def engines_in(name: str) -> tuple[str, ...]:
+    """The engines that an engine calls itself by: `auto` names those that it has chosen."""
+    return tuple(each for each in re.findall(r"[a-z0-9-]+", name) if each in (*RUNTIMES, *FORMS))
+
+
+def placements_in_words(engines: Iterable[str]) -> str:
+    """Of each engine, here and now; what another version calls an engine is left out."""
+    known = (name for name in engines if name in {*RUNTIMES, *FORMS})
+    return "; ".join(placement_of(name).in_words for name in known) or "nothing that this version knows"
 
 
 def unit_of(engine: str) -> str:

@@ -84,6 +84,11 @@ class CertificateModel(StrictModel):
     n: Annotated[int, Field(ge=1)]
     failures: Count
 
+    @classmethod
+    def of(cls, certificate: Certificate) -> "CertificateModel":
+        """For writing; where it disagreed is in the figures here."""
+        return cls.model_validate({name: getattr(certificate, name) for name in cls.model_fields})
+
 
 class FiguresModel(StrictModel):
     """A point's figures as the file has them: shares 0..1, times above 0, null where nothing was measured."""
@@ -144,7 +149,9 @@ class PointModel(StrictModel):
     def of(cls, point: OperatingPoint) -> "PointModel":
         """For writing; the skip set sorted, so that the file repeats."""
         activations = {name: ActivationModel.of(activation) for name, activation in point.activations.items()}
-        return cls.model_validate(asdict(point) | {"skip": sorted(point.skip), "activations": activations})
+        certificate = None if point.certificate is None else CertificateModel.of(point.certificate)
+        written = {"skip": sorted(point.skip), "activations": activations, "certificate": certificate}
+        return cls.model_validate(asdict(point) | written)
 
     def point(self) -> OperatingPoint:
         return OperatingPoint(

@@ -10,6 +10,7 @@ from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.models.further_model import ModelNameError, check_name
+from tidegate.supervisor.own_certificate import certified
 from tidegate.supervisor.reload.candidate import Candidate, read_policy
 from tidegate.supervisor.reload.reload import Reload
 from tidegate.supervisor.reload.swap import Swap
@@ -65,7 +66,7 @@ class BundleSwap:
             check_name(bundle.model, (each.name for each in self._worker.board.models))
         except ModelNameError as error:
             return str(error)
-        return self._policies.problem_over(bundle.ladder)
+        return self._policies.problem_over(certified(bundle, self.in_force.config).bundle.ladder)
 
     async def bring(self, bundle: Bundle, drift: DriftRecord | None = None) -> None:
         """Serve it, once a worker has answered its canaries; `drift` is what is known of its points already.
@@ -73,7 +74,8 @@ class BundleSwap:
         Raises WorkerDown or DocumentError, and nothing has changed then.
         """
         local = self._policies.local_document
-        policy = await asyncio.to_thread(read_policy, local, self._swap.board, bundle.ladder)
+        ladder = (await asyncio.to_thread(certified, bundle, self.in_force.config)).bundle.ladder
+        policy = await asyncio.to_thread(read_policy, local, self._swap.board, ladder)
         access, models = self._worker.spec.access, self._worker.board.models
         candidate = Candidate(
             self.in_force.config, (), bundle, local, policy, self._link.broker, access, models, drift

@@ -67,7 +67,7 @@ class BundleTrial:
         try:
             return await self._run(pushed, directory, before)
         except Exception:
-            await self.serve_again(before.bundle, before.drift)
+            await self.serve_again(before.build, before.drift)
             raise
 
     async def _run(self, pushed: PushedBundle, directory: Path, before: InForce) -> Bundle | str:
@@ -78,7 +78,7 @@ class BundleTrial:
             return problem
         with self._service.watched():
             if (problem := await self._service.problem_in_service(self._watch_s)) is not None:
-                await self.serve_again(before.bundle, before.drift)
+                await self.serve_again(before.build, before.drift)
                 return problem
             await self._commit(before)
         return bundle
@@ -89,7 +89,7 @@ class BundleTrial:
         try:
             await asyncio.to_thread(self._store.write, accept(self._store.slots, base))
         except SlotStoreError:
-            await self.serve_again(before.bundle, before.drift)
+            await self.serve_again(before.build, before.drift)
             self._store.step_back(put_off(self._store.slots))
             raise
 
@@ -117,7 +117,7 @@ class BundleTrial:
     async def serve_again(self, bundle: Bundle, drift: DriftRecord | None) -> None:
         """Serve a former bundle, with what was known of it; tried until it succeeds: there is nothing better."""
         backoff = Backoff(base_s=1.0, cap_s=60.0)
-        while self._service.in_force.bundle is not bundle:
+        while self._service.in_force.build is not bundle:
             try:
                 await self._service.bring(bundle, drift)
             except (WorkerDown, TidegateError, OSError) as error:

@@ -179,6 +179,11 @@ class Control:
         state = replace(self._state, point=self._worker.point, holding=frozenset(), since={}, flapping=None)
         self._state = replace(state, guard=guard)
 
+    def take_certificates(self, ladder: Ladder, drift: DriftRecord) -> None:
+        """Decide over the same points with other certificates from the next step on; call it while `paused`."""
+        self._ladder, self._drift = ladder, drift
+        drift.under(self.policy.version)
+
     @property
     def guard(self) -> Guard:
         """That against brown-outs, as of the last step."""

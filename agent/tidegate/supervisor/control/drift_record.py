@@ -37,13 +37,15 @@ class Demotion:
 class _State:
     """The bundle's hash covers its weights, its ladder and the certificates: evidence against another is void.
 
-    `compared` is what was seen under the policy in force alone.
+    `compared` is what was seen under the policy in force alone. `kept` are the tests on kept frames, apart from
+    those of shadow runs: both may have seen the same frame.
     """
 
     bundle: str
     tests: Mapping[str, DriftTest] = field(default_factory=dict)
     demotions: Mapping[str, Demotion] = field(default_factory=dict)
     compared: Compared = field(default_factory=lambda: Compared(0))
+    kept: Mapping[str, DriftTest] = field(default_factory=dict)
     format: Literal[1] = 1
 
 
@@ -98,12 +100,44 @@ class DriftRecord:
         state = self._state = replace(state, tests={**state.tests, count.point: test}, compared=compared)
         if not test.exceeded:
             return
-        demotion = Demotion(count.point, datetime.now(UTC).isoformat(timespec="seconds"), test.in_words)
-        self._state = replace(state, demotions={**state.demotions, count.point: demotion})
         self._told = compared
+        self._demote(count.point, test.in_words, {"seen": test.seen, "disagreed": test.disagreed})
+
+    def note_kept(self, count: ShadowCount) -> None:
+        """Book kept frames that nobody has looked at yet, run at a point; demote it as above."""
+        point, state = self._points.get(count.point), self._state
+        test = None if point is None else state.kept.get(count.point) or DriftTest.of(point)
+        if test is None or count.point in state.demotions or not count.seen:
+            return
+        test = test.observe(count.seen, count.disagreed)
+        self._state = replace(state, kept={**state.kept, count.point: test})
+        if test.exceeded:
+            because = f"{test.in_words}, in frames kept since it was certified: the world has changed, count again"
+            self._demote(count.point, because, {"seen": test.seen, "disagreed": test.disagreed})
+        else:
+            self.save()
+
+    def demote(self, point: str, because: str) -> bool:
+        """Take a point off the ladder for another reason; False where it is not on it."""
+        if point not in self._points or point in self._state.demotions:
+            return False
+        self._demote(point, because, {})
+        return True
+
+    def restore(self, point: str, because: str) -> None:
+        """Give a point back that `demote` took off."""
+        if point in self._state.demotions:
+            kept = {name: each for name, each in self._state.demotions.items() if name != point}
+            self._state = replace(self._state, demotions=kept)
+            self.save()
+            self._emit(Event(EventKind.CONTROL, f"{point} is back on the ladder: {because}", {"point": point}))
+
+    def _demote(self, point: str, because: str, details: Mapping[str, object]) -> None:
+        demotion = Demotion(point, datetime.now(UTC).isoformat(timespec="seconds"), because)
+        self._state = replace(self._state, demotions={**self._state.demotions, point: demotion})
         self.save()
-        details: dict[str, object] = {"point": count.point, "seen": test.seen, "disagreed": test.disagreed}
-        self._emit(Event(EventKind.FAULT, f"{count.point} is demoted: it {test.in_words}", details))
+        text = f"{point} is demoted: it {because}"
+        self._emit(Event(EventKind.FAULT, text, {"point": point, **details}))
 
     def forget(self, point: str | None) -> tuple[str, ...]:
         """Drop what is held against a point, or against all; gives those that are back on the ladder."""
@@ -114,6 +148,7 @@ class DriftRecord:
             {name: test for name, test in state.tests.items() if point not in (None, name)},
             {name: kept for name, kept in state.demotions.items() if point not in (None, name)},
             state.compared.without(point),
+            {name: test for name, test in state.kept.items() if point not in (None, name)},
         )
         self._told = self._state.compared
         self.save()

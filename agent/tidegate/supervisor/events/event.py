@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     CONFIG = "config"
     UPGRADE = "upgrade"
     SLEEP = "sleep"
+    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from tidegate.footage.kept import FootageCount, Queue
 from tidegate.messages import Served
 from tidegate.supervisor.metrics.served_totals import ServedTotals
 from tidegate.supervisor.status.agent_state import AgentState
@@ -26,6 +27,8 @@ def families(state: AgentState, totals: ServedTotals) -> Iterator[Metric]:
     yield from _models(state)
     yield from _agent(state)
     yield from _readings(state.snapshot)
+    if state.footage is not None:
+        yield from _footage(state.footage.count)
     if state.spool is not None:
         yield from _spool(state.spool)
 
@@ -74,6 +77,11 @@ def _point(state: AgentState) -> Iterator[Metric]:
     yield _gauge("tidegate_operating_point_rung", "Its rung, 0 for full", state.ladder.rung(state.point.name))
     if state.point.certified_risk is not None:
         yield _gauge("tidegate_certified_risk_ratio", "Certified bound of its risk", state.point.certified_risk)
+    certified = sum(point.certified_risk is not None for point in state.ladder.points)
+    yield _gauge("tidegate_points_certified", "Points with a certificate that counts here", certified)
+    if state.certificate is not None:
+        own = state.certificate.state == "in_force"
+        yield _gauge("tidegate_own_certificate_in_force", "Whether this place's own certificate counts", own)
     yield _gauge("tidegate_operating_point_held", "Whether it is held from outside", state.held_at is not None)
     yield _gauge("tidegate_points_demoted", "Points off the ladder for disagreeing", len(state.demotions))
 
@@ -152,6 +160,14 @@ def _readings(snapshot: Snapshot) -> Iterator[Metric]:
     yield others
     if (joules := snapshot.number(ENERGY)) is not None:
         yield _counter("tidegate_energy_joules", "Energy used by the device", joules)
+
+
+def _footage(found: FootageCount) -> Iterator[Metric]:
+    frames = GaugeMetricFamily("tidegate_footage_frames", "Frames kept on the device", labels=("queue",))
+    frames.add_metric((Queue.SAMPLE.value,), found.sampled)
+    frames.add_metric((Queue.DISAGREEMENTS.value,), found.disagreements)
+    yield frames
+    yield _gauge("tidegate_footage_bytes", "What they take on the disk", found.size_bytes)
 
 
 def _spool(spool: SpoolCounters) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from tidegate.messages import ModelState, Switched
 from tidegate.models.ladder import Ladder
@@ -13,8 +14,20 @@ from tidegate.policy.policy import Policy
 from tidegate.supervisor.control.control import QUARANTINE_S, Control
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.models.further_model import FurtherModel
+from tidegate.supervisor.models.model_board import ModelBoard
 from tidegate.supervisor.worker.channel import WorkerDown
-from tidegate.supervisor.worker.process import WorkerProcess
+
+
+class ModelsWorker(Protocol):
+    """What following needs of a worker."""
+
+    board: ModelBoard
+
+    def tell_models(self) -> None:
+        """Tell the worker which models there are, if it must know."""
+
+    async def switch(self, point: str, model: str) -> Switched:
+        """Move a further model to another point. Raises WorkerDown."""
 
 
 class Following:
@@ -23,7 +36,7 @@ class Following:
     def __init__(
         self,
         control: Control,
-        worker: WorkerProcess,
+        worker: ModelsWorker,
         emit: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

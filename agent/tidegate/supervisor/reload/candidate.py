@@ -15,6 +15,7 @@ from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.endpoint_access import tcp_access
 from tidegate.supervisor.models.further_model import FurtherModel, open_models
+from tidegate.supervisor.own_certificate import certified, keys_in_force, read_own_certificate
 from tidegate.supervisor.reload.changes import changes
 from tidegate.supervisor.updates.pushed_policy import Reader, Running
 from tidegate.telemetry.broker import Broker
@@ -41,12 +42,11 @@ class Candidate:
 def read_candidate(
     running: AgentConfig,
     wanted: AgentConfig,
-    opened: Bundle,
     bundle_path: Path,
     board: Board | None,
     models: Sequence[FurtherModel] = (),
 ) -> Candidate:
-    """The candidate of a valid agent.yaml; `opened` is the bundle in force, at `bundle_path` the one to be.
+    """The candidate of a valid agent.yaml; at `bundle_path` is the bundle to be in force.
 
     `models` are those beside it that are in force. Reads files, hashes bundles.
 
@@ -54,10 +54,11 @@ def read_candidate(
     """
     change = changes(running, wanted)
     bundle = open_bundle(bundle_path)
-    if bundle.sha256 == opened.sha256 and bundle.path == opened.path:
-        bundle = opened
+    if change.config.certificate is not None:
+        # Whoever reloads is told of one that is wrong; one for another bundle is reported.
+        read_own_certificate(change.config.certificate, keys_in_force(change.config))
     local = parse(read(change.config.policy), str(change.config.policy))
-    policy = read_policy(local, board, bundle.ladder)
+    policy = read_policy(local, board, certified(bundle, change.config).bundle.ladder)
     broker = broker_address(change.config.broker)
     access = tcp_access(change.config.listen)
     further = open_models(change.config, bundle.model, models)

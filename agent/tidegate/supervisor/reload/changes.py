@@ -19,6 +19,8 @@ SWAPPED = frozenset(
         "pushed_bundles",
         "worker",
         "streams",
+        "footage",
+        "certificate",
     }
 )
 """Keys of agent.yaml that a reload brings into force; all others say what the agent was built around."""

@@ -5,20 +5,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tidegate.config import AgentConfig, Stream, trusted_keys
+from tidegate.footage.kept import DIRECTORY as FOOTAGE
 from tidegate.messages import StreamBroker, StreamSpec
-from tidegate.models.bundle import Bundle
 from tidegate.policy.board import Board
 from tidegate.supervisor.broker_address import broker_address
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.events.event import Event
 from tidegate.supervisor.in_force import InForce
+from tidegate.supervisor.own_certificate import CertifiedBundle, certificate_in_words, certified
 from tidegate.supervisor.reload.candidate import Candidate
 from tidegate.supervisor.updates.pushed_policy import Reader
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.worker.channel import WorkerDown
 from tidegate.supervisor.worker.process import WorkerProcess
-from tidegate.supervisor.worker.spec import WorkerSpec
+from tidegate.supervisor.worker.spec import FootageSpec, WorkerSpec
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link.inbox import OnPolicy
 
@@ -64,10 +65,12 @@ class Swap:
         """Bring it into force; says in words what has changed. Raises WorkerDown, and nothing has changed then."""
         before, after = self.in_force.config, candidate.config
         access = self._worker.spec.access
+        # In a thread: it reads the certificate and the keys that are received.
+        held = await asyncio.to_thread(certified, candidate.bundle, after)
         models = self._worker.board.models
         changed = await self._models(candidate)
         try:
-            changed += await self._worker_and_bundle(candidate)
+            changed += await self._worker_and_bundle(candidate, held)
         except WorkerDown:
             await self._worker.use_models(models)
             raise
@@ -107,10 +110,12 @@ class Swap:
         ]
         return (*told, *(f"model {name} is served no more" for name in gone))
 
-    async def _worker_and_bundle(self, candidate: Candidate) -> tuple[str, ...]:
-        bundle, old = candidate.bundle, self.in_force.bundle
-        spec = replace(worker_spec(self._worker.spec, candidate.config, bundle), access=candidate.access)
+    async def _worker_and_bundle(self, candidate: Candidate, held: CertifiedBundle) -> tuple[str, ...]:
+        bundle, old = held.bundle, self.in_force.bundle
+        before = self.in_force.certified
+        spec = replace(worker_spec(self._worker.spec, candidate.config, held), access=candidate.access)
         if spec == self._worker.spec:
+            self.in_force = replace(self.in_force, certified=held)
             return ()
         names = {point.name for point in bundle.ladder.points}
         point = self._worker.point if self._worker.point in names else bundle.ladder.full.name
@@ -120,12 +125,20 @@ class Swap:
             if bundle.sha256 != old.sha256:
                 self.in_force.drift.save()
                 directory = self.in_force.config.state_dir
-                drift = candidate.drift or DriftRecord(directory, bundle.sha256, bundle.ladder, self._emit)
+                drift = candidate.drift or DriftRecord(directory, held.identity, bundle.ladder, self._emit)
                 drift.save()
-                self.in_force = InForce(candidate.config, bundle, drift)
+                self.in_force = InForce(candidate.config, bundle, drift, held)
                 self._control.take_ladder(bundle.ladder, drift)
                 return (f"bundle {bundle.model} ({bundle.sha256[:12]}...)",)
-            self.in_force = replace(self.in_force, bundle=bundle)
+            if before is not None and held.identity != before.identity:
+                # What was seen under other certificates is no evidence against these.
+                self.in_force.drift.save()
+                drift = DriftRecord(self.in_force.config.state_dir, held.identity, bundle.ladder, self._emit)
+                drift.save()
+                self.in_force = replace(self.in_force, bundle=bundle, drift=drift, certified=held)
+                self._control.take_certificates(bundle.ladder, drift)
+                return (f"certificate {certificate_in_words(held)}",)
+            self.in_force = replace(self.in_force, bundle=bundle, certified=held)
         return (f"worker on {self._worker.engine}",)
 
     async def _policy(self, candidate: Candidate) -> tuple[str, ...]:
@@ -153,9 +166,9 @@ class Swap:
         return told
 
 
-def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> WorkerSpec:
+def worker_spec(built: WorkerSpec, config: AgentConfig, held: CertifiedBundle) -> WorkerSpec:
     """How a worker of this configuration is started; sockets and the like are those of `built`."""
-    limit = config.worker.memory_limit
+    limit, bundle = config.worker.memory_limit, held.bundle
     return replace(
         built,
         bundle=bundle.path,
@@ -166,8 +179,17 @@ def worker_spec(built: WorkerSpec, config: AgentConfig, bundle: Bundle) -> Worke
         bundle_sha256=bundle.sha256,
         streams=tuple(_stream_spec(each) for each in config.streams),
         stream_broker=_stream_broker(config),
+        footage=_footage_spec(config),
+        certificates=held.certificates,
         certified_points=tuple(point.name for point in bundle.ladder.points if point.certificate is not None),
     )
+
+
+def _footage_spec(config: AgentConfig) -> FootageSpec | None:
+    footage = config.footage
+    if footage is None:
+        return None
+    return FootageSpec(config.state_dir / FOOTAGE, int(footage.max_size), footage.max_age, footage.clip)
 
 
 def _stream_broker(config: AgentConfig) -> StreamBroker | None:

@@ -81,7 +81,21 @@ class ReloadConfig:
     kind: Literal["reload"] = "reload"
 
 
-Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig
+@dataclass(frozen=True, slots=True)
+class ClearFootage:
+    """Delete all frames that are kept; those that come after it are kept as before."""
+
+    kind: Literal["clear_footage"] = "clear_footage"
+
+
+@dataclass(frozen=True, slots=True)
+class CountFootage:
+    """Count the certificates again on the frames that are kept, now."""
+
+    kind: Literal["count_footage"] = "count_footage"
+
+
+Command = ForgetDrift | ShowTrust | SetTrusted | BelieveClock | ReloadConfig | ClearFootage | CountFootage
 
 
 @cache

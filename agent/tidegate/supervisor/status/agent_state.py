@@ -12,12 +12,13 @@ from tidegate.supervisor.bundles.progress import BundleProgress
 from tidegate.supervisor.bundles.slots import Placed
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
 from tidegate.supervisor.updates.state import UpdatesState
 from tidegate.supervisor.worker.process import WorkerState
 from tidegate.telemetry.link.link import LinkState
-from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState
+from tidegate.telemetry.payloads.reported import ComparedPoint, PolicyState, ReportedCertificate
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import TrustedKeys
@@ -37,6 +38,8 @@ class AgentState:
     `data_left_bytes` where the broker has no `data_per_day`. `received` messages came from the broker, `heard` is
     what became of them. `latest_step_s` is by how much a decision of the last minute came late at most, None
     before the second one. `web_address` is empty where there is no status page,
+    `footage` is None where no frames are kept, and before it was looked at;
+    `certificate` where the bundle's own ones count;
     `exposure` where the endpoint lets others do nothing that is probably not meant. `models` are all, the main one
     first.
     """
@@ -84,6 +87,9 @@ class AgentState:
     web_address: str = ""
     exposure: str = ""
     models: tuple[ModelStatus, ...] = ()
+    footage: FootageState | None = None
+    keeps_footage: bool = False
+    certificate: ReportedCertificate | None = None
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

@@ -1,6 +1,7 @@
 """The agent's state as its status, as one telemetry window, and as its retained report. Pure."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from tidegate.policy.decision import Decision
 from tidegate.policy.explain import Explanation
@@ -10,6 +11,7 @@ from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.status import (
     BundleStatus,
     DecisionStatus,
+    FootageStatus,
     PolicyStatus,
     RungStatus,
     Status,
@@ -67,6 +69,8 @@ def as_status(state: AgentState, explanation: Explanation | None) -> Status:
         web_address=state.web_address,
         exposure=state.exposure,
         models=state.models,
+        footage=_footage(state),
+        certificate=state.certificate,
     )
 
 
@@ -181,7 +185,31 @@ def as_reported(state: AgentState, described: Snapshot) -> Reported:
         bundle_refused=state.bundles.refused,
         bundle_verdicts=state.bundles.verdicts,
         compared=state.compared,
+        keeps_footage=state.keeps_footage,
+        certificate=state.certificate,
     )
+
+
+def _footage(state: AgentState) -> FootageStatus | None:
+    footage = state.footage
+    if footage is None:
+        return None
+    found = footage.count
+    return FootageStatus(
+        found.sampled,
+        found.disagreements,
+        found.size_bytes,
+        _day_of(found.oldest_at),
+        _day_of(found.newest_at),
+        footage.max_bytes,
+        footage.max_age_s,
+        footage.clip_s,
+        str(footage.directory),
+    )
+
+
+def _day_of(at_s: int | None) -> str | None:
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
 
 
 def _policy(state: AgentState) -> PolicyStatus:

@@ -7,6 +7,7 @@ from tidegate import __version__
 from tidegate.last_trial import LastTrial
 from tidegate.supervisor.bundles.bundle_updates import BundleUpdates
 from tidegate.supervisor.endpoint_access import exposure
+from tidegate.supervisor.footage_watch import FootageState
 from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.metrics.served_totals import ModelTotals
 from tidegate.supervisor.models.model_status import ModelStatus, further_statuses, main_status
@@ -18,6 +19,7 @@ from tidegate.supervisor.upgrade_trial import version_before
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.wiring.reporting import Reporting
 from tidegate.supervisor.worker.process import WorkerProcess, WorkerState
+from tidegate.telemetry.payloads.reported import ReportedCertificate
 
 
 class StateSource:
@@ -34,6 +36,8 @@ class StateSource:
         failed_upgrade: LastTrial | None,
         *,
         latest_s: Callable[[], float | None],
+        footage: Callable[[], FootageState | None],
+        certificate: Callable[[], ReportedCertificate | None],
     ) -> None:
         self._in_force = in_force
         self._worker = worker
@@ -43,6 +47,8 @@ class StateSource:
         self._served = served
         self._failed_upgrade = failed_upgrade
         self._latest_s = latest_s
+        self._footage = footage
+        self._certificate = certificate
         self._started_at = time.monotonic()
         self.web_address = ""
         """Where a browser finds the status page, in words; empty where none is served."""
@@ -96,6 +102,9 @@ class StateSource:
             web_address=self.web_address,
             exposure=exposure(config.listen),
             models=self._models(),
+            footage=self._footage(),
+            keeps_footage=config.footage is not None,
+            certificate=self._certificate(),
         )
 
     def _models(self) -> tuple[ModelStatus, ...]:
@@ -114,7 +123,7 @@ class StateSource:
         pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
         decided = self._deciding.control.held_at, self._worker.point
         runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
-        return *pushed, self._bundles.progress, *decided, *runs, upgrading_from
+        return *pushed, self._bundles.progress, *decided, *runs, self._certificate(), upgrading_from
 
     def status(self) -> Status:
         """Everything there is to show."""

@@ -8,7 +8,7 @@ from tidegate.policy.explain import Explanation
 from tidegate.supervisor.control.drift_record import Demotion
 from tidegate.supervisor.models.model_status import ModelStatus
 from tidegate.supervisor.status.troubles import Trouble
-from tidegate.telemetry.payloads.reported import ReportedKey
+from tidegate.telemetry.payloads.reported import ReportedCertificate, ReportedKey
 from tidegate_drivers.reading import Freshness, Reading, Snapshot
 
 
@@ -104,6 +104,24 @@ class TelemetryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FootageStatus:
+    """Frames kept on this device: an even sample of clips, and inputs on which a point and full differed.
+
+    `oldest` and `newest` (ISO 8601) are None while there are none.
+    """
+
+    sampled: int
+    disagreements: int
+    size_bytes: int
+    oldest: str | None
+    newest: str | None
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the live view, `tidegate status` and the JSON lines show.
 
@@ -113,6 +131,7 @@ class Status:
     decision of the last minute came late at most, None before the second one. `web_address` says where the status
     page is, empty where none is served. `exposure` is what the endpoint lets others do that is probably not meant.
     `models` are all that are served, the main one first, of which everything else here is told.
+    `footage` is None where no frames are kept, `certificate` where the bundle's own ones count.
     """
 
     device: str
@@ -146,6 +165,8 @@ class Status:
     web_address: str = ""
     exposure: str = ""
     models: tuple[ModelStatus, ...] = ()
+    footage: FootageStatus | None = None
+    certificate: ReportedCertificate | None = None
 
 
 def show_readings(snapshot: Snapshot) -> dict[str, ReadingStatus]:

@@ -58,7 +58,7 @@ def wire_serving(
     if point in drift.demotions:
         point = bundle.ladder.full.name
     board = ModelBoard(opened.models, emit, opened.left_out)
-    worker = WorkerProcess(worker_spec(built, config, bundle), point, worker_ended, board)
+    worker = WorkerProcess(worker_spec(built, config, opened.certified), point, worker_ended, board)
     return Serving(worker, SocketWatch(opened.listeners, opened.frigate, worker.renew, emit))
 
 

@@ -11,6 +11,7 @@ from typing import IO
 from tidegate import child
 from tidegate.messages import ModelStates, Ready, Starting, Stop, Tried, Unable
 from tidegate.supervisor.worker.cause import cause, oom_kills
+from tidegate.supervisor.worker.certificates import handed_over
 from tidegate.supervisor.worker.channel import NonsenseError, Told, WorkerChannel, WorkerDown
 from tidegate.supervisor.worker.crash_reports import read_stack, stack_file
 from tidegate.supervisor.worker.orphan import remember_worker
@@ -50,11 +51,15 @@ class WorkerInstance:
         """A process that gets ready to serve at `point`. Raises OSError."""
         ours, theirs = socket.socketpair()
         stack = stack_file()
+        certificates = None if spec.certificates is None else handed_over(spec.certificates)
+        certificates_fd = None if certificates is None else certificates.fileno()
+        arguments = spec.arguments(point, theirs.fileno(), stack.fileno(), certificates_fd)
+        passed = [] if certificates_fd is None else [certificates_fd]
         try:
             process = await asyncio.create_subprocess_exec(
-                *child.command("tidegate.worker", *spec.arguments(point, theirs.fileno(), stack.fileno())),
+                *child.command("tidegate.worker", *arguments),
                 env=child.environment(),
-                pass_fds=[theirs.fileno(), stack.fileno(), *spec.inherited],
+                pass_fds=[theirs.fileno(), stack.fileno(), *passed, *spec.inherited],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=spec.log_file,
                 stderr=spec.log_file,
@@ -66,6 +71,8 @@ class WorkerInstance:
             raise
         finally:
             theirs.close()
+            if certificates is not None:
+                certificates.close()
         started = cls(spec, process, await WorkerChannel.open(ours))
         started._stack = stack
         if spec.record is not None:

@@ -10,7 +10,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tidegate import __version__
-from tidegate.messages import AdmissionState, FurtherModelSpec, Ready, Serve, Served, SetModels, Switched, Tried
+from tidegate.messages import (
+    AdmissionState,
+    ForgetFootage,
+    FurtherModelSpec,
+    Ready,
+    Serve,
+    Served,
+    SetModels,
+    Switched,
+    Tried,
+)
 from tidegate.supervisor.models.further_model import FurtherModel
 from tidegate.supervisor.models.model_board import ModelBoard, same_but_points
 from tidegate.supervisor.worker import restart_rule
@@ -217,6 +227,11 @@ class WorkerProcess:
             return (await self._serving().set_models(specs, MODELS_DEADLINE_S)).failed
         except WorkerDown:
             return {}
+
+    def forget_footage(self) -> None:
+        """Have the worker delete the frames that it keeps, and those that wait in it for the disk."""
+        if self._current is not None and self._current.serves:
+            self._current.channel.send(ForgetFootage())
 
     async def prepare(self, spec: WorkerSpec, point: str) -> WorkerInstance:
         """A worker by another spec, ready beside the present one, that takes no requests yet.

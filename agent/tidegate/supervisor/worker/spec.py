@@ -1,11 +1,13 @@
 """How a worker is started: what its command line says."""
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from tidegate.messages import ANYBODY, StreamBroker, StreamSpec, TcpAccess
+from tidegate.models.ladder import Certificate
 from tidegate.supervisor.worker.crash_reports import CrashReports
 
 
@@ -20,6 +22,16 @@ class FrigateSpec:
     answer_within_s: float
     models: Path | None = None
     model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FootageSpec:
+    """Where frames are kept, how many bytes of them and for how long, and how long a clip is."""
+
+    directory: Path
+    max_bytes: int
+    max_age_s: float
+    clip_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,10 @@ class WorkerSpec:
     """What is asked of those who connect over TCP."""
     streams: tuple[StreamSpec, ...] = ()
     stream_broker: StreamBroker | None = None
+    footage: FootageSpec | None = None
+    """None where no frames are kept."""
+    certificates: Mapping[str, Certificate] | None = None
+    """Of this place, in the place of the bundle's own, by point; None where those count."""
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -53,8 +69,11 @@ class WorkerSpec:
         frigate = () if self.frigate is None else (self.frigate.listening.fileno(),)
         return (*(each.fileno() for each in self.listening), *frigate)
 
-    def arguments(self, point: str, control_fd: int, crash_fd: int) -> list[str]:
-        """The worker's command line, to start at `point` and be told what to do over `control_fd`."""
+    def arguments(self, point: str, control_fd: int, crash_fd: int, certificates_fd: int | None) -> list[str]:
+        """The worker's command line, to start at `point` and be told what to do over `control_fd`.
+
+        `certificates_fd` holds the `certificates`, where there are any.
+        """
         arguments = ["--bundle", str(self.bundle), "--point", point, "--engine", self.engine]
         if self.cache_dir is not None:
             arguments += ["--cache", str(self.cache_dir)]
@@ -66,6 +85,8 @@ class WorkerSpec:
         if self.bundle_sha256 is not None:
             arguments += ["--bundle-sha256", self.bundle_sha256]
         arguments += ["--control-fd", str(control_fd), "--crash-fd", str(crash_fd)]
+        if certificates_fd is not None:
+            arguments += ["--certificates-fd", str(certificates_fd)]
         for listening in self.listening:
             arguments += ["--listen-fd", str(listening.fileno())]
         if self.frigate is not None:
@@ -75,4 +96,8 @@ class WorkerSpec:
                 arguments += ["--frigate-models", str(self.frigate.models)]
             if self.frigate.model is not None:
                 arguments += ["--frigate-model", self.frigate.model]
+        if self.footage is not None:
+            arguments += ["--footage", str(self.footage.directory)]
+            arguments += ["--footage-bytes", str(self.footage.max_bytes)]
+            arguments += ["--footage-age-s", str(self.footage.max_age_s), "--clip-s", str(self.footage.clip_s)]
         return arguments

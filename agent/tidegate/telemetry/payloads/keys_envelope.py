@@ -49,14 +49,14 @@ class KeyDocument(_Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=topics.NAME_LIMIT)]
     key: str
-    roles: list[Literal["policy", "bundle", "key_rotation"]]
+    roles: list[Literal["policy", "bundle", "key_rotation", "certificate"]]
 
 
 class KeysDocument(_Strict):
     """A list of trusted keys as it travels and is kept."""
 
     keys: list[KeyDocument]
-    thresholds: dict[Literal["policy", "bundle", "key_rotation"], int] = {}
+    thresholds: dict[Literal["policy", "bundle", "key_rotation", "certificate"], int] = {}
 
 
 class _Payload(KeysDocument):

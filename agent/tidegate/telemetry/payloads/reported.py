@@ -77,6 +77,63 @@ class ComparedPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CertifiedPoint:
+    """What was counted of a point: `failures` in `n` tries, by which at most a share `alpha` of all fails."""
+
+    __pydantic_config__ = _TOLERANT
+
+    point: str
+    alpha: float
+    n: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """A count on the kept frames with the runtime that is `here` now, at `at` (ISO 8601, empty before it).
+
+    `state` is `waiting` until the device has time and charge, `holds`, `fails` where points were taken off the
+    ladder, or `unknown` where the frames say too little; `reason` says it in a sentence.
+    """
+
+    __pydantic_config__ = _TOLERANT
+
+    state: Literal["waiting", "holds", "fails", "unknown"]
+    here: str
+    reason: str
+    at: str = ""
+    inputs: int | None = None
+    taken_off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedCertificate:
+    """The certificate for this device's own place: in force in the place of the bundle's own ones, or why not.
+
+    `data` is what was counted on: `inputs`, `labelled` of them with a label, in clips of `clip`; by whom and when
+    (ISO 8601). `placement` are runtime and system that it was counted on, `here` what they are on this device now.
+    `recount` is what was found where these differ, None where they don't.
+    """
+
+    __pydantic_config__ = _TOLERANT
+
+    state: Literal["in_force", "refused"]
+    reason: str = ""
+    signed_by: tuple[str, ...] = ()
+    keyids: tuple[str, ...] = ()
+    data: str = ""
+    inputs: int | None = None
+    clip: int | None = None
+    labelled: int | None = None
+    delta: float | None = None
+    counted_at: str = ""
+    placement: str = ""
+    here: str = ""
+    points: tuple[CertifiedPoint, ...] = ()
+    recount: Recount | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedKey:
     """A key whose signatures count on this device, and for what: values of tidegate.trust.trusted_keys.Role."""
 
@@ -135,7 +192,9 @@ class Reported:
     in telemetry windows stand for, `unavailable` why others are not in them. `bundle_push` is the last pushed
     bundle that is or was taken in, and how far it got; `bundle_refused` the last that was not, `bundle_verdicts`
     the last verdicts on bundles. `compared` is what shadow runs have shown under the policy and bundle in force,
-    told again whenever it has grown by a quarter.
+    told again whenever it has grown by a quarter. `keeps_footage`: whether frames are kept on the device (they are
+    never sent), None where an older agent does not say. `certificate` is that of this place, None where the
+    bundle's own ones count.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -161,6 +220,8 @@ class Reported:
     bundle_verdicts: tuple[PastVerdict, ...] = ()
     compared: tuple[ComparedPoint, ...] = ()
     upgrading_from: str | None = None
+    keeps_footage: bool | None = None
+    certificate: ReportedCertificate | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

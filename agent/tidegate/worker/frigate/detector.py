@@ -104,7 +104,7 @@ class Detector:
             raise Refused(f"bundle {self._model} is no detector; `bundle build --task detect` makes one")
 
         def reply(answered: QueueAnswer) -> Reply:
-            self._shadow.consider(batch, answered, state.shadow_share)
+            self._shadow.consider(batch, answered, state.shadow_share, "frigate")
             return detections(rows_found(known, answered.answer.outputs))
 
         if self._queue.answers_here:

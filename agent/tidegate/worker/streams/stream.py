@@ -134,7 +134,7 @@ class Stream:
         with self._admission.enter(state.rate_hz, state.concurrency):
             here = self._queue.answers_here
             answered = self._queue.infer_here(batch) if here else self._queue.infer(batch).result()
-        self._shadow.consider(batch, answered, state.shadow_share)
+        self._shadow.consider(batch, answered, state.shadow_share, self._spec.name)
         line = answer_line(
             self._spec.name,
             frame.origin,

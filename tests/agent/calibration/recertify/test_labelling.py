@@ -13,13 +13,15 @@ import pytest
 from PIL import Image
 
 from tidegate.calibration.data.datasets import DataError, Dataset
+from tidegate.calibration.recertify.inputs import DatasetInputs
 from tidegate.calibration.recertify.label_file import read_labels
 from tidegate.calibration.recertify.labelling.server import LabelServer, png_of
 from tidegate.calibration.recertify.labelling.sheet import OpenSheet
 
 NAMES = ("cat", "dog")
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 4), np.uint8)
-DATA = Dataset("frames", PICTURES, None, None, 1 / 255, tuple(f"{letter}.png" for letter in "abcdef"))
+FILES = tuple(f"{letter}.png" for letter in "abcdef")
+DATA = DatasetInputs(Dataset("frames", PICTURES, None, None, 1 / 255, FILES))
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(path: Path) -> Iterator[LabelServer]:
-    with LabelServer(OpenSheet.of(path, DATA, NAMES), PICTURES) as opened:
+    with LabelServer(OpenSheet.of(path, DATA, NAMES), DATA) as opened:
         serving = threading.Thread(target=opened.serve_forever, args=(0.01,))
         serving.start()
         yield opened
@@ -179,8 +181,9 @@ def test_a_sheet_behind_a_link_is_filled_in_where_it_is(tmp_path: Path, path: Pa
 def test_sheets_and_inputs_that_it_can_not_show_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such sheet"):
         OpenSheet.of(tmp_path / "none.csv", DATA, NAMES)
+    rows = DatasetInputs(Dataset("rows", np.zeros((6, 7), np.float32), None, None, 1.0, FILES))
     with pytest.raises(DataError, match=r"inputs of the shape \(7,\) are no pictures"):
-        LabelServer(OpenSheet.of(path, DATA, NAMES), np.zeros((6, 7), np.float32))
+        LabelServer(OpenSheet.of(path, DATA, NAMES), rows)
     with pytest.raises(DataError, match="no classes"):
         OpenSheet.of(path, DATA, ())
     path.write_text("input,file,full,label\n")

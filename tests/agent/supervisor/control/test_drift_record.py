@@ -68,3 +68,33 @@ def test_forgetting_gives_the_place_back_and_starts_the_test_anew(tmp_path: Path
     assert drift.forget(None) == (OTHER,)
     assert record(tmp_path, []).demotions == {}
     assert [event.kind for event in events[2:]] == [EventKind.CONTROL, EventKind.CONTROL]
+
+
+def test_kept_frames_are_a_test_of_their_own_and_outlive_a_restart(tmp_path: Path) -> None:
+    events: list[Event] = []
+    kept = record(tmp_path, events)
+    name = LADDER.points[1].name
+    kept.note_kept(ShadowCount(name, 100, 0))
+    kept.note(ShadowCount(name, 100, 0))
+    kept.note_kept(ShadowCount("unknown", 100, 100))
+    assert not events
+    again = record(tmp_path, events)
+    again.note_kept(ShadowCount(name, 300, 200))
+    assert "200 of 400, allowed" in again.demotions[name].because
+    assert "the world has changed, count again" in events[-1].text
+    assert record(tmp_path, events).demotions.keys() == {name}
+
+
+def test_what_another_count_took_off_comes_back_without_what_was_seen(tmp_path: Path) -> None:
+    events: list[Event] = []
+    kept = record(tmp_path, events)
+    name = LADDER.points[1].name
+    kept.demote(name, "failed on 9 of 600 kept clips")
+    kept.demote(name, "again")
+    kept.demote("unknown", "is on no ladder")
+    assert [event.text for event in events] == [f"{name} is demoted: it failed on 9 of 600 kept clips"]
+    kept.restore(name, "it is shown again")
+    kept.restore(name, "it is shown again")
+    assert kept.demotions == {}
+    assert events[-1].text == f"{name} is back on the ladder: it is shown again"
+    assert len(events) == 2

@@ -38,6 +38,8 @@ OTHER: dict[str, object] = {
     "web": {"tcp": 9464},
     "frigate": {"tcp": 5555},
     "streams": [{"name": "door", "from": {"camera": "/dev/video0"}, "to": {"lines": "answers.jsonl"}}],
+    "footage": {"max_size": "8 MiB"},
+    "certificate": "camera.json",
     "home_assistant": True,
     "remote_hold": True,
     "worker": {"engine": "onnx"},

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.recertify.inputs import Inputs
 from tidegate.calibration.recertify.labelling.sheet import OpenSheet
 from tidegate.models.bundle.evidence import Raw
 from tidegate.validation_words import in_words
@@ -32,11 +33,12 @@ class LabelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, sheet: OpenSheet, inputs: Raw, port: int = 0) -> None:
-        """`inputs` (n, channels, height, width) are bytes or floats. Raises OSError for a port that is taken."""
-        if inputs.ndim != 4 or inputs.shape[1] not in MODES:
+    def __init__(self, sheet: OpenSheet, inputs: Inputs, port: int = 0) -> None:
+        """`inputs` are of the shape (channels, height, width). Raises OSError for a port that is taken."""
+        shape = inputs.picture(0).shape
+        if len(shape) != 3 or shape[0] not in MODES:
             raise DataError(
-                f"{sheet.path}: inputs of the shape {inputs.shape[1:]} are no pictures, which the page shows; fill"
+                f"{sheet.path}: inputs of the shape {shape} are no pictures, which the page shows; fill"
                 " the column `label` in by hand"
             )
         super().__init__((HOST, port), _Handler)
@@ -128,11 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
         """By its place in the data; the sheet, which may be broken by now, says only which are asked for."""
         try:
             asked = {str(row.input): row.input for row in self.server.sheet.rows()}
+            picture = self.server.inputs.picture(asked[name]) if name in asked else None
         except DataError as error:
             self._refuse(str(error))
             return
-        if name in asked:
-            self._answer(HTTPStatus.OK, png_of(self.server.inputs[asked[name]]), "image/png")
+        if picture is not None:
+            self._answer(HTTPStatus.OK, png_of(picture), "image/png")
         else:
             self._answer_nothing()
 

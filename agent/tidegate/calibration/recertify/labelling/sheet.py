@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tidegate.calibration.data.datasets import DataError, Dataset
+from tidegate.calibration.data.datasets import DataError
+from tidegate.calibration.recertify.inputs import Inputs
 from tidegate.calibration.recertify.label_file import Row, read_labels, rows_of, write_sheet
+from tidegate.models.bundle.evidence import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,14 @@ class OpenSheet:
     inputs: int
     names: tuple[str, ...]
     files: tuple[str, ...] = ()
+    moving: bool = False
 
     @classmethod
-    def of(cls, path: Path, data: Dataset, names: tuple[str, ...]) -> Self:
+    def of(cls, path: Path, data: Inputs, names: tuple[str, ...]) -> Self:
         """The sheet that `bundle certify --labels` wrote for the data. Raises DataError."""
         if not path.exists():
             raise DataError(f"{path}: there is no such sheet; `bundle certify ... --labels {path}` writes it")
-        sheet = cls(path, len(data.inputs), names, data.files)
+        sheet = cls(path, len(data), names, data.files, data.moving)
         if not sheet.rows():
             raise DataError(
                 f"{path}: asks for no label; `bundle certify ... --labels {path}` writes what to label"
@@ -45,14 +48,14 @@ class OpenSheet:
 
     def state(self) -> Mapping[str, object]:
         """What the page shows. The full model's answers are not in it: who sees them agrees too easily."""
-        labels, _ = read_labels(self.path, self.inputs, self.names, self.files)
+        labels, _ = self._labels()
         rows = [
             {
                 "input": row.input,
                 "file": row.file,
                 "label": None if (at := labels[row.input]) < 0 else self.names[at],
             }
-            for row in rows_of(self.path)
+            for row in rows_of(self.path, self.files, moving=self.moving)
         ]
         return {"names": list(self.names), "rows": rows}
 
@@ -69,5 +72,8 @@ class OpenSheet:
         write_sheet(self.path, rows, kept)
 
     def _read(self) -> tuple[tuple[Row, ...], Mapping[int, str]]:
-        _, given = read_labels(self.path, self.inputs, self.names, self.files)
-        return rows_of(self.path), given
+        _, given = self._labels()
+        return rows_of(self.path, self.files, moving=self.moving), given
+
+    def _labels(self) -> tuple[Indices, Mapping[int, str]]:
+        return read_labels(self.path, self.inputs, self.names, self.files, moving=self.moving)

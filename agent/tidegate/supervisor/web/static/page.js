@@ -74,7 +74,7 @@ function tiles(status) {
     readingTile("Temperature", readings.temperature, (value) => `${value.toFixed(1)} °C`),
     tile("Operating point", status.point, [place, held].filter(Boolean).join(", ")),
     tile("Certified risk", status.certified_risk === null ? null : `≤ ${share(status.certified_risk)}`,
-      drifted ? "withdrawn: the point has drifted" : status.certified_risk === null ? "not certified" : "a bound on held-out data", drifted),
+      drifted ? "withdrawn: the point has drifted" : status.certified_risk === null ? "not certified" : counted(status.certificate), drifted),
     tile("Latency, p95", idle ? null : `${figure(served.latency_p95_ms)} ms`, idle ? nothing
       : `${figure(served.requests / served.window_s)} requests a second`),
     tile("Blocks skipped", idle || served.skip_ratio === null ? null : share(served.skip_ratio, 0),
@@ -82,6 +82,12 @@ function tiles(status) {
     tile("Energy per answer", now.energy_mj === null ? null : energy(now.energy_mj),
       now.energy_mj === null ? "takes a reading of power, and answers" : "of the whole device"),
   ];
+}
+
+function counted(own) {
+  if (own?.state !== "in_force") return "a bound on held-out data";
+  const again = own.recount ? `; counted again on this runtime: ${own.recount.state}` : "";
+  return `counted on ${own.data}, signed by ${own.signed_by.join(", ")}${again}`;
 }
 
 function rungs(status) {

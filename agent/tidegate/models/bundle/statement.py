@@ -1,12 +1,14 @@
 """What a count on inputs of a place came to, as a statement that can be signed: which bundle, on what, where."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tidegate.errors import EX_DATAERR, TidegateError
-from tidegate.models.bundle import Bundle
-from tidegate.models.ladder import Risk
+from tidegate.models.bundle.bundle import Bundle
+from tidegate.models.ladder import Certificate, Ladder, Risk
 from tidegate.validation_words import in_words
 
 PAYLOAD_TYPE = "application/vnd.tidegate.certificate+json"
@@ -27,17 +29,21 @@ class _Strict(BaseModel):
 
 
 class PointStatement(_Strict):
-    """One point: with confidence 1 - delta at most `alpha` of tries fail; `failures` of `n` did."""
+    """One point: with confidence 1 - delta at most `alpha` of tries fail; `failures` of `n` did.
+
+    `disagreed` of them had an answer apart from the full model's; None where that was not written down.
+    """
 
     name: str
     alpha: Share
     risk: Risk
     n: Count
     failures: Count
+    disagreed: Count | None = None
 
 
 class Statement(_Strict):
-    """All points of a bundle that `bundle certify` wrote, with `clip` frames to a try and `labelled` labels.
+    """All points of a bundle that hold on inputs of a place, with `clip` frames to a try and `labelled` labels.
 
     `placement` is the runtime of each of the `engines`, its compute unit and versions: with others the count is
     made again.
@@ -65,34 +71,56 @@ class Statement(_Strict):
                 f"one has {bundle.sha256[:12]}...; count again on this one with `tidegate bundle certify`"
             )
 
+    def certificates(self) -> Mapping[str, Certificate]:
+        """Of the points that hold, by name."""
+        return {
+            each.name: Certificate(each.risk, each.alpha, self.delta, each.n, each.failures, each.disagreed)
+            for each in self.points
+        }
+
+    def ladder(self, ladder: Ladder) -> Ladder:
+        """The bundle's ladder with these certificates alone: a point without one promises nothing."""
+        held = self.certificates()
+        return Ladder(tuple(replace(point, certificate=held.get(point.name)) for point in ladder.points))
+
 
 def statement_of(
     bundle: Bundle,
+    certificates: Mapping[str, Certificate],
     *,
+    data: str,
+    data_sha256: str,
     inputs: int,
     clip: int,
     labelled: int,
+    delta: float,
     engines: tuple[str, ...],
     placement: str,
     counted_at: AwareDatetime,
 ) -> Statement:
-    """Of a bundle that was written with the certificates of a count on so many inputs."""
-    points = [(point.name, point.certificate) for point in bundle.ladder.points if point.certificate is not None]
+    """Of a count on so many inputs; `certificates` are those of the points that hold, by name."""
     return Statement(
         model=bundle.model,
         bundle_sha256=bundle.sha256,
-        data=bundle.calibration.data,
-        data_sha256=bundle.calibration.parts["certify"],
+        data=data,
+        data_sha256=data_sha256,
         inputs=inputs,
         clip=clip,
         labelled=labelled,
-        delta=bundle.calibration.delta,
+        delta=delta,
         engines=engines,
         placement=placement,
         counted_at=counted_at,
         points=tuple(
-            PointStatement(name=name, alpha=held.alpha, risk=held.risk, n=held.n, failures=held.failures)
-            for name, held in points
+            PointStatement(
+                name=name,
+                alpha=held.alpha,
+                risk=held.risk,
+                n=held.n,
+                failures=held.failures,
+                disagreed=held.disagreed,
+            )
+            for name, held in certificates.items()
         ),
     )
 
