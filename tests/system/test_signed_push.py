@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from agent_process import BELOW_FULL, AgentProcess, pinned
 from here import Ended, tidegate_here
 
 from tidegate.fleet.broker import LocalBroker
+from tidegate.supervisor.control.cadence import LATEST_S
 from tidegate.trust.key_file import read_public
 
 StartAgent = Callable[..., AgentProcess]
@@ -104,14 +106,18 @@ def test_every_wrong_push_is_refused_with_its_reason_and_changes_nothing(
         "other_text": (policy(5, "full"), ("--key", "ops.key"), "another text"),
         "too_far_ahead": (policy(2**40), ("--key", "ops.key"), "too far ahead"),
     }
+    waited_s = []
     for count, (refusal, (file, arguments, words)) in enumerate(wrong.items(), start=1):
+        before = time.monotonic()
         ended = push(broker, file, *arguments)
+        waited_s.append(time.monotonic() - before)
         assert (ended.returncode, words in ended.stderr) == (65, True), (refusal, ended)
         status = agent.status()
         assert (status.policy.version, status.point) == (5, BELOW_FULL), refusal
         assert status.refusals[refusal] == 1
         assert sum(status.refusals.values()) == count
         assert status.recent[-1]["refusal"] == refusal
+    assert min(waited_s) < LATEST_S - 0.5, "a verdict does not wait for the next idle step"
 
     # The policy in force, which its own signer may push again, and no stranger.
     in_force = policy(5)
