@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from typing import Annotated
 
 from pydantic import Field, JsonValue
@@ -89,6 +90,10 @@ def _encode(argument: Argument) -> JsonValue:
             return {"batch": True}
         case tuple():
             return [_encode(item) for item in argument]
+        case float() if not math.isfinite(argument):
+            raise BundleError(
+                f"an operator has the argument {argument}, which JSON can't hold; allowed are numbers"
+            )
         case _:
             return argument
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.reference.eager import EagerEngine
+from tidegate.models.bundle.graph_file import SegmentModel
 from tidegate.models.importing.discovery import discover
 from tidegate.models.importing.export import ExportError, export_module, legal_names
 from tidegate.models.importing.one_output import with_one_output
@@ -120,6 +121,20 @@ def test_the_graph_answers_as_the_module(make: Callable[[], nn.Module], shape: t
     with torch.no_grad():
         expected = module(x).flatten(1).numpy()
     assert np.abs(answers_of(module, x) - expected).max() < 1e-4 * max(1, np.abs(expected).max())
+
+
+class Unlimited(nn.Module):
+    """Limits that are none, as JAX writes its softmax."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(torch.tensor(-torch.inf), x.clamp(max=torch.inf)) - x.minimum(torch.tensor(torch.inf))
+
+
+def test_infinite_limits_are_the_same_in_a_file() -> None:
+    network = discover(nn.Sequential(nn.Linear(4, 4), Unlimited()), torch.zeros(2, 4)).network
+    for segment in network.segments:
+        written = SegmentModel.of(segment).model_dump_json()
+        assert SegmentModel.model_validate_json(written).segment() == segment
 
 
 def test_one_of_several_outputs_is_taken_and_the_module_stays_as_it_was() -> None:

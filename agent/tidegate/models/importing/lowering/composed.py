@@ -19,8 +19,13 @@ def clamp(write: Writer, given: dict[str, Any]) -> Value:
         return write.add("aten.relu.default", x)
     if not all(isinstance(limit, int | float | None) for limit in (low, high)):
         raise write.reader.refusal(write.node, "clamps by values; allowed are numbers")
-    limits = (-_LARGEST if low is None else float(low), _LARGEST if high is None else float(high))
+    limits = (-_LARGEST if low is None else _limit(low), _LARGEST if high is None else _limit(high))
     return write.add("aten.hardtanh.default", x, *limits)
+
+
+def _limit(value: float) -> float:
+    """As a number that JSON has: infinity is no limit either."""
+    return min(max(float(value), -_LARGEST), _LARGEST)
 
 
 def reversed_sub(write: Writer, given: dict[str, Any]) -> Value:
@@ -209,7 +214,8 @@ def _either(write: Writer, given: dict[str, Any], operator: str) -> Value:
             continue
         x = write.read(source)
         if known.numel() == 1:
-            limits = (float(known), _LARGEST) if operator.startswith("aten.max") else (-_LARGEST, float(known))
+            limit = _limit(float(known))
+            limits = (limit, _LARGEST) if operator.startswith("aten.max") else (-_LARGEST, limit)
             return write.add("aten.hardtanh.default", x, *limits)
         return write.add(operator, x, write.read(other))
     return write.add(operator, write.read(given["self"]), write.read(given["other"]))
