@@ -16,9 +16,8 @@ REST = 3.0
 def yields_to_all() -> bool:
     """Have the lowest priority from now on; False where a sandbox forbids it, as the service's unit does."""
     try:
+        # Not SCHED_IDLE: on a device that is busy all day a count would never end.
         os.nice(NICE)
-        if hasattr(os, "sched_setscheduler"):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except OSError:
         return False
     return True

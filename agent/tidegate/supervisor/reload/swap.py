@@ -112,11 +112,11 @@ class Swap:
 
     async def _worker_and_bundle(self, candidate: Candidate, held: CertifiedBundle) -> tuple[str, ...]:
         bundle, old = held.bundle, self.in_force.bundle
-        before = self.in_force.certified
         spec = replace(worker_spec(self._worker.spec, candidate.config, held), access=candidate.access)
         if spec == self._worker.spec:
-            self.in_force = replace(self.in_force, certified=held)
-            return ()
+            # The same bounds, perhaps counted anew or elsewhere.
+            async with self._control.paused():
+                return self._certificates(held)
         names = {point.name for point in bundle.ladder.points}
         point = self._worker.point if self._worker.point in names else bundle.ladder.full.name
         ready = await self._worker.prepare(spec, point)
@@ -130,16 +130,23 @@ class Swap:
                 self.in_force = InForce(candidate.config, bundle, drift, held)
                 self._control.take_ladder(bundle.ladder, drift)
                 return (f"bundle {bundle.model} ({bundle.sha256[:12]}...)",)
-            if before is not None and held.identity != before.identity:
-                # What was seen under other certificates is no evidence against these.
-                self.in_force.drift.save()
-                drift = DriftRecord(self.in_force.config.state_dir, held.identity, bundle.ladder, self._emit)
-                drift.save()
-                self.in_force = replace(self.in_force, bundle=bundle, drift=drift, certified=held)
-                self._control.take_certificates(bundle.ladder, drift)
-                return (f"certificate {certificate_in_words(held)}",)
-            self.in_force = replace(self.in_force, bundle=bundle, certified=held)
+            if told := self._certificates(held):
+                return told
         return (f"worker on {self._worker.engine}",)
+
+    def _certificates(self, held: CertifiedBundle) -> tuple[str, ...]:
+        """Go by these certificates of the bundle that is served; call it while the control is paused."""
+        before = self.in_force.certified
+        if before is None or held.identity == before.identity:
+            self.in_force = replace(self.in_force, bundle=held.bundle, certified=held)
+            return ()
+        # What was seen under other certificates is no evidence against these.
+        self.in_force.drift.save()
+        drift = DriftRecord(self.in_force.config.state_dir, held.identity, held.bundle.ladder, self._emit)
+        drift.save()
+        self.in_force = replace(self.in_force, bundle=held.bundle, drift=drift, certified=held)
+        self._control.take_certificates(held.bundle.ladder, drift)
+        return (f"certificate {certificate_in_words(held)}",)
 
     async def _policy(self, candidate: Candidate) -> tuple[str, ...]:
         before, read_before = self._updates.state.running, self._updates.local
