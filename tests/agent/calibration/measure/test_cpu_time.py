@@ -51,7 +51,11 @@ def test_all_run_the_same_number_of_inputs_in_a_round_one_by_one() -> None:
     variants = [Busy(1.0), Busy(0.1)]
     times = turn_times_ms(variants, INPUTS, rounds=3)  # type: ignore[arg-type] # no more than `run` is used
     assert times.shape == (2, 3)
-    assert len(variants[0].ran) == len(variants[1].ran) == 2 + 3 * (10 + FEWEST_INPUTS)
+    assert len(variants[0].ran) == len(variants[1].ran)
+    # Ten of a millisecond are a turn; a processor that is slow just then takes longer for one.
+    in_a_turn, left_over = divmod(len(variants[0].ran) - 2, 3)
+    assert left_over == 0
+    assert FEWEST_INPUTS < in_a_turn <= 10 + FEWEST_INPUTS
     assert {*variants[0].ran, *variants[1].ran} == {1}
 
 
