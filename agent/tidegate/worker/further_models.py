@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from tidegate.engines.runtime.choice import Choice
 from tidegate.engines.runtime.memory import give_back
 from tidegate.messages import (
     FurtherModelSpec,
-    FurtherModelState,
     ModelServed,
     ModelState,
     ModelStates,
@@ -21,6 +20,7 @@ from tidegate.messages import (
 )
 from tidegate.models.bundle import Bundle
 from tidegate.worker.expected_bundle import open_expected
+from tidegate.worker.further_model import FurtherModel, loads_now
 from tidegate.worker.inference_queue import HERE_BESIDE_OTHERS_MS, HERE_MS
 from tidegate.worker.memory_budget import MemoryBudget, need_bytes
 from tidegate.worker.model_endpoint import ModelEndpoint
@@ -50,40 +50,6 @@ class NoRoom(Exception):  # noqa: N818 - reads as what it is at the call site
     """A model that does not fit into the memory that there is."""
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """One model: what is asked of it, and what it does.
-
-    `needs_bytes` is what loading it took before, `uncounted` what it served and no report has told yet.
-    """
-
-    spec: FurtherModelSpec
-    wanted: bool
-    state: ModelState = ModelState.UNAVAILABLE
-    reason: str = ""
-    served: ServedModel | None = None
-    endpoint: ModelEndpoint | None = None
-    loading: "asyncio.Task[None] | None" = None
-    begun: bool = False
-    asked_at: float = 0.0
-    failed_at: float | None = None
-    held_bytes: int | None = None
-    needs_bytes: int = 0
-    uncounted: ModelServed | None = None
-
-    @property
-    def may_be_evicted(self) -> bool:
-        """Whether another model may take its memory."""
-        return (
-            self.served is not None
-            and self.endpoint is not None
-            and not self.begun
-            and self.spec.on_request
-            and not self.spec.used_by
-            and not self.endpoint.unanswered
-        )
-
-
 class FurtherModels:
     """One event loop's. `tell` is called whenever one of them does something else than before."""
 
@@ -107,7 +73,7 @@ class FurtherModels:
         self._runtime = replace(runtime, keep_bytes=0)
         self._budget = budget
         self._tell_states = tell
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, FurtherModel] = {}
         self._replacing: set[asyncio.Task[None]] = set()
         self._told = ModelStates(())
         # Two at once could each find the same room.
@@ -226,39 +192,12 @@ class FurtherModels:
         found = []
         for entry in self._entries.values():
             if entry.served is not None:
-                self._count(entry, entry.served)
+                entry.count(entry.served)
                 entry.served.parts.certified_answers.after_window()
             if entry.uncounted is not None:
                 found.append(entry.uncounted)
                 entry.uncounted = None
         return tuple(found)
-
-    @staticmethod
-    def _count(entry: _Entry, model: ServedModel) -> None:
-        """Keep for the next report what the model served, which may be closed before that."""
-        window = model.queue.report(0)
-        now = ModelServed(
-            entry.spec.name,
-            window.requests,
-            window.failed,
-            window.samples,
-            window.latency_p50_ms,
-            window.latency_p95_ms,
-            window.skip_ratio,
-            window.weights_resident_bytes,
-        )
-        before = entry.uncounted
-        if before is None:
-            entry.uncounted = now
-            return
-        latest = now if now.latency_p95_ms is not None else before
-        entry.uncounted = replace(
-            latest,
-            requests=before.requests + now.requests,
-            failed=before.failed + now.failed,
-            samples=before.samples + now.samples,
-            weights_resident_bytes=now.weights_resident_bytes,
-        )
 
     def stop_loading(self) -> None:
         """Load no more: the worker ends, and must not wait for that."""
@@ -270,7 +209,7 @@ class FurtherModels:
         """Answer what was asked, at the worker's end."""
         await asyncio.gather(*(asyncio.to_thread(each.queue.close) for each in self.served))
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str) -> FurtherModel:
         if (entry := self._entries.get(name)) is None:
             raise Unavailable(f"model {name!r}: it was taken out of agent.yaml")
         return entry
@@ -278,9 +217,9 @@ class FurtherModels:
     def _reconcile(self, spec: FurtherModelSpec) -> "asyncio.Task[None] | None":
         entry = self._entries.get(spec.name)
         if entry is None:
-            entry = self._entries[spec.name] = _Entry(spec, spec.wanted)
+            entry = self._entries[spec.name] = FurtherModel(spec, spec.wanted)
             entry.reason = spec.obstacle or (NOT_YET if spec.on_request else UNLOADED.format(spec.name))
-            return self._begin(entry) if _loads_now(spec) else None
+            return self._begin(entry) if loads_now(spec) else None
         before, entry.spec = entry.spec, spec
         if spec.obstacle and entry.served is None:
             entry.reason = spec.obstacle
@@ -294,12 +233,14 @@ class FurtherModels:
             self._replacing.add(replacing)
             replacing.add_done_callback(self._replacing.discard)
             return replacing
-        if entry.served is None and entry.loading is None and _loads_now(spec):
+        if entry.served is None and entry.loading is None and loads_now(spec):
             entry.wanted = True
             return self._begin(entry)
         return None
 
-    async def _taken(self, doing: Sequence["asyncio.Task[None]"], removed: dict[str, _Entry]) -> dict[str, str]:
+    async def _taken(
+        self, doing: Sequence["asyncio.Task[None]"], removed: dict[str, FurtherModel]
+    ) -> dict[str, str]:
         for entry in removed.values():
             if entry.loading is not None:
                 entry.loading.cancel()
@@ -313,15 +254,15 @@ class FurtherModels:
             if entry.failed_at is not None and (entry.endpoint is None or entry.reason)
         }
 
-    def _begin(self, entry: _Entry) -> "asyncio.Task[None]":
+    def _begin(self, entry: FurtherModel) -> "asyncio.Task[None]":
         entry.state, entry.reason = ModelState.LOADING, "it waits for others to be loaded"
         entry.loading = asyncio.create_task(self._load(entry))
         return entry.loading
 
-    def _loading(self, entry: _Entry) -> "asyncio.Task[None]":
+    def _loading(self, entry: FurtherModel) -> "asyncio.Task[None]":
         return entry.loading if entry.loading is not None else self._begin(entry)
 
-    async def _load(self, entry: _Entry) -> None:
+    async def _load(self, entry: FurtherModel) -> None:
         try:
             async with self._one_at_a_time:
                 await self._load_alone(entry, entry.spec)
@@ -335,11 +276,11 @@ class FurtherModels:
             entry.loading, entry.begun = None, False
         self._tell()
 
-    def _failed(self, entry: _Entry, reason: str) -> None:
+    def _failed(self, entry: FurtherModel, reason: str) -> None:
         log.error("model %s is not loaded: %s", entry.spec.name, reason)
         entry.state, entry.reason, entry.failed_at = ModelState.UNAVAILABLE, reason, time.monotonic()
 
-    async def _load_alone(self, entry: _Entry, spec: FurtherModelSpec) -> None:
+    async def _load_alone(self, entry: FurtherModel, spec: FurtherModelSpec) -> None:
         """Have the entry answer by this spec. Raises what says why not, and then it does what it did before."""
         entry.state, entry.begun = ModelState.LOADING, True
         entry.reason = f"it is being loaded by engine {spec.engine}"
@@ -361,7 +302,7 @@ class FurtherModels:
         entry.held_bytes = held if held > 0 else None
         entry.needs_bytes = max(entry.needs_bytes, held)
 
-    async def _install(self, entry: _Entry, model: ServedModel, opened: OpenedModel) -> None:
+    async def _install(self, entry: FurtherModel, model: ServedModel, opened: OpenedModel) -> None:
         former, former_endpoint = entry.served, entry.endpoint
         if former is not None:
             await self.on_gone(former)
@@ -379,9 +320,9 @@ class FurtherModels:
         if former is not None:
             await self._answered_all(former_endpoint)
             await self._let_go(former)
-            self._count(entry, former)
+            entry.count(former)
 
-    async def _replace(self, entry: _Entry, before: FurtherModelSpec) -> None:
+    async def _replace(self, entry: FurtherModel, before: FurtherModelSpec) -> None:
         """Have another bundle or engine answer by this name; the former one answers until then."""
         wanted = entry.spec
         try:
@@ -397,12 +338,12 @@ class FurtherModels:
             entry.begun = False
 
     @staticmethod
-    def _stays(entry: _Entry, before: FurtherModelSpec, reason: str) -> None:
+    def _stays(entry: FurtherModel, before: FurtherModelSpec, reason: str) -> None:
         log.error("model %s stays as it is: %s", before.name, reason)
         entry.spec = replace(before, wanted=entry.wanted)
         entry.state, entry.reason, entry.failed_at = ModelState.READY, reason, time.monotonic()
 
-    async def _make_room(self, entry: _Entry, bundle: Bundle, point: str) -> None:
+    async def _make_room(self, entry: FurtherModel, bundle: Bundle, point: str) -> None:
         """Return when it fits: what is kept for switches goes first, then models that nobody asked for lately."""
         names = bundle.ladder.names
         wanted = bundle.ladder.points[bundle.ladder.rung(point)] if point in names else bundle.ladder.full
@@ -430,7 +371,7 @@ class FurtherModels:
         self._tell()
         return True
 
-    async def _close(self, entry: _Entry, reason: str) -> None:
+    async def _close(self, entry: FurtherModel, reason: str) -> None:
         """Take it out of service, and give its memory back when what it was asked is answered."""
         model, endpoint = entry.served, entry.endpoint
         entry.reason = reason
@@ -443,7 +384,7 @@ class FurtherModels:
         await self._answered_all(endpoint)
         entry.served = None
         await self._let_go(model)
-        self._count(entry, model)
+        entry.count(model)
         entry.held_bytes = None
         if entry.endpoint is None:
             entry.state = ModelState.UNAVAILABLE
@@ -470,35 +411,14 @@ class FurtherModels:
         further = (max_body_bytes(entry.spec.sample_shape) for entry in self._entries.values())
         self._reception.fit_bodies((self._main.interface.max_body_bytes, *further))
 
-    def _unavailable(self, entry: _Entry) -> Unavailable:
+    def _unavailable(self, entry: FurtherModel) -> Unavailable:
         return Unavailable(f"model {entry.spec.name!r} is not loaded: {entry.reason}")
 
     def _tell(self) -> None:
-        now = ModelStates(tuple(map(_told, self._entries.values())))
+        now = ModelStates(tuple(map(FurtherModel.told, self._entries.values())))
         if now != self._told:
             self._told = now
             self._tell_states(now)
-
-
-def _loads_now(spec: FurtherModelSpec) -> bool:
-    return spec.wanted and not spec.obstacle and (not spec.on_request or bool(spec.used_by))
-
-
-def _told(entry: _Entry) -> FurtherModelState:
-    model = entry.served
-    return FurtherModelState(
-        entry.spec.name,
-        entry.spec.bundle_sha256,
-        entry.state,
-        entry.wanted,
-        entry.failed_at is not None,
-        entry.begun,
-        entry.reason,
-        "" if model is None else model.point.name,
-        "" if model is None else model.engine,
-        {} if model is None else model.refused,
-        entry.held_bytes,
-    )
 
 
 async def _nothing(_model: ServedModel) -> None:
