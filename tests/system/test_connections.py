@@ -78,9 +78,16 @@ class House:
 
         def one(_: int) -> Counter[object]:
             client, answers = self.client(way), Counter[object]()
-            for _ in range(REQUESTS):
+            for asked in range(REQUESTS):
                 try:
-                    status, later = self._asked_once(client)
+                    try:
+                        status, later = self._asked_once(client)
+                    except (ConnectionError, http.client.RemoteDisconnected):
+                        if not asked:
+                            raise
+                        # Between two requests a server may close a connection (RFC 9112, 9.5); clients come anew.
+                        client.close()
+                        status, later = self._asked_once(client)
                     # Strangers with whole requests may fill the queue; a client comes again when it is told to.
                     for _ in range(MOST_AGAIN if later else 0):
                         if status == HTTPStatus.SERVICE_UNAVAILABLE:
