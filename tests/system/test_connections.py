@@ -23,6 +23,7 @@ from tidegate.demo.client import UnixConnection
 STRANGERS = 1300
 CLIENTS, REQUESTS = 20, 5
 MOST_AGAIN = 10
+MOST_ANEW = 2
 FILES = 1024
 MAX_LOG_BYTES = 100_000
 MAX_GROWTH_BYTES = 150 << 20
@@ -73,21 +74,23 @@ class House:
         response.read()
         return response.status, response.headers["Retry-After"] is not None
 
+    def _asked_anew(self, client: http.client.HTTPConnection) -> tuple[int, bool]:
+        """As clients do: a connection that a server closes before the answer is made anew (RFC 9112, 9.5)."""
+        for _ in range(MOST_ANEW):
+            try:
+                return self._asked_once(client)
+            except (ConnectionError, http.client.RemoteDisconnected):
+                client.close()
+        return self._asked_once(client)
+
     def asked(self, way: str) -> Counter[object]:
         """What real clients get, each with a connection of its own that it keeps."""
 
         def one(_: int) -> Counter[object]:
             client, answers = self.client(way), Counter[object]()
-            for asked in range(REQUESTS):
+            for _ in range(REQUESTS):
                 try:
-                    try:
-                        status, later = self._asked_once(client)
-                    except (ConnectionError, http.client.RemoteDisconnected):
-                        if not asked:
-                            raise
-                        # Between two requests a server may close a connection (RFC 9112, 9.5); clients come anew.
-                        client.close()
-                        status, later = self._asked_once(client)
+                    status, later = self._asked_anew(client)
                     # Strangers with whole requests may fill the queue; a client comes again when it is told to.
                     for _ in range(MOST_AGAIN if later else 0):
                         if status == HTTPStatus.SERVICE_UNAVAILABLE:
