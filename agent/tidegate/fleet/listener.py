@@ -4,21 +4,27 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.link import trouble
 from tidegate.telemetry.link.paho_client import connect_properties, make_client
 from tidegate.telemetry.link.subscriber import Ended, Subscriber
+from tidegate.telemetry.topics import ROOT
 
 # How long the broker may take to grant the subscriptions.
 _ANSWER_S = 10.0
 _QUIET_S, _RETAINED_S = 1.0, 60.0
+# What a broker may have under way to a listener. Without it mosquitto takes its `max_inflight_messages` (20) and
+# drops, without a word, what is retained beyond those and its `max_queued_messages` (1,000).
+_RECEIVE_MAXIMUM = 65_535
+_PAGE = 200
 
 
 class BrokerError(TidegateError):
@@ -35,6 +41,9 @@ class BrokerSettingError(BrokerError):
 
 class Listener:
     """Hears `topics` once started; `on_message` is called in a thread of its own.
+
+    What is retained there comes in the order of the topics, and of much of it the end is lost at the broker: the
+    small and the needed go first, and `read_reports` gets the rest.
 
     A lost connection comes back by itself, which `on_connected_again` hears in that thread; with
     `session_expiry_s` the broker keeps for so long what it missed. Raises BrokerSettingError.
@@ -56,6 +65,8 @@ class Listener:
         self._refusal = ""
         self._on_connected_again = on_connected_again
         self._retained_at_s: float | None = None
+        self._awaited: set[str] = set()
+        self._arrived = threading.Condition()
         try:
             self.client = make_client(broker, f"tidegate-{purpose}-{uuid.uuid4().hex}")
         except (OSError, ValueError, ssl.SSLError) as error:
@@ -75,7 +86,9 @@ class Listener:
 
     def start(self) -> None:
         """Connect, and return once the broker has granted the topics. Raises BrokerError."""
-        properties = connect_properties(SessionExpiryInterval=self._session_expiry_s)
+        properties = connect_properties(
+            SessionExpiryInterval=self._session_expiry_s, ReceiveMaximum=_RECEIVE_MAXIMUM
+        )
         try:
             self.client.connect(self._broker.host, self._broker.port, clean_start=False, properties=properties)
         except (OSError, ValueError) as error:
@@ -108,10 +121,40 @@ class Listener:
                 return
             time.sleep(min(rest_s, _QUIET_S))
 
+    def read_reports(self, devices: Iterable[str]) -> None:
+        """Hear what these have retained as `reported`, whose topics are not among the listener's own.
+
+        A page at a time, so that no broker has to queue or drop; what is missing of a page of which something came
+        is asked for again. Returns once all is here or nothing comes any more.
+        """
+        left = [f"{ROOT}/{device}/reported" for device in devices]
+        while left:
+            page, left = left[:_PAGE], left[_PAGE:]
+            missing = self._read_page(page)
+            if len(missing) < len(page):
+                left = missing + left
+
+    def _read_page(self, topics: list[str]) -> list[str]:
+        """Those of these topics of which nothing came."""
+        with self._arrived:
+            self._awaited = set(topics)
+        self.client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in topics])
+        with self._arrived:
+            while self._awaited and self._arrived.wait(_QUIET_S):
+                pass
+            missing = [topic for topic in topics if topic in self._awaited]
+        # Each is heard by the wildcard too from now on.
+        self.client.unsubscribe(topics)
+        return missing
+
     def _take(self, message: mqtt.MQTTMessage, on_message: Callable[[mqtt.MQTTMessage], None]) -> None:
         on_message(message)
         if message.retain:
             self._retained_at_s = time.monotonic()
+            with self._arrived:
+                if message.topic in self._awaited:
+                    self._awaited.remove(message.topic)
+                    self._arrived.notify_all()
 
     def _answer(self, refusal: str) -> None:
         """Note the first answer; `start` waits for no other."""

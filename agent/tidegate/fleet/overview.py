@@ -9,7 +9,7 @@ from tidegate.telemetry.payloads.window import Window, parse_window
 from tidegate.telemetry.topics import ROOT, DeviceTopics, TopicError
 
 FILTERS = tuple(f"{ROOT}/+/{kind}" for kind in ("status", "reported", "telemetry"))
-"""What to subscribe to; the first two are retained."""
+"""What to subscribe to; the first two are retained, the small one first."""
 
 State = Literal["online", "offline", "unknown"]
 
@@ -126,6 +126,10 @@ class Overview:
             return True
         self.devices[name] = after if retained else replace(after, heard_at=now)
         return True
+
+    def unreported(self) -> list[str]:
+        """Those of whom something is known, but not what they report."""
+        return [name for name, each in self.devices.items() if each.reported is None]
 
     def sorted(self, group: str | None = None) -> list[DeviceOverview]:
         """Those of a group (None: all) by name, the troubled first."""

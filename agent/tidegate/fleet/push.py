@@ -12,6 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tidegate.errors import EX_UNAVAILABLE, TidegateError
+from tidegate.fleet.asking_again import AskingAgain
 from tidegate.fleet.bundle_content import BundleContent
 from tidegate.fleet.chunk_server import ChunkServer
 from tidegate.fleet.listener import Listener
@@ -131,7 +132,7 @@ def push_to_many(
 
     Who belongs to it is what devices report; those that are offline are not waited for. Raises as `push`.
     """
-    filters = (f"{ROOT}/+/reported", f"{ROOT}/+/status", f"{ROOT}/+/bundle/wanted")
+    filters = (f"{ROOT}/+/status", f"{ROOT}/+/bundle/wanted", f"{ROOT}/+/reported")
     envelope = _pushed_anew(envelope)
     pushed = _Pushed.of(envelope)
     pusher = _Pusher(broker, pushed, filters, _belongs_to(pushed.target), content)
@@ -167,6 +168,7 @@ class _DeviceAnswer:
     """What one device has said: its verdict on this push, and its status."""
 
     member: bool = False
+    reported: bool = False
     status: str = ""
     verdict: PolicyState | None = None
     content: str = ""
@@ -174,6 +176,10 @@ class _DeviceAnswer:
     @property
     def final(self) -> bool:
         return self.verdict is not None and self.verdict.state != "trial"
+
+    @property
+    def awaited(self) -> bool:
+        return self.member and "offline" not in self.status
 
     @property
     def progress(self) -> str:
@@ -223,6 +229,9 @@ class _Pusher:
         if not self._one_device:
             # Who is there is known from what is retained.
             self._listener.wait_for_retained()
+            with self._changed:
+                unreported = [name for name, answer in self.answers.items() if not answer.reported]
+            self._listener.read_reports(unreported)
         self._publish(self._pushed.topic, envelope.to_json())
         started = time.monotonic()
         self._wait(started, wait_s, tell)
@@ -245,12 +254,14 @@ class _Pusher:
             raise PushError(f"{self._broker}: refused by the broker: {reason}; check its access list and limits")
 
     def _wait(self, started: float, wait_s: float, tell: Callable[[str], None]) -> None:
-        deadline, told_at = started + wait_s, started
+        deadline, told_at, asking = started + wait_s, started, AskingAgain()
         while (left_s := deadline - time.monotonic()) > 0:
             with self._changed:
                 if self._settled(time.monotonic() - started):
                     return
                 self._changed.wait(min(left_s, 0.25))
+            if not self._one_device:
+                self._ask_again(asking)
             if time.monotonic() - told_at >= _TELL_EVERY_S:
                 told_at = time.monotonic()
                 self._tell(tell)
@@ -268,9 +279,16 @@ class _Pusher:
                 tell(line)
         self._told = lines
 
+    def _ask_again(self, asking: AskingAgain) -> None:
+        with self._changed:
+            silent = [name for name, answer in self.answers.items() if answer.awaited and not answer.final]
+            final = sum(answer.final for answer in self.answers.values())
+        if asking.due(final, time.monotonic()):
+            self._listener.read_reports(silent)
+
     def _settled(self, waited_s: float) -> bool:
         """Whether nothing more is to be expected."""
-        awaited = [answer for answer in self.answers.values() if answer.member and "offline" not in answer.status]
+        awaited = [answer for answer in self.answers.values() if answer.awaited]
         if not awaited:
             # A device that was never seen may still come; of many that are all offline none will.
             return waited_s > _NOBODY_S and not self._one_device
@@ -307,6 +325,7 @@ class _Pusher:
         policies = (reported.refused, reported.policy)
         verdicts = (*policies, reported.key_rotation, reported.bundle_refused, reported.bundle_push)
         verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
+        answer.reported = True
         answer.member = answer.member or self._belongs(reported) or verdict is not None
         answer.verdict = answer.verdict if verdict is None else verdict
 

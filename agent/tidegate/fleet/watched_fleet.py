@@ -23,6 +23,9 @@ class WatchedFleet:
     def wait_for_retained(self) -> None:
         """Return once all is here that the broker had retained."""
         self._listener.wait_for_retained()
+        with self._lock:
+            unreported = self._overview.unreported()
+        self._listener.read_reports(unreported)
 
     def devices(self, group: str | None) -> list[DeviceOverview]:
         """Those of a group (None: all) as they are now."""

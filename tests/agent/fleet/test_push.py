@@ -1,6 +1,7 @@
 """The operator's push against a real broker and a device that answers."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tidegate.fleet.broker import LocalBroker
 from tidegate.fleet.listener import BrokerError
-from tidegate.fleet.push import PushResult, push, push_to_many
+from tidegate.fleet.push import PushResult, _Pusher, push, push_to_many
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.device import Device
 from tidegate.telemetry.link.link import Link
@@ -23,6 +24,7 @@ from tidegate.telemetry.payloads.envelope import (
 )
 from tidegate.telemetry.payloads.reported import PolicyState, PolicyVerdict, Reported
 from tidegate.telemetry.spool import Spool
+from tidegate.telemetry.topics import DeviceTopics
 
 pytestmark = pytest.mark.broker
 
@@ -43,6 +45,7 @@ class AnsweringDevice:
         self.answer: Callable[[PolicyPush], list[Reported]] = lambda _: []
         self.received: list[PolicyPush] = []
         self.online = threading.Event()
+        self.topics = DeviceTopics(name)
         self.link = Link(
             broker,
             Device(name, groups, 1),
@@ -50,6 +53,13 @@ class AnsweringDevice:
             on_policy=self._on_policy,
             on_state=lambda state: self.online.set() if state.state == "online" else None,
         )
+
+    def reported_in(self, timeout_s: float) -> bool:
+        """Whether the broker has what it last reported, after so long at the most."""
+        until = time.monotonic() + timeout_s
+        while not (delivered := self.link.delivered(self.topics.reported)) and time.monotonic() < until:
+            time.sleep(0.02)
+        return delivered
 
     def _on_policy(self, _topic: str, payload: bytes) -> None:
         pushed = policy_in(open_envelope(payload))
@@ -200,6 +210,20 @@ def test_those_that_are_offline_are_not_waited_for(broker: LocalBroker, yard: Ya
     roll = push_to_many(broker.address, seal(POLICY, 3, BARN), 60)
     assert roll.waited_s < 30
     assert (roll.accepted, roll.silent.keys()) == (("gate-1",), {"gate-2"})
+
+
+def test_an_answer_that_the_broker_dropped_is_asked_for(
+    broker: LocalBroker, yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = _Pusher._on_message
+    monkeypatch.setattr(_Pusher, "_on_message", lambda self, message: message.retain and take(self, message))
+    yard.add("gate-1", ("barn",), "accepted")
+    yard.add("gate-2", ("barn",), "accepted")
+    for device in yard.devices:
+        assert device.reported_in(10)
+    roll = push_to_many(broker.address, seal(POLICY, 3, BARN), 30)
+    assert roll.accepted == ("gate-1", "gate-2")
+    assert roll.waited_s < 15
 
 
 def test_a_group_that_nobody_is_in(broker: LocalBroker, yard: Yard) -> None:

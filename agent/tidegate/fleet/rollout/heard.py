@@ -77,6 +77,11 @@ class Heard:
         with self._lock:
             return frozenset(name for name, each in self._devices.items() if each.online)
 
+    def unreported(self) -> list[str]:
+        """Those of whom something is known, but not what they report."""
+        with self._lock:
+            return [name for name, each in self._devices.items() if each.reported is None]
+
     def demoted(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """What is off the ladder of each, without those where nothing is; a new bundle begins with all points."""
         if self._ours.kind == "bundle":

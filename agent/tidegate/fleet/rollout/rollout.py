@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import paho.mqtt.client as mqtt
 
 from tidegate.errors import EX_TEMPFAIL, EX_UNAVAILABLE, TidegateError
+from tidegate.fleet.asking_again import AskingAgain
 from tidegate.fleet.bundle_content import BundleContent
 from tidegate.fleet.chunk_server import ChunkServer
 from tidegate.fleet.listener import Listener
@@ -116,16 +117,17 @@ class Rollout:
 
     def run(self, plan: Plan) -> RolloutState:
         """Begin, or go on where it was; returns once it is done or halted. Raises RolloutError and its kind."""
-        kinds = ["reported", "status", "bundle/wanted"]
+        kinds = ["status", "bundle/wanted"]
         if any(isinstance(limit, MeasureLimit) for limit in plan.rule):
             kinds.append("telemetry")
-        filters = [*(f"{ROOT}/+/{kind}" for kind in kinds), self._state_topic]
+        filters = [self._state_topic, *(f"{ROOT}/+/{kind}" for kind in (*kinds, "reported"))]
         self._listener = Listener(
             self._broker, "rollout", filters, self._hear, on_connected_again=self._connected_again.set
         )
         self._listener.start()
         try:
             self._listener.wait_for_retained(_NOBODY_S)
+            self._listener.read_reports(self._heard.unreported())
             state = self._begin(plan)
             while not state.is_over:
                 state = self._stage(plan, state)
@@ -235,12 +237,15 @@ class Rollout:
         answered_at: float | None = None
         everybody = [name for stage in state.stages[: state.stage + 1] for name in stage]
         names = frozenset(state.stages[state.stage])
+        asking = AskingAgain()
         while True:
             self._stay(state, everybody)
             now = time.monotonic()
             progress = {name: self._chunks.progress(name) for name in self._chunks.wanted.copy()}
             fared = self._heard.fared(everybody, state.demoted_before, state.before, progress)
             silent = fared.counted.get("silent", {})
+            if silent and asking.due(len(silent), now):
+                self._listener.read_reports(silent)
             answered = not names & silent.keys() or now - begun >= plan.answer_s
             if answered_at is None and answered:
                 answered_at = now

@@ -59,6 +59,7 @@ class Subscriber:
         self._on_subscribed = on_subscribed
         self._on_ended = on_ended
         self._up = False
+        self._mid: int | None = None
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -85,7 +86,7 @@ class Subscriber:
                 max_packet_bytes=getattr(properties, "MaximumPacketSize", None),
             )
         )
-        client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._filters])
+        _, self._mid = client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._filters])
 
     def _on_disconnect(
         self,
@@ -103,8 +104,10 @@ class Subscriber:
         self._on_ended(Ended(reason.value, why))
 
     def _on_subscribe(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
+        self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _: Properties | None
     ) -> None:
+        if mid != self._mid:
+            return  # of further topics that somebody else has subscribed this client to
         answers = zip(self._filters, reasons, strict=False)
         refused = ", ".join(f"{topic} ({reason})" for (topic, qos), reason in answers if reason.value != qos)
         told = f"{self._broker}: refuses subscriptions: {refused}; check its access list" if refused else ""
