@@ -15,6 +15,8 @@ from tidegate.models.graph import Argument, Node
 
 _LOWEST = float(np.finfo(np.float32).min)
 _LEAST_CODE = -128
+_MOST_TAPS = 25
+"""Of a depthwise convolution that XNNPACK computes in one pass."""
 
 
 def windowed(
@@ -166,7 +168,7 @@ def max_pool(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Va
     return _pool("MAX_POOL_2D", build, node, x, how, sizes, steps)
 
 
-def average_pool(build: GraphBuilder, node: Node, _params: QuantParams | None) -> Value:
+def average_pool(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value:
     kernel, stride, padding, ceil, count_padding, divisor = filled(node.args[1:], (None, (), 0, False, True, None))
     if divisor is not None or ceil:
         raise Unconvertible("a divisor of its own, or sizes rounded up")
@@ -180,7 +182,37 @@ def average_pool(build: GraphBuilder, node: Node, _params: QuantParams | None) -
     fitted, how = windowed(build, x, node, sizes, steps, pads, (1, 1))
     if fitted is not x:
         raise Unconvertible("padding that is left out of the count on one side only")
+    if params is not None and how == VALID and 1 < sizes[0] * sizes[1] <= _MOST_TAPS:
+        return _averaged_codes(build, node, x, sizes, steps, params)
     return _pool("AVERAGE_POOL_2D", build, node, x, how, sizes, steps)
+
+
+def _averaged_codes(
+    build: GraphBuilder, node: Node, x: Value, kernel: Sequence[int], stride: Sequence[int], params: QuantParams
+) -> Value:
+    """Averages straight to codes of other parameters, as a depthwise convolution.
+
+    LiteRT's pool would round to the grid of its input first, on which averages are coarse.
+    """
+    assert x.params is not None  # noqa: S101 - the caller has codes
+    channels, taps = x.shape[1], kernel[0] * kernel[1]
+    scales = np.full(channels, 1 / taps, np.float32)
+    ones = build.model.weight(f"{node.name}/ones", np.ones((1, *kernel, channels), np.int8), scales, 3)
+    bias = build.model.weight(
+        f"{node.name}/bias", np.zeros(channels, np.int32), scales * np.float32(x.params.scale), 0
+    )
+    table = options(
+        "DepthwiseConv2D",
+        depthMultiplier=1,
+        padding=VALID,
+        strideH=stride[0],
+        strideW=stride[1],
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=NONE,
+    )
+    out = build.new(sized(node), channels_last(4), params)
+    return build.emit("DEPTHWISE_CONV_2D", [x.tensor, ones, bias], out, table)
 
 
 def _pool(
@@ -217,6 +249,8 @@ def adaptive_average(build: GraphBuilder, node: Node, params: QuantParams | None
     if any(size % wanted for size, wanted in zip(sizes, target, strict=True)):
         raise Unconvertible(f"from {sizes} to {target}: windows of different sizes")
     kernel = [size // wanted for size, wanted in zip(sizes, target, strict=True)]
+    if params is not None and 1 < kernel[0] * kernel[1] <= _MOST_TAPS:
+        return _averaged_codes(build, node, x, kernel, kernel, params)
     return _pool("AVERAGE_POOL_2D", build, node, x, VALID, kernel, kernel)
 
 

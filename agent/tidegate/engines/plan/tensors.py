@@ -45,6 +45,10 @@ def plan_tensors(
     return _TensorPlanner(plan, int8, adapted, ranges, capabilities).params_of()
 
 
+def _is_joined(node: Node) -> bool:
+    return OPERATORS[node.operator].quantization is Quantization.SHARED_SCALES
+
+
 class _TensorPlanner:
     def __init__(
         self,
@@ -67,6 +71,7 @@ class _TensorPlanner:
             for subgraph in plan
             if subgraph.stand_in is not None
         }
+        self._read_by_floats = self._read_in_float32()
 
     def params_of(self) -> Mapping[str, QuantParams]:
         coded = self._coded()
@@ -128,8 +133,13 @@ class _TensorPlanner:
             is_layer = is_quantizable_layer(node) and node.layer in self._int8
             if is_layer:
                 coded.setdefault(sources[0], None)
-            follows = node.operator in self._on_integers and all(
-                source in coded or source in known or source in on_codes for source in sources
+            # What a norm reads next is joined in float32 too: on codes all parts are rounded to one grid first,
+            # in a densely connected network once more for every layer that follows.
+            in_float32 = _is_joined(node) and name in self._read_by_floats
+            follows = (
+                node.operator in self._on_integers
+                and not in_float32
+                and all(source in coded or source in known or source in on_codes for source in sources)
             )
             if not (is_layer or follows) or (node.layer is not None and not is_layer):
                 continue
@@ -141,6 +151,20 @@ class _TensorPlanner:
             keeps_params &= name not in self._adapted and graph.name not in self._used_twice
             coded[name] = sources[0] if keeps_params else None
         return {name: owner for name, owner in coded.items() if name not in known}
+
+    def _read_in_float32(self) -> frozenset[str]:
+        """Tensors that something computes on in float32: a norm, say, or a concatenation that one reads."""
+        read: set[str] = set()
+        for subgraph in reversed(self._plan):
+            for graph in reversed(subgraph.graphs):
+                for node in reversed(graph.nodes):
+                    sources = [subgraph.tensor(graph, ref) for ref in node.operands]
+                    if is_quantizable_layer(node) and node.layer in self._int8:
+                        continue
+                    on_integers = node.layer is None and node.operator in self._on_integers
+                    if not on_integers or (_is_joined(node) and subgraph.tensor(graph, node.name) in read):
+                        read.update(sources)
+        return frozenset(read)
 
     def _groups(self, coded: Mapping[str, str | None]) -> list[SharedScaleGroup]:
         """One for each run of gated blocks, and what their input takes its parameters over from."""
