@@ -233,3 +233,13 @@ def test_no_other_file_starts_python() -> None:
         "agent/tidegate/child.py",
         "agent/tidegate_bench/drivers/cost.py",
     }
+
+
+def test_a_child_keeps_the_memory_that_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in child.WAITING.items():
+        monkeypatch.setenv(name, value)
+    assert not child.WAITING.keys() & child.environment().keys(), "the supervisor's own"
+    assert child.environment(**child.WAITING).items() >= child.WAITING.items()
+    for name in child.WAITING:
+        monkeypatch.setenv(name, "1048576")
+        assert child.environment()[name] == "1048576", "what somebody has set for the service stays"

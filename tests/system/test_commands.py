@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from agent_process import BUNDLE, COMMAND_LINE, AgentProcess
 from here import tidegate_here
 from terminal import Terminal
 
+from tidegate import child
 from tidegate.paths import profiles_directory
 
 pytestmark = pytest.mark.long
@@ -97,6 +99,16 @@ def test_ready_says_where_it_listens(agent: AgentProcess) -> None:
     assert "http://127.0.0.1:" in ready
     assert f"the Unix socket {agent.directory / 'tidegate.sock'}" in ready
     assert str(agent.state_dir / "status.sock") in ready
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's variables")
+def test_what_keeps_the_supervisor_small_is_not_the_workers(agent: AgentProcess) -> None:
+    pid = agent.status().worker.pid
+    assert pid is not None
+    supervisor, worker = (psutil.Process(each).environ() for each in (agent.pid, pid))
+    assert supervisor.items() >= {**child.LEAN, **child.WAITING}.items()
+    assert worker.items() >= child.LEAN.items()
+    assert not worker.keys() & child.WAITING.keys()
 
 
 def test_run_serves_and_keeps_a_second_one_out(agent: AgentProcess) -> None:
