@@ -53,12 +53,8 @@ def _serving(state: AgentState, totals: ServedTotals) -> Iterator[Metric]:
 
 
 def _window(served: Served) -> Iterator[Metric]:
-    latency = GaugeMetricFamily(
-        "tidegate_inference_latency_seconds", "Latency in the last window, by quantile", labels=("quantile",)
-    )
-    for quantile, value_ms in (("0.5", served.latency_p50_ms), ("0.95", served.latency_p95_ms)):
-        if value_ms is not None:
-            latency.add_metric((quantile,), value_ms / 1e3)
+    latency = Metric("tidegate_inference_latency_seconds", "Latency in the last window", "summary")
+    _add_quantiles(latency, {}, served.latency_p50_ms, served.latency_p95_ms)
     yield latency
     if served.skip_ratio is not None:
         yield _gauge("tidegate_blocks_skipped_ratio", "Share of blocks skipped", served.skip_ratio)
@@ -88,15 +84,13 @@ def _point(state: AgentState) -> Iterator[Metric]:
 
 def _models(state: AgentState) -> Iterator[Metric]:
     """Of all models, the main one too, by their names."""
-    label, by_point, by_quantile = ("model",), ("model", "point"), ("model", "quantile")
+    label, by_point = ("model",), ("model", "point")
     ready = GaugeMetricFamily("tidegate_model_ready", "Whether the model answers", labels=label)
     requests = CounterMetricFamily("tidegate_model_requests", "Requests the model answered", labels=label)
     failed = CounterMetricFamily("tidegate_model_requests_failed", "Requests that failed", labels=label)
     points = GaugeMetricFamily("tidegate_model_operating_point", "1 for the point it is at", labels=by_point)
     risk = GaugeMetricFamily("tidegate_model_certified_risk_ratio", "Certified bound of its risk", labels=label)
-    latency = GaugeMetricFamily(
-        "tidegate_model_latency_seconds", "Latency in the last window, by quantile", labels=by_quantile
-    )
+    latency = Metric("tidegate_model_latency_seconds", "Latency in the last window", "summary")
     weights = GaugeMetricFamily("tidegate_model_weights_resident_bytes", "Weights in memory", labels=label)
     for each in state.models:
         ready.add_metric((each.name,), each.is_ready)
@@ -106,9 +100,7 @@ def _models(state: AgentState) -> Iterator[Metric]:
             points.add_metric((each.name, each.point), 1)
         if each.certified_risk is not None:
             risk.add_metric((each.name,), each.certified_risk)
-        for quantile, value_ms in (("0.5", each.latency_p50_ms), ("0.95", each.latency_p95_ms)):
-            if value_ms is not None:
-                latency.add_metric((each.name, quantile), value_ms / 1e3)
+        _add_quantiles(latency, {"model": each.name}, each.latency_p50_ms, each.latency_p95_ms)
         if each.weights_resident_bytes is not None:
             weights.add_metric((each.name,), each.weights_resident_bytes)
     yield from (ready, requests, failed, points, risk, latency, weights)
@@ -179,6 +171,13 @@ def _spool(spool: SpoolCounters) -> Iterator[Metric]:
         dropped.add_metric((reason,), count)
     yield dropped
     yield _gauge("tidegate_spool_rows_waiting", "Rows that wait for the broker", spool.waiting)
+
+
+def _add_quantiles(summary: Metric, labels: dict[str, str], p50_ms: float | None, p95_ms: float | None) -> None:
+    """Those that are known. Latencies are not summed, and a summary may go without its sum and count."""
+    for quantile, value_ms in (("0.5", p50_ms), ("0.95", p95_ms)):
+        if value_ms is not None:
+            summary.add_sample(summary.name, {**labels, "quantile": quantile}, value_ms / 1e3)
 
 
 def _counter(name: str, what: str, value: float) -> Metric:
