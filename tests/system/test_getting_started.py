@@ -43,6 +43,9 @@ SHOWN = {
 }
 """By words of a block, what it has to print."""
 
+NOT_A_NEWCOMERS = ("PYTHON", "TIDEGATE", "COLUMNS", "LINES")
+"""Variables; workers of pytest-xdist have the last two, which would break a table to a pipe at 80 columns."""
+
 
 class Session:
     """A newcomer at the keyboard: blocks are typed one after the other, each where the one before has ended."""
@@ -55,7 +58,7 @@ class Session:
         self._kept.write_text("")
         self._background: list[subprocess.Popen[bytes]] = []
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TIDEGATE"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(NOT_A_NEWCOMERS)},
             "HOME": str(home),
             "GIT_URL": str(ROOT),
             "PIP_NO_INDEX": "1",
