@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -23,6 +24,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Networks of tests are small: on two threads torch takes a quarter more processor time for them than on one. Tests
 # of threads set their number themselves.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control has what it starts in the background ignore SIGINT, and so would the commands that tests
+# end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What is imported for the tests stays to the end: no collection has to walk it again and again.
 gc.disable()

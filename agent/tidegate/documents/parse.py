@@ -13,7 +13,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from tidegate.documents.problem import DocumentError, Mark, Path, Problem, place, shown, written
-from tidegate.documents.syntax import syntax_problem
+from tidegate.documents.syntax import foreign_space, syntax_problem
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
 
@@ -162,6 +162,9 @@ class _Builder:
             if _SURROGATE.search(key):
                 self.problems.append(Problem(mark, written(path), "the key holds half a character"))
                 continue
+            if (space := foreign_space(key, mark.line, mark.column)) is not None:
+                self.problems.append(space)
+                continue
             if here in self.key_marks:
                 first = self.key_marks[here].line
                 hint = "keep one of the two"
@@ -182,7 +185,7 @@ class _Builder:
         hint = ""
         if kind == "null":
             # A key with nothing behind it is an unfinished edit; taking it for a default would hide that.
-            problem, hint = "no value", "give a value or remove the key"
+            problem, hint = "no value", _hint_of_no_value(path)
         elif kind in {"int", "float"} and sum(c.isalnum() for c in text) > _MAX_DIGITS:
             problem, hint = "a number with too many digits", f"at most {_MAX_DIGITS}"
         elif _SURROGATE.search(text):
@@ -200,6 +203,19 @@ class _Builder:
                 return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
             case _:
                 return text
+
+
+def _hint_of_no_value(path: Path) -> str:
+    if path and isinstance(path[-1], int):
+        return "give a value or remove the dash"
+    key = str(path[-1]) if path else ""
+    # Within braces `a:b` is a key of that name, and a comma ends an entry.
+    name, colon, value = key.partition(":")
+    if colon and name and value:
+        return f"a space belongs behind the colon: `{shown(name)}: {shown(value)}`"
+    if key[:1].isdigit():
+        return "a comma begins another entry; decimals stand behind a point, such as 80.5"
+    return "give a value or remove the key"
 
 
 def _mark(start: Any, end: Any = None) -> Mark:

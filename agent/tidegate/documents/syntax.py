@@ -13,6 +13,8 @@ _NO_SPACE_BEHIND_DASH = re.compile(r"\s*-(?P<rest>[^\s-].*)")
 _EQUALS = re.compile(r"\s*(?:- )?(?P<key>[\w-]+)\s*=\s*(?P<value>\S.*)")
 _TWO_COLONS = re.compile(r"\s*(?:- )?(?P<key>[\w-]+): (?P<value>[^'\"{\[].*: .*)")
 _ITEM = re.compile(r"\s*- ")
+_NO_START = re.compile(r"found character '(.)' that cannot start any token")
+_FOREIGN_SPACE = re.compile("[\u00a0\u2000-\u200b\u202f\u3000]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,29 @@ def syntax_problem(error: yaml.MarkedYAMLError, fallback: yaml.Mark, text: str) 
         None if error.context_mark is None else _place(error.context_mark),
         LINE_BREAK.split(text),
     )
-    known = (_tab, _open_quote, _open_bracket, _no_colon, _value_in_value, _indentation)
+    known = (
+        _tab,
+        _foreign_space,
+        _open_quote,
+        _escape,
+        _no_start,
+        _second_document,
+        _open_bracket,
+        _no_colon,
+        _value_in_value,
+        _indentation,
+    )
     return next((problem for look in known if (problem := look(fault)) is not None), _as_it_is(fault))
+
+
+def foreign_space(text: str, line: int, column: int) -> Problem | None:
+    """The problem of the first space in `text`, which begins there, that looks like one and is none to YAML."""
+    found = _FOREIGN_SPACE.search(text)
+    if found is None:
+        return None
+    message = f"a space that YAML does not take for one (U+{ord(found[0]):04X})"
+    hint = "replace it by an ordinary space; text from web pages and documents brings such"
+    return Problem(Mark(line, column + found.start()), "", message, hint=hint)
 
 
 def _tab(fault: _Fault) -> Problem | None:
@@ -49,10 +72,38 @@ def _tab(fault: _Fault) -> Problem | None:
     return Problem(fault.at, "", "a tab where YAML allows only spaces", hint="indent with spaces")
 
 
+def _foreign_space(fault: _Fault) -> Problem | None:
+    begun = fault.at if fault.begun is None else fault.begun
+    found = (foreign_space(fault.line(mark.line), mark.line, 1) for mark in (begun, fault.at))
+    return next((problem for problem in found if problem is not None), None)
+
+
 def _open_quote(fault: _Fault) -> Problem | None:
     if fault.begun is None or "quoted scalar" not in fault.reading or "end of stream" not in fault.message:
         return None
     return Problem(fault.begun, "", "a quote that is never closed", hint="close it on the same line")
+
+
+def _escape(fault: _Fault) -> Problem | None:
+    if "double-quoted scalar" not in fault.reading or "escape" not in fault.message:
+        return None
+    hint = "put the text in single quotes, where a backslash is itself, or write `\\\\`"
+    return Problem(fault.at, "", "a backslash in double quotes begins an escape, and this is none", hint=hint)
+
+
+def _no_start(fault: _Fault) -> Problem | None:
+    match = _NO_START.search(fault.message)
+    if match is None:
+        return None
+    hint = "put the text in quotes"
+    return Problem(fault.at, "", f"no value begins with `{match[1]}` unless it is in quotes", hint=hint)
+
+
+def _second_document(fault: _Fault) -> Problem | None:
+    if "found another document" not in fault.message:
+        return None
+    hint = "remove it, or put what follows into a file of its own"
+    return Problem(fault.at, "", "a second document; a file holds one", "---", hint=hint)
 
 
 def _open_bracket(fault: _Fault) -> Problem | None:

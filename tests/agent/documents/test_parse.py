@@ -57,7 +57,7 @@ def test_every_key_and_value_has_its_mark():
         ("? [1]\n: 2", "x.yaml:1:3: a key must be a word, not a list or mapping"),
         ("a:\n  b:\n", "x.yaml:2:3: a.b: no value"),
         ("a: ~", "x.yaml:1:4: a: no value"),
-        ("a: 1\n---\nb: 2", "x.yaml:2:1: not YAML: but found another document"),
+        ("a: 1\n---\nb: 2", "x.yaml:2:1: a second document; a file holds one"),
         ("a: b\x00c", "x.yaml:1:5: a character that YAML does not allow"),
         ("\U0001f600: '\x85\x07'", "x.yaml:2:1: a character that YAML does not allow"),
         ('a: "\\UFFFFFFFF"', "x.yaml:1:7: not a valid character or number in YAML"),
