@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # of threads set their number themselves.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell without job control has what it starts in the background ignore SIGINT, and so would the commands that tests
+# A shell without job control has what it starts in the background ignore SIGINT; so would the commands that tests
 # end by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
