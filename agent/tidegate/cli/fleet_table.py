@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tidegate.fleet.overview import DeviceOverview
 from tidegate.quantities.counted import counted
-from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState
+from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState, ReportedModel
 from tidegate.terminal.table import Table
 from tidegate.terminal.wrapping import plain
 
@@ -25,6 +25,8 @@ def summary(devices: Sequence[DeviceOverview]) -> str:
     parts += [f"{refused} refused a push"] if refused else []
     demoted = sum(bool(each.demoted) for each in devices)
     parts += [f"{demoted} demoted points"] if demoted else []
+    failed = sum(bool(each.failed_models) for each in devices)
+    parts += [f"{failed} with a failed model"] if failed else []
     held = sum(each.reported is not None and each.reported.held_at is not None for each in devices)
     parts += [f"{held} held"] if held else []
     return f"{counted(len(devices), 'device')}: {', '.join(parts) or 'none'}"
@@ -34,7 +36,7 @@ def fleet_table(title: str, devices: Sequence[DeviceOverview], now: float, *, wi
     """A row each; not `wide`, it is cut to what eighty columns hold on one line."""
     columns = ["device", "state", "seen", "battery", "point", "policy"]
     if wide:
-        columns += ["last verdict", "bundle", "its last verdict", "groups", "agent"]
+        columns += ["last verdict", "bundle", "its last verdict", "further models", "groups", "agent"]
     return Table(title, columns, [_row(each, now, wide=wide) for each in devices])
 
 
@@ -80,6 +82,7 @@ def _row(each: DeviceOverview, now: float, *, wide: bool) -> list[str]:
                 () if reported is None else reported.bundle_verdicts,
                 known=reported is not None,
             ),
+            UNKNOWN if reported is None else "; ".join(map(_model, reported.models)) or "none",
             UNKNOWN if reported is None else ", ".join(reported.groups) or "none",
             UNKNOWN if reported is None else reported.agent_version,
         ]
@@ -115,9 +118,17 @@ def _policy(each: DeviceOverview) -> str:
 def _pushes(each: DeviceOverview) -> str:
     """The policy, or the bundle that is on its way or did not come into force, in one narrow column."""
     pending = each.bundle_pending
+    if each.failed_models and not each.unreadable and not each.pushes_in_trouble:
+        return f"failed: {each.failed_models[0].name}"
     if each.unreadable or each.refused is not None or pending is None:
         return _policy(each)
     return f"bundle {pending.version} {pending.state.replace('_', ' ')}"
+
+
+def _model(model: ReportedModel) -> str:
+    if model.state == "loaded":
+        return f"{model.name} at {model.operating_point or UNKNOWN}"
+    return f"{model.name} {model.state}" + (f": {model.reason}" if model.reason else "")
 
 
 def _bundle(each: DeviceOverview) -> str:

@@ -4,7 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tidegate.telemetry.payloads.device_status import DeviceStatus, parse_device_status
-from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
+from tidegate.telemetry.payloads.reported import (
+    PolicyState,
+    Reported,
+    ReportedError,
+    ReportedModel,
+    parse_reported,
+)
 from tidegate.telemetry.payloads.window import Window, parse_window
 from tidegate.telemetry.topics import ROOT, DeviceTopics, TopicError
 
@@ -90,10 +96,18 @@ class DeviceOverview:
         return () if self.reported is None else self.reported.demoted
 
     @property
+    def failed_models(self) -> tuple[ReportedModel, ...]:
+        """Models beside its main one that don't answer although they are to."""
+        return (
+            () if self.reported is None else tuple(each for each in self.reported.models if each.state == "failed")
+        )
+
+    @property
     def troubled(self) -> bool:
         """Whether somebody should look at it."""
         failed = self.reported is not None and self.reported.failed_upgrade is not None
         pushes = self.refused is not None or bool(self.pushes_in_trouble)
+        failed = failed or bool(self.failed_models)
         return self.state != "online" or pushes or bool(self.demoted) or failed or bool(self.unreadable)
 
 

@@ -12,7 +12,7 @@ from tidegate.cli.fleet_table import as_json, event_line, fleet_table, summary, 
 from tidegate.fleet.overview import DeviceOverview, Overview
 from tidegate.telemetry.payloads.device_status import DeviceStatus
 from tidegate.telemetry.payloads.document import to_json
-from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState, Reported
+from tidegate.telemetry.payloads.reported import PastVerdict, PolicyState, Reported, ReportedModel
 from tidegate.telemetry.payloads.window import Window
 from tidegate.terminal.table import lay_out
 
@@ -134,6 +134,7 @@ def test_the_verdicts_reason_is_in_the_wide_table_alone() -> None:
         "last verdict": "8 refused: it has expired",
         "bundle": "efefefefefef",
         "its last verdict": "none",
+        "further models": "none",
         "groups": "north",
         "agent": "0.2.0",
     }
@@ -222,3 +223,16 @@ def test_an_event_is_a_line_without_what_moves_the_cursor() -> None:
 )
 def test_other_kinds_and_what_is_no_event_are_left_out(payload: bytes) -> None:
     assert event_line("cam-1", payload, {"switch"}, as_json=False) is None
+
+
+def test_a_failed_model_beside_the_main_one_is_trouble_and_its_reason_is_said() -> None:
+    models = (ReportedModel("plates", "loaded", "cd", "int8"), ReportedModel("faces", "evicted", "cd"))
+    (fine,) = told(*whole("cam-1", reported=replace(REPORTED, models=models))).sorted()
+    assert not fine.troubled
+    assert "plates at int8; faces evicted" in fleet_table("", [fine], NOW, wide=True).rows[0]
+    lost = ReportedModel("faces", "failed", reason="its bundle is no directory")
+    (device,) = told(*whole("cam-1", reported=replace(REPORTED, models=(lost,)))).sorted()
+    assert device.troubled
+    assert "1 with a failed model" in summary([device])
+    assert "faces failed: its bundle is no directory" in fleet_table("", [device], NOW, wide=True).rows[0]
+    assert "failed: faces" in fleet_table("", [device], NOW, wide=False).rows[0]

@@ -28,6 +28,7 @@ class ModelBoard:
         self._points: dict[str, str] = {}
         self._unloaded: set[str] = set()
         self._deaths: dict[str, int] = {}
+        self._evicted: set[str] = set()
 
     @property
     def models(self) -> tuple[FurtherModel, ...]:
@@ -63,6 +64,7 @@ class ModelBoard:
             if now.name not in self._models:
                 continue
             self._note_wanted(now)
+            self._note_evicted(before, now)
             self._tell(before, now)
         self._states = {each.name: each for each in message.models if each.name in self._models}
 
@@ -72,17 +74,30 @@ class ModelBoard:
             if unasked and state.begun:
                 self._deaths[name] = self._deaths.get(name, 0) + 1
         self._states = {}
+        self._evicted.clear()
 
     @property
     def trouble(self) -> str | None:
         """Which models don't answer that are to; None for none."""
         reasons = [f"{name}: {reason}; mend it, and `tidegate reload`" for name, reason in self.left_out.items()]
-        reasons += [
-            f"{name}: {state.reason}"
-            for name, state in self._states.items()
-            if state.state is ModelState.UNAVAILABLE and state.wanted and not self._rests(name, state)
-        ]
+        reasons += [f"{name}: {state.reason}" for name, state in self._states.items() if self.failed(state)]
         return "; ".join(reasons) or None
+
+    def failed(self, state: FurtherModelState) -> bool:
+        """Whether it doesn't answer although it is to."""
+        unavailable = state.state is ModelState.UNAVAILABLE
+        return unavailable and state.wanted and not self._rests(state.name, state)
+
+    def evicted(self, name: str) -> bool:
+        """Whether it gave its memory to others, and comes back when it is asked."""
+        return name in self._evicted
+
+    def _note_evicted(self, before: FurtherModelState | None, now: FurtherModelState) -> None:
+        # Clients' unloading leaves it unwanted; whatever else ends a model that answered is an eviction.
+        if now.state is not ModelState.UNAVAILABLE or not now.wanted or now.failed:
+            self._evicted.discard(now.name)
+        elif before is not None and before.state in {ModelState.READY, ModelState.UNLOADING}:
+            self._evicted.add(now.name)
 
     def _rests(self, name: str, state: FurtherModelState) -> bool:
         model = self._models[name]

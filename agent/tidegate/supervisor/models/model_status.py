@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tidegate.messages import FurtherModelState, ModelServed, ModelState, Served
 from tidegate.models.bundle import Bundle
@@ -9,6 +10,16 @@ from tidegate.models.ladder import OperatingPoint
 from tidegate.supervisor.metrics.served_totals import ModelTotals
 from tidegate.supervisor.models.further_model import FurtherModel
 from tidegate.supervisor.models.model_board import ModelBoard
+
+
+class LoadState(StrEnum):
+    """What became of a model beside the main one, for the device's report."""
+
+    LOADING = "loading"
+    LOADED = "loaded"
+    UNLOADED = "unloaded"
+    EVICTED = "evicted"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class ModelStatus:
     latency_p95_ms: float | None = None
     weights_resident_bytes: int | None = None
     held_bytes: int | None = None
+    load_state: LoadState = LoadState.LOADED
 
     @property
     def is_ready(self) -> bool:
@@ -81,11 +93,26 @@ def further_statuses(
             windows.get(each.name),
             None if served is None else served.window_s,
             totals.get(each.name, ModelTotals()),
+            load_state(board, board.states.get(each.name)),
         )
         for each in board.models
     )
-    unavailable = ModelState.UNAVAILABLE.value
-    return (*opened, *(ModelStatus(name, False, unavailable, "", "", why) for name, why in board.left_out.items()))
+    return (*opened, *(_left_out(name, why) for name, why in board.left_out.items()))
+
+
+def load_state(board: ModelBoard, state: FurtherModelState | None) -> LoadState:
+    """By what the worker says of it, None for nothing: the next worker loads it."""
+    if state is None or state.state is ModelState.LOADING:
+        return LoadState.LOADING
+    if state.state is ModelState.READY:
+        return LoadState.LOADED
+    if board.failed(state):
+        return LoadState.FAILED
+    return LoadState.EVICTED if board.evicted(state.name) else LoadState.UNLOADED
+
+
+def _left_out(name: str, why: str) -> ModelStatus:
+    return ModelStatus(name, False, ModelState.UNAVAILABLE.value, "", "", why, load_state=LoadState.FAILED)
 
 
 def _further(
@@ -94,6 +121,7 @@ def _further(
     window: ModelServed | None,
     window_s: float | None,
     totals: ModelTotals,
+    loaded: LoadState,
 ) -> ModelStatus:
     name = "" if state is None else state.point
     point = next((each for each in model.bundle.ladder.points if each.name == name), None)
@@ -116,4 +144,5 @@ def _further(
         latency_p95_ms=None if window is None else window.latency_p95_ms,
         weights_resident_bytes=None if window is None else window.weights_resident_bytes,
         held_bytes=None if state is None else state.held_bytes,
+        load_state=loaded,
     )

@@ -26,6 +26,7 @@ from tidegate.telemetry.payloads.reported import (
     ReadingReport,
     Reported,
     ReportedKey,
+    ReportedModel,
     UnavailableReading,
 )
 from tidegate.telemetry.payloads.window import ModelWindow, Window
@@ -187,7 +188,13 @@ def as_reported(state: AgentState, described: Snapshot) -> Reported:
         compared=state.compared,
         keeps_footage=state.keeps_footage,
         certificate=state.certificate,
+        models=tuple(_reported_model(each) for each in state.models if not each.main),
     )
+
+
+def _reported_model(model: ModelStatus) -> ReportedModel:
+    reason = "" if model.is_ready else shortened(model.reason, READING_REASON_LIMIT)
+    return ReportedModel(model.name, model.load_state.value, model.bundle or None, model.point, reason)
 
 
 def _footage(state: AgentState) -> FootageStatus | None:

@@ -123,7 +123,10 @@ class StateSource:
         pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
         decided = self._deciding.control.held_at, self._worker.point
         runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
-        return *pushed, self._bundles.progress, *decided, *runs, self._certificate(), upgrading_from
+        board = self._worker.board
+        beside = [(each.name, each.bundle.sha256) for each in board.models]
+        models = beside, dict(board.states), dict(board.left_out)
+        return *pushed, self._bundles.progress, *decided, *runs, self._certificate(), upgrading_from, *models
 
     def status(self) -> Status:
         """Everything there is to show."""

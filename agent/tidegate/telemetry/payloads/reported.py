@@ -167,6 +167,23 @@ class UnavailableReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedModel:
+    """A model beside the main one: the SHA-256 of its bundle, where it is on its ladder, and whether it answers.
+
+    `state` is `loading`, `loaded`, `unloaded`, `evicted` or `failed`; `reason` says why it
+    doesn't answer. `operating_point` is None where it doesn't, `bundle` where that could not be opened.
+    """
+
+    __pydantic_config__ = _TOLERANT
+
+    name: str
+    state: str
+    bundle: str | None = None
+    operating_point: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FailedUpgrade:
     """A version that failed its trial, when (ISO 8601) and why, with the last lines that it logged."""
 
@@ -194,7 +211,7 @@ class Reported:
     the last verdicts on bundles. `compared` is what shadow runs have shown under the policy and bundle in force,
     told again whenever it has grown by a quarter. `keeps_footage`: whether frames are kept on the device (they are
     never sent), None where an older agent does not say. `certificate` is that of this place, None where the
-    bundle's own ones count.
+    bundle's own ones count. `models` are those beside the main one.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -222,6 +239,7 @@ class Reported:
     upgrading_from: str | None = None
     keeps_footage: bool | None = None
     certificate: ReportedCertificate | None = None
+    models: tuple[ReportedModel, ...] = ()
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""

@@ -138,3 +138,21 @@ def test_no_model_has_the_main_ones_name() -> None:
     check_name("digits", ["plates"])
     with pytest.raises(ModelNameError, match="'digits' is the name of the main model"):
         check_name("digits", ["plates", "digits"])
+
+
+def test_what_made_room_is_told_from_what_a_client_unloaded_and_from_what_failed() -> None:
+    board = ModelBoard((FACES,), left_out={"lost": "is no directory"})
+
+    def shown() -> str:
+        return further_statuses(board, None, {})[0].load_state
+
+    assert further_statuses(board, None, {})[1].load_state == "failed"
+    assert shown() == "loading"
+    gone = ModelState.UNAVAILABLE
+    board.take(said(gone, "faces"))
+    assert shown() == "unloaded", "nobody has asked for it yet"
+    for ending, after in (({}, "evicted"), ({"wanted": False}, "unloaded"), ({"failed": True}, "failed")):
+        board.take(said(ModelState.READY, "faces"))
+        assert shown() == "loaded"
+        board.take(said(gone, "faces", **ending))
+        assert shown() == after

@@ -8,11 +8,12 @@ import pytest
 from agent_states import BARE, BUSY, EXPLANATION, LADDER, SNAPSHOT
 
 from tidegate.paths import profiles_directory
-from tidegate.supervisor.models.model_status import ModelStatus
+from tidegate.supervisor.models.model_status import LoadState, ModelStatus
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.supervisor.status.rendering import as_reported, as_status, as_telemetry
 from tidegate.supervisor.status.status import to_json
 from tidegate.telemetry.payloads.document import to_json as to_payload
+from tidegate.telemetry.payloads.reported import ReportedModel
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 from tidegate_drivers.replay import discover
 from tidegate_drivers.trace import ReplayTrace
@@ -56,6 +57,19 @@ def test_a_window_tells_of_models_beside_the_main_one_what_is_known() -> None:
         "faces": {"st": "UNAVAILABLE"},
     }
     assert "m" not in as_telemetry(replace(BUSY, models=(main,)), 10.0, None).to_document()
+
+
+def test_the_report_says_which_models_are_beside_the_main_one_and_why_one_failed() -> None:
+    main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8")
+    plates = ModelStatus("plates", False, "READY", "cd", "/b", point="full", window_requests=3)
+    lost = ModelStatus("faces", False, "UNAVAILABLE", "", "", "is no directory", load_state=LoadState.FAILED)
+    report = as_reported(replace(BUSY, models=(main, plates, lost)), SNAPSHOT)
+    assert report.models == (
+        ReportedModel("plates", "loaded", "cd", "full"),
+        ReportedModel("faces", "failed", reason="is no directory"),
+    )
+    busier = replace(BUSY, models=(main, replace(plates, window_requests=9), lost))
+    assert as_reported(busier, SNAPSHOT) == report, "what it serves is no news"
 
 
 def test_a_window_of_the_demo_device_is_small() -> None:
