@@ -16,6 +16,7 @@ from tidegate.telemetry.payloads.window import Window, parse_window
 from tidegate.telemetry.spool import Spool
 from tidegate.telemetry.spool.account import Account, open_account, seal_account
 from tidegate.telemetry.spool.row import Row
+from tidegate.telemetry.spool.thinner import _UNCERTAIN_ROWS
 from tidegate.telemetry.spool.thinning import PRESSED, TIERS, Waiting, groups
 
 TOPIC, EVENT = "tidegate/cam-1/telemetry", "tidegate/cam-1/event"
@@ -215,7 +216,10 @@ class ThinnedSpool(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 16))
     def hand_out(self, limit: int) -> None:
         behind = max(self.handed, default=0)
-        self.handed |= {row.seq: row.payload for row in self.spool.after(behind, limit) if row.topic == TOPIC}
+        # A link never has more in flight, and a spool that is opened again relies on that.
+        limit = min(limit, _UNCERTAIN_ROWS - len(self.handed))
+        if limit > 0:
+            self.handed |= {row.seq: row.payload for row in self.spool.after(behind, limit) if row.topic == TOPIC}
 
     @rule(share=st.integers(1, 3))
     def acknowledge(self, share: int) -> None:
