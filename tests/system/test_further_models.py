@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,14 @@ from heavy_bundle import keep_heavy_bundle
 from here import tidegate_here
 
 from tidegate.demo.client import UnixConnection
+from tidegate.fleet.broker import LocalBroker
+from tidegate.fleet.watched_fleet import WatchedFleet
 from tidegate.models.bundle import open_bundle
+from tidegate.telemetry.broker import Broker
+from tidegate.telemetry.payloads.reported import ReportedModel
 from tidegate_bench.frigate.subject import CHEAP, SIZE, keep_bundle
+
+pytestmark = pytest.mark.broker
 
 HEAVY_BYTES = 32 << 20
 LIMIT_MIB = 175
@@ -51,11 +57,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
             }
         ],
     }
-    started = AgentProcess(directory, None, settings)
-    started.start()
-    started.wait_until(lambda status: states(status)["twin"] == "READY")
-    yield started
-    started.end()
+    with LocalBroker() as broker:
+        started = AgentProcess(directory, broker, settings)
+        started.start()
+        started.wait_until(lambda status: states(status)["twin"] == "READY")
+        yield started
+        started.end()
 
 
 def states(status: Any) -> dict[str, str]:
@@ -79,6 +86,21 @@ def ask(agent: AgentProcess, model: str) -> tuple[int, Any]:
     ((name, (shape, data)),) = (PICTURE if model.startswith("cells") else PIXELS).items()
     tensor = {"name": name, "shape": shape, "datatype": "UINT8", "data": data}
     return call(agent, f"models/{model}/infer", {"inputs": [tensor]})
+
+
+def reported(agent: AgentProcess, expected: dict[str, str]) -> Mapping[str, ReportedModel]:
+    """What the fleet sees of them, once their states are as expected."""
+    settings = yaml.safe_load(agent.config.read_text())["broker"]
+    deadline = time.monotonic() + 20
+    with WatchedFleet(Broker(settings["host"], settings["port"])) as fleet:
+        while True:
+            seen = [each.reported for each in fleet.devices(None) if each.reported is not None]
+            models = {each.name: each for report in seen for each in report.models}
+            found = {name: each.state for name, each in models.items()}
+            if found == expected:
+                return models
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
 
 
 def held_mib(agent: AgentProcess) -> float:
@@ -152,6 +174,19 @@ def said_to_need(directory: Path, name: str, mib: float) -> Path:
     return other
 
 
+def test_the_fleet_sees_where_each_is_and_whether_it_answers(agent: AgentProcess) -> None:
+    as_begun = {"cells": "loaded", "twin": "loaded", "heavy": "unloaded"}
+    models = reported(agent, as_begun)
+    assert models["twin"].operating_point == agent.status().point
+    assert models["twin"].bundle == open_bundle(BUNDLE).sha256
+    assert call(agent, "repository/models/cells/unload")[0] == 200
+    gone = reported(agent, {**as_begun, "cells": "unloaded"})["cells"]
+    assert gone.operating_point is None
+    assert "unloaded by a client" in gone.reason
+    assert call(agent, "repository/models/cells/load")[0] == 200
+    reported(agent, as_begun)
+
+
 def test_memory_is_given_back_and_what_does_not_fit_makes_the_idlest_go_or_is_refused(agent: AgentProcess) -> None:
     heavy = HEAVY_BYTES / 2**20
     empty = held_mib(agent)
@@ -170,6 +205,8 @@ def test_memory_is_given_back_and_what_does_not_fit_makes_the_idlest_go_or_is_re
     assert ask(agent, "heavier")[0] == 200
     index = {each["name"]: each for each in call(agent, "repository/index")[1]}
     assert index["heavy"]["reason"].startswith("it made room for heavier")
+    told = reported(agent, {"cells": "loaded", "twin": "loaded", "heavy": "evicted", "heavier": "loaded"})
+    assert told["heavy"].reason.startswith("it made room for heavier")
     assert held_mib(agent) < LIMIT_MIB
     heaviest = said_to_need(agent.directory, "heaviest", LIMIT_MIB)
     done = reload(agent, models=[*models, {"name": "heaviest", "bundle": str(heaviest)}])
