@@ -116,7 +116,15 @@ def _built(name: str, net: Pretrained, seed: int, folder: Path, progress: Progre
         data = Dataset(f"{name}, seed {seed}", inputs, None, None, scale, whole=whole)
         plan = Plan.towards(Aim.BALANCED, engines=(ENGINE,), alphas=(ALPHA,))
         request = Request(
-            net.model(folder), data, out, seed=seed, plan=plan, command="tidegate bench pretrained", task=net.task
+            net.model(folder),
+            data,
+            out,
+            seed=seed,
+            plan=plan,
+            command="tidegate bench pretrained",
+            output=net.output,
+            task=net.task,
+            fixed=net.fixed,
         )
         build_bundle(request, _told(name, progress))
     return open_bundle(out)

@@ -35,7 +35,8 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (
-            each(x).unflatten(2, (HEADS, WIDTH // HEADS)).transpose(1, 2) for each in (self.query, self.key, self.value)
+            each(x).unflatten(2, (HEADS, WIDTH // HEADS)).transpose(1, 2)
+            for each in (self.query, self.key, self.value)
         )
         heard = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x = self.attention_norm(x + self.joined(heard))
@@ -44,7 +45,7 @@ class _Layer(nn.Module):
 
 
 class MiniLm(nn.Module):
-    """Numbers of tokens (n, tokens), none of which is padding, to the mean over all places, as its README pools."""
+    """Numbers of tokens (n, tokens), none of them padding, to the mean over all places, as its README pools."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Which networks, from which package, on which inputs, and what counts as a failure; fixed before any ladder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tidegate_bench.pretrained.packages import shipped
 from tidegate_bench.pretrained.passages import passages
 from tidegate_bench.pretrained.scenes import crops, scenes
 from tidegate_bench.pretrained.tones import tones
+from tidegate_bench.pretrained.utterances import utterances
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Pretrained:
     model: Callable[[Path], nn.Module | str]
     inputs: Callable[[int, Path, int], npt.NDArray[Any]]
     """Bytes are pixels."""
+    output: str | None = None
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    """Inputs of an ONNX file that are one number for good."""
 
 
 def _file(package: str, member: str) -> Callable[[Path], str]:
@@ -91,5 +95,14 @@ NETWORKS: Mapping[str, Pretrained] = {
         TaskOptions(Task.EMBED, bound=0.05),
         lambda folder: mini_lm(_mini_lm_file("model.safetensors", folder)),
         lambda n, folder, seed: passages(n, _mini_lm_file("vocab.txt", folder), seed),
+    ),
+    "silero-vad": Pretrained(
+        "silero-vad",
+        TaskOptions(Task.CLASSIFY, threshold=0.5),
+        _file("silero-vad", "silero_vad/data/silero_vad_op18_ifless.onnx"),
+        lambda n, _folder, seed: utterances(n, seed),
+        output="output",
+        # Each window by itself: the graph has no place for a state that one answer leaves to the next.
+        fixed={"sr": 16_000, "state": 0},
     ),
 }

@@ -1,4 +1,4 @@
-"""Passages of Python's language reference, which ships with every Python, as the tokens of BERT without capitals."""
+"""Passages of the language reference that ships with every Python, as the tokens of BERT without capitals."""
 
 import re
 import unicodedata

@@ -7,8 +7,10 @@ from torch import nn
 
 from tidegate_bench.pretrained.bench import goals
 from tidegate_bench.pretrained.contents import contents
+from tidegate_bench.pretrained.encoder import MiniLm
 from tidegate_bench.pretrained.lettering import lines, pages
 from tidegate_bench.pretrained.modules import OutputNet, RefineNet, TinyCrepe
+from tidegate_bench.pretrained.passages import pieces
 from tidegate_bench.pretrained.tones import tones
 
 
@@ -39,3 +41,17 @@ def test_inputs_repeat_with_their_seed_alone() -> None:
 def test_layers_fit_each_other(make: type[nn.Module], shape: tuple[int, ...], answers: int) -> None:
     with torch.no_grad():
         assert make()(torch.rand(2, *shape)).shape == (2, answers)
+
+
+def test_an_encoder_gives_one_embedding_per_passage_and_tells_orders_of_words_apart() -> None:
+    net = MiniLm().eval()
+    tokens = torch.tensor([[101, 7, 8, 102], [101, 8, 7, 102]])
+    with torch.no_grad():
+        one, other = net(tokens)
+    assert one.shape == (384,)
+    assert not torch.allclose(one, other, atol=1e-4)
+
+
+def test_words_are_cut_into_the_longest_known_pieces() -> None:
+    known = {"[UNK]": 0, "un": 1, "##want": 2, "##ed": 3, "##wanted": 4, "cafe": 5, ".": 6, "_": 7}
+    assert pieces("Unwanted café._ zz", known) == [[1, 4], [5], [6], [7], [0]]
