@@ -38,6 +38,18 @@ WORDS = (
     "little",
     "stone",
     "summer",
+    "bread",
+    "open",
+    "water",
+    "letter",
+    "forest",
+    "number",
+    "travel",
+    "quiet",
+    "second",
+    "dozen",
+    "apple",
+    "market",
 )
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "de", "fr", "es", "it")
 VARIANTS = tuple(f"{kind}{index}" for kind, last in (("m", 8), ("f", 5)) for index in range(1, last + 1))
