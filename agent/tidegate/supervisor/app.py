@@ -187,6 +187,7 @@ class Supervisor:
             emit,
             enabled=config.home_assistant,
             may_hold=config.remote_hold,
+            models=lambda: tuple(each.name for each in self.in_force.config.models),
             again=self._send_window,
             counts=reporting.heard,
         )

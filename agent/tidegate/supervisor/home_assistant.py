@@ -3,19 +3,26 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tidegate.files import read_file, replace_file
 from tidegate.supervisor.broker_link import BrokerLink
 from tidegate.supervisor.control.control import Control
 from tidegate.supervisor.events.event import Event, EventKind
+from tidegate.supervisor.home_assistant_file import Announced, HomeAssistantFile
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.telemetry.heard import Heard
 from tidegate.telemetry.payloads.document import to_json
-from tidegate.telemetry.payloads.home_assistant import FOLLOW, STATUS, discovery, discovery_topic
-from tidegate.telemetry.topics import DeviceTopics, TopicError
+from tidegate.telemetry.payloads.home_assistant import (
+    FOLLOW,
+    STATUS,
+    discovery,
+    discovery_topic,
+    lasting,
+    taking_back,
+)
+from tidegate.telemetry.topics import DeviceTopics
 from tidegate_drivers.reading import ENERGY
 
 log = logging.getLogger("tidegate")
@@ -26,16 +33,16 @@ AGAIN_WITHIN_S = 10.0
 """After Home Assistant's start all devices announce themselves anew, each at a moment of its own in this time."""
 FIRST_READINGS_S = 3.0
 LOOK_S = 10.0
-"""How often it is looked whether there are other readings or points to announce."""
-_FILE = "home_assistant"
+"""How often it is looked whether there are other readings, points or models to announce."""
 _LONGEST_BYTES = 200
 
 
 class HomeAssistant:
-    """Belongs to the event loop; a file in the state directory names the device that was announced.
+    """Belongs to the event loop; a file in the state directory says which device was announced, with what.
 
-    Where it is turned off, an earlier announcement is cleared. With `may_hold`, holds are taken from whoever may
-    publish at the broker. `again` sends a telemetry window.
+    Where it is turned off, an earlier announcement is cleared; components that are no longer there are taken back.
+    With `may_hold`, holds are taken from whoever may publish at the broker. `models` gives those of agent.yaml
+    beside the main one, `again` sends a telemetry window.
     """
 
     def __init__(
@@ -48,11 +55,12 @@ class HomeAssistant:
         *,
         enabled: bool,
         may_hold: bool,
+        models: Callable[[], Sequence[str]],
         again: Callable[[], Awaitable[None]],
         random: Random | None = None,
         counts: Heard | None = None,
     ) -> None:
-        self._file = state_dir / _FILE
+        self._file = HomeAssistantFile(state_dir)
         self._link = link
         self._control = control
         self._state = state
@@ -60,6 +68,7 @@ class HomeAssistant:
         self._counts = counts or Heard()
         self._enabled = enabled
         self._may_hold = may_hold
+        self._models = models
         self._again = again
         self._random = random or Random()  # noqa: S311 - it spreads devices and guards nothing
         self._loop = asyncio.get_running_loop()
@@ -69,7 +78,10 @@ class HomeAssistant:
         self._said: bytes = b""
         self._connection = -1
         self._telling: asyncio.Task[None] | None = None
-        self._leaving = self._announced_before()
+        self._one_at_a_time = asyncio.Lock()
+        self._kept = self._file.read()
+        self._leaving = None if self._kept is None else self._kept.device
+        self._components: Mapping[str, str] = {} if self._kept is None else self._kept.components
 
     def listen(self, device: str) -> None:
         """Hear Home Assistant's start and, where that is allowed, holds; before the link is made."""
@@ -82,56 +94,73 @@ class HomeAssistant:
         """Announce what is new and clear what holds no longer, until cancelled or there is nothing to do."""
         await asyncio.sleep(FIRST_READINGS_S)
         while self._enabled or self._leaving is not None:
-            self.step()
+            await self.step()
             await asyncio.sleep(LOOK_S)
 
-    def step(self) -> None:
+    async def step(self) -> None:
         """Announce what is new; clear what is announced no longer."""
-        if self._link.state is None:
-            return
-        if self._enabled:
-            self._announce()
-        self._clear()
+        async with self._one_at_a_time:
+            if self._link.state is None:
+                return
+            if self._enabled:
+                await self._announce()
+            await self._clear()
 
-    def _announce(self) -> None:
+    async def _announce(self) -> None:
         state = self._state()
         self._readings |= {name for name, reading in state.snapshot.readings.items() if reading.value is not None}
         if state.snapshot.number(ENERGY) is None:
             self._readings.discard(ENERGY)
         points = self._control.may_hold if self._may_hold else ()
-        config = to_json(discovery(state.device, state.version, state.model, self._readings, points))
-        if (config, self._link.connection) == (self._said, self._connection):
+        config = discovery(state.device, state.version, state.model, self._readings, points, self._models())
+        if self._kept is not None and self._kept.device != state.device:
+            self._components = {}  # of the former name, which is cleared as a whole
+        topic, components = discovery_topic(state.device), lasting(config)
+        forgetting = taking_back(config, self._components)
+        if forgetting is not None and not self._is_there(topic, to_json(forgetting)):
+            config, components = forgetting, {**components, **self._components}
+        said, connection = to_json(config), self._link.connection
+        if (said, connection) == (self._said, self._connection):
             return
-        self._loop.run_in_executor(None, self._remember, state.device)
-        self._said, self._connection = config, self._link.connection
-        self._link.retain(discovery_topic(state.device), config)
+        announced = Announced(state.device, components)
+        if announced != self._kept:
+            # First: what Home Assistant knows and no file does could never be taken back.
+            await asyncio.to_thread(self._keep, announced)
+        self._components = components
+        self._said, self._connection = said, connection
+        self._link.retain(topic, said)
         if self._leaving == state.device:
             self._leaving = None
 
-    def _remember(self, device: str) -> None:
-        try:
-            replace_file(self._file, f"{device}\n")
-        except OSError as error:
-            log.warning("%s: %s; turned off later, Home Assistant would keep this device", self._file, error)
+    def _is_there(self, topic: str, config: bytes) -> bool:
+        """Whether the broker has this config, and with it who listens there."""
+        said = (self._said, self._connection) == (config, self._link.connection)
+        return said and self._link.delivered(topic)
 
-    def _clear(self) -> None:
+    def _keep(self, announced: Announced) -> None:
+        try:
+            self._file.write(announced)
+            self._kept = announced
+        except OSError as error:
+            log.warning("%s: %s; Home Assistant would keep what is taken away later", self._file.path, error)
+
+    def _forget(self) -> None:
+        try:
+            self._file.remove()
+        except OSError as error:
+            log.warning("%s: %s; it is cleared again at the next start", self._file.path, error)
+
+    async def _clear(self) -> None:
         """Take an announcement back that holds no longer: of another name, or since this was turned off."""
         if self._leaving is None:
             return
         topic = discovery_topic(self._leaving)
         if self._link.delivered(topic):
             if not self._enabled:
-                self._file.unlink(missing_ok=True)
+                await asyncio.to_thread(self._forget)
             self._leaving = None
         else:
             self._link.retain(topic, b"")
-
-    def _announced_before(self) -> str | None:
-        try:
-            name = read_file(self._file, _LONGEST_BYTES).decode().strip()
-            return DeviceTopics(name).device
-        except (OSError, UnicodeDecodeError, TopicError):
-            return None
 
     # On the link's thread
 
@@ -160,7 +189,7 @@ class HomeAssistant:
         """Status and report are retained and reach it by themselves; windows are not."""
         await asyncio.sleep(pause_s)
         self._connection = -1
-        self.step()
+        await self.step()
         await self._again()
 
     def _hold(self) -> None:

@@ -52,6 +52,7 @@ async def heard(directory: Path, *, enabled: bool, may_hold: bool, messages: lis
         lambda event: told.append(event.text),
         enabled=enabled,
         may_hold=may_hold,
+        models=tuple,
         again=again,
     )
     agent.listen("cam-1")

@@ -3,8 +3,10 @@
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, as of 2025.4.
 """
 
+import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
 
 from tidegate.telemetry.topics import DeviceTopics
 
@@ -12,6 +14,9 @@ STATUS = "homeassistant/status"
 """Where Home Assistant says `online` when it has started, and has forgotten what it was told before."""
 FOLLOW = "policy"
 """What the select shows and sends while the policy decides."""
+
+MODEL_STATES = ("loading", "loaded", "unloaded", "evicted", "failed")
+"""What a model beside the main one can be, by `reported`; Home Assistant takes no other for its sensor."""
 
 Component = dict[str, object]
 
@@ -28,15 +33,25 @@ def discovery_topic(device: str) -> str:
 
 
 def _object_id(device: str) -> str:
-    return "tidegate_" + re.sub(r"[^A-Za-z0-9-]", lambda found: f"_{ord(found[0]):02x}", device)
+    return f"tidegate_{_escaped(device)}"
+
+
+def _escaped(name: str) -> str:
+    """What ids may hold, other names for other names."""
+    return re.sub(r"[^A-Za-z0-9-]", lambda found: f"_{ord(found[0]):02x}", name)
 
 
 def discovery(
-    device: str, version: str, model: str, readings: Collection[str], may_hold: Sequence[str]
+    device: str,
+    version: str,
+    model: str,
+    readings: Collection[str],
+    may_hold: Sequence[str],
+    further: Sequence[str] = (),
 ) -> dict[str, object]:
     """The config: sensors of the `readings` there are, a select and a switch where points `may_hold`.
 
-    `energy` among the readings stands for the joules that windows count.
+    `energy` among the readings stands for the joules that windows count; `further` are the models beside `model`.
     """
     topics, unique = DeviceTopics(device), _object_id(device)
     components: dict[str, Component] = {
@@ -63,6 +78,8 @@ def discovery(
         }
     components |= _of_report(topics)
     components |= _controls(topics, may_hold) if may_hold else _shown_point(topics)
+    for each in further:
+        components |= _of_model(topics, each)
     for name, component in components.items():
         component["unique_id"] = f"{unique}_{name}"
     return {
@@ -83,6 +100,51 @@ def discovery(
             }
         ],
         "components": components,
+    }
+
+
+def lasting(config: Mapping[str, object]) -> dict[str, str]:
+    """The platforms of a config's components by their ids, without readings: one that is gone may come back."""
+    found = cast("dict[str, Component]", config["components"])
+    fleeting = {*_READINGS, "energy"}
+    return {name: str(each["platform"]) for name, each in found.items() if name not in fleeting}
+
+
+def taking_back(config: Mapping[str, object], announced: Mapping[str, str]) -> dict[str, object] | None:
+    """The config that has Home Assistant forget the components, platforms by ids, that were `announced` and no
+    longer are; None for none. What is said next leaves them out.
+    """
+    now = lasting(config)
+    gone = {name: {"platform": platform} for name, platform in announced.items() if now.get(name) != platform}
+    components = cast("dict[str, Component]", config["components"])
+    return {**config, "components": {**components, **gone}} if gone else None
+
+
+def _of_model(topics: DeviceTopics, name: str) -> dict[str, Component]:
+    """Of a model beside the main one: no id is another model's, since escaped names have hex digits behind '_'."""
+    found = f"value_json.models | default([], true) | selectattr('name', 'equalto', {json.dumps(name)}) | list"
+    told = f"{{% set told = ({found} | first) | default({{}}, true) %}}"
+    return {
+        f"model_{_escaped(name)}_point": {
+            "platform": "sensor",
+            "name": f"Model {name} operating point",
+            "state_topic": topics.reported,
+            "value_template": f"{told}{{{{ told.operating_point | default(none, true) }}}}",
+        },
+        f"model_{_escaped(name)}_state": {
+            "platform": "sensor",
+            "name": f"Model {name}",
+            "device_class": "enum",
+            "options": list(MODEL_STATES),
+            "entity_category": "diagnostic",
+            "state_topic": topics.reported,
+            "value_template": f"{told}{{{{ told.state | default(none, true) }}}}",
+            "json_attributes_topic": topics.reported,
+            "json_attributes_template": (
+                f"{told}{{{{ {{'reason': told.reason | default(none, true), "
+                "'bundle': told.bundle | default(none, true)} | tojson }}"
+            ),
+        },
     }
 
 

@@ -1,7 +1,8 @@
 """Reads a discovery message by Home Assistant's own code, in an interpreter that has it; prints
 what its entities show.
 
-Its templates are rendered with a window and a report that know much, and with ones that know little.
+Its templates are rendered with a window and a report that know much, and with ones that know little. What has a
+platform alone is `removed`.
 """
 
 import asyncio
@@ -40,6 +41,16 @@ REPORTS = (
             {"version": 9, "hash": "ab" * 32, "state": "accepted"},
             {"version": 8, "hash": "ab" * 32, "state": "accepted"},
         ],
+        "models": [
+            {"name": "pla.tes", "state": "loaded", "bundle": "cd34", "operating_point": "int8", "reason": ""},
+            {
+                "name": "plates",
+                "state": "evicted",
+                "bundle": "ab12",
+                "operating_point": None,
+                "reason": "it made room for faces",
+            },
+        ],
     },
     {
         "agent_version": "0.2.0",
@@ -63,14 +74,24 @@ async def main(directory: str) -> None:
     DEVICE_DISCOVERY_SCHEMA(read)
     states = {}
     for name, component in read["components"].items():
+        if component.keys() == {"platform"}:
+            # As its discovery has it: a component with nothing but its platform is removed.
+            states[name] = "removed"
+            continue
         whole = {option: read[option] for option in SHARED_OPTIONS if option in read} | component
         SCHEMAS[whole.pop("platform")](whole)
         payloads = WINDOWS if component["state_topic"].endswith("/telemetry") else REPORTS
-        template = Template(component["value_template"], home_assistant)
-        states[name] = [
-            template.async_render_with_possible_json_value(json.dumps(payload), error_value="error")
-            for payload in payloads
-        ]
+
+        def rendered(text: str, payloads: tuple[object, ...] = payloads) -> list[object]:
+            template = Template(text, home_assistant)
+            return [
+                template.async_render_with_possible_json_value(json.dumps(payload), error_value="error")
+                for payload in payloads
+            ]
+
+        states[name] = rendered(component["value_template"])
+        if "json_attributes_template" in component:
+            states[f"{name} attributes"] = rendered(component["json_attributes_template"])
     sys.stdout.write(json.dumps(states) + "\n")
 
 
