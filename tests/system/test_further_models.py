@@ -199,21 +199,37 @@ def test_memory_is_given_back_and_what_does_not_fit_makes_the_idlest_go_or_is_re
     room = LIMIT_MIB - held_mib(agent)
     models = yaml.safe_load(agent.config.read_text())["models"]
     heavier = said_to_need(agent.directory, "heavier", room + heavy / 2)
-    more = [*models, {"name": "heavier", "bundle": str(heavier), "load": "on_request"}]
+    heaviest = said_to_need(agent.directory, "heaviest", LIMIT_MIB)
+    more = [
+        *models,
+        {"name": "heavier", "bundle": str(heavier), "load": "on_request"},
+        {"name": "heaviest", "bundle": str(heaviest), "load": "on_request"},
+    ]
     pid = agent.status().worker.pid
     assert reload(agent, models=more).returncode == 0
     assert ask(agent, "heavier")[0] == 200
     index = {each["name"]: each for each in call(agent, "repository/index")[1]}
     assert index["heavy"]["reason"].startswith("it made room for heavier")
-    told = reported(agent, {"cells": "loaded", "twin": "loaded", "heavy": "evicted", "heavier": "loaded"})
+    begun = {"cells": "loaded", "twin": "loaded", "heavy": "evicted", "heavier": "loaded"}
+    told = reported(agent, {**begun, "heaviest": "unloaded"})
     assert told["heavy"].reason.startswith("it made room for heavier")
+    status, reply = ask(agent, "heaviest")
+    assert status == 503
+    assert "worker.memory_limit allows" in reply["error"]
+    told = reported(agent, {**begun, "heaviest": "failed"})  # and no other made room for it in vain
+    assert told["heaviest"].reason.endswith("the next request for it tries again")
+    terminal = tidegate_here("status", "--state-dir", agent.state_dir).stdout
+    assert "evicted: it made room for heavier" in terminal
+    assert f"failed: it needs about {LIMIT_MIB} MiB" in terminal
     assert held_mib(agent) < LIMIT_MIB
-    heaviest = said_to_need(agent.directory, "heaviest", LIMIT_MIB)
     done = reload(agent, models=[*models, {"name": "heaviest", "bundle": str(heaviest)}])
     assert done.returncode == 78
     assert f"model heaviest: it needs about {LIMIT_MIB} MiB" in done.stderr
     assert "worker.memory_limit allows" in done.stderr
-    assert "heaviest" not in points(agent), "those before are in force"
+    assert "heavier" in points(agent), "those before are in force"
+    for twin, expected in (({"bundle": str(heaviest)}, 78), ({"max_accuracy_loss": "2 %"}, 0)):
+        changed = [{**each, **twin} if each["name"] == "twin" else each for each in models]
+        assert reload(agent, models=changed).returncode == expected, "of a bundle that was refused nothing stays"
     assert reload(agent, models=models).returncode == 0
     assert agent.status().worker.pid == pid, "no worker was ended for it"
     assert agent.status().worker.restarts == 0

@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tidegate.messages import Served, StreamCount
-from tidegate.supervisor.models.model_status import ModelStatus
+from tidegate.supervisor.models.model_status import LoadState, ModelStatus
 from tidegate.supervisor.status.status import FootageStatus, ReadingStatus, RungStatus, Status, TelemetryStatus
 from tidegate.telemetry.payloads.reported import ReportedCertificate
 from tidegate.terminal.rows import Line, Row, fit
@@ -58,6 +58,8 @@ def _rows(status: Status, notes: Sequence[str]) -> Iterator[Row]:
     yield from _models(status)
     yield from _streams(status)
     for trouble in status.troubles:
+        if trouble.part == "models" and len(status.models) > 1:
+            continue  # each has a row of its own
         yield Row(TROUBLE, "trouble", f"{trouble.part}: {trouble.because}", "yellow", at_most=3, more=10.3)
     for age, note in enumerate(reversed(notes)):
         yield Row(11 + 20 * age, "note", note, at_most=2, more=13.1)
@@ -173,13 +175,18 @@ def _models(status: Status) -> Iterator[Row]:
     if len(status.models) < 2:
         return
     for each in status.models:
-        yield Row(7.2, f"model {each.name}", format_model(each), "" if each.is_ready else "yellow", at_most=2)
+        label, text = f"model {each.name}", format_model(each)
+        if each.is_ready:
+            yield Row(7.2, label, text, at_most=2)
+        else:
+            failed = each.load_state is LoadState.FAILED
+            yield Row(TROUBLE if failed else 7.1, label, text, "yellow", at_most=4, more=10.3 if failed else 10.4)
 
 
 def format_model(model: ModelStatus) -> str:
     """Where it is, what it serves and holds; or why it doesn't answer."""
     if not model.is_ready:
-        return f"{model.state.lower()}: {model.reason}"
+        return f"{model.load_state}: {model.why}"
     served = "nothing served yet"
     if model.window_requests is not None and model.window_s:
         served = f"{model.window_requests / model.window_s:.0f}/s served"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -38,6 +39,8 @@ AGAIN_S = 10.0
 ANSWERED_S = 10.0
 """For requests that a model has when it is unloaded."""
 LOOK_S = 0.005
+AT_MOST = 2.0
+"""So much of what a model was seen to take when it was loaded may be freed with it: answers took some since."""
 
 NOT_YET = "the first request for it loads it"
 UNLOADED = "unloaded by a client; POST /v2/repository/models/{}/load brings it back"
@@ -223,6 +226,8 @@ class FurtherModels:
         before, entry.spec = entry.spec, spec
         if spec.obstacle and entry.served is None:
             entry.reason = spec.obstacle
+        if entry.served is not None:
+            entry.failed_at, entry.reason = None, ""  # of another bundle, which was refused
         same = (before.bundle, before.bundle_sha256, before.engine) == (
             spec.bundle,
             spec.bundle_sha256,
@@ -351,9 +356,18 @@ class FurtherModels:
         if self._budget.lacking(need) is None:
             return
         await self._forget_kept()
+        lacking = self._budget.lacking(need)
+        if lacking is not None and self._budget.lacking(need - AT_MOST * self._evictable_bytes) is not None:
+            raise NoRoom(lacking)  # others would be evicted in vain
         while (lacking := self._budget.lacking(need)) is not None:
             if not await self._evict_idlest(f"it made room for {entry.spec.name}"):
                 raise NoRoom(lacking)
+
+    @property
+    def _evictable_bytes(self) -> float:
+        """What was seen to be taken by models that may be evicted; infinite where it wasn't seen of one."""
+        others = [each.held_bytes for each in self._entries.values() if each.may_be_evicted]
+        return sum(math.inf if each is None else each for each in others)
 
     async def _forget_kept(self) -> None:
         for model in (self._main, *self.served):

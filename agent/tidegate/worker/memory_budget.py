@@ -59,7 +59,7 @@ class MemoryBudget:
         """What the worker holds now."""
         return self._held()
 
-    def lacking(self, need_bytes: int) -> str | None:
+    def lacking(self, need_bytes: float) -> str | None:
         """Why so much more doesn't fit, in words; None where it does."""
         held, machine = self._held(), self._machine()
         if self.limit_bytes is not None and held + need_bytes > (1 - KEPT_FREE) * self.limit_bytes:

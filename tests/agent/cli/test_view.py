@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from tidegate.cli.view import render
 from tidegate.messages import Served, StreamCount
-from tidegate.supervisor.models.model_status import ModelStatus
+from tidegate.supervisor.models.model_status import LoadState, ModelStatus
 from tidegate.supervisor.status.status import (
     BundleStatus,
     DecisionStatus,
@@ -21,6 +21,7 @@ from tidegate.supervisor.status.status import (
     TelemetryStatus,
     WorkerStatus,
 )
+from tidegate.supervisor.status.troubles import Trouble
 from tidegate_drivers.reading import Freshness
 
 REASON = "temperature 83.23 C is above 80 C; memory pressure is unavailable, ignored"
@@ -217,8 +218,35 @@ def test_models_are_listed_where_there_are_several() -> None:
         "digits", True, "READY", "ab", "/a", point="int8", certified_risk=0.01, window_s=2.0, window_requests=50
     )
     late = replace(main, latency_p95_ms=0.7, weights_resident_bytes=3 << 20)
-    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", "the first request for it loads it", True)
+    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", FIRST, True, load_state=LoadState.LOADING)
     assert "\nmodel digits" not in "\n".join(shown(replace(STATUS, models=(main,)), 100, None))
     text = "\n".join(shown(replace(STATUS, models=(late, resting)), 100, None))
     assert "at int8 (≤ 1.0%), 25/s served, p95 0.70 ms, 3.0 MiB of weights" in text
-    assert "unavailable: the first request for it loads it" in text
+    assert "loading: the first request for it loads it" in text
+
+
+FIRST = "the first request for it loads it"
+NO_ROOM = (
+    "it needs about 400 MiB, and the worker holds 62 of the 150 MiB that worker.memory_limit allows, a tenth of"
+    " which is for requests"
+)
+
+
+def test_models_that_do_not_answer_say_why_and_what_to_do_on_a_small_terminal() -> None:
+    main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8", certified_risk=0.01)
+    lost = replace(main, name="plates.v2", main=False, state="UNAVAILABLE", point=None, reason=NO_ROOM)
+    models = (
+        main,
+        replace(lost, load_state=LoadState.FAILED, remedy="mend that, and `tidegate reload` tries again"),
+        replace(lost, name="faces", load_state=LoadState.EVICTED, reason="it made room for plates; " + FIRST),
+        replace(lost, name="cells", load_state=LoadState.LOADING, reason="it is being loaded by engine onnx"),
+    )
+    trouble = Trouble("models", "2026-05-01T12:00:00+00:00", f"plates.v2: {NO_ROOM}")
+    lines = shown(replace(STATUS, models=models, troubles=(trouble,)), 80, 23)
+    text = " ".join(" ".join(lines).split())
+    assert f"failed: {NO_ROOM}; mend that, and `tidegate reload` tries again" in text
+    assert f"evicted: it made room for plates; {FIRST}" in text
+    assert "loading: it is being loaded by engine onnx" in text
+    assert "trouble" not in text, "the models say it themselves"
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from tidegate.footage.kept import FootageCount, Queue
 from tidegate.messages import Served
 from tidegate.supervisor.metrics.served_totals import ServedTotals
+from tidegate.supervisor.models.model_status import LoadState
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate.telemetry.spool import SpoolCounters
 from tidegate_drivers.reading import BATTERY, ENERGY, MEMORY_AVAILABLE, POWER, TEMPERATURE, Snapshot, Unit
@@ -86,6 +87,9 @@ def _models(state: AgentState) -> Iterator[Metric]:
     """Of all models, the main one too, by their names."""
     label, by_point = ("model",), ("model", "point")
     ready = GaugeMetricFamily("tidegate_model_ready", "Whether the model answers", labels=label)
+    states = GaugeMetricFamily(
+        "tidegate_model_state", "1 for the state it is in, 0 for the others", labels=("model", "state")
+    )
     requests = CounterMetricFamily("tidegate_model_requests", "Requests the model answered", labels=label)
     failed = CounterMetricFamily("tidegate_model_requests_failed", "Requests that failed", labels=label)
     points = GaugeMetricFamily("tidegate_model_operating_point", "1 for the point it is at", labels=by_point)
@@ -94,6 +98,8 @@ def _models(state: AgentState) -> Iterator[Metric]:
     weights = GaugeMetricFamily("tidegate_model_weights_resident_bytes", "Weights in memory", labels=label)
     for each in state.models:
         ready.add_metric((each.name,), each.is_ready)
+        for each_state in LoadState:
+            states.add_metric((each.name, each_state.value), each.load_state is each_state)
         requests.add_metric((each.name,), each.requests)
         failed.add_metric((each.name,), each.failed)
         if each.point is not None:
@@ -103,7 +109,7 @@ def _models(state: AgentState) -> Iterator[Metric]:
         _add_quantiles(latency, {"model": each.name}, each.latency_p50_ms, each.latency_p95_ms)
         if each.weights_resident_bytes is not None:
             weights.add_metric((each.name,), each.weights_resident_bytes)
-    yield from (ready, requests, failed, points, risk, latency, weights)
+    yield from (ready, states, requests, failed, points, risk, latency, weights)
 
 
 def _agent(state: AgentState) -> Iterator[Metric]:

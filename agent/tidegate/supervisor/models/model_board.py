@@ -9,6 +9,8 @@ from tidegate.supervisor.models.further_model import FurtherModel
 
 DEATHS_HOLD = 2
 """So many workers in a row that end while a model is being loaded, and it is left alone."""
+MEND = "mend it, and `tidegate reload`"
+"""What to do about a model that could not be opened at the start."""
 
 
 class ModelBoard:
@@ -40,10 +42,10 @@ class ModelBoard:
         """What the worker says of them, by name; nothing while there is none."""
         return self._states
 
-    def use(self, models: Sequence[FurtherModel]) -> None:
+    def use(self, models: Sequence[FurtherModel], left_out: Mapping[str, str] | None = None) -> None:
         """Have these models from now on; what they died of is forgotten."""
         self._models = {each.name: each for each in models}
-        self.left_out = {}
+        self.left_out = left_out or {}
         self._deaths.clear()
         self._unloaded &= set(self._models)
         for name in set(self._points) - set(self._models):
@@ -79,14 +81,25 @@ class ModelBoard:
     @property
     def trouble(self) -> str | None:
         """Which models don't answer that are to; None for none."""
-        reasons = [f"{name}: {reason}; mend it, and `tidegate reload`" for name, reason in self.left_out.items()]
-        reasons += [f"{name}: {state.reason}" for name, state in self._states.items() if self.failed(state)]
+        reasons = [f"{name}: {reason}; {MEND}" for name, reason in self.left_out.items()]
+        for name, state in self._states.items():
+            if self.failed(state):
+                reasons.append("; ".join(filter(None, (f"{name}: {state.reason}", self.remedy(state)))))
         return "; ".join(reasons) or None
 
     def failed(self, state: FurtherModelState) -> bool:
         """Whether it doesn't answer although it is to."""
         unavailable = state.state is ModelState.UNAVAILABLE
         return unavailable and state.wanted and not self._rests(state.name, state)
+
+    def remedy(self, state: FurtherModelState) -> str:
+        """What to do about a model that could not be loaded; empty for another, and where its reason says it."""
+        if not state.failed or self._deaths.get(state.name, 0) >= DEATHS_HOLD:
+            return ""
+        model = self._models[state.name]
+        if model.on_request and not model.used_by:
+            return "the next request for it tries again"
+        return "mend that, and `tidegate reload` tries again"
 
     def evicted(self, name: str) -> bool:
         """Whether it gave its memory to others, and comes back when it is asked."""

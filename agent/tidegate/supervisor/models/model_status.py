@@ -9,11 +9,12 @@ from tidegate.models.bundle import Bundle
 from tidegate.models.ladder import OperatingPoint
 from tidegate.supervisor.metrics.served_totals import ModelTotals
 from tidegate.supervisor.models.further_model import FurtherModel
-from tidegate.supervisor.models.model_board import ModelBoard
+from tidegate.supervisor.models.model_board import MEND, ModelBoard
+from tidegate.supervisor.worker.process import WorkerState
 
 
 class LoadState(StrEnum):
-    """What became of a model beside the main one, for the device's report."""
+    """What became of a model: all that it can be, in one word."""
 
     LOADING = "loading"
     LOADED = "loaded"
@@ -25,6 +26,7 @@ class LoadState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
     """`main` is the one that `bundle` names; `state` is in the words of Triton's repository index.
+    `reason` says why it doesn't answer, `remedy` what to do about it; empty where there is nothing to say.
 
     `point`, `engine`, `certified_risk` and what follows `failed` are None while it isn't loaded or nothing was
     served. `requests` and `failed` count since the agent's start, latencies are of the last window. `held_bytes`
@@ -50,17 +52,30 @@ class ModelStatus:
     weights_resident_bytes: int | None = None
     held_bytes: int | None = None
     load_state: LoadState = LoadState.LOADED
+    remedy: str = ""
 
     @property
     def is_ready(self) -> bool:
         """Whether it answers."""
         return self.state == ModelState.READY
 
+    @property
+    def why(self) -> str:
+        """Why it doesn't answer, and what to do about it."""
+        return "; ".join(filter(None, (self.reason, self.remedy)))
+
 
 def main_status(
-    bundle: Bundle, point: OperatingPoint, engine: str, served: Served | None, totals: ModelTotals, reason: str
+    bundle: Bundle,
+    point: OperatingPoint,
+    engine: str,
+    served: Served | None,
+    totals: ModelTotals,
+    worker: WorkerState,
 ) -> ModelStatus:
-    """The main model's; `reason` says why it doesn't answer, empty where it does."""
+    """The main model's, which answers as long as there is a worker that does."""
+    reason = "" if worker is WorkerState.SERVING else f"the worker is {worker}"
+    without_worker = LoadState.UNLOADED if worker is WorkerState.ASLEEP else LoadState.LOADING
     return ModelStatus(
         name=bundle.model,
         main=True,
@@ -78,6 +93,7 @@ def main_status(
         latency_p50_ms=None if served is None else served.latency_p50_ms,
         latency_p95_ms=None if served is None else served.latency_p95_ms,
         weights_resident_bytes=None if served is None else served.weights_resident_bytes,
+        load_state=without_worker if reason else LoadState.LOADED,
     )
 
 
@@ -93,7 +109,7 @@ def further_statuses(
             windows.get(each.name),
             None if served is None else served.window_s,
             totals.get(each.name, ModelTotals()),
-            load_state(board, board.states.get(each.name)),
+            board,
         )
         for each in board.models
     )
@@ -112,7 +128,8 @@ def load_state(board: ModelBoard, state: FurtherModelState | None) -> LoadState:
 
 
 def _left_out(name: str, why: str) -> ModelStatus:
-    return ModelStatus(name, False, ModelState.UNAVAILABLE.value, "", "", why, load_state=LoadState.FAILED)
+    state = ModelState.UNAVAILABLE.value
+    return ModelStatus(name, False, state, "", "", why, load_state=LoadState.FAILED, remedy=MEND)
 
 
 def _further(
@@ -121,7 +138,7 @@ def _further(
     window: ModelServed | None,
     window_s: float | None,
     totals: ModelTotals,
-    loaded: LoadState,
+    board: ModelBoard,
 ) -> ModelStatus:
     name = "" if state is None else state.point
     point = next((each for each in model.bundle.ladder.points if each.name == name), None)
@@ -144,5 +161,6 @@ def _further(
         latency_p95_ms=None if window is None else window.latency_p95_ms,
         weights_resident_bytes=None if window is None else window.weights_resident_bytes,
         held_bytes=None if state is None else state.held_bytes,
-        load_state=loaded,
+        load_state=load_state(board, state),
+        remedy="" if state is None or state.state is not ModelState.UNAVAILABLE else board.remedy(state),
     )

@@ -84,6 +84,8 @@ class Reload:
                 if self._ready():
                     notify(READY=1)
             self._tell(reloaded)
+            # Whoever mended something sees at once whether it is.
+            self._troubles.tell(await asyncio.to_thread(self._troubles.ask))
             return reloaded
 
     async def _reloaded(self) -> Reloaded:

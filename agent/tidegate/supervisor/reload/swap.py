@@ -67,12 +67,12 @@ class Swap:
         access = self._worker.spec.access
         # In a thread: it reads the certificate and the keys that are received.
         held = await asyncio.to_thread(certified, candidate.bundle, after)
-        models = self._worker.board.models
+        models, left_out = self._worker.board.models, self._worker.board.left_out
         changed = await self._models(candidate)
         try:
             changed += await self._worker_and_bundle(candidate, held)
         except WorkerDown:
-            await self._worker.use_models(models)
+            await self._worker.use_models(models, left_out)
             raise
         self.in_force = replace(self.in_force, config=after)
         changed += await self._policy(candidate)
@@ -94,7 +94,7 @@ class Swap:
 
         Raises WorkerDown when a new one can't be loaded, and those before are in force then.
         """
-        before = self._worker.board.models
+        before, left_out = self._worker.board.models, self._worker.board.left_out
         if candidate.models == before and self._worker.board.trouble is None:
             return ()
         failed = await self._worker.use_models(candidate.models)
@@ -102,7 +102,7 @@ class Swap:
         news = [each for each in candidate.models if known.get(each.name) != each]
         new = {each.name for each in news}
         if reasons := [f"model {name}: {reason}" for name, reason in failed.items() if name in new]:
-            await self._worker.use_models(before)
+            await self._worker.use_models(before, left_out)
             raise WorkerDown("; ".join(reasons))
         gone = [name for name in known if name not in {each.name for each in candidate.models}]
         told = [

@@ -193,7 +193,10 @@ def as_reported(state: AgentState, described: Snapshot) -> Reported:
 
 
 def _reported_model(model: ModelStatus) -> ReportedModel:
-    reason = "" if model.is_ready else shortened(model.reason, READING_REASON_LIMIT)
+    reason = ""
+    if not model.is_ready:
+        # What to do is short, and of more use than the end of a long reason.
+        reason = replace(model, reason=shortened(model.reason, READING_REASON_LIMIT)).why
     return ReportedModel(model.name, model.load_state.value, model.bundle or None, model.point, reason)
 
 

@@ -18,7 +18,7 @@ from tidegate.supervisor.status.status import Status
 from tidegate.supervisor.upgrade_trial import version_before
 from tidegate.supervisor.wiring.deciding import Deciding
 from tidegate.supervisor.wiring.reporting import Reporting
-from tidegate.supervisor.worker.process import WorkerProcess, WorkerState
+from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.telemetry.payloads.reported import ReportedCertificate
 
 
@@ -111,8 +111,7 @@ class StateSource:
         worker, bundle, served = self._worker, self._in_force().bundle, self._served
         totals = ModelTotals(served.totals.requests, served.totals.failed, served.totals.samples)
         point = bundle.ladder.points[bundle.ladder.rung(worker.point)]
-        reason = "" if worker.state is WorkerState.SERVING else f"the worker is {worker.state}"
-        main = main_status(bundle, point, worker.engine, served.latest, totals, reason)
+        main = main_status(bundle, point, worker.engine, served.latest, totals, worker.state)
         return (main, *further_statuses(worker.board, served.latest, served.totals.models))
 
     def retained(self) -> tuple[object, ...]:

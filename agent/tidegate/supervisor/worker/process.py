@@ -216,12 +216,16 @@ class WorkerProcess:
                 self._models_told = specs
                 self._current.channel.send(SetModels(0, specs))
 
-    async def use_models(self, models: Sequence[FurtherModel]) -> Mapping[str, str]:
+    async def use_models(
+        self, models: Sequence[FurtherModel], left_out: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
         """Have these further models from now on; those that can't be loaded, each with the reason.
+
+        `left_out` are others of agent.yaml that can't be opened, each with the reason.
 
         A worker that isn't there yet, or ends meanwhile, is told them when it is let in.
         """
-        self.board.use(models)
+        self.board.use(models, left_out)
         self._models_told = specs = self.board.specs(held=self.held_point is not None)
         try:
             return (await self._serving().set_models(specs, MODELS_DEADLINE_S)).failed

@@ -17,7 +17,7 @@ from tidegate.messages import ModelServed, Served, ShadowCount
 from tidegate.paths import profiles_directory
 from tidegate.supervisor.metrics.exposition import exposition
 from tidegate.supervisor.metrics.served_totals import ModelTotals, ServedTotals
-from tidegate.supervisor.models.model_status import ModelStatus
+from tidegate.supervisor.models.model_status import LoadState, ModelStatus
 from tidegate.supervisor.status.agent_state import AgentState
 from tidegate_drivers.reading import Provenance, Reading, Snapshot, Unit
 
@@ -104,12 +104,16 @@ def test_unknown_has_no_sample() -> None:
 
 def test_each_model_has_its_own_samples_and_none_of_what_is_unknown() -> None:
     main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8", certified_risk=0.01, requests=7)
-    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", "the first request loads it", True)
+    gone = LoadState.EVICTED
+    resting = ModelStatus("plates", False, "UNAVAILABLE", "cd", "/b", "it made room", True, load_state=gone)
     late = replace(main, latency_p95_ms=2.5, weights_resident_bytes=4096)
     found = samples(replace(BUSY, models=(late, resting)))
     assert {
         "tidegate_model_ready model=digits": 1.0,
         "tidegate_model_ready model=plates": 0.0,
+        "tidegate_model_state model=digits state=loaded": 1.0,
+        "tidegate_model_state model=plates state=loaded": 0.0,
+        "tidegate_model_state model=plates state=evicted": 1.0,
         "tidegate_model_requests_total model=digits": 7.0,
         "tidegate_model_operating_point model=digits point=int8": 1.0,
         "tidegate_model_certified_risk_ratio model=digits": 0.01,

@@ -21,6 +21,7 @@ from tidegate.supervisor.models.model_board import DEATHS_HOLD, ModelBoard, same
 from tidegate.supervisor.models.model_status import further_statuses
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
+AGAIN = "mend that, and `tidegate reload` tries again"
 PLATES = FurtherModel("plates", BUNDLE, "onnx")
 FACES = FurtherModel("faces", BUNDLE, "onnx", on_request=True)
 
@@ -87,11 +88,15 @@ def test_while_workers_keep_ending_the_main_model_is_alone() -> None:
 @pytest.mark.parametrize(
     ("model", "message", "trouble"),
     [
-        (PLATES, said(ModelState.UNAVAILABLE, failed=True, reason="no room"), "plates: no room"),
+        (PLATES, said(ModelState.UNAVAILABLE, failed=True, reason="no room"), f"plates: no room; {AGAIN}"),
         (PLATES, said(ModelState.UNAVAILABLE, wanted=False, reason="unloaded by a client"), None),
         (PLATES, said(ModelState.LOADING), None),
         (FACES, said(ModelState.UNAVAILABLE, "faces", reason="the first request loads it"), None),
-        (FACES, said(ModelState.UNAVAILABLE, "faces", failed=True, reason="no room"), "faces: no room"),
+        (
+            FACES,
+            said(ModelState.UNAVAILABLE, "faces", failed=True, reason="no room"),
+            "faces: no room; the next request for it tries again",
+        ),
     ],
 )
 def test_trouble_is_a_model_that_is_wanted_and_does_not_answer(
@@ -128,6 +133,8 @@ def test_a_start_serves_without_the_models_that_do_not_open(tmp_path: Path) -> N
     board = ModelBoard(found, left_out=left_out)
     assert str(board.trouble).startswith("gone: ")
     assert [each.name for each in further_statuses(board, None, {})] == ["twin", "gone", "digits"]
+    board.use(found, left_out)
+    assert str(board.trouble).startswith("gone: "), "a reload that was refused mends nothing"
     board.use(found)
     assert board.trouble is None
     with pytest.raises(TidegateError):
@@ -156,3 +163,24 @@ def test_what_made_room_is_told_from_what_a_client_unloaded_and_from_what_failed
         assert shown() == "loaded"
         board.take(said(gone, "faces", **ending))
         assert shown() == after
+
+
+def test_it_says_what_to_do_about_what_failed() -> None:
+    board = ModelBoard((PLATES, FACES), left_out={"lost": "is no directory"})
+    failed, gone = {"failed": True, "reason": "no room"}, ModelState.UNAVAILABLE
+
+    def why(name: str) -> str:
+        return next(each.why for each in further_statuses(board, None, {}) if each.name == name)
+
+    board.take(ModelStates((*said(gone, **failed).models, *said(gone, "faces", **failed).models)))
+    assert why("plates") == f"no room; {AGAIN}"
+    assert why("faces") == "no room; the next request for it tries again"
+    assert why("lost") == "is no directory; mend it, and `tidegate reload`"
+    board.take(said(gone, wanted=False, reason="unloaded by a client"))
+    assert why("plates") == "unloaded by a client"
+    for _ in range(DEATHS_HOLD):
+        board.take(said(ModelState.LOADING))
+        board.worker_ended(unasked=True)
+    obstacle = board.specs(held=False)[0].obstacle
+    board.take(said(gone, failed=True, reason=obstacle))
+    assert why("plates") == obstacle, "which says what to do"

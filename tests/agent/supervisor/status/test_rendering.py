@@ -62,12 +62,16 @@ def test_a_window_tells_of_models_beside_the_main_one_what_is_known() -> None:
 def test_the_report_says_which_models_are_beside_the_main_one_and_why_one_failed() -> None:
     main = ModelStatus("digits", True, "READY", "ab", "/a", point="int8")
     plates = ModelStatus("plates", False, "READY", "cd", "/b", point="full", window_requests=3)
-    lost = ModelStatus("faces", False, "UNAVAILABLE", "", "", "is no directory", load_state=LoadState.FAILED)
-    report = as_reported(replace(BUSY, models=(main, plates, lost)), SNAPSHOT)
-    assert report.models == (
-        ReportedModel("plates", "loaded", "cd", "full"),
-        ReportedModel("faces", "failed", reason="is no directory"),
+    lost = ModelStatus(
+        "faces", False, "UNAVAILABLE", "", "", "no " * 200, load_state=LoadState.FAILED, remedy="mend it"
     )
+    report = as_reported(replace(BUSY, models=(main, plates, lost)), SNAPSHOT)
+    plates_told, lost_told = report.models
+    assert plates_told == ReportedModel("plates", "loaded", "cd", "full")
+    assert (lost_told.name, lost_told.state, lost_told.bundle) == ("faces", "failed", None)
+    assert lost_told.reason.startswith("no no ")
+    assert lost_told.reason.endswith("; mend it"), "however long the reason is"
+    assert len(lost_told.reason) < 250
     busier = replace(BUSY, models=(main, replace(plates, window_requests=9), lost))
     assert as_reported(busier, SNAPSHOT) == report, "what it serves is no news"
 

@@ -171,7 +171,7 @@ function modelRow(model) {
   const ready = model.state === "READY";
   for (const text of [
     model.name,
-    ready ? "ready" : `${model.state.toLowerCase()}: ${model.reason}`,
+    ready ? "ready" : `${model.load_state}: ${[model.reason, model.remedy].filter(Boolean).join("; ")}`,
     model.point ?? "",
     model.point === null ? "" : model.certified_risk === null ? "not certified" : `≤ ${share(model.certified_risk)}`,
     `${model.requests}${model.failed ? `, ${model.failed} failed` : ""}`,
