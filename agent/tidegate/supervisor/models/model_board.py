@@ -101,6 +101,10 @@ class ModelBoard:
             return "the next request for it tries again"
         return "mend that, and `tidegate reload` tries again"
 
+    def comes_by_itself(self, model: FurtherModel) -> bool:
+        """Whether the next worker loads it without being asked for it."""
+        return model.name not in self._unloaded and (not model.on_request or bool(model.used_by))
+
     def evicted(self, name: str) -> bool:
         """Whether it gave its memory to others, and comes back when it is asked."""
         return name in self._evicted

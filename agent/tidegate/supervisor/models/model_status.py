@@ -98,7 +98,7 @@ def main_status(
 
 
 def further_statuses(
-    board: ModelBoard, served: Served | None, totals: Mapping[str, ModelTotals]
+    board: ModelBoard, served: Served | None, totals: Mapping[str, ModelTotals], worker: WorkerState
 ) -> tuple[ModelStatus, ...]:
     """The others', in the order of agent.yaml, and last those that could not be opened."""
     windows = {} if served is None else {each.name: each for each in served.models}
@@ -110,15 +110,21 @@ def further_statuses(
             None if served is None else served.window_s,
             totals.get(each.name, ModelTotals()),
             board,
+            worker,
         )
         for each in board.models
     )
     return (*opened, *(_left_out(name, why) for name, why in board.left_out.items()))
 
 
-def load_state(board: ModelBoard, state: FurtherModelState | None) -> LoadState:
-    """By what the worker says of it, None for nothing: the next worker loads it."""
-    if state is None or state.state is ModelState.LOADING:
+def _load_state(
+    board: ModelBoard, model: FurtherModel, state: FurtherModelState | None, worker: WorkerState
+) -> LoadState:
+    """By what the worker says of it, None for nothing: there is none, or it has just begun."""
+    if state is None:
+        waits = worker is not WorkerState.ASLEEP and board.comes_by_itself(model)
+        return LoadState.LOADING if waits else LoadState.UNLOADED
+    if state.state is ModelState.LOADING:
         return LoadState.LOADING
     if state.state is ModelState.READY:
         return LoadState.LOADED
@@ -139,8 +145,10 @@ def _further(
     window_s: float | None,
     totals: ModelTotals,
     board: ModelBoard,
+    worker: WorkerState,
 ) -> ModelStatus:
     name = "" if state is None else state.point
+    without = "the worker has just begun" if worker is WorkerState.SERVING else f"the worker is {worker}"
     point = next((each for each in model.bundle.ladder.points if each.name == name), None)
     return ModelStatus(
         name=model.name,
@@ -148,7 +156,7 @@ def _further(
         state=ModelState.UNAVAILABLE.value if state is None else state.state.value,
         bundle=model.bundle.sha256,
         path=str(model.bundle.path),
-        reason="there is no worker now" if state is None else state.reason,
+        reason=without if state is None else state.reason,
         on_request=model.on_request,
         point=None if point is None else point.name,
         engine=None if state is None or not state.engine else state.engine,
@@ -161,6 +169,6 @@ def _further(
         latency_p95_ms=None if window is None else window.latency_p95_ms,
         weights_resident_bytes=None if window is None else window.weights_resident_bytes,
         held_bytes=None if state is None else state.held_bytes,
-        load_state=load_state(board, state),
+        load_state=_load_state(board, model, state, worker),
         remedy="" if state is None or state.state is not ModelState.UNAVAILABLE else board.remedy(state),
     )

@@ -112,7 +112,7 @@ class StateSource:
         totals = ModelTotals(served.totals.requests, served.totals.failed, served.totals.samples)
         point = bundle.ladder.points[bundle.ladder.rung(worker.point)]
         main = main_status(bundle, point, worker.engine, served.latest, totals, worker.state)
-        return (main, *further_statuses(worker.board, served.latest, served.totals.models))
+        return (main, *further_statuses(worker.board, served.latest, served.totals.models, worker.state))
 
     def retained(self) -> tuple[object, ...]:
         """All of the state that goes into the report, cheap to ask for: equal as long as that is equal."""
@@ -124,7 +124,7 @@ class StateSource:
         runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
         board = self._worker.board
         beside = [(each.name, each.bundle.sha256) for each in board.models]
-        models = beside, dict(board.states), dict(board.left_out)
+        models = beside, dict(board.states), dict(board.left_out), self._worker.state if beside else None
         return *pushed, self._bundles.progress, *decided, *runs, self._certificate(), upgrading_from, *models
 
     def status(self) -> Status:

@@ -1,5 +1,6 @@
 """What the supervisor asks of a worker as to further models: what clients unloaded, and what workers died of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from tidegate.supervisor.models.further_model import (
 )
 from tidegate.supervisor.models.model_board import DEATHS_HOLD, ModelBoard, same_but_points
 from tidegate.supervisor.models.model_status import further_statuses
+from tidegate.supervisor.worker.process import WorkerState
 
 BUNDLE = open_bundle(profiles_directory() / "bundles" / "digits")
 AGAIN = "mend that, and `tidegate reload` tries again"
+SERVING = WorkerState.SERVING
 PLATES = FurtherModel("plates", BUNDLE, "onnx")
 FACES = FurtherModel("faces", BUNDLE, "onnx", on_request=True)
 
@@ -132,7 +135,7 @@ def test_a_start_serves_without_the_models_that_do_not_open(tmp_path: Path) -> N
     assert "the name of the main model" in left_out["digits"]
     board = ModelBoard(found, left_out=left_out)
     assert str(board.trouble).startswith("gone: ")
-    assert [each.name for each in further_statuses(board, None, {})] == ["twin", "gone", "digits"]
+    assert [each.name for each in further_statuses(board, None, {}, SERVING)] == ["twin", "gone", "digits"]
     board.use(found, left_out)
     assert str(board.trouble).startswith("gone: "), "a reload that was refused mends nothing"
     board.use(found)
@@ -151,10 +154,9 @@ def test_what_made_room_is_told_from_what_a_client_unloaded_and_from_what_failed
     board = ModelBoard((FACES,), left_out={"lost": "is no directory"})
 
     def shown() -> str:
-        return further_statuses(board, None, {})[0].load_state
+        return further_statuses(board, None, {}, SERVING)[0].load_state
 
-    assert further_statuses(board, None, {})[1].load_state == "failed"
-    assert shown() == "loading"
+    assert further_statuses(board, None, {}, SERVING)[1].load_state == "failed"
     gone = ModelState.UNAVAILABLE
     board.take(said(gone, "faces"))
     assert shown() == "unloaded", "nobody has asked for it yet"
@@ -170,7 +172,7 @@ def test_it_says_what_to_do_about_what_failed() -> None:
     failed, gone = {"failed": True, "reason": "no room"}, ModelState.UNAVAILABLE
 
     def why(name: str) -> str:
-        return next(each.why for each in further_statuses(board, None, {}) if each.name == name)
+        return next(each.why for each in further_statuses(board, None, {}, SERVING) if each.name == name)
 
     board.take(ModelStates((*said(gone, **failed).models, *said(gone, "faces", **failed).models)))
     assert why("plates") == f"no room; {AGAIN}"
@@ -184,3 +186,18 @@ def test_it_says_what_to_do_about_what_failed() -> None:
     obstacle = board.specs(held=False)[0].obstacle
     board.take(said(gone, failed=True, reason=obstacle))
     assert why("plates") == obstacle, "which says what to do"
+
+
+def test_without_a_worker_those_are_loading_that_the_next_one_loads_by_itself() -> None:
+    needed = replace(FACES, name="needed", used_by="stream door")
+    board = ModelBoard((PLATES, FACES, needed))
+
+    def shown(worker: WorkerState) -> list[str]:
+        return [each.load_state for each in further_statuses(board, None, {}, worker)]
+
+    assert shown(WorkerState.STARTING) == ["loading", "unloaded", "loading"]
+    assert shown(WorkerState.ASLEEP) == ["unloaded"] * 3
+    assert "asleep" in further_statuses(board, None, {}, WorkerState.ASLEEP)[0].why
+    board.take(said(ModelState.UNAVAILABLE, wanted=False))
+    board.worker_ended(unasked=True)
+    assert shown(WorkerState.DOWN) == ["unloaded", "unloaded", "loading"], "a client's word holds"
