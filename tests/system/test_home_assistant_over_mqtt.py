@@ -26,9 +26,10 @@ pytestmark = pytest.mark.broker
 
 HOME_ASSISTANT = "tidegate.supervisor.home_assistant"
 SOON = {
-    f"{HOME_ASSISTANT}.AGAIN_WITHIN_S": 1.0,
-    f"{HOME_ASSISTANT}.LOOK_S": 1.0,
+    f"{HOME_ASSISTANT}.AGAIN_WITHIN_S": 0.5,
+    f"{HOME_ASSISTANT}.LOOK_S": 0.5,
     f"{HOME_ASSISTANT}.FIRST_READINGS_S": 1.0,
+    f"{HOME_ASSISTANT}.STAYS_S": 0.2,
 }
 REMOVED = {"platform": "sensor"}
 WHAT = ("point", "state")

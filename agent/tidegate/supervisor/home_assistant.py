@@ -34,6 +34,8 @@ AGAIN_WITHIN_S = 10.0
 FIRST_READINGS_S = 3.0
 LOOK_S = 10.0
 """How often it is looked whether there are other readings, points or models to announce."""
+STAYS_S = 30.0
+"""How long the broker keeps what takes components back: Home Assistant connects again within 10 s of an outage."""
 _LONGEST_BYTES = 200
 
 
@@ -77,6 +79,7 @@ class HomeAssistant:
         self._readings: set[str] = set()
         self._said: bytes = b""
         self._connection = -1
+        self._there_since_s: float | None = None
         self._telling: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._kept = self._file.read()
@@ -117,7 +120,7 @@ class HomeAssistant:
             self._components = {}  # of the former name, which is cleared as a whole
         topic, components = discovery_topic(state.device), lasting(config)
         forgetting = taking_back(config, self._components)
-        if forgetting is not None and not self._is_there(topic, to_json(forgetting)):
+        if forgetting is not None and not self._was_there(topic, to_json(forgetting)):
             config, components = forgetting, {**components, **self._components}
         said, connection = to_json(config), self._link.connection
         if (said, connection) == (self._said, self._connection):
@@ -132,10 +135,15 @@ class HomeAssistant:
         if self._leaving == state.device:
             self._leaving = None
 
-    def _is_there(self, topic: str, config: bytes) -> bool:
-        """Whether the broker has this config, and with it who listens there."""
+    def _was_there(self, topic: str, config: bytes) -> bool:
+        """Whether the broker has had this config long enough for who listens there."""
         said = (self._said, self._connection) == (config, self._link.connection)
-        return said and self._link.delivered(topic)
+        if not said or not self._link.delivered(topic):
+            self._there_since_s = None
+            return False
+        if self._there_since_s is None:
+            self._there_since_s = self._loop.time()
+        return self._loop.time() - self._there_since_s >= STAYS_S
 
     def _keep(self, announced: Announced) -> None:
         try:
