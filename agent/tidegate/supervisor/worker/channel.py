@@ -54,6 +54,7 @@ class WorkerChannel:
         self._writer = writer
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Switched | Pong | Served | ModelsSet]] = {}
+        self._closed = False
 
     @classmethod
     async def open(cls, ours: socket.socket) -> "WorkerChannel":
@@ -91,6 +92,7 @@ class WorkerChannel:
     def close(self) -> None:
         """Hang up; whoever waits for an answer hears that the worker ended."""
         self._writer.close()
+        self._closed = True
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(WorkerDown("the worker ended"))
@@ -103,6 +105,9 @@ class WorkerChannel:
             future.set_result(message)
 
     async def _ask(self, message: Switch | Ping | Report | SetModels, kind: type[T], deadline_s: float) -> T:
+        if self._closed:
+            # Whoever waits is told when the channel is closed; nobody tells those who come after that.
+            raise WorkerDown("the worker ended")
         future: asyncio.Future[Switched | Pong | Served | ModelsSet] = asyncio.get_running_loop().create_future()
         self._answers[message.id] = future
         self.send(message)
