@@ -10,6 +10,7 @@ from random_networks import AA_RELU, _of_its_own, batch_for, difference, point
 from random_operators import (
     CALLS,
     IMAGE,
+    TOKENS,
     behind_an_exit,
     network_around,
     operator_networks,
@@ -159,6 +160,19 @@ def test_litert_says_at_once_what_only_onnx_can_do() -> None:
     INSTALLED["onnx"](network)
     with pytest.raises(Unconvertible, match=r"node op: aten\.max_pool2d\.default: a dilation"):
         INSTALLED["litert"](network)
+
+
+@ENGINES
+def test_what_is_only_permuted_between_two_gates_goes_on_permuted(opened: Open) -> None:
+    rng = np.random.default_rng(0)
+    permuted = network_around(Drawn((X, (0, 2, 1))), "aten.permute.default", TOKENS, None, rng)
+    network = behind_an_exit(permuted, rng)
+    batch = batch_for(network)
+    knobs: dict[str, object] = {"thresholds": {"a": -1.0, "b1": -1.0}}
+    answer = run_on(opened, network, knobs, batch)
+    assert answer is not None
+    expected = EagerEngine(network).prepare(point("eager", **knobs)).run(batch)
+    assert difference(answer.outputs, expected.outputs) < EXACT
 
 
 def clamped(by_name: dict[str, float] | None = None) -> TrainedNetwork:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from operator_arguments import Drawn, X
 from random_networks import Builder, batch_for, difference, image_network, point
-from random_operators import IMAGE, TOKENS, behind_an_exit, network_around
+from random_operators import IMAGE, behind_an_exit, network_around
 from ranged_engine import with_ranges
 from test_engines_agree import INT8, open_onnx
 
@@ -27,23 +27,24 @@ PERMUTE = "aten.permute.default"
 
 
 def around(operator: str, *args: object) -> TrainedNetwork:
-    shape = IMAGE if operator == "aten.max_pool2d.default" else TOKENS
-    return network_around(Drawn((X, *args)), operator, shape, None, np.random.default_rng(0))
+    return network_around(Drawn((X, *args)), operator, IMAGE, None, np.random.default_rng(0))
 
 
 def behind_a_removed_node(operator: str, number: float) -> TrainedNetwork:
     """With an operator in front that changes nothing, which ONNX Runtime removes first."""
-    whole = around(PERMUTE, (0, 2, 1))
-    build = Builder("b0", TOKENS, {}, np.random.default_rng(0))
-    build.add(PERMUTE, (build.add(operator, (X, number), TOKENS), (0, 2, 1)), TOKENS[::-1])
+    whole = around(PERMUTE, (0, 1, 3, 2))
+    build = Builder("b0", IMAGE, {}, np.random.default_rng(0))
+    channels, height, width = IMAGE
+    turned = (channels, width, height)
+    build.add(PERMUTE, (build.add(operator, (X, number), IMAGE), (0, 1, 3, 2)), turned)
     stem, _, *others = whole.segments
     return replace(whole, segments=(stem, replace(build.done(), fixed=True), *others))
 
 
 NETWORKS = {
-    "permute": around(PERMUTE, (0, 2, 1)),
-    "transpose": around("aten.transpose.int", 1, 2),
-    "slice": around("aten.slice.Tensor", 1, 1, 4, 2),
+    "permute": around(PERMUTE, (0, 1, 3, 2)),
+    "transpose": around("aten.transpose.int", 2, 3),
+    "slice": around("aten.slice.Tensor", 2, 1, 4, 2),
     "max_pool2d": behind_an_exit(around("aten.max_pool2d.default", (3, 2), (2, 1)), np.random.default_rng(0)),
     "permute behind + 0": behind_a_removed_node("aten.add.Tensor", 0.0),
     "permute behind x 1": behind_a_removed_node("aten.mul.Tensor", 1.0),

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tidegate.engines.litert.converters import CONVERTERS
+from tidegate.engines.litert.int8_layer import DYNAMIC
 from tidegate.engines.litert.model import Model, Weights, build_model, check_convertible
 from tidegate.engines.litert.session import ReadyStage, Session, StagedPipeline
 from tidegate.engines.plan.arithmetic import Arithmetic, ArithmeticKey, arithmetic_of
@@ -37,6 +38,7 @@ NAME = "litert"
 CAPABILITIES = Capabilities(
     precisions=frozenset({Precision.FP32, Precision.INT8, Precision.INT4}),
     on_integers=frozenset(name for name, converter in CONVERTERS.items() if converter.on_integers),
+    dynamic=DYNAMIC,
 )
 
 

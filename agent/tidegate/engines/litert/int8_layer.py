@@ -1,4 +1,5 @@
-"""A convolution or linear layer on int8 codes: weights with a scale per output channel, bias in 32 bits."""
+"""A convolution or linear layer on int8 weights with a scale per output channel: on codes, its bias in 32 bits, or
+a linear one on float32, which LiteRT quantizes row by row itself (dynamic quantization)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +7,13 @@ import numpy.typing as npt
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value
 from tidegate.engines.litert.options import NONE
 from tidegate.engines.litert.products import emit_linear
-from tidegate.engines.litert.windows import emit_convolution, is_depthwise
+from tidegate.engines.litert.windows import bias_of, emit_convolution, is_depthwise
 from tidegate.engines.plan.quantization import QuantizedWeight, QuantParams
 from tidegate.models.graph import Node
 from tidegate.models.graph.operators import LINEAR
+
+DYNAMIC = frozenset({LINEAR})
+"""Operators whose int8 layers LiteRT computes on float32 as well."""
 
 MAX_BIAS_CODE = 2**30
 """Half of what 32 bits hold: the products are added to it."""
@@ -34,6 +38,12 @@ def emit_int8_layer(
     turned = np.transpose(weight.codes, (1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
     held = build.model.weight(name, turned, weight.scales, 3 if depthwise else 0)
     return emit_convolution(build, node, held, bias, depthwise, params, activation)
+
+
+def emit_dynamic_layer(build: GraphBuilder, node: Node, weight: QuantizedWeight) -> Value:
+    """A linear node, float32 to float32, with each row of what it reads on the grid of the row's own range."""
+    held = build.model.weight(f"{node.name}/weight", weight.codes, weight.scales, 0)
+    return emit_linear(build, node, held, bias_of(build, node, len(weight.codes)), None, dynamic=True)
 
 
 def _scale(x: Value) -> float:

@@ -12,7 +12,7 @@ from tidegate.engines.litert.elementwise import emit_binary
 from tidegate.engines.litert.flatbuffer import SIGNED, EmptyModelBuilder, ModelBuilder
 from tidegate.engines.litert.gate import emit_best_two, emit_score
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value
-from tidegate.engines.litert.int8_layer import bias_fits, emit_int8_layer
+from tidegate.engines.litert.int8_layer import DYNAMIC, bias_fits, emit_dynamic_layer, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
 from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.axis_order import Order, channels_last, plain
@@ -115,7 +115,8 @@ class _ModelBuilder:
                     compared = give(self._own(build.laid_out(x, channels_last(len(x.shape))), given).tensor)
             else:
                 score = give(emit_score(build, self._arithmetic.activity, x, stage.gated.never_negative))
-        if not stage.answers and value.tensor != given.tensor:
+        # A permuted value is the same tensor, with its axes in another order.
+        if not stage.answers and (value.tensor, value.order) != (given.tensor, given.order):
             value = build.laid_out(value, channels_last(len(value.shape)))
             carried = give(value.tensor)
         data = self._model.finish([given.tensor], outputs)
@@ -196,6 +197,8 @@ class _ModelBuilder:
             return convert(self._build, node)
         name = next(node.weights()).weight
         weight = self._weights.codes(name)
+        if node.operator in DYNAMIC and self._build.values[node.operands[0]].params is None:
+            return emit_dynamic_layer(self._build, node, weight)
         wide = weight.codes * weight.scales.reshape(-1, *[1] * (weight.codes.ndim - 1))
         with self._build.instead_of(name, wide):
             return convert(self._build, node)

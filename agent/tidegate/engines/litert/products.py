@@ -17,13 +17,25 @@ def linear(build: GraphBuilder, node: Node, params: QuantParams | None) -> Value
 
 
 def emit_linear(
-    build: GraphBuilder, node: Node, weight: int, bias: int, params: QuantParams | None, activation: int = NONE
+    build: GraphBuilder,
+    node: Node,
+    weight: int,
+    bias: int,
+    params: QuantParams | None,
+    activation: int = NONE,
+    *,
+    dynamic: bool = False,
 ) -> Value:
-    """The layer with weights (outputs, inputs) and bias as LiteRT wants them."""
+    """The layer with weights (outputs, inputs) and bias as LiteRT wants them; `dynamic`: in int8, on float32."""
     x = build.read(node.args[0])
     order = plain(len(x.shape))
     x = build.laid_out(x, order)
-    table = options("FullyConnected", keepNumDims=True, fusedActivationFunction=activation)
+    table = options(
+        "FullyConnected",
+        keepNumDims=True,
+        fusedActivationFunction=activation,
+        asymmetricQuantizeInputs=dynamic,
+    )
     return build.emit("FULLY_CONNECTED", [x.tensor, weight, bias], build.new(sized(node), order, params), table)
 
 

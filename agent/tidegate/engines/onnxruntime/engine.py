@@ -32,6 +32,7 @@ from tidegate.engines.runtime.pipeline_variant import PipelineVariant
 from tidegate.engines.runtime.processor import weight_limit
 from tidegate.engines.support import at_resolution, check_built, layers_of
 from tidegate.models.graph import layer_of
+from tidegate.models.graph.operators import LINEAR
 from tidegate.models.knobs import precision_of
 from tidegate.models.ladder import OperatingPoint, Precision
 from tidegate.models.network import Network, all_segments, blocks_of
@@ -40,6 +41,7 @@ NAME = "onnx"
 CAPABILITIES = Capabilities(
     precisions=frozenset({Precision.FP32, Precision.INT8, Precision.INT4}),
     on_integers=frozenset(name for name, converter in CONVERTERS.items() if converter.on_integers),
+    float_outputs=frozenset({LINEAR}),
 )
 
 

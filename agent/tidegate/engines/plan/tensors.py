@@ -63,6 +63,8 @@ class _TensorPlanner:
         self._adapted = adapted
         self._ranges = ranges
         self._on_integers = capabilities.on_integers
+        self._dynamic = capabilities.dynamic
+        self._float_outputs = capabilities.float_outputs
         # An exit may lead to the network's own head: then one graph reads tensors of several sets of parameters.
         uses = Counter(graph.name for subgraph in plan for graph in subgraph.graphs)
         self._used_twice = {name for name, count in uses.items() if count > 1}
@@ -72,6 +74,7 @@ class _TensorPlanner:
             if subgraph.stand_in is not None
         }
         self._read_by_floats = self._read_in_float32()
+        self._read_by_layers = self._read_as_codes()
 
     def params_of(self) -> Mapping[str, QuantParams]:
         coded = self._coded()
@@ -132,7 +135,14 @@ class _TensorPlanner:
             sources = [subgraph.tensor(graph, ref) for ref in node.operands]
             is_layer = is_quantizable_layer(node) and node.layer in self._int8
             if is_layer:
+                arrives_coded = any(sources[0] in names for names in (coded, known, on_codes))
+                if node.operator in self._dynamic and not arrives_coded:
+                    continue
                 coded.setdefault(sources[0], None)
+                if node.operator in self._float_outputs and name not in self._read_by_layers:
+                    # A transformer's residual stream, say: few channels are so large that the others would share
+                    # a handful of codes.
+                    continue
             # What a norm reads next is joined in float32 too: on codes all parts are rounded to one grid first,
             # in a densely connected network once more for every layer that follows.
             in_float32 = _is_joined(node) and name in self._read_by_floats
@@ -163,6 +173,20 @@ class _TensorPlanner:
                         continue
                     on_integers = node.layer is None and node.operator in self._on_integers
                     if not on_integers or (_is_joined(node) and subgraph.tensor(graph, node.name) in read):
+                        read.update(sources)
+        return frozenset(read)
+
+    def _read_as_codes(self) -> frozenset[str]:
+        """Tensors that a layer in int8 reads, directly or through what is computed on integers."""
+        read: set[str] = set()
+        for subgraph in reversed(self._plan):
+            for graph in reversed(subgraph.graphs):
+                for node in reversed(graph.nodes):
+                    sources = [subgraph.tensor(graph, ref) for ref in node.operands]
+                    if is_quantizable_layer(node) and node.layer in self._int8:
+                        read.add(sources[0])
+                    on_integers = node.layer is None and node.operator in self._on_integers
+                    if on_integers and subgraph.tensor(graph, node.name) in read:
                         read.update(sources)
         return frozenset(read)
 
