@@ -2,7 +2,7 @@
 PYTHON = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help dev check fix test slow browser newcomer hardware bench docs wheel requirements release-dry-run release-check
+.PHONY: help dev check fix test slow browser dashboard newcomer hardware bench docs wheel requirements release-dry-run release-check
 
 help:             ## what can be asked for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -29,6 +29,11 @@ browser:          ## the pages in headless Chromium; Debian: apt install chromiu
 	$(PYTHON) -m pip install --quiet --editable '.[browser]'
 	npm install --silent --no-save --no-package-lock --prefix build axe-core@4.14.1
 	$(PYTHON) -m pytest -m chromium tests/system/test_page_in_chromium.py tests/system/test_labels_in_chromium.py $(ARGS)
+
+dashboard:        ## Grafana's dashboard against Grafana's own types; Debian: apt install npm
+	$(PYTHON) -m pip install --quiet --editable '.[dashboard]'
+	npm install --silent --no-save --no-package-lock --prefix build/grafana @grafana/schema@13.2.3 typescript@5.9.3
+	$(PYTHON) -m pytest -m grafana tests/system/grafana $(ARGS)
 
 newcomer:         ## docs/getting-started.md, typed as it stands into a fresh clone; two minutes
 	./install.sh test -m slow tests/system/test_getting_started.py

@@ -220,3 +220,5 @@ def test_prometheus_scrapes_the_agent_and_answers_the_dashboard(agent: AgentProc
             assert time.monotonic() < deadline, silent
             time.sleep(0.25)
     assert [found["value"][1] for found in answers(prometheus, "up")] == ["1"]
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        answers(prometheus, "rate(tidegate_requests_total[1m]")

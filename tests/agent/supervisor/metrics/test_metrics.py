@@ -162,6 +162,20 @@ def test_the_dashboard_asks_for_no_metric_that_is_not_there() -> None:
     assert labels == {"instance"}, "what Prometheus itself gives to each target"
 
 
+def test_its_legends_name_labels_that_the_metrics_have() -> None:
+    there = {(name.split()[0], label) for name in samples(metered()) for label in re.findall(r" (\w+)=", name)}
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    named = {
+        (metric, label)
+        for target in (target for panel in panels for target in panel["targets"])
+        for metric in re.findall(r"tidegate_\w+", target["expr"])
+        for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+        if label != "instance"
+    }
+    assert ("tidegate_spool_rows_dropped_total", "reason") in named
+    assert named <= there
+
+
 def test_its_panels_lie_beside_each_other() -> None:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
