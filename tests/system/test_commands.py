@@ -137,6 +137,18 @@ def test_status_in_a_small_terminal_shows_what_matters_and_piped_all_of_it(agent
     assert piped.stdout.count("memory available") == 1
 
 
+def test_a_message_in_a_terminal_is_broken_between_words() -> None:
+    command = [sys.executable, "-m", "tidegate.cli.main", "bundle", "inspect", str(BUNDLE)]
+    with Terminal(command, 80, 40) as terminal:
+        assert not terminal.follow(60)
+        assert terminal.process.wait(10) == 0
+        lines = [line.rstrip() for line in terminal.screen.display]
+    piped = tidegate_here("bundle", "inspect", BUNDLE).stdout
+    assert piped.splitlines()[0] == " ".join(lines[: lines.index("digits: ladder")]).partition(" task:")[0]
+    words = {*piped.split(), *"operating point blocks skipped".split()}
+    assert [word for line in lines for word in line.split() if word not in words and set(word) != {"─"}] == []
+
+
 def test_run_refuses_a_wrong_configuration(tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text("device: a/b\nbundle: nowhere\npolicy: none.yaml\nlisten: {tcp: 0}\n")

@@ -36,7 +36,7 @@ class BuildProgress:
     def __call__(self, text: str, share: float | None = None) -> None:
         """Show what is going on, and how far it is if that is known."""
         if not err.is_terminal:
-            err.print(text, markup=False, soft_wrap=True)
+            err.say(text)
             return
         self._bar.update(
             self._task, description=escape(text), total=None if share is None else 1, completed=share or 0

@@ -66,6 +66,7 @@ EngineOption = Annotated[
     ),
 ]
 
+_KNOBS = ", ".join(Knob)
 _PROMISE, _AIM, _SEARCH = "What is certified", "What is saved", "How it is searched"
 """Headings in --help, where one list of all options would fill three screens."""
 
@@ -106,7 +107,7 @@ def verify(bundle: BundlePath, as_json: JsonOption = False) -> None:
     for check in () if as_json else checks:
         verdict = "not run" if check.ok is None else "ok" if check.ok else "FAILED"
         said = told(f"{verdict}: {check.name}: {check.detail}", sys.argv)
-        out.print(said, markup=False, soft_wrap=True)
+        out.say(said)
     if any(check.ok is False for check in checks):
         fail(f"{bundle}: verification failed; do not serve this bundle", EX_DATAERR)
     if any(check.ok is None for check in checks):
@@ -178,7 +179,12 @@ def build(
         list[str] | None, typer.Option(help="Skip only this submodule; may be given again.", rich_help_panel=_AIM)
     ] = None,
     aim: Annotated[
-        Goal | None, typer.Option(help="What to save first; balanced if nothing is said.", rich_help_panel=_AIM)
+        Goal | None,
+        typer.Option(
+            metavar="AIM",
+            help=f"What to save first: {', '.join(Goal)}; the first if nothing is said.",
+            rich_help_panel=_AIM,
+        ),
     ] = None,
     target: Annotated[
         str | None,
@@ -196,11 +202,16 @@ def build(
         str | None, typer.Option(help="Energy of one inference, such as 20mJ.", rich_help_panel=_AIM)
     ] = None,
     with_knob: Annotated[
-        list[Knob] | None, typer.Option("--with", help="Turn this too; may be given again.", rich_help_panel=_AIM)
+        list[Knob] | None,
+        typer.Option(
+            "--with", metavar="KNOB", help=f"Turn this too; may be given again: {_KNOBS}.", rich_help_panel=_AIM
+        ),
     ] = None,
     without_knob: Annotated[
         list[Knob] | None,
-        typer.Option("--without", help="Leave this as it is; may be given again.", rich_help_panel=_AIM),
+        typer.Option(
+            "--without", metavar="KNOB", help="Leave this as it is; may be given again.", rich_help_panel=_AIM
+        ),
     ] = None,
     size: Annotated[int, typer.Option(min=8, help="Side of a folder's pictures, in pixels.")] = 224,
     grey: Annotated[bool, typer.Option("--grey", help="Take a folder's pictures without colour.")] = False,
@@ -239,7 +250,7 @@ def build(
     )
     limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
     wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())
-    out.print(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}", markup=False)
+    out.say(f"aim: {wanted.goal}; turning {', '.join(sorted(wanted.knobs))}")
     engines = tuple(engine or (AUTO,))
     alphas = tuple(sorted(set(alpha or ALPHAS)))
     plan = Plan.towards(
@@ -265,7 +276,7 @@ def build(
     opened = open_bundle(out_directory)
     show_table(_ladder_table(opened))
     if wanted.target is not None:
-        out.print(target_outcome(wanted.target, opened.ladder), markup=False, soft_wrap=True)
+        out.say(target_outcome(wanted.target, opened.ladder))
 
 
 @app.command()
@@ -279,7 +290,7 @@ def report(
         from tidegate.calibration.report.page import render  # noqa: PLC0415 - needs torch
 
         page.write_text(render(opened), encoding="utf-8")
-    out.print(f"wrote {page}", markup=False)
+    out.say(f"wrote {page}")
 
 
 app.command()(coreml)
@@ -289,17 +300,17 @@ def _energy_meter(named: str | None) -> EnergyMeter | None:
     """What a build measures energy with; says so, or why it doesn't."""
     found = find_energy_meter(named)
     if isinstance(found, NoMeter):
-        err.print(f"energy is not measured: {found.reason}", markup=False, soft_wrap=True)
+        err.say(f"energy is not measured: {found.reason}")
         return None
-    err.print(f"energy is measured by {found.source}", markup=False, soft_wrap=True)
+    err.say(f"energy is measured by {found.source}")
     return found
 
 
 def _print_summary(bundle: Bundle) -> None:
     told = f"{bundle.path}: {bundle.model}, {len(bundle.blocks)} skippable blocks, sha256 {bundle.sha256}"
-    out.print(told, markup=False, soft_wrap=True)
+    out.say(told)
     task = "as its builder's own function has it" if bundle.task is None else bundle.task
-    out.print(f"task: {task}; a failure: {bundle.calibration.failure}", markup=False, soft_wrap=True)
+    out.say(f"task: {task}; a failure: {bundle.calibration.failure}")
 
 
 def _ladder_table(bundle: Bundle) -> Table:

@@ -107,11 +107,7 @@ def certificate_command(
         return
     _show(statement, ", ".join(map(str, signed)))
     if statement.placement != here:
-        out.print(
-            f"counted on {statement.placement}; here is {here}: count again for this device",
-            markup=False,
-            soft_wrap=True,
-        )
+        out.say(f"counted on {statement.placement}; here is {here}: count again for this device")
 
 
 def _vouches(key: Path, envelope: Envelope) -> bool:
@@ -121,11 +117,9 @@ def _vouches(key: Path, envelope: Envelope) -> bool:
 
 def _show(statement: Statement, signers_named: str) -> None:
     tries = f"{statement.inputs} inputs" + (f" in clips of {statement.clip}" if statement.clip > 1 else "")
-    out.print(
+    out.say(
         f"signed by {signers_named}: {statement.model} on {statement.data}, {tries}, {statement.labelled} "
-        f"labelled, delta {statement.delta:g}, {statement.counted_at:%Y-%m-%d %H:%M} UTC",
-        markup=False,
-        soft_wrap=True,
+        f"labelled, delta {statement.delta:g}, {statement.counted_at:%Y-%m-%d %H:%M} UTC"
     )
     rows = [(each.name, format_risk(each.alpha), f"{each.failures} of {each.n}") for each in statement.points]
     show_table(Table("certified", ("operating point", "at most", "failures"), rows))

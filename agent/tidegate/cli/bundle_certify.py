@@ -87,7 +87,7 @@ def certify_command(
     held = held_certificates(opened, counted.found.certificates, delta)
     if out_directory is not None:
         with_certificates(opened, held, counted.alphas, delta, counted.inputs, out_directory)
-        out.print(f"wrote {out_directory}", markup=False)
+        out.say(f"wrote {out_directory}")
     if out_directory is not None and named:
         counted.sign(open_bundle(out_directory), held, named, certificate_path(out_directory))
     if certificate is not None:
@@ -144,7 +144,7 @@ class _Count:
         tries = -(-len(self.inputs) // self._clip)
         show_table(_table(self._bundle, self.found, tries))
         for name, reason in self._answers.left_out.items():
-            out.print(f"{name}: left out: {reason}", markup=False, soft_wrap=True)
+            out.say(f"{name}: left out: {reason}")
         asked = len(self.found.to_label)
         if self._answers.full is not None and asked:
             _say_what_to_label(asked, self._sheet)
@@ -169,7 +169,7 @@ class _Count:
                 write_kept_labels(self.footage.directory, labels, files)
             except OSError as error:
                 said = f"{error.filename}: {error.strerror}; without the labels a later count knows less"
-                err.print(said, markup=False, soft_wrap=True)
+                err.say(said)
 
     def sign(
         self, bundle: Bundle, held: "Mapping[str, Certificate]", keys: "Sequence[Signer]", path: Path
@@ -226,7 +226,7 @@ class _Count:
         return found
 
     def _say_progress(self, done: int) -> None:
-        err.print(f"{done} of {len(self.inputs)} kept clips answered at every point", markup=False)
+        err.say(f"{done} of {len(self.inputs)} kept clips answered at every point")
 
 
 def _show_apart(footage: "Footage", found: "LadderAnswers", labels: "Indices | None") -> None:
@@ -266,15 +266,11 @@ def _table(bundle: Bundle, found: "Recertified", tries: int) -> Table:
 
 def _say_what_to_label(count: int, sheet: Path | None) -> None:
     if sheet is None:
-        out.print(
+        out.say(
             f"without a label, though points differ from full there: {count}; they count as failures; "
-            "--labels SHEET.csv writes a sheet to label them in",
-            markup=False,
-            soft_wrap=True,
+            "--labels SHEET.csv writes a sheet to label them in"
         )
         return
-    out.print(
-        f"inputs that need a label: {count}, the most wanted first; fill in `label` in {sheet} and run this again",
-        markup=False,
-        soft_wrap=True,
+    out.say(
+        f"inputs that need a label: {count}, the most wanted first; fill in `label` in {sheet} and run this again"
     )

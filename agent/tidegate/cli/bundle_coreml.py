@@ -43,9 +43,5 @@ def coreml(
     )
     for each in written:
         for point, reason in each.refused.items():
-            err.print(f"{each.path.name} has no {point}: {reason}", markup=False, soft_wrap=True)
-    out.print(
-        f"wrote {counted(len(written), 'package')} to {out_directory}; not run on hardware yet",
-        markup=False,
-        soft_wrap=True,
-    )
+            err.say(f"{each.path.name} has no {point}: {reason}")
+    out.say(f"wrote {counted(len(written), 'package')} to {out_directory}; not run on hardware yet")

@@ -36,10 +36,10 @@ def label_command(
         fail(f"--port {port}: {error.strerror}; name another one, or none", EX_UNAVAILABLE)
     with server:
         left, asked = sheet.left()
-        out.print(f"{left} of {asked} have no label yet: {server.url}", markup=False, soft_wrap=True)
-        out.print("each label is kept at once; end with Ctrl-C", markup=False)
+        out.say(f"{left} of {asked} have no label yet: {server.url}")
+        out.say("each label is kept at once; end with Ctrl-C")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             left, asked = sheet.left()
-            out.print(f"{left} of {asked} are without a label in {labels}", markup=False, soft_wrap=True)
+            out.say(f"{left} of {asked} are without a label in {labels}")

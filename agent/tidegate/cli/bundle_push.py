@@ -126,7 +126,7 @@ def index_command(
     open_bundle(bundle)
     content = content_of(bundle)
     replace_file(output, content.index.to_bytes())
-    out.print(f"wrote {output}: {len(content.places)} chunks", markup=False, soft_wrap=True)
+    out.say(f"wrote {output}: {len(content.places)} chunks")
 
 
 def _seal(

@@ -45,16 +45,16 @@ def check(
         write_json(document | {"other_machines": others})
         raise typer.Exit(EX_CONFIG if faults else 0)
     for each in faults:
-        err.print(_in_words(each), markup=False, soft_wrap=True)
+        err.say(_in_words(each))
     if faults:
         raise typer.Exit(EX_CONFIG)
     for each in checks:
         if each.verdict == "warning":
-            err.print(f"{each.name}: {each.said}; {each.way_out}", markup=False, soft_wrap=True)
+            err.say(f"{each.name}: {each.said}; {each.way_out}")
     valid = "; ".join(
         each.said for each in checks if each.name in {"bundle", "policy"} or each.name[:6] == "model "
     )
-    out.print(f"{file}: valid: {valid}", markup=False, soft_wrap=True)
+    out.say(f"{file}: valid: {valid}")
 
 
 @app.command()

@@ -11,19 +11,34 @@ from rich.console import Console, ConsoleDimensions
 from tidegate.cli.told import told
 from tidegate.terminal.size import columns, terminal_size
 from tidegate.terminal.table import Table, lay_out
+from tidegate.terminal.wrapping import broken_at_words
 
 # A pipe or a file has no columns: a line that is broken at 80 there is two lines to whatever reads it.
 _PIPED_COLUMNS = 100_000
 
-out = Console(highlight=False)
+
+class Messages(Console):
+    """Standard output or standard error, with sentences for a person."""
+
+    def say(self, text: object) -> None:
+        """A message as it is; in a terminal its lines end between words.
+
+        A path or a key that is wider than the terminal stays whole: it can be copied.
+        """
+        room = columns(self) if self.is_terminal else None
+        said = str(text) if room is None else broken_at_words(str(text), room)
+        self.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+out = Messages(highlight=False)
 if columns(out) is None:
     out.width = _PIPED_COLUMNS
-err = Console(stderr=True, highlight=False)
+err = Messages(stderr=True, highlight=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong on standard error and end with `code`."""
-    err.print(told(message, sys.argv), markup=False, soft_wrap=True)
+    err.say(told(message, sys.argv))
     raise typer.Exit(code)
 
 

@@ -77,7 +77,7 @@ def _saving() -> Saved | None:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.say(line)
 
 
 class LiveView:
@@ -92,7 +92,7 @@ class LiveView:
         self._last: Status | None = None
 
     def __enter__(self) -> "LiveView":
-        err.print("tidegate: starting the agent and its broker, a few seconds", markup=False)
+        err.say("tidegate: starting the agent and its broker, a few seconds")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,7 +113,7 @@ class LiveView:
         """A line in the view; before there is one, above it."""
         self._notes.append(text)
         if not self._live.is_started:
-            err.print(text, markup=False)
+            err.say(text)
 
     def end(self, summary: Summary) -> None:
         """The last status, and the summary under it; both fit on the screen where that is possible."""
@@ -131,7 +131,7 @@ class PlainView:
     interval_s = 5.0
 
     def __enter__(self) -> "PlainView":
-        err.print("tidegate: starting the agent and its broker, a few seconds", markup=False)
+        err.say("tidegate: starting the agent and its broker, a few seconds")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,7 +147,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """A line between two statuses."""
-        out.print(text, markup=False, soft_wrap=True)
+        out.say(text)
 
     def end(self, summary: Summary) -> None:
         """The summary."""

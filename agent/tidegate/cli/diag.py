@@ -45,4 +45,4 @@ def diag(
     except OSError as error:
         fail(f"{path}: {error.strerror}; name another file with --output", EX_UNAVAILABLE)
     said = f"{path}: secrets are masked; look through it before you send it"
-    out.print(told(said, sys.argv), markup=False, soft_wrap=True)
+    out.say(told(said, sys.argv))

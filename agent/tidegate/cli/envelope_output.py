@@ -37,4 +37,4 @@ def write_envelope(envelope: Envelope, output: Path | None, what: str) -> None:
                 f"{output}: can't be written: {error.strerror}; name another with --output"
             ) from error
         said += f": {output}"
-    err.print(said, markup=False, soft_wrap=True)
+    err.say(said)

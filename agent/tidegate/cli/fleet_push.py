@@ -129,7 +129,7 @@ def push_command(
     lines, code = _rolled_out(state.what, devices, rollout.fared)
     if code:
         fail(printable("\n".join(lines)), code)
-    out.print(printable("\n".join(lines)), markup=False, soft_wrap=True)
+    out.say(printable("\n".join(lines)))
 
 
 def _rolled_out(what: str, devices: int, fared: Fared | None) -> tuple[list[str], int]:
@@ -158,7 +158,7 @@ def _lead_back(broker: Broker, rollout: Rollout, state: RolloutState, way_back: 
 
 
 def _tell(said: str) -> None:
-    err.print(printable(said), markup=False, soft_wrap=True)
+    err.say(printable(said))
 
 
 def _pushable(

@@ -32,9 +32,9 @@ def show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> 
         write_json({"directory": str(directory), "limits": limits, **asdict(found)})
         return
     if wanted.footage is None:
-        out.print(f"off: {config} has no `footage`, and none is kept", markup=False, soft_wrap=True)
+        out.say(f"off: {config} has no `footage`, and none is kept")
     if wanted.footage is not None or found != FootageCount(0, 0, 0, None, None):
-        out.print(f"{in_words(found)} in {directory}", markup=False, soft_wrap=True)
+        out.say(f"{in_words(found)} in {directory}")
 
 
 @app.command("count")
@@ -49,7 +49,7 @@ def count(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
     if as_json:
         write_json({"counting": True})
     else:
-        out.print("it is counted beside the answers; `tidegate status` says what came of it", markup=False)
+        out.say("it is counted beside the answers; `tidegate status` says what came of it")
 
 
 @app.command("clear")
@@ -77,7 +77,7 @@ def clear(
     if as_json:
         write_json({"deleted": gone})
     else:
-        out.print(f"{gone} frames deleted", markup=False)
+        out.say(f"{gone} frames deleted")
 
 
 def _check_readable(directory: Path) -> None:

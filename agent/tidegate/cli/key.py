@@ -116,7 +116,10 @@ def trust_command(
     key: Annotated[str, typer.Argument(help="A public key's file, agent:COMMENT, or the key in one line.")],
     name: Annotated[str | None, typer.Option(help="What to call it here; the file's name without one.")] = None,
     role: Annotated[
-        list[Role] | None, typer.Option(help="What it may sign, policy without one. Once for each role.")
+        list[Role] | None,
+        typer.Option(
+            metavar="ROLE", help=f"What it may sign: {', '.join(Role)}; policy without one. Once for each role."
+        ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -275,4 +278,4 @@ def _reload(config: Path) -> str:
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
+    out.say(text)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from tidegate import __version__
 from tidegate.cli.console import fail, out, write_any_encoding
+from tidegate.cli.paragraphs import fill_paragraphs
 from tidegate.cli.told import UsageError, explain_usage
 from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.extras import missing
@@ -98,6 +99,7 @@ def application(asked: str = "") -> typer.Typer:
         from tidegate.cli.bench import ANY_ARGUMENTS, bench  # noqa: PLC0415 - only an installed tidegate needs it
 
         app.command("bench", hidden=True, add_help_option=False, context_settings=ANY_ARGUMENTS)(bench)
+    fill_paragraphs(app)
     return app
 
 

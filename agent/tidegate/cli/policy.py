@@ -67,7 +67,7 @@ def check(
     warned = len(warnings)
     said = f"{file}: valid: {policy.name} version {policy.version}, {len(policy.rules)} rules"
     said += f", {warned} warning{'s' * (warned > 1)}" if warned else ""
-    out.print(said, markup=False, soft_wrap=True)
+    out.say(said)
 
 
 def _places(problems: Sequence[Problem]) -> list[dict[str, object]]:
@@ -85,10 +85,10 @@ def _without_mark(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _warn(document: Document, policy: Policy, warnings: Sequence[Problem], device: Device | None) -> None:
     """Say what is foreseen of the policy's rules, and what could not be."""
     if warnings:
-        err.print(str(DocumentError(document.name, document.text, warnings)), markup=False, soft_wrap=True)
+        err.say(str(DocumentError(document.name, document.text, warnings)))
     if blind := unseen(policy, device):
         said = f"{document.name}: not checked: {' and '.join(blind)}; name the board with --board"
-        err.print(said, markup=False, soft_wrap=True)
+        err.say(said)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def show(
     for each in layered.origins:
         said = f"{each.path}: {each.value}"
         place = f"  # {each.file}:{each.mark.line}:{each.mark.column}" if origin else ""
-        out.print(f"{said:<{width}}{place}".rstrip(), markup=False, soft_wrap=True)
+        out.say(f"{said:<{width}}{place}".rstrip())
 
 
 @app.command()

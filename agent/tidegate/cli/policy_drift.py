@@ -28,14 +28,14 @@ def drift_command(
         if as_json:
             write_json({"back_on_the_ladder": list(back)})
         else:
-            out.print(f"back on the ladder: {', '.join(back)}", markup=False)
+            out.say(f"back on the ladder: {', '.join(back)}")
         return
     demotions = ask_status(state_dir).demotions
     if as_json:
         write_json({"off_the_ladder": [asdict(each) for each in demotions]})
         return
     for each in demotions:
-        out.print(f"{each.point}: off the ladder since {each.since}: it {each.because}", markup=False)
+        out.say(f"{each.point}: off the ladder since {each.since}: it {each.because}")
     if not demotions:
         out.print("no point is off the ladder")
 

@@ -64,4 +64,4 @@ def _print(explanation: Explanation, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(asdict(explanation)) + "\n")
         return
     for sentence in explanation.sentences:
-        out.print(sentence, markup=False, soft_wrap=True)
+        out.say(sentence)

@@ -69,17 +69,17 @@ def simulate_command(
         left_out.append(f"Left out: the device's settings that {names} would change under `controls`.")
     if html is not None:
         html.write_text(page(f"A day on {profile.title}", runs, points, scenario, left_out), encoding="utf-8")
-        err.print(f"wrote {html}", markup=False, soft_wrap=True)
+        err.say(f"wrote {html}")
     if as_json:
         sys.stdout.write(json.dumps({run.name: asdict(run.totals) for run in runs}) + "\n")
         return
     for run in runs:
-        out.print(f"{run.name} on {profile.title}, {scenario.name}", markup=False)
+        out.say(f"{run.name} on {profile.title}, {scenario.name}")
         out.print(chart(run, points, scenario, columns(out)), markup=False, soft_wrap=True)
         out.print()
     show_table(_totals(runs))
     for note in (SIMULATED, *left_out):
-        out.print(note, markup=False)
+        out.say(note)
 
 
 def _totals(runs: list[Run]) -> Table:
@@ -100,8 +100,8 @@ def _print_fit(fitted: Fit, *, as_json: bool) -> None:
     out.print("device:")
     for key, value in shown.items():
         shows_not = f"  # {key}: this day does not show it: {fitted.unknown.get(key, '')}"
-        out.print(f"  {key}: {value}" if value is not None else shows_not, markup=False, soft_wrap=True)
+        out.say(f"  {key}: {value}" if value is not None else shows_not)
     if fitted.unknown:
-        out.print("# What this day does not show stays as it is in the board's profile.", markup=False)
+        out.say("# What this day does not show stays as it is in the board's profile.")
     if fitted.error_c is not None:
         out.print(f"# temperature steps of 10 s are met within {fitted.error_c:.2g} C (root mean square)")

@@ -50,12 +50,12 @@ def trusted_command(
     if as_json:
         write_json(asdict(trust))
         return
-    out.print(f"pushed policies are taken above version {trust.version}", markup=False)
+    out.say(f"pushed policies are taken above version {trust.version}")
     if trust.running:
-        out.print(f"in force: {trust.running}", markup=False)
-    out.print(f"expiry is judged by {trust.latest_time}, the clock says {trust.clock}", markup=False)
+        out.say(f"in force: {trust.running}")
+    out.say(f"expiry is judged by {trust.latest_time}, the clock says {trust.clock}")
     if trust.problem:
-        out.print(trust.problem, markup=False, soft_wrap=True)
+        out.say(trust.problem)
 
 
 def _show_or_set(config: AgentConfig, command: ShowTrust | SetTrusted | BelieveClock) -> Done:

@@ -35,7 +35,7 @@ def push_and_tell(
 
     def tell(said: str) -> None:
         if content is not None:
-            err.print(printable(said), markup=False, soft_wrap=True)
+            err.say(printable(said))
 
     result: PushResult | GroupPushResult
     with waiting(f"waiting for what the {target.kind} makes of it"):
@@ -51,7 +51,7 @@ def push_and_tell(
     said = printable(said)
     if code:
         fail(said, code)
-    out.print(said, markup=False, soft_wrap=True)
+    out.say(said)
 
 
 def printable(said: str) -> str:

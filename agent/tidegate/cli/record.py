@@ -44,7 +44,7 @@ def record(
         fail(f"{file}: can't be written: {error.strerror}; name another file", EX_UNAVAILABLE)
     finally:
         sampler.stop()
-    out.print(f"{file}: {counted(rows, 'row')}", markup=False)
+    out.say(f"{file}: {counted(rows, 'row')}")
 
 
 def _record(handle: TextIO, sampler: Sampler, seconds: float, interval_s: float, state_dir: Path | None) -> int:

@@ -31,9 +31,9 @@ def reload(
     done = asyncio.run(send(directory / COMMANDS, ReloadConfig()))
     if done.refused:
         fail(f"not reloaded, the agent goes on as before: {done.refused}", EX_CONFIG)
-    out.print(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}", markup=False, soft_wrap=True)
+    out.say(f"reloaded: {'; '.join(done.changed) or 'nothing has changed'}")
     if done.after_restart:
-        out.print(f"in force after a restart only: {', '.join(done.after_restart)}", markup=False, soft_wrap=True)
+        out.say(f"in force after a restart only: {', '.join(done.after_restart)}")
     _warn_of_unit(config)
 
 
@@ -41,7 +41,7 @@ def _warn_of_unit(config: Path) -> None:
     """Of the file as it is now: what waits for a restart is shut out as well."""
     with suppress(DocumentError):
         if (found := shut_out_of_service(load_config(config), config)) is not None:
-            err.print(f"{found.said}; {found.way_out}", markup=False, soft_wrap=True)
+            err.say(f"{found.said}; {found.way_out}")
 
 
 def _state_dir(config: Path) -> Path:

@@ -22,7 +22,8 @@ TaskOption = Annotated[
     Task | None,
     typer.Option(
         "--task",
-        help="What an answer is; it names what counts as a failure, in the place of --risk.",
+        metavar="TASK",
+        help=f"What an answer is: {', '.join(Task)}; it names what counts as a failure, in the place of --risk.",
         rich_help_panel=TASK_PANEL,
     ),
 ]
@@ -50,7 +51,10 @@ NamesOption = Annotated[
 LayoutOption = Annotated[
     HeadLayout | None,
     typer.Option(
-        "--detect-layout", help="How the output holds boxes; else its shape tells.", rich_help_panel=TASK_PANEL
+        "--detect-layout",
+        metavar="LAYOUT",
+        help=f"How the output holds boxes: {', '.join(HeadLayout)}; else its shape tells.",
+        rich_help_panel=TASK_PANEL,
     ),
 ]
 ScoreOption = Annotated[

@@ -1,5 +1,6 @@
 """Text in lines of a terminal: broken at words, shortened at words, measured in cells. Pure."""
 
+import re
 import unicodedata
 
 from rich.cells import cell_len, chop_cells
@@ -35,6 +36,31 @@ def wrap(text: str, width: int, at_most: int | None = None) -> list[str]:
         return lines
     kept = lines[: max(at_most, 1)]
     return [*kept[:-1], _shortened(kept[-1], width)]
+
+
+def broken_at_words(text: str, width: int) -> str:
+    """The text with line breaks between the words of lines wider than `width`, which keep their indentation.
+
+    A word wider than a line stays whole, and so does an excerpt of a file: its mark stands below a column.
+    """
+    return "\n".join(line for each in text.split("\n") for line in _broken(each, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if cell_len(line) <= width or _EXCERPT.match(line):
+        return [line]
+    indentation = line[: len(line) - len(line.lstrip(" "))]
+    lines = [""]
+    for word in line.split():
+        joined = f"{lines[-1]} {word}" if lines[-1] else indentation + word
+        if lines[-1] and cell_len(joined) > width:
+            lines.append(indentation + word)
+        else:
+            lines[-1] = joined
+    return lines
+
+
+_EXCERPT = re.compile(r" *\d* \| ")
 
 
 def _pieces(word: str, width: int) -> list[str]:

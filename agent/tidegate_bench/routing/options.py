@@ -37,7 +37,8 @@ class ClassificationOptions(RoutingOptions):
     """And the pictures: a known set, or a directory."""
 
     dataset: Annotated[
-        Literal["digits", "mnist", "fashion-mnist", "folder"], typer.Option(help="Digits come along.")
+        Literal["digits", "mnist", "fashion-mnist", "folder"],
+        typer.Option(metavar="SET", help="digits, which come along, mnist, fashion-mnist or folder."),
     ] = "digits"
     data: Annotated[
         Path | None, typer.Option(help="Directory of the others: IDX files, or train/CLASS and test/CLASS.")

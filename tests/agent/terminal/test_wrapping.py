@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tidegate.terminal.wrapping import ELLIPSIS, plain, wrap
+from tidegate.terminal.wrapping import ELLIPSIS, broken_at_words, plain, wrap
 
 WORDS = st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=30), max_size=20)
 
@@ -48,3 +48,18 @@ def test_what_moves_the_cursor_is_not_let_through(text: str) -> None:
 
 def test_an_escape_sequence_in_a_name_is_shown_not_obeyed() -> None:
     assert plain("a\x1b[2J\nb") == "a�[2J b"
+
+
+@given(words=WORDS, width=st.integers(2, 90), indent=st.integers(0, 4))
+def test_a_message_is_broken_between_words_alone(words: list[str], width: int, indent: int) -> None:
+    text = " " * indent + " ".join(words)
+    broken = broken_at_words(text, width).split("\n")
+    assert [word for line in broken for word in line.split()] == words
+    assert all(cell_len(line) <= width or len(line.split()) == 1 or width <= indent for line in broken)
+    assert len(broken) == 1 or all(line.startswith(" " * indent) for line in broken)
+
+
+def test_an_excerpt_of_a_file_stays_in_its_columns() -> None:
+    excerpt = "   5 | when: temperature above eighty\n     |                   ^^^^^"
+    assert broken_at_words(excerpt, 20) == excerpt
+    assert broken_at_words("a.yaml:5:98: no value", 12) == "a.yaml:5:98:\nno value"
