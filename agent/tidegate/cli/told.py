@@ -36,5 +36,8 @@ def explain_usage(error: Any, typed: Sequence[str]) -> None:
     message = str(error.message)
     if isinstance(cause, ValidationError):
         first = cause.errors(include_url=False)[0]
-        message = f"found {first['input']!r}; it {in_words(first['msg'])}"
+        found = f"{first['input']!r}"
+        said = in_words(first["msg"])
+        # Of a choice the sentence begins with what was found.
+        message = said if said.startswith(found) else f"found {found}; it {said}"
     error.message = told(message, typed)
