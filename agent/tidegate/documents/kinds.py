@@ -24,7 +24,7 @@ class _Sign:
 
 _SIGNS: Mapping[Kind, _Sign] = {
     Kind.POLICY: _Sign(
-        frozenset({"max_accuracy_loss", "rules", "default", "dwell", "no_fit", "on_missing"}),
+        frozenset({"tidegate", "max_accuracy_loss", "rules", "default", "dwell", "no_fit", "on_missing"}),
         "check it with `tidegate policy check`; agent.yaml names it as `policy: FILE`",
     ),
     Kind.AGENT: _Sign(

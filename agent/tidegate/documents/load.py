@@ -3,7 +3,7 @@
 import difflib
 import errno
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from types import UnionType
@@ -39,7 +39,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "model_type": ("expected a mapping", "{key: value} or indented `key: value` lines"),
 }
 
-_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}
+_SAVE_AS = "save it as UTF-8; editors call that its encoding"
 _UNKNOWN_KEY = "unknown key"
 _OF_KEY = "[key]"
 """Pydantic's last part of the location of a mapping's key that is wrong itself."""
@@ -70,7 +71,7 @@ def read(path: FilePath) -> str:
         )
     except UnicodeDecodeError as error:
         good = raw[: error.start].decode()
-        problem = Problem(place(good, len(good)), "", "not UTF-8", f"byte 0x{raw[error.start]:02X}")
+        problem = Problem(place(good, len(good)), "", "not UTF-8", f"byte 0x{raw[error.start]:02X}", hint=_SAVE_AS)
     raise DocumentError(str(path), "", [problem])
 
 
@@ -126,6 +127,8 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             near, hint = _nearest(spelt, keys), ""
             for owner in _models_at(model, path[:-1]):
                 hint = getattr(owner, "OTHER_WORDS", {}).get(spelt, hint)
+            if not hint and near != spelt and (homes := _homes(model, path[:-1], spelt)):
+                hint = f"`{spelt}` is a key of {' or '.join(homes)}: check the indentation"
             return Problem(mark, bare.path, _UNKNOWN_KEY, shown(key), ", ".join(keys), "" if hint else near, hint)
         case "missing":
             return replace(bare, message=f"missing key `{path[-1]}`", found="", hint=hint)
@@ -145,11 +148,43 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
             message, form = _FORMS[kind]
             # In YAML 1.1 they are true and false, and many other tools take them.
             meant = _SWITCHES.get(str(details["input"]).lower()) if kind == "bool_type" else None
-            said = "" if meant is None else f"write `{meant}`"
+            said = "" if meant is None else f"write `{meant}`" + ", without quotes" * (meant == details["input"])
+            if kind == "model_type":
+                said = _as_mapping(details["input"], [] if hint or not path else _models_at(model, path))
             return replace(bare, message=message, allowed=hint or form, hint=said)
         case _:
             bare = replace(bare, message=in_words(details["msg"]))
     return replace(bare, hint=hint)
+
+
+def _homes(model: type[BaseModel], path: Path, key: str) -> list[str]:
+    """Where a key that is wrong at a path is right: around that place, or one level below it; three at most."""
+    around = [
+        f"`{written(path[:end])}`" if end else "the document itself"
+        for end in range(len(path) - 1, -1, -1)
+        if isinstance(path[end], str) and any(key in _fields(owner) for owner in _models_at(model, path[:end]))
+    ]
+    below = [
+        f"`{name}`"
+        for owner in _models_at(model, path)
+        for name, info in _fields(owner).items()
+        if any(key in _fields(inner) for inner in _models_in(info.annotation))
+    ]
+    return [*around, *below][:3]
+
+
+def _as_mapping(found: Any, owners: Sequence[type[BaseModel]]) -> str:
+    """How what was found would be written as the mapping that is meant; empty where that can't be told."""
+    if isinstance(found, list):
+        return "remove the dash" + "es" * (len(found) > 1) if all(isinstance(each, dict) for each in found) else ""
+    keys = {name: info.is_required() for owner in owners for name, info in _fields(owner).items()}
+    name, colon, value = str(found).partition(":")
+    if colon and name in keys and value:
+        return f"a space belongs behind the colon: `{name}: {shown(value)}`"
+    needed = [name for name, is_needed in keys.items() if is_needed]
+    if isinstance(found, str) and len(needed) == 1 and not colon:
+        return f"write `{{{needed[0]}: {shown(found)}}}`"
+    return f"its keys are {', '.join(keys)}" if keys else ""
 
 
 def _path(value: Any, location: tuple[str | int, ...]) -> Path:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import yaml
@@ -138,6 +139,8 @@ class _Builder:
         self.key_marks: dict[Path, Mark] = {}
         self.sources: dict[Path, str] = {}
         self.problems: list[Problem] = []
+        self._followed_by: dict[Path, str] = {}
+        """Of keys with nothing behind them: the key in the line below, indented by as much."""
 
     def build(self, node: yaml.Node, path: Path) -> Value | None:
         """The node's value; None after a problem was noted."""
@@ -152,7 +155,8 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> Value:
         values: dict[str, Value] = {}
-        for key_node, value_node in node.value:
+        below = [each for each, _ in node.value[1:]] if not node.flow_style else []
+        for (key_node, value_node), following in zip_longest(node.value, below):
             mark = _mark(key_node.start_mark, key_node.end_mark)
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem(mark, written(path), "a key must be a word, not a list or mapping"))
@@ -161,6 +165,10 @@ class _Builder:
             here = (*path, key)
             if _SURROGATE.search(key):
                 self.problems.append(Problem(mark, written(path), "the key holds half a character"))
+                continue
+            if key == "<<" and key_node.style is None:
+                hint = "write the keys out at each place"
+                self.problems.append(Problem(mark, written(here), "merge keys are not allowed", hint=hint))
                 continue
             if (space := foreign_space(key, mark.line, mark.column)) is not None:
                 self.problems.append(space)
@@ -173,6 +181,8 @@ class _Builder:
                 )
                 continue
             self.key_marks[here] = mark
+            if following is not None and value_node.value == "" and value_node.style is None:
+                self._followed_by[here] = str(following.value)
             value = self.build(value_node, here)
             if value is not None:
                 values[key] = value
@@ -185,7 +195,7 @@ class _Builder:
         hint = ""
         if kind == "null":
             # A key with nothing behind it is an unfinished edit; taking it for a default would hide that.
-            problem, hint = "no value", _hint_of_no_value(path)
+            problem, hint = "no value", _hint_of_no_value(path, self._followed_by.get(path))
         elif kind in {"int", "float"} and sum(c.isalnum() for c in text) > _MAX_DIGITS:
             problem, hint = "a number with too many digits", f"at most {_MAX_DIGITS}"
         elif _SURROGATE.search(text):
@@ -205,7 +215,7 @@ class _Builder:
                 return text
 
 
-def _hint_of_no_value(path: Path) -> str:
+def _hint_of_no_value(path: Path, below: str | None) -> str:
     if path and isinstance(path[-1], int):
         return "give a value or remove the dash"
     key = str(path[-1]) if path else ""
@@ -215,6 +225,9 @@ def _hint_of_no_value(path: Path) -> str:
         return f"a space belongs behind the colon: `{shown(name)}: {shown(value)}`"
     if key[:1].isdigit():
         return "a comma begins another entry; decimals stand behind a point, such as 80.5"
+    if below is not None:
+        belongs = f"if `{shown(below)}` in the line below belongs to it, indent that by two spaces"
+        return f"{belongs}; else give a value or remove the key"
     return "give a value or remove the key"
 
 
@@ -226,4 +239,6 @@ def _mark(start: Any, end: Any = None) -> Mark:
 
 def _unprintable(error: ReaderError, text: str) -> Problem:
     code = error.character if isinstance(error.character, int) else ord(str(error.character)[:1] or "\0")
-    return Problem(place(text, error.position), "", "a character that YAML does not allow", f"U+{code:04X}")
+    return Problem(
+        place(text, error.position), "", "a character that YAML does not allow", f"U+{code:04X}", hint="remove it"
+    )

@@ -14,6 +14,7 @@ _EQUALS = re.compile(r"\s*(?:- )?(?P<key>[\w-]+)\s*=\s*(?P<value>\S.*)")
 _TWO_COLONS = re.compile(r"\s*(?:- )?(?P<key>[\w-]+): (?P<value>[^'\"{\[].*: .*)")
 _ITEM = re.compile(r"\s*- ")
 _NO_START = re.compile(r"found character '(.)' that cannot start any token")
+_PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
 _FOREIGN_SPACE = re.compile("[\u00a0\u2000-\u200b\u202f\u3000]")
 
 
@@ -48,7 +49,10 @@ def syntax_problem(error: yaml.MarkedYAMLError, fallback: yaml.Mark, text: str) 
         _escape,
         _no_start,
         _second_document,
+        _placeholder,
+        _commas,
         _open_bracket,
+        _behind_quote,
         _no_colon,
         _value_in_value,
         _indentation,
@@ -104,6 +108,28 @@ def _second_document(fault: _Fault) -> Problem | None:
         return None
     hint = "remove it, or put what follows into a file of its own"
     return Problem(fault.at, "", "a second document; a file holds one", "---", hint=hint)
+
+
+def _placeholder(fault: _Fault) -> Problem | None:
+    found = _PLACEHOLDER.search(fault.line(fault.begun.line)) if fault.begun is not None else None
+    if found is None or fault.begun is None or "parsing a flow" not in fault.reading:
+        return None
+    mark = Mark(fault.begun.line, found.start() + 1, len(found[0]))
+    return Problem(mark, "", "nothing is filled in for `${...}`", shown(found[0]), hint="write the value itself")
+
+
+def _commas(fault: _Fault) -> Problem | None:
+    if "flow node" not in fault.reading or "','" not in fault.message:
+        return None
+    return Problem(fault.at, "", "a comma with nothing in front of it", hint="remove it")
+
+
+def _behind_quote(fault: _Fault) -> Problem | None:
+    before = fault.line(fault.at.line)[: fault.at.column - 1]
+    if "found '<scalar>'" not in fault.message or before[-1:] not in {"'", '"'}:
+        return None
+    hint = "put the whole text in quotes of the other kind: an apostrophe in double ones, those in single ones"
+    return Problem(fault.at, "", "text behind the quote that closes", hint=hint)
 
 
 def _open_bracket(fault: _Fault) -> Problem | None:
