@@ -8,6 +8,9 @@ EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+BY_SIGINT = 130
+BY_SIGPIPE = 141
+"""Not of sysexits(3): what a shell says of a command that Ctrl-C ended, and of one that nobody reads any more."""
 
 
 class TidegateError(Exception):

@@ -122,6 +122,8 @@ def build_demo(
     meter: MeterOption = None,
 ) -> None:
     """Train the digits net on scikit-learn's scanned digits and make its certified ladder, from scratch."""
+    if out_directory.exists():
+        fail(f"{out_directory}: already exists; name another directory with --out, or remove it", EX_DATAERR)
     from tidegate.calibration.assemble.digits_bundle import Recipe, build_digits_bundle  # noqa: PLC0415 - torch, scikit-learn
 
     with BuildProgress() as progress:

@@ -20,7 +20,7 @@ from tidegate.cli.policy_envelope import (
 from tidegate.cli.policy_options import read_policy
 from tidegate.cli.push_verdict import devices_by_reason, printable
 from tidegate.cli.signers import KeyOption, signers
-from tidegate.errors import EX_DATAERR
+from tidegate.errors import BY_SIGINT, EX_DATAERR
 from tidegate.fleet.bundle_content import content_of, push_of
 from tidegate.fleet.push import push
 from tidegate.fleet.rollout.abort_expression import parse_rule
@@ -49,8 +49,6 @@ BackOption = Annotated[
     ),
 ]
 _NOT_TAKEN = ("refused", "rolled_back", "silent")
-_INTERRUPTED = 130
-"""As shells report a command that was ended by Ctrl-C."""
 ABORT_HELP = "Limits on how devices fare, with commas between."
 
 
@@ -117,7 +115,7 @@ def push_command(
     try:
         state = rollout.run(plan)
     except KeyboardInterrupt:
-        fail("stopped; nothing is undone: say the same again to go on, here or at another desk", _INTERRUPTED)
+        fail("stopped; nothing is undone: say the same again to go on, here or at another desk", BY_SIGINT)
     devices = sum(map(len, state.stages))
     if state.state == "halted":
         said = f"{state.what}: halted in stage {state.stage + 1} of {len(state.stages)}: {state.reason}"

@@ -5,20 +5,24 @@ import importlib
 import os
 import re
 import sys
+import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from tidegate import __version__
-from tidegate.cli.console import fail, out, write_any_encoding
+from tidegate.cli.console import err, fail, out, write_any_encoding
 from tidegate.cli.paragraphs import fill_paragraphs
 from tidegate.cli.told import UsageError, explain_usage
-from tidegate.errors import EX_UNAVAILABLE, EX_USAGE, TidegateError
+from tidegate.errors import BY_SIGPIPE, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, TidegateError
 from tidegate.extras import missing
 from tidegate.paths import benchmarks_directory
 
 TYPER_USAGE = 2
+# typer's own codes for a wrong command line and for a pipe that was closed.
+_CODES: Mapping[object, int] = {TYPER_USAGE: EX_USAGE, 1: BY_SIGPIPE}
 
 COMMANDS = {
     "run": "tidegate.cli.run",
@@ -116,8 +120,11 @@ def main() -> None:
     try:
         application(sys.argv[1] if len(sys.argv) > 1 else _completed())()
     except SystemExit as ended:
-        # typer's own code for a wrong command line; sysexits(3), which all other codes here are of, has another.
-        sys.exit(EX_USAGE if ended.code == TYPER_USAGE else ended.code)
+        sys.exit(_CODES.get(ended.code, ended.code))
+    except Exception:
+        traceback.print_exc()
+        err.say("this is a fault of tidegate: please report it, with these lines and what `tidegate diag` gathers")
+        sys.exit(EX_SOFTWARE)
 
 
 def _completed() -> str:

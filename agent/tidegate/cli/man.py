@@ -10,7 +10,16 @@ import typer
 from tidegate import RELEASED, __version__
 from tidegate.cli.command_tree import Command, Option, commands
 from tidegate.cli.console import out
-from tidegate.errors import EX_CONFIG, EX_DATAERR, EX_SOFTWARE, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE
+from tidegate.errors import (
+    BY_SIGINT,
+    BY_SIGPIPE,
+    EX_CONFIG,
+    EX_DATAERR,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+)
 
 PURPOSE = "keeps neural networks answering on devices that run on batteries and get hot"
 EXIT_CODES = {
@@ -21,6 +30,8 @@ EXIT_CODES = {
     EX_SOFTWARE: "A fault of tidegate; please report it.",
     EX_TEMPFAIL: "It may succeed later: somebody did not answer in time.",
     EX_CONFIG: "agent.yaml, or a file that it names, is wrong.",
+    BY_SIGINT: "It was ended by Ctrl-C.",
+    BY_SIGPIPE: "Nobody reads its output any more, as behind head(1).",
 }
 FILES = {
     "/etc/tidegate/agent.yaml": "What runs on this device; `tidegate config schema` prints its schema.",

@@ -39,7 +39,7 @@ def record(
         with file.open("x", encoding="utf-8", newline="") as handle:
             rows = _record(handle, sampler, seconds, interval_s, state_dir)
     except FileExistsError:
-        fail(f"{file}: already exists; a recording never overwrites a file", EX_DATAERR)
+        fail(f"{file}: already exists, and a recording never overwrites a file; name another", EX_DATAERR)
     except OSError as error:
         fail(f"{file}: can't be written: {error.strerror}; name another file", EX_UNAVAILABLE)
     finally:

@@ -13,7 +13,14 @@ from tidegate.cli.main import application
 from tidegate.cli.told import told
 from tidegate.validation_words import in_words
 
-ABSURD = {"long": "x" * 4000, "escape": "a\x1b[31mred\nline", "nan": "nan"}
+ABSURD = {
+    "long": "x" * 4000,
+    "escape": "a\x1b[31mred\nline",
+    "nan": "nan",
+    "nowhere": "nowhere/nothing",
+    "directory": "folder",
+    "junk": "junk.bin",
+}
 # They serve until they are ended, train, gather for a second, or show whole pages.
 LONG = {"run", "demo", "bench", "record", "build", "build-demo", "diag", "man", "docs"}
 USAGE_OF_TYPER = 2
@@ -54,6 +61,8 @@ def test_absurd_values_end_in_a_few_lines(words: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (tmp_path / "file.txt").write_text("x: 1\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "junk.bin").write_bytes(bytes(range(256)))
     command, root = COMMANDS[words], application(words.split(maxsplit=1)[0])
     for absurd in command.params:
         if getattr(absurd, "is_flag", False):

@@ -1,6 +1,7 @@
 """The files of a bundle: which there are, how large, and whether they are those the manifest vouches for."""
 
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def manifest_text(path: Path) -> bytes:
     """The text of bundle.json. Raises BundleError when there is none, or an absurdly long one."""
     if not path.is_dir():
         raise BundleError(f"{path}: is not a directory; a bundle is a directory with {MANIFEST} in it")
+    if not os.path.lexists(path / MANIFEST):
+        raise BundleError(f"{path}: holds no {MANIFEST}, and so is no bundle; name a bundle's own directory")
     _check_regular(path / MANIFEST)
     size = (path / MANIFEST).stat().st_size
     if size > MAX_MANIFEST_BYTES:
