@@ -121,7 +121,7 @@ def main() -> None:
         application(sys.argv[1] if len(sys.argv) > 1 else _completed())()
     except SystemExit as ended:
         sys.exit(_CODES.get(ended.code, ended.code))
-    except Exception:
+    except Exception:  # noqa: BLE001 - its traceback is printed
         traceback.print_exc()
         err.say("this is a fault of tidegate: please report it, with these lines and what `tidegate diag` gathers")
         sys.exit(EX_SOFTWARE)
