@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.bundle_path import BundlePath
-from tidegate.cli.console import err, fail, out, show_table
+from tidegate.cli.console import err, fail, out, show_table, waiting
 from tidegate.errors import EX_DATAERR
 from tidegate.models.bundle import open_bundle
 from tidegate.quantities.counted import counted
@@ -25,7 +25,8 @@ def coreml(
 
     if out_directory.exists():
         fail(f"{out_directory}: exists already; name another directory with --out, or remove it", EX_DATAERR)
-    written = write_packages(opened, opened.ladder.points, out_directory)
+    with waiting("writing packages"):
+        written = write_packages(opened, opened.ladder.points, out_directory)
     show_table(
         Table(
             f"{opened.model}: Core ML packages",

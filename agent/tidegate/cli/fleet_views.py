@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tidegate.cli.broker_option import BrokerOption, CaOption, PasswordFileOption, UsernameOption, broker_of
-from tidegate.cli.console import fail, fit_terminal, out, show_table
+from tidegate.cli.console import fail, fit_terminal, out, show_table, waiting
 from tidegate.cli.fleet_table import as_json, event_line, fleet_table, summary, verdict_table
 from tidegate.errors import EX_TEMPFAIL, EX_USAGE
 from tidegate.fleet.listener import Listener
@@ -45,8 +45,9 @@ def status_command(
     Ends with 75 when the broker knows of none.
     """
     with WatchedFleet(broker_of(broker, username, password_file, ca)) as watched:
-        watched.wait_for_retained()
-        time.sleep(listen_s)
+        with waiting("listening to the fleet"):
+            watched.wait_for_retained()
+            time.sleep(listen_s)
         devices = watched.devices(group)
     now = time.time()
     if json_:

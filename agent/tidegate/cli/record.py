@@ -9,7 +9,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from tidegate.cli.console import fail, out
+from tidegate.cli.console import fail, out, waiting
 from tidegate.cli.meter_option import MeterOption
 from tidegate.cli.running_agent import ask_status
 from tidegate.errors import EX_DATAERR, EX_UNAVAILABLE
@@ -36,7 +36,8 @@ def record(
     sampler = Sampler(discover(meter=meter))
     sampler.start()
     try:
-        with file.open("x", encoding="utf-8", newline="") as handle:
+        doing = f"recording into {file} for {seconds:g} s or until Ctrl-C"
+        with file.open("x", encoding="utf-8", newline="") as handle, waiting(doing):
             rows = _record(handle, sampler, seconds, interval_s, state_dir)
     except FileExistsError:
         fail(f"{file}: already exists, and a recording never overwrites a file; name another", EX_DATAERR)

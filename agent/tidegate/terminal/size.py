@@ -5,16 +5,21 @@ from contextlib import suppress
 
 from rich.console import Console
 
+_WIDER = 4
+"""Columns that a line may gain where a terminal can't show `…` and `≤`, which then are `...` and `<=`."""
+
 
 def terminal_size(console: Console) -> os.terminal_size | None:
-    """Columns and lines of the terminal that the console writes to; None for a pipe or a file."""
+    """Columns and lines to fill of the terminal that the console writes to; None for a pipe or a file."""
     if not console.file.isatty():
         return None
+    size = os.terminal_size(console.size)
     with suppress(OSError, ValueError):
-        size = os.get_terminal_size(console.file.fileno())
-        if size.columns and size.lines:
-            return size
-    return os.terminal_size(console.size)
+        told = os.get_terminal_size(console.file.fileno())
+        size = told if told.columns and told.lines else size
+    if console.encoding.startswith("utf"):
+        return size
+    return os.terminal_size((max(size.columns - _WIDER, 1), size.lines))
 
 
 def columns(console: Console) -> int | None:

@@ -4,11 +4,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from here import tidegate_here
 
 from tidegate.cli import entry, main
+from tidegate.cli.command_tree import commands
+
+TREE: Any = typer.main.get_command(main.application())
+
+
+@pytest.mark.parametrize("words", [command.words for command in commands(TREE)])
+def test_a_wrong_option_is_named(words: str) -> None:
+    ended = tidegate_here(*words.split(), "--nonsense")
+    assert (ended.returncode, ended.stdout) == (64, "")
+    assert "No such option: --nonsense" in ended.stderr
 
 
 def test_a_closed_pipe_ends_it_in_silence() -> None:
