@@ -2,19 +2,20 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
-from torch._ops import OperatorBase
+from torch._ops import OperatorBase, OpOverload
 
 from tidegate.models.graph import Segment
 from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.attention import with_plain_attention
-from tidegate.models.importing.lowering import lower
+from tidegate.models.importing.lowering import is_known, lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
 from tidegate.models.importing.one_output import a_copy
 from tidegate.models.network import WeightArray
@@ -23,6 +24,10 @@ __all__ = ["ExportError", "Exported", "export_module", "export_segment"]
 
 _LONGEST_NAME = 180
 """Of the 200 characters that bundles allow: what is made of a name is longer."""
+
+
+_PARTS_OF_PARTS = 4
+"""How often parts are taken apart themselves: an RMS norm becomes a fused one, and that arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,21 @@ def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vect
     # torch.export raises whatever the model's own code meets on the way, and several kinds of its own.
     except Exception as error:
         raise ExportError(f"{where}: can't be traced: {_first_line(error)}") from error
+    try:
+        return _lowered(program, example, where, name, as_vector=as_vector)
+    except ExportError:
+        apart = _taken_apart(program)
+        if apart is None:
+            raise
+        # What is refused of the parts, a user has never written.
+        with suppress(ExportError):
+            return _lowered(apart, example, where, name, as_vector=as_vector)
+        raise
+
+
+def _lowered(
+    program: torch.export.ExportedProgram, example: Tensor, where: str, name: str, *, as_vector: bool
+) -> Exported:
     signature = program.graph_signature
     sources = {
         **signature.inputs_to_parameters,
@@ -102,6 +122,39 @@ def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
     return get_decompositions([getattr(torch.ops.aten, n).input for n in names])
 
 
+def _taken_apart(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram | None:
+    """With operators that graphs don't know in parts, as torch takes them apart; None where it has no parts."""
+    apart = None
+    for _ in range(_PARTS_OF_PARTS):
+        parts = _parts_of([each for each in _called_on_the_input(program) if not is_known(str(each))])
+        if not parts:
+            break
+        try:
+            with _without_torchs_warnings():
+                program = apart = program.run_decompositions(parts)
+        except RuntimeError:
+            break  # torch's own parts of some are such as it can't trace
+    return apart
+
+
+def _called_on_the_input(program: torch.export.ExportedProgram) -> list[OpOverload]:
+    """The operators that read what depends on the input: all else is computed beforehand, whatever it is."""
+    depending = set(program.graph_signature.user_inputs)
+    called: dict[OpOverload, None] = {}
+    for node in program.graph.nodes:
+        if any(each.name in depending for each in node.all_input_nodes):
+            depending.add(node.name)
+            if isinstance(node.target, OpOverload):
+                called[node.target] = None
+    return list(called)
+
+
+def _parts_of(operators: Sequence[OpOverload]) -> dict[OperatorBase, Callable[..., Any]]:
+    """How to take them apart, where torch says it: by its table, or as the operators are defined."""
+    defined = torch.export.default_decompositions()
+    return {**get_decompositions(operators), **{each: defined[each] for each in operators if each in defined}}
+
+
 def in_float32(module: nn.Module) -> nn.Module:
     """A copy in float32: tracing may change a module, and weights may be of half precision."""
     copied = a_copy(module)
@@ -119,9 +172,7 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one fused operator that no graph of ours could cut
     try:
-        with warnings.catch_warnings():
-            # torch 2.13's own code uses what it deprecates; nothing a user of this could change.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        with _without_torchs_warnings():
             plain = with_plain_attention(in_float32(module.eval()))
             exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
             # Taking other operators apart is most of the time that an export takes.
@@ -131,3 +182,11 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
             return decomposed
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextmanager
+def _without_torchs_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # torch 2.13's own code uses what it deprecates; nothing a user of this could change.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        yield

@@ -3,8 +3,10 @@
 from torch import fx
 
 from tidegate.models.graph import Weight
+from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.lowering import (
     composed,
+    elementary,
     layouts,
     norms,
     pointwise,
@@ -12,6 +14,7 @@ from tidegate.models.importing.lowering import (
     rearranged,
     shapes,
     signals,
+    sum_convention,
     whole_numbers,
     windowed,
 )
@@ -23,7 +26,9 @@ _RULES: dict[str, Rule] = {
     **pointwise.RULES,
     **shapes.RULES,
     **composed.RULES,
+    **elementary.RULES,
     **products.RULES,
+    **sum_convention.RULES,
     **rearranged.RULES,
     **windowed.RULES,
     **whole_numbers.RULES,
@@ -58,6 +63,11 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
             reader.values[node.name] = Refused()
     if refusals:
         raise ExportError("\n".join(refusals))
+
+
+def is_known(operator: str) -> bool:
+    """Whether graphs have an operator, or say it with others."""
+    return operator in OPERATORS or operator in _RULES or signals.is_known(operator) or layouts.is_known(operator)
 
 
 def _read(node: fx.Node, reader: Reader, folding: Folding) -> Value:

@@ -40,14 +40,12 @@ def power(write: Writer, given: dict[str, Any]) -> Value:
     if exponent in {0.5, -0.5}:
         root = write.add("aten.sqrt.default", x)
         return root if exponent > 0 else write.add("aten.reciprocal.default", root)
-    if (
-        not isinstance(exponent, int | float)
-        or exponent != int(exponent)
-        or not -4 <= exponent <= 4
-        or not exponent
-    ):
+    if isinstance(exponent, int | float) and exponent != int(exponent):
+        # As in torch not a number where x is negative.
+        return write.add("aten.exp.default", write.add(MUL, write.add("aten.log.default", x), float(exponent)))
+    if not isinstance(exponent, int | float) or not -4 <= exponent <= 4 or not exponent:
         raise write.reader.refusal(
-            write.node, f"to the power of {exponent}; allowed are 0.5, -0.5 and whole numbers up to 4 either way"
+            write.node, f"to the power of {exponent}; allowed are fractions, and whole numbers up to 4 either way"
         )
     result = x
     for _ in range(abs(int(exponent)) - 1):
@@ -65,14 +63,13 @@ def squared(write: Writer, given: dict[str, Any]) -> Value:
 
 
 def softplus(write: Writer, given: dict[str, Any]) -> Value:
-    """relu(x) + log(1 + e^-|x|), which no x overflows."""
-    if given["beta"] != 1:
-        raise write.reader.refusal(write.node, f"softplus with beta {given['beta']}; allowed is 1")
-    x = write.read(given["self"])
-    small = write.add("aten.exp.default", write.add(MUL, write.add("aten.abs.default", x), -1.0))
-    return write.add(
-        ADD, write.add("aten.relu.default", x), write.add("aten.log.default", write.add(ADD, small, 1.0))
-    )
+    """relu(x) + log(1 + e^(-beta * |x|)) / beta, which no x overflows."""
+    x, beta = write.read(given["self"]), float(given["beta"])
+    small = write.add("aten.exp.default", write.add(MUL, write.add("aten.abs.default", x), -beta))
+    curve = write.add("aten.log.default", write.add(ADD, small, 1.0))
+    if beta != 1:
+        curve = write.add(MUL, curve, 1 / beta)
+    return write.add(ADD, write.add("aten.relu.default", x), curve)
 
 
 def prelu(write: Writer, given: dict[str, Any]) -> Value:

@@ -12,12 +12,21 @@ import torch
 from torch import Tensor, fx
 
 from tidegate.models.graph import BatchSize, Weight
-from tidegate.models.importing.lowering.reader import Counted, Expanded, Reader, Value
+from tidegate.models.importing.lowering.reader import Counted, Expanded, Reader, Value, call
 
 _FEW, _MORE = 3, 5
 """Numbers of samples; sizes of a network's own are rarely multiples of both."""
 
 _SIZE = "aten.sym_size.int"
+_FILLED: Mapping[str, float | str] = {
+    "aten.zeros_like.default": 0.0,
+    "aten.new_zeros.default": 0.0,
+    "aten.ones_like.default": 1.0,
+    "aten.new_ones.default": 1.0,
+    "aten.full_like.default": "fill_value",
+    "aten.new_full.default": "fill_value",
+}
+"""What takes of a value its shape alone: with which number, or which argument has it."""
 _CHECKS = ("aten._assert", "aten.sym_constrain", "aten._functional_assert")
 
 
@@ -52,12 +61,26 @@ class Folding:
             self._known[node.name] = Known(_FEW, _MORE)
         elif all(self._is_known(each) for each in node.all_input_nodes):
             self._known[node.name] = self._computed(node)
+        elif (filled := self._filled(node)) is not None:
+            self._known[node.name] = filled
         else:
             return None
         return (self._as_value(node, self._known[node.name]),)
 
     def _is_known(self, node: object) -> bool:
         return isinstance(node, fx.Node) and node.name in self._known
+
+    def _filled(self, node: fx.Node) -> Known | None:
+        """One number throughout, in the shape of a value; None for what is none."""
+        number = _FILLED.get(str(node.target))
+        if isinstance(number, str):
+            number = call(node)[number]
+        value = node.meta.get("val")
+        if not isinstance(number, int | float) or not isinstance(value, Tensor):
+            return None
+        few = torch.full(_sizes(value, _FEW), number, dtype=value.dtype)
+        more = torch.full(_sizes(value, _MORE), number, dtype=value.dtype)
+        return Known(few, few if few.shape == more.shape else more)
 
     def _computed(self, node: fx.Node) -> Known:
         counts = any(self._known[each.name].counts_samples for each in node.all_input_nodes)
@@ -101,6 +124,16 @@ class Folding:
                     return Counted()
             return Expanded(Weight(self._reader.keep_tensor(node, row)))
         return Counted()
+
+
+def _sizes(value: Tensor, samples: int) -> list[int]:
+    """A traced value's shape for so many samples."""
+    shape: tuple[Any, ...] = tuple(value.shape)
+    return [_size(each.node.expr, samples) if isinstance(each, torch.SymInt) else each for each in shape]
+
+
+def _size(expression: Any, samples: int) -> int:
+    return int(expression.subs(dict.fromkeys(expression.free_symbols, samples)))
 
 
 def is_check(node: fx.Node) -> bool:

@@ -25,7 +25,7 @@ def masked(write: Writer, given: dict[str, Any]) -> Value:
 def where(write: Writer, given: dict[str, Any]) -> Value:
     """One of two by a known mask."""
     mask = write.tensor(given["condition"])
-    first, second = write.tensor(given["self"]), write.tensor(given["other"])
+    first, second = (_known(write, given[name]) for name in ("self", "other"))
     if mask is None:
         raise write.reader.refusal(
             write.node, "chooses by values; allowed are masks that don't depend on the input"
@@ -37,6 +37,11 @@ def where(write: Writer, given: dict[str, Any]) -> Value:
         return _blended(write, given["other"], ~mask, first.float())
     kept = write.add(MUL, write.read(given["self"]), write.constant("kept", mask))
     return write.add(ADD, kept, write.add(MUL, write.read(given["other"]), write.constant("others", ~mask)))
+
+
+def _known(write: Writer, source: object) -> Tensor | None:
+    """The values of an argument that is known, also where it is a number."""
+    return torch.tensor(float(source)) if isinstance(source, int | float) else write.tensor(source)
 
 
 def _blended(write: Writer, source: fx.Node, keep: Tensor, filling: Tensor) -> Value:

@@ -46,6 +46,27 @@ def instance_norm(reader: Reader, node: fx.Node) -> Value:
     return reader.add(node, "aten.group_norm.default", args, shape)
 
 
+def rms_norm(reader: Reader, node: fx.Node) -> Value:
+    """x / sqrt(mean(x^2) + eps) over the last axes, times a weight."""
+    given = call(node)
+    shape, count = reader.shape(node), len(given["normalized_shape"])
+    if count > len(shape):
+        raise reader.refusal(node, "norms over the samples; an answer must be of one sample alone")
+    axes = tuple(range(len(shape) - count + 1, len(shape) + 1))
+    kept = (*shape[: len(shape) - count], *[1] * count)
+    x = reader.argument(given["input"])
+    eps = torch.finfo(torch.float32).eps if given["eps"] is None else float(given["eps"])
+    square = reader.add(node, "aten.mul.Tensor", (x, x), shape, "_square")
+    mean = reader.add(node, "aten.mean.dim", (square, axes, True), kept, "_mean")
+    above = reader.add(node, "aten.add.Tensor", (mean, eps), kept, "_above")
+    root = reader.add(node, "aten.sqrt.default", (above,), kept, "_root")
+    scale = reader.add(node, "aten.reciprocal.default", (root,), kept, "_scale")
+    if given["weight"] is None:
+        return reader.add(node, "aten.mul.Tensor", (x, scale), shape)
+    normed = reader.add(node, "aten.mul.Tensor", (x, scale), shape, "_normed")
+    return reader.add(node, "aten.mul.Tensor", (normed, reader.argument(given["weight"])), shape)
+
+
 def _takes_in(source: fx.Node) -> bool:
     if str(source.target) not in _FOLDED_INTO or len(source.users) != 1:
         return False
@@ -81,4 +102,5 @@ def _tensor(reader: Reader, node: fx.Node, argument: object) -> Tensor:
 RULES: dict[str, Rule] = {
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
     "aten.instance_norm.default": instance_norm,
+    "aten.rms_norm.default": rms_norm,
 }

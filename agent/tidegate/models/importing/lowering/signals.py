@@ -24,6 +24,11 @@ def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
     return None
 
 
+def is_known(operator: str) -> bool:
+    """Whether there is a rule for the operator, on signals."""
+    return operator in _RULES
+
+
 def _is_elementwise(operator: str) -> bool:
     return operator in OPERATORS and OPERATORS[operator].is_elementwise
 

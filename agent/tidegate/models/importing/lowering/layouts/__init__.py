@@ -29,5 +29,10 @@ def rule_for(node: fx.Node, reader: Reader) -> Rule | None:
     return _ALL.get(str(node.target)) or (pointwise if _is_elementwise(node) else refused)
 
 
+def is_known(operator: str) -> bool:
+    """Whether there is a rule for the operator where samples lie elsewhere, or are put there."""
+    return operator in _ALL or operator in SPLITS
+
+
 def _is_elementwise(node: fx.Node) -> bool:
     return str(node.target) in OPERATORS and OPERATORS[str(node.target)].is_elementwise
