@@ -9,6 +9,7 @@ from statistics import median
 from tidegate.calibration.assemble.cascade_base import CascadeBase, cascade_base
 from tidegate.calibration.assemble.chain_choice import better_strategy, within_each
 from tidegate.calibration.assemble.checkpoint import Checkpoint
+from tidegate.calibration.assemble.engine_beginning import Beginning, EngineTrials, beginning_on
 from tidegate.calibration.assemble.plan import Plan
 from tidegate.calibration.candidate import candidate, has_reduced_precision
 from tidegate.calibration.fit.exit_answers import exit_answers
@@ -22,7 +23,7 @@ from tidegate.calibration.search.cascade_chain import cascade_chain
 from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.goal import Knob
 from tidegate.calibration.search.greedy_search import Search
-from tidegate.calibration.search.search_space import search_space_of
+from tidegate.calibration.search.search_space import SearchSpace, search_space_of
 from tidegate.calibration.search.strategy import SearchStrategy
 from tidegate.calibration.search.trials import Workers
 from tidegate.calibration.target_engine import TargetEngine
@@ -87,10 +88,12 @@ class Chains:
         self._workers = workers
         self._judged = inputs[-greedy_inputs(len(inputs)) :]
         self._space = search_space_of(self._network, plan.knobs, self._judged)
+        # On eager; what engines make of it is sought for each.
         self._beginning = Search(self._network, self._space, self._judged, plan.objective).precisions()
         self._observer = observer
         self._inputs = inputs
-        self._greedy: tuple[ChainStep, ...] | None = None
+        self._greedy: dict[str, tuple[ChainStep, ...]] = {}
+        self._beginnings: dict[str, Beginning] = {}
         self._cascades: dict[str, tuple[CascadeBase, tuple[ChainStep, ...]] | None] = {}
 
     def fastest(self, targets: Sequence[TargetEngine]) -> TargetEngine:
@@ -112,11 +115,11 @@ class Chains:
         """Of both chains the one that S says is better on the engine."""
         sought = self._sought(target)
         if sought is None:
-            return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(None), None)
+            return ChosenChain(SearchStrategy.GREEDY, self._greedy_chain(), None)
         base, cascade = sought
         chains = {SearchStrategy.CASCADE: cascade} if base.times.exits else {}
         if not chains or not self._suffices(cascade):
-            chains[SearchStrategy.GREEDY] = self._greedy_chain(base.beginning)
+            chains[SearchStrategy.GREEDY] = self._greedy_chain(target, base.beginning)
         chosen = None if self._checkpoint is None else self._checkpoint.chosen(target.identity)
         if chosen not in chains:
             chosen = self._better(chains, target) if len(chains) > 1 else next(iter(chains))
@@ -175,7 +178,7 @@ class Chains:
 
     def _base(self, target: TargetEngine) -> CascadeBase:
         """What a cascade on this engine starts from; exits, being in fp32, need no ranges."""
-        setting = self._ranged(self._beginning[-1].setting)
+        setting = self._ranged(self._beginning_on(target).steps[-1].setting)
         timed = partial(self._times, target)
         if target.name == REFERENCE:
             times = timed(setting)
@@ -212,27 +215,70 @@ class Chains:
         """With ranges for all that the setting computes."""
         return replace(setting, ranges=self._observer.ranges(setting))
 
-    def _greedy_chain(self, times: ExitTimes | None) -> tuple[ChainStep, ...]:
-        """Sought once, with decisions weighing what they take on the first engine."""
-        if self._greedy is not None:
-            return self._greedy
+    def _beginning_on(self, target: TargetEngine) -> Beginning:
+        """Precisions alone, by what the engine answers. Raises UnsupportedPoint."""
+        if target.name not in self._beginnings:
+            kept = None if self._checkpoint is None else self._checkpoint.beginning(target.identity)
+            found = self._sought_beginning(target) if kept is None else kept
+            if self._checkpoint is not None and kept is None:
+                self._checkpoint.add_beginning(target.identity, found)
+            self._beginnings[target.name] = found
+        return self._beginnings[target.name]
+
+    def _sought_beginning(self, target: TargetEngine) -> Beginning:
+        if target.name == REFERENCE or Knob.INT8 not in self._plan.knobs:
+            return Beginning(self._beginning)
+        objective = self._plan.objective
+        ranges = self._ranged(self._beginning[-1].setting).ranges
+        trials = EngineTrials(target, self._network, self._judged, ranges, objective)
+        search = Search(self._network, SearchSpace(), self._judged, objective)
+
+        def told(text: str, share: float | None = None) -> None:
+            self._progress(f"{target.name}: {text}", share)
+
+        found = beginning_on(
+            trials, self._network, self._beginning, objective, min(self._plan.alphas), search.measured, told
+        )
+        if found.by_layer:
+            for step in (*found.steps[1:], *found.further):
+                told(f"{step.move}: {step.disagreement:.1%} of answers change, {_times(step)}")
+        return found
+
+    def _greedy_chain(
+        self, target: TargetEngine | None = None, times: ExitTimes | None = None
+    ) -> tuple[ChainStep, ...]:
+        """Sought once for all engines with the beginning of eager, with decisions weighing what they take on the
+        first; for one with a beginning by layer its own, to which a step that is no better is not added."""
+        own = None if target is None else self._beginnings.get(target.name)
+        key, space, begins = "", self._space, self._beginning
+        if own is not None and own.by_layer and target is not None:
+            # Eager's view of precisions would undo the engine's.
+            key, space, begins = target.name, replace(self._space, int8_groups=()), own.steps
+        if key in self._greedy:
+            return self._greedy[key]
         objective = self._plan.objective
         if times is not None and times.exits:
             own_ms = median(each.own_ms for each in times.exits.values())
             full_flops = sum(segment_flops(each, self._network.weight_shapes) for each in self._network.segments)
             objective = replace(objective, decision_flops=round(own_ms / times.whole_ms * full_flops))
-        search = Search(self._network, self._space, self._judged, objective, self._workers)
-        found = () if self._checkpoint is None else self._checkpoint.steps()
+        search = Search(self._network, space, self._judged, objective, self._workers)
+        found = () if self._checkpoint is None else self._checkpoint.steps(key)
         if found:
             self._progress(f"taking up an earlier search at step {len(found)}")
-        for step in () if found else self._beginning:
-            self._report(step)
-        self._greedy = search.chain(self._report, found or self._beginning)
-        return self._greedy
+        # Later steps are held against what eager loses.
+        seen = (*begins[:-1], search.measured(begins[-1].setting, begins[-1].move)) if key else begins
+        for step in () if found else seen:
+            self._report(key, step)
+        chain = search.chain(partial(self._report, key), found or seen)
+        if own is not None and key:
+            added = chain[len(begins) :]
+            chain = (*begins, *(added or own.further))
+        self._greedy[key] = chain
+        return chain
 
-    def _report(self, step: ChainStep) -> None:
+    def _report(self, key: str, step: ChainStep) -> None:
         if self._checkpoint is not None:
-            self._checkpoint.add(step)
+            self._checkpoint.add(step, key)
         self._progress(
             f"{step.move or 'full'}: loss {step.loss:.4f}, answers changed {step.disagreement:.1%}, "
             f"operations {step.cost.flops_ratio:.0%}, bytes {step.cost.memory_ratio:.0%}",
@@ -240,12 +286,13 @@ class Chains:
         )
 
     def _cascade(self, target: TargetEngine, base: CascadeBase) -> tuple[ChainStep, ...]:
+        begins = self._beginning_on(target).steps
         if not base.times.exits:
-            return self._beginning
+            return begins
         setting = self._ranged(base.setting)
         search = Search(self._network, self._space, self._judged, self._plan.objective)
         steps = cascade_chain(
-            replace(self._beginning[-1], setting=setting),
+            replace(begins[-1], setting=setting),
             self._exits,
             exit_answers(self._exits, setting, self._inputs, target),
             base.times,
@@ -255,17 +302,18 @@ class Chains:
             self._plan.objective.max_disagreement,
             search.measured,
         )
+        if not has_reduced_precision(base.setting):
+            # Nothing behind is in 8 bits then: what loses answers by that would end the sequence of tests early.
+            begins = (begins[0], *(step for step in begins[1:] if step.disagreement == 0))
         # A base all in fp32 is the full model, which the chain begins with.
-        return *self._beginning, *(
-            step for step in steps if has_reduced_precision(step.setting) or step.setting.exits
-        )
+        return *begins, *(step for step in steps if has_reduced_precision(step.setting) or step.setting.exits)
 
     def _time_ratios(self, target: TargetEngine, steps: Sequence[ChainStep]) -> list[float]:
         """Processor time of steps over that of the chain's beginning, all in the same turns, so that other load
         cancels out; 1 for one that the engine can't run."""
         engine = target.over(self._network)
         variants: list[Variant | None] = []
-        for step in (self._beginning[-1], *steps):
+        for step in (self._beginning_on(target).steps[-1], *steps):
             try:
                 variants.append(engine.prepare(candidate(self._ranged(step.setting), target.name)))
             except UnsupportedPoint:
@@ -277,3 +325,8 @@ class Chains:
         for variant in able:
             variant.release()
         return [1.0 if variant is None else next(means) / beginning_ms for variant in variants[1:]]
+
+
+def _times(step: ChainStep) -> str:
+    ratio = step.cost.time_ratio
+    return "no time" if ratio is None else f"{ratio:.2f} times as long as what else is turned begins at"

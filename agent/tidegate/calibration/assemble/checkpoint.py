@@ -7,14 +7,16 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from tidegate.calibration.assemble.engine_beginning import Beginning
 from tidegate.calibration.certify.kept_failures import KeptFailures
 from tidegate.calibration.json_lines import append_line, whole_lines
 from tidegate.calibration.measure.exit_times import ExitTimes
 from tidegate.calibration.search.chain_step import ChainStep
 from tidegate.calibration.search.strategy import SearchStrategy
 
-_STEP = TypeAdapter(ChainStep)
+_STEP = TypeAdapter(tuple[str, ChainStep])
 _TIMES = TypeAdapter(tuple[str, ExitTimes])
+_BEGINNING = TypeAdapter(tuple[str, Beginning])
 _CHOSEN = TypeAdapter(tuple[str, SearchStrategy])
 
 KEY = "key"
@@ -22,6 +24,7 @@ CHAIN = "chain.jsonl"
 FAILURES = "failures.jsonl"
 TIMES = "times.jsonl"
 CHOSEN = "chosen.jsonl"
+BEGINNINGS = "beginnings.jsonl"
 
 
 class Checkpoint:
@@ -34,17 +37,25 @@ class Checkpoint:
         key = hashlib.sha256(text.encode()).hexdigest()
         directory.mkdir(parents=True, exist_ok=True)
         if not _holds(directory / KEY, key):
-            for name in (CHAIN, FAILURES, TIMES, CHOSEN):
+            for name in (CHAIN, FAILURES, TIMES, CHOSEN, BEGINNINGS):
                 (directory / name).unlink(missing_ok=True)
             (directory / KEY).write_text(key)
 
-    def steps(self) -> tuple[ChainStep, ...]:
-        """The greedy chain so far, full first; empty when its search has not begun."""
-        return tuple(whole_lines(self._directory / CHAIN, _STEP))
+    def steps(self, engine: str = "") -> tuple[ChainStep, ...]:
+        """The greedy chain so far, full first; empty when its search has not begun. "": of no engine's own."""
+        return tuple(step for owner, step in whole_lines(self._directory / CHAIN, _STEP) if owner == engine)
 
-    def add(self, step: ChainStep) -> None:
+    def add(self, step: ChainStep, engine: str = "") -> None:
         """Append a step to the greedy chain on disk."""
-        append_line(self._directory / CHAIN, _STEP.dump_json(step))
+        append_line(self._directory / CHAIN, _STEP.dump_json((engine, step)))
+
+    def beginning(self, engine: str) -> Beginning | None:
+        """How the chain begins on an engine, told by its name and version: times have a say in it."""
+        return dict(whole_lines(self._directory / BEGINNINGS, _BEGINNING)).get(engine)
+
+    def add_beginning(self, engine: str, beginning: Beginning) -> None:
+        """Keep an engine's."""
+        append_line(self._directory / BEGINNINGS, _BEGINNING.dump_json((engine, beginning)))
 
     def times(self, engine: str) -> ExitTimes | None:
         """What exits were measured to take on an engine: measured again, they would lead to other thresholds."""

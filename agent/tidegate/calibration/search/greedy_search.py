@@ -76,7 +76,7 @@ class Search:
         self._space = space
         self._objective = objective
         self._groups = {group.name: group for group in (*space.int8_groups, *space.int4_groups)}
-        self._layers = frozenset(layer for group in space.int8_groups for layer in group.layers)
+        self._layers = frozenset(layer for group in self._groups.values() for layer in group.layers)
         self._network = network
         self._heads = _exit_heads(network, space.exits)
         self._ratios: dict[Move, float] = {}

@@ -13,7 +13,21 @@ def segment_flops(segment: Segment, weight_shapes: Mapping[str, Shape]) -> int:
 
     The last are small in a network and all there is in an affine stand-in. All else is left out.
     """
+    known = _known(segment, weight_shapes)
+    return sum(OPERATORS[node.operator].flops(node, known) for node in segment.nodes)
+
+
+def layer_flops(segment: Segment, weight_shapes: Mapping[str, Shape]) -> Mapping[str, int]:
+    """Of each layer with weights, the same."""
+    known = _known(segment, weight_shapes)
+    found: dict[str, int] = {}
+    for node in segment.nodes:
+        if node.layer is not None:
+            found[node.layer] = found.get(node.layer, 0) + OPERATORS[node.operator].flops(node, known)
+    return found
+
+
+def _known(segment: Segment, weight_shapes: Mapping[str, Shape]) -> Known:
     shapes = {INPUT: (BATCH, *segment.input_shape)}
     shapes |= {node.name: (BATCH, *node.shape) for node in segment.nodes}
-    known = Known(shapes, weight_shapes)
-    return sum(OPERATORS[node.operator].flops(node, known) for node in segment.nodes)
+    return Known(shapes, weight_shapes)

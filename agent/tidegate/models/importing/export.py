@@ -18,6 +18,7 @@ from tidegate.models.importing.attention import with_plain_attention
 from tidegate.models.importing.lowering import is_known, lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
 from tidegate.models.importing.one_output import a_copy
+from tidegate.models.importing.recombining import recombined
 from tidegate.models.network import WeightArray
 
 __all__ = ["ExportError", "Exported", "export_module", "export_segment"]
@@ -87,7 +88,8 @@ def _lowered(
     reader = Reader(where, {key: names[source] for key, source in sources.items()}, tensors)
     lower(program.graph, reader, as_vector=as_vector)
     segment = Segment(where, tuple(example.shape[1:]), tuple(reader.nodes))
-    return Exported(segment, {weight: reader.array(weight) for weight in segment.weights}, reader.paths)
+    whole, weights = recombined(segment, {weight: reader.array(weight) for weight in segment.weights})
+    return Exported(whole, weights, {node.name: reader.paths[node.name] for node in whole.nodes})
 
 
 def legal_names(sources: Iterable[str], prefix: str = "") -> dict[str, str]:
