@@ -1,6 +1,9 @@
-"""Lines of text, drawn in the fonts that matplotlib ships."""
+"""Lines of text, words of Python's language reference, drawn in the fonts that matplotlib ships."""
 
+import re
+from functools import cache
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import matplotlib as mpl
 import numpy as np
@@ -10,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 Floats = npt.NDArray[np.float32]
 
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "STIXGeneral.ttf")
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def lines(n: int, height: int, width: int, seed: int, turned: bool) -> Floats:
@@ -28,15 +30,15 @@ def lines(n: int, height: int, width: int, seed: int, turned: bool) -> Floats:
 
 
 def pages(n: int, side: int, seed: int) -> Floats:
-    """Pictures (n, 3, side, side) in -1..1 with one to four words anywhere."""
+    """Pictures (n, 3, side, side) in -1..1 with one to six words anywhere."""
     rng = np.random.default_rng(seed)
     found = np.empty((n, 3, side, side), np.float32)
     for index in range(n):
         paper, ink = _colours(rng)
         picture = Image.new("RGB", (side, side), paper)
-        for _ in range(rng.integers(1, 5)):
+        for _ in range(rng.integers(1, 7)):
             at = (int(rng.integers(0, side * 2 // 3)), int(rng.integers(0, side * 5 // 6)))
-            _write(picture, rng, int(rng.integers(side // 10, side // 4)), at, ink)
+            _write(picture, rng, int(rng.integers(side // 12, side // 5)), at, ink)
         found[index] = _noisy(picture, rng)
     return found
 
@@ -53,8 +55,15 @@ def _write(
 ) -> None:
     fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(str(fonts / FONTS[rng.integers(len(FONTS))]), size)
-    word = "".join(LETTERS[place] for place in rng.integers(0, len(LETTERS), rng.integers(3, 12)))
+    words = _words()
+    word = words[rng.integers(len(words))]
     ImageDraw.Draw(picture).text(at, word, fill=ink, font=font)
+
+
+@cache
+def _words() -> list[str]:
+    """Of 3 to 12 letters, each once."""
+    return sorted({each for _, text in topics.items() for each in re.findall(r"\b[A-Za-z]{3,12}\b", text)})
 
 
 def _noisy(picture: Image.Image, rng: np.random.Generator) -> Floats:

@@ -76,7 +76,7 @@ NETWORKS: Mapping[str, Pretrained] = {
         "rapidocr",
         TaskOptions(Task.SEGMENT, threshold=0.3),
         _file("rapidocr", "rapidocr/models/PP-OCRv6_det_small.onnx"),
-        lambda n, _folder, seed: pages(n, 96, seed),
+        lambda n, _folder, seed: pages(n, 160, seed),
     ),
     "magika": Pretrained(
         "magika",

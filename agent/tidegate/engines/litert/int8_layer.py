@@ -2,33 +2,27 @@
 a linear one on float32, which LiteRT quantizes row by row itself (dynamic quantization)."""
 
 import numpy as np
-import numpy.typing as npt
 
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value
 from tidegate.engines.litert.options import NONE
 from tidegate.engines.litert.products import emit_linear
 from tidegate.engines.litert.windows import bias_of, emit_convolution, is_depthwise
-from tidegate.engines.plan.quantization import QuantizedWeight, QuantParams
+from tidegate.engines.plan.quantization import QuantizedWeight, QuantParams, with_room_for_bias
 from tidegate.models.graph import Node
 from tidegate.models.graph.operators import LINEAR
 
 DYNAMIC = frozenset({LINEAR})
 """Operators whose int8 layers LiteRT computes on float32 as well."""
 
-MAX_BIAS_CODE = 2**30
-"""Half of what 32 bits hold: the products are added to it."""
-
-
-def bias_fits(build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight) -> bool:
-    """Whether the bias has codes in units of input scale x weight scale."""
-    return float(np.abs(_bias_codes(build, node, x, weight)).max()) <= MAX_BIAS_CODE
-
 
 def emit_int8_layer(
     build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight, params: QuantParams, activation: int = NONE
 ) -> Value:
     """The node on `x`, codes to codes of `params`."""
-    codes = _bias_codes(build, node, x, weight).astype(np.int32)
+    argument = node.args[2] if len(node.args) > 2 else None
+    bias_values = np.zeros(len(weight.scales), np.float32) if argument is None else build.array(argument)
+    weight = with_room_for_bias(weight, bias_values, _scale(x))
+    codes = np.rint(bias_values / (weight.scales.astype(np.float64) * _scale(x))).astype(np.int32)
     bias = build.model.weight(f"{node.name}/bias", codes, (weight.scales * _scale(x)).astype(np.float32), 0)
     name = f"{node.name}/weight"
     if node.operator == LINEAR:
@@ -49,9 +43,3 @@ def emit_dynamic_layer(build: GraphBuilder, node: Node, weight: QuantizedWeight)
 def _scale(x: Value) -> float:
     assert x.params is not None  # noqa: S101 - the caller has codes
     return x.params.scale
-
-
-def _bias_codes(build: GraphBuilder, node: Node, x: Value, weight: QuantizedWeight) -> npt.NDArray[np.float64]:
-    argument = node.args[2] if len(node.args) > 2 else None
-    bias = np.zeros(len(weight.scales)) if argument is None else build.array(argument)
-    return np.rint(bias / (weight.scales.astype(np.float64) * _scale(x)))

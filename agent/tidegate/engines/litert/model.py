@@ -12,7 +12,7 @@ from tidegate.engines.litert.elementwise import emit_binary
 from tidegate.engines.litert.flatbuffer import SIGNED, EmptyModelBuilder, ModelBuilder
 from tidegate.engines.litert.gate import emit_best_two, emit_score
 from tidegate.engines.litert.graph_builder import GraphBuilder, Value
-from tidegate.engines.litert.int8_layer import DYNAMIC, bias_fits, emit_dynamic_layer, emit_int8_layer
+from tidegate.engines.litert.int8_layer import DYNAMIC, emit_dynamic_layer, emit_int8_layer
 from tidegate.engines.litert.options import NONE, RELU, RELU6, options
 from tidegate.engines.plan.arithmetic import Arithmetic
 from tidegate.engines.plan.axis_order import Order, channels_last, plain
@@ -180,8 +180,6 @@ class _ModelBuilder:
         kind = _FUSED_BINARY.get(node.operator)
         if self._is_int8_layer(node):
             weight = self._weights.codes(next(node.weights()).weight)
-            if not bias_fits(build, node, sources[0], weight):
-                return None
             computed = emit_int8_layer(build, node, sources[0], weight, target, activation)
         elif any(isinstance(leaf, Weight) for leaf in node.leaves) or not CONVERTERS[node.operator].on_integers:
             return None

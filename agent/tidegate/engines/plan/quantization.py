@@ -17,6 +17,10 @@ WEIGHT_LIMIT_WITHOUT_VNNI = 63
 """Without VNNI, pairs of u8 x s8 products are added in 16 bits and saturate; 7-bit weights keep them within."""
 
 
+MAX_BIAS_CODE = 2**30
+"""Half of what 32 bits hold: the products are added to it."""
+
+
 class MissingRange(UnsupportedPoint):
     """A ladder lacks the range of a value that a point keeps in 8 bits: the bundle is incomplete."""
 
@@ -77,6 +81,23 @@ def quantize_weight(weight: npt.NDArray[np.float32], limit: int) -> QuantizedWei
     scales = np.where(largest > 0, largest / np.float32(limit), np.float32(1)).astype(np.float32)
     codes = np.rint(rows / scales[:, None]).astype(np.int8).reshape(weight.shape)
     return QuantizedWeight(codes, scales)
+
+
+def with_room_for_bias(
+    weight: QuantizedWeight, bias: npt.NDArray[np.float32], input_scale: float
+) -> QuantizedWeight:
+    """The weight, on a coarser grid in channels whose bias in units of input scale x weight scale has no code.
+
+    Those are channels with next to no weights: what the coarser grid loses is some billionths of the bias.
+    """
+    least = np.abs(bias.astype(np.float64)) / (MAX_BIAS_CODE * input_scale)
+    narrow = weight.scales < least
+    if not narrow.any():
+        return weight
+    # Rounded up, so that float32 keeps it above.
+    scales = np.where(narrow, np.nextafter((least * (1 + 1e-6)).astype(np.float32), np.inf), weight.scales)
+    ratio = (weight.scales / scales).reshape(-1, *[1] * (weight.codes.ndim - 1))
+    return QuantizedWeight(np.rint(weight.codes * ratio).astype(np.int8), scales.astype(np.float32))
 
 
 def as_int4(eight: QuantizedWeight) -> QuantizedWeight:

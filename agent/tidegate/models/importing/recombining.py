@@ -19,7 +19,8 @@ from tidegate.models.graph.operator import Kind
 from tidegate.models.graph.operators import CONV2D, LINEAR, OPERATORS
 from tidegate.models.network import WeightArray
 
-ADD = "aten.add.Tensor"
+ADD, MUL, MAXIMUM = "aten.add.Tensor", "aten.mul.Tensor", "aten.maximum.default"
+MAX_POOL2D = "aten.max_pool2d.default"
 
 LONGEST = 12
 """Steps of a function: the tanh formula of GELU has ten."""
@@ -38,9 +39,10 @@ _FUNCTIONS: Mapping[str, tuple[Callable[[Tensor], Tensor], Mapping[str, Argument
 
 
 def recombined(segment: Segment, weights: Mapping[str, WeightArray]) -> tuple[Segment, Mapping[str, WeightArray]]:
-    """The graph with biases inside their layers, and functions of one value by their names; and its weights."""
+    """The graph with biases inside their layers, functions of one value by their names, and PReLUs behind pools; and
+    its weights."""
     segment, weights = _with_biases_inside(segment, weights)
-    segment = _with_functions_by_name(segment)
+    segment = _with_slopes_behind_pools(_with_functions_by_name(segment), weights)
     return segment, {name: weights[name] for name in segment.weights}
 
 
@@ -205,3 +207,33 @@ def _aten(operator: str) -> Callable[..., Tensor]:
     _, name, overload = operator.split(".")
     function: Callable[..., Tensor] = getattr(getattr(torch.ops.aten, name), overload)
     return function
+
+
+def _with_slopes_behind_pools(segment: Segment, weights: Mapping[str, WeightArray]) -> Segment:
+    """A largest value of max(x, slope * x), which is a PReLU, as that of the largest x: the same, of fewer values.
+
+    So where no slope is negative, for the function falls nowhere then.
+    """
+    nodes = {node.name: node for node in segment.nodes}
+    readers = only_readers(segment)
+    reads = [name for node in segment.nodes for name in node.operands]
+    for pool in segment.nodes:
+        larger = nodes.get(pool.operands[0]) if pool.operator == MAX_POOL2D else None
+        if larger is None or larger.operator != MAXIMUM or readers.get(larger.name) is None:
+            continue
+        first, second = larger.args[:2]
+        sloped = nodes.get(second.ref) if isinstance(first, Ref) and isinstance(second, Ref) else None
+        if sloped is None or sloped.operator != MUL or reads.count(sloped.name) > 1 or sloped.args[0] != first:
+            continue
+        slope = sloped.args[1]
+        channels = sloped.shape[0]
+        if not isinstance(slope, Weight) or (weights[slope.weight] < 0).any():
+            continue
+        if not _is_per_channel(weights[slope.weight].shape, sloped.shape, 0, channels):
+            continue
+        # Each of the three in the place of the one before it, under its name: readers of the last find it there.
+        kept, scaled = Ref(sloped.name), Ref(larger.name)
+        nodes[sloped.name] = Node(sloped.name, pool.operator, (first, *pool.args[1:]), pool.shape, pool.kwargs)
+        nodes[larger.name] = Node(larger.name, MUL, (kept, slope), pool.shape)
+        nodes[pool.name] = Node(pool.name, MAXIMUM, (kept, scaled), pool.shape)
+    return replace(segment, nodes=tuple(nodes.values()))

@@ -73,15 +73,18 @@ def softplus(write: Writer, given: dict[str, Any]) -> Value:
 
 
 def prelu(write: Writer, given: dict[str, Any]) -> Value:
-    """relu(x) - slope * relu(-x), with a slope per channel."""
+    """With a slope per channel: max(x, slope * x) where none is above 1, else relu(x) - slope * relu(-x)."""
     slope = write.tensor(given["weight"])
     if slope is None:
         raise write.reader.refusal(write.node, "a slope that is not a weight")
     x, axes = write.read(given["self"]), len(write.reader.shape(write.node))
     if slope.numel() == 1:
         return write.add("aten.leaky_relu.default", x, float(slope))
+    by_channel = slope.reshape(-1, *[1] * (axes - 1))
+    if float(slope.detach().max()) <= 1:
+        return write.add("aten.maximum.default", x, write.add(MUL, x, write.constant("slope", by_channel)))
     below = write.add("aten.relu.default", write.add(MUL, x, -1.0))
-    scaled = write.add(MUL, below, write.constant("slope", -slope.reshape(-1, *[1] * (axes - 1))))
+    scaled = write.add(MUL, below, write.constant("slope", -by_channel))
     return write.add(ADD, write.add("aten.relu.default", x), scaled)
 
 
