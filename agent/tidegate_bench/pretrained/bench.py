@@ -36,7 +36,7 @@ ALPHA = 0.015
 CHEAP, ENOUGH = 0.7, 4
 """Share of full's processor time, and on how many networks."""
 ENGINE = "onnx"
-INPUTS, FRESH = 900, 600
+FRESH = 600
 SEED, FRESH_SEED = 0, 1_000_000
 CONTRADICTION = 0.01
 """Chance that a certificate which holds at its very alpha passes for a broken one."""
@@ -107,12 +107,12 @@ def _row(name: str, seed: int, progress: Progress) -> dict[str, Cell]:
 
 
 def _built(name: str, net: Pretrained, seed: int, folder: Path, progress: Progress) -> Bundle:
-    key = hashlib.sha256(repr((name, seed, INPUTS, net.task, Aim.BALANCED, _code_sha256())).encode()).hexdigest()[
-        :16
-    ]
+    key = hashlib.sha256(
+        repr((name, seed, net.count, net.task, Aim.BALANCED, _code_sha256())).encode()
+    ).hexdigest()[:16]
     out = folder / f"{name.replace(' ', '-').lower()}-{key}"
     if not (out / "bundle.json").exists():
-        inputs, scale, whole = raw_values(net.inputs(INPUTS, folder, seed), name)
+        inputs, scale, whole = raw_values(net.inputs(net.count, folder, seed), name)
         data = Dataset(f"{name}, seed {seed}", inputs, None, None, scale, whole=whole)
         plan = Plan.towards(Aim.BALANCED, engines=(ENGINE,), alphas=(ALPHA,))
         request = Request(

@@ -33,6 +33,8 @@ class Pretrained:
     output: str | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
     """Inputs of an ONNX file that are one number for good."""
+    count: int = 2000
+    """Of inputs to build on."""
 
 
 def _file(package: str, member: str) -> Callable[[Path], str]:
@@ -77,6 +79,15 @@ NETWORKS: Mapping[str, Pretrained] = {
         TaskOptions(Task.SEGMENT, threshold=0.3),
         _file("rapidocr", "rapidocr/models/PP-OCRv6_det_small.onnx"),
         lambda n, _folder, seed: pages(n, 160, seed),
+    ),
+    "rapidocr reader": Pretrained(
+        "rapidocr",
+        # What is read is the labels of all windows, so that whoever keeps them all reads the same.
+        TaskOptions(Task.KEYWORD),
+        _file("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx"),
+        lambda n, _folder, seed: lines(n, 48, 192, seed, turned=False),
+        # An answer is 450,000 numbers.
+        count=900,
     ),
     "magika": Pretrained(
         "magika",

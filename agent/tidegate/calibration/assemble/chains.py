@@ -38,6 +38,9 @@ from tidegate.models.network import TrainedNetwork
 GREEDY_INPUTS = 300
 """Of part S, that a greedy search measures every move on."""
 
+PRECISION_INPUTS = 1000
+"""Of part S, that an engine's precisions are judged on: nothing is fitted for them but ranges."""
+
 TIMED_INPUTS = 64
 """Of those, that times are measured on."""
 
@@ -230,19 +233,16 @@ class Chains:
             return Beginning(self._beginning)
         objective = self._plan.objective
         ranges = self._ranged(self._beginning[-1].setting).ranges
-        trials = EngineTrials(target, self._network, self._judged, ranges, objective)
+        inputs = self._inputs[-PRECISION_INPUTS:]
+        trials = EngineTrials(target, self._network, inputs, ranges, objective)
         search = Search(self._network, SearchSpace(), self._judged, objective)
 
         def told(text: str, share: float | None = None) -> None:
             self._progress(f"{target.name}: {text}", share)
 
-        found = beginning_on(
+        return beginning_on(
             trials, self._network, self._beginning, objective, min(self._plan.alphas), search.measured, told
         )
-        if found.by_layer:
-            for step in (*found.steps[1:], *found.further):
-                told(f"{step.move}: {step.disagreement:.1%} of answers change, {_times(step)}")
-        return found
 
     def _greedy_chain(
         self, target: TargetEngine | None = None, times: ExitTimes | None = None
@@ -325,8 +325,3 @@ class Chains:
         for variant in able:
             variant.release()
         return [1.0 if variant is None else next(means) / beginning_ms for variant in variants[1:]]
-
-
-def _times(step: ChainStep) -> str:
-    ratio = step.cost.time_ratio
-    return "no time" if ratio is None else f"{ratio:.2f} times as long as what else is turned begins at"

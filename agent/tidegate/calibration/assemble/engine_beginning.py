@@ -117,7 +117,7 @@ def beginning_on(
     units = units_of(tuple(dict.fromkeys(each for part in network.segments for each in _quantizable(part))))
     if not units or (whole and held[-1].disagreement <= tolerated):
         return Beginning(held)
-    progress(f"answers change in 8 bits, {_told(held[-1])}: trying {len(units)} layers or groups one by one")
+    progress(f"{_told(held[-1])}: trying {len(units)} layers, or neighbours together, one by one")
     full = held[0].setting
     order = _sensitivities(network, full, units, trials, objective)
     settings: list[tuple[KnobSettings, Move | None]] = [(full, None)]
@@ -126,7 +126,11 @@ def beginning_on(
         narrow = {layer for unit in units for layer in unit}.difference(wide) if wide else layers
         settings.append((_narrowed_to(network, full, narrow).normal(layers), _move(wide)))
     times_ms = trials.times_ms([setting for setting, _ in settings])
-    steps = [trials.judged(measured(setting, move)) for setting, move in settings]
+    steps = []
+    for (setting, move), ms in zip(settings, times_ms, strict=True):
+        steps.append(trials.judged(measured(setting, move)))
+        if move is not None:
+            progress(f"{_told(steps[-1])}, {ms / times_ms[0]:.0%} of full's time")
     kept, further = falling(
         [
             objective.cost(replace(step.cost, time_ratio=ms / times_ms[0]))
@@ -145,7 +149,7 @@ def beginning_on(
 
 
 def _told(step: ChainStep) -> str:
-    return f"{step.disagreement:.1%} with {step.move or 'nothing'}"
+    return f"{step.move or 'full'}: {step.disagreement:.1%} of answers change"
 
 
 def _sensitivities(

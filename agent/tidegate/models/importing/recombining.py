@@ -39,8 +39,7 @@ _FUNCTIONS: Mapping[str, tuple[Callable[[Tensor], Tensor], Mapping[str, Argument
 
 
 def recombined(segment: Segment, weights: Mapping[str, WeightArray]) -> tuple[Segment, Mapping[str, WeightArray]]:
-    """The graph with biases inside their layers, functions of one value by their names, and PReLUs behind pools; and
-    its weights."""
+    """The graph, biases inside layers, functions of one value by name, PReLUs behind pools; and its weights."""
     segment, weights = _with_biases_inside(segment, weights)
     segment = _with_slopes_behind_pools(_with_functions_by_name(segment), weights)
     return segment, {name: weights[name] for name in segment.weights}
@@ -97,7 +96,7 @@ def _biases(segment: Segment, weights: Mapping[str, WeightArray]) -> Iterator[_B
         added, _ = _parts(total)
         place = axis if last is layer else 0
         if added is not None and _is_per_channel(weights[added].shape, total.shape, place, channels):
-            values = np.ascontiguousarray(np.broadcast_to(weights[added].reshape(-1), (channels,)))
+            values = np.broadcast_to(weights[added].reshape(-1), (channels,)).copy()
             yield _Bias(layer, total, values)
 
 

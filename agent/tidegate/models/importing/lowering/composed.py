@@ -72,6 +72,10 @@ def softplus(write: Writer, given: dict[str, Any]) -> Value:
     return write.add(ADD, write.add("aten.relu.default", x), curve)
 
 
+def relu6(write: Writer, given: dict[str, Any]) -> Value:
+    return write.add("aten.hardtanh.default", write.read(given["self"]), 0.0, 6.0)
+
+
 def prelu(write: Writer, given: dict[str, Any]) -> Value:
     """With a slope per channel: max(x, slope * x) where none is above 1, else relu(x) - slope * relu(-x)."""
     slope = write.tensor(given["weight"])
@@ -240,6 +244,7 @@ RULES: dict[str, Rule] = {
     "aten.rsqrt.default": rule(inverse_root),
     "aten.square.default": rule(squared),
     "aten.softplus.default": rule(softplus),
+    "aten.relu6.default": rule(relu6),
     "aten.prelu.default": rule(prelu),
     "aten._prelu_kernel.default": rule(prelu),
     "aten.sum.dim_IntList": rule(total),
