@@ -121,8 +121,8 @@ def beginning_on(
     full = held[0].setting
     order = _sensitivities(network, full, units, trials, objective)
     settings: list[tuple[KnobSettings, Move | None]] = [(full, None)]
-    for kept in narrowed(order):
-        wide = [layer for each in kept for layer in each.layers]
+    for in_fp32 in narrowed(order):
+        wide = [layer for each in in_fp32 for layer in each.layers]
         narrow = {layer for unit in units for layer in unit}.difference(wide) if wide else layers
         settings.append((_narrowed_to(network, full, narrow).normal(layers), _move(wide)))
     times_ms = trials.times_ms([setting for setting, _ in settings])

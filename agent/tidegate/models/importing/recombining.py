@@ -87,10 +87,9 @@ def _biases(segment: Segment, weights: Mapping[str, WeightArray]) -> Iterator[_B
             continue
         channels = weights[next(layer.weights()).weight].shape[0]
         axis = 0 if layer.operator == CONV2D else len(layer.shape) - 1
-        total = readers.get(layer.name)
-        last = layer
+        last, total = layer, readers.get(layer.name)
         while total is not None and _only_drops_ones(last, total, axis):
-            total, last = readers.get(total.name), total
+            last, total = total, readers.get(total.name)
         if total is None or total.operator != ADD or total.kwargs or total.shape != last.shape:
             continue
         added, _ = _parts(total)
