@@ -67,12 +67,8 @@ def _with_biases_inside(
         args = now[bias.layer.name].args
         now[bias.layer.name] = replace(bias.layer, args=(*args[:2], Weight(name), *args[3:]))
         _, total_in = _parts(now.pop(bias.total.name))
-        nodes = tuple(now.values())
-        if segment.nodes[-1].name == bias.total.name:
-            # What is last is the answer: it goes by its own name.
-            segment = replace(segment, nodes=nodes)
-        else:
-            segment = replace(segment, nodes=tuple(_reading(node, bias.total.name, total_in) for node in nodes))
+        nodes = tuple(_reading(node, bias.total.name, total_in) for node in now.values())
+        segment = replace(segment, nodes=nodes)
     return segment, weights
 
 
