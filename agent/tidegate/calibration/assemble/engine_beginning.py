@@ -117,7 +117,8 @@ def beginning_on(
     units = units_of(tuple(dict.fromkeys(each for part in network.segments for each in _quantizable(part))))
     if not units or (whole and held[-1].disagreement <= tolerated):
         return Beginning(held)
-    progress(f"{_told(held[-1])}: trying {len(units)} layers, or neighbours together, one by one")
+    found = _told(held[-1]) if len(held) > 1 else "rounded weights alone change too many answers"
+    progress(f"{found}: trying {len(units)} layers, or neighbours together, one by one")
     full = held[0].setting
     order = _sensitivities(network, full, units, trials, objective)
     settings: list[tuple[KnobSettings, Move | None]] = [(full, None)]
