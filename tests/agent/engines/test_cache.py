@@ -173,9 +173,15 @@ def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
 def test_drafts_of_processes_that_were_killed_go(tmp_path: Path) -> None:
     path = Cache(tmp_path).entry("model", "a")
     assert path is not None
-    draft = path.with_name(f"{path.name}.123")
-    draft.mkdir()
-    fill(draft)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    drafts = [path.with_name(f"{path.name}.{pid}") for pid in (ended.pid, os.getpid())]
+    for draft in drafts:
+        draft.mkdir()
+        fill(draft)
+    Cache(tmp_path, Limits(size_bytes=999)).evict()
+    assert [*tmp_path.iterdir()] == drafts[1:], "one that is being made stays"
+    os.utime(drafts[1], (0, 0))
     Cache(tmp_path, Limits(size_bytes=999)).evict()
     assert [*tmp_path.iterdir()] == []
 

@@ -30,6 +30,10 @@ KINDS = ("choice", "dropped", "ranges", "model")
 _ENTRY = re.compile(rf"({'|'.join(KINDS)})-[0-9a-f]{{32}}(\..+)?")
 """An entry, also a draft of one or what stood in its way. Anything else in the directory is a stranger's."""
 
+_DRAFT = re.compile(r".*\.([0-9]+)")
+DRAFT_S = 60.0
+"""How long a running process may leave a draft untouched before it passes for one that nobody finishes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -155,6 +159,8 @@ class Cache:
         for entry in entries:
             if total_bytes <= self._limits.size_bytes and entry.unused_s <= self._limits.age_s:
                 return
+            if entry.unused_s < DRAFT_S and _is_being_made(entry.path):
+                continue
             if _remove(entry.path):
                 log.debug("%s was not used for %.0f s and is evicted", entry.path, entry.unused_s)
                 total_bytes -= entry.size_bytes
@@ -175,6 +181,20 @@ class Cache:
                 size_bytes = sum(file.lstat().st_size for file in files)
                 # A board without a clock may have used it at a time that is yet to come.
                 yield _Entry(path, size_bytes, max(0.0, now_s - found.st_mtime))
+
+
+def _is_being_made(path: Path) -> bool:
+    """Whether it is a draft of a process that is running."""
+    draft = _DRAFT.fullmatch(path.name)
+    if draft is None:
+        return False
+    try:
+        os.kill(int(draft[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def _mark_used(path: Path) -> None:

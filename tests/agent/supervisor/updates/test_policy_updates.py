@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[str, int, dict[str, object], str]] = {
     "no YAML": ("a: [", 3, {}, "is not closed"),
     "no policy": ("a: 1", LARGEST - MOST_AHEAD * 3, {}, "too far ahead"),
     "an unknown key": (policy(3, "defualt: {}\n"), 3, {}, "defualt"),
-    "the merge key": (policy(3, "<<: {a: 1}\n"), 3, {}, "unknown key"),
+    "the merge key": (policy(3, "<<: {a: 1}\n"), 3, {}, "merge keys are not allowed"),
     "a point of no ladder": (policy(3, "default: {use: nowhere}\n"), 3, {}, "no such point"),
     "another version in its text": (policy(4), 3, {}, "its text says version 4"),
     "the largest version, invalid": ("a: 1", LARGEST, {}, "too far ahead"),
