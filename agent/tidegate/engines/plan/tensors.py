@@ -4,7 +4,7 @@ A tensor without parameters is float32.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tidegate.engines.plan.adapted import Adapted
@@ -133,7 +133,7 @@ class _TensorPlanner:
         for node in graph.nodes:
             name = subgraph.tensor(graph, node.name)
             sources = [subgraph.tensor(graph, ref) for ref in node.operands]
-            is_layer = is_quantizable_layer(node) and node.layer in self._int8
+            is_layer = self._is_int8_layer(node)
             if is_layer:
                 arrives_coded = any(sources[0] in names for names in (coded, known, on_codes))
                 if node.operator in self._dynamic and not arrives_coded:
@@ -165,30 +165,36 @@ class _TensorPlanner:
     def _read_in_float32(self) -> frozenset[str]:
         """Tensors that something computes on in float32: a norm, say, or a concatenation that one reads."""
         read: set[str] = set()
-        for subgraph in reversed(self._plan):
-            for graph in reversed(subgraph.graphs):
-                for node in reversed(graph.nodes):
-                    sources = [subgraph.tensor(graph, ref) for ref in node.operands]
-                    if is_quantizable_layer(node) and node.layer in self._int8:
-                        continue
-                    on_integers = node.layer is None and node.operator in self._on_integers
-                    if not on_integers or (_is_joined(node) and subgraph.tensor(graph, node.name) in read):
-                        read.update(sources)
+        for node, name, sources in self._from_the_last():
+            if self._is_int8_layer(node):
+                continue
+            if not self._may_compute_on_integers(node) or (_is_joined(node) and name in read):
+                read.update(sources)
         return frozenset(read)
 
     def _read_as_codes(self) -> frozenset[str]:
         """Tensors that a layer in int8 reads, directly or through what is computed on integers."""
         read: set[str] = set()
+        for node, name, sources in self._from_the_last():
+            if self._is_int8_layer(node):
+                read.add(sources[0])
+            if self._may_compute_on_integers(node) and name in read:
+                read.update(sources)
+        return frozenset(read)
+
+    def _from_the_last(self) -> Iterator[tuple[Node, str, list[str]]]:
+        """All nodes, readers before makers, each with the names of its tensor and of those that it reads."""
         for subgraph in reversed(self._plan):
             for graph in reversed(subgraph.graphs):
                 for node in reversed(graph.nodes):
                     sources = [subgraph.tensor(graph, ref) for ref in node.operands]
-                    if is_quantizable_layer(node) and node.layer in self._int8:
-                        read.add(sources[0])
-                    on_integers = node.layer is None and node.operator in self._on_integers
-                    if on_integers and subgraph.tensor(graph, node.name) in read:
-                        read.update(sources)
-        return frozenset(read)
+                    yield node, subgraph.tensor(graph, node.name), sources
+
+    def _is_int8_layer(self, node: Node) -> bool:
+        return is_quantizable_layer(node) and node.layer in self._int8
+
+    def _may_compute_on_integers(self, node: Node) -> bool:
+        return node.layer is None and node.operator in self._on_integers
 
     def _groups(self, coded: Mapping[str, str | None]) -> list[SharedScaleGroup]:
         """One for each run of gated blocks, and what their input takes its parameters over from."""

@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import Environment
@@ -71,16 +72,22 @@ def test_each_device_has_a_topic_of_its_own_that_home_assistant_reads(device: st
     assert len(others) == 4
 
 
-@pytest.mark.skipif(PYTHON is None, reason="TIDEGATE_HOME_ASSISTANT_PYTHON names no interpreter")
-@pytest.mark.parametrize("config", [HELD, SHOWN], ids=["held", "shown"])
-def test_home_assistant_takes_it_and_its_templates_render(config: dict[str, object]) -> None:
+def states_in_home_assistant(config: dict[str, object]) -> dict[str, Any]:
+    """What Home Assistant's own code makes of a config, by component."""
     reader = Path(__file__).with_name("home_assistant_reader.py")
     assert PYTHON is not None
     done = subprocess.run(
         [PYTHON, str(reader)], input=json.dumps(config), capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    states = json.loads(done.stdout.splitlines()[-1])
+    states: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return states
+
+
+@pytest.mark.skipif(PYTHON is None, reason="TIDEGATE_HOME_ASSISTANT_PYTHON names no interpreter")
+@pytest.mark.parametrize("config", [HELD, SHOWN], ids=["held", "shown"])
+def test_home_assistant_takes_it_and_its_templates_render(config: dict[str, object]) -> None:
+    states = states_in_home_assistant(config)
     assert states["battery"] == ["81", "None"]
     assert states["certified_risk"] == ["1.5", "None"]
     assert states["accuracy_guard"] == ["ON", "OFF"]
@@ -115,13 +122,7 @@ def test_home_assistant_takes_it_and_its_templates_render(config: dict[str, obje
 def test_home_assistant_takes_a_config_that_takes_components_back() -> None:
     fewer = taking_back(discovery("cam.1", "0.2.0", "digits", READINGS, (), FURTHER[1:]), lasting(HELD))
     assert fewer is not None
-    reader = Path(__file__).with_name("home_assistant_reader.py")
-    assert PYTHON is not None
-    done = subprocess.run(
-        [PYTHON, str(reader)], input=json.dumps(fewer), capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    states = json.loads(done.stdout.splitlines()[-1])
+    states = states_in_home_assistant(fewer)
     gone = {name for name, shown in states.items() if shown == "removed"}
     assert gone == {
         "model_plates_point", "model_plates_state", "operating_point", "point_in_force", "policy_paused"

@@ -5,10 +5,7 @@ from typing import Any
 
 from tidegate.models.graph import Ref
 from tidegate.models.importing.lowering.reader import Rule, Value
-from tidegate.models.importing.lowering.writer import ADD, MUL, SUB, Writer, rule
-
-_LARGEST = 3.4028234663852886e38
-"""Of float32: no limit."""
+from tidegate.models.importing.lowering.writer import ADD, LARGEST, MUL, SUB, Writer, rule, within_float32
 
 
 def clamp(write: Writer, given: dict[str, Any]) -> Value:
@@ -19,13 +16,8 @@ def clamp(write: Writer, given: dict[str, Any]) -> Value:
         return write.add("aten.relu.default", x)
     if not all(isinstance(limit, int | float | None) for limit in (low, high)):
         raise write.reader.refusal(write.node, "clamps by values; allowed are numbers")
-    limits = (-_LARGEST if low is None else _limit(low), _LARGEST if high is None else _limit(high))
+    limits = (-LARGEST if low is None else within_float32(low), LARGEST if high is None else within_float32(high))
     return write.add("aten.hardtanh.default", x, *limits)
-
-
-def _limit(value: float) -> float:
-    """As a number that JSON has: infinity is no limit either."""
-    return min(max(float(value), -_LARGEST), _LARGEST)
 
 
 def reversed_sub(write: Writer, given: dict[str, Any]) -> Value:
@@ -218,8 +210,8 @@ def _either(write: Writer, given: dict[str, Any], operator: str) -> Value:
             continue
         x = write.read(source)
         if known.numel() == 1:
-            limit = _limit(float(known))
-            limits = (limit, _LARGEST) if operator.startswith("aten.max") else (-_LARGEST, limit)
+            limit = within_float32(float(known))
+            limits = (limit, LARGEST) if operator.startswith("aten.max") else (-LARGEST, limit)
             return write.add("aten.hardtanh.default", x, *limits)
         return write.add(operator, x, write.read(other))
     return write.add(operator, write.read(given["self"]), write.read(given["other"]))

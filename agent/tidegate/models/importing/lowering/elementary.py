@@ -5,7 +5,7 @@ from typing import Any
 
 from tidegate.models.graph import Argument, Ref
 from tidegate.models.importing.lowering.reader import Rule, Value
-from tidegate.models.importing.lowering.writer import ADD, MUL, SUB, Writer, rule
+from tidegate.models.importing.lowering.writer import ADD, LARGEST, MUL, SUB, Writer, rule, within_float32
 
 EXP, LOG, RELU = "aten.exp.default", "aten.log.default", "aten.relu.default"
 ABS, ROOT, MAXIMUM = "aten.abs.default", "aten.sqrt.default", "aten.maximum.default"
@@ -107,11 +107,7 @@ def between(write: Writer, given: dict[str, Any]) -> Value:
     """A step from one value towards another: start + weight * (end - start)."""
     start, end, weight = given["self"], given["end"], given["weight"]
     way = write.add(SUB, write.read(end), write.read(start))
-    return write.add(ADD, write.read(start), write.add(MUL, way, _number(write, weight)))
-
-
-def _number(write: Writer, weight: object) -> Argument:
-    return float(weight) if isinstance(weight, int | float) else write.read(weight)
+    return write.add(ADD, write.read(start), write.add(MUL, way, write.read(weight)))
 
 
 def mean_slope(write: Writer, given: dict[str, Any]) -> Value:
@@ -135,20 +131,12 @@ def limited_by_values(write: Writer, given: dict[str, Any]) -> Value:
             continue
         known = write.tensor(limit)
         if known is not None and known.numel() == 1:
-            ends = (float(known), math.inf) if name == "min" else (-math.inf, float(known))
-            value = _cut(write, value, *ends)
+            end = within_float32(float(known))
+            value = write.add(HARDTANH, value, *((end, LARGEST) if name == "min" else (-LARGEST, end)))
         else:
             value = write.add(operator, value, write.read(limit))
     assert isinstance(value, Ref)  # noqa: S101 - torch wants at least one limit
     return value
-
-
-def _cut(write: Writer, value: Argument, low: float, high: float) -> Ref:
-    return write.add(HARDTANH, value, max(low, -LARGEST), min(high, LARGEST))
-
-
-LARGEST = 3.4028234663852886e38
-"""Of float32: no limit, as a number that JSON has."""
 
 
 RULES: dict[str, Rule] = {

@@ -1,6 +1,7 @@
 """`einsum` of two operands as one product of matrices: axes brought in order, multiplied, and brought back."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def sum_convention(write: Writer, given: dict[str, Any]) -> Value:
     return _permuted(write, apart, axes.samples + found, out, sizes)
 
 
-def _product(axes: _Axes, outer: tuple[int, ...], count: Any) -> tuple[int, ...]:
+def _product(axes: _Axes, outer: tuple[int, ...], count: Callable[[str], int]) -> tuple[int, ...]:
     return (*outer, count(axes.first), count(axes.second))
 
 

@@ -13,6 +13,14 @@ MATMUL, PERMUTE = "aten.matmul.default", "aten.permute.default"
 FAR_BELOW = -1e4
 """For minus infinity in front of a softmax: its exponential is 0 in float32, and sums with it stay finite."""
 
+LARGEST = 3.4028234663852886e38
+"""Of float32: no limit, as a number that JSON has."""
+
+
+def within_float32(value: float) -> float:
+    """A limit as a number that JSON has: infinity is no limit."""
+    return min(max(float(value), -LARGEST), LARGEST)
+
 
 class Writer:
     """Adds the steps of one operator; names them apart."""
