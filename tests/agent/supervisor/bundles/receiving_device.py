@@ -148,6 +148,12 @@ class Device:
         """On the last push, whatever it was."""
         return self.updates.progress.refused or self.updates.progress.push
 
+    async def stop(self) -> None:
+        """No answer of the operator's comes to it afterwards either."""
+        for answer in self._answers:
+            answer.cancel()
+        await self.updates.stop()
+
     async def push(self, envelope: Envelope | bytes, topic: str = TOPIC) -> None:
         """As MQTT's thread hands it over."""
         payload = envelope if isinstance(envelope, bytes) else envelope.to_json()

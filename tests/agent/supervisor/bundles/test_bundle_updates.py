@@ -215,7 +215,7 @@ def test_it_goes_on_where_it_was_after_any_number_of_stops(tmp_path: Path, new: 
         needed = operator.content.places.keys() - known
         assert len(needed) > 2
         for starts in range(1, len(needed) + 1):
-            await device.updates.stop()
+            await device.stop()
             device = Device(tmp_path, patience_s=1000.0)
             operator.loses = lambda sha256, most=starts: (
                 sha256 not in pieces and len(needed.intersection(operator.sent)) >= most
@@ -398,7 +398,7 @@ def test_a_trial_that_was_cut_off_is_given_up(tmp_path: Path, new: Path) -> None
         await until(lambda: device.store.slots.on_trial)
         with pytest.raises(NotYetError, match="on trial"):
             await device.push(operator.envelope(6))
-        await device.updates.stop()
+        await device.stop()
         again = Device(tmp_path)
         assert again.serves == OLD
         assert again.verdict is not None
