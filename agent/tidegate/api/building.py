@@ -35,6 +35,7 @@ def build(
     risk: str | None = None,
     task: str | None = None,
     bound: float | None = None,
+    blank: int = 0,
     alphas: Sequence[float] = ALPHAS,
     delta: float = DELTA,
     engines: Sequence[str] = (AUTO,),
@@ -49,8 +50,8 @@ def build(
     are an array or tensor (n, *input shape), or batches such as a DataLoader's, of inputs or of pairs with labels.
     uint8 are pixels, scaled to 0..1; wider whole numbers and floats are as the model takes them. Hundreds are
     needed. Without labels disagreement with the full model is certified, else newly wrong answers, unless
-    `risk` or `task`, with its `bound`, says otherwise. Sets torch's seed and thread count. Raises
-    TidegateError for what has to be changed.
+    `risk` or `task`, with its `bound`, or the `blank` of a text, says otherwise. Sets torch's seed and thread
+    count. Raises TidegateError for what has to be changed.
     """
     gathered, known = _gathered(inputs)
     known = _array(labels) if labels is not None else known
@@ -70,7 +71,9 @@ def build(
         raise InputsError(
             f"task {task!r}, risk {risk!r}: allowed is one of {', '.join(Task)}, and no risk beside it"
         )
-    options = None if task is None else TaskOptions(Task(task), bound, classes=tuple(classes or ()))
+    if blank and task != Task.TEXT:
+        raise InputsError(f"blank {blank}: belongs to task 'text', found task {task!r}")
+    options = None if task is None else TaskOptions(Task(task), bound, classes=tuple(classes or ()), blank=blank)
     if aim not in set(Goal):
         raise InputsError(f"aim {aim!r}: there is none; allowed are {', '.join(Goal)}")
     wanted = tuple(sorted(set(alphas)))

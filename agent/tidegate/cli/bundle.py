@@ -28,6 +28,7 @@ from tidegate.cli.task_options import (
     SCORE,
     SURE,
     AnchorsOption,
+    BlankOption,
     BoundOption,
     LayoutOption,
     NamesOption,
@@ -156,6 +157,7 @@ def build(
     detect_overlap: OverlapOption = OVERLAP,
     detect_sure: SureOption = SURE,
     detect_anchors: AnchorsOption = None,
+    blank: BlankOption = None,
     risk: Annotated[
         str | None,
         typer.Option(
@@ -249,6 +251,7 @@ def build(
         detect_overlap,
         detect_sure,
         detect_anchors,
+        blank,
     )
     limits = ((Goal.MEMORY, target_memory), (Goal.LATENCY, target_latency), (Goal.ENERGY, target_energy))
     wanted = wanted_of(aim, target, limits, with_knob or (), without_knob or ())

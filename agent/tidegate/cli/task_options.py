@@ -30,7 +30,7 @@ TaskOption = Annotated[
 BoundOption = Annotated[
     float | None,
     typer.Option(
-        help="IoU of boxes (0.5), share of pixels (0.02) or windows (0), cosine distance (0.05).",
+        help="IoU of boxes (0.5), share of pixels (0.02), windows (0) or a text (0), cosine distance (0.05).",
         rich_help_panel=TASK_PANEL,
     ),
 ]
@@ -38,6 +38,14 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         help="What an output must be above: for a yes, in a mask of one class (0.5), for a keyword.",
+        rich_help_panel=TASK_PANEL,
+    ),
+]
+BlankOption = Annotated[
+    int | None,
+    typer.Option(
+        "--blank",
+        help="Number of the class that stands for no letter in a text; 0 where it isn't said, -1 is the last.",
         rich_help_panel=TASK_PANEL,
     ),
 ]
@@ -114,6 +122,7 @@ def task_options(
     overlap: float,
     sure: float,
     anchors: str | None,
+    blank: int | None,
 ) -> "TaskOptions | None":
     """What the options come to; None without a task. Raises TaskOptionError."""
     # It imports torch, which the other commands do without.
@@ -128,26 +137,35 @@ def task_options(
     }
     said = [f"{option} {given}" for option, (given, unsaid) in of_boxes.items() if given != unsaid]
     if task is None:
-        if bound is not None or threshold is not None or names is not None or said:
-            raise TaskOptionError("--bound, --threshold, --names and --detect-...: belong to a --task; name one")
+        if said or any(each is not None for each in (bound, threshold, names, blank)):
+            raise TaskOptionError(
+                "--bound, --threshold, --names, --blank and --detect-...: belong to a --task; name one"
+            )
         return None
     if risk is not None:
         raise TaskOptionError(f"--task {task} and --risk {risk}: both say what counts as a failure; give one")
     if said and task is not Task.DETECT:
         raise TaskOptionError(f"{said[0]}: belongs to --task detect, found --task {task}")
+    if blank is not None and task is not Task.TEXT:
+        raise TaskOptionError(f"--blank {blank}: belongs to --task text, found --task {task}")
     read = None if anchors is None else _anchors(anchors)
-    return TaskOptions(task, bound, threshold, layout, score, overlap, sure, read, _names(names))
+    listed = _names(names, letters=task is Task.TEXT)
+    return TaskOptions(task, bound, threshold, layout, score, overlap, sure, read, listed, blank or 0)
 
 
-def _names(given: str | None) -> tuple[str, ...]:
+def _names(given: str | None, *, letters: bool) -> tuple[str, ...]:
+    """Names without what is blank around them; letters as they are, since a space is one."""
     if given is None:
         return ()
     try:
         # Eighty names with commas between them are longer than the name of any file may be.
-        listed = Path(given).read_text("utf-8").splitlines() if os.path.isfile(given) else given.split(",")  # noqa: PTH113 - Path.is_file raises for those
+        from_file = os.path.isfile(given)  # noqa: PTH113 - Path.is_file raises for those
+        # Not splitlines: a dictionary of letters holds some that are line breaks to Python.
+        listed = Path(given).read_text("utf-8").split("\n") if from_file else given.split(",")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskOptionError(f"--names {given}: {error}") from error
-    names = tuple(name.strip() for name in listed if name.strip())
+    kept = (name.removesuffix("\r") if letters else name.strip() for name in listed)
+    names = tuple(name for name in kept if name)
     if len(set(names)) != len(names) or not names:
         raise TaskOptionError(f"--names {given}: found {len(names)} names; needed are different ones, in order")
     return names

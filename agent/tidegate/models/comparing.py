@@ -8,6 +8,7 @@ import numpy.typing as npt
 from tidegate.models.boxes import Found, found_in
 from tidegate.models.ladder import Compared, Comparison
 from tidegate.models.matching import labelled_objects, lost_objects, same_objects
+from tidegate.models.reading import edits, read_in
 from tidegate.models.task import Detector, LabelMap
 
 Floats = npt.NDArray[np.float32]
@@ -91,13 +92,16 @@ def position_labels(labelled: LabelMap, outputs: Floats) -> Indices:
 
 
 def _distances(comparison: Comparison, full: Floats, outputs: Floats) -> Floats:
-    """What is held against the bound: a cosine distance, a share of positions, or a Euclidean distance."""
+    """What is held against the bound: a cosine or Euclidean distance, or a share of positions or of a text."""
     if comparison.kind is Compared.COSINE:
         norms = np.linalg.norm(full, axis=1) * np.linalg.norm(outputs, axis=1)
         cosine = (full * outputs).sum(1) / np.maximum(norms, np.finfo(np.float32).tiny)
         return np.asarray(1 - cosine)
     if comparison.label_map is not None:
-        labels = (position_labels(comparison.label_map, each) for each in (full, outputs))
+        labels = [position_labels(comparison.label_map, each) for each in (full, outputs)]
+        if comparison.kind is Compared.TEXT:
+            texts = zip(*(read_in(comparison.label_map, each) for each in labels), strict=True)
+            return np.array([edits(*pair) / max(len(pair[0]), 1) for pair in texts], np.float32)
         return np.asarray(np.not_equal(*labels).mean(1), np.float32)
     return np.asarray(np.linalg.norm(full - outputs, axis=1))
 

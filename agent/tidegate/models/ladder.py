@@ -58,6 +58,7 @@ class Compared(StrEnum):
     BOXES = "boxes"
     PIXELS = "pixels"
     WINDOWS = "windows"
+    TEXT = "text"
     OWN = "own"
 
 
@@ -69,6 +70,7 @@ TASKS = {
     Compared.BOXES: Task.DETECT,
     Compared.PIXELS: Task.SEGMENT,
     Compared.WINDOWS: Task.KEYWORD,
+    Compared.TEXT: Task.TEXT,
 }
 
 
@@ -78,7 +80,8 @@ class Comparison:
 
     Another best class, the other side of `bound`, a cosine or Euclidean distance above it, an object of a
     `detector` without its counterpart at an IoU of at least the bound, other labels in a larger share of a
-    `label_map` than the bound, or what a function of the user's own says, which is not part of a bundle.
+    `label_map` than the bound, more edits to the text read from one, as a share of its labels, or what a function
+    of the user's own says, which is not part of a bundle.
     """
 
     kind: Compared = Compared.BEST_CLASS
@@ -93,10 +96,12 @@ class Comparison:
             )
         if (self.detector is None) == (self.kind is Compared.BOXES):
             raise ValueError(f"comparison by {self.kind} and detector {self.detector}: one belongs to boxes alone")
-        if (self.label_map is None) == (self.kind in {Compared.PIXELS, Compared.WINDOWS}):
+        if (self.label_map is None) == (self.kind in {Compared.PIXELS, Compared.WINDOWS, Compared.TEXT}):
             raise ValueError(
-                f"comparison by {self.kind} and label map {self.label_map}: belongs to pixels and windows alone"
+                f"comparison by {self.kind} and label map {self.label_map}: belongs to pixels, windows and text"
             )
+        if self.label_map is not None and (self.label_map.blank is None) == (self.kind is Compared.TEXT):
+            raise ValueError(f"comparison by {self.kind} and blank {self.label_map.blank}: belongs to text alone")
 
     @property
     def task(self) -> Task | None:

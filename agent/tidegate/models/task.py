@@ -13,6 +13,7 @@ class Task(StrEnum):
     SEGMENT = "segment"
     EMBED = "embed"
     KEYWORD = "keyword"
+    TEXT = "text"
     REGRESS = "regress"
 
 
@@ -105,13 +106,19 @@ class LabelMap:
     """A label at every position (pixel, window) of a flat output of (classes, positions), or the other way round.
 
     The label is the class with the largest value, and none where that is not above `threshold`. One class is there
-    where its value is above the threshold.
+    where its value is above the threshold. With a `blank` the labels are read as a text, as CTC does:
+    `tidegate.models.reading`.
     """
 
     classes: int
     classes_first: bool
     threshold: float | None = None
+    blank: int | None = None
 
     def __post_init__(self) -> None:
         if self.classes == 1 and self.threshold is None:
             raise ValueError("a map of one class needs a threshold")
+        if self.blank is not None and not 0 <= self.blank < self.classes:
+            raise ValueError(
+                f"blank {self.blank}: allowed are 0 to {self.classes - 1}, the numbers of the classes"
+            )

@@ -88,8 +88,7 @@ NETWORKS: Mapping[str, Pretrained] = {
     ),
     "rapidocr reader": Pretrained(
         "rapidocr",
-        # What is read is the labels of all windows, so that whoever keeps them all reads the same.
-        TaskOptions(Task.KEYWORD),
+        TaskOptions(Task.TEXT),
         _file("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx"),
         lambda n, _folder, seed: lines(n, 48, 192, seed, turned=False),
     ),

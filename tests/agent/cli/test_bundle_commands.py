@@ -44,6 +44,8 @@ def test_a_build_that_can_not_be_is_refused_with_data_error(
         (["--task", "segment", "--detect-sure", "0.6"], "--detect-sure 0.6: belongs to --task detect"),
         (["--task", "classify", "--detect-anchors", "1,2"], "belongs to --task detect"),
         (["--task", "detect", "--names", "cat,cat"], "needed are different ones"),
+        (["--task", "keyword", "--blank", "0"], "--blank 0: belongs to --task text"),
+        (["--blank", "-1"], "belong to a --task"),
         (["--task", "detect", "--detect-anchors", "10,13 16"], "nine pairs of pixels"),
         (["--task", "detect", "--detect-anchors", "1,2 " * 8 + "0,1"], "nine pairs of pixels"),
     ],
@@ -61,9 +63,17 @@ def test_names_are_a_file_or_any_number_with_commas_between_them(tmp_path: Path)
     names = tuple(f"class-{number}" for number in range(1000))
     (tmp_path / "names.txt").write_text("\n".join(names))
     for given in (",".join(names), str(tmp_path / "names.txt")):
-        options = task_options(Task.DETECT, None, None, None, given, None, 0.25, 0.45, 0.5, None)
+        options = task_options(Task.DETECT, None, None, None, given, None, 0.25, 0.45, 0.5, None, None)
         assert options is not None
         assert options.classes == names
+
+
+def test_spaces_and_line_breaks_of_other_scripts_are_letters(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_bytes("a\r\n\u2028\r\n\u3000\r\n \r\n".encode())
+    given = str(tmp_path / "letters.txt")
+    options = task_options(Task.TEXT, None, None, None, given, None, 0.25, 0.45, 0.5, None, -1)
+    assert options is not None
+    assert (options.classes, options.blank) == (("a", "\u2028", "\u3000", " "), -1)
 
 
 def test_a_bundle_s_task_is_shown() -> None:

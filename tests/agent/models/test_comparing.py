@@ -127,3 +127,45 @@ def test_each_comparison_names_its_task() -> None:
 def test_comparisons_that_lack_what_they_need_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="comparison by"):
         replace(BOXES, **wrong)  # type: ignore[arg-type] # wrong on purpose
+
+
+def windows(*labels: int) -> np.ndarray:
+    """One output (1, windows * 3) with these labels."""
+    return np.eye(3, dtype=np.float32)[list(labels)].reshape(1, -1)
+
+
+BLANK_LAST = LabelMap(3, False, blank=2)
+
+
+@pytest.mark.parametrize(
+    ("point", "same"),
+    [
+        (windows(0, 2, 1, 1), True),
+        (windows(0, 0, 2, 1), True),  # as CTC reads it: windows differ, the text doesn't
+        (windows(2, 0, 1, 2), True),
+        (windows(0, 1, 2, 1), False),  # a blank between them makes it two letters
+        (windows(0, 2, 2, 2), False),
+        (windows(1, 2, 1, 1), False),
+    ],
+)
+def test_texts_are_compared_without_blanks_and_repeats(point: np.ndarray, same: bool) -> None:
+    text = Comparison(Compared.TEXT, 0.0, label_map=BLANK_LAST)
+    full = windows(0, 0, 1, 1)
+    assert text.task is Task.TEXT
+    assert differ(text, full, point).tolist() == [not same]
+    assert answers(text, full, point).tolist() == [int(not same)]
+    assert (clearness(text, full, point)[0] >= 0) == same
+
+
+def test_a_text_may_be_so_many_edits_away_as_its_bound_allows() -> None:
+    text = Comparison(Compared.TEXT, 0.5, label_map=BLANK_LAST)
+    full = windows(0, 1, 2, 2)
+    assert not differ(text, full, windows(0, 2, 2, 2))
+    assert differ(text, full, windows(2, 2, 2, 2))
+    assert differ(text, windows(2, 2, 2, 2), full)
+    assert not differ(text, windows(2, 2, 2, 2), windows(2, 2, 2, 2))
+
+
+def test_windows_where_nothing_is_above_the_threshold_are_blank() -> None:
+    text = Comparison(Compared.TEXT, 0.0, label_map=LabelMap(2, False, 0.5, blank=0))
+    assert not differ(text, np.array([[0.1, 0.9, 0.4, 0.45]]), np.array([[0.2, 0.7, 0.9, 0.0]]))

@@ -30,6 +30,7 @@ from tidegate.models.importing.discovery import discover
 from tidegate.models.importing.one_output import a_copy, with_one_output
 from tidegate.models.ladder import Comparison, Risk
 from tidegate.models.network import TrainedNetwork
+from tidegate.models.reading import with_blank
 from tidegate.models.task import Task
 
 MIN_SEARCH, MAX_SEARCH, MAX_REPORT = 300, 3000, 300
@@ -162,6 +163,10 @@ def _names(
     found = comparison.detector or comparison.label_map
     if found is not None:
         outputs = found.classes
+    if comparison.label_map is not None and comparison.label_map.blank is not None:
+        given = task.classes if task is not None and task.classes else source.classes
+        named = with_blank(given, outputs, comparison.label_map.blank)
+        return named or tuple(str(index) for index in range(outputs))
     if task is not None and len(task.classes) == outputs:
         return task.classes
     if data.classes is not None and len(data.classes) == outputs:

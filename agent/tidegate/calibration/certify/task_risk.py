@@ -23,10 +23,14 @@ from tidegate.models.boxes import scores_in
 from tidegate.models.bundle.evidence import Truth
 from tidegate.models.comparing import Mask
 from tidegate.models.ladder import Compared, Comparison, Risk
+from tidegate.models.reading import with_blank
 from tidegate.models.task import ANCHORS, Detector, HeadLayout, LabelMap, Task, grids_of
 
-BOUNDS = {Task.DETECT: 0.5, Task.SEGMENT: 0.02, Task.EMBED: 0.05, Task.KEYWORD: 0.0}
-"""IoU at which boxes are the same object's, share of pixels, cosine distance, share of windows."""
+BOUNDS = {Task.DETECT: 0.5, Task.SEGMENT: 0.02, Task.EMBED: 0.05, Task.KEYWORD: 0.0, Task.TEXT: 0.0}
+"""IoU at which boxes are the same object's, share of pixels, cosine distance, share of windows, of a text."""
+
+NONE_AT_ALL = {Task.KEYWORD, Task.TEXT}
+"""Whose bound may be 0."""
 
 MASK_THRESHOLD = 0.5
 """For a mask of one class, as segmentation nets give it behind a sigmoid."""
@@ -37,7 +41,7 @@ class TaskOptions:
     """A task, and what its user says about it; None where the default, or what the output's shape tells, will do.
 
     `classes` are names. What the others are: `Detector` (layout, score, overlap, sure, anchors), `LabelMap`
-    (threshold), `Comparison` (bound).
+    (threshold, blank, which may count from the end as -1), `Comparison` (bound).
     """
 
     task: Task
@@ -49,6 +53,7 @@ class TaskOptions:
     sure: float = 0.5
     anchors: tuple[tuple[float, float], ...] | None = None
     classes: tuple[str, ...] = ()
+    blank: int = 0
 
     def risk(self, output: tuple[int, ...], image: tuple[int, ...], labelled: bool) -> RiskMeasure:
         """The risk for an output and an input of these shapes, per sample. Raises RiskError.
@@ -67,13 +72,14 @@ class TaskOptions:
             Task.REGRESS: lambda: beyond_distance(self._given("bound", self.bound)),
             Task.SEGMENT: lambda: self._map_risk(Compared.PIXELS, "pixels", self._pixels(output)),
             Task.KEYWORD: lambda: self._map_risk(Compared.WINDOWS, "windows", self._windows(output)),
+            Task.TEXT: lambda: self._text_risk(output),
         }
         return makers[self.task]()
 
     @property
     def _bound(self) -> float:
         found = BOUNDS[self.task] if self.bound is None else self.bound
-        if not 0 <= found < 1 or (found == 0 and self.task is not Task.KEYWORD):
+        if not 0 <= found < 1 or (found == 0 and self.task not in NONE_AT_ALL):
             raise RiskError(f"--bound {found:g}: allowed for {self.task} are shares above 0 and below 1")
         return found
 
@@ -103,8 +109,34 @@ class TaskOptions:
     def _map_risk(self, kind: Compared, positions: str, labelled: LabelMap) -> RiskMeasure:
         comparison = Comparison(kind, self._bound, label_map=labelled)
         text = f"more than {self._bound:.3g} of the {positions} have another label than the full model gives"
-        differ = partial(comparing.differ, comparison)
-        return RiskMeasure(Risk.DISAGREEMENT, text, comparison, differ, relative_square, no_answers)
+        return _disagreement(comparison, text)
+
+    def _text_risk(self, output: tuple[int, ...]) -> RiskMeasure:
+        if len(output) != 2 or output[1] < 2:
+            raise RiskError(
+                f"--task text: the output has the shape {output} per sample; allowed is (windows, classes), with "
+                "two classes or more, the blank among them"
+            )
+        classes = output[1]
+        if not -classes <= self.blank < classes:
+            raise RiskError(
+                f"--blank {self.blank}: allowed are 0 to {classes - 1}, the numbers of the classes, and -1 for "
+                "the last"
+            )
+        labelled = LabelMap(classes, False, self.threshold, self.blank % classes)
+        if self.classes and with_blank(self.classes, classes, self.blank % classes) is None:
+            raise RiskError(
+                f"{len(self.classes)} names of classes: the output of shape {output} has {classes}; the blank's "
+                "may be left out, and that of a space which comes last"
+            )
+        comparison = Comparison(Compared.TEXT, self._bound, label_map=labelled)
+        if not self._bound:
+            return _disagreement(comparison, "another text is read than by the full model")
+        text = (
+            "the text read is more edits away from the full model's than "
+            f"{self._bound:.3g} times the labels of that one"
+        )
+        return _disagreement(comparison, text)
 
     def _detector(self, output: tuple[int, ...], image: tuple[int, ...]) -> Detector:
         if len(image) != 3:
@@ -190,6 +222,11 @@ def _score_loss(detector: Detector, full: Array, outputs: Array) -> float:
 
 def _lost(comparison: Comparison, full: Array, outputs: Array, objects: Truth) -> Mask:
     return comparing.newly_lost(comparison, np.asarray(objects, np.float32), full, outputs)
+
+
+def _disagreement(comparison: Comparison, text: str) -> RiskMeasure:
+    differ = partial(comparing.differ, comparison)
+    return RiskMeasure(Risk.DISAGREEMENT, text, comparison, differ, relative_square, no_answers)
 
 
 def no_answers(outputs: Array) -> Labels | None:

@@ -196,6 +196,13 @@ class LabelMapModel(StrictModel):
     classes: Annotated[int, Field(ge=1, le=100_000)]
     classes_first: bool
     threshold: Finite | None = None
+    blank: Annotated[int, Field(ge=0)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_has_not(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Maps without a blank are read by earlier releases too."""
+        written: dict[str, object] = write(self)
+        return {key: value for key, value in written.items() if value is not None or key != "blank"}
 
 
 class ComparisonModel(StrictModel):

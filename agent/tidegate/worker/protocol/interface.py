@@ -8,8 +8,10 @@ from operator import mul
 
 from tidegate.models.bundle import Bundle
 from tidegate.models.graph.row_numbers import RowNumbers
-from tidegate.models.task import Detector
+from tidegate.models.ladder import Compared
+from tidegate.models.task import Detector, LabelMap
 from tidegate.worker.protocol.detections import BOXES, LABELS, SCORES
+from tidegate.worker.protocol.texts import TEXT
 
 MAX_SAMPLES = 64
 """Samples in one request: a bigger batch would hold up everybody else in the queue."""
@@ -38,8 +40,8 @@ class Interface:
     """The model's input and outputs; `scale` turns raw integers into what the network was trained on.
 
     `labels` are the names of the output's classes, in their order. `positions` are how many of all of them the
-    output has, where it labels more than the whole sample. With a `detector` boxes can be had beside the output.
-    `row_numbers` are the values that pick rows of tables, if any do.
+    output has, where it labels more than the whole sample. With a `detector` boxes can be had beside the output,
+    with a `reader` the text. `row_numbers` are the values that pick rows of tables, if any do.
     """
 
     input_name: str
@@ -50,6 +52,7 @@ class Interface:
     positions: int = 1
     detector: Detector | None = None
     row_numbers: RowNumbers | None = None
+    reader: LabelMap | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Interface":
@@ -57,9 +60,9 @@ class Interface:
         taken, comparison = bundle.input, bundle.calibration.comparison
         rows = RowNumbers.of(bundle.segments[0], bundle.weight_shapes)
         positions = 1 if comparison.label_map is None else bundle.outputs // len(bundle.labels)
-        return cls(
-            taken.name, taken.shape, taken.scale, "logits", bundle.labels, positions, comparison.detector, rows
-        )
+        reader = comparison.label_map if comparison.kind is Compared.TEXT else None
+        shown = (bundle.labels, positions, comparison.detector, rows, reader)
+        return cls(taken.name, taken.shape, taken.scale, "logits", *shown)
 
     @property
     def values(self) -> int:
@@ -70,6 +73,8 @@ class Interface:
     def outputs(self) -> tuple[OutputSpec, ...]:
         """All that can be asked for, the model's own output first."""
         own = OutputSpec(self.output_name, "FP32", (self.values,))
+        if self.reader is not None:
+            return (own, OutputSpec(LABELS, "INT64", (-1,)), OutputSpec(TEXT, "BYTES", (1,)))
         if self.detector is None:
             return (own,)
         found = (

@@ -18,6 +18,9 @@ EXTENSIONS = (
     "system_shared_memory",
 )
 
+_TYPES = {"BYTES": "TYPE_STRING"}
+"""Where ModelConfig has another word than the protocol."""
+
 Document = dict[str, Any]
 
 
@@ -39,7 +42,11 @@ def model_configuration(model: str, interface: Interface) -> Document:
     """GET /v2/models/{m}/config: what of Triton's ModelConfig holds here."""
     taken = {"name": interface.input_name, "data_type": "TYPE_FP32", "dims": list(interface.sample_shape)}
     given = [
-        {"name": each.name, "data_type": f"TYPE_{each.datatype}", "dims": list(each.shape)}
+        {
+            "name": each.name,
+            "data_type": _TYPES.get(each.datatype, f"TYPE_{each.datatype}"),
+            "dims": list(each.shape),
+        }
         for each in interface.outputs
     ]
     return {

@@ -10,11 +10,12 @@ from pydantic_core import to_json
 from tidegate.engines.engine import Array
 from tidegate.worker.protocol.classification import best_classes
 from tidegate.worker.protocol.datatypes import Stored
-from tidegate.worker.protocol.detections import detections
+from tidegate.worker.protocol.detections import LABELS, detections
 from tidegate.worker.protocol.interface import Interface
 from tidegate.worker.protocol.model_documents import VERSION
 from tidegate.worker.protocol.refusals import BadRequest
 from tidegate.worker.protocol.request import RegionPart, WantedOutput
+from tidegate.worker.protocol.texts import TEXT, labels_of, spellings, texts_in
 
 WriteRegion = Callable[[RegionPart, bytes], None]
 """Writes to a place in shared memory. Raises BadRequest."""
@@ -39,17 +40,25 @@ def reply(
 ) -> Reply:
     """The reply with the output tensors as they are wanted. Raises BadRequest for a bad region."""
     found: Mapping[str, Stored] = {interface.output_name: outputs}
-    if interface.detector is not None and any(each.name != interface.output_name for each in wanted):
+    spelled: list[list[str]] = []
+    beside = any(each.name != interface.output_name for each in wanted)
+    if interface.detector is not None and beside:
         found = {**found, **detections(interface.detector, outputs)}
+    if interface.reader is not None and beside:
+        read = texts_in(interface.reader, outputs)
+        found = {**found, LABELS: labels_of(read)}
+        spelled = spellings(interface.reader, interface.labels, read)
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for place, each in enumerate(wanted):
-        values = found[each.name]
-        texts = None if each.classes is None else best_classes(outputs, each.classes, interface.labels)
+        texts = spelled if interface.reader is not None and each.name == TEXT else None
+        if each.classes is not None:
+            texts = best_classes(outputs, each.classes, interface.labels)
+        values = outputs if texts is not None else found[each.name]
         tensor: dict[str, Any] = {
             "name": each.name,
             "datatype": "BYTES" if texts is not None else "FP32" if values.dtype.kind == "f" else "INT64",
-            "shape": list(values.shape) if texts is None else [len(texts), each.classes],
+            "shape": list(values.shape) if texts is None else [len(texts), len(texts[0])],
         }
         if each.region is not None:
             written = _bytes(values, texts)

@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from tidegate.models.boxes import found_in
 from tidegate.worker.inference_queue import QueueAnswer
 from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.protocol.texts import spellings, texts_in
 
 
 def answer_line(
     stream: str, origin: str, at_s: float, answered: QueueAnswer, interface: Interface, *, all_outputs: bool
 ) -> bytes:
-    """The boxes found, or the best class with its value as the network gives it; `at_s` is Unix time.
+    """The boxes found, the text read, or the best class with its value as the network gives it.
 
-    A point without a certificate has no `certified_risk` rather than a 0.
+    `at_s` is Unix time. A point without a certificate has no `certified_risk` rather than a 0.
     """
     outputs = answered.answer.outputs[0]
     document: dict[str, object] = {
@@ -24,6 +25,10 @@ def answer_line(
     }
     if interface.detector is not None:
         document["boxes"] = _boxes(interface, answered)
+    elif interface.reader is not None:
+        document["text"] = spellings(
+            interface.reader, interface.labels, texts_in(interface.reader, outputs[None])
+        )[0][0]
     elif interface.classifies:
         best = int(outputs.argmax())
         document |= {"label": interface.labels[best], "value": round(float(outputs[best]), 6)}

@@ -24,6 +24,7 @@ from tidegate.models.errors import BundleError
 from tidegate.models.ladder import Compared, Risk
 from tidegate.models.task import HeadLayout, Task
 from tidegate.worker.protocol.interface import Interface
+from tidegate.worker.protocol.texts import texts_in
 
 pytestmark = pytest.mark.long
 
@@ -167,6 +168,34 @@ def test_a_mask_gets_a_ladder_certified_by_its_pixels(tmp_path: Path) -> None:
     assert bundle.ladder.cheapest.certificate is not None
     assert [check for check in verify(bundle.path) if not check.ok] == []
     assert Interface.of(bundle).values == SIDE * SIDE
+
+
+class Reader(nn.Module):
+    """A letter for each of four columns, red or blue, and in the last class none where it is dark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Block(3), Block(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns = self.blocks(nn.functional.avg_pool2d(x, (SIDE, CELL))).flatten(2)
+        none = 0.25 + 0 * columns[:, :1]
+        return torch.cat([columns[:, ::2], none], 1).transpose(1, 2)
+
+
+def test_a_reader_gets_a_ladder_certified_by_its_text(tmp_path: Path) -> None:
+    bundle = built(Reader(), tmp_path, TaskOptions(Task.TEXT, classes=("r", "b"), blank=-1))
+    assert (bundle.task, bundle.labels, bundle.outputs) == (Task.TEXT, ("r", "b", ""), 12)
+    assert bundle.calibration.failure == "another text is read than by the full model"
+    assert bundle.ladder.cheapest.certificate is not None
+    assert bundle.ladder.cheapest.figures.flops_ratio < 1
+    assert [check for check in verify(bundle.path) if not check.ok] == []
+    canaries, reader = bundle.canaries(), Interface.of(bundle).reader
+    assert reader is not None
+    assert any(texts_in(reader, canaries.outputs))
+    assert canaries.agreement("full", canaries.outputs) == 1
+    again = certify(bundle, frames(FRAMES)[0][:, :, ::-1].copy(), engine=REFERENCE)
+    assert again.certificates[bundle.ladder.cheapest.name] is not None
 
 
 def test_objects_without_a_detector_are_refused(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ def test_the_shape_tells_the_layout(output: tuple[int, int], layout: HeadLayout)
         (TaskOptions(Task.DETECT, bound=1.5), (84, CELLS), "shares above 0"),
         (TaskOptions(Task.SEGMENT), (21,), "height"),
         (TaskOptions(Task.KEYWORD), (1,), "two classes"),
+        (TaskOptions(Task.TEXT), (5,), r"allowed is \(windows, classes\)"),
+        (TaskOptions(Task.TEXT, blank=5), (4, 5), "0 to 4"),
+        (TaskOptions(Task.TEXT, blank=-6), (4, 5), "0 to 4"),
+        (TaskOptions(Task.TEXT, classes=("a", "b")), (4, 5), "2 names"),
         (TaskOptions(Task.REGRESS), (1,), "--bound"),
         (TaskOptions(Task.CLASSIFY), (1,), "--threshold"),
     ],
@@ -63,6 +67,7 @@ def test_an_output_that_does_not_fit_its_task_is_refused(
         (Task.EMBED, (384,), Compared.COSINE, 0.05),
         (Task.SEGMENT, (21, 32, 32), Compared.PIXELS, 0.02),
         (Task.KEYWORD, (12, 8), Compared.WINDOWS, 0.0),
+        (Task.TEXT, (12, 8), Compared.TEXT, 0.0),
         (Task.DETECT, (84, CELLS), Compared.BOXES, 0.5),
     ],
 )
@@ -81,6 +86,15 @@ def test_each_task_has_its_comparison(
 def test_a_mask_without_classes_is_cut_in_the_middle() -> None:
     found = TaskOptions(Task.SEGMENT).risk((32, 32), PICTURE, False).comparison.label_map
     assert found == LabelMap(1, True, 0.5)
+
+
+def test_the_blank_may_be_counted_from_the_end() -> None:
+    found = TaskOptions(Task.TEXT, 0.1, blank=-1).risk((12, 8), PICTURE, False)
+    assert found.comparison.label_map == LabelMap(8, False, blank=7)
+    assert "0.1 times" in found.text
+    assert (
+        TaskOptions(Task.TEXT).risk((12, 8), PICTURE, False).text == "another text is read than by the full model"
+    )
 
 
 def test_with_labels_only_objects_that_the_full_model_finds_can_be_lost() -> None:
@@ -109,6 +123,7 @@ def test_with_labels_only_objects_that_the_full_model_finds_can_be_lost() -> Non
         (TaskOptions(Task.DETECT), (84, CELLS)),
         (TaskOptions(Task.SEGMENT), (3, 8, 8)),
         (TaskOptions(Task.KEYWORD), (4, 5)),
+        (TaskOptions(Task.TEXT, blank=-1), (4, 5)),
         (TaskOptions(Task.EMBED), (5,)),
         (TaskOptions(Task.REGRESS, bound=0.1), (1,)),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.engines.engine import Answer
 from tidegate.models.bundle import open_bundle
-from tidegate.models.task import Detector, HeadLayout
+from tidegate.models.task import Detector, HeadLayout, LabelMap
 from tidegate.paths import profiles_directory
 from tidegate.worker.inference_queue import QueueAnswer
 from tidegate.worker.protocol.interface import Interface
@@ -52,6 +52,16 @@ def test_a_detector_lists_its_boxes() -> None:
     assert found["boxes"] == [{"label": "dog", "score": 0.9, "box": [12.0, 6.0, 20.0, 10.0]}]
     assert "label" not in found
     assert line(np.zeros((1, 126)), interface)["boxes"] == []
+
+
+def test_a_reader_gives_its_text() -> None:
+    interface = Interface(
+        "image", (3, 32, 32), 1 / 255, "logits", ("", "a", "b"), 4, reader=LabelMap(3, False, blank=0)
+    )
+    found = line(np.eye(3)[[1, 1, 0, 1]].reshape(1, -1), interface)
+    assert found["text"] == "aa"
+    assert "label" not in found
+    assert line(np.eye(3)[[0, 0, 0, 0]].reshape(1, -1), interface)["text"] == ""
 
 
 def test_a_map_of_labels_names_no_class_of_the_whole() -> None:

@@ -55,8 +55,8 @@ class FixedInput:
 class OnnxGraph:
     """A file's graph. `input_shape` is per sample, None for a size that is open; `input_sizes` has their names.
 
-    `classes` are the names that the file's metadata has for them, as ultralytics writes them; else empty. `whole`
-    inputs are whole numbers. `fixed` are the other inputs. With `parts` the input is joined of several.
+    `classes` are the names that the file's metadata has for them, as ultralytics or PP-OCR writes them, or none.
+    `whole` inputs are whole numbers. `fixed` are the other inputs. With `parts` the input is joined of several.
     `sample_axes` names outputs that have their samples elsewhere than in front, as (time, samples, classes).
     """
 
@@ -153,7 +153,7 @@ def graph_of(
         shape,
         samples == 1,
         tuple(each.name for each in model.graph.output),
-        next((_class_names(each.value) for each in model.metadata_props if each.key == "names"), ()),
+        _names_in({each.key: each.value for each in model.metadata_props}),
         np.dtype(_numpy_type(given[0])).kind in "iub",
         (samples, *inner),
         {each.name: _fixed(each, fixed[each.name]) for each in inputs if each.name in fixed},
@@ -190,6 +190,15 @@ def _sizes(given: "ValueInfoProto") -> tuple[int | str | None, ...]:
 
 def _fixed(given: "ValueInfoProto", number: float) -> FixedInput:
     return FixedInput(_sizes(given), _numpy_type(given), number)
+
+
+def _names_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """As ultralytics writes them, or a letter a line as PP-OCR's readers have them."""
+    if "names" in metadata:
+        return _class_names(metadata["names"])
+    letters = metadata.get("character", "").removesuffix("\n").split("\n")
+    are_letters = all(len(each) == 1 for each in letters) and len(set(letters)) == len(letters)
+    return tuple(letters) if are_letters else ()
 
 
 def _class_names(text: str) -> tuple[str, ...]:

@@ -213,6 +213,22 @@ def test_names_of_classes_are_read_from_the_metadata(text: str, classes: tuple[s
     assert graph_of(made, "model.onnx").classes == classes
 
 
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("a\nb\n\u3000\n ", ("a", "b", "\u3000", " ")),
+        ("a\nb\n", ("a", "b")),
+        ("a\na", ()),
+        ("ab\nc", ()),
+        ("", ()),
+    ],
+)
+def test_letters_of_readers_are_read_from_the_metadata(text: str, letters: tuple[str, ...]) -> None:
+    made = model([helper.make_node("Relu", ["x"], ["y"])], ("n", 4))
+    helper.set_model_props(made, {"character": text})
+    assert graph_of(made, "model.onnx").classes == letters
+
+
 def test_one_of_several_outputs_is_named() -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
     graph = graph_of(model(nodes, ("n", 4), outputs=("y", "z")), "model.onnx")
