@@ -124,7 +124,7 @@ class _Count:
         """Run all points on all inputs, and count."""
         from tidegate.api.certifying import recertified  # noqa: PLC0415 - numpy
         from tidegate.calibration.recertify.counting import clips_of  # noqa: PLC0415 - numpy
-        from tidegate.calibration.recertify.recertify import answered, answered_in_parts  # noqa: PLC0415 - numpy
+        from tidegate.calibration.recertify.recertify import answered  # noqa: PLC0415 - numpy
 
         self._engine = engine.name
         if self.footage is None:
@@ -133,11 +133,23 @@ class _Count:
             self._answers = answered(self._bundle, engine, part, say, self.inputs.objects)
             self._apart = None
         else:
-            self._answers = answered_in_parts(self._bundle, engine, self.inputs.parts(), self._say_progress)
-            apart = self.footage.apart
-            self._apart = answered_in_parts(self._bundle, engine, apart.parts()) if len(apart) else None
+            self._answer_footage(self.footage, engine)
         clips = None if self._clip == 1 else clips_of(len(self.inputs), self._clip)
         self.found = recertified(self._answers, self._known_of_inputs, clips, self.alphas, self._delta)
+
+    def _answer_footage(self, footage: "Footage", engine: "Engine") -> None:
+        from tidegate.calibration.recertify.inputs import Footage  # noqa: PLC0415 - numpy
+        from tidegate.calibration.recertify.kept_answers import answered_apart, answered_sample  # noqa: PLC0415 - numpy
+
+        self._answers, sample = answered_sample(self._bundle, engine, footage, self._say_progress)
+        self._apart, apart = answered_apart(self._bundle, engine, footage)
+        left_out = len(footage.whole) - len(sample) - len(apart)
+        if not left_out:
+            return
+        err.say(f"left out, as they made room for others meanwhile: {left_out} of {len(footage.whole)} kept clips")
+        self.footage = Footage(footage.directory, sample, apart)
+        self.inputs, self.whole = self.footage.sample, self.footage.whole
+        self._known, self._given = self._labels()
 
     def show(self) -> None:
         """What is certified, and what to label."""

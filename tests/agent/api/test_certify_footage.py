@@ -15,11 +15,12 @@ from tidegate.calibration.recertify.inputs import read_footage
 from tidegate.calibration.recertify.kept_labels import read_kept_labels
 from tidegate.calibration.recertify.labelling.server import LabelServer
 from tidegate.calibration.recertify.labelling.sheet import OpenSheet
+from tidegate.cli import bundle_certify
 from tidegate.cli.main import application
 from tidegate.footage import kept
 from tidegate.footage.frame_file import Frame
 from tidegate.footage.kept import Queue, kept_frames
-from tidegate.footage.store import FootageStore
+from tidegate.footage.store import CEILINGS, FootageStore
 from tidegate.models.bundle import open_bundle
 from tidegate.models.bundle.statement import read_statement
 from tidegate.models.ladder import Risk
@@ -113,6 +114,7 @@ def test_the_page_shows_kept_frames_by_their_file(state_dir: Path, tmp_path: Pat
     sheet = tmp_path / "sheet.csv"
     assert certify("--footage", str(state_dir), "--labels", str(sheet)).exit_code == 0
     whole = read_footage(state_dir).whole
+    whole.frames[0].path.unlink()
     opened = OpenSheet.of(sheet, whole, BUNDLE.labels)
     place, file = opened.rows()[0].input, opened.rows()[0].file
     with LabelServer(opened, whole) as server:
@@ -131,6 +133,45 @@ def test_the_page_shows_kept_frames_by_their_file(state_dir: Path, tmp_path: Pat
         serving.join()
     opened.give(place, BUNDLE.labels[3])
     assert f",{file},{opened.rows()[0].full},{BUNDLE.labels[3]}" in sheet.read_text()
+
+
+def test_frames_that_make_room_meanwhile_are_left_out(
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet, signed = tmp_path / "sheet.csv", tmp_path / "camera.json"
+    footage = ("--footage", str(state_dir), "--labels", str(sheet))
+    assert certify(*footage).exit_code == 0
+    fill_in(sheet)
+    listed = read_footage(state_dir)
+    # What an agent does between the listing and the reading.
+    kept.delete(listed.sample.frames[100:150])
+    kept.delete(listed.apart.frames[:2])
+    ceiling = sorted(frame.key for frame in listed.sample.frames)[-30]
+    (state_dir / kept.DIRECTORY / CEILINGS).write_text(json.dumps([[BEGAN_S, ceiling]]))
+    below = [frame for frame in listed.sample.frames if frame.path.exists() and frame.key < ceiling]
+    monkeypatch.setattr(bundle_certify, "counted_on", lambda *_, **__: listed)
+    write_pair(tmp_path / "yard.key", PrivateKey.new())
+    found = certify(*footage, "--key", str(tmp_path / "yard.key"), "--certificate", str(signed))
+    assert found.exit_code == 0, found.output
+    assert f"left out, as they made room for others meanwhile: {603 - len(below) - 1} of 603" in found.stderr
+    assert "need a label" not in found.output
+    statement = read_statement(parse_envelope(signed.read_bytes(), 1 << 20).payload, "here")
+    assert statement.inputs == len(below) < CLIPS - 50
+    assert {each.n for each in statement.points} == {len(below)}
+    # As whoever counts what is left gets it: labels stay with their files.
+    monkeypatch.undo()
+    assert certify(*footage, "--key", str(tmp_path / "yard.key"), "--certificate", str(signed)).exit_code == 0
+    again = read_statement(parse_envelope(signed.read_bytes(), 1 << 20).payload, "here")
+    assert (again.points, again.data_sha256) == (statement.points, statement.data_sha256)
+
+
+def test_where_all_frames_are_gone_it_is_said(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = read_footage(state_dir)
+    kept.delete([*listed.sample.frames, *listed.apart.frames])
+    monkeypatch.setattr(bundle_certify, "counted_on", lambda *_, **__: listed)
+    found = certify("--footage", str(state_dir))
+    assert found.exit_code == 65
+    assert "all of the 600 kept clips made room for others" in " ".join(found.stderr.split())
 
 
 def test_what_is_no_footage_is_said(tmp_path: Path) -> None:

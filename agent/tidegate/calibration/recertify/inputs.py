@@ -20,6 +20,10 @@ PART_BYTES = 64 << 20
 """Of inputs that are in memory at once."""
 
 
+class FrameGoneError(DataError):
+    """A kept frame has made room for others since it was listed."""
+
+
 class Inputs(Protocol):
     """Inputs (n, *input shape) as a network takes them, with what is known of them."""
 
@@ -136,25 +140,38 @@ class KeptInputs:
         path = self.frames[place].path
         try:
             return read_frame(path).values
+        except FileNotFoundError as error:
+            raise FrameGoneError(f"{path}: is gone: frames come and go, look at another") from error
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}; frames come and go, try again") from error
+            raise DataError(f"{path}: {error.strerror}; frames are read as the agent's user or root") from error
         except FrameError as error:
             raise DataError(f"{error}; delete it") from error
 
     def parts(self) -> Iterator[Floats]:
+        for _, part in self.parts_there():
+            yield part
+
+    def parts_there(self) -> Iterator[tuple[Sequence[KeptFrame], Floats]]:
+        """Those that are still there when their turn comes, in order. Raises DataError for what can't be read."""
+        frames: list[KeptFrame] = []
         waiting: list[Floats] = []
-        for place in range(len(self)):
-            waiting.append(self.picture(place))
-            if waiting[-1].shape != waiting[0].shape:
+        for place, frame in enumerate(self.frames):
+            try:
+                values = self.picture(place)
+            except FrameGoneError:
+                continue
+            if waiting and values.shape != waiting[0].shape:
                 raise DataError(
-                    f"{self.frames[place].path}: is of another shape than those before it, as of another bundle;"
+                    f"{frame.path}: is of another shape than those before it, as of another bundle;"
                     " `tidegate footage clear` begins anew"
                 )
+            frames.append(frame)
+            waiting.append(values)
             if sum(each.nbytes for each in waiting) >= PART_BYTES:
-                yield np.stack(waiting)
-                waiting = []
+                yield frames, np.stack(waiting)
+                frames, waiting = [], []
         if waiting:
-            yield np.stack(waiting)
+            yield frames, np.stack(waiting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Running a bundle's points on inputs of one's own, and the bundle with the certificates that come of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.bundle import Bundle
 from tidegate.models.bundle.another_ladder import write_with_ladder
 from tidegate.models.bundle.evidence import Floats, Indices, Objects
+from tidegate.models.comparing import Mask
 from tidegate.models.graph.row_numbers import RowNumbers
 from tidegate.models.ladder import Certificate, Compared, Ladder
 
@@ -34,6 +35,18 @@ class LadderAnswers:
     full: Indices | None
     points: Mapping[str, PointAnswers]
     left_out: Mapping[str, str]
+
+    def of(self, some: Mask) -> "LadderAnswers":
+        """Those to some of the inputs, bool (n,)."""
+        points = {
+            name: PointAnswers(
+                None if each.answers is None else each.answers[some],
+                each.differs[some],
+                None if each.lost is None else each.lost[some],
+            )
+            for name, each in self.points.items()
+        }
+        return LadderAnswers(None if self.full is None else self.full[some], points, self.left_out)
 
 
 def answered(
@@ -73,23 +86,8 @@ def answered(
     return LadderAnswers(answers_of(comparison, full), points, left_out)
 
 
-def answered_in_parts(
-    bundle: Bundle,
-    engine: Engine,
-    parts: Iterable[Floats],
-    progress: Callable[[int], None] = lambda _: None,
-) -> LadderAnswers:
-    """The same on inputs that come in parts, at least one; `progress` is told how many have been answered."""
-    found: list[LadderAnswers] = []
-    done = 0
-    for part in parts:
-        found.append(answered(bundle, engine, part))
-        done += len(part)
-        progress(done)
-    return _joined(found)
-
-
-def _joined(found: Sequence[LadderAnswers]) -> LadderAnswers:
+def joined(found: Sequence[LadderAnswers]) -> LadderAnswers:
+    """Answers to inputs that came in parts, at least one, in their order."""
     left_out = {name: reason for each in found for name, reason in each.left_out.items()}
     full = [each.full for each in found if each.full is not None]
     points = {

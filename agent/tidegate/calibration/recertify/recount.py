@@ -16,8 +16,9 @@ import numpy as np
 from tidegate.calibration.certify.certification import certify, reachable
 from tidegate.calibration.recertify.counting import failed
 from tidegate.calibration.recertify.inputs import KeptInputs, read_footage
+from tidegate.calibration.recertify.kept_answers import answered_sample
 from tidegate.calibration.recertify.patient import PatientEngine, yields_to_all
-from tidegate.calibration.recertify.recertify import LadderAnswers, answered_in_parts
+from tidegate.calibration.recertify.recertify import LadderAnswers
 from tidegate.engines.runtime.memory import keep_one_heap
 from tidegate.engines.runtime.registry import open_engine
 from tidegate.engines.runtime.resident import memory_is_short
@@ -88,12 +89,12 @@ def _count(
 ) -> dict[str, object]:
     if memory_is_short():
         return {"error": "memory is short"}
-    bundle, sample = open_bundle(Path(bundle_path)), read_footage(Path(footage)).sample
+    bundle, kept = open_bundle(Path(bundle_path)), read_footage(Path(footage))
     told = None
     if certificate:
         told = read_statement(parse_envelope(read_file(Path(certificate)), 2 * MAX_BYTES).payload, certificate)
     opened = open_engine(engine, bundle, Path(cache) if cache else None)
-    answers = answered_in_parts(bundle, opened if yields else PatientEngine(opened), sample.parts())
+    answers, sample = answered_sample(bundle, opened if yields else PatientEngine(opened), kept)
     recent = np.array([frame.at_s > float(since_s) for frame in sample.frames])
     points = counted(answers, sample.labels, recent, told)
     return {

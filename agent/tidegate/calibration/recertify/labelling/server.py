@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from tidegate.calibration.data.datasets import DataError
-from tidegate.calibration.recertify.inputs import Inputs
+from tidegate.calibration.recertify.inputs import FrameGoneError, Inputs
 from tidegate.calibration.recertify.labelling.sheet import OpenSheet
 from tidegate.models.bundle.evidence import Raw
 from tidegate.validation_words import in_words
@@ -35,7 +36,7 @@ class LabelServer(ThreadingHTTPServer):
 
     def __init__(self, sheet: OpenSheet, inputs: Inputs, port: int = 0) -> None:
         """`inputs` are of the shape (channels, height, width). Raises OSError for a port that is taken."""
-        shape = inputs.picture(0).shape
+        shape = _shape_of(inputs)
         if len(shape) != 3 or shape[0] not in MODES:
             raise DataError(
                 f"{sheet.path}: inputs of the shape {shape} are no pictures, which the page shows; fill"
@@ -54,6 +55,14 @@ class LabelServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Of the page."""
         return f"http://{HOST}:{self.server_port}/{self.secret}/"
+
+
+def _shape_of(inputs: Inputs) -> tuple[int, ...]:
+    """Of the first that is still there. Raises DataError."""
+    for place in range(len(inputs) - 1):
+        with suppress(FrameGoneError):
+            return inputs.picture(place).shape
+    return inputs.picture(len(inputs) - 1).shape
 
 
 class _Given(BaseModel):
