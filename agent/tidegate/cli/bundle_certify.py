@@ -131,7 +131,7 @@ class _Count:
             (part,) = self.inputs.parts()
             say = partial(err.print, markup=False)
             self._answers = answered(self._bundle, engine, part, say, self.inputs.objects)
-            self._apart = None
+            self._apart: LadderAnswers | None = None
         else:
             self._answer_footage(self.footage, engine)
         clips = None if self._clip == 1 else clips_of(len(self.inputs), self._clip)
