@@ -60,8 +60,10 @@ def _joined_answers(answers: Sequence[Answer]) -> Answer:
     )
 
 
-def batches(inputs: Array) -> Iterator[Array]:
-    """The inputs in order, in runs of about BATCH_BYTES, at least one sample each."""
+def batches(inputs: Array, most: int | None = None) -> Iterator[Array]:
+    """The inputs in order, in runs of about BATCH_BYTES and at most so many samples, at least one sample each."""
     size = max(1, BATCH_BYTES // inputs[0].nbytes)
+    if most is not None:
+        size = min(size, most)
     for start in range(0, len(inputs), size):
         yield inputs[start : start + size]

@@ -32,12 +32,14 @@ Forwarded = tuple[StagedNetwork, Pass]
 
 
 class ActivationCache:
-    """Runs settings of one network on the same inputs (n, *input shape), n at least 1."""
+    """Runs settings of one network on the same inputs (n, *input shape), n at least 1, at most `batch` at once."""
 
-    def __init__(self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self, network: Network, inputs: Array, kept_bytes: int = KEPT_BYTES, batch: int | None = None
+    ) -> None:
         self._engine = EagerEngine(network, keeps_weights=True)
         self._network = network
-        self._batches = list(batches(inputs))
+        self._batches = list(batches(inputs, batch))
         self._places = _places(network, len(inputs), kept_bytes)
         self._states: list[dict[int, BatchState]] = [{} for _ in self._batches]
         self._knobs: Knobs | None = None

@@ -26,7 +26,7 @@ from tidegate.calibration.search.moves import (
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import Phase, phases_of
-from tidegate.calibration.search.trials import SpreadTrials, Trials, Workers
+from tidegate.calibration.search.trials import SCREENING_SHARE, SpreadTrials, Trials, Workers
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.gates import GateInput
@@ -35,11 +35,6 @@ from tidegate.models.gates.margin import margin
 from tidegate.models.network import Network
 from tidegate.models.precision import Fp32Weight
 
-SCREENED_OPERATIONS = 50e9
-"""Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
-224x224. Small networks are measured in full."""
-
-SCREENING_SHARE = 0.25
 SHORTLIST = 3
 """Moves of the best share that are measured on all of S, of which the best is taken."""
 
@@ -82,7 +77,6 @@ class Search:
         self._ratios: dict[Move, float] = {}
         self._scores = _GateScores()
         self._names = tuple(segment.name for segment in network.segments)
-        self._screened = self._here.full_flops * len(inputs) > SCREENED_OPERATIONS
 
     def precisions(self) -> tuple[ChainStep, ...]:
         """The chain's beginning, from full down: precisions alone, as far as they change hardly any answer."""
@@ -126,7 +120,7 @@ class Search:
     def _best_step(self, now: ChainStep, phase: Phase) -> ChainStep | None:
         """The least loss per saving among the moves measured; None when none saves anything within the limit."""
         scores = self._gate_scores(now.setting)
-        if self._screened:
+        if self._here.screened:
             return self._screened_step(now, phase, scores)
         lowest, best = np.inf, None
         moves = self._in_order(phase, now)

@@ -1,5 +1,6 @@
 """Trying settings of one network on part S, one after the other or by many workers: both give the same steps."""
 
+import math
 import pickle
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -19,11 +20,18 @@ from tidegate.calibration.search.memory_cost import MemoryCost
 from tidegate.calibration.search.moves import Move
 from tidegate.calibration.search.objective import Objective
 from tidegate.engines.engine import Array
+from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import Network
 
 COMPANION_WEIGHT = 0.1
 """Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
 inputs most moves change the same number of answers, often none, and then the companion tells them apart."""
+
+SCREENED_OPERATIONS = 50e9
+"""Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
+224x224. Small networks are measured in full."""
+
+SCREENING_SHARE = 0.25
 
 Trial = tuple[KnobSettings, Move | None]
 
@@ -37,20 +45,22 @@ class Workers:
 
 
 class Trials:
-    """Settings of one network as steps of a chain, measured on inputs (n, *input shape)."""
+    """Settings of one network as steps of a chain, measured on inputs (n, *input shape).
+
+    Where it is `screened`, these take so long that moves are first measured on SCREENING_SHARE of them.
+    """
 
     def __init__(self, network: Network, inputs: Array, objective: Objective) -> None:
-        self.cache = ActivationCache(network, inputs)
+        flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
+        self.screened = flops * len(inputs) > SCREENED_OPERATIONS
+        # A share is one of whole batches: all of them in one would be no share.
+        batch = math.ceil(SCREENING_SHARE * len(inputs)) if self.screened else None
+        self.cache = ActivationCache(network, inputs, batch=batch)
         self._objective = objective
         full, done = self.cache.keep(KnobSettings())
         self._reference = done.outputs
         self._costs = CostModel(network, full.weights_resident_bytes, objective.decision_flops)
         self._memory = MemoryCost(network, inputs) if objective.count_activations else None
-
-    @property
-    def full_flops(self) -> int:
-        """Operations of the full model for one input."""
-        return self._costs.full_flops
 
     def measured(self, setting: KnobSettings, move: Move | None, share: float = 1.0) -> ChainStep:
         """A setting on the first `share` of the inputs, with the move that led to it."""

@@ -1,6 +1,7 @@
 """The greedy chain on a tiny net, and the costs it is driven by."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from tidegate.calibration.search.moves import ExitMove, PrecisionMove, SkipMove
 from tidegate.calibration.search.objective import Objective
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import LEAST_LOSS
+from tidegate.calibration.search.trials import SCREENING_SHARE, Trials
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.graph.flops import segment_flops
@@ -155,7 +157,7 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     space = SearchSpace.of(network, GROUPS)
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
     whole = Search(network, space, inputs, OBJECTIVE).chain()
-    monkeypatch.setattr("tidegate.calibration.search.greedy_search.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.trials.SCREENED_OPERATIONS", 0)
     screened = Search(network, space, inputs, OBJECTIVE).chain()
     reference = EagerEngine(network).build(KnobSettings()).forward(inputs).outputs
     for step in screened:
@@ -164,3 +166,16 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     costs = [OBJECTIVE.cost(step.cost) for step in screened]
     assert all(after < before for before, after in itertools.pairwise(costs))
     assert costs[-1] <= OBJECTIVE.cost(whole[-1].cost) + 0.05
+
+
+def test_a_share_is_one_of_inputs_that_would_all_be_one_batch(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = Trials(network, inputs, OBJECTIVE)
+    assert not trials.screened
+    assert len(trials.cache.run(KnobSettings(), SCREENING_SHARE)[1].outputs) == len(inputs)
+    monkeypatch.setattr("tidegate.calibration.search.trials.SCREENED_OPERATIONS", 0)
+    trials = Trials(network, inputs, OBJECTIVE)
+    assert trials.screened
+    some = trials.cache.run(KnobSettings(), SCREENING_SHARE)[1].outputs
+    assert len(some) == math.ceil(SCREENING_SHARE * len(inputs))
