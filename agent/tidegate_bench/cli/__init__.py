@@ -11,6 +11,7 @@ from tidegate_bench.cli import (
     demo,
     drivers,
     engine,
+    few_labels,
     fleet,
     footprint,
     frigate,
@@ -44,6 +45,7 @@ app.command("calibration")(ladder.calibration)
 app.command("adaptive-activation")(adaptive_activation.adaptive_activation)
 app.command("engine")(engine.engine)
 app.command("pays")(pays.pays)
+app.command("few-labels")(few_labels.few_labels)
 app.command("pretrained")(pretrained.pretrained)
 app.command("apple")(apple.apple)
 app.command("placements")(placements.placements)

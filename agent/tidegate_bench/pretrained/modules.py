@@ -7,8 +7,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class ProposalNet(nn.Module):
+    """P-Net of MTCNN (arXiv:1604.02878) as facenet-pytorch has it: pixels 0..1 of any size to where a face may be.
+
+    (n, h, w): how likely there is one in a square of 12 pixels, at every other pixel.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.prelu1 = nn.Conv2d(3, 10, 3), nn.PReLU(10)
+        self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), nn.PReLU(16)
+        self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
+        self.conv4_1 = nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(self.prelu1(self.conv1(_centred(x))), 2, 2, ceil_mode=True)
+        x = self.prelu3(self.conv3(self.prelu2(self.conv2(x))))
+        answer: Tensor = self.conv4_1(x).softmax(1)[:, 1]
+        return answer
+
+
 class RefineNet(nn.Module):
-    """R-Net of MTCNN (arXiv:1604.02878) as facenet-pytorch has it: 24 x 24 pixels 0..1 to no face, face."""
+    """R-Net of MTCNN, as facenet-pytorch has it: 24 x 24 pixels 0..1 to no face, face."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from tidegate.models.task import Task
 from tidegate_bench.pretrained.contents import contents
 from tidegate_bench.pretrained.encoder import mini_lm
 from tidegate_bench.pretrained.lettering import lines, pages
-from tidegate_bench.pretrained.modules import OutputNet, RefineNet, TinyCrepe, loaded
+from tidegate_bench.pretrained.modules import OutputNet, ProposalNet, RefineNet, TinyCrepe, loaded
 from tidegate_bench.pretrained.packages import shipped
 from tidegate_bench.pretrained.passages import passages
 from tidegate_bench.pretrained.scenes import crops, scenes
@@ -53,6 +53,13 @@ def _mini_lm_file(name: str, folder: Path) -> Path:
 
 
 NETWORKS: Mapping[str, Pretrained] = {
+    "facenet-pytorch P-Net": Pretrained(
+        "facenet-pytorch",
+        # Its user proposes a face wherever it is above .6.
+        TaskOptions(Task.SEGMENT, bound=0.002, threshold=0.6),
+        _module(ProposalNet, "facenet-pytorch", "facenet_pytorch/data/pnet.pt"),
+        lambda n, folder, seed: scenes(n, 96, folder, seed),
+    ),
     "facenet-pytorch R-Net": Pretrained(
         "facenet-pytorch",
         TaskOptions(Task.CLASSIFY),
