@@ -1,7 +1,8 @@
 """`tidegate bench pretrained`: networks of packages, from the registry to a ladder, and what it saves.
 
 Full and the cheapest point certified within ALPHA run in turns, by processor time, on the engine of the ladder.
-What they are compared on was in neither search nor certification.
+What they are compared on was in neither search nor certification. What services give of it, boxes and texts, is
+compared as well.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from tidegate.models.ladder import OperatingPoint
 from tidegate.paths import cache_directory
 from tidegate_bench.figures import Cell, Figures, Goal
 from tidegate_bench.pretrained.networks import NETWORKS, Pretrained
+from tidegate_bench.pretrained.served import served_failures
 from tidegate_bench.progress import Progress
 
 ALPHA = 0.015
@@ -79,6 +81,7 @@ def _row(name: str, seed: int, progress: Progress) -> dict[str, Cell]:
         "full_cpu_ms": None,
         "fresh": None,
         "fresh_failures": None,
+        "served_failures": None,
         "contradicted": None,
     }
     folder = cache_directory() / "pretrained"
@@ -89,7 +92,8 @@ def _row(name: str, seed: int, progress: Progress) -> dict[str, Cell]:
         return {**row, "reason": str(error).partition("\n")[0][:200]}
     point = _cheapest(bundle)
     fresh = net.inputs(FRESH, folder, FRESH_SEED + seed)
-    inputs = scaled(*raw_values(fresh, name)[:2])
+    raw, scale, _ = raw_values(fresh, name)
+    inputs = scaled(raw, scale)
     times_ms, failures = _measured(bundle, point, inputs)
     contradicted = failures > 0 and 1 - binomial_cdf(failures - 1, len(inputs), ALPHA) < CONTRADICTION
     return {
@@ -101,6 +105,7 @@ def _row(name: str, seed: int, progress: Progress) -> dict[str, Cell]:
         "full_cpu_ms": times_ms[0],
         "fresh": len(inputs),
         "fresh_failures": failures,
+        "served_failures": served_failures(bundle, point.name, raw),
         "contradicted": contradicted,
         "reason": "",
     }
