@@ -169,3 +169,49 @@ def test_the_cameras_own_certificate_is_signed_installed_used_and_reported(
     assert refused.returncode == 78
     assert "signed by a key that is not trusted here" in refused.stderr
     assert agent.status().certificate == held
+
+
+def test_a_certificate_comes_over_mqtt_is_checked_and_stays(
+    start_agent: StartAgent, broker: LocalBroker, tmp_path: Path
+) -> None:
+    key = PrivateKey.new()
+    write_pair(tmp_path / "yard.key", key)
+    fill_footage(tmp_path / "state")
+    agent = start_agent(
+        broker,
+        footage={"max_size": "64 MiB"},
+        trusted_keys=[{"name": "yard", "key": key.public.text, "roles": ["certificate"]}],
+    )
+    files = [tmp_path / f"{name}.json" for name in ("first", "second", "strange")]
+    write_pair(tmp_path / "stranger.key", PrivateKey.new())
+    for signed, own in zip(files, ("yard.key", "yard.key", "stranger.key"), strict=True):
+        words = ("--device", agent.device, "--key", tmp_path / own, "--certificate", signed)
+        assert certify(agent.state_dir, *words).returncode == 0
+
+    def push(signed: Path) -> Ended:
+        return tidegate_here("bundle", "push-certificate", signed, "--broker", f"127.0.0.1:{broker.port}")
+
+    pushed = push(files[1])
+    assert (pushed.returncode, "accepted" in pushed.stdout) == (0, True), pushed
+    told = reported(agent, broker, lambda told: told["certificate"] is not None)
+    statement = statement_in(files[1])
+    assert (told["certificate"]["state"], told["certificate"]["signed_by"]) == ("in_force", ["yard"])
+    assert told["certificate"]["counted_at"] == statement.counted_at.isoformat(timespec="seconds")
+    assert told["certificate_push"]["state"] == "accepted"
+    assert agent.ask()[0] == 200
+    # Again it is the same one; an earlier count, and one of somebody else, change nothing.
+    assert push(files[1]).returncode == 0
+    for signed, why in ((files[0], "counted no later"), (files[2], "--role certificate")):
+        refused = push(signed)
+        assert (refused.returncode, why in " ".join(refused.stderr.split())) == (65, True), refused
+    unnamed = statement_in(files[1]).model_copy(update={"device": None})
+    resign(tmp_path / "unnamed.json", unnamed, tmp_path / "yard.key")
+    assert push(tmp_path / "unnamed.json").returncode == 65
+    status = agent.status()
+    assert status.certificate is not None
+    assert status.certificate.state == "in_force"
+    agent.end()
+    agent.start()
+    status = agent.wait_until(lambda status: status.certificate is not None)
+    assert status.certificate is not None
+    assert status.certificate.counted_at == statement.counted_at.isoformat(timespec="seconds")

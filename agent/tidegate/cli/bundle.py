@@ -19,6 +19,7 @@ from tidegate.cli.bundle_certify import certify_command
 from tidegate.cli.bundle_coreml import coreml
 from tidegate.cli.bundle_label import label_command
 from tidegate.cli.bundle_path import BundlePath
+from tidegate.cli.certificate_push import push_certificate_command
 from tidegate.cli.console import err, fail, out, show_table, waiting
 from tidegate.cli.fix_option import FixOption, fixed_inputs
 from tidegate.cli.json_option import JsonOption, write_json
@@ -53,6 +54,7 @@ from tidegate_drivers.energy_meter import EnergyMeter, NoMeter, find_energy_mete
 app = typer.Typer(help="Inspect, verify, build, certify, label, sign and push bundles.", no_args_is_help=True)
 app.command("certify")(certify_command)
 app.command("certificate")(certificate_command)
+app.command("push-certificate")(push_certificate_command)
 app.command("label")(label_command)
 app.command("push")(bundle_push.push_command)
 app.command("sign")(bundle_push.sign_command)

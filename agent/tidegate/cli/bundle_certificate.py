@@ -46,6 +46,7 @@ def write_certificate(
     clip: int,
     labelled: int,
     delta: float,
+    device: str | None = None,
 ) -> None:
     """Sign what was counted for the bundle, on an engine as it calls itself.
 
@@ -64,8 +65,9 @@ def write_certificate(
         engines=engines,
         placement=placements_in_words(engines),
         counted_at=datetime.now(UTC),
+        device=device,
     )
-    envelope = Envelope(PAYLOAD_TYPE, statement.model_dump_json().encode()).signed_by(keys)
+    envelope = Envelope(PAYLOAD_TYPE, statement.to_payload()).signed_by(keys)
     write_envelope(envelope, path, "certificate")
 
 
@@ -117,8 +119,9 @@ def _vouches(key: Path, envelope: Envelope) -> bool:
 
 def _show(statement: Statement, signers_named: str) -> None:
     tries = f"{statement.inputs} inputs" + (f" in clips of {statement.clip}" if statement.clip > 1 else "")
+    whose = "" if statement.device is None else f" of the device {statement.device}"
     out.say(
-        f"signed by {signers_named}: {statement.model} on {statement.data}, {tries}, {statement.labelled} "
+        f"signed by {signers_named}: {statement.model}{whose} on {statement.data}, {tries}, {statement.labelled} "
         f"labelled, delta {statement.delta:g}, {statement.counted_at:%Y-%m-%d %H:%M} UTC"
     )
     rows = [(each.name, format_risk(each.alpha), f"{each.failures} of {each.n}") for each in statement.points]

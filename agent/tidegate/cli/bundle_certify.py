@@ -16,6 +16,7 @@ from tidegate.engines.runtime.runtimes import AUTO
 from tidegate.errors import EX_DATAERR
 from tidegate.models.bundle import Bundle, open_bundle
 from tidegate.paths import cache_directory
+from tidegate.telemetry.topics import checked_name
 from tidegate.terminal.table import Table
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def certify_command(
         Path | None,
         typer.Option(help="With --key: write the signed count for BUNDLE as it is, for an agent to go by."),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="With --certificate: whose count it is; no other device goes by it, and it can be pushed."
+        ),
+    ] = None,
 ) -> None:
     """Count a ladder's certificates again, on inputs of the place where it answers, with few labels or none."""
     # It imports numpy and an engine, which most commands do without.
@@ -72,6 +79,10 @@ def certify_command(
         fail("--key signs what --out writes, or --certificate: name a directory with --out", EX_DATAERR)
     if certificate is not None and not key:
         fail("--certificate: nobody goes by a count that is not signed; name a --key", EX_DATAERR)
+    if device is not None:
+        checked_name(device, "--device")
+        if certificate is None:
+            fail("--device: says whose the count is that --certificate writes; name a FILE with it", EX_DATAERR)
     if out_directory is not None and out_directory.exists():
         fail(f"--out {out_directory}: is there already; name a directory that isn't", EX_DATAERR)
     # Before minutes of counting, and before a directory is written that a second try would find in its way.
@@ -91,7 +102,7 @@ def certify_command(
     if out_directory is not None and named:
         counted.sign(open_bundle(out_directory), held, named, certificate_path(out_directory))
     if certificate is not None:
-        counted.sign(opened, held, named, certificate)
+        counted.sign(opened, held, named, certificate, device)
 
 
 class _Count:
@@ -184,7 +195,12 @@ class _Count:
                 err.say(said)
 
     def sign(
-        self, bundle: Bundle, held: "Mapping[str, Certificate]", keys: "Sequence[Signer]", path: Path
+        self,
+        bundle: Bundle,
+        held: "Mapping[str, Certificate]",
+        keys: "Sequence[Signer]",
+        path: Path,
+        device: str | None = None,
     ) -> None:
         """Write the count for a bundle, signed."""
         known = self._known_of_inputs
@@ -200,6 +216,7 @@ class _Count:
             clip=self._clip,
             labelled=0 if known is None else int((known >= 0).sum()),
             delta=self._delta,
+            device=device,
         )
 
     @property

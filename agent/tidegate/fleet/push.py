@@ -1,5 +1,6 @@
-"""Pushing a policy, keys or a bundle, and waiting for what devices make of it."""
+"""Pushing a policy, keys, a bundle or a certificate, and waiting for what devices make of it."""
 
+import hashlib
 import threading
 import time
 import uuid
@@ -16,10 +17,11 @@ from tidegate.fleet.asking_again import AskingAgain
 from tidegate.fleet.bundle_content import BundleContent
 from tidegate.fleet.chunk_server import ChunkServer
 from tidegate.fleet.listener import Listener
+from tidegate.models.bundle import statement
 from tidegate.telemetry.broker import Broker
 from tidegate.telemetry.payloads import bundle_envelope, keys_envelope
 from tidegate.telemetry.payloads.device_status import parse_device_status
-from tidegate.telemetry.payloads.envelope import Target, policy_in
+from tidegate.telemetry.payloads.envelope import EnvelopeError, Target, policy_in
 from tidegate.telemetry.payloads.reported import PolicyState, Reported, ReportedError, parse_reported
 from tidegate.telemetry.topics import ROOT, DeviceTopics
 from tidegate.trust.dsse import Envelope
@@ -68,7 +70,7 @@ class GroupPushResult:
 
 @dataclass(frozen=True, slots=True)
 class _Pushed:
-    """What is pushed, a policy, trusted keys or a bundle, as verdicts name it, and where to."""
+    """What is pushed, a policy, trusted keys, a bundle or a certificate, as verdicts name it, and where to."""
 
     version: int
     hash: str
@@ -79,6 +81,8 @@ class _Pushed:
     @classmethod
     def of(cls, envelope: Envelope) -> "_Pushed":
         """Raises EnvelopeError for what no device would open."""
+        if envelope.payload_type == statement.PAYLOAD_TYPE:
+            return cls._of_certificate(envelope)
         if envelope.payload_type == keys_envelope.PAYLOAD_TYPE:
             keys = keys_envelope.keys_in(envelope)
             return cls(keys.version, keys.hash, keys.push_id, keys.target, keys.target.keys_topic)
@@ -87,6 +91,17 @@ class _Pushed:
             return cls(bundle.version, bundle.hash, bundle.push_id, bundle.target, bundle.topic)
         policy = policy_in(envelope)
         return cls(policy.version, policy.hash, policy.push_id, policy.target, policy.target.topic)
+
+    @classmethod
+    def _of_certificate(cls, envelope: Envelope) -> "_Pushed":
+        told = statement.read_statement(envelope.payload, "the certificate")
+        if told.device is None:
+            raise EnvelopeError(
+                "the certificate names no device, and none takes it so; `bundle certify --device ID` names one"
+            )
+        digest, target = hashlib.sha256(envelope.payload).hexdigest(), Target("device", told.device)
+        topic = DeviceTopics(told.device).certificate
+        return cls(int(told.counted_at.timestamp()), digest, envelope.push_id, target, topic)
 
 
 def push(
@@ -323,7 +338,8 @@ class _Pusher:
             return
         # A policy in force may be pushed again by somebody whose push is refused.
         policies = (reported.refused, reported.policy)
-        verdicts = (*policies, reported.key_rotation, reported.bundle_refused, reported.bundle_push)
+        bundles = (reported.bundle_refused, reported.bundle_push)
+        verdicts = (*policies, reported.key_rotation, *bundles, reported.certificate_push)
         verdict = next((each for each in verdicts if each is not None and _answers(each, self._pushed)), None)
         answer.reported = True
         answer.member = answer.member or self._belongs(reported) or verdict is not None

@@ -102,7 +102,9 @@ class Supervisor:
         )
         self._worker, self._sockets = serving.worker, serving.sockets
         self._run_record = RunRecord(config.state_dir, boot_id(), lambda: self.in_force.bundle.sha256)
-        self._deciding = deciding = wire_deciding(config, opened, self._worker, drift, emit, reporting.heard)
+        self._deciding = deciding = wire_deciding(
+            config, opened, self._worker, drift, emit, reporting.heard, lambda: self.in_force
+        )
         self._swap = Swap(
             InForce(config, opened.bundle, drift, opened.certified),
             worker=self._worker,
@@ -137,17 +139,18 @@ class Supervisor:
             troubles=reporting.troubles,
             emit=emit,
         )
+        self._bundle_swap = BundleSwap(
+            self._swap,
+            self.reload,
+            worker=self._worker,
+            deciding=deciding,
+            served=self._served,
+            link=reporting.link,
+        )
         self._bundles = BundleUpdates(
             store=opened.slots,
             first=opened.first_bundle,
-            service=BundleSwap(
-                self._swap,
-                self.reload,
-                worker=self._worker,
-                deciding=deciding,
-                served=self._served,
-                link=reporting.link,
-            ),
+            service=self._bundle_swap,
             keys=deciding.keys,
             latest_time=opened.latest_time,
             want=self._want_chunks,
@@ -317,6 +320,7 @@ class Supervisor:
                     self._look_loop(kept),
                     self._home_assistant.run(),
                     self._recounting.run(),
+                    self._deciding.certificates.run(self._certify_anew),
                 )
             ]
             changed, emit = self._worker.bundle_changed, self._journal.emit
@@ -430,6 +434,12 @@ class Supervisor:
             await asyncio.to_thread(self._look_at_footage, now_s)
             changed += ("footage: none is kept, and what there was is deleted",)
         return changed
+
+    async def _certify_anew(self) -> None:
+        """Go by the certificates there are now. Raises TidegateError, WorkerDown; nothing has changed then."""
+        await self._bundle_swap.certify_anew()
+        if (certified := self.in_force.certified) is not None and certified.own is not None:
+            self._journal.emit(certificate_told(certified))
 
     def _receive(self, topic: str, payload: bytes) -> None:
         """Take what was pushed; raises when it could not be made durable. On MQTT's thread."""

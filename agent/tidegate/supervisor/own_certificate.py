@@ -1,4 +1,4 @@
-"""The signed certificate that agent.yaml names: counted on inputs of this place, it replaces the bundle's own."""
+"""The signed certificate that agent.yaml names or that was pushed: counted here, it replaces the bundle's own."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,14 +15,24 @@ from tidegate.models.ladder import Certificate
 from tidegate.supervisor.events.event import Event, EventKind
 from tidegate.supervisor.updates.key_rotation import rotation_in_force
 from tidegate.telemetry.payloads.reported import CertifiedPoint, ReportedCertificate
-from tidegate.trust.dsse import DsseError, Envelope, parse_envelope
+from tidegate.trust.dsse import DsseError, parse_envelope
+from tidegate.trust.refusal import Refusal
 from tidegate.trust.trusted_keys import NotSigned, Role, TrustedKeys
+
+MAX_SIGNED_BYTES = 2 * MAX_BYTES
+_AGAIN = "`tidegate bundle certify ... --key KEY --certificate FILE` writes one"
+PUSHED = "pushed_certificate.json"
+"""In the state directory: the last that came over MQTT and was taken."""
 
 
 class OwnCertificateError(TidegateError):
-    """The certificate that agent.yaml names can't be gone by; the message says why and what to do."""
+    """A certificate of this place can't be gone by; the message says why and what to do."""
 
     exit_code = EX_DATAERR
+
+    def __init__(self, message: str, refusal: Refusal = Refusal.MALFORMED) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class CertifiedBundle:
     """A bundle as it is used here: with an own certificate where there is one for it, else as its `build` left it.
 
     `identity` is another one whenever what is promised of its points is. `report` says what became of the
-    certificate that agent.yaml names, None where it names none.
+    certificate that agent.yaml names or that was pushed, None without one.
     """
 
     build: Bundle
@@ -57,7 +67,7 @@ class CertifiedBundle:
 
     @property
     def trouble(self) -> str | None:
-        """Why the certificate that agent.yaml names does not count; None where it does, or where there is none."""
+        """Why the certificate of this place does not count; None where it does, or where there is none."""
         return None if self.report is None or self.report.state == "in_force" else self.report.reason
 
 
@@ -70,40 +80,70 @@ def keys_in_force(config: AgentConfig) -> TrustedKeys:
 
 def read_own_certificate(path: Path, keys: TrustedKeys) -> OwnCertificate:
     """The count in a file. Raises OwnCertificateError where it can't be read, or no trusted key has signed it."""
-    again = "`tidegate bundle certify ... --key KEY --certificate FILE` writes one"
     try:
-        envelope = parse_envelope(read_file(path, 2 * MAX_BYTES), 2 * MAX_BYTES)
+        data = read_file(path, MAX_SIGNED_BYTES)
+    except OSError as error:
+        raise OwnCertificateError(f"{path}: {error.strerror}; {_AGAIN}") from error
+    return own_certificate_in(data, path, keys)
+
+
+def own_certificate_in(data: bytes, path: Path, keys: TrustedKeys) -> OwnCertificate:
+    """The count in these bytes, from a file or topic of that name. Raises OwnCertificateError."""
+    try:
+        envelope = parse_envelope(data, MAX_SIGNED_BYTES)
         signed = keys.judge(envelope, Role.CERTIFICATE)
         if isinstance(signed, NotSigned):
-            raise OwnCertificateError(
-                f"{path}: {signed.reason}; `tidegate key trust FILE.pub --role certificate` trusts who has counted"
-            )
+            trust = "`tidegate key trust FILE.pub --role certificate` trusts who has counted"
+            raise OwnCertificateError(f"{path}: {signed.reason}; {trust}", signed.refusal)
         if envelope.payload_type != PAYLOAD_TYPE:
-            raise OwnCertificateError(f"{path}: is signed, and is no certificate; {again}")
+            raise OwnCertificateError(f"{path}: is signed, and is no certificate; {_AGAIN}")
         statement = read_statement(envelope.payload, str(path))
-    except OSError as error:
-        raise OwnCertificateError(f"{path}: {error.strerror}; {again}") from error
     except (DsseError, StatementError) as error:
-        raise OwnCertificateError(f"{path}: {error}; {again}") from error
+        raise OwnCertificateError(f"{path}: {error}; {_AGAIN}") from error
     keyids = tuple(each.key.keyid for each in keys.keys if each.name in signed.by)
-    return OwnCertificate(path, statement, _digest(envelope), signed.by, keyids)
+    return OwnCertificate(path, statement, hashlib.sha256(envelope.payload).hexdigest(), signed.by, keyids)
+
+
+def pushed_certificate(config: AgentConfig) -> OwnCertificate | None:
+    """The last that came over MQTT; None without one. Raises OwnCertificateError where it counts no more."""
+    path = config.state_dir / PUSHED
+    try:
+        data = read_file(path, MAX_SIGNED_BYTES)
+    except OSError:
+        # Not there; or somebody else asks, who may not look into the state directory.
+        return None
+    return own_certificate_in(data, path, keys_in_force(config))
 
 
 def certified(bundle: Bundle, config: AgentConfig) -> CertifiedBundle:
-    """A bundle as its build left it, with the certificate that agent.yaml names. Reads files; never fails.
+    """A bundle as its build left it, with the certificate that agent.yaml names or that was pushed.
 
-    One that can't be gone by is reported, and the bundle's own certificates count.
+    Of both the one that was counted later. Where none can be gone by that is reported, and the bundle's own
+    certificates count. Reads files; never fails.
     """
-    if config.certificate is None:
-        return CertifiedBundle(bundle, bundle, bundle.sha256)
-    try:
-        own = read_own_certificate(config.certificate, keys_in_force(config))
-        own.statement.check(bundle)
-    except (OwnCertificateError, StatementError) as error:
-        reason = f"{error}; until then the bundle's own certificates count"
+    found: list[OwnCertificate] = []
+    errors: list[TidegateError] = []
+    for read in (_named_certificate, pushed_certificate):
+        try:
+            if (each := read(config)) is not None:
+                each.statement.check(bundle)
+                each.statement.check_device(config.device)
+                found.append(each)
+        except (OwnCertificateError, StatementError) as error:
+            errors.append(error)
+    if not found:
+        if not errors:
+            return CertifiedBundle(bundle, bundle, bundle.sha256)
+        reason = f"{errors[0]}; until then the bundle's own certificates count"
         return CertifiedBundle(bundle, bundle, bundle.sha256, report=ReportedCertificate("refused", reason))
+    own = max(found, key=lambda each: each.statement.counted_at)
     with_own = replace(bundle, ladder=own.statement.ladder(bundle.ladder))
     return CertifiedBundle(bundle, with_own, f"{bundle.sha256}+{own.digest[:16]}", own, _report(own))
+
+
+def _named_certificate(config: AgentConfig) -> OwnCertificate | None:
+    """That of agent.yaml. Raises OwnCertificateError."""
+    return None if config.certificate is None else read_own_certificate(config.certificate, keys_in_force(config))
 
 
 def certificate_in_words(held: CertifiedBundle) -> str:
@@ -119,10 +159,6 @@ def certificate_told(held: CertifiedBundle) -> Event:
     """That an own certificate counts."""
     details: dict[str, object] = {} if held.report is None else {"certificate": asdict(held.report)}
     return Event(EventKind.CERTIFICATE, f"in force: {certificate_in_words(held)}", details)
-
-
-def _digest(envelope: Envelope) -> str:
-    return hashlib.sha256(envelope.payload).hexdigest()
 
 
 def _report(own: OwnCertificate) -> ReportedCertificate:

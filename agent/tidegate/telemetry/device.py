@@ -25,8 +25,8 @@ class Device:
 
     @property
     def desired_topics(self) -> tuple[str, ...]:
-        """Where policies, trusted keys and bundles for this device arrive."""
+        """Where policies, trusted keys, bundles and a certificate for this device arrive."""
         groups = (topics.group_policy(group) for group in self.groups)
         policies = (self.topics.policy, *groups, topics.FLEET_POLICY)
         beside = (*map(topics.keys_beside, policies), *map(topics.bundle_beside, policies))
-        return (*policies, *beside)
+        return (*policies, *beside, self.topics.certificate)

@@ -86,6 +86,11 @@ class DeviceTopics:
         return f"{ROOT}/{self.device}/policy"
 
     @property
+    def certificate(self) -> str:
+        """Retained: the certificate of the device's place that it should go by."""
+        return f"{ROOT}/{self.device}/certificate"
+
+    @property
     def chunks_wanted(self) -> str:
         """Retained: which chunks of a pushed bundle the device asks for now."""
         return f"{bundle_beside(self.policy)}/wanted"
@@ -114,6 +119,11 @@ def bundle_beside(policy_topic: str) -> str:
 def is_bundle(topic: str) -> bool:
     """Whether a topic is one that bundles are pushed to."""
     return topic.endswith("/bundle")
+
+
+def is_certificate(topic: str) -> bool:
+    """Whether a topic is one that certificates are pushed to."""
+    return topic.endswith("/certificate")
 
 
 def is_keys(topic: str) -> bool:

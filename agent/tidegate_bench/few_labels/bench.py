@@ -1,7 +1,7 @@
 """`tidegate bench few-labels`: certificates of one's own place, by labels of the disagreements alone.
 
-A network of `bench pays` and its ladder, on real pictures that neither has seen. These are the place: what a point
-fails on among all of them is its true risk there. Draws of them, as a camera would keep them, are certified.
+A network of `bench pays` and its ladder there, on real pictures that neither has seen. These are the place: what a
+point fails on among all of them is its true risk there. Draws of them, as a camera would keep them, are certified.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ from tidegate.models.importing.discovery import discover
 from tidegate.models.ladder import Risk
 from tidegate.paths import cache_directory
 from tidegate_bench.figures import Cell, Figures, Goal
+from tidegate_bench.pays.bench import WHOLE
 from tidegate_bench.pays.datasets import SCALE, load
 from tidegate_bench.pays.ladders import built_ladder
 from tidegate_bench.pays.networks import NETWORKS
@@ -34,9 +35,7 @@ from tidegate_bench.pays.training import trained
 from tidegate_bench.progress import Progress
 
 NETWORK = "grouped, fashion-mnist"
-"""Held back, and of a data set from which it leaves some 47,000 pictures untouched."""
-LABELLED = 8000
-"""Of them the ladder is built on, as in `bench pays`."""
+"""Held back, and of a data set that leaves 47,000 pictures which were in none of training and ladder."""
 
 FRAMES, DRAWS, QUICK_DRAWS = 10_000, 2000, 200
 DELTA, WANTED = 0.05, 0.005
@@ -136,12 +135,13 @@ def _place(progress: Progress) -> Place:
     data = load(recipe.data, folder)
     net = trained(NETWORK, data, folder, lambda text: progress(f"{NETWORK}: {text}"))
     untouched = data.part(recipe.trained_on, len(data.inputs))
-    apart = len(untouched.inputs) - LABELLED
     network = discover(net, torch.zeros(2, *data.inputs.shape[1:])).network
-    labelled = untouched.part(apart, len(untouched.inputs))
-    bundle = open_bundle(built_ladder(NETWORK, network, labelled, folder, progress).bundle)
-    here = untouched.part(0, apart)
-    return _answered(bundle, scaled(here.inputs, SCALE), here.labels, progress)
+    first, last = WHOLE.apart, WHOLE.apart + WHOLE.labelled
+    bundle = open_bundle(built_ladder(NETWORK, network, untouched.part(first, last), folder, progress).bundle)
+    parts = untouched.part(0, first), untouched.part(last, len(untouched.inputs))
+    inputs = np.concatenate([each.inputs for each in parts])
+    labels = np.concatenate([each.labels for each in parts])
+    return _answered(bundle, scaled(inputs, SCALE), labels, progress)
 
 
 def _answered(bundle: Bundle, inputs: Floats, labels: Sequence[int] | Indices, progress: Progress) -> Place:

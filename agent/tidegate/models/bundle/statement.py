@@ -46,7 +46,7 @@ class Statement(_Strict):
     """All points of a bundle that hold on inputs of a place, with `clip` frames to a try and `labelled` labels.
 
     `placement` is the runtime of each of the `engines`, its compute unit and versions: with others the count is
-    made again.
+    made again. Where a `device` is named, no other one goes by it.
     """
 
     tidegate_certificate: Literal[1] = 1
@@ -62,6 +62,18 @@ class Statement(_Strict):
     placement: str
     counted_at: AwareDatetime
     points: tuple[PointStatement, ...]
+    device: str | None = None
+
+    def to_payload(self) -> bytes:
+        """For signing; without a device as earlier releases write it, which refuse keys that they don't know."""
+        return self.model_dump_json(exclude={"device"} if self.device is None else None).encode()
+
+    def check_device(self, device: str) -> None:
+        """Raises StatementError where it is another device's."""
+        if self.device not in {None, device}:
+            raise StatementError(
+                f"the certificate is the device {self.device}'s, this is {device}; count on what this one sees"
+            )
 
     def check(self, bundle: Bundle) -> None:
         """Raises StatementError where it is about another bundle."""
@@ -97,6 +109,7 @@ def statement_of(
     engines: tuple[str, ...],
     placement: str,
     counted_at: AwareDatetime,
+    device: str | None = None,
 ) -> Statement:
     """Of a count on so many inputs; `certificates` are those of the points that hold, by name."""
     return Statement(
@@ -111,6 +124,7 @@ def statement_of(
         engines=engines,
         placement=placement,
         counted_at=counted_at,
+        device=device,
         points=tuple(
             PointStatement(
                 name=name,

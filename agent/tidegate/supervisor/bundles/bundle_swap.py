@@ -82,6 +82,14 @@ class BundleSwap:
         )
         await self._swap.bring(candidate)
 
+    async def certify_anew(self) -> None:
+        """Serve the bundle that serves by the certificates that are there now.
+
+        Raises WorkerDown or DocumentError, and nothing has changed then.
+        """
+        async with self._reload.kept_out():
+            await self.bring(self.in_force.build)
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Hold each live answer of the bundle that serves now against the full model's, until another one does."""

@@ -90,6 +90,7 @@ class AgentState:
     footage: FootageState | None = None
     keeps_footage: bool = False
     certificate: ReportedCertificate | None = None
+    certificate_push: PolicyState | None = None
 
     @property
     def refusals(self) -> Mapping[Refusal, int]:

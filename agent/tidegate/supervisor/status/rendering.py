@@ -179,6 +179,7 @@ def as_reported(state: AgentState, described: Snapshot) -> Reported:
         allow_unsigned=state.allow_unsigned,
         verdicts=updates.verdicts,
         key_rotation=state.key_rotation,
+        certificate_push=state.certificate_push,
         readings=readings,
         unavailable=unavailable,
         held_at=state.held_at,

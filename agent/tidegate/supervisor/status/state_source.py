@@ -105,6 +105,7 @@ class StateSource:
             footage=self._footage(),
             keeps_footage=config.footage is not None,
             certificate=self._certificate(),
+            certificate_push=deciding.certificates.verdict,
         )
 
     def _models(self) -> tuple[ModelStatus, ...]:
@@ -119,7 +120,13 @@ class StateSource:
         upgrading_from = version_before()
         in_force = self._in_force()
         updates, keys = self._deciding.updates, self._deciding.keys
-        pushed = updates.state, updates.allow_unsigned, keys.trusted, keys.verdict
+        pushed = (
+            updates.state,
+            updates.allow_unsigned,
+            keys.trusted,
+            keys.verdict,
+            self._deciding.certificates.verdict,
+        )
         decided = self._deciding.control.held_at, self._worker.point
         runs = in_force.bundle.sha256, in_force.config, in_force.drift.demotions, in_force.drift.compared
         board = self._worker.board

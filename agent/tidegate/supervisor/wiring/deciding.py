@@ -10,7 +10,9 @@ from tidegate.supervisor.control.drift_record import DriftRecord
 from tidegate.supervisor.control.inputs import Inputs
 from tidegate.supervisor.control.settings import Settings
 from tidegate.supervisor.events.event import Event
+from tidegate.supervisor.in_force import InForce
 from tidegate.supervisor.opened import Opened
+from tidegate.supervisor.pushed_certificate import PushedCertificates
 from tidegate.supervisor.updates.key_rotation import KeyStore
 from tidegate.supervisor.updates.policy_updates import PolicyUpdates
 from tidegate.supervisor.updates.pushed_policy import Reader
@@ -18,14 +20,14 @@ from tidegate.supervisor.updates.trust import PolicyTrust
 from tidegate.supervisor.updates.verdicts import VerdictFile
 from tidegate.supervisor.worker.process import WorkerProcess
 from tidegate.telemetry.heard import Heard
-from tidegate.telemetry.topics import is_keys
+from tidegate.telemetry.topics import is_certificate, is_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
     """`control` decides by the policy that `updates` puts in force, if it is signed by those in `keys`.
 
-    `trust` is what the owner may ask and set.
+    `trust` is what the owner may ask and set, `certificates` are those of this place that are pushed.
     """
 
     control: Control
@@ -34,10 +36,14 @@ class Deciding:
     keys: KeyStore
     updates: PolicyUpdates
     trust: PolicyTrust
+    certificates: PushedCertificates
 
     def receive(self, topic: str, payload: bytes) -> None:
-        """Take pushed policies and keys; raises when it could not be made durable. On MQTT's thread."""
-        (self.keys if is_keys(topic) else self.updates).receive(topic, payload)
+        """Take pushed policies, keys, certificates; raises when it could not be made durable. On MQTT's thread."""
+        if is_certificate(topic):
+            self.certificates.receive(topic, payload)
+        else:
+            (self.keys if is_keys(topic) else self.updates).receive(topic, payload)
 
 
 def wire_deciding(
@@ -47,6 +53,7 @@ def wire_deciding(
     drift: DriftRecord,
     emit: Callable[[Event], None],
     heard: Heard,
+    in_force: Callable[[], InForce],
 ) -> Deciding:
     """By the first policy, over the points that the worker's engine runs."""
     inputs = Inputs(config.inputs.max_age, emit, counts=heard)
@@ -76,4 +83,5 @@ def wire_deciding(
         emit=emit,
     )
     trust = PolicyTrust(opened.store, opened.latest_time, updates, emit)
-    return Deciding(control, inputs, Settings(opened.controls, emit), keys, updates, trust)
+    certificates = PushedCertificates(keys, in_force, updates.problem_over, emit)
+    return Deciding(control, inputs, Settings(opened.controls, emit), keys, updates, trust, certificates)

@@ -211,7 +211,8 @@ class Reported:
     the last verdicts on bundles. `compared` is what shadow runs have shown under the policy and bundle in force,
     told again whenever it has grown by a quarter. `keeps_footage`: whether frames are kept on the device (they are
     never sent), None where an older agent does not say. `certificate` is that of this place, None where the
-    bundle's own ones count. `models` are those beside the main one.
+    bundle's own ones count, `certificate_push` what became of the last that was pushed: its version is the Unix
+    time of its count, its hash the SHA-256 of what is signed. `models` are those beside the main one.
     """
 
     __pydantic_config__ = _TOLERANT
@@ -240,6 +241,7 @@ class Reported:
     keeps_footage: bool | None = None
     certificate: ReportedCertificate | None = None
     models: tuple[ReportedModel, ...] = ()
+    certificate_push: PolicyState | None = None
 
     def to_document(self) -> dict[str, object]:
         """As a JSON object, for `Link.report`."""
