@@ -24,9 +24,10 @@ from tidegate.calibration.search.moves import (
     SkipMove,
 )
 from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.screening import SCREENING_SHARE
 from tidegate.calibration.search.search_space import SearchSpace
 from tidegate.calibration.search.strategy import Phase, phases_of
-from tidegate.calibration.search.trials import SCREENING_SHARE, SpreadTrials, Trials, Workers
+from tidegate.calibration.search.trials import SpreadTrials, Trials, Workers
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.interpreter import Interpreter
 from tidegate.models.gates import GateInput

@@ -16,6 +16,7 @@ from tidegate.calibration.search.moves import (
     ResolutionMove,
     SkipMove,
 )
+from tidegate.calibration.search.screening import is_screened
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.resolution import runs_at
 from tidegate.engines.reference.tracing import Tracer
@@ -26,6 +27,11 @@ from tidegate.models.network import Network, all_segments, blocks_of
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Share of samples that a block's threshold would skip; 1 is a static skip, with no gate to compute."""
+
+ALL_OR_NONE = (0.0, 1.0)
+MANY_BLOCKS = 16
+"""Of a network whose moves are screened: with more, a block runs for all samples or for none. A step of the search
+turns one block by one rate, and a hundred steps of a large network take hours."""
 
 EXIT_RATES = (0.0, 0.25, 0.5, 0.75, 0.9)
 """Share of the samples arriving at an exit that would leave there."""
@@ -115,6 +121,7 @@ def search_space_of(network: Network, knobs: Collection[Knob], inputs: Array) ->
         stand_ins_of(network) if Knob.BLOCKS in knobs else {},
         tuple(network.exit_heads) if Knob.EXITS in knobs else (),
         stage_groups_of(network) if Knob.INT8 in knobs else (),
+        ALL_OR_NONE if len(blocks_of(network)) > MANY_BLOCKS and is_screened(network, len(inputs)) else RATES,
         int4_groups=segment_groups_of(network) if {Knob.INT8, Knob.INT4} <= set(knobs) else (),
         activation_levels=levels,
         resolutions=tuple(_resolutions(network)) if Knob.RESOLUTION in knobs else (),

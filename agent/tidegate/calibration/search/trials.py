@@ -19,19 +19,13 @@ from tidegate.calibration.search.cost import CostModel
 from tidegate.calibration.search.memory_cost import MemoryCost
 from tidegate.calibration.search.moves import Move
 from tidegate.calibration.search.objective import Objective
+from tidegate.calibration.search.screening import SCREENING_SHARE, is_screened
 from tidegate.engines.engine import Array
-from tidegate.models.graph.flops import segment_flops
 from tidegate.models.network import Network
 
 COMPANION_WEIGHT = 0.1
 """Of the risk's smooth companion beside the risk itself. The risk is what will be certified; but on a few hundred
 inputs most moves change the same number of answers, often none, and then the companion tells them apart."""
-
-SCREENED_OPERATIONS = 50e9
-"""Of the full model over part S, from where on moves are first measured on a share of it, as for ResNet-18 at
-224x224. Small networks are measured in full."""
-
-SCREENING_SHARE = 0.25
 
 Trial = tuple[KnobSettings, Move | None]
 
@@ -51,8 +45,7 @@ class Trials:
     """
 
     def __init__(self, network: Network, inputs: Array, objective: Objective) -> None:
-        flops = sum(segment_flops(segment, network.weight_shapes) for segment in network.segments)
-        self.screened = flops * len(inputs) > SCREENED_OPERATIONS
+        self.screened = is_screened(network, len(inputs))
         # A share is one of whole batches: all of them in one would be no share.
         batch = math.ceil(SCREENING_SHARE * len(inputs)) if self.screened else None
         self.cache = ActivationCache(network, inputs, batch=batch)

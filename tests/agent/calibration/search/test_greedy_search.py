@@ -13,12 +13,14 @@ from tidegate.calibration.assemble.calibrate import fitted
 from tidegate.calibration.certify.risk import mean_kl
 from tidegate.calibration.knob_settings import KnobSettings, LayerGroup
 from tidegate.calibration.search.cost import CostModel
+from tidegate.calibration.search.goal import Knob
 from tidegate.calibration.search.greedy_search import Search
 from tidegate.calibration.search.moves import ExitMove, PrecisionMove, SkipMove
 from tidegate.calibration.search.objective import Objective
-from tidegate.calibration.search.search_space import SearchSpace
+from tidegate.calibration.search.screening import SCREENING_SHARE
+from tidegate.calibration.search.search_space import ALL_OR_NONE, RATES, SearchSpace, search_space_of
 from tidegate.calibration.search.strategy import LEAST_LOSS
-from tidegate.calibration.search.trials import SCREENING_SHARE, Trials
+from tidegate.calibration.search.trials import Trials
 from tidegate.engines.engine import Array
 from tidegate.engines.reference.eager import EagerEngine
 from tidegate.models.graph.flops import segment_flops
@@ -157,7 +159,7 @@ def test_a_screened_chain_is_measured_on_all_samples_and_gets_as_far(
     space = SearchSpace.of(network, GROUPS)
     monkeypatch.setattr("tidegate.calibration.data.batches.BATCH_BYTES", 20 * inputs[0].nbytes)
     whole = Search(network, space, inputs, OBJECTIVE).chain()
-    monkeypatch.setattr("tidegate.calibration.search.trials.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.screening.SCREENED_OPERATIONS", 0)
     screened = Search(network, space, inputs, OBJECTIVE).chain()
     reference = EagerEngine(network).build(KnobSettings()).forward(inputs).outputs
     for step in screened:
@@ -174,8 +176,18 @@ def test_a_share_is_one_of_inputs_that_would_all_be_one_batch(
     trials = Trials(network, inputs, OBJECTIVE)
     assert not trials.screened
     assert len(trials.cache.run(KnobSettings(), SCREENING_SHARE)[1].outputs) == len(inputs)
-    monkeypatch.setattr("tidegate.calibration.search.trials.SCREENED_OPERATIONS", 0)
+    monkeypatch.setattr("tidegate.calibration.search.screening.SCREENED_OPERATIONS", 0)
     trials = Trials(network, inputs, OBJECTIVE)
     assert trials.screened
     some = trials.cache.run(KnobSettings(), SCREENING_SHARE)[1].outputs
     assert len(some) == math.ceil(SCREENING_SHARE * len(inputs))
+
+
+def test_of_many_blocks_of_a_large_network_each_runs_for_all_or_for_none(
+    network: TrainedNetwork, inputs: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert search_space_of(network, {Knob.BLOCKS}, inputs).rates == RATES
+    monkeypatch.setattr("tidegate.calibration.search.screening.SCREENED_OPERATIONS", 0)
+    assert search_space_of(network, {Knob.BLOCKS}, inputs).rates == RATES
+    monkeypatch.setattr("tidegate.calibration.search.search_space.MANY_BLOCKS", 0)
+    assert search_space_of(network, {Knob.BLOCKS}, inputs).rates == ALL_OR_NONE
