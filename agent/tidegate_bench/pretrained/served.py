@@ -1,6 +1,7 @@
 """What a service gives at two points: boxes of a detector, the text of a reader, asked for as clients do."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +25,10 @@ name: pretrained
 version: 1
 max_accuracy_loss: 5 %
 default: {{use: {point}}}
+dwell: {{down: 0 s, up: 0 s}}
 """
 ANSWER_S = 60.0
+AGAIN_S = 0.25
 
 Same = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
@@ -68,15 +71,22 @@ def _served(bundle: Bundle, point: str, inputs: Raw, wanted: tuple[str, ...]) ->
         with started(config):
             client = UnixConnection(str(directory / "tidegate.sock"), ANSWER_S)
             try:
-                return [_asked(client, bundle, point, each, wanted) for each in inputs]
+                # An agent begins at full, before its policy's first decision.
+                until = time.monotonic() + ANSWER_S
+                while _asked(client, bundle, inputs[0], wanted)[0] != point and time.monotonic() < until:
+                    time.sleep(AGAIN_S)
+                found = [_asked(client, bundle, each, wanted) for each in inputs]
+                if others := {by for by, _ in found if by != point}:
+                    raise BrokenError(f"{point} was to answer, and {', '.join(sorted(others))} did")
+                return [data for _, data in found]
             finally:
                 client.close()
 
 
 def _asked(
-    client: UnixConnection, bundle: Bundle, point: str, values: Raw, wanted: tuple[str, ...]
-) -> Mapping[str, Any]:
-    """Data by output. Raises BrokenError for a refusal, and where another point has answered."""
+    client: UnixConnection, bundle: Bundle, values: Raw, wanted: tuple[str, ...]
+) -> tuple[str, Mapping[str, Any]]:
+    """Which point has answered, and data by output. Raises BrokenError for a refusal."""
     data = np.ascontiguousarray(values).tobytes()
     tensor = {
         "name": bundle.input.name,
@@ -89,6 +99,6 @@ def _asked(
     client.request("POST", f"/v2/models/{bundle.model}/infer", header + data, headers)
     response = client.getresponse()
     reply = json.loads(response.read())
-    if response.status != 200 or (by := reply["parameters"]["operating_point"]) != point:
-        raise BrokenError(f"{point} was to answer: {str(reply)[:300] if response.status != 200 else by}")
-    return {each["name"]: each["data"] for each in reply["outputs"]}
+    if response.status != 200:
+        raise BrokenError(f"{bundle.model} has not answered: {str(reply)[:300]}")
+    return reply["parameters"]["operating_point"], {each["name"]: each["data"] for each in reply["outputs"]}
