@@ -63,8 +63,8 @@ def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vect
         raise ExportError(f"{where}: can't be traced: {_first_line(error)}") from error
     try:
         return _lowered(program, example, where, name, as_vector=as_vector)
-    except ExportError:
-        apart = _taken_apart(program)
+    except ExportError as error:
+        apart = _taken_apart(program, error.operators)
         if apart is None:
             raise
         # What is refused of the parts, a user has never written.
@@ -124,11 +124,16 @@ def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
     return get_decompositions([getattr(torch.ops.aten, n).input for n in names])
 
 
-def _taken_apart(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram | None:
-    """With operators that graphs don't know in parts, as torch takes them apart; None where it has no parts."""
+def _taken_apart(
+    program: torch.export.ExportedProgram, refused: Sequence[str] = ()
+) -> torch.export.ExportedProgram | None:
+    """With operators that graphs don't know in parts, as torch takes them apart; None where it has no parts.
+
+    So also the `refused`, which graphs know with other arguments.
+    """
     apart = None
     for _ in range(_PARTS_OF_PARTS):
-        parts = _parts_of([each for each in _called_on_the_input(program) if not is_known(str(each))])
+        parts = _parts_of([each for each in _called_on_the_input(program) if str(each) in refused or not is_known(str(each))])
         if not parts:
             break
         try:

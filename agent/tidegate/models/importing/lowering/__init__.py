@@ -42,6 +42,7 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
     """
     folding = Folding(reader)
     refusals: dict[str, None] = {}
+    operators: dict[str, None] = {}
     for node in graph.nodes:
         if is_check(node):
             continue
@@ -60,9 +61,12 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
                 reader.finish(node, as_vector=as_vector)
         except ExportError as error:
             refusals[str(error)] = None
+            operators[str(node.target)] = None
             reader.values[node.name] = Refused()
     if refusals:
-        raise ExportError("\n".join(refusals))
+        refused = ExportError("\n".join(refusals))
+        refused.operators = tuple(operators)
+        raise refused
 
 
 def is_known(operator: str) -> bool:

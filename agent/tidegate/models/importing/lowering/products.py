@@ -66,12 +66,19 @@ def attention(write: Writer, given: dict[str, Any]) -> Value:
 
 
 def summed_up(write: Writer, given: dict[str, Any]) -> Value:
-    """Along the last axis a product with a triangle of ones."""
+    """Along an axis a product with a triangle of ones."""
     shape = write.reader.shape(write.node)
-    if given["dim"] % (len(shape) + 1) != len(shape):
-        raise write.reader.refusal(write.node, "adds up along another axis than the last")
-    triangle = write.constant("triangle", torch.ones(shape[-1], shape[-1]).triu())
-    return write.add(MATMUL, write.read(given["self"]), triangle)
+    axis = given["dim"] % (len(shape) + 1)
+    if axis == 0:
+        raise write.reader.refusal(write.node, "adds up over the samples; an answer must be of one sample alone")
+    triangle = write.constant("triangle", torch.ones(shape[axis - 1], shape[axis - 1]).triu())
+    x = write.read(given["self"])
+    if axis == len(shape):
+        return write.add(MATMUL, x, triangle)
+    order = (*range(axis), *range(axis + 1, len(shape) + 1), axis)
+    turned = tuple(shape[place - 1] for place in order[1:])
+    x = write.add(MATMUL, write.add(PERMUTE, x, order, shape=turned), triangle, shape=turned)
+    return write.add(PERMUTE, x, (*range(axis), len(shape), *range(axis, len(shape))))
 
 
 RULES: dict[str, Rule] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx
+from torch import SymInt, Tensor, fx
 
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Weight
@@ -19,6 +19,8 @@ class ExportError(TidegateError):
     """The module can't become a segment; the message names the operator or value and what is allowed."""
 
     exit_code = EX_DATAERR
+    operators: tuple[str, ...] = ()
+    """Those that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,14 @@ class Reader:
         self.tensors = dict(tensors)
         self._segment = segment
         self._weights = weights
+        self.samples: int | SymInt = 1
+        self._made: dict[str, Ref] = {}
 
     def take_input(self, node: fx.Node) -> None:
         """A placeholder: the input, or a weight."""
         weight = self._weights.get(node.name)
+        if weight is None:
+            self.samples = node.meta["val"].shape[0]
         self.values[node.name] = Ref(INPUT) if weight is None else Weight(weight)
 
     def keep(self, node: fx.Node) -> Value:
@@ -216,6 +222,27 @@ class Reader:
         if not self.nodes or outputs != [Ref(self.nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
+    def made_of(self, node: fx.Node, tensor: Tensor) -> Ref:
+        """What is the same for every sample as a value: added to zeros that some value gives."""
+        if node.name in self._made:
+            return self._made[node.name]
+        source = next((each for each in self.nodes if math.prod(each.shape)), None)
+        shape = self.shape(node)
+        if source is None or (tensor.ndim == len(shape) + 1 and tensor.shape[0] != 1):
+            raise self.refusal(node, "is the same for every sample, and comes before anything is computed of one")
+        x, sizes = Ref(source.name), list(source.shape)
+        for axis, size in enumerate(sizes, start=1):
+            if size > 1:
+                sizes[axis - 1] = 1
+                x = self.add(node, "aten.slice.Tensor", (x, axis, 0, 1), tuple(sizes), f"_one{axis}")
+        one = (1,) * len(shape)
+        x = self.view(node, x, one, "_one")
+        x = self.add(node, "aten.mul.Tensor", (x, 0.0), one, "_zero")
+        weight = self.constant(node, node.name, tensor.float())
+        made = self.add(node, "aten.add.Tensor", (x, weight), shape, "_made")
+        self._made[node.name] = made
+        return made
+
     def _as_argument(self, node: fx.Node) -> Argument:
         value = self.values.get(node.name)
         match value:
@@ -229,9 +256,7 @@ class Reader:
             case Counted():
                 raise self.refusal(node, _MIXED)
             case Expanded(weight):
-                raise self.refusal(
-                    node, f"{weight.weight} repeated for every sample can be added, multiplied or joined, no more"
-                )
+                return self.made_of(node, self.tensors[weight.weight])
             case None if node.name not in self.values:
                 raise self.refusal(node, "is not a value that a graph can hold")
             case _:

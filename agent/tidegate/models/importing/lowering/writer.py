@@ -39,6 +39,12 @@ class Writer:
         value = self.reader.values.get(source.name) if isinstance(source, fx.Node) else None
         return value.weight if isinstance(value, Expanded) else self.reader.argument(source)
 
+    def value(self, source: object) -> Argument:
+        """An argument that is no weight: one that is known is made of zeros and the weight."""
+        if self.tensor(source) is None or not isinstance(source, fx.Node):
+            return self.reader.argument(source)
+        return self.reader.made_of(source, self.tensor(source))
+
     def shape(self, source: fx.Node) -> tuple[int, ...]:
         """Of a value, per sample."""
         return self.reader.shape(source)
