@@ -7,6 +7,7 @@ from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.lowering import (
     composed,
     elementary,
+    gathered,
     layouts,
     norms,
     pointwise,
@@ -15,6 +16,7 @@ from tidegate.models.importing.lowering import (
     shapes,
     signals,
     sum_convention,
+    volumes,
     whole_numbers,
     windowed,
 )
@@ -32,6 +34,8 @@ _RULES: dict[str, Rule] = {
     **rearranged.RULES,
     **windowed.RULES,
     **whole_numbers.RULES,
+    **gathered.RULES,
+    **volumes.RULES,
 }
 
 
@@ -79,7 +83,7 @@ def _read(node: fx.Node, reader: Reader, folding: Folding) -> Value:
     if known is not None:
         return known[0]
     rule = (
-        layouts.rule_for(node, reader)
+        layouts.rule_for(node, reader, gathered.LAID)
         or signals.rule_for(node, reader)
         or _RULES.get(str(node.target))
         or Reader.keep

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import SymInt, Tensor, fx
+from torch import SymInt, Tensor, dtype, fx
 
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Weight
@@ -67,6 +67,10 @@ Value = Argument | AsImage | Laid | Expanded | Counted | Refused
 Rule = Callable[["Reader", fx.Node], Value]
 
 
+def _is_float(argument: object) -> bool:
+    return isinstance(argument, dtype) and argument.is_floating_point
+
+
 def call(node: fx.Node) -> dict[str, Any]:
     """All arguments of an operator by their names in torch's schema, those left out with their defaults."""
     arguments = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001 - there is no public way
@@ -87,7 +91,7 @@ _INSTEAD: dict[str, str] = {
         ("aten.topk.default", "aten.sort.default", "aten.argmax.default", "aten.argsort.default"), _BY_VALUE
     ),
     **dict.fromkeys(("aten.nonzero.default", "aten.gather.default", "aten.grid_sampler_2d.default"), _BY_VALUE),
-    "aten.conv3d.default": "; convolutions over images (2d) and signals (1d) have one",
+    "aten.conv_transpose3d.input": "; those over images (2d) and signals (1d) have one",
 }
 """By operator, what to do in its place."""
 
@@ -121,8 +125,9 @@ class Reader:
         if operator not in OPERATORS:
             raise self.refusal(node, f"operator {operator} has no form in a graph{_INSTEAD.get(operator, '')}")
         self._check_axes(node, operator)
-        args = tuple(self.argument(argument) for argument in node.args)
-        kwargs = {key: self.argument(argument) for key, argument in node.kwargs.items()}
+        # All floats are of 32 bits in a graph, whatever type sums and shares are asked for in.
+        args = tuple(self.argument(argument) for argument in node.args if not _is_float(argument))
+        kwargs = {key: self.argument(each) for key, each in node.kwargs.items() if not _is_float(each)}
         return self.add(node, operator, args, self.shape(node), kwargs=kwargs)
 
     def add(
@@ -222,12 +227,15 @@ class Reader:
         if not self.nodes or outputs != [Ref(self.nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
-    def made_of(self, node: fx.Node, tensor: Tensor) -> Ref:
-        """What is the same for every sample as a value: added to zeros that some value gives."""
+    def made_of(self, node: fx.Node, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Ref:
+        """What is the same for every sample as a value: added to zeros that some value gives.
+
+        Of the node's shape per sample unless one is given.
+        """
         if node.name in self._made:
             return self._made[node.name]
         source = next((each for each in self.nodes if math.prod(each.shape)), None)
-        shape = self.shape(node)
+        shape = self.shape(node) if shape is None else shape
         if source is None or (tensor.ndim == len(shape) + 1 and tensor.shape[0] != 1):
             raise self.refusal(node, "is the same for every sample, and comes before anything is computed of one")
         x, sizes = Ref(source.name), list(source.shape)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx
 
 from tidegate.models.graph import Argument, Ref
-from tidegate.models.importing.lowering.reader import Expanded, Rule, Value
+from tidegate.models.importing.lowering.reader import Rule, Value
 from tidegate.models.importing.lowering.writer import MUL, PERMUTE, Writer, rule, with_size
 
 
@@ -128,7 +128,7 @@ def written_over(write: Writer, given: dict[str, Any]) -> Value:
     source, wanted = given["src"], write.reader.shape(write.node)
     known = write.tensor(source)
     if known is not None:
-        return Expanded(write.constant("copied", known.broadcast_to(1, *wanted).contiguous()))
+        return write.reader.made_of(write.node, known.broadcast_to(1, *wanted))
     shape = (1,) * (len(wanted) - len(write.shape(source))) + write.shape(source)
     x = write.read(source)
     if shape != write.shape(source):

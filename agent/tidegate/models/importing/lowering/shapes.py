@@ -79,12 +79,16 @@ def take_slice(reader: Reader, node: fx.Node) -> Value:
 def join(reader: Reader, node: fx.Node) -> Value:
     """Values one after the other. Weights among them are added where zeros were put in their place."""
     given = call(node)
-    members: list[fx.Node] = given["tensors"]
+    members: list[fx.Node] = [each for each in given["tensors"] if each.meta["val"].numel() != 0]
+    if len(members) == 1:  # a cache of what came before, which holds nothing yet
+        return reader.values[members[0].name]
     values = [member for member in members if not isinstance(reader.values.get(member.name), Expanded)]
-    if len(values) == len(members):
-        return reader.keep(node)
     shape = reader.shape(node)
     axis = given["dim"] % (len(shape) + 1)
+    if len(values) == len(members):
+        if len(members) == len(given["tensors"]):
+            return reader.keep(node)
+        return reader.add(node, "aten.cat.default", (reader.argument(members), axis), shape)
     if len(values) != 1:
         return _join_several(reader, node, members, axis)
     (value,) = values

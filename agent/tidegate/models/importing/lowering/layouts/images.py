@@ -26,7 +26,7 @@ def _images(reader: Reader, node: fx.Node, source: fx.Node) -> tuple[Layout, int
     """Laid out as (samples, several, channels, height, width), and how many; None where axes lie otherwise."""
     layout = layout_of(reader, node, source)
     laid = layout.in_order()
-    if len(laid.groups) not in {_SIGNAL, _SIGNAL + 1} or 0 not in laid.groups[0]:
+    if len(laid.groups) not in {_SIGNAL - 1, _SIGNAL, _SIGNAL + 1} or 0 not in laid.groups[0]:
         return None
     if any(len(group) != 1 for group in laid.groups[1:]):
         return None

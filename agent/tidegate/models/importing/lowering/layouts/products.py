@@ -96,7 +96,21 @@ def _attention(reader: Reader, node: fx.Node) -> Value:
     return settled(reader, node, Laid(ref, shape, query.groups))
 
 
+def _looked_up(reader: Reader, node: fx.Node) -> Value:
+    """Rows of a table, an axis more."""
+    given = call(node)
+    table = reader.argument(given["weight"])
+    if not isinstance(table, Weight):
+        return refused(reader, node)
+    layout = layout_of(reader, node, given["indices"])
+    laid = layout.in_order()
+    shape = (*laid.shape, sizes_of(node)[-1])
+    ref = layout.add("aten.embedding.default", (table, laid.ref), shape)
+    return settled(reader, node, Laid(ref, shape, (*laid.groups, (len(shape),))))
+
+
 RULES: Mapping[str, Rule] = {
+    "aten.embedding.default": _looked_up,
     "aten.linear.default": _linear,
     "aten.matmul.default": _product,
     "aten.mm.default": _product,
