@@ -85,6 +85,7 @@ def _lowered(
     held = {**program.state_dict, **program.constants}
     names = legal_names(held, f"{name}." if name else "")
     tensors = {names[source]: tensor for source, tensor in held.items() if isinstance(tensor, Tensor)}
+    program.graph.eliminate_dead_code()
     reader = Reader(where, {key: names[source] for key, source in sources.items()}, tensors)
     lower(program.graph, reader, as_vector=as_vector)
     segment = Segment(where, tuple(example.shape[1:]), tuple(reader.nodes))

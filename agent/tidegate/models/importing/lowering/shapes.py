@@ -103,23 +103,9 @@ def join(reader: Reader, node: fx.Node) -> Value:
 
 
 def _join_several(reader: Reader, node: fx.Node, members: list[fx.Node], axis: int) -> Value:
-    """Weights among several values as values: zeros of some value's, and the weight added."""
-    value = next(member for member in members if not isinstance(reader.values.get(member.name), Expanded))
-    parts = []
-    for index, member in enumerate(members):
-        found = reader.values.get(member.name)
-        if not isinstance(found, Expanded):
-            parts.append(reader.argument(member))
-            continue
-        size, own = int(member.meta["val"].shape[axis]), int(value.meta["val"].shape[axis])
-        if size > own:
-            raise reader.refusal(node, "joins several values with a weight that is longer than the first of them")
-        sizes = list(reader.shape(value))
-        sizes[axis - 1] = size
-        cut = reader.add(node, _SLICE, (reader.argument(value), axis, 0, size), tuple(sizes), f"_cut{index}")
-        empty = reader.add(node, "aten.mul.Tensor", (cut, 0.0), tuple(sizes), f"_empty{index}")
-        parts.append(reader.add(node, "aten.add.Tensor", (empty, found.weight), tuple(sizes), f"_made{index}"))
-    return reader.add(node, "aten.cat.default", (tuple(parts), axis), reader.shape(node))
+    """Weights among several values as values."""
+    parts = tuple(reader.argument(member) for member in members)
+    return reader.add(node, "aten.cat.default", (parts, axis), reader.shape(node))
 
 
 def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:
