@@ -14,6 +14,7 @@ from torch._ops import OperatorBase, OpOverload
 
 from tidegate.models.graph import Segment
 from tidegate.models.graph.operators import OPERATORS
+from tidegate.models.importing.any_batch import for_any_batch
 from tidegate.models.importing.attention import with_plain_attention
 from tidegate.models.importing.lowering import is_known, lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
@@ -26,6 +27,9 @@ __all__ = ["ExportError", "Exported", "export_module", "export_segment"]
 _LONGEST_NAME = 180
 """Of the 200 characters that bundles allow: what is made of a name is longer."""
 
+
+_NO_SIZE = 37
+"""A number of samples that is no size of a network's own."""
 
 _PARTS_OF_PARTS = 4
 """How often parts are taken apart themselves: an RMS norm becomes a fused one, and that arithmetic."""
@@ -111,12 +115,32 @@ def legal_names(sources: Iterable[str], prefix: str = "") -> dict[str, str]:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    if "specialized" in text or "Constraints violated" in text:
+    if _became_fixed(error):
         return (
             "the number of samples became fixed on the way; take it by x.shape[0] rather than len(x), "
             "and leave it out of reshapes by -1"
         )
     return text.partition("\n")[0] or type(error).__name__
+
+
+def _became_fixed(error: Exception) -> bool:
+    """Whether tracing took the number of samples for a number of the network's own, as `len(x)` gives it."""
+    return "specialized" in str(error) or "Constraints violated" in str(error)
+
+
+def _for_any_number(module: nn.Module, example: Tensor) -> nn.Module | None:
+    """Traced for a number that nothing else in it has, and widened; None where that answers otherwise."""
+    again = torch.cat([example] * (_NO_SIZE // len(example) + 1))[:_NO_SIZE]
+    try:
+        widened = for_any_batch(torch.export.export(module, (again,)))
+        with torch.no_grad():
+            for count in (2, 5):
+                asked = again[:count]
+                if not torch.allclose(widened(asked), module(asked), rtol=1e-3, atol=1e-4):
+                    return None
+    except Exception:  # noqa: BLE001 - as of tracing; the reason is that of the first try
+        return None
+    return widened
 
 
 def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
@@ -182,7 +206,14 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
     try:
         with _without_torchs_warnings():
             plain = with_plain_attention(in_float32(module.eval()))
-            exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
+            try:
+                exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
+            # As at the caller; what else went wrong is raised again.
+            except Exception as error:
+                widened = _for_any_number(plain, example) if _became_fixed(error) else None
+                if widened is None:
+                    raise
+                exported = torch.export.export(widened, (example,), dynamic_shapes=({0: batch},))
             # Taking other operators apart is most of the time that an export takes.
             if all(str(node.target) in OPERATORS for node in exported.graph.nodes if node.op == "call_function"):
                 return exported

@@ -45,6 +45,7 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
     Raises ExportError that names all places which graphs can't say, with a reason for each.
     """
     folding = Folding(reader)
+    reader.reserve(node.name for node in graph.nodes)
     refusals: dict[str, None] = {}
     operators: dict[str, None] = {}
     for node in graph.nodes:

@@ -1,7 +1,7 @@
 """Reads one exported graph node by node; holds what its values have become."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +85,22 @@ _MIXED = (
     "an answer would depend on the other samples, or on how many are asked together; "
     "leave the first axis and x.shape[0] out of the arithmetic"
 )
+_WITH = "; a function with no form of its own can be trained in terms of tanh, sigmoid, exp, erf or relu"
 _BY_VALUE = "; what chooses by value belongs behind the model: return what it chooses from"
+_BY_SAMPLING = "; sample pictures at places that the input moves in front of the model, or leave the layer out"
+_SPECTRUM = "; take the spectrum in front of the model, or as a product with a matrix of cosines and sines"
 _INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         ("aten.topk.default", "aten.sort.default", "aten.argmax.default", "aten.argsort.default"), _BY_VALUE
     ),
     **dict.fromkeys(("aten.nonzero.default", "aten.gather.default", "aten.grid_sampler_2d.default"), _BY_VALUE),
     "aten.conv_transpose3d.input": "; those over images (2d) and signals (1d) have one",
+    **dict.fromkeys(("aten.affine_grid_generator.default", "aten.grid_sampler.default"), _BY_SAMPLING),
+    **dict.fromkeys(("aten.median.default", "aten.median.dim", "aten.kthvalue.default"), _BY_VALUE),
+    **dict.fromkeys(("aten.sin.default", "aten.cos.default", "aten.sign.default", "aten.floor.default"), _WITH),
+    **dict.fromkeys(
+        ("aten.fft_rfft.default", "aten.fft_fft.default", "aten.fft_fft2.default", "aten.fft_fftn.default"), _SPECTRUM
+    ),
 }
 """By operator, what to do in its place."""
 
@@ -106,8 +115,13 @@ class Reader:
         self.tensors = dict(tensors)
         self._segment = segment
         self._weights = weights
+        self._exported: frozenset[str] = frozenset()
         self.samples: int | SymInt = 1
         self._made: dict[str, Ref] = {}
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """The names of the exported nodes, which no step of another may have."""
+        self._exported = frozenset(names)
 
     def take_input(self, node: fx.Node) -> None:
         """A placeholder: the input, or a weight."""
@@ -141,6 +155,8 @@ class Reader:
     ) -> Ref:
         """A node named after where it comes from; `suffix` tells those from one source apart."""
         name = source.name + suffix
+        while name in self.paths or (suffix and name in self._exported):
+            name += "_"  # conv2d's first step is no conv2d_1, which another node is called
         given = (*args, *(kwargs or {}).values())
         if OPERATORS[operator].kind not in {Kind.VIEW, Kind.COPY} and BatchSize() in given:
             raise self.refusal(source, _MIXED)

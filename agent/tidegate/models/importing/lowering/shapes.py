@@ -45,7 +45,11 @@ def getitem(reader: Reader, node: fx.Node) -> Value:
         sizes = [int(part.shape[given["dim"]]) for part in source.meta["val"]]
         return _sliced(reader, node, given["self"], given["dim"], sum(sizes[:index]), sizes[index])
     if index != 0:
-        raise reader.refusal(node, f"takes result {index} of {kind}")
+        if "max_pool" in kind:
+            raise reader.refusal(
+                node, "reads where the largest values were; unpool by interpolation or a transposed convolution instead"
+            )
+        raise reader.refusal(node, f"takes result {index} of {kind}, of which a graph has the first alone")
     return reader.values[source.name]
 
 

@@ -38,12 +38,21 @@ def _conv(reader: Reader, node: fx.Node) -> Value:
     kernel = reader.argument(given["weight"])
     if not isinstance(kernel, Weight):
         raise reader.refusal(node, "a convolution's kernel must be a weight")
-    if isinstance(given["padding"], str):
-        raise reader.refusal(node, f"padding {given['padding']!r}: give it as a number")
+    image = _image(reader, given["input"])
     if reader.tensors[kernel.weight].ndim == _RANK + 1:
         reader.tensors[kernel.weight] = reader.tensors[kernel.weight].unsqueeze(2)
-    window = (beside(given["stride"], 1), beside(given["padding"], 0), beside(given["dilation"], 1))
-    args = (_image(reader, given["input"]), kernel, reader.argument(given["bias"]), *window, int(given["groups"]))
+    dilation, padding = beside(given["dilation"], 1), given["padding"]
+    if isinstance(padding, str):
+        reach = dilation[1] * (reader.tensors[kernel.weight].shape[3] - 1) if padding == "same" else 0
+        if reach % 2:
+            channels, length = reader.shape(given["input"])
+            pads = (reach // 2, reach - reach // 2, 0, 0)
+            shape = (channels, 1, length + reach)
+            image = reader.add(node, "aten.constant_pad_nd.default", (image, pads, 0.0), shape, "_padded")
+            reach = 0
+        padding = reach // 2
+    window = (beside(given["stride"], 1), beside(padding, 0), dilation)
+    args = (image, kernel, reader.argument(given["bias"]), *window, int(given["groups"]))
     return _as_image(reader, node, "aten.conv2d.default", args)
 
 
@@ -115,6 +124,7 @@ def beside(length: int | Sequence[int], height: int) -> tuple[int, int]:
 
 RULES: dict[str, Rule] = {
     "aten.conv1d.default": _conv,
+    "aten.conv1d.padding": _conv,
     "aten.conv_transpose1d.default": _transposed,
     "aten.max_pool1d.default": _max_pool,
     "aten.avg_pool1d.default": _average_pool,

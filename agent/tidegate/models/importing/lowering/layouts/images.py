@@ -236,7 +236,6 @@ _OWN: Mapping[str, Rule] = {
     **dict.fromkeys(
         (
             "aten.max_pool2d.default",
-            "aten.avg_pool2d.default",
             "aten.adaptive_avg_pool2d.default",
             "aten.upsample_bilinear2d.vec",
             "aten.upsample_nearest2d.vec",
