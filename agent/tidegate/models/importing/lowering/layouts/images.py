@@ -63,7 +63,7 @@ def _by_channel(own: Rule) -> Rule:
                 if given[each] is not None:
                     made = _repeated(reader, node, graph, given[each], count)
                     inputs[given[each].name] = made
-        again = called(node, graph, arguments, lambda each: inputs[each.name])
+        again = called(reader, node, graph, arguments, lambda each: inputs[each.name])
         reader.values[again.name] = own(reader, again)
         value = reader.argument(again)
         _, *spatial = reader.shape(again)
@@ -91,7 +91,7 @@ def _repeated(reader: Reader, node: fx.Node, graph: fx.Graph, source: fx.Node, c
 
 def _convolution(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
-    found, weight = _images(reader, node, given["input"]), reader.argument(given["weight"])
+    found, weight = _images(reader, node, given["input"]), reader.values.get(given["weight"].name)
     if not isinstance(weight, Weight):
         raise reader.refusal(node, "a kernel that is computed from the input has no form in a graph; keep it fixed")
     if found is None or isinstance(given["padding"], str):

@@ -178,6 +178,8 @@ def weight_beside(reader: Reader, node: fx.Node, source: fx.Node, beside: Laid, 
         inner = [beside.shape[axis - 1] for axis in group if axis]
         if size != 1 and (0 in group and size != math.prod(inner)):
             raise reader.refusal(node, "meets a weight that is different for different samples")
+        if size != 1 and 0 not in group and math.prod(inner) == 1:
+            inner = [size, *inner[1:]]  # the value is repeated along it
         shape += inner if size != 1 else [1] * len(inner)
     # For minus infinity, as in `composed`: sums with it stay finite.
     numbers = torch.where(tensor, 0.0, -1e4) if tensor.dtype == torch.bool else tensor.float().clamp(min=-1e4)

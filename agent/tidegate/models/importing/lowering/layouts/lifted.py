@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, fx
 
 from tidegate.models.graph import Argument, Ref, Weight
-from tidegate.models.importing.lowering import composed, elementary
+from tidegate.models.importing.lowering import composed, elementary, products
 from tidegate.models.importing.lowering.layouts.layout import (
+    PRIME,
     aligned,
     axis_of,
     refused,
@@ -23,6 +24,7 @@ _DIMS = ("dim", "dims")
 _BY_AXES: Mapping[str, Rule] = {
     **composed.RULES,
     **elementary.RULES,
+    "aten.cumsum.default": products.RULES["aten.cumsum.default"],
     "aten.amax.default": Reader.keep,
 }
 """What works value by value, or along axes that it names."""
@@ -63,7 +65,7 @@ def lifted(reader: Reader, node: fx.Node) -> Value:
         name: _mapped(value, axes) if name in _DIMS and value is not None else value
         for name, value in given.items()
     }
-    again = called(node, graph, renamed, lambda each: inputs[each.name])
+    again = called(reader, node, graph, renamed, lambda each: inputs[each.name])
     value = _BY_AXES[str(node.target)](reader, again)
     shape, groups = reader.shape(again), first.groups
     if len(shape) < len(first.shape):
@@ -97,7 +99,7 @@ def stand_in(reader: Reader, node: fx.Node, graph: fx.Graph, ref: Argument, shap
 
 
 def called(
-    node: fx.Node, graph: fx.Graph, arguments: Mapping[str, Any], of: Callable[[fx.Node], fx.Node]
+    reader: Reader, node: fx.Node, graph: fx.Graph, arguments: Mapping[str, Any], of: Callable[[fx.Node], fx.Node]
 ) -> fx.Node:
     """The node again with other arguments, by their names in torch's schema."""
     target: Any = node.target
@@ -110,16 +112,23 @@ def called(
             positional.append(value)
     again = graph.create_node("call_function", target, tuple(positional), by_name, name=node.name)
     again.meta = dict(node.meta)
+    # For a number that stands for the samples: asked with the symbol itself torch may fix it for the whole graph.
+    args, kwargs = fx.map_arg((again.args, dict(again.kwargs)), _without_values)
+    found = target(*args, **kwargs)
+    several = isinstance(found, tuple | list)
     with _fake_mode(node):
-        values = fx.map_arg((again.args, dict(again.kwargs)), lambda each: _faked(node, each.meta["val"]))
-        again.meta["val"] = target(*values[0], **values[1])
+        values = [torch.empty((reader.samples, *each.shape[1:]), dtype=each.dtype) for each in (found if several else [found])]
+    again.meta["val"] = tuple(values) if several else values[0]
     return again
+
+
+def _without_values(node: fx.Node) -> Tensor:
+    value: Tensor = node.meta["val"]
+    if isinstance(value.shape[0], int):
+        return value.to("meta")
+    return torch.empty((PRIME, *value.shape[1:]), dtype=value.dtype, device="meta")
 
 
 def _fake_mode(node: fx.Node) -> Any:
     value = node.meta["val"]
     return (value[0] if isinstance(value, tuple | list) else value).fake_mode
-
-
-def _faked(node: fx.Node, value: Tensor) -> Any:
-    return value if hasattr(value, "fake_mode") else _fake_mode(node).from_tensor(value)
