@@ -20,10 +20,11 @@ class PlainAttention(nn.Module):
         self.batch_first = original.batch_first  # nn.TransformerEncoder asks its layers' attention
         self.heads = original.num_heads
         self.out_proj = original.out_proj
-        if original.in_proj_weight is None:
+        together: Tensor | None = original.in_proj_weight
+        if together is None:  # keys or values of another width
             parts = (original.q_proj_weight, original.k_proj_weight, original.v_proj_weight)
         else:
-            parts = original.in_proj_weight.detach().chunk(3)
+            parts = together.detach().chunk(3)
         biases = [None] * 3 if original.in_proj_bias is None else original.in_proj_bias.detach().chunk(3)
         for name, weight, bias in zip("qkv", parts, biases, strict=True):
             linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
@@ -49,7 +50,7 @@ class PlainAttention(nn.Module):
         """
         if not self.batch_first:
             query, key, value = (each.transpose(0, 1) for each in (query, key, value))
-        if attn_mask is not None and attn_mask.ndim != 2:  # noqa: PLR2004 - queries and keys
+        if attn_mask is not None and attn_mask.ndim != 2:
             raise ValueError("an attention mask of its own for each sample and head has no form; give one for all")
         if attn_mask is not None and attn_mask.dtype == torch.bool:
             attn_mask = ~attn_mask  # true is what may be looked at there, and what may not here
@@ -87,7 +88,8 @@ def _shares(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
     scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
     if mask is not None:
         scores = torch.where(mask, scores, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    return scores.softmax(-1)
+    shares: Tensor = scores.softmax(-1)
+    return shares
 
 
 def with_plain_attention(module: nn.Module) -> nn.Module:

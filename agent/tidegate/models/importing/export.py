@@ -158,7 +158,9 @@ def _taken_apart(
     """
     apart = None
     for _ in range(_PARTS_OF_PARTS):
-        parts = _parts_of([each for each in _called_on_the_input(program) if str(each) in refused or not is_known(str(each))])
+        parts = _parts_of(
+            [each for each in _called_on_the_input(program) if str(each) in refused or not is_known(str(each))]
+        )
         if not parts:
             break
         try:

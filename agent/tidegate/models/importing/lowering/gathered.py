@@ -54,9 +54,7 @@ def _of_known(write: Writer, known: Tensor, index: fx.Node, shape: tuple[int, ..
     return write.add("aten.view.default", found, (-1, *shape))
 
 
-def _picked(
-    reader: Reader, node: fx.Node, add: Any, x: Argument, own: tuple[int, ...], places: Tensor
-) -> Ref:
+def _picked(reader: Reader, node: fx.Node, add: Any, x: Argument, own: tuple[int, ...], places: Tensor) -> Ref:
     """Along the last axis by products with ones and zeros, an own matrix wherever places differ."""
     index = places[0].long()
     for axis in range(index.ndim - 1):
@@ -65,8 +63,8 @@ def _picked(
     if index.numel() * own[-1] > MOST:
         raise reader.refusal(
             node,
-            f"picks by {index.numel()} places from rows of {own[-1]}, a table of more than {MOST} numbers; shorter "
-            "inputs are taken",
+            f"picks by {index.numel()} places from rows of {own[-1]}, a table of more than {MOST} numbers; "
+            "shorter inputs are taken",
         )
     picks = torch.nn.functional.one_hot(index, own[-1]).transpose(-1, -2).float()
     lines = (*own[:-1], 1, own[-1])

@@ -8,7 +8,9 @@ from torch import Tensor, fx
 from tidegate.models.graph import Weight
 from tidegate.models.importing.lowering.reader import AsImage, ExportError, Reader, Rule, Value, call
 
-_VIEWS = frozenset({"aten.view.default", "aten.reshape.default", "aten.flatten.using_ints", "aten._unsafe_view.default"})
+_VIEWS = frozenset(
+    {"aten.view.default", "aten.reshape.default", "aten.flatten.using_ints", "aten._unsafe_view.default"}
+)
 _FOLDED_INTO = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.linear.default"})
 
 
@@ -45,7 +47,7 @@ def scale_and_shift(reader: Reader, node: fx.Node) -> tuple[Tensor, Tensor]:
 
 
 def into_layer(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> bool:
-    """Takes them into the layer that the value comes from through views; whether there is one that nobody else reads.
+    """Takes them into the layer that the value comes from through views; whether one is read by nobody else.
 
     So also along the last axis of a linear layer, which a view has made the second.
     """

@@ -45,7 +45,10 @@ def attention(write: Writer, given: dict[str, Any]) -> Value:
         raise write.reader.refusal(write.node, "attention with dropout, which no answer has twice; leave it out")
     shares = write.shape(query)[-3] // write.shape(key)[-3] if given["enable_gqa"] else 1
     if shares > 1:
-        sources[1:] = [_for_each_query(write, each, write.shape(of), shares) for each, of in zip(sources[1:], (key, value), strict=True)]
+        sources[1:] = [
+            _for_each_query(write, each, write.shape(of), shares)
+            for each, of in zip(sources[1:], (key, value), strict=True)
+        ]
     *outer, count, _ = write.shape(query)
     length = write.shape(key)[-2]
     turned = (*outer, write.shape(key)[-1], length)
@@ -75,7 +78,12 @@ def _for_each_query(write: Writer, x: Argument, shape: tuple[int, ...], shares: 
     one, more = (*outer, heads, 1, length, width), (*outer, heads, shares, length, width)
     x = write.add("aten.view.default", x, (-1, *one), shape=one)
     x = write.add(MUL, x, write.constant("ones", torch.ones(1, *more)), shape=more)
-    return write.add("aten.reshape.default", x, (-1, *outer, heads * shares, length, width), shape=(*outer, heads * shares, length, width))
+    return write.add(
+        "aten.reshape.default",
+        x,
+        (-1, *outer, heads * shares, length, width),
+        shape=(*outer, heads * shares, length, width),
+    )
 
 
 def summed_up(write: Writer, given: dict[str, Any]) -> Value:

@@ -99,7 +99,8 @@ _INSTEAD: dict[str, str] = {
     **dict.fromkeys(("aten.median.default", "aten.median.dim", "aten.kthvalue.default"), _BY_VALUE),
     **dict.fromkeys(("aten.sin.default", "aten.cos.default", "aten.sign.default", "aten.floor.default"), _WITH),
     **dict.fromkeys(
-        ("aten.fft_rfft.default", "aten.fft_fft.default", "aten.fft_fft2.default", "aten.fft_fftn.default"), _SPECTRUM
+        ("aten.fft_rfft.default", "aten.fft_fft.default", "aten.fft_fft2.default", "aten.fft_fftn.default"),
+        _SPECTRUM,
     ),
 }
 """By operator, what to do in its place."""

@@ -179,11 +179,11 @@ def unshuffled(write: Writer, given: dict[str, Any]) -> Value:
 
 def scattered(write: Writer, given: dict[str, Any]) -> Value:
     """A slice of a value replaced: what is before it, the replacement, what is behind."""
-    source, dim, start, end = given["self"], given["dim"], given.get("start"), given.get("end")
+    dim, start, end = given["dim"], given.get("start"), given.get("end")
     shape = write.reader.shape(write.node)
     axis = dim % (len(shape) + 1)
     if axis == 0 and start in {0, None} and (end is None or end >= 2**31):
-        return write.read(given["src"])  # all samples are written
+        return write.value(given["src"])  # all samples are written
     if given.get("step", 1) != 1 or axis == 0:
         raise write.reader.refusal(write.node, "writes into every nth value, or into some of the samples")
     first, last, _ = slice(start, end).indices(shape[axis - 1] if axis else 0)
@@ -199,9 +199,7 @@ def _written(
     for begin, stop in ((0, first), (last, shape[axis - 1])):
         if begin < stop:
             cut = with_size(shape, axis, stop - begin)
-            parts.append(
-                write.add("aten.slice.Tensor", write.value(source), axis, begin, stop, shape=cut)
-            )
+            parts.append(write.add("aten.slice.Tensor", write.value(source), axis, begin, stop, shape=cut))
         if begin == 0:
             written = write.value(given["src"])
             if one is not None:

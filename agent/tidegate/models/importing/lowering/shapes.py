@@ -47,7 +47,8 @@ def getitem(reader: Reader, node: fx.Node) -> Value:
     if index != 0:
         if "max_pool" in kind:
             raise reader.refusal(
-                node, "reads where the largest values were; unpool by interpolation or a transposed convolution instead"
+                node,
+                "reads where the largest values were; unpool by interpolation or a transposed convolution instead",
             )
         raise reader.refusal(node, f"takes result {index} of {kind}, of which a graph has the first alone")
     return reader.values[source.name]

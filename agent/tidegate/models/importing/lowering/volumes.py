@@ -52,7 +52,14 @@ def convolution(write: Writer, given: dict[str, Any]) -> Value:
 
 
 def _along_depth(
-    write: Writer, source: fx.Node, deep: int, reach: int, stride: int, padding: int, gap: int, filling: float = 0.0
+    write: Writer,
+    source: fx.Node,
+    deep: int,
+    reach: int,
+    stride: int,
+    padding: int,
+    gap: int,
+    filling: float = 0.0,
 ) -> list[Argument]:
     """For each place of a kernel along the depth, what it meets: (channels, deep, height, width)."""
     channels, depth, height, width = write.shape(source)
@@ -80,7 +87,9 @@ def _pool(operator: Any, *, largest: bool) -> Rule:
         stride = _three(given["stride"] or given["kernel_size"])
         padding = _three(given["padding"])
         if given["ceil_mode"] or any(each != 1 for each in given.get("dilation") or ()):
-            raise reader.refusal(node, "a pool over volumes with gaps, or beyond the edge (ceil_mode); leave that out")
+            raise reader.refusal(
+                node, "a pool over volumes with gaps, or beyond the edge (ceil_mode); leave that out"
+            )
         if not largest and padding[0] and not given["count_include_pad"]:
             raise reader.refusal(node, "an average that leaves out what is beyond the edge along the depth")
         value = node.meta["val"]
@@ -110,7 +119,7 @@ def whole_average(write: Writer, given: dict[str, Any]) -> Value:
     """To one value, or to one along the depth, height and width each that is 1 or as it was."""
     shape, wanted = write.shape(given["self"]), write.reader.shape(write.node)
     axes = tuple(place for place in (2, 3, 4) if wanted[place - 1] == 1)
-    if any(old != new and new != 1 for old, new in zip(shape, wanted, strict=True)):
+    if any(new not in {old, 1} for old, new in zip(shape, wanted, strict=True)):
         raise write.reader.refusal(write.node, f"an average over windows, from {shape[1:]} to {wanted[1:]}")
     return write.add("aten.mean.dim", write.read(given["self"]), axes, True)
 

@@ -70,7 +70,7 @@ def unfolded(write: Writer, given: dict[str, Any]) -> Value:
 
 
 def folded(write: Writer, given: dict[str, Any]) -> Value:
-    """Windows back into an image, summed where they overlap: a transposed convolution that puts each value in place."""
+    """Windows back into an image, summed where they overlap: a transposed convolution puts each in its place."""
     kernel, stride, padding, dilation = (
         tuple(int(each) for each in given[name]) for name in ("kernel_size", "stride", "padding", "dilation")
     )
@@ -105,8 +105,14 @@ def average_pool(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     shape = reader.shape(node)
     sizes = reader.shape(given["self"])
-    kernel = [given["kernel_size"]] * 2 if isinstance(given["kernel_size"], int) else list(given["kernel_size"]) * 2
-    if shape[1:] != (1, 1) or not given["ceil_mode"] or any(a <= b for a, b in zip(kernel, sizes[1:], strict=False)):
+    kernel = (
+        [given["kernel_size"]] * 2 if isinstance(given["kernel_size"], int) else list(given["kernel_size"]) * 2
+    )
+    if (
+        shape[1:] != (1, 1)
+        or not given["ceil_mode"]
+        or any(a <= b for a, b in zip(kernel, sizes[1:], strict=False))
+    ):
         return reader.keep(node)
     return reader.add(node, "aten.mean.dim", (reader.argument(given["self"]), (2, 3), True), shape)
 

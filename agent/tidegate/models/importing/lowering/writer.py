@@ -41,9 +41,10 @@ class Writer:
 
     def value(self, source: object) -> Argument:
         """An argument that is no weight: one that is known is made of zeros and the weight."""
-        if self.tensor(source) is None or not isinstance(source, fx.Node):
+        known = self.tensor(source)
+        if known is None or not isinstance(source, fx.Node):
             return self.reader.argument(source)
-        return self.reader.made_of(source, self.tensor(source))
+        return self.reader.made_of(source, known)
 
     def shape(self, source: fx.Node) -> tuple[int, ...]:
         """Of a value, per sample."""

@@ -5,9 +5,7 @@ the other, with rows between them where a kernel would reach from one into the n
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from tidegate.models.graph import Argument, Ref, Weight
@@ -93,7 +91,9 @@ def _convolution(reader: Reader, node: fx.Node) -> Value:
     given = call(node)
     found, weight = _images(reader, node, given["input"]), reader.values.get(given["weight"].name)
     if not isinstance(weight, Weight):
-        raise reader.refusal(node, "a kernel that is computed from the input has no form in a graph; keep it fixed")
+        raise reader.refusal(
+            node, "a kernel that is computed from the input has no form in a graph; keep it fixed"
+        )
     if found is None or isinstance(given["padding"], str):
         return refused(reader, node)
     layout, outer = found

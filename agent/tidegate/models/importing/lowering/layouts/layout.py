@@ -148,7 +148,11 @@ def laid_of(reader: Reader, source: fx.Node) -> Laid:
         tensor = reader.tensors[value.weight.weight]
         own = tuple(tensor.shape)
         if own[0] > 1 or sizes_of(source)[0] != PRIME:
-            return Laid(reader.made_of(source, tensor[None], own), own, ((0, 1), *((axis,) for axis in range(2, len(own) + 1))))
+            return Laid(
+                reader.made_of(source, tensor[None], own),
+                own,
+                ((0, 1), *((axis,) for axis in range(2, len(own) + 1))),
+            )
     shape = reader.shape(source)
     return Laid(reader.argument(source), shape, tuple((axis,) for axis in range(len(shape) + 1)))
 

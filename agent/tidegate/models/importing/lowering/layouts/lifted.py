@@ -1,4 +1,4 @@
-"""Operators with rules of their own, on values laid out with their samples in front: one more axis is all they see."""
+"""Operators with rules of their own, on values laid out with samples in front: all they see is an axis more."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -117,7 +117,10 @@ def called(
     found = target(*args, **kwargs)
     several = isinstance(found, tuple | list)
     with _fake_mode(node):
-        values = [torch.empty((reader.samples, *each.shape[1:]), dtype=each.dtype) for each in (found if several else [found])]
+        values = [
+            torch.empty((reader.samples, *each.shape[1:]), dtype=each.dtype)
+            for each in (found if several else [found])
+        ]
     again.meta["val"] = tuple(values) if several else values[0]
     return again
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from torch import fx
 
 from tidegate.models.graph import Weight
-from tidegate.models.importing.lowering.layouts.layout import Layout, layout_of, refused, settled, sizes_of, weight_beside
+from tidegate.models.importing.lowering.layouts.layout import (
+    Layout,
+    layout_of,
+    refused,
+    settled,
+    sizes_of,
+    weight_beside,
+)
 from tidegate.models.importing.lowering.reader import Expanded, Laid, Reader, Rule, Value, call
 
 
@@ -115,10 +122,14 @@ def _bag(reader: Reader, node: fx.Node) -> Value:
     table, source = reader.argument(given["weight"]), given["indices"]
     laid = layout_of(reader, node, source).laid
     if not isinstance(table, Weight) or laid.groups != ((0, 1),) or given["per_sample_weights"] is not None:
-        raise reader.refusal(node, "a bag of other than as many numbers for every sample, without weights of their own")
+        raise reader.refusal(
+            node, "a bag of other than as many numbers for every sample, without weights of their own"
+        )
     (count,), width = laid.shape, reader.tensors[table.weight].shape[1]
     if given["mode"] not in {0, 1} or given["padding_idx"] not in {None, -1}:
-        raise reader.refusal(node, "a bag with a padding index, or with the largest of its rows; allowed: mean and sum")
+        raise reader.refusal(
+            node, "a bag with a padding index, or with the largest of its rows; allowed: mean and sum"
+        )
     layout = Layout(reader, node, laid, "_bag")
     rows = layout.add("aten.embedding.default", (table, laid.ref), (count, width))
     mean = layout.add("aten.mean.dim", (rows, (1,), False), (width,))
