@@ -1,6 +1,7 @@
 """Attention that keeps samples along the first axis, in place of torch's own, which turns them to the second."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class PlainAttention(nn.Module):
         self.heads = original.num_heads
         self.out_proj = original.out_proj
         together: Tensor | None = original.in_proj_weight
+        parts: Sequence[Tensor]
         if together is None:  # keys or values of another width
             parts = (original.q_proj_weight, original.k_proj_weight, original.v_proj_weight)
         else:

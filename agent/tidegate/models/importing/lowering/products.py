@@ -43,10 +43,10 @@ def attention(write: Writer, given: dict[str, Any]) -> Value:
         return write.add("aten.scaled_dot_product_attention.default", *sources)
     if given["dropout_p"]:
         raise write.reader.refusal(write.node, "attention with dropout, which no answer has twice; leave it out")
-    shares = write.shape(query)[-3] // write.shape(key)[-3] if given["enable_gqa"] else 1
-    if shares > 1:
+    queries = write.shape(query)[-3] // write.shape(key)[-3] if given["enable_gqa"] else 1
+    if queries > 1:
         sources[1:] = [
-            _for_each_query(write, each, write.shape(of), shares)
+            _for_each_query(write, each, write.shape(of), queries)
             for each, of in zip(sources[1:], (key, value), strict=True)
         ]
     *outer, count, _ = write.shape(query)

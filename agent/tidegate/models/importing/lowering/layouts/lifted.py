@@ -81,7 +81,7 @@ def lifted(reader: Reader, node: fx.Node) -> Value:
 
 
 def _dims(given: Mapping[str, Any]) -> list[int]:
-    value = next((given[name] for name in _DIMS if given.get(name) is not None), [])
+    value: Any = next((given[name] for name in _DIMS if given.get(name) is not None), [])
     return [value] if isinstance(value, int) else list(value)
 
 
@@ -127,7 +127,8 @@ def called(
 
 def _without_values(node: fx.Node) -> Tensor:
     value: Tensor = node.meta["val"]
-    if isinstance(value.shape[0], int):
+    sizes: tuple[int | torch.SymInt, ...] = tuple(value.shape)
+    if not sizes or isinstance(sizes[0], int):
         return value.to("meta")
     return torch.empty((PRIME, *value.shape[1:]), dtype=value.dtype, device="meta")
 
