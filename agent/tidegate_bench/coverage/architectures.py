@@ -38,6 +38,14 @@ _ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
 _PATCHES = {"image_size": 64, "patch_size": 16, **_ENCODER}
 _STAGES = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1]}
 _SERIES = {"num_input_channels": 2, "context_length": 64, "patch_length": 8, "patch_stride": 8, "d_model": 16}
+_SOUND = {
+    "conv_dim": [16, 16, 16],
+    "conv_stride": [5, 4, 4],
+    "conv_kernel": [10, 8, 4],
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+_RELATIVE = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
 
 Kind = tuple[str, str, Mapping[str, Any], tuple[int, ...]]
 TRANSFORMERS: tuple[Kind, ...] = (
@@ -96,6 +104,65 @@ TRANSFORMERS: tuple[Kind, ...] = (
         (64, 32),
     ),
     ("PatchTSMixerForPrediction", "PatchTSMixerConfig", {**_SERIES, "prediction_length": 8}, (64, 2)),
+    (
+        "MobileViTForImageClassification",
+        "MobileViTConfig",
+        {
+            "image_size": 64,
+            "hidden_sizes": [16, 16, 16],
+            "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 32],
+            "num_attention_heads": 2,
+        },
+        (3, 64, 64),
+    ),
+    (
+        "MobileViTV2ForImageClassification",
+        "MobileViTV2Config",
+        {"image_size": 64, "width_multiplier": 0.5},
+        (3, 64, 64),
+    ),
+    (
+        "EfficientNetForImageClassification",
+        "EfficientNetConfig",
+        {"image_size": 64, "width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640},
+        (3, 64, 64),
+    ),
+    (
+        "Swinv2ForImageClassification",
+        "Swinv2Config",
+        {"image_size": 64, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4},
+        (3, 64, 64),
+    ),
+    (
+        "YolosForObjectDetection",
+        "YolosConfig",
+        {**_PATCHES, "image_size": [64, 64], "num_detection_tokens": 8},
+        (3, 64, 64),
+    ),
+    (
+        "VideoMAEForVideoClassification",
+        "VideoMAEConfig",
+        {**_PATCHES, "num_frames": 4},
+        (4, 3, 64, 64),
+    ),
+    (
+        "Wav2Vec2ForSequenceClassification",
+        "Wav2Vec2Config",
+        {**_ENCODER, **_SOUND},
+        (1600,),
+    ),
+    ("WavLMModel", "WavLMConfig", {**_ENCODER, **_SOUND}, (1600,)),
+    (
+        "PatchTSTForClassification",
+        "PatchTSTConfig",
+        {**_SERIES, "num_attention_heads": 2, "num_hidden_layers": 1, "ffn_dim": 32, "num_targets": 3},
+        (64, 2),
+    ),
+    ("RobertaModel", "RobertaConfig", {**_ENCODER, "vocab_size": 100}, (16,)),
+    ("DebertaV2Model", "DebertaV2Config", {**_ENCODER, **_RELATIVE, "vocab_size": 100}, (16,)),
+    ("ElectraModel", "ElectraConfig", {**_ENCODER, "vocab_size": 100, "embedding_size": 16}, (16,)),
+    ("GPT2Model", "GPT2Config", {"vocab_size": 100, "n_embd": 32, "n_layer": 2, "n_head": 2}, (16,)),
+    ("LlamaModel", "LlamaConfig", {**_ENCODER, "vocab_size": 100, "num_key_value_heads": 1}, (16,)),
     ("BertModel", "BertConfig", {**_ENCODER, "vocab_size": 100}, (16,)),
     ("DistilBertModel", "DistilBertConfig", {"dim": 32, "n_layers": 2, "n_heads": 2, "vocab_size": 100}, (16,)),
 )
@@ -151,6 +218,35 @@ def _time_first() -> nn.Module:
     return Encoder()
 
 
+class ByFrame(nn.Module):
+    """A network on each frame of a film, and a recurrent layer over what it says of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm, pool = nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1)
+        self.image = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), norm, nn.ReLU(), pool)
+        self.film = LastOf(nn.LSTM(8, 8, batch_first=True), 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, frames, 3, height, width)"""
+        seen = self.image(x.flatten(0, 1))
+        answer: Tensor = self.film(seen.view(x.shape[0], x.shape[1], -1))
+        return answer
+
+
+def _over_a_film() -> nn.Module:
+    first = nn.Conv3d(3, 8, 3, (1, 2, 2), 1), nn.BatchNorm3d(8), nn.ReLU(), nn.MaxPool3d(2)
+    return nn.Sequential(
+        *first, nn.Conv3d(8, 16, 3, padding=1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(16, 4)
+    )
+
+
+def _from_sound_to_sound() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv1d(1, 16, 16, 8), nn.PReLU(), nn.GroupNorm(1, 16), nn.ConvTranspose1d(16, 1, 16, 8)
+    )
+
+
 SEQUENCES: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lstm": (lambda: LastOf(nn.LSTM(6, 8, batch_first=True), 8), (16, 6)),
     "gru": (lambda: LastOf(nn.GRU(6, 8, batch_first=True), 8), (16, 6)),
@@ -160,6 +256,9 @@ SEQUENCES: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (8, 6),
     ),
     "transformer encoder, time first": (_time_first, (12, 16)),
+    "images and an lstm over frames": (ByFrame, (4, 3, 32, 32)),
+    "convolutions over a film": (_over_a_film, (3, 8, 32, 32)),
+    "sound to sound": (_from_sound_to_sound, (1, 512)),
 }
 """Of torch itself."""
 

@@ -14,6 +14,7 @@ from torch._ops import OperatorBase, OpOverload
 
 from tidegate.models.graph import Segment
 from tidegate.models.graph.operators import OPERATORS
+from tidegate.models.importing.any_batch import for_any_batch
 from tidegate.models.importing.attention import with_plain_attention
 from tidegate.models.importing.lowering import is_known, lower
 from tidegate.models.importing.lowering.reader import ExportError, Reader
@@ -26,6 +27,9 @@ __all__ = ["ExportError", "Exported", "export_module", "export_segment"]
 _LONGEST_NAME = 180
 """Of the 200 characters that bundles allow: what is made of a name is longer."""
 
+
+_NO_SIZE = 37
+"""A number of samples that is no size of a network's own."""
 
 _PARTS_OF_PARTS = 4
 """How often parts are taken apart themselves: an RMS norm becomes a fused one, and that arithmetic."""
@@ -63,8 +67,8 @@ def export_module(module: nn.Module, example: Tensor, name: str = "", *, as_vect
         raise ExportError(f"{where}: can't be traced: {_first_line(error)}") from error
     try:
         return _lowered(program, example, where, name, as_vector=as_vector)
-    except ExportError:
-        apart = _taken_apart(program)
+    except ExportError as error:
+        apart = _taken_apart(program, error.operators)
         if apart is None:
             raise
         # What is refused of the parts, a user has never written.
@@ -85,6 +89,7 @@ def _lowered(
     held = {**program.state_dict, **program.constants}
     names = legal_names(held, f"{name}." if name else "")
     tensors = {names[source]: tensor for source, tensor in held.items() if isinstance(tensor, Tensor)}
+    program.graph.eliminate_dead_code()
     reader = Reader(where, {key: names[source] for key, source in sources.items()}, tensors)
     lower(program.graph, reader, as_vector=as_vector)
     segment = Segment(where, tuple(example.shape[1:]), tuple(reader.nodes))
@@ -110,12 +115,32 @@ def legal_names(sources: Iterable[str], prefix: str = "") -> dict[str, str]:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    if "specialized" in text or "Constraints violated" in text:
+    if _became_fixed(error):
         return (
             "the number of samples became fixed on the way; take it by x.shape[0] rather than len(x), "
             "and leave it out of reshapes by -1"
         )
     return text.partition("\n")[0] or type(error).__name__
+
+
+def _became_fixed(error: Exception) -> bool:
+    """Whether tracing took the number of samples for a number of the network's own, as `len(x)` gives it."""
+    return "specialized" in str(error) or "Constraints violated" in str(error)
+
+
+def _for_any_number(module: nn.Module, example: Tensor) -> nn.Module | None:
+    """Traced for a number that nothing else in it has, and widened; None where that answers otherwise."""
+    again = torch.cat([example] * (_NO_SIZE // len(example) + 1))[:_NO_SIZE]
+    try:
+        widened = for_any_batch(torch.export.export(module, (again,)))
+        with torch.no_grad():
+            for count in (2, 5):
+                asked = again[:count]
+                if not torch.allclose(widened(asked), module(asked), rtol=1e-3, atol=1e-4):
+                    return None
+    except Exception:  # noqa: BLE001 - as of tracing; the reason is that of the first try
+        return None
+    return widened
 
 
 def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
@@ -124,11 +149,18 @@ def _unrolled() -> dict[OperatorBase, Callable[..., Any]]:
     return get_decompositions([getattr(torch.ops.aten, n).input for n in names])
 
 
-def _taken_apart(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram | None:
-    """With operators that graphs don't know in parts, as torch takes them apart; None where it has no parts."""
+def _taken_apart(
+    program: torch.export.ExportedProgram, refused: Sequence[str] = ()
+) -> torch.export.ExportedProgram | None:
+    """With operators that graphs don't know in parts, as torch takes them apart; None where it has no parts.
+
+    So also the `refused`, which graphs know with other arguments.
+    """
     apart = None
     for _ in range(_PARTS_OF_PARTS):
-        parts = _parts_of([each for each in _called_on_the_input(program) if not is_known(str(each))])
+        parts = _parts_of(
+            [each for each in _called_on_the_input(program) if str(each) in refused or not is_known(str(each))]
+        )
         if not parts:
             break
         try:
@@ -176,7 +208,14 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
     try:
         with _without_torchs_warnings():
             plain = with_plain_attention(in_float32(module.eval()))
-            exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
+            try:
+                exported = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
+            # As at the caller; what else went wrong is raised again.
+            except Exception as error:
+                widened = _for_any_number(plain, example) if _became_fixed(error) else None
+                if widened is None:
+                    raise
+                exported = torch.export.export(widened, (example,), dynamic_shapes=({0: batch},))
             # Taking other operators apart is most of the time that an export takes.
             if all(str(node.target) in OPERATORS for node in exported.graph.nodes if node.op == "call_function"):
                 return exported

@@ -174,14 +174,14 @@ class Regressor(nn.Module):
 
 
 class FixedBatch(nn.Module):
-    """Counts its samples in a way that a trace takes for a constant."""
+    """Counts its samples in a way that a trace takes for a constant, and computes with the number."""
 
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(16, 6)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(x.reshape(len(x), 16))
+        return self.head(x.reshape(len(x), 16)) / len(x)
 
 
 MODELS = (

@@ -7,6 +7,7 @@ from tidegate.models.graph.operators import OPERATORS
 from tidegate.models.importing.lowering import (
     composed,
     elementary,
+    gathered,
     layouts,
     norms,
     pointwise,
@@ -15,6 +16,7 @@ from tidegate.models.importing.lowering import (
     shapes,
     signals,
     sum_convention,
+    volumes,
     whole_numbers,
     windowed,
 )
@@ -32,6 +34,8 @@ _RULES: dict[str, Rule] = {
     **rearranged.RULES,
     **windowed.RULES,
     **whole_numbers.RULES,
+    **gathered.RULES,
+    **volumes.RULES,
 }
 
 
@@ -41,7 +45,9 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
     Raises ExportError that names all places which graphs can't say, with a reason for each.
     """
     folding = Folding(reader)
+    reader.reserve(node.name for node in graph.nodes)
     refusals: dict[str, None] = {}
+    operators: dict[str, None] = {}
     for node in graph.nodes:
         if is_check(node):
             continue
@@ -60,9 +66,12 @@ def lower(graph: fx.Graph, reader: Reader, *, as_vector: bool) -> None:
                 reader.finish(node, as_vector=as_vector)
         except ExportError as error:
             refusals[str(error)] = None
+            operators[str(node.target)] = None
             reader.values[node.name] = Refused()
     if refusals:
-        raise ExportError("\n".join(refusals))
+        refused = ExportError("\n".join(refusals))
+        refused.operators = tuple(operators)
+        raise refused
 
 
 def is_known(operator: str) -> bool:
@@ -75,7 +84,7 @@ def _read(node: fx.Node, reader: Reader, folding: Folding) -> Value:
     if known is not None:
         return known[0]
     rule = (
-        layouts.rule_for(node, reader)
+        layouts.rule_for(node, reader, gathered.LAID)
         or signals.rule_for(node, reader)
         or _RULES.get(str(node.target))
         or Reader.keep

@@ -17,6 +17,9 @@ from tidegate.models.importing.lowering.reader import Counted, Expanded, Reader,
 _FEW, _MORE = 3, 5
 """Numbers of samples; sizes of a network's own are rarely multiples of both."""
 
+_ROUNDING = 1e-6
+"""Of a value, or of 1: sums in another order."""
+
 _SIZE = "aten.sym_size.int"
 _FILLED: Mapping[str, float | str] = {
     "aten.zeros_like.default": 0.0,
@@ -25,6 +28,8 @@ _FILLED: Mapping[str, float | str] = {
     "aten.new_ones.default": 1.0,
     "aten.full_like.default": "fill_value",
     "aten.new_full.default": "fill_value",
+    "aten.fill.Scalar": "value",
+    "aten.fill.Tensor": "value",
 }
 """What takes of a value its shape alone: with which number, or which argument has it."""
 _CHECKS = ("aten._assert", "aten.sym_constrain", "aten._functional_assert")
@@ -75,6 +80,9 @@ class Folding:
         number = _FILLED.get(str(node.target))
         if isinstance(number, str):
             number = call(node)[number]
+        if self._is_known(number) and not self._known[number.name].counts_samples:  # type: ignore[union-attr]
+            known = self._known[number.name].few  # type: ignore[union-attr]
+            number = float(known) if isinstance(known, Tensor) and known.numel() == 1 else None
         value = node.meta.get("val")
         if not isinstance(number, int | float) or not isinstance(value, Tensor):
             return None
@@ -106,7 +114,7 @@ class Folding:
             if isinstance(few, int | float) and known.counts_samples and few != more:
                 return BatchSize() if (few, more) == (_FEW, _MORE) else Counted()
             return few if few is None or isinstance(few, int | float | str) else ()
-        if not known.counts_samples or (few.shape == more.shape and torch.equal(few, more)):
+        if not known.counts_samples or (few.shape == more.shape and _same(few, more)):
             return Weight(self._reader.keep_tensor(node, few))
         differing = [
             axis for axis, sizes in enumerate(zip(few.shape, more.shape, strict=True)) if len({*sizes}) > 1
@@ -120,10 +128,17 @@ class Folding:
             for tensor, count in ((few, _FEW), (more, _MORE)):
                 times[axis] = count
                 repeated = row.repeat(times)
-                if repeated.shape != tensor.shape or not torch.equal(tensor, repeated):
+                if repeated.shape != tensor.shape or not _same(tensor, repeated):
                     return Counted()
             return Expanded(Weight(self._reader.keep_tensor(node, row)))
         return Counted()
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether they hold the same numbers: a layer rounds otherwise where it is asked for more samples at once."""
+    if not first.is_floating_point():
+        return torch.equal(first, second)
+    return torch.allclose(first, second, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def _sizes(value: Tensor, samples: int) -> list[int]:

@@ -8,19 +8,18 @@ from torch import Tensor, fx
 from tidegate.models.graph import Weight
 from tidegate.models.importing.lowering.reader import AsImage, ExportError, Reader, Rule, Value, call
 
+_VIEWS = frozenset(
+    {"aten.view.default", "aten.reshape.default", "aten.flatten.using_ints", "aten._unsafe_view.default"}
+)
 _FOLDED_INTO = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.linear.default"})
 
 
 def batch_norm(reader: Reader, node: fx.Node) -> Value:
     """Into the layer before it where nothing else uses that or its weight, else a scale and a shift."""
-    given = call(node)
-    source: fx.Node = given["input"]
-    parts = ("weight", "bias", "running_mean", "running_var")
-    gamma, beta, mean, variance = (_tensor(reader, node, given[part]) for part in parts)
-    scale = gamma / torch.sqrt(variance + given["eps"])
-    shift = beta - mean * scale
+    source: fx.Node = call(node)["input"]
+    scale, shift = scale_and_shift(reader, node)
     if _takes_in(source):
-        _fold(reader, source, scale, shift)
+        _fold(reader, source.name, scale, shift)
         return reader.values[source.name]
     found = reader.values[source.name]
     is_signal = isinstance(found, AsImage)
@@ -33,6 +32,44 @@ def batch_norm(reader: Reader, node: fx.Node) -> Value:
     scaled = reader.add(node, "aten.mul.Tensor", (x, factor), shape, "_scaled")
     result = reader.add(node, "aten.add.Tensor", (scaled, offset), shape)
     return AsImage(result) if is_signal else result
+
+
+def scale_and_shift(reader: Reader, node: fx.Node) -> tuple[Tensor, Tensor]:
+    """What a batch norm does to each channel."""
+    given = call(node)
+    mean, variance = (_tensor(reader, node, given[part]) for part in ("running_mean", "running_var"))
+    gamma, beta = (
+        torch.full_like(mean, number) if given[part] is None else _tensor(reader, node, given[part])
+        for part, number in (("weight", 1.0), ("bias", 0.0))
+    )
+    scale = gamma / torch.sqrt(variance + given["eps"])
+    return scale, beta - mean * scale
+
+
+def into_layer(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> bool:
+    """Takes them into the layer that the value comes from through views; whether one is read by nobody else.
+
+    So also along the last axis of a linear layer, which a view has made the second.
+    """
+    sizes = source.meta["val"].shape
+    while str(source.target) in _VIEWS and len(source.users) == 1:
+        source = source.all_input_nodes[0]
+    if str(source.target) not in _FOLDED_INTO or len(source.users) != 1:
+        return False
+    own = source.meta["val"].shape
+    is_linear = str(source.target) == "aten.linear.default"
+    if (len(sizes) != 2 or own[-1] != sizes[1]) if is_linear else own[:2] != sizes[:2]:
+        return False
+    kernel: fx.Node = call(source)["weight"]
+    layers = [
+        each
+        for each in reader.nodes
+        if each.layer is not None and (each.name == source.name or each.name.startswith(f"{source.name}_laid_"))
+    ]
+    if len(kernel.users) != 1 or len(layers) != 1:
+        return False
+    _fold(reader, layers[0].name, scale, shift)
+    return True
 
 
 def instance_norm(reader: Reader, node: fx.Node) -> Value:
@@ -76,13 +113,13 @@ def _takes_in(source: fx.Node) -> bool:
     return len(kernel.users) == 1
 
 
-def _fold(reader: Reader, source: fx.Node, scale: Tensor, shift: Tensor) -> None:
-    index = next(i for i, node in enumerate(reader.nodes) if node.name == source.name)
+def _fold(reader: Reader, name: str, scale: Tensor, shift: Tensor) -> None:
+    index = next(i for i, node in enumerate(reader.nodes) if node.name == name)
     layer = reader.nodes[index]
     x, weight, *others = layer.args
     bias, rest = (others[0], others[1:]) if others else (None, [])
     if not isinstance(weight, Weight):
-        raise ExportError(f"{source.name} has a kernel that is not a weight")
+        raise ExportError(f"{name} has a kernel that is not a weight")
     kernel = reader.tensors[weight.weight]
     old = reader.tensors[bias.weight] if isinstance(bias, Weight) else torch.zeros(())
     layer_name = weight.weight.rpartition(".")[0] or weight.weight

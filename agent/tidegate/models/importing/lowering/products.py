@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tidegate.models.graph import Argument
 from tidegate.models.importing.lowering.reader import Rule, Value
 from tidegate.models.importing.lowering.writer import ADD, FAR_BELOW, MATMUL, MUL, PERMUTE, Writer, rule
 
@@ -40,11 +41,17 @@ def attention(write: Writer, given: dict[str, Any]) -> Value:
     causal = bool(given["is_causal"])
     if given["attn_mask"] is None and not causal and math.isclose(scale, width**-0.5) and not given["enable_gqa"]:
         return write.add("aten.scaled_dot_product_attention.default", *sources)
-    if given["enable_gqa"] or given["dropout_p"]:
-        raise write.reader.refusal(write.node, "attention with dropout or grouped queries")
+    if given["dropout_p"]:
+        raise write.reader.refusal(write.node, "attention with dropout, which no answer has twice; leave it out")
+    queries = write.shape(query)[-3] // write.shape(key)[-3] if given["enable_gqa"] else 1
+    if queries > 1:
+        sources[1:] = [
+            _for_each_query(write, each, write.shape(of), queries)
+            for each, of in zip(sources[1:], (key, value), strict=True)
+        ]
     *outer, count, _ = write.shape(query)
     length = write.shape(key)[-2]
-    turned = (*write.shape(key)[:-2], write.shape(key)[-1], length)
+    turned = (*outer, write.shape(key)[-1], length)
     rank = len(turned) + 1
     across = write.add(PERMUTE, sources[1], (*range(rank - 2), rank - 1, rank - 2), shape=turned)
     scores = write.add(MATMUL, sources[0], across, shape=(*outer, count, length))
@@ -65,13 +72,34 @@ def attention(write: Writer, given: dict[str, Any]) -> Value:
     return write.add(MATMUL, shares, sources[2])
 
 
+def _for_each_query(write: Writer, x: Argument, shape: tuple[int, ...], shares: int) -> Argument:
+    """Heads of keys or values, each as often as there are queries for it."""
+    *outer, heads, length, width = shape
+    one, more = (*outer, heads, 1, length, width), (*outer, heads, shares, length, width)
+    x = write.add("aten.view.default", x, (-1, *one), shape=one)
+    x = write.add(MUL, x, write.constant("ones", torch.ones(1, *more)), shape=more)
+    return write.add(
+        "aten.reshape.default",
+        x,
+        (-1, *outer, heads * shares, length, width),
+        shape=(*outer, heads * shares, length, width),
+    )
+
+
 def summed_up(write: Writer, given: dict[str, Any]) -> Value:
-    """Along the last axis a product with a triangle of ones."""
+    """Along an axis a product with a triangle of ones."""
     shape = write.reader.shape(write.node)
-    if given["dim"] % (len(shape) + 1) != len(shape):
-        raise write.reader.refusal(write.node, "adds up along another axis than the last")
-    triangle = write.constant("triangle", torch.ones(shape[-1], shape[-1]).triu())
-    return write.add(MATMUL, write.read(given["self"]), triangle)
+    axis = given["dim"] % (len(shape) + 1)
+    if axis == 0:
+        raise write.reader.refusal(write.node, "adds up over the samples; an answer must be of one sample alone")
+    triangle = write.constant("triangle", torch.ones(shape[axis - 1], shape[axis - 1]).triu())
+    x = write.read(given["self"])
+    if axis == len(shape):
+        return write.add(MATMUL, x, triangle)
+    order = (*range(axis), *range(axis + 1, len(shape) + 1), axis)
+    turned = tuple(shape[place - 1] for place in order[1:])
+    x = write.add(MATMUL, write.add(PERMUTE, x, order, shape=turned), triangle, shape=turned)
+    return write.add(PERMUTE, x, (*range(axis), len(shape), *range(axis, len(shape))))
 
 
 RULES: dict[str, Rule] = {

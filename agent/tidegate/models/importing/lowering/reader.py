@@ -1,12 +1,12 @@
 """Reads one exported graph node by node; holds what its values have become."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx
+from torch import SymInt, Tensor, dtype, fx
 
 from tidegate.errors import EX_DATAERR, TidegateError
 from tidegate.models.graph import INPUT, Argument, BatchSize, Node, Ref, Weight
@@ -19,6 +19,8 @@ class ExportError(TidegateError):
     """The module can't become a segment; the message names the operator or value and what is allowed."""
 
     exit_code = EX_DATAERR
+    operators: tuple[str, ...] = ()
+    """Those that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ Value = Argument | AsImage | Laid | Expanded | Counted | Refused
 Rule = Callable[["Reader", fx.Node], Value]
 
 
+def _is_float(argument: object) -> bool:
+    return isinstance(argument, dtype) and argument.is_floating_point
+
+
 def call(node: fx.Node) -> dict[str, Any]:
     """All arguments of an operator by their names in torch's schema, those left out with their defaults."""
     arguments = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001 - there is no public way
@@ -79,13 +85,23 @@ _MIXED = (
     "an answer would depend on the other samples, or on how many are asked together; "
     "leave the first axis and x.shape[0] out of the arithmetic"
 )
+_WITH = "; a function with no form of its own can be trained in terms of tanh, sigmoid, exp, erf or relu"
 _BY_VALUE = "; what chooses by value belongs behind the model: return what it chooses from"
+_BY_SAMPLING = "; sample pictures at places that the input moves in front of the model, or leave the layer out"
+_SPECTRUM = "; take the spectrum in front of the model, or as a product with a matrix of cosines and sines"
 _INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         ("aten.topk.default", "aten.sort.default", "aten.argmax.default", "aten.argsort.default"), _BY_VALUE
     ),
     **dict.fromkeys(("aten.nonzero.default", "aten.gather.default", "aten.grid_sampler_2d.default"), _BY_VALUE),
-    "aten.conv3d.default": "; convolutions over images (2d) and signals (1d) have one",
+    "aten.conv_transpose3d.input": "; those over images (2d) and signals (1d) have one",
+    **dict.fromkeys(("aten.affine_grid_generator.default", "aten.grid_sampler.default"), _BY_SAMPLING),
+    **dict.fromkeys(("aten.median.default", "aten.median.dim", "aten.kthvalue.default"), _BY_VALUE),
+    **dict.fromkeys(("aten.sin.default", "aten.cos.default", "aten.sign.default", "aten.floor.default"), _WITH),
+    **dict.fromkeys(
+        ("aten.fft_rfft.default", "aten.fft_fft.default", "aten.fft_fft2.default", "aten.fft_fftn.default"),
+        _SPECTRUM,
+    ),
 }
 """By operator, what to do in its place."""
 
@@ -100,10 +116,19 @@ class Reader:
         self.tensors = dict(tensors)
         self._segment = segment
         self._weights = weights
+        self._exported: frozenset[str] = frozenset()
+        self.samples: int | SymInt = 1
+        self._made: dict[str, Ref] = {}
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """The names of the exported nodes, which no step of another may have."""
+        self._exported = frozenset(names)
 
     def take_input(self, node: fx.Node) -> None:
         """A placeholder: the input, or a weight."""
         weight = self._weights.get(node.name)
+        if weight is None:
+            self.samples = node.meta["val"].shape[0]
         self.values[node.name] = Ref(INPUT) if weight is None else Weight(weight)
 
     def keep(self, node: fx.Node) -> Value:
@@ -115,8 +140,9 @@ class Reader:
         if operator not in OPERATORS:
             raise self.refusal(node, f"operator {operator} has no form in a graph{_INSTEAD.get(operator, '')}")
         self._check_axes(node, operator)
-        args = tuple(self.argument(argument) for argument in node.args)
-        kwargs = {key: self.argument(argument) for key, argument in node.kwargs.items()}
+        # All floats are of 32 bits in a graph, whatever type sums and shares are asked for in.
+        args = tuple(self.argument(argument) for argument in node.args if not _is_float(argument))
+        kwargs = {key: self.argument(each) for key, each in node.kwargs.items() if not _is_float(each)}
         return self.add(node, operator, args, self.shape(node), kwargs=kwargs)
 
     def add(
@@ -130,6 +156,8 @@ class Reader:
     ) -> Ref:
         """A node named after where it comes from; `suffix` tells those from one source apart."""
         name = source.name + suffix
+        while name in self.paths or (suffix and name in self._exported):
+            name += "_"  # conv2d's first step is no conv2d_1, which another node is called
         given = (*args, *(kwargs or {}).values())
         if OPERATORS[operator].kind not in {Kind.VIEW, Kind.COPY} and BatchSize() in given:
             raise self.refusal(source, _MIXED)
@@ -216,6 +244,30 @@ class Reader:
         if not self.nodes or outputs != [Ref(self.nodes[-1].name)]:
             raise ExportError(f"{self._segment}: the output must be one tensor, the last one computed")
 
+    def made_of(self, node: fx.Node, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Ref:
+        """What is the same for every sample as a value: added to zeros that some value gives.
+
+        Of the node's shape per sample unless one is given.
+        """
+        if node.name in self._made:
+            return self._made[node.name]
+        source = next((each for each in self.nodes if math.prod(each.shape)), None)
+        shape = self.shape(node) if shape is None else shape
+        if source is None or (tensor.ndim == len(shape) + 1 and tensor.shape[0] != 1):
+            raise self.refusal(node, "is the same for every sample, and comes before anything is computed of one")
+        x, sizes = Ref(source.name), list(source.shape)
+        for axis, size in enumerate(sizes, start=1):
+            if size > 1:
+                sizes[axis - 1] = 1
+                x = self.add(node, "aten.slice.Tensor", (x, axis, 0, 1), tuple(sizes), f"_one{axis}")
+        one = (1,) * len(shape)
+        x = self.view(node, x, one, "_one")
+        x = self.add(node, "aten.mul.Tensor", (x, 0.0), one, "_zero")
+        weight = self.constant(node, node.name, tensor.float())
+        made = self.add(node, "aten.add.Tensor", (x, weight), shape, "_made")
+        self._made[node.name] = made
+        return made
+
     def _as_argument(self, node: fx.Node) -> Argument:
         value = self.values.get(node.name)
         match value:
@@ -229,9 +281,7 @@ class Reader:
             case Counted():
                 raise self.refusal(node, _MIXED)
             case Expanded(weight):
-                raise self.refusal(
-                    node, f"{weight.weight} repeated for every sample can be added, multiplied or joined, no more"
-                )
+                return self.made_of(node, self.tensors[weight.weight])
             case None if node.name not in self.values:
                 raise self.refusal(node, "is not a value that a graph can hold")
             case _:

@@ -104,6 +104,48 @@ def _runs(write: Writer, source: fx.Node, dim: int, index: Tensor) -> Ref:
     return write.add("aten.cat.default", tuple(parts), axis, shape=with_size(shape, axis, len(places)))
 
 
+def windows(write: Writer, given: dict[str, Any]) -> Value:
+    """Windows along one axis, and the places in each as a last axis."""
+    source, size, step = given["self"], int(given["size"]), int(given["step"])
+    shape = write.shape(source)
+    axis = given["dimension"] % (len(shape) + 1)
+    if axis == 0:
+        raise write.reader.refusal(write.node, "takes windows of samples; a graph answers each by itself")
+    count = (shape[axis - 1] - size) // step + 1
+    x: Argument = write.read(source)
+    if count * size != shape[axis - 1] or step != size:
+        x = _runs(write, source, axis, torch.cat([torch.arange(size) + step * index for index in range(count)]))
+    apart = (*shape[: axis - 1], count, size, *shape[axis:])
+    x = write.add("aten.reshape.default", x, (-1, *apart), shape=apart)
+    if axis == len(shape):
+        return x
+    order = (*range(axis + 1), *range(axis + 2, len(apart) + 1), axis + 1)
+    return write.add(PERMUTE, x, order)
+
+
+def written_over(write: Writer, given: dict[str, Any]) -> Value:
+    """The source, repeated where it is smaller."""
+    source, wanted = given["src"], write.reader.shape(write.node)
+    known = write.tensor(source)
+    if known is not None:
+        return write.reader.made_of(write.node, known.broadcast_to(1, *wanted))
+    shape = (1,) * (len(wanted) - len(write.shape(source))) + write.shape(source)
+    x = write.read(source)
+    if shape != write.shape(source):
+        x = write.add("aten.view.default", x, (-1, *shape), shape=shape)
+    return x if shape == wanted else write.add(MUL, x, write.constant("ones", torch.ones(1, *wanted)))
+
+
+def scattered_place(write: Writer, given: dict[str, Any]) -> Value:
+    """One place along an axis replaced."""
+    shape = write.reader.shape(write.node)
+    axis = given["dim"] % (len(shape) + 1)
+    if axis == 0:
+        raise write.reader.refusal(write.node, "writes into one of the samples; a graph answers each by itself")
+    index, one = given["index"] % shape[axis - 1], with_size(shape, axis, 1)
+    return _written(write, given, axis, index, index + 1, one)
+
+
 def flipped(write: Writer, given: dict[str, Any]) -> Value:
     x: fx.Node = given["self"]
     if len(given["dims"]) != 1:
@@ -137,24 +179,32 @@ def unshuffled(write: Writer, given: dict[str, Any]) -> Value:
 
 def scattered(write: Writer, given: dict[str, Any]) -> Value:
     """A slice of a value replaced: what is before it, the replacement, what is behind."""
-    source, dim, start, end = given["self"], given["dim"], given.get("start"), given.get("end")
+    dim, start, end = given["dim"], given.get("start"), given.get("end")
     shape = write.reader.shape(write.node)
     axis = dim % (len(shape) + 1)
     if axis == 0 and start in {0, None} and (end is None or end >= 2**31):
-        return write.read(given["src"])  # all samples are written
+        return write.value(given["src"])  # all samples are written
     if given.get("step", 1) != 1 or axis == 0:
         raise write.reader.refusal(write.node, "writes into every nth value, or into some of the samples")
     first, last, _ = slice(start, end).indices(shape[axis - 1] if axis else 0)
-    base = write.tensor(source)
+    return _written(write, given, axis, first, last, None)
+
+
+def _written(
+    write: Writer, given: dict[str, Any], axis: int, first: int, last: int, one: tuple[int, ...] | None
+) -> Value:
+    """What is before the places, what is written there, what is behind them."""
+    shape, source = write.reader.shape(write.node), given["self"]
     parts: list[Argument] = []
     for begin, stop in ((0, first), (last, shape[axis - 1])):
         if begin < stop:
-            if base is not None:
-                raise write.reader.refusal(write.node, "writes into a constant")
             cut = with_size(shape, axis, stop - begin)
-            parts.append(write.add("aten.slice.Tensor", write.read(source), axis, begin, stop, shape=cut))
+            parts.append(write.add("aten.slice.Tensor", write.value(source), axis, begin, stop, shape=cut))
         if begin == 0:
-            parts.append(write.read(given["src"]))
+            written = write.value(given["src"])
+            if one is not None:
+                written = write.add("aten.view.default", written, (-1, *one), shape=one)
+            parts.append(written)
     return parts[0] if len(parts) == 1 else write.add("aten.cat.default", tuple(parts), axis)
 
 
@@ -169,4 +219,7 @@ RULES: dict[str, Rule] = {
     "aten.pixel_shuffle.default": rule(shuffled),
     "aten.pixel_unshuffle.default": rule(unshuffled),
     "aten.slice_scatter.default": rule(scattered),
+    "aten.select_scatter.default": rule(scattered_place),
+    "aten.copy.default": rule(written_over),
+    "aten.unfold.default": rule(windows),
 }

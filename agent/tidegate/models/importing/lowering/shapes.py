@@ -45,7 +45,12 @@ def getitem(reader: Reader, node: fx.Node) -> Value:
         sizes = [int(part.shape[given["dim"]]) for part in source.meta["val"]]
         return _sliced(reader, node, given["self"], given["dim"], sum(sizes[:index]), sizes[index])
     if index != 0:
-        raise reader.refusal(node, f"takes result {index} of {kind}")
+        if "max_pool" in kind:
+            raise reader.refusal(
+                node,
+                "reads where the largest values were; unpool by interpolation or a transposed convolution instead",
+            )
+        raise reader.refusal(node, f"takes result {index} of {kind}, of which a graph has the first alone")
     return reader.values[source.name]
 
 
@@ -79,12 +84,16 @@ def take_slice(reader: Reader, node: fx.Node) -> Value:
 def join(reader: Reader, node: fx.Node) -> Value:
     """Values one after the other. Weights among them are added where zeros were put in their place."""
     given = call(node)
-    members: list[fx.Node] = given["tensors"]
+    members: list[fx.Node] = [each for each in given["tensors"] if each.meta["val"].numel() != 0]
+    if len(members) == 1:  # a cache of what came before, which holds nothing yet
+        return reader.values[members[0].name]
     values = [member for member in members if not isinstance(reader.values.get(member.name), Expanded)]
-    if len(values) == len(members):
-        return reader.keep(node)
     shape = reader.shape(node)
     axis = given["dim"] % (len(shape) + 1)
+    if len(values) == len(members):
+        if len(members) == len(given["tensors"]):
+            return reader.keep(node)
+        return reader.add(node, "aten.cat.default", (reader.argument(members), axis), shape)
     if len(values) != 1:
         return _join_several(reader, node, members, axis)
     (value,) = values
@@ -99,23 +108,9 @@ def join(reader: Reader, node: fx.Node) -> Value:
 
 
 def _join_several(reader: Reader, node: fx.Node, members: list[fx.Node], axis: int) -> Value:
-    """Weights among several values as values: zeros of some value's, and the weight added."""
-    value = next(member for member in members if not isinstance(reader.values.get(member.name), Expanded))
-    parts = []
-    for index, member in enumerate(members):
-        found = reader.values.get(member.name)
-        if not isinstance(found, Expanded):
-            parts.append(reader.argument(member))
-            continue
-        size, own = int(member.meta["val"].shape[axis]), int(value.meta["val"].shape[axis])
-        if size > own:
-            raise reader.refusal(node, "joins several values with a weight that is longer than the first of them")
-        sizes = list(reader.shape(value))
-        sizes[axis - 1] = size
-        cut = reader.add(node, _SLICE, (reader.argument(value), axis, 0, size), tuple(sizes), f"_cut{index}")
-        empty = reader.add(node, "aten.mul.Tensor", (cut, 0.0), tuple(sizes), f"_empty{index}")
-        parts.append(reader.add(node, "aten.add.Tensor", (empty, found.weight), tuple(sizes), f"_made{index}"))
-    return reader.add(node, "aten.cat.default", (tuple(parts), axis), reader.shape(node))
+    """Weights among several values as values."""
+    parts = tuple(reader.argument(member) for member in members)
+    return reader.add(node, "aten.cat.default", (parts, axis), reader.shape(node))
 
 
 def _expanded_tensor(reader: Reader, member: fx.Node) -> torch.Tensor:

@@ -25,6 +25,9 @@ def looked_up(write: Writer, given: dict[str, Any]) -> Value:
     table = write.tensor(given["weight"])
     if table is None or table.ndim != 2 or given["scale_grad_by_freq"]:
         raise write.reader.refusal(write.node, "looks numbers up in a table that depends on the input")
+    places = write.tensor(given["indices"])
+    if places is not None:
+        return write.reader.made_of(write.node, table[places.long()])
     return write.add(EMBEDDING, write.read(given["weight"]), write.read(given["indices"]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tidegate.models.importing.lowering.reader import Rule, Value
+from tidegate.models.importing.lowering.reader import Reader, Rule, Value, call
 from tidegate.models.importing.lowering.writer import MATMUL, PERMUTE, Writer, rule, with_size
 
 
@@ -69,6 +69,54 @@ def unfolded(write: Writer, given: dict[str, Any]) -> Value:
     return write.add("aten.view.default", x, (-1, *write.reader.shape(write.node)))
 
 
+def folded(write: Writer, given: dict[str, Any]) -> Value:
+    """Windows back into an image, summed where they overlap: a transposed convolution puts each in its place."""
+    kernel, stride, padding, dilation = (
+        tuple(int(each) for each in given[name]) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
+    channels, height, width = write.reader.shape(write.node)
+    places = math.prod(kernel)
+    down, across = (
+        (size + 2 * pad - gap * (reach - 1) - 1) // step + 1
+        for size, pad, gap, reach, step in zip((height, width), padding, dilation, kernel, stride, strict=True)
+    )
+    x = write.read(given["self"])
+    if kernel == stride and padding == (0, 0) and dilation == (1, 1):
+        apart, turned = (channels, *kernel, down, across), (channels, down, kernel[0], across, kernel[1])
+        x = write.add("aten.reshape.default", x, (-1, *apart), shape=apart)
+        x = write.add(PERMUTE, x, (0, 1, 4, 2, 5, 3), shape=turned)
+        if (down * kernel[0], across * kernel[1]) == (height, width):
+            return write.add("aten.reshape.default", x, (-1, channels, height, width))
+    apart = (channels * places, down, across)
+    x = write.add("aten.view.default", write.read(given["self"]), (-1, *apart), shape=apart)
+    puts = torch.eye(places).reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
+    more = tuple(
+        size + 2 * pad - (count - 1) * step - gap * (reach - 1) - 1
+        for size, pad, count, step, gap, reach in zip(
+            (height, width), padding, (down, across), stride, dilation, kernel, strict=True
+        )
+    )
+    window = (stride, padding, more, channels, dilation)
+    return write.add("aten.conv_transpose2d.input", x, write.constant("puts", puts), None, *window)
+
+
+def average_pool(reader: Reader, node: fx.Node) -> Value:
+    """As it is; a window beyond all of the image (ceil_mode) is the mean of the image."""
+    given = call(node)
+    shape = reader.shape(node)
+    sizes = reader.shape(given["self"])
+    kernel = (
+        [given["kernel_size"]] * 2 if isinstance(given["kernel_size"], int) else list(given["kernel_size"]) * 2
+    )
+    if (
+        shape[1:] != (1, 1)
+        or not given["ceil_mode"]
+        or any(a <= b for a, b in zip(kernel, sizes[1:], strict=False))
+    ):
+        return reader.keep(node)
+    return reader.add(node, "aten.mean.dim", (reader.argument(given["self"]), (2, 3), True), shape)
+
+
 def padded(write: Writer, given: dict[str, Any]) -> Value:
     """With one number, or with the values at the edge, or mirrored there."""
     mode, source = given.get("mode", "constant"), given["self"]
@@ -120,9 +168,24 @@ def adaptive_largest(write: Writer, given: dict[str, Any]) -> Value:
     shape = tuple(int(size) for size in value[0].shape[1:])
     source = write.shape(given["self"])
     if any(old % new for old, new in zip(source[1:], shape[1:], strict=True)):
-        raise write.reader.refusal(write.node, f"from {source[1:]} to {shape[1:]}: windows of different sizes")
+        return _by_rows_and_columns(write, given["self"], shape)
     kernel = tuple(old // new for old, new in zip(source[1:], shape[1:], strict=True))
     return write.add("aten.max_pool2d.default", write.read(given["self"]), kernel, kernel, shape=shape)
+
+
+def _by_rows_and_columns(write: Writer, source: fx.Node, wanted: tuple[int, ...]) -> Value:
+    """Windows of different sizes: the largest of each, along one axis after the other."""
+    x, shape = write.read(source), write.shape(source)
+    for axis in (2, 3):
+        old, new = shape[axis - 1], wanted[axis - 1]
+        shape, cut = with_size(shape, axis, new), shape
+        parts = []
+        for place in range(new):
+            start, end = place * old // new, -(-(place + 1) * old // new)
+            window = write.add("aten.slice.Tensor", x, axis, start, end, shape=with_size(cut, axis, end - start))
+            parts.append(write.add("aten.amax.default", window, (axis,), True, shape=with_size(cut, axis, 1)))
+        x = write.add("aten.cat.default", tuple(parts), axis, shape=shape) if new > 1 else parts[0]
+    return x
 
 
 def same_padding(write: Writer, given: dict[str, Any]) -> Value:
@@ -152,6 +215,8 @@ RULES: dict[str, Rule] = {
     "aten._upsample_bilinear2d_aa.vec": rule(interpolated),
     "aten._upsample_bicubic2d_aa.vec": rule(interpolated),
     "aten.im2col.default": rule(unfolded),
+    "aten.col2im.default": rule(folded),
+    "aten.avg_pool2d.default": average_pool,
     "aten.pad.default": rule(padded),
     "aten.reflection_pad2d.default": edge("reflect"),
     "aten.replication_pad2d.default": edge("replicate"),

@@ -39,6 +39,13 @@ class Writer:
         value = self.reader.values.get(source.name) if isinstance(source, fx.Node) else None
         return value.weight if isinstance(value, Expanded) else self.reader.argument(source)
 
+    def value(self, source: object) -> Argument:
+        """An argument that is no weight: one that is known is made of zeros and the weight."""
+        known = self.tensor(source)
+        if known is None or not isinstance(source, fx.Node):
+            return self.reader.argument(source)
+        return self.reader.made_of(source, known)
+
     def shape(self, source: fx.Node) -> tuple[int, ...]:
         """Of a value, per sample."""
         return self.reader.shape(source)

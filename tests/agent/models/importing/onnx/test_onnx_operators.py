@@ -39,6 +39,8 @@ CASES: list[tuple[str, tuple[int, ...], dict[str, np.ndarray], dict[str, object]
     ("Conv", IMAGE, {"w": floats(6, 4, 3, 3)}, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, 11),
     ("Conv", IMAGE, {"w": floats(6, 4, 2, 2)}, {"auto_pad": "SAME_LOWER"}, 17),
     ("Conv", TOKENS, {"w": floats(5, 6, 3)}, {"pads": [1, 1], "dilations": [1]}, 17),
+    ("Conv", (2, 5, 6, 6), {"w": floats(3, 2, 3, 3, 3)}, {"pads": [1] * 6, "strides": [2, 1, 1]}, 17),
+    ("MaxPool", (2, 4, 6, 6), {}, {"kernel_shape": [2, 2, 2], "strides": [2, 2, 2]}, 17),
     ("ConvTranspose", IMAGE, {"w": floats(4, 3, 2, 2), "b": floats(3)}, {"strides": [2, 2]}, 17),
     ("ConvTranspose", IMAGE, {"w": floats(4, 3, 3, 3)}, {"strides": [2, 2], "pads": [1, 1, 0, 0]}, 17),
     ("MaxPool", IMAGE, {}, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, 17),

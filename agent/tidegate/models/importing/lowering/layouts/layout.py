@@ -144,6 +144,15 @@ def laid_of(reader: Reader, source: fx.Node) -> Laid:
     value = reader.values.get(source.name)
     if isinstance(value, Laid):
         return value
+    if isinstance(value, Expanded) and sizes_of(source)[0] % PRIME == 0:
+        tensor = reader.tensors[value.weight.weight]
+        own = tuple(tensor.shape)
+        if own[0] > 1 or sizes_of(source)[0] != PRIME:
+            return Laid(
+                reader.made_of(source, tensor[None], own),
+                own,
+                ((0, 1), *((axis,) for axis in range(2, len(own) + 1))),
+            )
     shape = reader.shape(source)
     return Laid(reader.argument(source), shape, tuple((axis,) for axis in range(len(shape) + 1)))
 
@@ -173,6 +182,8 @@ def weight_beside(reader: Reader, node: fx.Node, source: fx.Node, beside: Laid, 
         inner = [beside.shape[axis - 1] for axis in group if axis]
         if size != 1 and (0 in group and size != math.prod(inner)):
             raise reader.refusal(node, "meets a weight that is different for different samples")
+        if size != 1 and 0 not in group and math.prod(inner) == 1:
+            inner = [size, *inner[1:]]  # the value is repeated along it
         shape += inner if size != 1 else [1] * len(inner)
     # For minus infinity, as in `composed`: sums with it stay finite.
     numbers = torch.where(tensor, 0.0, -1e4) if tensor.dtype == torch.bool else tensor.float().clamp(min=-1e4)

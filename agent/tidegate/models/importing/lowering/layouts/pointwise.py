@@ -29,8 +29,9 @@ def pointwise(reader: Reader, node: fx.Node) -> Value:
             return layouts[each.name].ref
         return weight_beside(reader, node, each, first, rank)
 
-    shape = np.broadcast_shapes(*(laid.shape for laid in layouts.values()))
     args = tuple(argument(each) for each in node.args)
     kwargs = {key: argument(each) for key, each in node.kwargs.items()}
+    beside = [reader.tensors[each.weight].shape[1:] for each in args if isinstance(each, Weight)]
+    shape = np.broadcast_shapes(*(laid.shape for laid in layouts.values()), *beside)
     ref = reader.add(node, str(node.target), args, tuple(shape), "_laid", kwargs)
     return settled(reader, node, Laid(ref, tuple(shape), first.groups))

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from torch import fx
 
 from tidegate.models.graph import Weight
-from tidegate.models.importing.lowering.layouts.layout import layout_of, refused, settled, sizes_of, weight_beside
+from tidegate.models.importing.lowering.layouts.layout import (
+    Layout,
+    layout_of,
+    refused,
+    settled,
+    sizes_of,
+    weight_beside,
+)
 from tidegate.models.importing.lowering.reader import Expanded, Laid, Reader, Rule, Value, call
 
 
@@ -96,7 +103,42 @@ def _attention(reader: Reader, node: fx.Node) -> Value:
     return settled(reader, node, Laid(ref, shape, query.groups))
 
 
+def _looked_up(reader: Reader, node: fx.Node) -> Value:
+    """Rows of a table, an axis more."""
+    given = call(node)
+    table = reader.argument(given["weight"])
+    if not isinstance(table, Weight):
+        return refused(reader, node)
+    layout = layout_of(reader, node, given["indices"])
+    laid = layout.in_order()
+    shape = (*laid.shape, sizes_of(node)[-1])
+    ref = layout.add("aten.embedding.default", (table, laid.ref), shape)
+    return settled(reader, node, Laid(ref, shape, (*laid.groups, (len(shape),))))
+
+
+def _bag(reader: Reader, node: fx.Node) -> Value:
+    """As many rows of a table for every sample, summed up or averaged."""
+    given = call(node)
+    table, source = reader.argument(given["weight"]), given["indices"]
+    laid = layout_of(reader, node, source).laid
+    if not isinstance(table, Weight) or laid.groups != ((0, 1),) or given["per_sample_weights"] is not None:
+        raise reader.refusal(
+            node, "a bag of other than as many numbers for every sample, without weights of their own"
+        )
+    (count,), width = laid.shape, reader.tensors[table.weight].shape[1]
+    if given["mode"] not in {0, 1} or given["padding_idx"] not in {None, -1}:
+        raise reader.refusal(
+            node, "a bag with a padding index, or with the largest of its rows; allowed: mean and sum"
+        )
+    layout = Layout(reader, node, laid, "_bag")
+    rows = layout.add("aten.embedding.default", (table, laid.ref), (count, width))
+    mean = layout.add("aten.mean.dim", (rows, (1,), False), (width,))
+    return layout.add("aten.mul.Tensor", (mean, float(count)), (width,)) if given["mode"] == 0 else mean
+
+
 RULES: Mapping[str, Rule] = {
+    "aten.embedding.default": _looked_up,
+    **dict.fromkeys(("aten.embedding_bag.default", "aten.embedding_bag.padding_idx"), _bag),
     "aten.linear.default": _linear,
     "aten.matmul.default": _product,
     "aten.mm.default": _product,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import fx
 
 from tidegate.models.importing.lowering.layouts.layout import (
@@ -68,11 +69,24 @@ def _flip(reader: Reader, node: fx.Node) -> Value:
 
 
 def _expand(reader: Reader, node: fx.Node) -> Value:
-    """What stays as it is."""
+    """Along axes of size 1, times ones."""
     source: Any = node.args[0]
-    if sizes_of(source) != sizes_of(node):
-        return refused(reader, node)
-    return laid_of(reader, source)
+    sizes, wanted = sizes_of(source), sizes_of(node)
+    if sizes == wanted:
+        return laid_of(reader, source)
+    layout = layout_of(reader, node, source)
+    missing = len(wanted) - len(sizes)
+    layout.laid = Laid(layout.laid.ref, layout.laid.shape, ((),) * missing + layout.laid.groups)
+    laid = layout.in_order()
+    shape = [*laid.shape]
+    for old, new, group in zip([1] * missing + sizes, wanted, laid.groups, strict=True):
+        if old != new:
+            if 0 in group:
+                return refused(reader, node)
+            shape[group[0] - 1] = new
+    ones = reader.constant(node, "ones", torch.ones(1, *shape))
+    ref = layout.add("aten.mul.Tensor", (laid.ref, ones), shape)
+    return settled(reader, node, Laid(ref, tuple(shape), laid.groups))
 
 
 RULES: Mapping[str, Rule] = {

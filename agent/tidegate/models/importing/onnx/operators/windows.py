@@ -10,16 +10,16 @@ from torch.nn import functional
 
 from tidegate.models.importing.onnx.call import Call, Operator, Unsupported
 
-_CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d}
-_TRANSPOSED = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d}
-_MAX = {1: functional.max_pool1d, 2: functional.max_pool2d}
-_AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d}
+_CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+_TRANSPOSED = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
+_MAX = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
+_AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
 def _axes(x: Tensor) -> int:
     count = x.ndim - 2
     if count not in _CONVOLUTIONS:
-        raise Unsupported(f"slides over {count} axes; allowed are signals (1) and images (2)")
+        raise Unsupported(f"slides over {count} axes; allowed are signals (1), images (2) and films (3)")
     return count
 
 
