@@ -234,7 +234,8 @@ class Chains:
         objective = self._plan.objective
         ranges = self._ranged(self._beginning[-1].setting).ranges
         inputs = self._inputs[-PRECISION_INPUTS:]
-        trials = EngineTrials(target, self._network, inputs, ranges, objective)
+        labels = None if self._labels is None else self._labels[-PRECISION_INPUTS:]
+        trials = EngineTrials(target, self._network, inputs, labels, ranges, objective)
         search = Search(self._network, SearchSpace(), self._judged, objective)
 
         def told(text: str, share: float | None = None) -> None:
