@@ -17,8 +17,8 @@ Array = npt.NDArray[np.float32]
 class Answer(NamedTuple):
     """Outputs of one batch (first axis: samples) and how many skippable blocks ran or were skipped over it.
 
-    `engine` is who gave it, where there is a choice of several. A tuple, as a frozen dataclass sets field by field:
-    that is felt where an answer finds the caches cold.
+    `engine` is who gave it, where there is a choice of several. A tuple, as a frozen dataclass sets field by
+    field: that is felt where an answer finds the caches cold.
     """
 
     outputs: Array

@@ -8,7 +8,7 @@ from enum import StrEnum
 from tidegate.models.task import Detector, LabelMap, Task
 
 Span = tuple[float, float] | tuple[float, float, float]
-"""The least and the largest value seen, and what rounding to their grid costs (`Range.error` in the engines' plan)."""
+"""The least and the largest value seen, and what rounding to their grid costs (`Range.error` of the plan)."""
 
 Ranges = Mapping[str, Span]
 """By the name of what was seen."""

@@ -51,8 +51,8 @@ class HistogramObserver:
     def ranges(self, setting: Knobs) -> Ranges:
         """By `segment/node`, and INPUT_NAME: those of the full network, and over them what the setting changes.
 
-        What is seen of a tensor is cut where that lessens its error in 8 bits (`least_error_range`), and what error
-        remains is told with it.
+        What is seen of a tensor is cut where that lessens its error in 8 bits (`least_error_range`), and what
+        error remains is told with it.
 
         Every sample goes to the end: who leaves by an exit on S may stay in the field. A gated block and its
         stand-in both see every sample that reaches them, for the same reason.

@@ -9,7 +9,6 @@ from tidegate.engines.resize import resized
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.ladder import OperatingPoint
 
-
 PipelineResult = tuple[Array, int]
 """Outputs of a batch (samples, ...), and how many skippable blocks ran over all of its samples."""
 
