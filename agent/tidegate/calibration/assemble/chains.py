@@ -1,6 +1,7 @@
 """The chain of settings that is certified on an engine: the better of a greedy one and a cascade of exits."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -311,18 +312,21 @@ class Chains:
 
     def _time_ratios(self, target: TargetEngine, steps: Sequence[ChainStep]) -> list[float]:
         """Processor time of steps over that of the chain's beginning, all in the same turns, so that other load
-        cancels out; 1 for one that the engine can't run."""
+        cancels out; 1 for one that the engine can't run. Steps with one setting have one figure."""
         engine = target.over(self._network)
-        variants: list[Variant | None] = []
+        settings: list[KnobSettings] = []
         for step in (self._beginning_on(target).steps[-1], *steps):
-            try:
-                variants.append(engine.prepare(candidate(self._ranged(step.setting), target.name)))
-            except UnsupportedPoint:
-                variants.append(None)
-        able = [variant for variant in variants if variant is not None]
+            setting = self._ranged(step.setting)
+            if setting not in settings:
+                settings.append(setting)
+        variants: dict[int, Variant] = {}
+        for index, setting in enumerate(settings):
+            with suppress(UnsupportedPoint):
+                variants[index] = engine.prepare(candidate(setting, target.name))
         # Means and not the quietest turn: turns differ by how many of their inputs leave early.
-        means = map(float, turn_times_ms(able, self._judged[:TIMED_INPUTS]).mean(axis=1))
-        beginning_ms = next(means)
-        for variant in able:
+        times_ms = turn_times_ms(list(variants.values()), self._judged[:TIMED_INPUTS]).mean(axis=1)
+        means = dict(zip(variants, map(float, times_ms), strict=True))
+        for variant in variants.values():
             variant.release()
-        return [1.0 if variant is None else next(means) / beginning_ms for variant in variants[1:]]
+        places = [settings.index(self._ranged(step.setting)) for step in steps]
+        return [means[place] / means[0] if place in means else 1.0 for place in places]
