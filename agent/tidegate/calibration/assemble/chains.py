@@ -314,19 +314,20 @@ class Chains:
         """Processor time of steps over that of the chain's beginning, all in the same turns, so that other load
         cancels out; 1 for one that the engine can't run. Steps with one setting have one figure."""
         engine = target.over(self._network)
-        settings: list[KnobSettings] = []
-        for step in (self._beginning_on(target).steps[-1], *steps):
-            setting = self._ranged(step.setting)
+        beginning, *wanted = [
+            replace(step.setting, ranges={}) for step in (self._beginning_on(target).steps[-1], *steps)
+        ]
+        settings = [beginning]
+        for setting in wanted:
             if setting not in settings:
                 settings.append(setting)
         variants: dict[int, Variant] = {}
         for index, setting in enumerate(settings):
             with suppress(UnsupportedPoint):
-                variants[index] = engine.prepare(candidate(setting, target.name))
+                variants[index] = engine.prepare(candidate(self._ranged(setting), target.name))
         # Means and not the quietest turn: turns differ by how many of their inputs leave early.
         times_ms = turn_times_ms(list(variants.values()), self._judged[:TIMED_INPUTS]).mean(axis=1)
         means = dict(zip(variants, map(float, times_ms), strict=True))
         for variant in variants.values():
             variant.release()
-        places = [settings.index(self._ranged(step.setting)) for step in steps]
-        return [means[place] / means[0] if place in means else 1.0 for place in places]
+        return [means[place] / means[0] if place in means else 1.0 for place in map(settings.index, wanted)]
