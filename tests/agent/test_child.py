@@ -243,3 +243,14 @@ def test_a_child_keeps_the_memory_that_it_computes_in(monkeypatch: pytest.Monkey
     for name in child.WAITING:
         monkeypatch.setenv(name, "1048576")
         assert child.environment()[name] == "1048576", "what somebody has set for the service stays"
+        assert child.service_environment()[name] == "1048576"
+
+
+def test_a_service_has_what_keeps_it_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {**child.LEAN, **child.WAITING}
+    for name in ours:
+        monkeypatch.delenv(name, raising=False)
+    first = child.service_environment()
+    assert first.items() >= ours.items()
+    monkeypatch.setattr("os.environ", first)
+    assert child.service_environment() == first, "also one that another service's command starts"

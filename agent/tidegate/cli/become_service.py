@@ -5,9 +5,6 @@ from typing import NoReturn
 
 from tidegate import child
 
-NO_PLUGINS = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
-"""The search for pydantic's plugins reads about every installed package."""
-
 
 def become_service(*config: str) -> NoReturn:
     """Go on as the service of that agent.yaml; without one, of the default place's.
@@ -15,4 +12,4 @@ def become_service(*config: str) -> NoReturn:
     The same process under another program: what the command line imported would stay in memory for months.
     """
     command = child.independent_command("tidegate.supervisor", *config)
-    os.execve(command[0], command, child.environment(**child.LEAN, **child.WAITING, **NO_PLUGINS))  # noqa: S606 - no shell
+    os.execve(command[0], command, child.service_environment())  # noqa: S606 - no shell

@@ -1,8 +1,7 @@
 """How much is answered at all, when the policy limits it: a last resort beside the operating point."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
 
 
@@ -12,6 +11,21 @@ class TooMuch(Exception):  # noqa: N818 - names what the client did
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Place:
+    """Taken; given back at the end of a `with`."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+
+    def __enter__(self) -> None:
+        """It is taken already."""
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.leave()
 
 
 class Admission:
@@ -26,20 +40,20 @@ class Admission:
         self._running = 0
         self._lock = Lock()
 
-    @contextmanager
-    def enter(self, rate_hz: float | None, concurrency: int | None) -> Iterator[None]:
-        """Hold a place while a request is answered. Raises TooMuch."""
+    def enter(self, rate_hz: float | None, concurrency: int | None) -> "Place":
+        """A place for one request, to be held while it is answered. Raises TooMuch."""
         with self._lock:
             if concurrency is not None and self._running >= concurrency:
                 raise TooMuch(f"the policy lets {concurrency} requests in at once", 1.0)
             if rate_hz is not None:
                 self._take(rate_hz)
             self._running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
+        return Place(self)
+
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._running -= 1
 
     def _take(self, rate_hz: float) -> None:
         if rate_hz <= 0:

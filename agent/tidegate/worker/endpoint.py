@@ -39,7 +39,7 @@ class Endpoint:
         self.bodies = reception.bodies
         self._reception = reception
         self._calls = Calls(main, reception)
-        reception.fit_bodies((main.interface.max_body_bytes,))
+        reception.fit_bodies((main.max_body_bytes,))
 
     @property
     def admission_state(self) -> AdmissionState:
@@ -200,6 +200,6 @@ class Endpoint:
 
 def _check_length(head: Head, model: ModelEndpoint) -> None:
     """Raises BodyRefused for a body that is larger than any request to this model, if not to another one."""
-    length, largest = head.headers.get("content-length", ""), model.interface.max_body_bytes
+    length, largest = head.headers.get("content-length", ""), model.max_body_bytes
     if length.isdecimal() and len(length) < 16 and int(length) > largest:
         raise too_large(f"{length} bytes", largest)

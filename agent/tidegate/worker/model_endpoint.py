@@ -52,6 +52,7 @@ class ModelEndpoint:
     ) -> None:
         self.name = name
         self.interface = interface
+        self.max_body_bytes = interface.max_body_bytes
         self.queue = queue
         self.statistics = Statistics()
         self.unanswered = 0
@@ -128,11 +129,11 @@ class ModelEndpoint:
         body, coding = asked.body, asked.coding
         if coding in codings.WINDOW_BITS:
             try:
-                body = codings.decoded(body, coding, self.interface.max_body_bytes)
+                body = codings.decoded(body, coding, self.max_body_bytes)
             except codings.TooLong:
-                raise too_large("more, decoded", self.interface.max_body_bytes) from None
-        elif len(body) > self.interface.max_body_bytes:
-            raise too_large("more", self.interface.max_body_bytes)
+                raise too_large("more, decoded", self.max_body_bytes) from None
+        elif len(body) > self.max_body_bytes:
+            raise too_large("more", self.max_body_bytes)
         json_bytes = _json_length(asked.head.headers)
         return (self._reader if asked.is_local else self._remote_reader).read(body, json_bytes)
 

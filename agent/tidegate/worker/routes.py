@@ -1,11 +1,12 @@
 """The paths of the protocol and its extensions, as `tritonclient` asks for them."""
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
+from functools import lru_cache
 from urllib.parse import quote
 
 
-class Call(Enum):
+class Call(IntEnum):
     """What can be asked of the server."""
 
     SERVER_METADATA = auto()
@@ -82,6 +83,7 @@ _OF_REGION = {
 _OF_REPOSITORY = {"load": Call.LOAD, "unload": Call.UNLOAD}
 
 
+@lru_cache(maxsize=16)
 def route_of(path: str) -> Route | None:
     """What a path asks for; None for nothing of the protocol's."""
     return _PLAIN.get(path.rstrip("/")) or _route_with_names(path)

@@ -1,73 +1,70 @@
 """Triton's statistics extension: requests since the worker began, and how long each part of them took."""
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.worker.protocol.model_documents import VERSION
 
-COMPUTE = ("compute_input", "compute_infer", "compute_output")
 
-
-@dataclass(slots=True)
-class _Duration:
-    """Of one part of requests, over all of them."""
-
-    count: int = 0
-    ns: int = 0
-
-    def add(self, ns: int) -> None:
-        self.count += 1
-        self.ns += ns
-
-    @property
-    def document(self) -> dict[str, int]:
-        return {"count": self.count, "ns": self.ns}
-
-
-@dataclass(slots=True)
 class Statistics:
     """Counts since the worker began. One event loop's, not thread-safe."""
 
-    _samples: int = 0
-    _last_inference_ms: int = 0
-    _parts: dict[str, _Duration] = field(
-        default_factory=lambda: {part: _Duration() for part in ("success", "fail", "queue", *COMPUTE)}
-    )
-
-    # By the number of samples, of which a model has 64 at most.
-    _by_size: dict[int, dict[str, _Duration]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._last_inference_ms = 0
+        self._failed = 0
+        self._failed_ns = 0
+        # By the number of samples, of which a model has 64 at most. Plain lists: each answer is counted when the
+        # network has just had the caches.
+        self._by_size: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+        """Requests, and ns until they were read, in the queue, in the network, and until they were written."""
 
     def answered(self, samples: int, input_ns: int, queue_ns: int, infer_ns: int, output_ns: int) -> None:
         """Count an answered request; `input_ns` went into reading it, `output_ns` into writing the reply."""
-        self._samples += samples
         self._last_inference_ms = time.time_ns() // 1_000_000
-        self._parts["success"].add(input_ns + queue_ns + infer_ns + output_ns)
-        self._parts["queue"].add(queue_ns)
-        of_size = self._by_size.setdefault(samples, {part: _Duration() for part in COMPUTE})
-        for part, ns in zip(COMPUTE, (input_ns, infer_ns, output_ns), strict=True):
-            self._parts[part].add(ns)
-            of_size[part].add(ns)
+        counts = self._by_size[samples]
+        counts[0] += 1
+        counts[1] += input_ns
+        counts[2] += queue_ns
+        counts[3] += infer_ns
+        counts[4] += output_ns
 
     def failed(self, ns: int) -> None:
         """Count a request that was refused or broke, after that time."""
-        self._parts["fail"].add(ns)
+        self._failed += 1
+        self._failed_ns += ns
 
     def document(self, model: str) -> dict[str, Any]:
         """A model's part of GET /v2/models/stats. Nothing is cached."""
+        of_all = [sum(column) for column in zip([0] * 5, *self._by_size.values(), strict=True)]
+        count, queue_ns = of_all[0], of_all[2]
         return {
             "name": model,
             "version": VERSION,
             "last_inference": self._last_inference_ms,
-            "inference_count": self._samples,
-            "execution_count": self._parts["success"].count,
-            "inference_stats": _documents(self._parts),
+            "inference_count": sum(size * counts[0] for size, counts in self._by_size.items()),
+            "execution_count": count,
+            "inference_stats": {
+                "success": _duration(count, sum(of_all[1:])),
+                "fail": _duration(self._failed, self._failed_ns),
+                "queue": _duration(count, queue_ns),
+                **_compute(of_all),
+            },
             "batch_stats": [
-                {"batch_size": size, **_documents(self._by_size[size])} for size in sorted(self._by_size)
+                {"batch_size": size, **_compute(self._by_size[size])} for size in sorted(self._by_size)
             ],
         }
 
 
-def _documents(parts: Mapping[str, _Duration]) -> dict[str, dict[str, int]]:
-    return {part: each.document for part, each in parts.items()}
+def _compute(counts: list[int]) -> Mapping[str, dict[str, int]]:
+    count, input_ns, _, infer_ns, output_ns = counts
+    return {
+        "compute_input": _duration(count, input_ns),
+        "compute_infer": _duration(count, infer_ns),
+        "compute_output": _duration(count, output_ns),
+    }
+
+
+def _duration(count: int, ns: int) -> dict[str, int]:
+    return {"count": count, "ns": ns}

@@ -18,6 +18,7 @@ from tidegate_bench.broken import BrokenError
 
 READY_S = 180.0
 END_S = 30.0
+ENDING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ def configure(directory: Path, broker: LocalBroker | None) -> Path:
 
 @contextmanager
 def started(config: Path) -> Iterator[Started]:
-    """Start an agent and wait until it says READY; it is ended afterwards. Raises BrokenError."""
+    """Start an agent and wait until it says READY; it is ended afterwards.
+
+    Raises BrokenError, also where it ends by itself and is missed meanwhile.
+    """
     directory = config.parent
     log, notify = directory / "agent.log", directory / "notify"
     notify.unlink(missing_ok=True)
@@ -70,6 +74,12 @@ def started(config: Path) -> Iterator[Started]:
             wall_s = time.monotonic() - began_s
             worker = _worker(agent.pid)
             yield Started(agent.pid, worker.pid, _cpu_s(psutil.Process(agent.pid), worker), wall_s)
+        except (OSError, psutil.NoSuchProcess) as error:
+            try:
+                code = agent.wait(ENDING_S)  # its memory is gone before it is
+            except subprocess.TimeoutExpired:
+                raise error from None
+            raise BrokenError(f"the agent ended with {code}: {log.read_text()[-2000:]}") from error
         finally:
             agent.terminate()
             try:

@@ -7,7 +7,7 @@ whose connection ends with a killed worker asks again; any answer but 200 is a f
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -110,7 +110,8 @@ def _turn(
             seen.supervisor.append(sample(agent.supervisor_pid))
             # One that is being replaced says nothing of how a worker grows.
             if kind != DISTURBED and (worker := worker_of(agent.supervisor_pid)) is not None:
-                seen.worker.append(sample(worker))
+                with suppress(OSError):  # it has been replaced since
+                    seen.worker.append(sample(worker))
         time.sleep(0.05)
 
 

@@ -1,13 +1,15 @@
 """What the footprint bench makes of /proc: of a real process, and of one that is laid out as files."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from tidegate_bench.broken import BrokenError
 from tidegate_bench.footprint import bench
-from tidegate_bench.footprint.agent import Started
+from tidegate_bench.footprint.agent import Started, configure, started
 from tidegate_bench.footprint.idle import Idle, idle
 from tidegate_bench.footprint.sample import Sample, sample
 
@@ -92,3 +94,16 @@ def test_an_agent_is_started_left_alone_and_measured(monkeypatch: pytest.MonkeyP
     for row in (supervisor, worker):
         assert 10 < float(row["pss_mb"] or 0) < 500
     assert all(goal.value is not None and goal.value > 0 for goal in figures.goals)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc of Linux")
+def test_an_agent_that_ends_is_named_with_its_last_words(tmp_path: Path) -> None:
+    def kill_and_measure() -> None:
+        with started(configure(tmp_path, None)) as agent:
+            os.kill(agent.supervisor_pid, signal.SIGKILL)
+            until = time.monotonic() + 10.0
+            while time.monotonic() < until:
+                sample(agent.supervisor_pid)
+
+    with pytest.raises(BrokenError, match=r"the agent ended with -9: .*ready"):
+        kill_and_measure()

@@ -11,6 +11,9 @@ from tidegate.telemetry.spool.row import Row
 MAX_ROW_BYTES = 256 << 10
 # What is kept in memory while the disk takes nothing.
 MEMORY_BYTES = 4 << 20
+# Rows that the broker has and that go with the next transaction: one of their own would cost flash as much as a
+# row does. So many may be sent again after a kill.
+MOST_DELETED_LATER = 16
 # Rows that go in one transaction, so that it stays small in the log.
 _BATCH_ROWS = 64
 _BATCH_BYTES = 128 << 10

@@ -202,6 +202,12 @@ def delete(database: sqlite3.Connection, seqs: Collection[int]) -> tuple[int, in
     return rows, size_bytes
 
 
+def sizes(database: sqlite3.Connection, seqs: Collection[int]) -> dict[int, int]:
+    """Of those of these rows that are there."""
+    query = f"SELECT seq, {_SIZE} FROM row WHERE seq IN ({','.join('?' * len(seqs))})"  # noqa: S608 - only question marks
+    return {int(seq): int(size) for seq, size in database.execute(query, tuple(seqs))}
+
+
 def after(
     database: sqlite3.Connection, seq: int, limit: int, excluding: Collection[str], telemetry: bool | None = None
 ) -> list[tuple[Any, Any, Any, Any, Any]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from tidegate.telemetry.spool import changes
-from tidegate.telemetry.spool.bounds import Bounds
+from tidegate.telemetry.spool import file as spool_file
+from tidegate.telemetry.spool.bounds import MOST_DELETED_LATER, Bounds
 from tidegate.telemetry.spool.counters import SpoolCounters
 from tidegate.telemetry.spool.disk import Disk
 from tidegate.telemetry.spool.file import is_telemetry
@@ -48,6 +49,11 @@ class Spool:
         self._memory = Memory(self._bounds)
         self._thinner = Thinner()
         self._thinned_at: float | None = None
+        # Rows of the file that the broker has, with their sizes.
+        self._acknowledged: dict[int, int] = {}
+        # Whether rows of the file may have been passed over, and how often such came to light.
+        self._was_blind = False
+        self._came_to_light = 0
         with self._lock:
             self._change(lambda _database, stored: (stored, True))
 
@@ -90,26 +96,33 @@ class Spool:
         acknowledged or dropped.
         """
         with self._lock:
-            rows = self._change(
-                lambda database, stored: changes.read(database, stored, seq, limit, excluding, telemetry)
+            most = limit + len(self._acknowledged)
+            found = self._disk.change(
+                lambda database, stored: changes.read(database, stored, seq, most, excluding, telemetry)
             )
+            self._was_blind |= found is None
+            self._note_success(found)
+            rows = [row for row in found or () if row.seq not in self._acknowledged][:limit]
             kept = (
                 row
                 for row in self._memory
                 if row.seq > seq and row.topic not in excluding and telemetry in {None, is_telemetry(row.topic)}
             )
-            self._thinner.note_handed_out(rows or ())
-            given = (*(rows or ()), *kept)[:limit]
+            self._thinner.note_handed_out(rows)
+            given = (*rows, *kept)[:limit]
             self._memory.hand_out({row.seq for row in given})
             return given
 
     def acknowledge(self, *seqs: int) -> tuple[int, ...]:
-        """Delete rows that the broker has; those already dropped are no error. Gives those that the disk keeps."""
+        """Delete rows that the broker has; those already dropped are no error. Gives those that the disk keeps.
+
+        A few are deleted with the next change of the file, and sent again if the process is killed before that.
+        """
         with self._lock:
             held = {seq for seq in seqs if seq in self._memory}
             self._disk.book(self._memory.acknowledge(held))
             stored_seqs = [seq for seq in seqs if seq not in held]
-            if not stored_seqs:
+            if not stored_seqs or self._are_deleted_later(stored_seqs):
                 return ()
             done = self._change(
                 lambda database, stored: (changes.acknowledge(database, stored, stored_seqs), True)
@@ -143,8 +156,11 @@ class Spool:
 
     @property
     def generation(self) -> int:
-        """One more at every opening of the file: rows may have come to light that `after` did not give before."""
-        return self._disk.generation
+        """One more whenever rows may have come to light that `after` did not give before.
+
+        So it is at every opening of the file, and where it can be read again.
+        """
+        return self._disk.generation + self._came_to_light
 
     @property
     def counters(self) -> SpoolCounters | None:
@@ -153,12 +169,13 @@ class Spool:
             stored = self._disk.stored
             if stored is None:
                 return None
+            acknowledged = self._acknowledged
             return SpoolCounters(
                 put=stored.account.put + len(self._memory),
-                acknowledged=stored.account.acknowledged,
+                acknowledged=stored.account.acknowledged + len(acknowledged),
                 dropped=stored.account.dropped,
-                waiting=stored.rows + len(self._memory),
-                waiting_bytes=stored.size_bytes + self._memory.size_bytes,
+                waiting=stored.rows + len(self._memory) - len(acknowledged),
+                waiting_bytes=stored.size_bytes + self._memory.size_bytes - sum(acknowledged.values()),
                 in_memory=len(self._memory),
                 merged=stored.account.merged,
             )
@@ -180,10 +197,37 @@ class Spool:
             self._disk.close()
 
     def _change(self, work: Callable[[sqlite3.Connection, Stored], tuple[Stored, T]]) -> T | None:
-        answer = self._disk.change(work)
-        if answer is not None and not self._memory:
-            self._disk.note_recovery()
+        """Do `work` without the rows that the broker has."""
+
+        def without_acknowledged(database: sqlite3.Connection, stored: Stored) -> tuple[Stored, T]:
+            if self._acknowledged:
+                stored = changes.acknowledge(database, stored, self._acknowledged)
+            return work(database, stored)
+
+        answer = self._disk.change(without_acknowledged)
+        if answer is not None:
+            self._acknowledged.clear()
+        self._note_success(answer)
         return answer
+
+    def _note_success(self, answer: object) -> None:
+        if answer is None:
+            return
+        self._came_to_light += self._was_blind
+        self._was_blind = False
+        if not self._memory:
+            self._disk.note_recovery()
+
+    def _are_deleted_later(self, seqs: Sequence[int]) -> bool:
+        """Whether the next change will delete these rows too."""
+        database = self._disk.database
+        if database is None or len(self._acknowledged) + len(seqs) > MOST_DELETED_LATER:
+            return False
+        try:
+            self._acknowledged |= spool_file.sizes(database, seqs)
+        except sqlite3.Error:
+            return False  # a transaction of their own finds out what the matter is
+        return True
 
     def _memory_is_stored(self, now: float) -> bool:
         """Bring what is in memory to the disk; True when nothing is left there."""

@@ -8,13 +8,15 @@ from tidegate.telemetry.payloads.document import to_json
 from tidegate.telemetry.payloads.merged_window import merged
 from tidegate.telemetry.payloads.window import Window, parse_window
 from tidegate.telemetry.spool import file as spool_file
+from tidegate.telemetry.spool.bounds import MOST_DELETED_LATER
 from tidegate.telemetry.spool.file import is_telemetry
 from tidegate.telemetry.spool.row import Row, row_of
 from tidegate.telemetry.spool.stored import Stored
 from tidegate.telemetry.spool.thinning import Tier, Waiting, groups
 
-# Of a process that was killed, the link may have had so many rows in flight: two of its windows.
-_UNCERTAIN_ROWS = 32
+# Of a process that was killed, the link may have had so many rows in flight, two of its windows, and the spool
+# some that it was to delete.
+_UNCERTAIN_ROWS = 32 + MOST_DELETED_LATER
 
 
 @dataclass(slots=True)

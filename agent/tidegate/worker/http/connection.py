@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -61,7 +61,9 @@ class Serving:
         """Whether each answer is its connection's last one."""
 
 
-class _Phase(Enum):
+class _Phase(IntEnum):
+    """Whole numbers, whose hashes Python need not compute in Python."""
+
     HEAD = auto()
     BODY = auto()
     CHUNKS = auto()

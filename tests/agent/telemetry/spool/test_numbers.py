@@ -340,5 +340,14 @@ def test_a_spool_that_opens_only_later_goes_on_above_its_last_number(device: Kil
     device.put(1, 1.0)
 
 
+def test_a_row_that_a_full_disk_kept_from_being_read_is_sent_once_it_can_be(device: KilledDevice) -> None:
+    device.put_event()
+    device.disk("full", 0, number_file=False)
+    device.put_event()
+    device.send(1)
+    assert [message.seq for _, message in device.in_flight] == [2], "out of memory"
+    device.disk(None, 0, number_file=False)
+
+
 TestKilledDevice = KilledDevice.TestCase
 TestKilledDevice.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

@@ -54,7 +54,8 @@ for start in range(3):
         seq = spool.put("t", {"n": n, "text": "x" * 700}, 1e9)
         assert spool.problem is None, spool.problem
         assert not spool.acknowledge(seq)
-    assert spool.counters.waiting == 0 and spool.counters.in_memory == 0
+    # The one that the first kill kept from being deleted.
+    assert spool.counters.waiting == min(start, 1) and spool.counters.in_memory == 0
     if start == 1:
         spool.close()  # the others as a kill leaves them
     else:
