@@ -423,7 +423,7 @@ def _shorter(state: FurtherModelState) -> FurtherModelState:
 
 
 async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The channel's lines until it closes. One longer than the reader's limit is left out and logged."""
+    """The channel's lines until it closes or breaks. One longer than the reader's limit is left out and logged."""
     too_long = False
     while True:
         try:
@@ -432,8 +432,8 @@ async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             await reader.readexactly(error.consumed)
             too_long = True
             continue
-        except asyncio.IncompleteReadError:
-            return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return  # a process that is killed with something of ours unread resets the channel
         if too_long:
             log.error("a message of more than %d bytes was dropped", LINE_LIMIT_BYTES)
             too_long = False

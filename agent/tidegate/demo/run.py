@@ -38,6 +38,8 @@ from tidegate.telemetry.spool import Spool, SpoolCounters
 REQUESTS_PER_SECOND = 25.0
 DAY_S = 60.0
 """A day is played in this long, or in the time the demo is given."""
+LATE_PUSH_S = 20.0
+"""For which a run goes on where its push has no verdict yet, on a machine that is slow or busy."""
 PUSH_AFTER_SHARE = 0.3
 PUSHED_POLICY = Path("policies/demo-careful.yaml")
 LOAD_ENDS_S = 40.0
@@ -127,13 +129,14 @@ class Demo:
             started = time.monotonic()
             load = await self._start_load(config, supervisor)
             company = [asyncio.create_task(self._watch(supervisor))]
+            pushed = None
             if config.broker is not None:
-                company.append(asyncio.create_task(self._push(config.broker, config.device)))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await asyncio.wait(
-                        [agent, asyncio.create_task(self._end.wait())], return_when="FIRST_COMPLETED"
-                    )
+                pushed = asyncio.create_task(self._push(config.broker, config.device))
+                company.append(pushed)
+            ends = (agent, asyncio.create_task(self._end.wait()))
+            done, _ = await asyncio.wait(ends, timeout=self._seconds, return_when="FIRST_COMPLETED")
+            if pushed is not None and not done:
+                await asyncio.wait((*ends, pushed), timeout=LATE_PUSH_S, return_when="FIRST_COMPLETED")
             seconds = time.monotonic() - started
             served = await _finish_load(load)
             for task in company:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -84,10 +83,8 @@ class WorkerChannel:
 
     async def listen(self, on_message: Callable[[Told], None]) -> None:
         """Read until the worker closes its end. Raises NonsenseError."""
-        # A worker that is killed with something of ours unread resets the channel.
-        with suppress(ConnectionError):
-            async for line in lines(self._reader):
-                self._take(_decoded(line), on_message)
+        async for line in lines(self._reader):
+            self._take(_decoded(line), on_message)
 
     def close(self) -> None:
         """Hang up; whoever waits for an answer hears that the worker ended."""
