@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.api.opened import network_inputs, opened_bundle
+from tidegate.api.opened import NetworkInputs, opened_bundle
 from tidegate.calibration.recertify.counting import (
     ALPHAS,
     by_clip,
@@ -61,7 +61,7 @@ def certify(
     and ValueError for arrays that don't fit each other.
     """
     opened = opened_bundle(bundle)
-    batch = network_inputs(opened, np.asarray(inputs))
+    batch = NetworkInputs.of(opened).taken(np.asarray(inputs))
     known = None if labels is None else _fitting("labels", labels, len(batch)).astype(np.int64)
     of_clips = None if clips is None else _fitting("clips", clips, len(batch))
     of_frames = None if objects is None else np.asarray(objects, np.float32)

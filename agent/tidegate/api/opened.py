@@ -1,6 +1,8 @@
 """Bundles, policies and inputs as callers have them: opened already or where they lie, raw or scaled."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,24 +42,38 @@ def opened_policy(policy: Policy | Path | str, board: str | None = None) -> Poli
     return load_layers(parse(read(Path(policy)), str(policy)), profile, []).policy
 
 
-def network_inputs(bundle: Bundle, given: npt.NDArray[np.generic]) -> Array:
-    """A batch as the network takes it, from a batch (samples, *input shape) or one sample without that axis.
+@dataclass(frozen=True, slots=True)
+class NetworkInputs:
+    """What a network takes: `shape` of a sample, `scale` of raw numbers, and `rows` of tables that values pick."""
 
-    Whole numbers are raw and scaled as the bundle says, floats are taken as they are. Raises InputsError, also for
-    numbers of no row of a table.
-    """
-    shape = bundle.input.shape
-    batch = given[None] if given.shape == shape else given
-    if batch.shape[1:] != shape or not len(batch):
-        axes = ", ".join(map(str, shape))
-        raise InputsError(f"inputs have the shape {given.shape}, needed is ({axes}) or (samples, {axes})")
-    if batch.dtype.kind == "f":
-        taken: Array = np.require(batch, np.float32, ["C"])
-    elif batch.dtype.kind in "iu":
-        taken = batch.astype(np.float32) * np.float32(bundle.input.scale)
-    else:
-        raise InputsError(f"inputs are {batch.dtype}; allowed are whole numbers, as raw values, and floats")
-    rows = RowNumbers.of(bundle.segments[0], bundle.weight_shapes)
-    if rows is not None and (trouble := rows.trouble(taken)) is not None:
-        raise InputsError(f"inputs: {trouble}")
-    return taken
+    shape: tuple[int, ...]
+    scale: float
+    rows: RowNumbers | None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Of a bundle's network."""
+        rows = RowNumbers.of(bundle.segments[0], bundle.weight_shapes)
+        return cls(bundle.input.shape, bundle.input.scale, rows)
+
+    def taken(self, given: npt.NDArray[np.generic]) -> Array:
+        """A batch as the network takes it, from a batch (samples, *input shape) or one sample without that axis.
+
+        Whole numbers are raw and scaled as the bundle says, floats are taken as they are. Raises InputsError, also
+        for numbers of no row of a table.
+        """
+        batch = given[None] if given.shape == self.shape else given
+        if batch.shape[1:] != self.shape or not len(batch):
+            axes = ", ".join(map(str, self.shape))
+            raise InputsError(f"inputs have the shape {given.shape}, needed is ({axes}) or (samples, {axes})")
+        kind = batch.dtype.kind
+        if kind == "f":
+            # Not `np.require`, which is Python: asked a few times a second, an answer finds the caches cold.
+            taken: Array = np.ascontiguousarray(batch, np.float32)
+        elif kind in "iu":
+            taken = batch.astype(np.float32) * np.float32(self.scale)
+        else:
+            raise InputsError(f"inputs are {batch.dtype}; allowed are whole numbers, as raw values, and floats")
+        if self.rows is not None and (trouble := self.rows.trouble(taken)) is not None:
+            raise InputsError(f"inputs: {trouble}")
+        return taken

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.api.opened import network_inputs, opened_bundle, opened_policy
+from tidegate.api.opened import NetworkInputs, opened_bundle, opened_policy
 from tidegate.engines.engine import Answer, Engine, UnsupportedPoint, Variant
 from tidegate.engines.runtime.registry import open_engine
 from tidegate.engines.runtime.runtimes import AUTO
@@ -71,6 +71,7 @@ class Runner:
         snapshot: Callable[[], Snapshot] | None = None,
     ) -> None:
         self.bundle = opened_bundle(bundle)
+        self._inputs = NetworkInputs.of(self.bundle)
         self.policy = None if policy is None else opened_policy(policy, board)
         self._engine: Engine = open_engine(engine, self.bundle, cache_directory())
         ladder, canaries = self.bundle.ladder, self.bundle.canaries()
@@ -106,9 +107,9 @@ class Runner:
         Whole numbers are raw and scaled as the bundle says, floats are taken as they are. Raises InputsError for
         another shape, and RunnerError after `close`.
         """
-        batch = network_inputs(self.bundle, np.asarray(inputs))
+        batch = self._inputs.taken(np.asarray(inputs))
         begun = time.perf_counter()
-        answer = self._open.run(batch)
+        answer = (self._variant or self._open).run(batch)
         self._times_ms.append((time.perf_counter() - begun) * 1e3 / max(len(batch), 1))
         self._asked += len(batch)
         return answer

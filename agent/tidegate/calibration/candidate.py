@@ -1,10 +1,8 @@
 """A setting of the knobs as an operating point that an engine can prepare before anything was measured of it."""
 
-from collections.abc import Mapping
-
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import REFERENCE
-from tidegate.models.ladder import Certificate, Figures, OperatingPoint, Precision
+from tidegate.models.ladder import Certificate, Figures, OperatingPoint, Precision, Ranges
 
 UNMEASURED = Figures(1, None, None, 0.0, 0.0, 1.0, 1.0, 1.0, 0)
 """In the place of figures while there are none; no candidate goes into a ladder with it."""
@@ -42,5 +40,5 @@ def has_reduced_precision(setting: KnobSettings) -> bool:
     return bool({setting.precision, *setting.layer_precision.values()} - {Precision.FP32})
 
 
-def _within_graphs(setting: KnobSettings) -> Mapping[str, tuple[float, float]]:
+def _within_graphs(setting: KnobSettings) -> Ranges:
     return setting.ranges if has_reduced_precision(setting) else {}

@@ -1,7 +1,6 @@
 """What an engine is: it turns an operating point into a variant that answers; variants are never mutated."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,11 @@ REFERENCE = "eager"
 Array = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Outputs of one batch (first axis: samples) and how many skippable blocks ran or were skipped over it.
 
-    `engine` is who gave it, where there is a choice of several.
+    `engine` is who gave it, where there is a choice of several. A tuple, as a frozen dataclass sets field by
+    field: that is felt where an answer finds the caches cold.
     """
 
     outputs: Array

@@ -7,8 +7,11 @@ from enum import StrEnum
 
 from tidegate.models.task import Detector, LabelMap, Task
 
-Ranges = Mapping[str, tuple[float, float]]
-"""Least and largest value by the name of what was seen."""
+Span = tuple[float, float] | tuple[float, float, float]
+"""The least and the largest value seen, and what rounding to their grid costs (`Range.error` of the plan)."""
+
+Ranges = Mapping[str, Span]
+"""By the name of what was seen."""
 
 
 class Precision(StrEnum):

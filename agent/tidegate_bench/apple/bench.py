@@ -79,7 +79,7 @@ def _core_ml(subject: Subject) -> list[Row]:
                         "how": "interpreted",
                         "weights_bytes": written.weights_bytes,
                         "to_one_function": written.weights_bytes / one.weights_bytes,
-                        **_compared(subject, point, inputs, pipeline.run(inputs).outputs),
+                        **_compared(subject, point, inputs, pipeline.run(inputs)[0]),
                     }
                 )
     return rows

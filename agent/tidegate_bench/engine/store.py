@@ -37,8 +37,8 @@ def open_network(directory: Path) -> TrainedNetwork:
 
 def open_ranges(directory: Path) -> Ranges:
     """What a kept network's values hold on the calibration inputs, for points in int8."""
-    ranges: dict[str, list[float]] = json.loads((directory / RANGES).read_text())
-    return {name: (low, high) for name, (low, high) in ranges.items()}
+    ranges: dict[str, tuple[float, float, float]] = json.loads((directory / RANGES).read_text())
+    return {name: (low, high, error) for name, (low, high, error) in ranges.items()}
 
 
 def open_calibration(directory: Path) -> Array:

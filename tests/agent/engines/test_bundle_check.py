@@ -136,7 +136,7 @@ def test_a_range_that_is_missing_is_a_failed_check(bundle: Path) -> None:
 def test_a_range_whose_ends_are_swapped_is_a_failed_check(bundle: Path) -> None:
     ladder = json.loads((bundle / "ladder.json").read_bytes())
     index, point = next((i, each) for i, each in enumerate(ladder["points"]) if each["ranges"])
-    name, (low, high) = next(iter(point["ranges"].items()))
+    name, (low, high, *_) = next(iter(point["ranges"].items()))
     point["ranges"][name] = [high, low]
     vouch(bundle, "ladder.json", json.dumps(ladder).encode())
     (check,) = verify(bundle)

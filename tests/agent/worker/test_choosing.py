@@ -62,7 +62,7 @@ class Upside:
 
     def run(self, batch: Array) -> Answer:
         answer = self._variant.run(batch)
-        return replace(answer, outputs=-answer.outputs)
+        return answer._replace(outputs=-answer.outputs)
 
     def release(self) -> None:
         self.released = True

@@ -1,6 +1,7 @@
 """The chain of settings that is certified on an engine: the better of a greedy one and a cascade of exits."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -234,7 +235,8 @@ class Chains:
         objective = self._plan.objective
         ranges = self._ranged(self._beginning[-1].setting).ranges
         inputs = self._inputs[-PRECISION_INPUTS:]
-        trials = EngineTrials(target, self._network, inputs, ranges, objective)
+        labels = None if self._labels is None else self._labels[-PRECISION_INPUTS:]
+        trials = EngineTrials(target, self._network, inputs, labels, ranges, objective)
         search = Search(self._network, SearchSpace(), self._judged, objective)
 
         def told(text: str, share: float | None = None) -> None:
@@ -310,18 +312,22 @@ class Chains:
 
     def _time_ratios(self, target: TargetEngine, steps: Sequence[ChainStep]) -> list[float]:
         """Processor time of steps over that of the chain's beginning, all in the same turns, so that other load
-        cancels out; 1 for one that the engine can't run."""
+        cancels out; 1 for one that the engine can't run. Steps with one setting have one figure."""
         engine = target.over(self._network)
-        variants: list[Variant | None] = []
-        for step in (self._beginning_on(target).steps[-1], *steps):
-            try:
-                variants.append(engine.prepare(candidate(self._ranged(step.setting), target.name)))
-            except UnsupportedPoint:
-                variants.append(None)
-        able = [variant for variant in variants if variant is not None]
+        beginning, *wanted = [
+            replace(step.setting, ranges={}) for step in (self._beginning_on(target).steps[-1], *steps)
+        ]
+        settings = [beginning]
+        for setting in wanted:
+            if setting not in settings:
+                settings.append(setting)
+        variants: dict[int, Variant] = {}
+        for index, setting in enumerate(settings):
+            with suppress(UnsupportedPoint):
+                variants[index] = engine.prepare(candidate(self._ranged(setting), target.name))
         # Means and not the quietest turn: turns differ by how many of their inputs leave early.
-        means = map(float, turn_times_ms(able, self._judged[:TIMED_INPUTS]).mean(axis=1))
-        beginning_ms = next(means)
-        for variant in able:
+        times_ms = turn_times_ms(list(variants.values()), self._judged[:TIMED_INPUTS]).mean(axis=1)
+        means = dict(zip(variants, map(float, times_ms), strict=True))
+        for variant in variants.values():
             variant.release()
-        return [1.0 if variant is None else next(means) / beginning_ms for variant in variants[1:]]
+        return [means[place] / means[0] if place in means else 1.0 for place in map(settings.index, wanted)]

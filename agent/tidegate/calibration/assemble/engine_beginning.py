@@ -21,6 +21,7 @@ from tidegate.calibration.search.trials import COMPANION_WEIGHT
 from tidegate.calibration.target_engine import TargetEngine
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.tensors import is_quantizable_layer
+from tidegate.models.bundle.evidence import Truth
 from tidegate.models.graph import Segment, layer_of
 from tidegate.models.graph.flops import layer_flops
 from tidegate.models.knobs import precision_of
@@ -56,17 +57,25 @@ class Beginning:
 
 
 class EngineTrials:
-    """Settings of precisions on an engine, against its full model; `inputs` (n, *input shape) are of S.
+    """Settings of precisions on an engine, against its full model; `inputs` (n, *input shape) are of S, and so are
+    their `labels` (n,), if there are any.
 
     `ranges` are those of the whole network over S.
     """
 
     def __init__(
-        self, target: TargetEngine, network: TrainedNetwork, inputs: Array, ranges: Ranges, objective: Objective
+        self,
+        target: TargetEngine,
+        network: TrainedNetwork,
+        inputs: Array,
+        labels: Truth | None,
+        ranges: Ranges,
+        objective: Objective,
     ) -> None:
         self._target = target
         self._engine = target.over(network)
         self.inputs = inputs
+        self._labels = labels
         self._ranges = ranges
         self._risk = objective.risk
         self._full = self._answers(KnobSettings(), len(inputs))
@@ -74,9 +83,10 @@ class EngineTrials:
     def judged(self, step: ChainStep) -> ChainStep:
         """The step with the losses that it has on the engine. Raises UnsupportedPoint."""
         answers = self._answers(step.setting, len(self.inputs))
-        disagreement = float(self._risk.differ(self._full, answers).mean())
-        loss = disagreement + COMPANION_WEIGHT * self._risk.loss(self._full, answers)
-        return replace(step, loss=loss, disagreement=disagreement)
+        # A network that is often wrong changes its mind where nothing is lost by that.
+        failures = float(self._risk.foreseen(self._full, answers, self._labels).mean())
+        loss = failures + COMPANION_WEIGHT * self._risk.loss(self._full, answers)
+        return replace(step, loss=loss, disagreement=failures)
 
     def companion(self, setting: KnobSettings, count: int) -> float:
         """The risk's smooth companion over the first inputs: it tells layers apart that change no answer."""
@@ -150,7 +160,7 @@ def beginning_on(
 
 
 def _told(step: ChainStep) -> str:
-    return f"{step.move or 'full'}: {step.disagreement:.1%} of answers change"
+    return f"{step.move or 'full'}: {step.disagreement:.1%} of answers fail"
 
 
 def _sensitivities(

@@ -55,6 +55,11 @@ class RiskMeasure:
             raise RiskError("newly wrong answers need labels; without, certify disagreement")
         return wrong
 
+    def foreseen(self, full: Array, outputs: Array, labels: Truth | None) -> Mask:
+        """Which samples fail as far as a search can know: those that differ, where labels are missing."""
+        wrong = self.newly_wrong(full, outputs, labels) if self.kind is Risk.NEWLY_WRONG else None
+        return self.differ(full, outputs) if wrong is None else wrong
+
     def newly_wrong(self, full: Array, outputs: Array, labels: Truth | None) -> Mask | None:
         """Where the full model is right and the outputs are wrong; None without labels or answers."""
         if labels is not None and self.lost is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tidegate.calibration.data.batches import map_batches, parallel_batches
 from tidegate.calibration.fit.histogram import Histogram
-from tidegate.calibration.fit.range_choice import least_error_range
+from tidegate.calibration.fit.range_choice import least_error_range, rounding_error
 from tidegate.calibration.knob_settings import KnobSettings
 from tidegate.engines.engine import Array
 from tidegate.engines.plan.execution import Subgraph, plan_execution
@@ -32,6 +32,9 @@ INPUT_NAME = ""
 COUNTED = 2048
 """Of each sample's elements of a tensor: enough for where to cut it. Its ends come from all of them."""
 
+ERROR_DIGITS = 4
+"""Of a rounding error, behind the point."""
+
 Histograms = dict[str, Histogram]
 
 
@@ -48,7 +51,8 @@ class HistogramObserver:
     def ranges(self, setting: Knobs) -> Ranges:
         """By `segment/node`, and INPUT_NAME: those of the full network, and over them what the setting changes.
 
-        What is seen of a tensor is cut where that lessens its error in 8 bits (`least_error_range`).
+        What is seen of a tensor is cut where that lessens its error in 8 bits (`least_error_range`), and what
+        error remains is told with it.
 
         Every sample goes to the end: who leaves by an exit on S may stay in the field. A gated block and its
         stand-in both see every sample that reaches them, for the same reason.
@@ -63,8 +67,7 @@ class HistogramObserver:
         for histograms in map_batches(workers, self._inputs):
             for name, histogram in histograms.items():
                 _add(seen, name, histogram)
-        spans = {name: least_error_range(histogram) for name, histogram in seen.items()}
-        return {name: (span.low, span.high) for name, span in spans.items()}
+        return {name: _spanned(histogram) for name, histogram in seen.items()}
 
     def _of_batch(self, setting: Knobs, batch: Array) -> Histograms:
         # Kept per calling thread by OpenMP; several batches run at once.
@@ -102,6 +105,11 @@ def _note(seen: Histograms, values: Mapping[str, Tensor]) -> None:
 
 def _add(seen: Histograms, name: str, histogram: Histogram) -> None:
     seen[name] = seen[name].merged(histogram) if name in seen else histogram
+
+
+def _spanned(histogram: Histogram) -> tuple[float, float, float]:
+    span = least_error_range(histogram)
+    return span.low, span.high, round(rounding_error(histogram, span), ERROR_DIGITS)
 
 
 def _histogram(value: Tensor) -> Histogram:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tidegate.calibration.certify.risk import NEWLY_WRONG, RiskMeasure
+from tidegate.calibration.certify.risk import RiskMeasure
 from tidegate.calibration.fit.exit_answers import ExitAnswers
 from tidegate.calibration.fit.exit_heads import FittedExits
 from tidegate.calibration.knob_settings import KnobSettings
@@ -53,14 +53,14 @@ def cascade_chain(
         ExitOutcomes(
             block,
             margins := _margins(own),
-            _smoothed(margins, _failures(risk, exits.outputs, own, labels)),
+            _smoothed(margins, risk.foreseen(exits.outputs, own, labels).astype(np.float64)),
             times.exits[block].before_ms,
             times.exits[block].own_ms,
         )
         for block, own in answers.exits.items()
         if block in times.exits
     ]
-    whole = _failures(risk, exits.outputs, answers.end, labels)
+    whole = risk.foreseen(exits.outputs, answers.end, labels).astype(np.float64)
     found = frontier(outcomes, times.whole_ms, whole)
     steps = _steps(found, len(whole))
     base_bytes = measured(base.setting, CascadeMove(())).cost.memory_ratio
@@ -90,12 +90,6 @@ def _steps(found: tuple[Cascade, ...], samples: int) -> tuple[Cascade, ...]:
 def _margins(answers: Array) -> npt.NDArray[np.float64]:
     values: npt.NDArray[np.float64] = margin(torch.from_numpy(answers)).double().numpy()
     return values
-
-
-def _failures(risk: RiskMeasure, full: Array, answers: Array, labels: Truth | None) -> npt.NDArray[np.float64]:
-    wrong = risk.newly_wrong(full, answers, labels) if labels is not None else None
-    failed = risk.differ(full, answers) if wrong is None or risk.kind is not NEWLY_WRONG.kind else wrong
-    return failed.astype(np.float64)
 
 
 def _smoothed(margins: npt.NDArray[np.float64], failures: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -64,7 +64,7 @@ class FunctionPipeline:
             sample = _Sample(batch[index : index + 1])
             answers.append(self._through(sample))
             executed += sample.executed
-        return PipelineResult(np.concatenate(answers), executed)
+        return np.concatenate(answers), executed
 
     def _predict(self, function: OpenFunction, value: Array) -> Mapping[str, Array]:
         narrow: npt.NDArray[np.generic] = np.ascontiguousarray(value, np.float32 if self.is_wide else np.float16)

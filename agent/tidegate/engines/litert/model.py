@@ -190,12 +190,12 @@ class _ModelBuilder:
         return computed if fused is None or activation != NONE else self._clamped(computed, fused)
 
     def _on_floats(self, node: Node) -> Value:
-        """The node in float32; an int8 layer on the values of its codes."""
+        """The node in float32: an int8 layer too, on the values of its codes or quantizing them row by row."""
         if not self._is_int8_layer(node):
             return convert(self._build, node)
         name = next(node.weights()).weight
         weight = self._weights.codes(name)
-        if node.operator in DYNAMIC and self._build.values[node.operands[0]].params is None:
+        if node.operator in DYNAMIC:
             return emit_dynamic_layer(self._build, node, weight)
         wide = weight.codes * weight.scales.reshape(-1, *[1] * (weight.codes.ndim - 1))
         with self._build.instead_of(name, wide):

@@ -129,21 +129,18 @@ class StagedPipeline:
 
     def run(self, batch: Array) -> PipelineResult:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
-        one = self._ungated if self._steps else self._through
-        if len(batch) == 1:
-            return PipelineResult(*one(batch))
-        each = [one(batch[index : index + 1]) for index in range(len(batch))]
-        return PipelineResult(np.concatenate([answer for answer, _ in each]), sum(count for _, count in each))
-
-    def _ungated(self, sample: Array) -> tuple[Array, int]:
+        if len(batch) > 1:
+            each = [self.run(batch[index : index + 1]) for index in range(len(batch))]
+            return np.concatenate([answer for answer, _ in each]), sum(count for _, count in each)
         for place, source, invoke, best_two, leave_above, answer, executed in self._steps:
-            place[...] = sample if source is None else source
+            place[...] = batch if source is None else source
             invoke()
             if best_two is None or best_two[0] - best_two[1] > leave_above:
                 return answer.copy(), executed
-        raise AssertionError("the last stage answers")
+        return self._through(batch)
 
-    def _through(self, entering: Array) -> tuple[Array, int]:
+    def _through(self, entering: Array) -> PipelineResult:
+        """One sample of a network with gates."""
         order = self._stages[0].session.model.input_order
         sample = _Sample(np.transpose(entering, order))
         for ready in self._stages:

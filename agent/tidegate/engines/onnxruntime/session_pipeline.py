@@ -87,23 +87,17 @@ class SessionPipeline:
     def run(self, batch: Array) -> PipelineResult:
         """Answer a batch (samples, *input shape), float32 and contiguous."""
         if len(batch) == 1 and self._steps:
-            return self._sample(batch)
+            # What `_batch` gives for one sample where no gate decides: between partitions there is only a compare.
+            self._entrance[...] = batch
+            for invoke, best_two, leave_above, answer, executed in self._steps:
+                invoke()
+                if best_two is None or best_two[0] - best_two[1] > leave_above:
+                    return answer.copy(), executed
         # An If decides for all it is given, and gates decide per sample.
         if not self._one_by_one or len(batch) == 1:
             return self._batch(batch)
         each = [self._batch(batch[index : index + 1]) for index in range(len(batch))]
-        return PipelineResult(
-            np.concatenate([one.outputs for one in each]), sum(one.executed_blocks for one in each)
-        )
-
-    def _sample(self, sample: Array) -> PipelineResult:
-        """What `_batch` gives for one sample where no gate decides: between partitions there is only a compare."""
-        self._entrance[...] = sample
-        for invoke, best_two, leave_above, answer, executed in self._steps:
-            invoke()
-            if best_two is None or best_two[0] - best_two[1] > leave_above:
-                return PipelineResult(answer.copy(), executed)
-        raise AssertionError("the last partition answers")
+        return np.concatenate([outputs for outputs, _ in each]), sum(executed for _, executed in each)
 
     def _batch(self, batch: Array) -> PipelineResult:
         executed = 0
@@ -132,10 +126,10 @@ class SessionPipeline:
                 break
             feeds = {name: value[stays] for name, value in _carried(found).items()}
         if answers is None or rows is None:
-            return PipelineResult(outputs, executed)
+            return outputs, executed
         if len(rows):
             answers[rows] = outputs
-        return PipelineResult(answers, executed)
+        return answers, executed
 
     def _partition(self, ready: ReadyPartition, feeds: dict[str, Value]) -> dict[str, Value]:
         """The outputs of one partition by name; gates that compare with the last frame remember this one."""

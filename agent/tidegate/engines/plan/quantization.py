@@ -25,12 +25,28 @@ class MissingRange(UnsupportedPoint):
     """A ladder lacks the range of a value that a point keeps in 8 bits: the bundle is incomplete."""
 
 
+WIDE = 0.08
+"""Of `Range.error`: above it a value is on a grid too coarse for most of its channels. In all-MiniLM-L6-v2, where
+single channels stand far out, it is .1 to 1.2 behind norms and MLPs; in six networks without such channels at most
+.075."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The least and the largest value seen of an activation."""
+    """The least and the largest value seen of an activation.
+
+    `error` is what rounding to the range's grid costs (root mean square), by how far nine tenths of the values lie
+    from their middle (mean distance of the nearest from the median); 0 where nobody measured it.
+    """
 
     low: float
     high: float
+    error: float = 0.0
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether most values share a few codes of the grid, since others stand far out."""
+        return self.error > WIDE
 
     def union(self, other: "Range") -> "Range":
         """The smallest range that holds both."""

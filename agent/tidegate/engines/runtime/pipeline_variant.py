@@ -1,6 +1,6 @@
 """An operating point ready to answer, as a pipeline of models that a runtime has opened."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -9,12 +9,8 @@ from tidegate.engines.resize import resized
 from tidegate.engines.runtime.memory import return_freed
 from tidegate.models.ladder import OperatingPoint
 
-
-class PipelineResult(NamedTuple):
-    """Outputs of a batch (samples, ...), and how many skippable blocks ran over all of its samples."""
-
-    outputs: Array
-    executed_blocks: int
+PipelineResult = tuple[Array, int]
+"""Outputs of a batch (samples, ...), and how many skippable blocks ran over all of its samples."""
 
 
 class Pipeline(Protocol):
@@ -33,6 +29,7 @@ class PipelineVariant:
 
     def __init__(self, point: OperatingPoint, pipeline: Pipeline, blocks: int) -> None:
         self._point = point
+        self._resolution = point.resolution
         self._pipeline: Pipeline | None = pipeline
         self._blocks = blocks
 
@@ -48,18 +45,18 @@ class PipelineVariant:
 
     def run(self, batch: Array) -> Answer:
         """Answer a batch of shape (samples, *input shape). Raises RuntimeError after `release`."""
-        if self._pipeline is None:
+        # Asked a few times a second, an answer finds the caches cold: each call in Python from here to the runtime
+        # is some microseconds then, and `np.require` was 40.
+        pipeline = self._pipeline
+        if pipeline is None:
             raise RuntimeError(f"operating point {self._point.name} was released and can't run")
-        done = self._pipeline.run(_entering(batch, self._point.resolution))
-        return Answer(done.outputs, done.executed_blocks, len(batch) * self._blocks - done.executed_blocks)
+        x = np.ascontiguousarray(batch, np.float32)
+        if self._resolution is not None:
+            x = np.ascontiguousarray(resized(x, self._resolution), np.float32)
+        outputs, executed = pipeline.run(x)
+        return Answer(outputs, executed, len(x) * self._blocks - executed)
 
     def release(self) -> None:
         """Let go of the models; those that another variant shares stay."""
         self._pipeline = None
         return_freed()
-
-
-def _entering(batch: Array, resolution: tuple[int, int] | None) -> Array:
-    # Not `np.require`, which is Python: asked a few times a second, an answer finds the caches cold.
-    x = np.ascontiguousarray(batch, np.float32)
-    return x if resolution is None else np.ascontiguousarray(resized(x, resolution), np.float32)

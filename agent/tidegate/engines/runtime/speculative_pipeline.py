@@ -128,13 +128,12 @@ class SpeculativePipeline(Generic[T]):
         x = self.library.given(batch)
         if any(stage.tau is not None or stage.head is not None for stage in self.stages):
             each = [self._through(self.library.sample(x, index)) for index in range(len(batch))]
-            outputs = np.concatenate([one.outputs for one in each])
-            return PipelineResult(outputs, sum(one.executed_blocks for one in each))
+            return np.concatenate([outputs for outputs, _ in each]), sum(executed for _, executed in each)
         for stage in self.stages:
             x = x if stage.program is None else stage.program(x)
         answer, _ = self.library.wait(x, [])
         assert answer is not None  # noqa: S101 - one was asked for
-        return PipelineResult(answer, sum(stage.always_runs for stage in self.stages) * len(batch))
+        return answer, sum(stage.always_runs for stage in self.stages) * len(batch)
 
     def _through(self, x: T) -> PipelineResult:
         at = _Position(0, x)
@@ -148,7 +147,7 @@ class SpeculativePipeline(Generic[T]):
             if wrong is not None:
                 at = wrong.at
             elif answer is not None:
-                return PipelineResult(answer, way.executed)
+                return answer, way.executed
 
     def _unexpected(
         self, checks: Sequence[_Check[T]], scores: Sequence[float], sure: dict[_Site, bool]

@@ -1,7 +1,6 @@
 """A variant whose answers are looked at: once its engine is dropped, another engine answers in its place."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class WatchedVariant:
             answer = self._variant.run(batch)
             found = _found(answer.outputs, batch, self.point.name)
             if found is None or not self._held_against(found):
-                return answer if self._engine is None else replace(answer, engine=self._engine)
+                return answer if self._engine is None else answer._replace(engine=self._engine)
         other = self._other()
         if other is None:
             raise NoEngineLeftError(f"{self.point.name}: its engine is dropped, no other one here runs this point")

@@ -27,6 +27,7 @@ from tidegate.models.ladder import (
     OperatingPoint,
     Precision,
     Risk,
+    Span,
     StandIn,
 )
 from tidegate.models.task import Detector, HeadLayout, LabelMap
@@ -34,18 +35,19 @@ from tidegate.validation_words import in_words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 ValueName = Annotated[str, Field(max_length=401)]
 """`segment/node`, or nothing for the network's input."""
 
 
-def _rising(span: tuple[float, float]) -> tuple[float, float]:
+def _rising(span: Span) -> Span:
     if span[0] > span[1]:
         raise ValueError("the least value comes first")
     return span
 
 
-LeastAndLargest = Annotated[tuple[Finite, Finite], AfterValidator(_rising)]
+LeastAndLargest = Annotated[tuple[Finite, Finite] | tuple[Finite, Finite, NotNegative], AfterValidator(_rising)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from tidegate.calibration.assemble.engine_beginning import Beginning, EngineTrials, beginning_on
 from tidegate.calibration.assemble.model_bundle import Request, build_bundle
 from tidegate.calibration.assemble.plan import Plan
-from tidegate.calibration.certify.risk import DISAGREEMENT
+from tidegate.calibration.certify.risk import DISAGREEMENT, NEWLY_WRONG
 from tidegate.calibration.data.datasets.dataset import Dataset
 from tidegate.calibration.fit.histogram_observer import HistogramObserver
 from tidegate.calibration.knob_settings import KnobSettings
@@ -63,14 +64,17 @@ def network(large: float) -> TrainedNetwork:
     return export_network(list(zip(("wide", "fine"), net(large), strict=True)), torch.from_numpy(INPUTS[:2]))
 
 
-def found_on(name: str, large: float) -> tuple[Beginning, tuple[ChainStep, ...], list[str]]:
+def found_on(
+    name: str, large: float, labels: npt.NDArray[np.int64] | None = None
+) -> tuple[Beginning, tuple[ChainStep, ...], list[str]]:
     """On an engine; and the beginning that eager gives."""
     (target,) = target_engines([name])
     of = network(large)
     search = Search(of, search_space_of(of, {Knob.INT8}, INPUTS), INPUTS, OBJECTIVE)
     begins = search.precisions()
+    objective = OBJECTIVE if labels is None else replace(OBJECTIVE, risk=NEWLY_WRONG)
     ranges = HistogramObserver(of, INPUTS).ranges(KnobSettings(precision=Precision.INT8))
-    trials = EngineTrials(target, of, INPUTS, ranges, OBJECTIVE)
+    trials = EngineTrials(target, of, INPUTS, labels, ranges, objective)
     told: list[str] = []
 
     def tell(text: str, share: float | None = None) -> None:
@@ -101,6 +105,13 @@ def test_the_layer_that_loses_answers_stays_in_fp32(name: str) -> None:
     assert Precision.INT8 in {precision_of(last.setting, layer) for layer in ("wide.0", "wide.2")}
     assert last.cost.time_ratio == 1.0
     assert all(step.disagreement > 0.01 for step in found.further)
+
+
+def test_answers_that_were_wrong_before_are_no_loss() -> None:
+    no_class = np.full(len(INPUTS), -1, np.int64)
+    found, begins, _ = found_on("onnx", 300.0, no_class)
+    assert not found.by_layer
+    assert [step.setting for step in found.steps] == [step.setting for step in begins]
 
 
 def test_the_ladder_has_the_mixture_with_a_certificate(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_ranges_name_everything_that_runs_within_what_is_seen_of_it(
 ) -> None:
     finder = HistogramObserver(network, inputs)
     ranges, full = finder.ranges(setting), finder.ranges(KnobSettings())
-    least, most = ranges[INPUT_NAME]
+    least, most, *_ = ranges[INPUT_NAME]
     assert inputs.min() <= least < most <= inputs.max()
     stand_in = network.stand_ins["block_1"][StandIn.SURROGATE]
     way = [stand_in, network.exit_heads["block_2"], *(s for s in network.segments if s.name != "block_1")]
