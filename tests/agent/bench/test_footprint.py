@@ -97,7 +97,7 @@ def test_an_agent_is_started_left_alone_and_measured(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc of Linux")
-def test_an_agent_that_ends_is_named_with_its_last_words(tmp_path: Path) -> None:
+def test_an_agent_that_ends_is_named_by_its_exit_code(tmp_path: Path) -> None:
     def kill_and_measure() -> None:
         with started(configure(tmp_path, None)) as agent:
             os.kill(agent.supervisor_pid, signal.SIGKILL)
@@ -105,5 +105,5 @@ def test_an_agent_that_ends_is_named_with_its_last_words(tmp_path: Path) -> None
             while time.monotonic() < until:
                 sample(agent.supervisor_pid)
 
-    with pytest.raises(BrokenError, match=r"the agent ended with -9: .*ready"):
+    with pytest.raises(BrokenError, match="the agent ended with -9: "):
         kill_and_measure()

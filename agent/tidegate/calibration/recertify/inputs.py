@@ -11,6 +11,7 @@ import numpy as np
 
 from tidegate.calibration.data.datasets import DataError, Dataset
 from tidegate.calibration.recertify.kept_labels import read_kept_labels
+from tidegate.errors import EX_DATAERR
 from tidegate.footage.frame_file import FrameError, read_frame
 from tidegate.footage.kept import DIRECTORY, KeptFrame, Queue, kept_frames
 from tidegate.footage.store import read_sampling
@@ -22,6 +23,8 @@ PART_BYTES = 64 << 20
 
 class FrameGoneError(DataError):
     """A kept frame has made room for others since it was listed."""
+
+    exit_code = EX_DATAERR
 
 
 class Inputs(Protocol):
