@@ -96,13 +96,17 @@ class Spool:
         acknowledged or dropped.
         """
         with self._lock:
-            most = limit + len(self._acknowledged)
+            most, generation = limit + len(self._acknowledged), self._disk.generation
             found = self._disk.change(
                 lambda database, stored: changes.read(database, stored, seq, most, excluding, telemetry)
             )
+            deleted_later = frozenset(self._acknowledged)
             self._was_blind |= found is None
             self._note_success(found)
-            rows = [row for row in found or () if row.seq not in self._acknowledged][:limit]
+            if self._acknowledged and self._disk.generation != generation:
+                # Another opening of the file may hold other rows than those that were to be deleted.
+                self._change(lambda _database, stored: (stored, True))
+            rows = [row for row in found or () if row.seq not in deleted_later][:limit]
             kept = (
                 row
                 for row in self._memory

@@ -45,3 +45,15 @@ def test_closed_in_order_it_keeps_nothing_that_the_broker_has(tmp_path: Path) ->
     assert again.after(0, 9) == ()
     assert again.counters is not None
     assert (again.counters.acknowledged, again.counters.waiting) == (1, 0)
+
+
+def test_rows_that_are_lost_with_the_file_are_not_counted_as_gone_twice(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", 1 << 20, 3600.0)
+    assert spool.acknowledge(spool.put("t", {}, 1e9)) == ()
+    spool._disk.close()
+    for file in tmp_path.glob("spool.db*"):
+        if not file.name.endswith(".seq"):
+            file.unlink()
+    assert spool.after(0, 9) == ()
+    assert spool.counters is not None
+    assert (spool.counters.waiting, spool.counters.waiting_bytes) == (0, 0)
